@@ -1,0 +1,40 @@
+#!/bin/sh
+# Signs one request with a shared secret and prints the headers for curl:
+#
+#   sign.sh KEY_ID KEY_FILE METHOD URL [BODY_FILE] | curl -H @- -X METHOD [--data-binary @BODY_FILE] URL
+#
+# In the environment, SKEP_TARGET names the node that is to answer, and
+# CONTENT_TYPE is that of the body (application/json if not given). It needs
+# openssl. The HMAC (RFC 2104) is spelled out here because openssl would want
+# the secret as an argument, where every user of the machine can read it.
+# shellcheck disable=SC2046,SC2086  # lists of numbers are meant to split
+set -eu
+[ $# -ge 4 ] || { echo "usage: $0 KEY_ID KEY_FILE METHOD URL [BODY_FILE]" >&2; exit 2; }
+
+sha256() { openssl dgst -sha256 -binary; }
+base64() { openssl base64 -A; }
+numbers() { od -An -v -tu1 | tr -s ' \n' ' '; }                     # octets to decimal numbers
+octets() { printf %b "$(printf '\\0%03o' "$@")"; }                  # and back
+count() { echo $#; }
+xored() { for n in $key; do echo $((n ^ $1)); done; }
+hmac() { { octets $(xored 92); { octets $(xored 54); cat; } | sha256; } | sha256; }
+
+key=$(numbers <"$2") key=${key% }
+while case $key in *' 10' | *' 13') ;; *) false ;; esac do key=${key% *}; done  # no line breaks at its end
+[ "$(count $key)" -le 64 ] || key=$(octets $key | sha256 | numbers)
+while [ "$(count $key)" -lt 64 ]; do key="$key 0"; done
+
+url=${4%%#*} target=${url#*://} target=${target#"${target%%[/?]*}"} path=${target%%\?*} query=
+case $target in *\?*) query=${target#*\?} ;; esac
+list='"@method" "@path" "@query"' lf='
+'
+lines="\"@method\": $3$lf\"@path\": ${path:-/}$lf\"@query\": ?$query$lf"
+header() { list="$list \"$1\"" lines="$lines\"$1\": $2$lf"; printf '%s: %s\n' "$1" "$2"; }
+
+[ $# -lt 5 ] || header content-digest "sha-256=:$(sha256 <"$5" | base64):"
+[ $# -lt 5 ] || header content-type "${CONTENT_TYPE:-application/json}"
+[ -z "${SKEP_TARGET-}" ] || header skep-target "$SKEP_TARGET"
+
+params="($list);created=$(date +%s);nonce=\"$(openssl rand -hex 16)\";keyid=\"$1\";tag=\"skep/1\""
+printf 'signature-input: sig1=%s\n' "$params"
+printf 'signature: sig1=:%s:\n' "$(printf '%s"@signature-params": %s' "$lines" "$params" | hmac | base64)"

@@ -1,0 +1,209 @@
+//! How the answers of several nodes to one list call become one answer.
+//!
+//! Pure: bytes of each node in, bytes of the cluster out. Who is asked, with
+//! which deadline and what becomes of a node that did not answer is the
+//! agent's business. Every element is passed through as the bytes its engine
+//! wrote: no number is re-encoded and no unknown field is lost. What is added
+//! is one `Portainer` member that names the node; see [`decorate`].
+//!
+//! The order of nodes is everywhere the order of their ids, so the result
+//! does not depend on who answered first.
+
+mod containers;
+mod decorate;
+mod dedupe;
+mod depth;
+mod error;
+mod images;
+mod networks;
+#[cfg(test)]
+mod properties;
+mod splice;
+mod split;
+mod volumes;
+
+use bytes::Bytes;
+
+pub use containers::{Bound, BoundError, ContainerPlan, ContainerQuery, Owns, plan};
+pub use decorate::decorate;
+pub use depth::MAX_DEPTH;
+pub use error::MergeError;
+pub use split::MAX_ELEMENTS;
+pub use volumes::VolumeFilter;
+
+/// What a merge has to know of the node an answer came from.
+///
+/// The field order is the sort order.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NodeTag {
+    /// The Swarm node id: the identity.
+    pub id: String,
+    /// The host name: a label, which two nodes may share.
+    pub hostname: String,
+    /// Whether it is a manager, whose rows about cluster objects are preferred.
+    pub is_manager: bool,
+}
+
+/// The body with which one node answered `200` to a list call.
+#[derive(Clone, Debug)]
+pub struct NodeAnswer {
+    /// Who answered.
+    pub node: NodeTag,
+    /// The whole body, with content and transfer codings undone.
+    pub body: Bytes,
+}
+
+/// The answer of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Merged {
+    /// JSON of the shape one engine answers with, ending in a line feed as the engine's does.
+    pub body: Vec<u8>,
+    /// The nodes whose answer could not be read, in the order of their ids;
+    /// nothing of theirs is in `body`.
+    pub unusable: Vec<(NodeTag, MergeError)>,
+}
+
+/// How the answers to one endpoint are merged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MergeRule {
+    /// `GET /containers/json`: newest first, cut to the limit.
+    Containers(ContainerQuery),
+    /// `GET /images/json`: one row per image id.
+    Images,
+    /// `GET /volumes`: local volumes of every node, cluster volumes once.
+    Volumes(VolumeFilter),
+    /// `GET /networks`: swarm networks once, local networks of every node.
+    Networks,
+}
+
+/// Merges the answers of the nodes; a node that answered nonsense is reported
+/// and the others are served.
+///
+/// The result is the same for every order of `answers`.
+#[must_use]
+pub fn merge(rule: &MergeRule, mut answers: Vec<NodeAnswer>) -> Merged {
+    answers.sort_by(|a, b| (&a.node, &a.body).cmp(&(&b.node, &b.body)));
+    match rule {
+        MergeRule::Containers(query) => containers::merge(query, &answers),
+        MergeRule::Images => images::merge(&answers),
+        MergeRule::Volumes(filter) => volumes::merge(filter, &answers),
+        MergeRule::Networks => networks::merge(&answers),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An answer of a worker whose host name is its id in capitals.
+    pub(super) fn worker(id: &str, body: &str) -> NodeAnswer {
+        NodeAnswer {
+            node: NodeTag {
+                id: id.to_owned(),
+                hostname: id.to_uppercase(),
+                is_manager: false,
+            },
+            body: Bytes::copy_from_slice(body.as_bytes()),
+        }
+    }
+
+    pub(super) fn manager(id: &str, body: &str) -> NodeAnswer {
+        let mut answer = worker(id, body);
+        answer.node.is_manager = true;
+        answer
+    }
+
+    /// The merged body as text, when every node was usable.
+    pub(super) fn merged(rule: &MergeRule, answers: Vec<NodeAnswer>) -> String {
+        let merged = merge(rule, answers);
+        assert_eq!(merged.unusable, vec![]);
+        String::from_utf8(merged.body).unwrap()
+    }
+
+    fn every_rule() -> Vec<MergeRule> {
+        vec![
+            MergeRule::Containers(ContainerQuery::default()),
+            MergeRule::Images,
+            MergeRule::Volumes(VolumeFilter::default()),
+            MergeRule::Networks,
+        ]
+    }
+
+    /// One row that every rule understands, in the shape the rule expects.
+    fn one_row(rule: &MergeRule) -> &'static str {
+        match rule {
+            MergeRule::Volumes(_) => {
+                r#"{"Volumes":[{"Name":"v","Driver":"local","Scope":"local"}],"Warnings":null}"#
+            }
+            _ => r#"[{"Id":"x","Created":1}]"#,
+        }
+    }
+
+    #[test]
+    fn a_node_that_answers_garbage_is_reported_and_the_others_are_served() {
+        let garbage = [
+            "",
+            "not json",
+            "[{\"Id\":\"y\",\"Created\":2}",
+            "[{\"Id\":\"y\",\"Created\":2}] trailing",
+            "[1]",
+            "[[\"y\",2]]",
+            "{\"message\":\"page not found\"}",
+            "\"text\"",
+            "{\"Volumes\":[{\"Name\":\"v\"",
+            "{\"Volumes\":[5],\"Warnings\":null}",
+        ];
+        for rule in every_rule() {
+            let alone = merge(&rule, vec![worker("n1", one_row(&rule))]);
+            assert_eq!(alone.unusable, vec![]);
+            for body in garbage {
+                let merged = merge(
+                    &rule,
+                    vec![worker("n0", body), worker("n1", one_row(&rule))],
+                );
+                assert_eq!(merged.body, alone.body, "{rule:?} {body}");
+                assert_eq!(merged.unusable.len(), 1, "{rule:?} {body}");
+                assert_eq!(merged.unusable[0].0.id, "n0", "{rule:?} {body}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_node_at_all_gives_an_empty_list_in_the_shape_of_the_endpoint() {
+        for rule in every_rule() {
+            let expected = match rule {
+                MergeRule::Volumes(_) => "{\"Volumes\":[],\"Warnings\":null}\n",
+                _ => "[]\n",
+            };
+            assert_eq!(merged(&rule, vec![]), expected);
+        }
+    }
+
+    #[test]
+    fn go_s_null_for_an_empty_list_is_an_empty_list() {
+        for rule in every_rule() {
+            let (body, expected) = match rule {
+                MergeRule::Volumes(_) => (
+                    "{\"Volumes\":null,\"Warnings\":null}",
+                    "{\"Volumes\":[],\"Warnings\":null}\n",
+                ),
+                _ => ("null", "[]\n"),
+            };
+            assert_eq!(merged(&rule, vec![worker("n1", body)]), expected);
+        }
+    }
+
+    #[test]
+    fn numbers_unknown_fields_and_spacing_pass_through_as_they_came() {
+        let element = r#"{ "Id":"x", "Created" : 7, "Zeta":1.50e+400, "Big":123456789012345678901234567890, "Esc":"\u003c\ud800", "A":[ ] }"#;
+        for rule in [
+            MergeRule::Containers(ContainerQuery::default()),
+            MergeRule::Images,
+            MergeRule::Networks,
+        ] {
+            let out = merged(&rule, vec![worker("n1", &format!(" [ {element} ] "))]);
+            let kept = element.strip_suffix('}').unwrap();
+            assert!(out.starts_with(&format!("[{kept},\"Portainer\":")), "{out}");
+        }
+    }
+}

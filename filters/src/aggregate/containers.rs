@@ -1,0 +1,222 @@
+//! `GET /containers/json`: the containers of all nodes, newest first.
+//!
+//! An engine sorts by creation in nanoseconds but tells whole seconds, so
+//! sorting the rows anew could undo its order. Instead the nodes' lists are
+//! merged: each keeps its own order, and of two rows of the same second that of
+//! the node with the smaller id comes first.
+
+mod bound;
+mod plan;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::decorate::Decoration;
+use super::splice::ListWriter;
+use super::split::{Element, present, read_lists};
+use super::{Merged, NodeAnswer};
+
+pub use bound::{Bound, BoundError};
+pub use plan::{ContainerPlan, Owns, plan};
+
+/// What of the request's query the merge itself has to do; made by
+/// [`ContainerPlan::resolved`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContainerQuery {
+    /// Most rows to answer with.
+    pub limit: Option<usize>,
+    /// Only rows listed after this container. The rows of its own node are
+    /// left alone: that engine has done it, to the nanosecond.
+    pub before: Option<Bound>,
+    /// Only rows listed ahead of this container, with the same exception.
+    pub since: Option<Bound>,
+}
+
+impl ContainerQuery {
+    fn admits(&self, created: i64, node_id: &str) -> bool {
+        let before = self.before.as_ref();
+        let since = self.since.as_ref();
+        before.is_none_or(|bound| bound.is_owned_by(node_id) || bound.precedes(created, node_id))
+            && since
+                .is_none_or(|bound| bound.is_owned_by(node_id) || bound.follows(created, node_id))
+    }
+}
+
+#[derive(Deserialize)]
+struct Row<'a> {
+    /// Seconds since 1970.
+    #[serde(rename = "Created")]
+    created: i64,
+    #[serde(rename = "Portainer", borrow, default, deserialize_with = "present")]
+    portainer: Option<&'a RawValue>,
+}
+
+/// What is left of one node's list.
+struct Queue<'a> {
+    rest: std::vec::IntoIter<Element<'a, Row<'a>>>,
+    decoration: Decoration,
+}
+
+pub(super) fn merge(query: &ContainerQuery, answers: &[NodeAnswer]) -> Merged {
+    let (nodes, unusable) = read_lists::<Row<'_>>(answers);
+    let mut queues: Vec<Queue<'_>> = Vec::with_capacity(nodes.len());
+    for mut node in nodes {
+        let id = node.node.id.as_str();
+        node.elements
+            .retain(|element| query.admits(element.row.created, id));
+        queues.push(Queue {
+            rest: node.elements.into_iter(),
+            decoration: Decoration::of(node.node),
+        });
+    }
+
+    // The heads of all queues: the newest is on top, of equals the first node's.
+    let mut heads: BinaryHeap<(i64, Reverse<usize>)> = queues
+        .iter()
+        .enumerate()
+        .filter_map(|(n, queue)| head(queue, n))
+        .collect();
+    let mut list = ListWriter::new("", answers);
+    let mut room = query.limit.unwrap_or(usize::MAX);
+    while room > 0
+        && let Some((_, Reverse(n))) = heads.pop()
+    {
+        let Some(queue) = queues.get_mut(n) else {
+            continue;
+        };
+        if let Some(element) = queue.rest.next() {
+            let edit = queue.decoration.edit(element.text, element.row.portainer);
+            list.push(element.text, vec![edit]);
+            room -= 1;
+        }
+        heads.extend(head(queue, n));
+    }
+    Merged {
+        body: list.finish(""),
+        unusable,
+    }
+}
+
+fn head(queue: &Queue<'_>, n: usize) -> Option<(i64, Reverse<usize>)> {
+    let element = queue.rest.as_slice().first()?;
+    Some((element.row.created, Reverse(n)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{merged, worker};
+    use super::super::{MergeRule, NodeAnswer};
+    use super::*;
+
+    /// A list of `id@created`.
+    fn list(rows: &str) -> String {
+        let rows: Vec<String> = rows
+            .split_whitespace()
+            .map(|row| {
+                let (id, created) = row.split_once('@').unwrap();
+                format!(r#"{{"Id":"{id}","Created":{created}}}"#)
+            })
+            .collect();
+        format!("[{}]", rows.join(","))
+    }
+
+    fn ids(query: ContainerQuery, answers: Vec<NodeAnswer>) -> String {
+        let body = merged(&MergeRule::Containers(query), answers);
+        let value: serde_json::Value = serde_json::from_str(&body).unwrap();
+        let rows = value.as_array().unwrap().iter();
+        let ids: Vec<&str> = rows.map(|row| row["Id"].as_str().unwrap()).collect();
+        ids.join(" ")
+    }
+
+    fn bound(seconds: u8, owner: &str) -> Option<Bound> {
+        Some(Bound::new(&format!("1970-01-01T00:00:{seconds:02}.5Z"), owner).unwrap())
+    }
+
+    #[test]
+    fn a_row_goes_out_as_it_came_with_its_node_added() {
+        let body = r#"[{"Id":"x", "Created":5,"State":"running"}]"#;
+        let query = MergeRule::Containers(ContainerQuery::default());
+        assert_eq!(
+            merged(&query, vec![worker("n1", body)]),
+            "[{\"Id\":\"x\", \"Created\":5,\"State\":\"running\",\"Portainer\":{\"Agent\":{\"NodeName\":\"N1\",\"NodeID\":\"n1\"}}}]\n"
+        );
+    }
+
+    #[test]
+    fn rows_are_merged_newest_first_and_equal_seconds_keep_their_engines_order() {
+        let answers = || {
+            vec![
+                worker("n2", &list("d@9 e@5 f@5 g@1")),
+                worker("n1", &list("a@7 c@5 b@5")),
+            ]
+        };
+        assert_eq!(ids(ContainerQuery::default(), answers()), "d a c b e f g");
+    }
+
+    #[test]
+    fn the_limit_counts_rows_of_the_cluster() {
+        let answers = || vec![worker("n2", &list("d@9 e@5")), worker("n1", &list("a@7"))];
+        for (limit, expected) in [(0, ""), (1, "d"), (2, "d a"), (3, "d a e"), (99, "d a e")] {
+            let query = ContainerQuery {
+                limit: Some(limit),
+                ..ContainerQuery::default()
+            };
+            assert_eq!(ids(query, answers()), expected);
+        }
+    }
+
+    #[test]
+    fn before_cuts_the_other_nodes_where_the_list_has_the_reference() {
+        // `r@5` on n2 is the reference: its engine answered with what is older.
+        let answers = vec![
+            worker("n1", &list("a@6 b@5 c@4")),
+            worker("n2", &list("d@5 e@3")),
+            worker("n3", &list("f@6 g@5 h@4")),
+        ];
+        let query = ContainerQuery {
+            before: bound(5, "n2"),
+            ..ContainerQuery::default()
+        };
+        assert_eq!(ids(query, answers), "d g c h e");
+    }
+
+    #[test]
+    fn since_cuts_the_other_nodes_where_the_list_has_the_reference() {
+        let answers = vec![
+            worker("n1", &list("a@6 b@5 c@4")),
+            worker("n2", &list("d@7 e@5")),
+            worker("n3", &list("f@6 g@5 h@4")),
+        ];
+        let query = ContainerQuery {
+            since: bound(5, "n2"),
+            ..ContainerQuery::default()
+        };
+        assert_eq!(ids(query, answers), "d a f b e");
+    }
+
+    #[test]
+    fn the_limit_is_applied_after_the_bounds() {
+        let answers = vec![
+            worker("n1", &list("a@9 b@8 c@4 d@3")),
+            worker("n2", &list("e@5")),
+        ];
+        let query = ContainerQuery {
+            limit: Some(2),
+            before: bound(6, "n2"),
+            since: None,
+        };
+        assert_eq!(ids(query, answers), "e c");
+    }
+
+    #[test]
+    fn a_row_without_a_creation_time_is_no_container() {
+        let answer = worker("n1", r#"[{"Id":"x"}]"#);
+        let merged = merge(&ContainerQuery::default(), &[answer]);
+        assert_eq!(merged.body, b"[]\n");
+        let reason = merged.unusable[0].1.to_string();
+        assert!(reason.contains("Created"), "{reason}");
+    }
+}

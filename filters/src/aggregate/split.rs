@@ -1,0 +1,231 @@
+//! Takes a node's list apart into the bytes of its elements.
+//!
+//! An element is read twice: once to find where it ends and once, by the rule
+//! that merges it, for the few fields the rule needs. Nothing is copied. What
+//! the fields mean is not decided here.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::depth::is_too_deep;
+use super::error::MergeError;
+use super::{NodeAnswer, NodeTag};
+
+/// Most elements that one node may answer with.
+pub const MAX_ELEMENTS: usize = 100_000;
+
+/// The elements of a JSON array, as raw bytes; `null` is an empty array,
+/// because that is how Go writes a slice nobody appended to.
+pub(super) struct Elements<'a> {
+    texts: Vec<&'a str>,
+    overflow: bool,
+}
+
+impl<'a> Elements<'a> {
+    pub(super) fn none() -> Self {
+        Self {
+            texts: Vec::new(),
+            overflow: false,
+        }
+    }
+
+    /// Reads each element as an `R`.
+    pub(super) fn read<R: Deserialize<'a>>(self) -> Result<Vec<Element<'a, R>>, MergeError> {
+        let texts = self.texts()?.into_iter().enumerate();
+        texts
+            .map(|(index, text)| read_element(index, text))
+            .collect()
+    }
+
+    /// The elements as they came, whatever they are.
+    pub(super) fn texts(self) -> Result<Vec<&'a str>, MergeError> {
+        if self.overflow {
+            return Err(MergeError::TooManyElements);
+        }
+        Ok(self.texts)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Elements<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+
+        impl<'de> Visitor<'de> for List {
+            type Value = Elements<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON array")
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Elements::none())
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut texts = Vec::new();
+                while texts.len() < MAX_ELEMENTS
+                    && let Some(raw) = seq.next_element::<&RawValue>()?
+                {
+                    texts.push(raw.get());
+                }
+                let mut overflow = false;
+                while seq.next_element::<IgnoredAny>()?.is_some() {
+                    overflow = true;
+                }
+                Ok(Elements { texts, overflow })
+            }
+        }
+
+        deserializer.deserialize_any(List)
+    }
+}
+
+/// One element: its bytes, which go out, and the fields its rule reads.
+pub(super) struct Element<'a, R> {
+    /// A JSON object from its `{` to its `}`.
+    pub(super) text: &'a str,
+    pub(super) row: R,
+}
+
+fn read_element<'a, R: Deserialize<'a>>(
+    index: usize,
+    text: &'a str,
+) -> Result<Element<'a, R>, MergeError> {
+    // A derived `Deserialize` also takes an array for a struct.
+    if !text.starts_with('{') {
+        return Err(MergeError::of_element(index, "not an object"));
+    }
+    if is_too_deep(text) {
+        return Err(MergeError::TooDeep { index });
+    }
+    let row = serde_json::from_str(text).map_err(|e| MergeError::of_element(index, e))?;
+    Ok(Element { text, row })
+}
+
+/// The readable elements of one node.
+pub(super) struct NodeRows<'a, R> {
+    pub(super) node: &'a NodeTag,
+    pub(super) elements: Vec<Element<'a, R>>,
+}
+
+/// The readable answers, in the order given, and the others with the reason.
+pub(super) type Read<'a, T> = (Vec<T>, Vec<(NodeTag, MergeError)>);
+
+/// Reads all answers with `read`, parting the usable from the unusable.
+pub(super) fn read_all<'a, T>(
+    answers: &'a [NodeAnswer],
+    read: impl Fn(&'a NodeAnswer) -> Result<T, MergeError>,
+) -> Read<'a, T> {
+    let mut usable = Vec::with_capacity(answers.len());
+    let mut unusable = Vec::new();
+    for answer in answers {
+        match read(answer) {
+            Ok(value) => usable.push(value),
+            Err(error) => unusable.push((answer.node.clone(), error)),
+        }
+    }
+    (usable, unusable)
+}
+
+/// Reads answers whose body is an array.
+pub(super) fn read_lists<'a, R: Deserialize<'a>>(
+    answers: &'a [NodeAnswer],
+) -> Read<'a, NodeRows<'a, R>> {
+    read_all(answers, |answer| {
+        let elements: Elements<'a> = read_body(&answer.body, "a JSON array")?;
+        Ok(NodeRows {
+            node: &answer.node,
+            elements: elements.read()?,
+        })
+    })
+}
+
+/// Reads a whole body as a `T`; `expected` says what the endpoint answers with.
+pub(super) fn read_body<'a, T: Deserialize<'a>>(
+    body: &'a [u8],
+    expected: &'static str,
+) -> Result<T, MergeError> {
+    serde_json::from_slice(body).map_err(|e| MergeError::of_body(&e, expected))
+}
+
+/// Reads a field that is there, `null` included, as its raw bytes.
+///
+/// Serde's own `Option` takes `null` for "not there".
+pub(super) fn present<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::depth::MAX_DEPTH;
+    use super::*;
+
+    fn elements(body: &str) -> Result<Vec<&str>, MergeError> {
+        let elements: Elements<'_> = read_body(body.as_bytes(), "a JSON array")?;
+        let rows = elements.read::<IgnoredAny>()?;
+        Ok(rows.into_iter().map(|e| e.text).collect())
+    }
+
+    #[test]
+    fn an_array_falls_apart_into_the_bytes_of_its_elements() {
+        assert_eq!(
+            elements(" [ {\"a\" : 1 } ,\n{} ]\n"),
+            Ok(vec!["{\"a\" : 1 }", "{}"])
+        );
+        assert_eq!(elements("[]"), Ok(vec![]));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_body_is_told_apart() {
+        let shape = MergeError::Shape {
+            expected: "a JSON array",
+        };
+        assert_eq!(elements("[{\"a\":1},{\"b\":"), Err(MergeError::Truncated));
+        assert_eq!(elements(""), Err(MergeError::Truncated));
+        assert_eq!(elements("{\"message\":\"no\"}"), Err(shape.clone()));
+        assert_eq!(elements("17"), Err(shape));
+        assert!(matches!(
+            elements("<html>"),
+            Err(MergeError::NotJson { line: 1, column: 1 })
+        ));
+        assert!(matches!(
+            elements("[{},null]"),
+            Err(MergeError::Element { index: 1, .. })
+        ));
+    }
+
+    #[test]
+    fn text_that_is_not_utf_8_is_refused() {
+        let read: Result<Elements<'_>, _> = read_body(b"[{\"a\":\"\xff\"}]", "a JSON array");
+        assert!(matches!(read.err(), Some(MergeError::NotJson { .. })));
+    }
+
+    #[test]
+    fn one_element_more_than_the_cap_is_refused() {
+        let list = |n: usize| format!("[{}]", vec!["{}"; n].join(","));
+        assert_eq!(
+            elements(&list(MAX_ELEMENTS)).map(|e| e.len()),
+            Ok(MAX_ELEMENTS)
+        );
+        assert_eq!(
+            elements(&list(MAX_ELEMENTS + 1)),
+            Err(MergeError::TooManyElements)
+        );
+    }
+
+    #[test]
+    fn nesting_is_bounded_and_costs_no_stack() {
+        let nested = |n: usize| format!("[{{\"a\":{}{}}}]", "[".repeat(n), "]".repeat(n));
+        assert!(elements(&nested(MAX_DEPTH - 1)).is_ok());
+        for depth in [MAX_DEPTH, 1_000_000] {
+            assert_eq!(
+                elements(&nested(depth)),
+                Err(MergeError::TooDeep { index: 0 })
+            );
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Who is calling: a strict profile of HTTP Message Signatures.
+//!
+//! [RFC 9421] leaves almost everything to the application; this profile leaves
+//! nothing to the message. [`profile`] says what a signature covers, in which
+//! order and with which parameters; [`Signer`] makes exactly that and
+//! [`Verifier`] takes nothing else. Bodies come in through `Content-Digest`
+//! ([RFC 9530], [`digest`]).
+//!
+//! The time, the nonces and the keys are handed in: nothing here reads a
+//! clock, a file or a random source. What a caller *may do* is decided
+//! elsewhere, and certificates and Portainer's own headers are not handled
+//! here.
+//!
+//! [RFC 9421]: https://www.rfc-editor.org/rfc/rfc9421
+//! [RFC 9530]: https://www.rfc-editor.org/rfc/rfc9530
+
+mod base;
+mod body;
+pub mod digest;
+mod error;
+mod key;
+mod params;
+mod principal;
+pub mod profile;
+mod replay;
+mod signer;
+pub mod strip;
+mod verifier;
+
+#[cfg(test)]
+mod tests;
+
+pub use body::BodyBinding;
+pub use error::{AuthError, KeyError};
+pub use key::{Key, MIN_SECRET_BYTES, SigningKey, trim_secret};
+pub use principal::{KeyKind, Principal};
+pub use replay::NonceMemory;
+pub use signer::{SignatureHeaders, Signer};
+pub use verifier::{Signed, Verifier, Window};

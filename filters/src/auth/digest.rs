@@ -1,0 +1,119 @@
+//! `Content-Digest` (RFC 9530 §2), with `sha-256` and nothing else.
+//!
+//! A digest alone proves nothing; it counts because a signature covers the
+//! header.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::digest;
+
+use super::error::AuthError;
+
+/// The SHA-256 of a body.
+#[must_use]
+pub fn sha256(body: &[u8]) -> [u8; 32] {
+    let mut hasher = BodyHasher::new();
+    hasher.update(body);
+    hasher.finish()
+}
+
+/// The header value for a digest.
+#[must_use]
+pub fn to_header(digest: &[u8; 32]) -> String {
+    format!("sha-256=:{}:", STANDARD.encode(digest))
+}
+
+/// Reads a header value: exactly one digest, by `sha-256`.
+///
+/// # Errors
+///
+/// [`AuthError::Malformed`] for anything else; a list of several digests would
+/// leave open which of them was checked.
+pub fn from_header(value: &[u8]) -> Result<[u8; 32], AuthError> {
+    value
+        .strip_prefix(b"sha-256=:")
+        .and_then(|rest| rest.strip_suffix(b":"))
+        .and_then(|encoded| STANDARD.decode(encoded).ok())
+        .and_then(|digest| digest.try_into().ok())
+        .ok_or(AuthError::Malformed(
+            "Content-Digest must be exactly one sha-256 digest: sha-256=:<base64>:",
+        ))
+}
+
+/// Hashes a body that comes in pieces.
+pub struct BodyHasher(digest::Context);
+
+impl BodyHasher {
+    /// A hasher that has seen nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(digest::Context::new(&digest::SHA256))
+    }
+
+    /// Takes the next piece.
+    pub fn update(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    /// The SHA-256 of all pieces.
+    #[must_use]
+    pub fn finish(self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        // SHA-256 gives 32 bytes; zip cannot panic as copy_from_slice could.
+        for (byte, hashed) in bytes.iter_mut().zip(self.0.finish().as_ref()) {
+            *byte = *hashed;
+        }
+        bytes
+    }
+}
+
+impl Default for BodyHasher {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 9530, appendix B.1 (the body ends in a line feed).
+    const RFC_BODY: &[u8] = b"{\"hello\": \"world\"}\n";
+    const RFC_VALUE: &str = "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:";
+
+    #[test]
+    fn the_example_of_the_rfc_is_formatted_and_read() {
+        assert_eq!(to_header(&sha256(RFC_BODY)), RFC_VALUE);
+        assert_eq!(from_header(RFC_VALUE.as_bytes()), Ok(sha256(RFC_BODY)));
+    }
+
+    #[test]
+    fn pieces_hash_like_the_whole() {
+        let mut hasher = BodyHasher::new();
+        for piece in RFC_BODY.chunks(3) {
+            hasher.update(piece);
+        }
+        assert_eq!(hasher.finish(), sha256(RFC_BODY));
+    }
+
+    #[test]
+    fn anything_but_one_sha_256_digest_is_malformed() {
+        let twice = format!("{RFC_VALUE}, {RFC_VALUE}");
+        for value in [
+            "",
+            "sha-256",
+            "sha-256=::",
+            "sha-256=:AAAA:",
+            "sha-256=RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=",
+            "SHA-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:",
+            "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg:",
+            "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDh=:",
+            "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:;p=1",
+            "sha-512=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:",
+            &twice,
+        ] {
+            let read = from_header(value.as_bytes());
+            assert!(matches!(read, Err(AuthError::Malformed(_))), "{value:?}");
+        }
+    }
+}

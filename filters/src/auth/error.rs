@@ -1,0 +1,164 @@
+//! Why a request, or a key, was not accepted.
+//!
+//! The messages are for the operator's log. What a caller is told is
+//! [`AuthError::public_reason`] and [`AuthError::public_message`]. None holds
+//! a secret, a signature or a nonce.
+
+/// Why a request was not authenticated.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum AuthError {
+    /// A header without which a request is not signed.
+    #[error("the request is not signed: it has no {0} header")]
+    Missing(&'static str),
+
+    /// A header that is not of this profile's form; the text says which.
+    #[error("{0}")]
+    Malformed(&'static str),
+
+    /// The list of signed components is not the one that this request needs.
+    #[error("the signature must cover exactly ({required}), in this order")]
+    NotCovered {
+        /// The component list that was expected.
+        required: String,
+    },
+
+    /// No such key, or it was removed.
+    #[error("no key has the id `{key_id}`: is it in the configuration of this agent?")]
+    UnknownKey {
+        /// The id that the request named.
+        key_id: String,
+    },
+
+    /// The signature is not by this key over this request.
+    #[error(
+        "the signature does not match under key `{key_id}`: another secret, or the method, path, query or a signed header was changed on the way"
+    )]
+    BadSignature {
+        /// The id that the request named.
+        key_id: String,
+    },
+
+    /// Stamped outside the window, or before what the agent still remembers.
+    #[error(
+        "the request is stamped {created} and the clock here says {now} (seconds since 1970): it is too old or too far ahead, or this clock went back"
+    )]
+    TimestampSkew {
+        /// The `created` parameter.
+        created: u64,
+        /// The agent's own time.
+        now: u64,
+    },
+
+    /// Validly signed, and seen before.
+    #[error("a request signed by key `{key_id}` came a second time: a retry must be signed anew")]
+    Replay {
+        /// The key that signed it.
+        key_id: String,
+    },
+
+    /// The body is not the one that was signed.
+    #[error("the body does not match what was signed: it was changed on the way, or cut off")]
+    DigestMismatch,
+
+    /// A body that no digest covers, where that is not allowed.
+    #[error("the body is not signed: {0}")]
+    UnsignedBody(&'static str),
+
+    /// Too many requests by one key to remember all their nonces.
+    #[error(
+        "key `{key_id}` has {quota} requests in memory already, and more could not be told from replays: slow down, or give its users keys of their own"
+    )]
+    Overloaded {
+        /// The key that signed them.
+        key_id: String,
+        /// How many nonces are remembered per key.
+        quota: usize,
+    },
+}
+
+impl AuthError {
+    /// A short token for logs and metric labels.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Missing(_) => "missing",
+            Self::Malformed(_) => "malformed",
+            Self::NotCovered { .. } => "not-covered",
+            Self::UnknownKey { .. } => "unknown-key",
+            Self::BadSignature { .. } => "bad-signature",
+            Self::TimestampSkew { .. } => "timestamp-skew",
+            Self::Replay { .. } => "replay",
+            Self::DigestMismatch => "digest-mismatch",
+            Self::UnsignedBody(_) => "unsigned-body",
+            Self::Overloaded { .. } => "overloaded",
+        }
+    }
+
+    /// The token for the answer: as [`AuthError::reason`], except that an
+    /// unknown key reads as a bad signature, so that a stranger cannot find
+    /// out which key ids exist by asking.
+    #[must_use]
+    pub fn public_reason(&self) -> &'static str {
+        match self {
+            Self::UnknownKey { .. } => "bad-signature",
+            error => error.reason(),
+        }
+    }
+
+    /// The message for the answer, under the same rule as [`AuthError::public_reason`].
+    #[must_use]
+    pub fn public_message(&self) -> String {
+        match self {
+            Self::UnknownKey { .. } | Self::BadSignature { .. } => {
+                "no key of this id made this signature over this request: check the key id and \
+                 secret, and whether a proxy changed the method, path, query or a signed header"
+                    .to_owned()
+            }
+            error => error.to_string(),
+        }
+    }
+
+    /// The HTTP status of the answer.
+    #[must_use]
+    pub fn status(&self) -> http::StatusCode {
+        match self {
+            Self::Malformed(_) => http::StatusCode::BAD_REQUEST,
+            Self::Overloaded { .. } => http::StatusCode::SERVICE_UNAVAILABLE,
+            _ => http::StatusCode::UNAUTHORIZED,
+        }
+    }
+}
+
+/// Why a key was not taken.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum KeyError {
+    /// The id has a character that does not fit, or is too long or empty.
+    #[error(
+        "`{0}` is not a key id: use 1 to 64 letters, digits, `.`, `_`, `@` and `-`, beginning with a letter or digit"
+    )]
+    Id(String),
+
+    /// Two keys have one id.
+    #[error("two keys have the id `{0}`")]
+    Duplicate(String),
+
+    /// The secret could be guessed.
+    #[error("the secret of key `{id}` has {length} bytes; it needs at least {minimum} random ones")]
+    ShortSecret {
+        /// The key's id.
+        id: String,
+        /// How long the secret is, in bytes.
+        length: usize,
+        /// How long it has to be, in bytes.
+        minimum: usize,
+    },
+
+    /// An Ed25519 public key or seed that is not 32 bytes long.
+    #[error("an Ed25519 public key or seed is 32 bytes; that of key `{id}` has {length}")]
+    Ed25519Length {
+        /// The key's id.
+        id: String,
+        /// How long it is, in bytes.
+        length: usize,
+    },
+}

@@ -1,0 +1,184 @@
+//! Who is calling, once that is proved.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+use super::base::single;
+use super::error::AuthError;
+use super::key::Key;
+use super::profile::SKEP_ON_BEHALF_OF;
+
+/// To whom a key belongs.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum KeyKind {
+    /// To a client that the configuration names.
+    #[default]
+    Client,
+    /// To whoever holds the cluster secret; derived from it, with the id
+    /// `operator-<fingerprint>`.
+    Operator,
+    /// To the agents of the cluster among themselves; derived from the cluster
+    /// secret, with the id `agent-<fingerprint>`.
+    Agent,
+}
+
+/// Who is calling. Its text form is for logs, and for `Skep-On-Behalf-Of`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Principal {
+    /// A client, by the id of its key.
+    Key {
+        /// The key's id.
+        id: Arc<str>,
+    },
+    /// A holder of the cluster secret.
+    Operator {
+        /// The fingerprint of that secret, which tells the old one from the
+        /// new one while the secret is being replaced.
+        generation: String,
+    },
+    /// Another agent of the cluster.
+    Peer {
+        /// Its node id, if the connection shows it.
+        node_id: Option<String>,
+        /// The principal for whom it asks, in text form; `None` if it asks for itself.
+        on_behalf_of: Option<String>,
+    },
+}
+
+/// What comes before the fingerprint in the id of an operator's key.
+const OPERATOR_PREFIX: &str = "operator-";
+
+/// The longest `Skep-On-Behalf-Of` that is taken, in bytes.
+const MAX_ON_BEHALF_OF: usize = 256;
+
+impl Principal {
+    /// Whether another agent asks for itself, not for a caller of its own.
+    #[must_use]
+    pub fn is_errand(&self) -> bool {
+        matches!(
+            self,
+            Self::Peer {
+                on_behalf_of: None,
+                ..
+            }
+        )
+    }
+
+    /// The principal behind a request that `key` has signed. `node_id` is the
+    /// peer's, where the connection shows it.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Malformed`] for a `Skep-On-Behalf-Of` from anyone but an agent,
+    /// or one that is empty, too long or not printable ASCII.
+    pub fn of(key: &Key, headers: &HeaderMap, node_id: Option<String>) -> Result<Self, AuthError> {
+        let on_behalf_of = on_behalf_of(headers)?;
+        match key.kind() {
+            KeyKind::Agent => Ok(Self::Peer {
+                node_id,
+                on_behalf_of,
+            }),
+            KeyKind::Client | KeyKind::Operator if on_behalf_of.is_some() => Err(
+                AuthError::Malformed("only agents may send Skep-On-Behalf-Of"),
+            ),
+            KeyKind::Client => Ok(Self::Key {
+                id: Arc::clone(key.id()),
+            }),
+            KeyKind::Operator => Ok(Self::Operator {
+                generation: key
+                    .id()
+                    .strip_prefix(OPERATOR_PREFIX)
+                    .unwrap_or(key.id())
+                    .to_owned(),
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key { id } => write!(f, "key:{id}"),
+            Self::Operator { generation } => write!(f, "operator:{generation}"),
+            Self::Peer {
+                node_id,
+                on_behalf_of,
+            } => {
+                write!(f, "peer:{}", node_id.as_deref().unwrap_or("?"))?;
+                match on_behalf_of {
+                    Some(principal) => write!(f, " for {principal}"),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+fn on_behalf_of(headers: &HeaderMap) -> Result<Option<String>, AuthError> {
+    let Some(value) = single(headers, &SKEP_ON_BEHALF_OF)? else {
+        return Ok(None);
+    };
+    match value.to_str() {
+        // `to_str` leaves visible ASCII, spaces and tabs.
+        Ok(text) if (1..=MAX_ON_BEHALF_OF).contains(&text.len()) && !text.contains('\t') => {
+            Ok(Some(text.to_owned()))
+        }
+        _ => Err(AuthError::Malformed(
+            "Skep-On-Behalf-Of must be 1 to 256 printable characters",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn principal(id: &str, kind: KeyKind, on_behalf_of: Option<&str>) -> Result<String, AuthError> {
+        let key = Key::hmac(id, &[7; 32]).unwrap().with_kind(kind);
+        let mut headers = HeaderMap::new();
+        if let Some(value) = on_behalf_of {
+            headers.insert(SKEP_ON_BEHALF_OF, HeaderValue::from_str(value).unwrap());
+        }
+        Principal::of(&key, &headers, Some("n1".to_owned())).map(|principal| principal.to_string())
+    }
+
+    #[test]
+    fn the_kind_of_the_key_decides_and_not_its_id() {
+        for (id, kind, shown) in [
+            ("ci", KeyKind::Client, "key:ci"),
+            (
+                "operator-05cff52c",
+                KeyKind::Client,
+                "key:operator-05cff52c",
+            ),
+            ("operator-05cff52c", KeyKind::Operator, "operator:05cff52c"),
+            ("agent-05cff52c", KeyKind::Agent, "peer:n1"),
+        ] {
+            assert_eq!(principal(id, kind, None).unwrap(), shown);
+        }
+    }
+
+    #[test]
+    fn only_an_agent_speaks_for_others() {
+        let shown = principal("agent-05cff52c", KeyKind::Agent, Some("key:ci")).unwrap();
+        assert_eq!(shown, "peer:n1 for key:ci");
+        for kind in [KeyKind::Client, KeyKind::Operator] {
+            let refused = principal("ci", kind, Some("key:root")).unwrap_err();
+            assert_eq!(refused.reason(), "malformed");
+        }
+    }
+
+    #[test]
+    fn a_name_that_would_spoil_a_log_line_is_refused() {
+        for name in ["", "a\tb", &"x".repeat(257)] {
+            assert!(
+                principal("agent-1", KeyKind::Agent, Some(name)).is_err(),
+                "{name:?}"
+            );
+        }
+    }
+}

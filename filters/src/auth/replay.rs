@@ -1,0 +1,224 @@
+//! The memory of nonces: a signed request counts once.
+//!
+//! It lives longer than the keys and the configuration, so that a reload
+//! forgets nothing. It does not survive a restart and is not shared between
+//! agents.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+
+use super::error::AuthError;
+use super::verifier::Window;
+
+/// How many seconds of `created` one generation spans. Nonces are forgotten by
+/// whole generations, so this is also by how much they may outlive their need.
+const GENERATION: u64 = 4;
+
+/// Remembers which nonces each key has used.
+///
+/// A nonce is kept until `created + past + future`, by the *request's* stamp and
+/// not by its arrival. Keeping it for the length of the window after arrival
+/// would be the classic mistake: a request stamped `future` seconds ahead is
+/// acceptable for `past + future` seconds after it was first seen. The `future`
+/// on top is for a clock that is set back a little. If it is set back further,
+/// requests stamped within a time already forgotten are refused, because they
+/// could no longer be told from replays.
+///
+/// Nonces are grouped by their stamp into generations of a few seconds, and
+/// expiry drops the oldest generations whole; so a call never scans. A replay
+/// has the stamp of the original, because the stamp is signed, and is therefore
+/// looked for in the right generation.
+///
+/// Each key has a quota. A key that used it up is refused until its oldest
+/// nonces expire; evicting live ones instead would let a replay through.
+#[derive(Debug)]
+pub struct NonceMemory {
+    quota: usize,
+    keys: Mutex<HashMap<Box<str>, Nonces>>,
+}
+
+impl NonceMemory {
+    /// The quota unless another is given: 5,000 requests a second by one key,
+    /// for as long as the default [`Window`] makes them be remembered. All used
+    /// up, it takes up to 10 MB.
+    pub const DEFAULT_QUOTA: usize = 1 << 18;
+
+    /// An empty memory of at most `quota` nonces per key.
+    #[must_use]
+    pub fn new(quota: usize) -> Self {
+        Self {
+            quota,
+            keys: Mutex::default(),
+        }
+    }
+
+    /// Takes note of the nonce of a request that is otherwise in order.
+    ///
+    /// To be called with the ids of existing keys only: each id seen has an
+    /// entry for good.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Replay`] if it was noted before, [`AuthError::Overloaded`] if
+    /// the key's quota is used up, [`AuthError::TimestampSkew`] if `created` is in
+    /// a time whose nonces are forgotten.
+    pub(super) fn remember(
+        &self,
+        key_id: &str,
+        nonce: u128,
+        created: u64,
+        now: u64,
+        window: Window,
+    ) -> Result<(), AuthError> {
+        // No code that can panic runs under the lock, so a poisoned one is whole.
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let nonces = match keys.get_mut(key_id) {
+            Some(nonces) => nonces,
+            None => keys.entry(key_id.into()).or_default(),
+        };
+        nonces.forget(now, window);
+        if created < nonces.forgotten_before {
+            return Err(AuthError::TimestampSkew { created, now });
+        }
+        let full = nonces.live >= self.quota;
+        let generation = nonces.generations.entry(created / GENERATION).or_default();
+        if generation.contains(&nonce) {
+            return Err(AuthError::Replay {
+                key_id: key_id.to_owned(),
+            });
+        }
+        if full {
+            return Err(AuthError::Overloaded {
+                key_id: key_id.to_owned(),
+                quota: self.quota,
+            });
+        }
+        generation.insert(nonce);
+        nonces.live += 1;
+        Ok(())
+    }
+}
+
+impl Default for NonceMemory {
+    fn default() -> Self {
+        Self::new(Self::DEFAULT_QUOTA)
+    }
+}
+
+/// The nonces of one key.
+#[derive(Debug, Default)]
+struct Nonces {
+    /// By `created / GENERATION`.
+    generations: BTreeMap<u64, HashSet<u128>>,
+    /// How many nonces the generations hold together.
+    live: usize,
+    /// Requests created before this second may be forgotten ones.
+    forgotten_before: u64,
+}
+
+impl Nonces {
+    fn forget(&mut self, now: u64, window: Window) {
+        let kept = window
+            .past_seconds()
+            .saturating_add(window.future_seconds());
+        while let Some(oldest) = self.generations.first_entry() {
+            let end = oldest.key().saturating_add(1).saturating_mul(GENERATION);
+            if end.saturating_add(kept) > now {
+                break;
+            }
+            self.live -= oldest.remove().len();
+            self.forgotten_before = self.forgotten_before.max(end);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: u64 = 1_767_225_600;
+
+    fn window() -> Window {
+        Window::default()
+    }
+
+    fn remember(memory: &NonceMemory, nonce: u128, created: u64, now: u64) -> &'static str {
+        match memory.remember("ci", nonce, created, now, window()) {
+            Ok(()) => "fresh",
+            Err(error) => error.reason(),
+        }
+    }
+
+    #[test]
+    fn a_nonce_counts_once_per_key() {
+        let memory = NonceMemory::default();
+        assert_eq!(remember(&memory, 1, NOW, NOW), "fresh");
+        assert_eq!(remember(&memory, 1, NOW, NOW + 5), "replay");
+        assert_eq!(remember(&memory, 2, NOW, NOW), "fresh");
+        assert_eq!(memory.remember("other", 1, NOW, NOW, window()), Ok(()));
+    }
+
+    #[test]
+    fn a_full_quota_refuses_until_nonces_expire() {
+        let memory = NonceMemory::new(2);
+        assert_eq!(remember(&memory, 1, NOW, NOW), "fresh");
+        assert_eq!(remember(&memory, 2, NOW, NOW), "fresh");
+        assert_eq!(remember(&memory, 3, NOW, NOW), "overloaded");
+        assert_eq!(remember(&memory, 1, NOW, NOW), "replay");
+        assert_eq!(memory.remember("other", 3, NOW, NOW, window()), Ok(()));
+        let later = NOW + 40 + GENERATION;
+        assert_eq!(remember(&memory, 3, later, later), "fresh");
+    }
+
+    #[test]
+    fn what_was_forgotten_is_refused_when_the_clock_goes_back() {
+        let memory = NonceMemory::default();
+        assert_eq!(remember(&memory, 1, NOW, NOW), "fresh");
+        let hour_ahead = NOW + 3600;
+        assert_eq!(remember(&memory, 2, hour_ahead, hour_ahead), "fresh");
+        assert_eq!(remember(&memory, 1, NOW, NOW), "timestamp-skew");
+        let moments_later = NOW + GENERATION;
+        assert_eq!(remember(&memory, 3, moments_later, moments_later), "fresh");
+    }
+
+    #[test]
+    fn expired_generations_are_given_back() {
+        let memory = NonceMemory::default();
+        for second in 0..1000 {
+            assert_eq!(
+                remember(&memory, 7, NOW + second, NOW + second) == "fresh",
+                second % GENERATION == 0
+            );
+        }
+        let keys = memory.keys.lock().unwrap();
+        let nonces = &keys["ci"];
+        let most = (40 / GENERATION + 2) as usize;
+        assert!(
+            nonces.generations.len() <= most,
+            "{}",
+            nonces.generations.len()
+        );
+        assert!(nonces.live <= most, "{}", nonces.live);
+    }
+
+    proptest! {
+        /// Whatever the clock does, no request in the window is fresh twice.
+        #[test]
+        fn no_nonce_is_ever_fresh_twice(
+            calls in prop::collection::vec((0u128..4, 0u64..12, 0u64..400), 1..200)
+        ) {
+            let memory = NonceMemory::default();
+            let mut fresh = HashSet::new();
+            for (nonce, slot, now) in calls {
+                let (created, now) = (NOW + slot * 30, NOW + now);
+                if window().admits(created, now)
+                    && remember(&memory, nonce, created, now) == "fresh"
+                {
+                    prop_assert!(fresh.insert((nonce, created)), "{nonce} at {created}, clock {now}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Makes the signature that the verifier takes.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::request::Parts;
+use http::{HeaderName, HeaderValue};
+
+use super::base::Covered;
+use super::body::BodyBinding;
+use super::digest;
+use super::error::AuthError;
+use super::key::SigningKey;
+use super::params::Params;
+use super::profile::{CONTENT_DIGEST, LABEL, SIGNATURE, SIGNATURE_INPUT, SKEP_BODY, UNSIGNED};
+
+/// Signs requests with one key.
+#[derive(Debug)]
+pub struct Signer {
+    key: SigningKey,
+}
+
+impl Signer {
+    /// A signer with this key.
+    #[must_use]
+    pub fn new(key: SigningKey) -> Self {
+        Self { key }
+    }
+
+    /// The key it signs with.
+    #[must_use]
+    pub fn key(&self) -> &SigningKey {
+        &self.key
+    }
+
+    /// Signs a request at the time `now`, in seconds since the epoch. To come
+    /// last, when all covered headers are as they will be sent.
+    ///
+    /// `nonce` has to be 16 bytes from a cryptographic random source, new for
+    /// every call. A signature or body binding already there is replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Malformed`] if the request is one that no verifier takes: a
+    /// covered header twice, or named in `Connection`.
+    pub fn sign(
+        &self,
+        parts: &mut Parts,
+        body: BodyBinding,
+        now: u64,
+        nonce: [u8; 16],
+    ) -> Result<(), AuthError> {
+        for (name, value) in self.headers(parts, body, now, nonce)?.into_changes() {
+            match value {
+                Some(value) => drop(parts.headers.insert(name, value)),
+                None => drop(parts.headers.remove(name)),
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Signer::sign`], for requests whose headers cannot be changed in
+    /// place: gives the changes instead of making them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Signer::sign`].
+    pub fn headers(
+        &self,
+        parts: &Parts,
+        body: BodyBinding,
+        now: u64,
+        nonce: [u8; 16],
+    ) -> Result<SignatureHeaders, AuthError> {
+        let (content_digest, skep_body) = match body {
+            BodyBinding::Empty => (None, None),
+            BodyBinding::Digest(digest) => (Some(to_value(digest::to_header(&digest))?), None),
+            BodyBinding::Unsigned => (None, Some(HeaderValue::from_static(UNSIGNED))),
+        };
+        let mut covered = Covered::of(parts)?;
+        let bytes = HeaderValue::as_bytes;
+        covered.replace(&CONTENT_DIGEST, content_digest.as_ref().map(bytes));
+        covered.replace(&SKEP_BODY, skep_body.as_ref().map(bytes));
+
+        let params = Params {
+            created: now,
+            nonce: u128::from_be_bytes(nonce),
+            key_id: self.key.id(),
+        }
+        .write(&covered);
+        let signature = self
+            .key
+            .sign(&covered.signature_base(&params), |raw| STANDARD.encode(raw));
+        Ok(SignatureHeaders {
+            signature_input: to_value(format!("{LABEL}={params}"))?,
+            signature: to_value(format!("{LABEL}=:{signature}:"))?,
+            content_digest,
+            skep_body,
+        })
+    }
+}
+
+/// The headers that make a request a signed one.
+#[derive(Clone, Debug)]
+pub struct SignatureHeaders {
+    content_digest: Option<HeaderValue>,
+    skep_body: Option<HeaderValue>,
+    signature_input: HeaderValue,
+    signature: HeaderValue,
+}
+
+impl SignatureHeaders {
+    /// What each of these headers is to be; `None` where the request must not
+    /// have it. All four are to be applied, for the signature depends on them.
+    #[must_use]
+    pub fn into_changes(self) -> [(HeaderName, Option<HeaderValue>); 4] {
+        [
+            (CONTENT_DIGEST, self.content_digest),
+            (SKEP_BODY, self.skep_body),
+            (SIGNATURE_INPUT, Some(self.signature_input)),
+            (SIGNATURE, Some(self.signature)),
+        ]
+    }
+}
+
+fn to_value(text: String) -> Result<HeaderValue, AuthError> {
+    HeaderValue::try_from(text)
+        .map_err(|_| AuthError::Malformed("a signature header has a character that HTTP forbids"))
+}

@@ -1,0 +1,192 @@
+//! Checks that a request was signed: by which key, over exactly this, now, once.
+//!
+//! Says who a request is from and how its body is bound. Whether the key may
+//! do what it asks for is decided elsewhere.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName};
+
+use super::base::{Covered, single};
+use super::body::BodyBinding;
+use super::error::{AuthError, KeyError};
+use super::key::Key;
+use super::params::{self, Params};
+use super::profile::{SIGNATURE, SIGNATURE_INPUT};
+use super::replay::NonceMemory;
+
+/// How far a request's stamp may be from the agent's clock, in whole seconds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Window {
+    /// How old a request may be.
+    pub past: Duration,
+    /// How far ahead of the agent's clock a request may be stamped.
+    pub future: Duration,
+}
+
+impl Window {
+    /// Whether a request created at `created` is in time at `now`, both in
+    /// seconds since the epoch.
+    #[must_use]
+    pub fn admits(&self, created: u64, now: u64) -> bool {
+        created <= now.saturating_add(self.future_seconds())
+            && now <= created.saturating_add(self.past_seconds())
+    }
+
+    pub(super) fn past_seconds(&self) -> u64 {
+        self.past.as_secs()
+    }
+
+    pub(super) fn future_seconds(&self) -> u64 {
+        self.future.as_secs()
+    }
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self {
+            past: Duration::from_secs(30),
+            future: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A request whose signature holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Signed<'a> {
+    /// The key that signed it.
+    pub key: &'a Key,
+    /// What the signature says about the body, for the caller to hold the body to.
+    pub body: BodyBinding,
+}
+
+/// A set of keys and what it takes to check requests against them.
+///
+/// It does not change: for new keys, make a new one with the same memory.
+#[derive(Debug)]
+pub struct Verifier {
+    keys: HashMap<Arc<str>, Key>,
+    window: Window,
+    nonces: Arc<NonceMemory>,
+}
+
+impl Verifier {
+    /// A verifier for `keys`.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Duplicate`] if two keys have one id.
+    pub fn new(
+        keys: impl IntoIterator<Item = Key>,
+        window: Window,
+        nonces: Arc<NonceMemory>,
+    ) -> Result<Self, KeyError> {
+        let mut by_id = HashMap::new();
+        for key in keys {
+            match by_id.entry(Arc::clone(key.id())) {
+                Entry::Vacant(slot) => slot.insert(key),
+                Entry::Occupied(_) => return Err(KeyError::Duplicate(key.id().to_string())),
+            };
+        }
+        Ok(Self {
+            keys: by_id,
+            window,
+            nonces,
+        })
+    }
+
+    /// Checks the signature of a request at the time `now`, in seconds since
+    /// the epoch, and takes note of its nonce: a second call with the same
+    /// request is refused.
+    ///
+    /// `parts.uri` has to be what will be forwarded. A server that keeps the
+    /// request target apart from it (a target in absolute form, or not UTF-8)
+    /// has to refuse such requests itself.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError`] says why it was refused. Nothing is remembered of a
+    /// refused request, so that strangers cannot fill the memory.
+    pub fn verify(&self, parts: &Parts, now: u64) -> Result<Signed<'_>, AuthError> {
+        let input = required(&parts.headers, &SIGNATURE_INPUT, "Signature-Input")?;
+        let signature = required(&parts.headers, &SIGNATURE, "Signature")?;
+        let signature = decode_signature(signature)?;
+
+        let covered = Covered::of(parts)?;
+        let params = canonical(input, &covered)?;
+        let base = covered.signature_base(params.unlabelled);
+
+        let Params {
+            created,
+            nonce,
+            key_id,
+        } = params.values;
+        let key = self.keys.get(key_id).ok_or_else(|| AuthError::UnknownKey {
+            key_id: key_id.to_owned(),
+        })?;
+        if !key.verifies(&base, &signature) {
+            return Err(AuthError::BadSignature {
+                key_id: key_id.to_owned(),
+            });
+        }
+
+        if !self.window.admits(created, now) {
+            return Err(AuthError::TimestampSkew { created, now });
+        }
+        let body = BodyBinding::of(&parts.headers)?;
+        if body == BodyBinding::Unsigned && !key.unsigned_streams() {
+            return Err(AuthError::UnsignedBody(
+                "this key may not send Skep-Body: unsigned; allow unsigned streams for it, or sign a Content-Digest",
+            ));
+        }
+        self.nonces
+            .remember(key_id, nonce, created, now, self.window)?;
+        Ok(Signed { key, body })
+    }
+}
+
+/// Parameters that arrived in exactly the form in which this profile writes them.
+struct Canonical<'a> {
+    unlabelled: &'a str,
+    values: Params<'a>,
+}
+
+/// Reads `Signature-Input`, writes it anew for this request, and compares.
+fn canonical<'a>(input: &'a str, covered: &Covered<'_>) -> Result<Canonical<'a>, AuthError> {
+    let (list, values) = Params::parse(input)?;
+    let unlabelled = params::unlabelled(input).ok_or(params::FORM)?;
+    if unlabelled != values.write(covered) {
+        let required = covered.list();
+        return Err(match list == required {
+            true => params::FORM,
+            false => AuthError::NotCovered { required },
+        });
+    }
+    Ok(Canonical { unlabelled, values })
+}
+
+fn required<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+    shown: &'static str,
+) -> Result<&'a str, AuthError> {
+    single(headers, name)?
+        .ok_or(AuthError::Missing(shown))?
+        .to_str()
+        .map_err(|_| params::FORM)
+}
+
+fn decode_signature(value: &str) -> Result<Vec<u8>, AuthError> {
+    params::unlabelled(value)
+        .and_then(|bytes| bytes.strip_prefix(':')?.strip_suffix(':'))
+        .and_then(|encoded| STANDARD.decode(encoded).ok())
+        .ok_or(AuthError::Malformed(
+            "Signature must be exactly one signature: sig1=:<base64>:",
+        ))
+}

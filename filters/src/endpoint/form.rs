@@ -1,0 +1,87 @@
+//! What an exchange looks like on the wire: method, request body, response.
+//!
+//! It tells the proxy whether it may buffer, must flush or must hand the
+//! connection to the tunnel. It is not for content: no field of a body is named.
+
+use std::fmt;
+
+/// The method of a table row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// GET. It does not imply HEAD: gorilla/mux serves HEAD only where it is registered.
+    Get,
+    /// HEAD.
+    Head,
+    /// POST.
+    Post,
+    /// PUT.
+    Put,
+    /// DELETE.
+    Delete,
+    /// OPTIONS.
+    Options,
+    /// Every method but OPTIONS: engines before 28.0 register `/debug` without
+    /// one, so there `POST /debug/pprof/profile` works like a GET.
+    Any,
+    /// `PRI`, the first word of HTTP/2's connection preface (RFC 9113 §3.4); not a request's method.
+    Preface,
+}
+
+impl Method {
+    /// As in a request line; `*` for [`Method::Any`].
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+            Self::Options => "OPTIONS",
+            Self::Any => "*",
+            Self::Preface => "PRI",
+        }
+    }
+
+    /// Whether a request with this method reaches the row. Methods are
+    /// case-sensitive (RFC 9110 §9.1), as they are to the engine.
+    pub fn covers(self, method: &str) -> bool {
+        self == Self::Any || self.as_str() == method
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The form of a request body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Body {
+    /// The endpoint reads none.
+    None,
+    /// One JSON document, small enough to be inspected.
+    Json,
+    /// Bytes of any length (mostly tar) that must not be buffered.
+    Stream,
+}
+
+/// The form of a successful response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Wire {
+    /// Only status and headers.
+    Empty,
+    /// A few bytes of plain text.
+    Text,
+    /// One JSON document.
+    Json,
+    /// Flushed as it comes, for as long as it takes: logs, events, progress,
+    /// `wait` (headers at once, the document when the container ends).
+    Stream,
+    /// A tar archive.
+    Tar,
+    /// The connection itself becomes the stream, with or without `Upgrade`.
+    Hijack,
+    /// A WebSocket.
+    WebSocket,
+}
