@@ -1,0 +1,269 @@
+//! How a client of ours calls an agent: with which key it signs, and whose
+//! certificates it believes. For `connect`, `nodes`, `health` and `sign`.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::upstreams::peer::HttpPeer;
+use pingora::utils::tls::{WrappedX509, get_common_name};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{PrivateKeyDer, SubjectPublicKeyInfoDer};
+use skep_filters::auth::{KeyError, Signer, SigningKey, trim_secret};
+
+use crate::cli::{AgentUrl, Credentials};
+use crate::peers::{self, operator_key_id};
+use crate::tls_files::{self, FileError};
+use crate::trust::{Generation, Secret, SecretError, TrustError};
+
+/// How long a connection to an agent may take to be made.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long an unused connection to an agent is kept.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// How every derived authority is named; the fingerprint follows.
+const AUTHORITY: &str = "skep cluster ";
+
+/// What a client needs to call agents.
+pub struct Access {
+    /// Signs the requests.
+    pub signer: Signer,
+    roots: Arc<[WrappedX509]>,
+    group: u64,
+    /// The name that every agent of the cluster has.
+    name: Option<String>,
+}
+
+/// Why agents cannot be called.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say it.
+pub enum AccessError {
+    #[error("{path}: {error}")]
+    Secret { path: PathBuf, error: SecretError },
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error("{path}: {error}")]
+    Read {
+        path: PathBuf,
+        error: std::io::Error,
+    },
+    #[error("{path}: {reason}")]
+    KeyFile { path: PathBuf, reason: String },
+    #[error(transparent)]
+    Ca(#[from] FileError),
+    #[error(
+        "the agents' certificates cannot be verified without their CA; name it with --ca \
+         (`skep ca --secret-file FILE > ca.pem` prints it where the cluster's secret is)"
+    )]
+    NoCa,
+    #[error("one of --key-id with --key-file, or --secret-file, is needed")]
+    NoKey,
+}
+
+/// The key to sign with.
+///
+/// # Errors
+/// If a file is missing or holds no key.
+pub fn signer(credentials: &Credentials) -> Result<Signer, AccessError> {
+    if let (Some(id), Some(path)) = (&credentials.key_id, &credentials.key_file) {
+        return Ok(Signer::new(signing_key(id, path)?));
+    }
+    let path = credentials.secret_file.as_ref().ok_or(AccessError::NoKey)?;
+    let generation = generation(path)?;
+    Ok(operator(&generation)?)
+}
+
+fn operator(generation: &Generation) -> Result<Signer, KeyError> {
+    let id = operator_key_id(generation);
+    Ok(Signer::new(SigningKey::hmac(
+        &id,
+        generation.operator_key(),
+    )?))
+}
+
+/// What the secret in a file stands for.
+///
+/// # Errors
+/// If it cannot be read or is no good secret.
+pub fn generation(path: &Path) -> Result<Generation, AccessError> {
+    let (secret, warning) = Secret::read(path).map_err(|error| AccessError::Secret {
+        path: path.to_owned(),
+        error,
+    })?;
+    if let Some(warning) = warning {
+        log::warn!("{warning}");
+    }
+    Ok(Generation::derive(&secret)?)
+}
+
+impl Access {
+    /// Reads the files that the arguments name.
+    ///
+    /// # Errors
+    /// Says which of them cannot be used.
+    pub fn load(credentials: &Credentials, ca: Option<&Path>) -> Result<Self, AccessError> {
+        let derived = match &credentials.secret_file {
+            Some(path) => Some(generation(path)?),
+            None => None,
+        };
+        let signer = match (&credentials.key_id, &derived) {
+            (None, Some(generation)) => operator(generation)?,
+            _ => signer(credentials)?,
+        };
+        let (roots, name) = match (ca, &derived) {
+            (Some(path), _) => {
+                let roots = tls_files::wrap(tls_files::certificates(path)?);
+                let name = cluster_name(&roots);
+                (roots, name)
+            }
+            (None, Some(generation)) => (
+                peers::roots(generation.ca_der()),
+                Some(generation.peer_sni().to_owned()),
+            ),
+            (None, None) => return Err(AccessError::NoCa),
+        };
+        let mut group = DefaultHasher::new();
+        for root in roots.iter() {
+            root.borrow_raw_cert().hash(&mut group);
+        }
+        Ok(Self {
+            signer,
+            roots,
+            group: group.finish(),
+            name,
+        })
+    }
+
+    /// A holder of the cluster's secret.
+    ///
+    /// # Errors
+    /// As the secret cannot be used.
+    pub fn operator(secret: &Path) -> Result<Self, AccessError> {
+        let credentials = Credentials {
+            key_id: None,
+            key_file: None,
+            secret_file: Some(secret.to_owned()),
+        };
+        Self::load(&credentials, None)
+    }
+
+    /// A peer for the agent at this URL.
+    ///
+    /// # Errors
+    /// If its host name does not resolve.
+    pub async fn peer(&self, url: &AgentUrl) -> std::io::Result<HttpPeer> {
+        let found = tokio::net::lookup_host((url.host.as_str(), url.port)).await?;
+        // `localhost` often gives ::1 first, where nobody may listen.
+        let address = found.min_by_key(SocketAddr::is_ipv6);
+        let none = || std::io::Error::other(format!("{} has no address", url.host));
+        Ok(self.peer_at(address.ok_or_else(none)?, &url.host))
+    }
+
+    /// A peer for the agent at this address, known by this host name unless
+    /// the cluster has a name of its own.
+    pub fn peer_at(&self, address: SocketAddr, host: &str) -> HttpPeer {
+        let name = self.name.as_deref().unwrap_or(host);
+        let mut peer = HttpPeer::new(address, true, name.to_owned());
+        peer.options.ca = Some(self.roots.clone());
+        peer.group_key = self.group;
+        peer.options.connection_timeout = Some(CONNECT);
+        peer.options.total_connection_timeout = Some(CONNECT);
+        peer.options.tcp_keepalive = Some(crate::listen::KEEPALIVE);
+        // Shorter than an agent keeps a silent connection.
+        peer.options.idle_timeout = Some(IDLE);
+        peer
+    }
+}
+
+/// The name that agents under a derived authority answer to, whatever address
+/// they were reached by. Other authorities vouch for host names.
+fn cluster_name(roots: &[WrappedX509]) -> Option<String> {
+    let [root] = roots else {
+        return None;
+    };
+    let common = get_common_name(root)?;
+    let fingerprint = common.strip_prefix(AUTHORITY)?;
+    Some(format!("{fingerprint}.skep.internal"))
+}
+
+/// A shared secret, or an Ed25519 key in PEM as `openssl genpkey` writes it.
+fn signing_key(id: &str, path: &Path) -> Result<SigningKey, AccessError> {
+    let bytes = std::fs::read(path).map_err(|error| AccessError::Read {
+        path: path.to_owned(),
+        error,
+    })?;
+    if !bytes.starts_with(b"-----BEGIN") {
+        return Ok(SigningKey::hmac(id, trim_secret(&bytes))?);
+    }
+    let refused = |reason: String| AccessError::KeyFile {
+        path: path.to_owned(),
+        reason,
+    };
+    let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|e| refused(e.to_string()))?;
+    let der = key.secret_der();
+    // RFC 8410 §7: a fixed frame, then the seed.
+    match der.strip_prefix(ED25519_PRIVATE) {
+        Some(seed) if seed.len() == 32 => Ok(SigningKey::ed25519(id, seed)?),
+        _ => Err(refused("is not an Ed25519 private key".to_owned())),
+    }
+}
+
+const ED25519_PRIVATE: &[u8] = &[
+    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
+];
+
+const ED25519_PUBLIC: &[u8] = &[
+    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
+];
+
+/// The raw key in the PEM of an Ed25519 public key (RFC 8410 §4).
+///
+/// # Errors
+/// If it is another kind of key, or none.
+pub fn ed25519_public(pem: &[u8]) -> Result<Vec<u8>, String> {
+    let der = SubjectPublicKeyInfoDer::from_pem_slice(pem).map_err(|e| e.to_string())?;
+    match der.as_ref().strip_prefix(ED25519_PUBLIC) {
+        Some(raw) if raw.len() == 32 => Ok(raw.to_vec()),
+        _ => Err("is not an Ed25519 public key".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Made with `openssl genpkey -algorithm ed25519`.
+    const PRIVATE: &str = "-----BEGIN PRIVATE KEY-----\n\
+        MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n\
+        -----END PRIVATE KEY-----\n";
+    const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\n\
+        MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n\
+        -----END PUBLIC KEY-----\n";
+
+    #[test]
+    fn the_halves_of_an_ed25519_key_belong_together() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), PRIVATE).unwrap();
+        let key = signing_key("ci", file.path()).unwrap();
+        let public = ed25519_public(PUBLIC.as_bytes()).unwrap();
+        assert_eq!(key.public_key(), Some(public.as_slice()));
+    }
+
+    #[test]
+    fn a_client_without_any_authority_is_told_how_to_get_one() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), [7; 40]).unwrap();
+        let credentials = Credentials {
+            key_id: Some("ci".to_owned()),
+            key_file: Some(file.path().to_owned()),
+            secret_file: None,
+        };
+        let error = Access::load(&credentials, None).err().unwrap();
+        assert!(error.to_string().contains("skep ca"));
+    }
+}

@@ -1,0 +1,407 @@
+//! The agent as a whole: put together from its configuration, run, drained.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use pingora::listeners::tls::{Acceptor, TlsSettings};
+use pingora::proxy::{HttpProxy, http_proxy};
+use pingora::server::configuration::ServerConf;
+use skep_filters::auth::{Key, KeyKind, NonceMemory, Verifier, Window, trim_secret};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::authenticate::Handshake;
+use crate::client::Client;
+use crate::cluster::identity::{self, Identity};
+use crate::cluster::{Cluster, Parts};
+use crate::config::{ClusterMode, Config, DEFAULT_SECRET_FILE, KeyFile, KeyMaterial, ListenTls};
+use crate::engine::Engine;
+use crate::gateway::Gateway;
+use crate::listen::{self, Listener};
+use crate::locate::Known;
+use crate::peers::{Peers, agent_key_id, operator_key_id};
+use crate::platform;
+use crate::trust::{LeafNames, Secret, SecretError, Trust, UserCertificate};
+
+/// How far ahead of ours a caller's clock may be.
+const AHEAD: Duration = Duration::from_secs(10);
+
+/// The first look at the engine; later ones are the cluster's.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
+
+/// How often certificates are looked at.
+const REFRESH: Duration = Duration::from_secs(30);
+
+/// Why an agent does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A secret is missing where other agents have to know it.
+    #[error(
+        "this node is part of a Swarm, but no cluster secret is given.\n\
+         Agents trust each other through one shared secret. Make one and deploy:\n\n  \
+         openssl rand -base64 32 | docker secret create skep_secret -\n  \
+         docker stack deploy -c docker/stack.yml skep\n\n\
+         (or name a file: cluster.secret_file)"
+    )]
+    NoSecret,
+    /// A secret cannot be used.
+    #[error("{path}: {error}")]
+    Secret {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: SecretError,
+    },
+    /// The state folder cannot be written to.
+    #[error("{path}: no secret could be kept here: {error}")]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A key cannot be used.
+    #[error("key {id:?}: {reason}")]
+    Key {
+        /// Its id.
+        id: String,
+        /// Why.
+        reason: String,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {error}{}", in_use(.error))]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// Certificates could not be made or read.
+    #[error("{0}")]
+    Trust(String),
+}
+
+fn in_use(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; another program has the port, see `ss -ltnp`",
+        _ => "",
+    }
+}
+
+/// An agent that has bound its listeners.
+pub struct Agent {
+    cluster: Arc<Cluster>,
+    trust: Arc<Trust>,
+    proxy: Arc<HttpProxy<Gateway>>,
+    listeners: Vec<Listener>,
+    names: Vec<String>,
+    config: Config,
+}
+
+impl Agent {
+    /// Puts an agent together and binds its listeners. The engine need not be
+    /// there yet.
+    ///
+    /// # Errors
+    /// Says what to mend.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let client = Arc::new(Client::new());
+        let engine = Engine::new(&config.engine).map_err(|e| StartError::Trust(e.to_string()))?;
+        let engine = Arc::new(engine);
+        let me = first_look(&client, &engine).await;
+        let secrets = secrets(&config, me.swarm)?;
+
+        let names: Vec<_> = config
+            .listen
+            .iter()
+            .flat_map(|l| l.tls.names.clone())
+            .collect();
+        let leaf = leaf_names(&me, &names);
+        let lifetime = config.cluster.certificate_lifetime;
+        let trust = tokio::task::spawn_blocking(move || {
+            Trust::new(&secrets, leaf, lifetime, SystemTime::now())
+        });
+        let trust = trust.await.map_err(|e| StartError::Trust(e.to_string()))?;
+        let mut trust = trust.map_err(|e| StartError::Trust(e.to_string()))?;
+        let mut certificates = Vec::new();
+        for listen in &config.listen {
+            let certificate = user_certificate(&listen.tls)?;
+            if let Some(certificate) = &certificate {
+                trust = trust.with_user_certificate(certificate.clone());
+            }
+            certificates.push(certificate);
+        }
+        let trust = Arc::new(trust);
+        for generation in trust.generations() {
+            log::info!("cluster {}", generation.fingerprint());
+        }
+
+        let mut listeners = Vec::new();
+        for (listen, certificate) in config.listen.iter().zip(certificates) {
+            let acceptor = Arc::new(acceptor(&trust, certificate)?);
+            let bound = Listener::tls(listen.address, acceptor).await;
+            let listener = bound.map_err(|error| StartError::Listen {
+                address: listen.address,
+                error,
+            })?;
+            if let Some(address) = listener.address() {
+                log::info!("listening on https://{address}");
+            }
+            listeners.push(listener);
+        }
+
+        let peers = Peers::new(trust.clone(), config.cluster.probe_timeout);
+        let peers = Arc::new(peers.map_err(|e| StartError::Trust(e.to_string()))?);
+        let cluster = Arc::new(Cluster::new(Parts {
+            client: client.clone(),
+            engine: engine.clone(),
+            peers: peers.clone(),
+            config: config.cluster.clone(),
+            port: config.listen.first().map_or(0, |l| l.address.port()),
+            me,
+        }));
+        let gateway = Gateway {
+            verifier: verifier(&config, &trust)?,
+            known: Known::default(),
+            config: config.clone(),
+            engine,
+            client,
+            peers,
+            trust: trust.clone(),
+            cluster: cluster.clone(),
+        };
+        let conf = ServerConf {
+            // Pingora would load the platform's roots; our peers bring theirs.
+            ca_file: Some(platform::EMPTY_FILE.to_owned()),
+            threads: config.threads.map_or(2, usize::from),
+            ..ServerConf::default()
+        };
+        Ok(Self {
+            proxy: Arc::new(http_proxy(&Arc::new(conf), gateway)),
+            cluster,
+            trust,
+            listeners,
+            names,
+            config,
+        })
+    }
+
+    /// The addresses that were bound.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners
+            .iter()
+            .filter_map(Listener::address)
+            .collect()
+    }
+
+    /// The cluster as this agent sees it.
+    pub fn cluster(&self) -> Arc<Cluster> {
+        self.cluster.clone()
+    }
+
+    /// The certificates and keys of the cluster.
+    pub fn trust(&self) -> Arc<Trust> {
+        self.trust.clone()
+    }
+
+    /// Serves until `stop` resolves, then drains.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let (stopping, stopped) = watch::channel(false);
+        let mut background = JoinSet::new();
+        let (cluster, trust, names) = (self.cluster.clone(), self.trust.clone(), self.names);
+        let renamed = trust.clone();
+        let until = stopped.clone();
+        background.spawn(async move {
+            let changed = |me: &Identity| {
+                if let Err(e) = renamed.rename(leaf_names(me, &names), SystemTime::now()) {
+                    log::error!("certificates keep their old names: {e}");
+                }
+            };
+            cluster.run(until, changed).await;
+        });
+        background.spawn(refresh(trust, stopped));
+        listen::serve(self.proxy, self.listeners, stop, self.config.drain).await;
+        let _ = stopping.send(true);
+        background.shutdown().await;
+    }
+}
+
+async fn refresh(trust: Arc<Trust>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(REFRESH) => {}
+            _ = stopped.changed() => return,
+        }
+        // It reads files.
+        let trust = trust.clone();
+        let done = tokio::task::spawn_blocking(move || trust.refresh(SystemTime::now())).await;
+        if let Ok(Err(e)) = done {
+            log::error!("certificates could not be renewed: {e}");
+        }
+    }
+}
+
+async fn first_look(client: &Client, engine: &Engine) -> Identity {
+    let reason = match timeout(FIRST_LOOK, identity::read(client, engine)).await {
+        Ok(Ok(me)) => return me,
+        Ok(Err(reason)) => reason,
+        Err(_) => format!("no answer within {FIRST_LOOK:?}"),
+    };
+    log::error!(
+        "the engine at {} does not answer yet: {reason}",
+        engine.address()
+    );
+    let hostname = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    Identity {
+        hostname: hostname.trim().to_owned(),
+        agent: env!("CARGO_PKG_VERSION").to_owned(),
+        ..Identity::default()
+    }
+}
+
+/// What the certificates of this node say of it.
+fn leaf_names(me: &Identity, names: &[String]) -> LeafNames {
+    LeafNames {
+        node_id: Some(me.node_id.clone()).filter(|id| !id.is_empty()),
+        hostname: me.hostname.clone(),
+        ips: me.address.parse().into_iter().collect(),
+        names: names.to_vec(),
+    }
+}
+
+/// The secrets to derive everything from.
+fn secrets(config: &Config, swarm: bool) -> Result<Vec<Secret>, StartError> {
+    let mut files = config.cluster.secret_files.clone();
+    let default = Path::new(DEFAULT_SECRET_FILE);
+    if files.is_empty() && default.exists() {
+        files.push(default.to_owned());
+    }
+    if files.is_empty() {
+        let clustered = match config.cluster.mode {
+            ClusterMode::Auto => swarm,
+            ClusterMode::On => true,
+            ClusterMode::Off => false,
+        };
+        if clustered {
+            return Err(StartError::NoSecret);
+        }
+        files.push(own_secret(&config.state_dir)?);
+    }
+    let read = |path: &PathBuf| {
+        let (secret, warning) = Secret::read(path).map_err(|error| StartError::Secret {
+            path: path.clone(),
+            error,
+        })?;
+        if let Some(warning) = warning {
+            log::warn!("{warning}");
+        }
+        Ok(secret)
+    };
+    files.iter().map(read).collect()
+}
+
+/// A secret of this host's own, made at the first start.
+fn own_secret(folder: &Path) -> Result<PathBuf, StartError> {
+    let path = folder.join("secret");
+    if !path.exists() {
+        let secret = Secret::generate().map_err(|e| StartError::Trust(e.to_string()))?;
+        platform::write_private(&path, secret.as_bytes()).map_err(|error| StartError::State {
+            path: path.clone(),
+            error,
+        })?;
+        log::info!("made a secret for this host: {}", path.display());
+    }
+    let shown = path.display();
+    log::info!(
+        "to use it: skep connect --to https://localhost:9001 --secret-file {shown} --context skep"
+    );
+    Ok(path)
+}
+
+fn user_certificate(tls: &ListenTls) -> Result<Option<Arc<UserCertificate>>, StartError> {
+    let Some((certificate, key)) = &tls.certificate else {
+        return Ok(None);
+    };
+    match UserCertificate::load(certificate, key) {
+        Ok(loaded) => Ok(Some(Arc::new(loaded))),
+        Err(e) => Err(StartError::Trust(e.to_string())),
+    }
+}
+
+fn acceptor(
+    trust: &Arc<Trust>,
+    certificate: Option<Arc<UserCertificate>>,
+) -> Result<Acceptor, StartError> {
+    let error = |e: Box<pingora::Error>| StartError::Trust(e.to_string());
+    let verifier = trust
+        .client_verifier()
+        .map_err(|e| StartError::Trust(e.to_string()))?;
+    let mut tls = TlsSettings::with_callbacks(Box::new(Handshake::new(trust.clone())));
+    let tls = tls
+        .as_mut()
+        .map_err(|_| StartError::Trust("TLS".to_owned()))?;
+    let mut tls = std::mem::replace(tls, TlsSettings::intermediate("", "").map_err(error)?);
+    tls.set_cert_resolver(trust.server_resolver(certificate));
+    tls.set_client_cert_verifier(verifier);
+    // HTTP/1.1 only: over HTTP/2 an upload corrupts the pooled upstream
+    // connection (pingora#935), and nothing can be hijacked.
+    tls.set_alpn(pingora::listeners::ALPN::H1);
+    Ok(tls.build())
+}
+
+/// All keys whose signatures hold: the cluster's own and the configured ones.
+fn verifier(config: &Config, trust: &Trust) -> Result<Verifier, StartError> {
+    let refused = |id: &str| {
+        let id = id.to_owned();
+        move |e: skep_filters::auth::KeyError| StartError::Key {
+            id,
+            reason: e.to_string(),
+        }
+    };
+    let mut keys = Vec::new();
+    for generation in trust.generations() {
+        let agent = agent_key_id(generation);
+        let key = Key::hmac(&agent, generation.peer_key()).map_err(refused(&agent))?;
+        keys.push(key.with_kind(KeyKind::Agent).with_unsigned_streams(true));
+        let operator = operator_key_id(generation);
+        let key = Key::hmac(&operator, generation.operator_key()).map_err(refused(&operator))?;
+        keys.push(key.with_kind(KeyKind::Operator).with_unsigned_streams(true));
+    }
+    for file in &config.auth.keys {
+        let key = read_key(file)?;
+        keys.push(key.with_unsigned_streams(file.unsigned_streams));
+    }
+    let window = Window {
+        past: config.auth.window,
+        future: AHEAD,
+    };
+    let nonces = Arc::new(NonceMemory::default());
+    Verifier::new(keys, window, nonces).map_err(refused(""))
+}
+
+fn read_key(file: &KeyFile) -> Result<Key, StartError> {
+    let refused = |reason: String| StartError::Key {
+        id: file.id.clone(),
+        reason,
+    };
+    let (path, private) = match &file.material {
+        KeyMaterial::Secret(path) => (path, true),
+        KeyMaterial::PublicKey(path) => (path, false),
+    };
+    if private && platform::readable_by_others(path) && !path.starts_with("/run/secrets") {
+        log::warn!("{} can be read by others; chmod 600 it", path.display());
+    }
+    let bytes = std::fs::read(path).map_err(|e| refused(format!("{}: {e}", path.display())))?;
+    let key = if private {
+        Key::hmac(&file.id, trim_secret(&bytes))
+    } else {
+        let public = crate::access::ed25519_public(&bytes).map_err(refused)?;
+        Key::ed25519(&file.id, &public)
+    };
+    key.map_err(|e| refused(e.to_string()))
+}

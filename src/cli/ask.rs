@@ -1,0 +1,55 @@
+//! One signed `GET` to one agent, for the commands that only ask.
+
+use std::time::Duration;
+
+use anyhow::{anyhow, bail};
+use bytes::Bytes;
+use ring::rand::SystemRandom;
+use serde::Deserialize;
+use skep_filters::auth::BodyBinding;
+use tokio::time::timeout;
+
+use super::AgentUrl;
+use crate::access::Access;
+use crate::client::{Budget, Client};
+use crate::{peers, reject, request};
+
+/// How long an agent may take.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Bounds an answer.
+const LIMIT: usize = 16 << 20;
+
+#[derive(Deserialize)]
+struct Refusal {
+    message: String,
+}
+
+/// The body of a 200.
+///
+/// # Errors
+/// If the agent does not answer in time, or refuses; in its own words.
+pub(super) async fn ask(access: &Access, url: &AgentUrl, path: &str) -> anyhow::Result<Bytes> {
+    let explain = |e: Box<pingora::Error>| anyhow!(reject::explain(&e));
+    let peer = access.peer(url).await?;
+    let mut head = request::get(path).map_err(explain)?;
+    peers::sign(
+        &mut head,
+        &access.signer,
+        BodyBinding::Empty,
+        &SystemRandom::new(),
+    )
+    .map_err(explain)?;
+    let client = Client::new();
+    let answer = timeout(DEADLINE, client.fetch(&peer, head, &Budget::one(LIMIT))).await;
+    let answer = answer
+        .map_err(|_| anyhow!("no answer within {DEADLINE:?}"))?
+        .map_err(explain)?;
+    if answer.head.status == 200 {
+        return Ok(answer.body);
+    }
+    match serde_json::from_slice::<Refusal>(&answer.body) {
+        Ok(refusal) => bail!("{}", refusal.message),
+        Err(_) => bail!("answered {}", answer.head.status),
+    }
+}

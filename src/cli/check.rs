@@ -1,0 +1,113 @@
+//! `skep check`: says whether configuration files are right. It opens nothing that they name: a
+//! file is checked where it is written, which is seldom where it is used.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
+
+use crate::config::{ClusterMode, Config};
+
+/// Checks each file: a line to `out` for one that is right, everything that is wrong with another
+/// to `err`.
+///
+/// Returns whether all are right; the program's exit code is then 0, and 1 otherwise.
+///
+/// # Errors
+///
+/// `out` or `err` cannot be written to.
+pub fn run(files: &[PathBuf], out: &mut impl Write, err: &mut impl Write) -> io::Result<bool> {
+    let mut right = true;
+    for file in files {
+        match Config::load(Some(file)) {
+            Ok(config) => writeln!(out, "{}: fine: {}", file.display(), summary(&config))?,
+            Err(errors) => {
+                right = false;
+                writeln!(err, "{errors}\n")?;
+            }
+        }
+    }
+    Ok(right)
+}
+
+fn summary(config: &Config) -> String {
+    let listen: Vec<_> = config
+        .listen
+        .iter()
+        .map(|l| l.address.to_string())
+        .collect();
+    format!(
+        "listens on {}, engine {}, cluster {}, {}",
+        listen.join(" and "),
+        config.engine,
+        mode(config.cluster.mode),
+        keys(config.auth.keys.len()),
+    )
+}
+
+fn mode(mode: ClusterMode) -> &'static str {
+    match mode {
+        ClusterMode::Auto => "auto",
+        ClusterMode::Off => "off",
+        ClusterMode::On => "on",
+    }
+}
+
+fn keys(count: usize) -> String {
+    match count {
+        0 => "no keys".to_owned(),
+        1 => "1 key".to_owned(),
+        _ => format!("{count} keys"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(texts: &[&str]) -> (bool, String, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let files: Vec<_> = (0..texts.len())
+            .map(|i| folder.path().join(format!("{i}.yaml")))
+            .collect();
+        for (file, text) in files.iter().zip(texts) {
+            std::fs::write(file, text).unwrap();
+        }
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let right = run(&files, &mut out, &mut err).unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (right, text(out), text(err))
+    }
+
+    #[test]
+    fn a_right_file_gets_one_line() {
+        let (right, out, err) = check(&["threads: 2"]);
+        assert!(right);
+        assert!(err.is_empty());
+        assert!(
+            out.ends_with("0.yaml: fine: listens on 0.0.0.0:9001, engine unix:///var/run/docker.sock, cluster auto, no keys\n"),
+            "{out}"
+        );
+    }
+
+    #[test]
+    fn everything_wrong_in_all_files_is_told() {
+        let (right, out, err) = check(&["threads: 0\ndrain: 1", "", "log: { level: loud }"]);
+        assert!(!right);
+        assert_eq!(out.lines().count(), 1);
+        for fault in [
+            "0.yaml:1:10: threads",
+            "0.yaml:2:8: drain",
+            "2.yaml:1:15: log.level",
+        ] {
+            assert!(err.contains(fault), "{err}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_wrong() {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let right = run(&["/nowhere/skep.yaml".into()], &mut out, &mut err).unwrap();
+        assert!(!right && out.is_empty() && !err.is_empty());
+    }
+}

@@ -1,0 +1,138 @@
+//! `skep nodes`: the cluster as an agent sees it, as a table.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+
+use super::ClientArgs;
+use super::ask::ask;
+use crate::access::Access;
+use crate::clock;
+use crate::cluster::members::{Member, State};
+
+#[derive(Deserialize)]
+struct Nodes {
+    node: String,
+    cluster: bool,
+    nodes: Vec<Member>,
+}
+
+/// The table, from the first agent that answers.
+///
+/// # Errors
+/// If none answers, or the one that does refuses.
+pub async fn run(args: ClientArgs) -> anyhow::Result<String> {
+    let access = Access::load(&args.credentials, args.ca.as_deref())?;
+    let mut failures = Vec::new();
+    for url in &args.to {
+        match ask(&access, url, "/skep/v1/nodes").await {
+            Ok(body) => {
+                let nodes: Nodes = serde_json::from_slice(&body)
+                    .with_context(|| format!("{url} did not answer as an agent"))?;
+                return Ok(table(&nodes, clock::now()));
+            }
+            Err(e) => failures.push(format!("{url}: {e:#}")),
+        }
+    }
+    bail!("no agent answered\n  {}", failures.join("\n  "))
+}
+
+fn table(nodes: &Nodes, now: Duration) -> String {
+    let mut rows = vec![
+        [
+            "ID", "HOSTNAME", "ROLE", "ENGINE", "API", "AGENT", "STATE", "SINCE",
+        ]
+        .map(str::to_owned),
+    ];
+    for node in &nodes.nodes {
+        let here = if node.id == nodes.node { " *" } else { "" };
+        let engine = node.engine.as_ref();
+        rows.push([
+            format!("{}{here}", if node.id.is_empty() { "-" } else { &node.id }),
+            node.hostname.clone(),
+            role(nodes.cluster, node.manager).to_owned(),
+            engine.map_or("-".to_owned(), |e| e.version.clone()),
+            engine.map_or("-".to_owned(), |e| format!("{}-{}", e.api_min, e.api_max)),
+            node.agent.clone().unwrap_or_else(|| "-".to_owned()),
+            state(&node.state),
+            ago(now.as_secs().saturating_sub(node.since)),
+        ]);
+    }
+    let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max();
+    let widths: Vec<_> = (0..8).map(|c| width(c).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let cells = row.iter().zip(&widths);
+        let cells: Vec<_> = cells.map(|(cell, w)| format!("{cell:w$}")).collect();
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{}", cells.join("  ").trim_end());
+    }
+    text
+}
+
+fn role(cluster: bool, manager: bool) -> &'static str {
+    match (cluster, manager) {
+        (false, _) => "standalone",
+        (true, true) => "manager",
+        (true, false) => "worker",
+    }
+}
+
+fn state(state: &State) -> String {
+    match state {
+        State::Ready => "ready".to_owned(),
+        State::NoEngine => "no engine".to_owned(),
+        State::Unreachable(_) => "unreachable".to_owned(),
+        State::NoAgent => "no agent".to_owned(),
+        State::Down => "down".to_owned(),
+    }
+}
+
+fn ago(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7200 => format!("{}m", seconds / 60),
+        7200..172_800 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::identity::EngineFacts;
+
+    #[test]
+    fn columns_line_up_and_this_node_is_marked() {
+        let member = |id: &str, state| Member {
+            id: id.to_owned(),
+            hostname: "n1".to_owned(),
+            manager: true,
+            engine: Some(EngineFacts {
+                version: "20.10.24".to_owned(),
+                api_min: "1.12".to_owned(),
+                api_max: "1.41".to_owned(),
+            }),
+            agent: None,
+            address: None,
+            generation: 0,
+            state,
+            since: 40,
+        };
+        let nodes = Nodes {
+            node: "abc".to_owned(),
+            cluster: true,
+            nodes: vec![member("abc", State::Ready), member("d", State::NoAgent)],
+        };
+        let text = table(&nodes, Duration::from_secs(100));
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 3);
+        let column = lines[0].find("STATE").unwrap();
+        assert!(lines[1].starts_with("abc *"));
+        assert!(lines[1][column..].starts_with("ready"));
+        assert!(lines[2][column..].starts_with("no agent"));
+        assert!(lines[1].ends_with("60s"));
+    }
+}

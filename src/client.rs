@@ -1,0 +1,188 @@
+//! Requests of our own: fan-out, probes, and bodies that were read before they
+//! are forwarded. One connection pool; every answer is bounded. Streams and
+//! hijacked connections have their own modules.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use pingora::connectors::ConnectorOptions;
+use pingora::connectors::TransportConnector;
+use pingora::connectors::http::Connector;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::client::HttpSession;
+use pingora::protocols::http::v1;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType};
+
+use crate::platform;
+
+/// Unused connections kept in all.
+const POOL: usize = 256;
+
+/// How long an unused connection is kept.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Makes requests.
+pub struct Client {
+    pooled: Connector,
+    fresh: TransportConnector,
+}
+
+/// How many bytes of bodies may be held: by one answer, and by all answers to
+/// one request together.
+#[derive(Debug)]
+pub struct Budget {
+    each: usize,
+    left: AtomicUsize,
+}
+
+impl Budget {
+    /// For one answer only.
+    pub fn one(each: usize) -> Self {
+        Self::shared(each, each)
+    }
+
+    /// For several answers, `all` together.
+    pub fn shared(each: usize, all: usize) -> Self {
+        let left = AtomicUsize::new(all);
+        Self { each, left }
+    }
+
+    /// Grows an answer from `held` by `more` bytes, if it may.
+    fn grow(&self, held: usize, more: usize) -> bool {
+        held + more <= self.each
+            && self
+                .left
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                    left.checked_sub(more)
+                })
+                .is_ok()
+    }
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// Status and headers.
+    pub head: ResponseHeader,
+    /// The body, at most as long as was allowed.
+    pub body: Bytes,
+}
+
+impl Client {
+    /// A client with an empty pool.
+    pub fn new() -> Self {
+        Self {
+            pooled: Connector::new(Some(options())),
+            fresh: TransportConnector::new(Some(options())),
+        }
+    }
+
+    /// Sends a request and reads the whole answer, as long as the budget allows.
+    /// It sets no deadline; the caller does.
+    ///
+    /// # Errors
+    /// As the connection fails, or if the body is longer.
+    pub async fn fetch(
+        &self,
+        peer: &HttpPeer,
+        head: RequestHeader,
+        budget: &Budget,
+    ) -> pingora::Result<Answer> {
+        let (mut session, head) = self.send(peer, head, Bytes::new()).await?;
+        let mut body = BytesMut::new();
+        while let Some(chunk) = session.read_response_body().await? {
+            if !budget.grow(body.len(), chunk.len()) {
+                return Error::e_explain(
+                    ErrorType::InternalError,
+                    format!("the answers are longer than {} bytes", budget.each),
+                );
+            }
+            body.extend_from_slice(&chunk);
+        }
+        self.release(session, peer).await;
+        let body = body.freeze();
+        Ok(Answer { head, body })
+    }
+
+    /// Sends a request with a body that is at hand, and reads the head of the
+    /// answer; its body is read from the session, which is then released.
+    ///
+    /// # Errors
+    /// As the connection fails. A reused connection that turns out to be dead
+    /// before anything was answered is replaced once.
+    pub async fn send(
+        &self,
+        peer: &HttpPeer,
+        head: RequestHeader,
+        body: Bytes,
+    ) -> pingora::Result<(HttpSession, ResponseHeader)> {
+        // Only these may be sent twice: the engine may have acted on the rest.
+        let again = matches!(head.method, http::Method::GET | http::Method::HEAD);
+        let mut first = true;
+        loop {
+            let (mut session, reused) = self.pooled.get_http_session(peer).await?;
+            match ask(&mut session, head.clone(), body.clone()).await {
+                Ok(answer) => return Ok((session, answer)),
+                Err(_) if reused && first && again => first = false,
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    /// Gives a connection back whose answer was read to its end.
+    pub async fn release(&self, mut session: HttpSession, peer: &HttpPeer) {
+        if let HttpSession::H1(h1) = &mut session {
+            h1.respect_keepalive();
+        }
+        self.pooled
+            .release_http_session(session, peer, Some(IDLE))
+            .await;
+    }
+
+    /// A connection of its own that never was and never will be pooled.
+    ///
+    /// # Errors
+    /// As the connection fails.
+    pub async fn dedicated(&self, peer: &HttpPeer) -> pingora::Result<v1::client::HttpSession> {
+        Ok(v1::client::HttpSession::new(
+            self.fresh.new_stream(peer).await?,
+        ))
+    }
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+async fn ask(
+    session: &mut HttpSession,
+    head: RequestHeader,
+    body: Bytes,
+) -> pingora::Result<ResponseHeader> {
+    session.write_request_header(Box::new(head)).await?;
+    if !body.is_empty() {
+        session.write_request_body(body, true).await?;
+    }
+    session.finish_request_body().await?;
+    loop {
+        session.read_response_header().await?;
+        let head = session.response_header().cloned();
+        let head = head.ok_or_else(|| Error::new(ErrorType::InvalidHTTPHeader))?;
+        // 100 Continue and the like announce the answer, they are not it.
+        if !head.status.is_informational() {
+            return Ok(head);
+        }
+    }
+}
+
+/// Connector settings. The named file is empty on purpose: every peer brings
+/// its own roots, and the platform's store must vouch for none of them.
+pub fn options() -> ConnectorOptions {
+    let mut options = ConnectorOptions::new(POOL);
+    options.ca_file = Some(platform::EMPTY_FILE.to_owned());
+    options
+}

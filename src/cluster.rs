@@ -1,0 +1,283 @@
+//! Where the nodes are and which of them can be asked.
+//!
+//! Discovery finds addresses, probes find out who is there, and managers say
+//! who should be. Swarm itself is the membership protocol; nothing is gossiped.
+//! What is sent to a node, and how, is not decided here.
+
+pub mod discover;
+pub mod expected;
+pub mod identity;
+pub mod members;
+pub mod own_service;
+pub mod probe;
+pub mod route;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use pingora::lb::selection::RoundRobin;
+use pingora::lb::{Backends, LoadBalancer};
+use pingora::protocols::l4::socket::SocketAddr as PeerAddress;
+use skep_filters::auth::BodyBinding;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+
+use crate::client::{Budget, Client};
+use crate::config::ClusterMode;
+use crate::engine::Engine;
+use crate::hop::Hop;
+use crate::peers::Peers;
+use crate::{clock, request};
+use discover::Discovery;
+use identity::Identity;
+use members::{Member, Members};
+use own_service::OwnService;
+use probe::Probe;
+
+/// Bounds `GET /nodes`: a thousand nodes are about 2 MB.
+const NODES_LIMIT: usize = 32 << 20;
+
+/// The time between two rounds at least, however often a call fails.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// This node and the others.
+pub struct Cluster {
+    me: ArcSwap<Identity>,
+    members: Arc<Members>,
+    balancer: LoadBalancer<RoundRobin>,
+    client: Arc<Client>,
+    engine: Arc<Engine>,
+    peers: Arc<Peers>,
+    mode: ClusterMode,
+    interval: Duration,
+    deadline: Duration,
+    wake: Notify,
+}
+
+/// What it takes to know the cluster.
+pub struct Parts {
+    /// Makes the requests.
+    pub client: Arc<Client>,
+    /// This node's engine.
+    pub engine: Arc<Engine>,
+    /// The way to the other agents.
+    pub peers: Arc<Peers>,
+    /// The configuration of it.
+    pub config: crate::config::Cluster,
+    /// The port agents listen on, where discovery does not say.
+    pub port: u16,
+    /// Who this node was at the start.
+    pub me: Identity,
+}
+
+impl Cluster {
+    /// A cluster of which nothing is known but this node.
+    pub fn new(parts: Parts) -> Self {
+        let members = Arc::new(Members::default());
+        let own = Arc::new(OwnService::new(parts.client.clone(), parts.engine.clone()));
+        let discovery = Discovery::new(parts.config.discover, own, members.clone(), parts.port);
+        let mut backends = Backends::new(Box::new(discovery));
+        backends.set_health_check(Box::new(Probe::new(
+            parts.client.clone(),
+            parts.peers.clone(),
+            members.clone(),
+            parts.config.probe_timeout,
+        )));
+        Self {
+            me: ArcSwap::from_pointee(parts.me),
+            members,
+            balancer: LoadBalancer::from_backends(backends),
+            client: parts.client,
+            engine: parts.engine,
+            peers: parts.peers,
+            mode: parts.config.mode,
+            interval: parts.config.interval,
+            deadline: parts.config.probe_timeout,
+            wake: Notify::new(),
+        }
+    }
+
+    /// This node.
+    pub fn me(&self) -> Arc<Identity> {
+        self.me.load_full()
+    }
+
+    /// Whether this node works with others. Outside a Swarm nothing does.
+    pub fn is_on(&self) -> bool {
+        self.mode != ClusterMode::Off && self.me.load().swarm
+    }
+
+    /// Every node of the cluster but this one, by node id.
+    pub fn others(&self) -> Vec<Arc<Member>> {
+        let me = self.me.load();
+        let mut all = self.members.all();
+        all.retain(|m| m.id != me.node_id);
+        all
+    }
+
+    /// Every node of the cluster, this one as its engine describes it.
+    pub fn all(&self) -> Vec<Arc<Member>> {
+        let me = self.me.load();
+        let since = self.members.get(&me.node_id).map(|m| m.since);
+        let mut all = self.others();
+        all.push(Arc::new(Member {
+            id: me.node_id.clone(),
+            hostname: me.hostname.clone(),
+            manager: me.manager,
+            engine: me.engine.clone(),
+            agent: Some(me.agent.clone()),
+            address: self.members.get(&me.node_id).and_then(|m| m.address),
+            generation: 0,
+            state: if me.engine.is_some() {
+                members::State::Ready
+            } else {
+                members::State::NoEngine
+            },
+            since: since.unwrap_or_else(|| clock::now().as_secs()),
+        }));
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all
+    }
+
+    /// A manager that answered its last probe, in turn.
+    pub fn manager(&self) -> Option<Arc<Member>> {
+        let me = self.me.load();
+        let at = |address: &PeerAddress| self.members.at(inet(address)?);
+        let chosen = self.balancer.select_with(b"", 1024, |backend, healthy| {
+            let fits = |m: Arc<Member>| m.manager && m.id != me.node_id;
+            healthy && at(&backend.addr).is_some_and(fits)
+        })?;
+        at(&chosen.addr)
+    }
+
+    /// What is known of the managers, for a message.
+    pub fn managers_in_words(&self) -> String {
+        let managers = self.all().into_iter().filter(|m| m.manager);
+        let words: Vec<_> = managers
+            .map(|m| format!("{} ({}): {}", m.name(), m.id, m.state))
+            .collect();
+        if words.is_empty() {
+            "none was ever found; is the agent running on every manager?".to_owned()
+        } else {
+            words.join(", ")
+        }
+    }
+
+    /// A call to this agent has failed: nobody is sent there until a probe,
+    /// which is made at once, succeeds.
+    pub fn failed(&self, address: SocketAddr, reason: &str) {
+        self.members.failed(address, reason, clock::now().as_secs());
+        self.wake.notify_one();
+    }
+
+    /// Keeps the picture current until told to stop; `changed` hears who this
+    /// node is whenever that changes.
+    pub async fn run(&self, mut stop: watch::Receiver<bool>, changed: impl Fn(&Identity)) {
+        loop {
+            tokio::select! {
+                () = self.round(&changed) => {}
+                _ = stop.changed() => return,
+            }
+            tokio::select! {
+                () = tokio::time::sleep(self.interval) => {}
+                () = self.wake.notified() => tokio::time::sleep(PAUSE).await,
+                _ = stop.changed() => return,
+            }
+        }
+    }
+
+    /// One round: who am I, where are the others, who should be there.
+    pub async fn round(&self, changed: &impl Fn(&Identity)) {
+        self.look_at_myself(changed).await;
+        if !self.is_on() {
+            return;
+        }
+        let managers = &self.me.load_full().managers;
+        self.members.managers(managers, clock::now().as_secs());
+        if self.balancer.update().await.is_ok() {
+            let backends = self.balancer.backends().get_backend();
+            let addresses: Vec<_> = backends.iter().filter_map(|b| inet(&b.addr)).collect();
+            self.members.discovered(&addresses, clock::now().as_secs());
+        }
+        self.balancer.backends().run_health_check(true).await;
+        match timeout(self.deadline, self.expected()).await {
+            Ok(Ok(nodes)) => self.members.expected(&nodes, clock::now().as_secs()),
+            Ok(Err(e)) => log::debug!("which nodes there should be is not known: {e}"),
+            Err(_) => log::debug!("no manager said in time which nodes there should be"),
+        }
+    }
+
+    async fn look_at_myself(&self, changed: &impl Fn(&Identity)) {
+        let before = self.me.load_full();
+        let found = timeout(self.deadline, identity::read(&self.client, &self.engine)).await;
+        let now = match found {
+            Ok(Ok(now)) => now,
+            failed => {
+                let reason = match failed {
+                    Ok(Err(reason)) => reason,
+                    _ => format!("no answer within {:?}", self.deadline),
+                };
+                if before.engine.is_some() {
+                    log::error!("the engine at {} is lost: {reason}", self.engine.address());
+                }
+                Identity {
+                    engine: None,
+                    ..(*before).clone()
+                }
+            }
+        };
+        if now == *before {
+            return;
+        }
+        if before.engine.is_none() && now.engine.is_some() {
+            log::info!("the engine at {} answers", self.engine.address());
+        }
+        if before.node_id != now.node_id {
+            self.members.clear();
+        }
+        if before.node_id == now.node_id && before.manager != now.manager {
+            let role = if now.manager { "manager" } else { "worker" };
+            log::info!("this node is now a {role}");
+        }
+        self.me.store(Arc::new(now.clone()));
+        changed(&now);
+    }
+
+    async fn expected(&self) -> Result<Vec<expected::Expected>, String> {
+        let explain = |e: Box<pingora::Error>| crate::reject::explain(&e);
+        let hop = if self.me.load().can_manage() {
+            Hop::Engine
+        } else {
+            Hop::Agent(self.manager().ok_or("no manager is reachable")?)
+        };
+        let mut head = request::get("/nodes").map_err(explain)?;
+        let peer = match &hop {
+            Hop::Engine => self.engine.peer().await.map_err(explain)?,
+            Hop::Agent(member) => {
+                let address = member.address.ok_or("no address")?;
+                let body = BodyBinding::Empty;
+                self.peers
+                    .sign(&mut head, member.generation, &member.id, None, body)
+                    .map_err(explain)?;
+                self.peers
+                    .peer(address, member.generation)
+                    .map_err(explain)?
+            }
+        };
+        let answer = self
+            .client
+            .fetch(&peer, head, &Budget::one(NODES_LIMIT))
+            .await;
+        let answer = answer.map_err(explain)?;
+        if answer.head.status != 200 {
+            return Err(format!("GET /nodes was answered {}", answer.head.status));
+        }
+        expected::parse(&answer.body).map_err(|e| e.to_string())
+    }
+}
+
+fn inet(address: &PeerAddress) -> Option<SocketAddr> {
+    address.as_inet().copied()
+}

@@ -1,0 +1,178 @@
+//! Where the other agents are: names to addresses, asked anew every round.
+//!
+//! No failure here is fatal. A name that does not resolve leaves the addresses
+//! as they were, and the next round asks again.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use hickory_resolver::TokioResolver;
+use hickory_resolver::proto::rr::Name;
+use pingora::lb::discovery::ServiceDiscovery;
+use pingora::lb::{Backend, Extensions};
+use pingora::protocols::l4::socket::SocketAddr as PeerAddress;
+use pingora::{Error, ErrorType};
+
+use super::members::Members;
+use super::own_service::OwnService;
+use crate::clock;
+use crate::config::Discover;
+
+/// Addresses kept at most: DNS is not under our control.
+const MOST: usize = 1024;
+
+/// Resolves what the configuration names.
+pub struct Discovery {
+    sources: Vec<Discover>,
+    own: Arc<OwnService>,
+    members: Arc<Members>,
+    port: u16,
+    resolver: Option<TokioResolver>,
+    /// What each source gave last: one that fails for a moment must not lose
+    /// the members behind it.
+    last: Mutex<BTreeMap<usize, Vec<SocketAddr>>>,
+}
+
+impl Discovery {
+    /// A discovery of these sources; with none, of the tasks of our own
+    /// service. `port` is taken where a source names none. Of `members`, those
+    /// that answer or did of late are found in any case.
+    pub fn new(
+        sources: Vec<Discover>,
+        own: Arc<OwnService>,
+        members: Arc<Members>,
+        port: u16,
+    ) -> Self {
+        let resolver = TokioResolver::builder_tokio().and_then(|mut builder| {
+            let options = builder.options_mut();
+            // Docker's DNS answers with a time to live of ten minutes.
+            options.cache_size = 0;
+            options.attempts = 1;
+            options.timeout = std::time::Duration::from_secs(2);
+            builder.build()
+        });
+        let resolver = resolver.map_err(|e| log::warn!("no DNS: {e}")).ok();
+        Self {
+            sources,
+            own,
+            members,
+            port,
+            resolver,
+            last: Mutex::default(),
+        }
+    }
+
+    async fn addresses(&self) -> Result<BTreeSet<SocketAddr>, String> {
+        let mut found = BTreeSet::new();
+        let mut failures = Vec::new();
+        let mut known = 0;
+        let own;
+        let sources = if self.sources.is_empty() {
+            own = self
+                .own
+                .tasks()
+                .await
+                .map(|name| Discover::Dns { name, port: None });
+            own.as_slice()
+        } else {
+            &self.sources[..]
+        };
+        for (n, source) in sources.iter().enumerate() {
+            let resolved = self.resolve(source).await;
+            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            match resolved {
+                Ok(addresses) => drop(last.insert(n, addresses)),
+                Err(e) => failures.push(e),
+            }
+            if let Some(addresses) = last.get(&n) {
+                known += 1;
+                found.extend(addresses);
+            }
+        }
+        if !failures.is_empty() {
+            let failures = failures.join("; ");
+            if known == 0 {
+                return Err(failures);
+            }
+            log::warn!("discovery: {failures}");
+        }
+        Ok(found.into_iter().take(MOST).collect())
+    }
+
+    async fn resolve(&self, source: &Discover) -> Result<Vec<SocketAddr>, String> {
+        match source {
+            Discover::Static(addresses) => Ok(addresses.clone()),
+            Discover::Dns { name, port } => {
+                let ips = self.ips(name).await?;
+                let port = port.unwrap_or(self.port);
+                Ok(ips.into_iter().map(|ip| (ip, port).into()).collect())
+            }
+            Discover::Srv { name } => self.services(name).await,
+        }
+    }
+
+    async fn ips(&self, name: &str) -> Result<Vec<IpAddr>, String> {
+        let found = self.resolver()?.lookup_ip(absolute(name)?).await;
+        let found = found.map_err(|e| format!("{name}: {e}"))?;
+        Ok(found.iter().collect())
+    }
+
+    async fn services(&self, name: &str) -> Result<Vec<SocketAddr>, String> {
+        let found = self.resolver()?.srv_lookup(absolute(name)?).await;
+        let found = found.map_err(|e| format!("{name}: {e}"))?;
+        let mut addresses = Vec::new();
+        for record in found.answers() {
+            if let hickory_resolver::proto::rr::RData::SRV(srv) = &record.data {
+                let target = srv.target.to_utf8();
+                let ips = self.ips(&target).await?;
+                addresses.extend(ips.into_iter().map(|ip| SocketAddr::from((ip, srv.port))));
+            }
+        }
+        Ok(addresses)
+    }
+
+    fn resolver(&self) -> Result<&TokioResolver, String> {
+        let none = || "there is no usable resolver configuration".to_owned();
+        self.resolver.as_ref().ok_or_else(none)
+    }
+}
+
+/// A name that search domains of the host are not tried on. Service names may
+/// have underscores, so it is taken as it is and not as a host name.
+fn absolute(name: &str) -> Result<Name, String> {
+    let mut parsed = Name::from_ascii(name).map_err(|e| format!("{name}: {e}"))?;
+    parsed.set_fqdn(true);
+    Ok(parsed)
+}
+
+#[async_trait]
+impl ServiceDiscovery for Discovery {
+    async fn discover(&self) -> pingora::Result<(BTreeSet<Backend>, HashMap<u64, bool>)> {
+        let mut addresses = self.addresses().await.map_err(|e| {
+            log::warn!("discovery: {e}");
+            Error::explain(ErrorType::InternalError, e)
+        })?;
+        // When a node comes back that was cut off, Docker's DNS can also lose
+        // the tasks of others for a minute. Who answers is not gone.
+        addresses.extend(self.members.familiar(clock::now().as_secs()));
+        let backend = |address| Backend {
+            addr: PeerAddress::Inet(address),
+            weight: 1,
+            ext: Extensions::new(),
+        };
+        Ok((addresses.into_iter().map(backend).collect(), HashMap::new()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tasks_of_a_service_with_an_underscore_are_a_name() {
+        let name = absolute("tasks.skep_agent").unwrap();
+        assert_eq!(name.to_ascii(), "tasks.skep_agent.");
+    }
+}

@@ -1,0 +1,79 @@
+//! Which nodes there should be, in the words of a manager (`GET /nodes`).
+//! Without it a node whose agent never came up would be missing in silence.
+
+use serde::Deserialize;
+
+/// One node as the managers know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// Its node id.
+    pub id: String,
+    /// Its hostname.
+    pub hostname: String,
+    /// Whether it is to be a manager.
+    pub manager: bool,
+    /// Whether the managers have lost it.
+    pub down: bool,
+}
+
+#[derive(Deserialize)]
+struct Node {
+    #[serde(rename = "ID")]
+    id: String,
+    #[serde(rename = "Description", default)]
+    description: Description,
+    #[serde(rename = "Spec", default)]
+    spec: Spec,
+    #[serde(rename = "Status", default)]
+    status: Status,
+}
+
+#[derive(Default, Deserialize)]
+struct Description {
+    #[serde(rename = "Hostname", default)]
+    hostname: String,
+}
+
+#[derive(Default, Deserialize)]
+struct Spec {
+    #[serde(rename = "Role", default)]
+    role: String,
+}
+
+#[derive(Default, Deserialize)]
+struct Status {
+    #[serde(rename = "State", default)]
+    state: String,
+}
+
+/// Reads the answer to `GET /nodes`.
+///
+/// # Errors
+/// Fails if it is not a list of nodes.
+pub fn parse(body: &[u8]) -> Result<Vec<Expected>, serde_json::Error> {
+    let nodes: Vec<Node> = serde_json::from_slice(body)?;
+    let expected = nodes.into_iter().map(|node| Expected {
+        id: node.id,
+        hostname: node.description.hostname,
+        manager: node.spec.role == "manager",
+        down: node.status.state == "down",
+    });
+    Ok(expected.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_nodes_is_read_and_what_is_not_asked_for_is_ignored() {
+        let body = br#"[{"ID":"a","Spec":{"Role":"manager","Labels":{}},
+            "Description":{"Hostname":"n1","Platform":{}},"Status":{"State":"ready","Addr":"1.2.3.4"}},
+            {"ID":"b","Status":{"State":"down"}}]"#;
+        let nodes = parse(body).unwrap();
+        assert_eq!(nodes[0].hostname, "n1");
+        assert!(nodes[0].manager && !nodes[0].down);
+        assert!(!nodes[1].manager && nodes[1].down);
+        assert!(parse(b"{\"message\":\"no\"}").is_err());
+    }
+}

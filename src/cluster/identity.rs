@@ -1,0 +1,180 @@
+//! Who a node is: what its agent tells the others about it, read anew from
+//! the engine at every round, because roles and versions change.
+
+use serde::{Deserialize, Serialize};
+use skep_filters::endpoint::ApiVersion;
+
+use crate::client::{Budget, Client};
+use crate::engine::Engine;
+use crate::request;
+
+/// Bounds `/info` and `/version`; real ones are a few kilobytes.
+const LIMIT: usize = 4 << 20;
+
+/// A node as its own agent describes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// `Swarm.NodeID`; empty outside a Swarm. The engine's own `ID` will not
+    /// do: cloned machines share it.
+    pub node_id: String,
+    /// A label for people; two nodes may have the same.
+    pub hostname: String,
+    /// The address the node advertises to the Swarm.
+    pub address: String,
+    /// The node is part of a Swarm.
+    pub swarm: bool,
+    /// It is an active manager.
+    pub manager: bool,
+    /// What the engine said; absent while it does not answer.
+    pub engine: Option<EngineFacts>,
+    /// The version of the agent.
+    pub agent: String,
+    /// The managers that the engine itself talks to, by node id. It knows them
+    /// even where no other agent was found yet. Not told to others.
+    #[serde(skip)]
+    pub managers: Vec<String>,
+}
+
+/// Versions of an engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineFacts {
+    /// The engine's version, e.g. `20.10.24`.
+    pub version: String,
+    /// The oldest API version it serves.
+    pub api_min: String,
+    /// The newest API version it serves.
+    pub api_max: String,
+}
+
+impl EngineFacts {
+    /// The served version nearest to the one asked for.
+    pub fn nearest(&self, asked: ApiVersion) -> Option<ApiVersion> {
+        let (min, max) = (self.api_min.parse().ok()?, self.api_max.parse().ok()?);
+        (min <= max).then(|| asked.clamp(min, max))
+    }
+}
+
+impl Identity {
+    /// Manager calls can be made here.
+    pub fn can_manage(&self) -> bool {
+        self.manager && self.engine.is_some()
+    }
+
+    /// How to call the node in a message: by its hostname, else by its id.
+    pub fn name(&self) -> &str {
+        if self.hostname.is_empty() {
+            &self.node_id
+        } else {
+            &self.hostname
+        }
+    }
+
+    /// The value of `Skep-Node`.
+    pub fn label(&self) -> String {
+        format!("{} {}", self.node_id, self.hostname)
+            .trim()
+            .to_owned()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Info {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    server_version: String,
+    #[serde(default)]
+    swarm: Swarm,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Swarm {
+    #[serde(rename = "NodeID")]
+    node_id: String,
+    #[serde(rename = "NodeAddr")]
+    node_addr: String,
+    #[serde(rename = "LocalNodeState")]
+    state: String,
+    #[serde(rename = "ControlAvailable")]
+    control: bool,
+    #[serde(rename = "RemoteManagers")]
+    managers: Option<Vec<RemoteManager>>,
+}
+
+#[derive(Deserialize)]
+struct RemoteManager {
+    #[serde(rename = "NodeID", default)]
+    node_id: String,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    #[serde(rename = "ApiVersion", default)]
+    api: String,
+    #[serde(rename = "MinAPIVersion", default)]
+    min: String,
+}
+
+/// Asks the local engine who this node is.
+///
+/// # Errors
+/// A sentence for the log, if the engine does not answer or not as an engine.
+pub async fn read(client: &Client, engine: &Engine) -> Result<Identity, String> {
+    let info: Info = ask(client, engine, "/info").await?;
+    let version: Version = ask(client, engine, "/version").await?;
+    let (state, node_id) = (info.swarm.state.as_str(), &info.swarm.node_id);
+    // A starting or locked engine does not know yet which node it is; taking
+    // it for one outside the Swarm would answer for this node alone.
+    if !matches!(state, "" | "inactive") && node_id.is_empty() {
+        return Err(format!("its part in the Swarm is {state}"));
+    }
+    Ok(Identity {
+        managers: {
+            let known = info.swarm.managers.unwrap_or_default();
+            let mut ids: Vec<_> = known.into_iter().map(|m| m.node_id).collect();
+            ids.sort();
+            ids
+        },
+        swarm: info.swarm.state != "inactive" && !info.swarm.node_id.is_empty(),
+        node_id: info.swarm.node_id,
+        hostname: info.name,
+        address: info.swarm.node_addr,
+        manager: info.swarm.control,
+        engine: Some(EngineFacts {
+            version: info.server_version,
+            // Engines before 1.25 do not say; 1.12 is the oldest there is.
+            api_min: if version.min.is_empty() {
+                "1.12".to_owned()
+            } else {
+                version.min
+            },
+            api_max: version.api,
+        }),
+        agent: env!("CARGO_PKG_VERSION").to_owned(),
+    })
+}
+
+async fn ask<T: for<'a> Deserialize<'a>>(
+    client: &Client,
+    engine: &Engine,
+    path: &str,
+) -> Result<T, String> {
+    let peer = engine
+        .peer()
+        .await
+        .map_err(|e| crate::reject::explain(&e))?;
+    let head = request::get(path).map_err(|e| e.to_string())?;
+    let answer = client
+        .fetch(&peer, head, &Budget::one(LIMIT))
+        .await
+        .map_err(|e| {
+            engine.lost();
+            crate::reject::explain(&e)
+        })?;
+    if answer.head.status != 200 {
+        return Err(format!("GET {path} was answered {}", answer.head.status));
+    }
+    serde_json::from_slice(&answer.body).map_err(|e| format!("GET {path}: {e}"))
+}

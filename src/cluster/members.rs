@@ -1,0 +1,380 @@
+//! What is known of every node: one table, ordered by node id, read without
+//! locks and replaced whole.
+//!
+//! The load balancer's backends cannot hold this: it ignores changes in what
+//! is attached to a backend, and a promoted worker would stay a worker.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use serde::{Deserialize, Serialize};
+
+use super::expected::Expected;
+use super::identity::{EngineFacts, Identity};
+
+/// How long an agent that does not answer is looked for where it was, in
+/// seconds, though no name leads there any more. Docker's DNS takes half a
+/// minute to find a node again that was cut off.
+const PATIENCE: u64 = 120;
+
+/// One node of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// `Swarm.NodeID`.
+    pub id: String,
+    /// The node's hostname; may repeat.
+    pub hostname: String,
+    /// Whether it is a manager.
+    pub manager: bool,
+    /// Versions of its engine, once heard.
+    pub engine: Option<EngineFacts>,
+    /// The version of its agent, once heard.
+    pub agent: Option<String>,
+    /// Where its agent listens.
+    pub address: Option<SocketAddr>,
+    /// The secret that its agent shares with ours, by position.
+    #[serde(skip)]
+    pub generation: usize,
+    /// Whether it can be asked.
+    #[serde(flatten)]
+    pub state: State,
+    /// Since when it is in this state, in seconds since the Unix epoch.
+    pub since: u64,
+}
+
+/// Whether a node can be asked, and why not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", content = "reason", rename_all = "kebab-case")]
+pub enum State {
+    /// Its agent and its engine answer.
+    Ready,
+    /// Its agent answers, its engine does not.
+    NoEngine,
+    /// Its agent was found but does not answer.
+    Unreachable(String),
+    /// It belongs to the Swarm, but no agent was found on it.
+    NoAgent,
+    /// The managers hold it to be down.
+    Down,
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ready => f.write_str("ready"),
+            Self::NoEngine => f.write_str("its engine does not answer"),
+            Self::Unreachable(reason) => write!(f, "unreachable: {reason}"),
+            Self::NoAgent => f.write_str("no agent found"),
+            Self::Down => f.write_str("down"),
+        }
+    }
+}
+
+impl Member {
+    /// How to call it in a message.
+    pub fn name(&self) -> &str {
+        if self.hostname.is_empty() {
+            &self.id
+        } else {
+            &self.hostname
+        }
+    }
+
+    /// It can be asked.
+    pub fn is_ready(&self) -> bool {
+        self.state == State::Ready && self.address.is_some()
+    }
+
+    fn enter(&mut self, state: State, now: u64) {
+        if self.state == state {
+            return;
+        }
+        // The words of a failure change from one try to the next; that it
+        // cannot be reached does not.
+        let same = matches!(
+            (&self.state, &state),
+            (State::Unreachable(_), State::Unreachable(_))
+        );
+        if !same {
+            log::info!(
+                node = self.id.as_str(), hostname = self.hostname.as_str();
+                "node {} is now {state} (was {})", self.name(), self.state
+            );
+            self.since = now;
+        }
+        self.state = state;
+    }
+}
+
+type Table = BTreeMap<String, Arc<Member>>;
+
+/// The table of members.
+#[derive(Default)]
+pub struct Members {
+    table: ArcSwap<Table>,
+    writing: std::sync::Mutex<()>,
+}
+
+impl Members {
+    /// The members as they are now, by node id.
+    pub fn all(&self) -> Vec<Arc<Member>> {
+        self.table.load().values().cloned().collect()
+    }
+
+    /// One member by node id.
+    pub fn get(&self, id: &str) -> Option<Arc<Member>> {
+        self.table.load().get(id).cloned()
+    }
+
+    /// Where agents answer, or did so until a short while ago.
+    pub fn familiar(&self, now: u64) -> Vec<SocketAddr> {
+        let table = self.table.load();
+        let familiar = table.values().filter(|m| {
+            let answers = matches!(m.state, State::Ready | State::NoEngine);
+            answers || now.saturating_sub(m.since) < PATIENCE
+        });
+        familiar.filter_map(|m| m.address).collect()
+    }
+
+    /// The ready member whose agent has this address.
+    pub fn at(&self, address: SocketAddr) -> Option<Arc<Member>> {
+        let table = self.table.load();
+        let mut found = table.values().filter(|m| m.address == Some(address));
+        found.find(|m| m.is_ready()).cloned()
+    }
+
+    /// An agent has answered a probe.
+    pub fn heard(&self, address: SocketAddr, generation: usize, who: &Identity, now: u64) {
+        self.change(|table| {
+            // An overlay hands addresses out again: whoever had it is elsewhere.
+            for member in table.values_mut() {
+                if member.address == Some(address) && member.id != who.node_id {
+                    let member = Arc::make_mut(member);
+                    member.address = None;
+                    member.enter(State::NoAgent, now);
+                }
+            }
+            if who.node_id.is_empty() {
+                return; // It is in no Swarm (any more).
+            }
+            let member = row(table, &who.node_id, &who.hostname, now);
+            if member.manager != who.manager && member.agent.is_some() {
+                let role = if who.manager { "manager" } else { "worker" };
+                log::info!(node = who.node_id.as_str(); "node {} is now a {role}", who.name());
+            }
+            member.hostname.clone_from(&who.hostname);
+            member.manager = who.manager;
+            member.agent = Some(who.agent.clone());
+            member.address = Some(address);
+            member.generation = generation;
+            if who.engine.is_some() {
+                member.engine.clone_from(&who.engine);
+                member.enter(State::Ready, now);
+            } else {
+                member.enter(State::NoEngine, now);
+            }
+        });
+    }
+
+    /// A connection to the agent at this address has failed.
+    pub fn failed(&self, address: SocketAddr, reason: &str, now: u64) {
+        self.change(|table| {
+            for member in table.values_mut() {
+                if member.address == Some(address) && member.state != State::Down {
+                    Arc::make_mut(member).enter(State::Unreachable(reason.to_owned()), now);
+                }
+            }
+        });
+    }
+
+    /// Discovery was complete: who is not among these has no agent any more.
+    pub fn discovered(&self, addresses: &[SocketAddr], now: u64) {
+        self.change(|table| {
+            for member in table.values_mut() {
+                if member.address.is_some_and(|a| !addresses.contains(&a)) {
+                    let member = Arc::make_mut(member);
+                    member.address = None;
+                    member.enter(State::NoAgent, now);
+                }
+            }
+        });
+    }
+
+    /// A manager has said which nodes there are.
+    pub fn expected(&self, nodes: &[Expected], now: u64) {
+        self.change(|table| {
+            table.retain(|id, m| m.is_ready() || nodes.iter().any(|n| n.id == *id));
+            for node in nodes {
+                let member = row(table, &node.id, &node.hostname, now);
+                if member.agent.is_none() {
+                    member.manager = node.manager;
+                    member.hostname.clone_from(&node.hostname);
+                }
+                match (&member.state, node.down) {
+                    (State::NoAgent | State::Unreachable(_), true) => {
+                        member.enter(State::Down, now);
+                    }
+                    (State::Down, false) => member.enter(State::NoAgent, now),
+                    _ => {}
+                }
+            }
+        });
+    }
+
+    /// The engine talks to these managers: they exist, found or not.
+    pub fn managers(&self, ids: &[String], now: u64) {
+        if ids.iter().all(|id| self.get(id).is_some()) {
+            return;
+        }
+        self.change(|table| {
+            for id in ids.iter().filter(|id| !id.is_empty()) {
+                if !table.contains_key(id) {
+                    row(table, id, "", now).manager = true;
+                }
+            }
+        });
+    }
+
+    /// This node has left the Swarm.
+    pub fn clear(&self) {
+        self.change(BTreeMap::clear);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Table)) {
+        let _one_at_a_time = self
+            .writing
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut table = Table::clone(&self.table.load());
+        change(&mut table);
+        self.table.store(Arc::new(table));
+    }
+}
+
+fn row<'a>(table: &'a mut Table, id: &str, hostname: &str, now: u64) -> &'a mut Member {
+    let member = table.entry(id.to_owned()).or_insert_with(|| {
+        Arc::new(Member {
+            id: id.to_owned(),
+            hostname: hostname.to_owned(),
+            manager: false,
+            engine: None,
+            agent: None,
+            address: None,
+            generation: 0,
+            state: State::NoAgent,
+            since: now,
+        })
+    });
+    Arc::make_mut(member)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(id: &str, manager: bool) -> Identity {
+        Identity {
+            node_id: id.to_owned(),
+            hostname: format!("host-{id}"),
+            swarm: true,
+            manager,
+            engine: Some(EngineFacts {
+                version: "20.10.24".to_owned(),
+                api_min: "1.12".to_owned(),
+                api_max: "1.41".to_owned(),
+            }),
+            ..Identity::default()
+        }
+    }
+
+    fn expected(id: &str, down: bool) -> Expected {
+        Expected {
+            id: id.to_owned(),
+            hostname: format!("host-{id}"),
+            manager: false,
+            down,
+        }
+    }
+
+    fn at(last: u8) -> SocketAddr {
+        ([10, 0, 0, last], 9001).into()
+    }
+
+    fn state(members: &Members, id: &str) -> State {
+        members.get(id).unwrap().state.clone()
+    }
+
+    #[test]
+    fn an_agent_that_does_not_answer_is_looked_for_a_while_where_it_was() {
+        let members = Members::default();
+        members.heard(at(1), 0, &identity("a", false), 1);
+        let mut lame = identity("b", false);
+        lame.engine = None;
+        members.heard(at(2), 0, &lame, 1);
+        members.failed(at(1), "refused", 1000);
+        members.failed(at(1), "no answer", 1100);
+        assert_eq!(members.familiar(1000 + PATIENCE - 1), [at(1), at(2)]);
+        assert_eq!(members.familiar(1000 + PATIENCE), [at(2)]);
+    }
+
+    #[test]
+    fn a_promoted_worker_is_a_manager_at_the_next_probe() {
+        let members = Members::default();
+        members.heard(at(1), 0, &identity("a", false), 1);
+        assert!(!members.get("a").unwrap().manager);
+        members.heard(at(1), 0, &identity("a", true), 2);
+        assert!(members.get("a").unwrap().manager);
+        assert_eq!(members.get("a").unwrap().since, 1);
+    }
+
+    #[test]
+    fn a_failed_connection_takes_a_member_out_and_a_probe_brings_it_back() {
+        let members = Members::default();
+        members.heard(at(1), 0, &identity("a", false), 1);
+        members.failed(at(1), "connection refused", 2);
+        assert!(!members.get("a").unwrap().is_ready());
+        assert!(members.at(at(1)).is_none());
+        members.failed(at(1), "timed out", 3);
+        assert_eq!(members.get("a").unwrap().since, 2);
+        members.heard(at(1), 0, &identity("a", false), 4);
+        assert_eq!(state(&members, "a"), State::Ready);
+    }
+
+    #[test]
+    fn a_node_that_a_manager_knows_is_listed_without_an_agent() {
+        let members = Members::default();
+        members.expected(&[expected("a", false), expected("b", true)], 1);
+        assert_eq!(state(&members, "a"), State::NoAgent);
+        assert_eq!(state(&members, "b"), State::Down);
+        members.expected(&[expected("b", false)], 2);
+        assert!(members.get("a").is_none());
+        assert_eq!(state(&members, "b"), State::NoAgent);
+    }
+
+    #[test]
+    fn a_manager_that_only_the_engine_knows_is_listed_too() {
+        let members = Members::default();
+        members.managers(&["m".to_owned()], 1);
+        assert!(members.get("m").unwrap().manager);
+        assert_eq!(state(&members, "m"), State::NoAgent);
+    }
+
+    #[test]
+    fn an_address_that_changed_hands_belongs_to_the_one_who_answers() {
+        let members = Members::default();
+        members.heard(at(1), 0, &identity("a", false), 1);
+        members.heard(at(1), 0, &identity("b", false), 2);
+        assert_eq!(state(&members, "a"), State::NoAgent);
+        assert_eq!(members.at(at(1)).unwrap().id, "b");
+    }
+
+    #[test]
+    fn an_agent_that_discovery_no_longer_finds_is_gone() {
+        let members = Members::default();
+        members.heard(at(1), 0, &identity("a", false), 1);
+        members.discovered(&[at(2)], 2);
+        assert_eq!(state(&members, "a"), State::NoAgent);
+    }
+}

@@ -1,0 +1,114 @@
+//! Asks an agent who it is. A probe is the only way into the table of ready
+//! members, and the way back into it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::lb::Backend;
+use pingora::lb::health_check::HealthCheck;
+use pingora::{Error, ErrorType};
+use skep_filters::auth::BodyBinding;
+use tokio::time::timeout;
+
+use super::identity::Identity;
+use super::members::Members;
+use crate::client::{Budget, Client};
+use crate::peers::Peers;
+use crate::{clock, reject, request};
+
+/// Bounds what an agent says of itself.
+const LIMIT: usize = 64 << 10;
+
+/// Where an agent says who it is.
+pub const IDENTITY: &str = "/skep/v1/identity";
+
+/// What stands for the node id while it is not known: the one request that an
+/// agent answers to another without being sure it was meant.
+pub const WHOEVER: &str = "*probe";
+
+/// Probes agents and writes what they say into the table.
+pub struct Probe {
+    client: Arc<Client>,
+    peers: Arc<Peers>,
+    members: Arc<Members>,
+    deadline: Duration,
+}
+
+impl Probe {
+    /// A probe that gives each agent this long.
+    pub fn new(
+        client: Arc<Client>,
+        peers: Arc<Peers>,
+        members: Arc<Members>,
+        deadline: Duration,
+    ) -> Self {
+        Self {
+            client,
+            peers,
+            members,
+            deadline,
+        }
+    }
+
+    async fn ask(&self, address: SocketAddr) -> Result<(), String> {
+        // During a rollover an agent may know the old secret only. The new one is
+        // tried first each time: else agents that know both would stay with the
+        // old one, and would lose each other when it goes.
+        let mut failure = String::new();
+        for generation in 0..self.peers.generations() {
+            match timeout(self.deadline, self.identity(address, generation)).await {
+                Ok(Ok(identity)) => {
+                    let now = clock::now().as_secs();
+                    self.members.heard(address, generation, &identity, now);
+                    return Ok(());
+                }
+                Ok(Err(e)) => failure = e,
+                Err(_) => failure = format!("no answer within {:?}", self.deadline),
+            }
+        }
+        Err(failure)
+    }
+
+    async fn identity(&self, address: SocketAddr, generation: usize) -> Result<Identity, String> {
+        let explain = |e: Box<Error>| reject::explain(&e);
+        let peer = self.peers.peer(address, generation).map_err(explain)?;
+        let mut head = request::get(IDENTITY).map_err(explain)?;
+        self.peers
+            .sign(&mut head, generation, WHOEVER, None, BodyBinding::Empty)
+            .map_err(explain)?;
+        let answer = self
+            .client
+            .fetch(&peer, head, &Budget::one(LIMIT))
+            .await
+            .map_err(explain)?;
+        if answer.head.status != 200 {
+            return Err(format!(
+                "the agent answered {}: {}",
+                answer.head.status.as_u16(),
+                String::from_utf8_lossy(&answer.body).trim()
+            ));
+        }
+        serde_json::from_slice(&answer.body).map_err(|e| e.to_string())
+    }
+}
+
+#[async_trait]
+impl HealthCheck for Probe {
+    async fn check(&self, target: &Backend) -> pingora::Result<()> {
+        let Some(address) = target.addr.as_inet().copied() else {
+            return Err(Error::explain(ErrorType::InternalError, "not an address"));
+        };
+        self.ask(address).await.map_err(|reason| {
+            log::debug!("probe of {address}: {reason}");
+            self.members
+                .failed(address, &reason, clock::now().as_secs());
+            Error::explain(ErrorType::ConnectError, reason)
+        })
+    }
+
+    fn health_threshold(&self, _success: bool) -> usize {
+        1
+    }
+}

@@ -1,0 +1,295 @@
+//! Which node answers: DESIGN's routing rules, in their order.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, StatusCode};
+use skep_filters::aggregate::{ContainerPlan, VolumeFilter, plan};
+use skep_filters::auth::Principal;
+use skep_filters::endpoint::filters::Filters;
+use skep_filters::endpoint::{Class, EndpointId, Match};
+
+use super::Cluster;
+use super::members::{Member, State};
+use super::probe::WHOEVER;
+use crate::locate::creates_for_the_swarm;
+
+/// The node that is to answer, by id or hostname.
+const TARGET: &str = "skep-target";
+
+/// Portainer's name for a target; a hostname, and empty for none.
+const PORTAINER_TARGET: &str = "x-portaineragent-target";
+
+/// Portainer's wish for a manager; any value but an empty one counts.
+const PORTAINER_MANAGER: &str = "x-portaineragent-manageroperation";
+
+/// Who answers a request.
+#[derive(Debug)]
+pub enum Destination {
+    /// This node's engine.
+    Local,
+    /// A manager; this node is not one.
+    Manager,
+    /// One other node.
+    Node(Arc<Member>),
+    /// The node that has the object the request is about.
+    Owner(Class),
+    /// All nodes; their answers are merged.
+    Everyone(List),
+    /// This agent itself.
+    Agent(EndpointId),
+}
+
+/// A list that every node has a part of.
+#[derive(Debug)]
+pub enum List {
+    /// `GET /containers/json`.
+    Containers(ContainerPlan),
+    /// `GET /images/json`.
+    Images,
+    /// `GET /volumes`.
+    Volumes(VolumeFilter),
+    /// `GET /networks`.
+    Networks,
+}
+
+/// Why a named node cannot be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// No such node.
+    #[error("no such node: {asked:?}; known nodes: {known}")]
+    Unknown {
+        /// What was asked for.
+        asked: String,
+        /// The nodes there are.
+        known: String,
+    },
+    /// Several nodes have this hostname.
+    #[error("{asked:?} is the hostname of several nodes; use one of their ids: {ids}")]
+    Ambiguous {
+        /// What was asked for.
+        asked: String,
+        /// The ids of the nodes.
+        ids: String,
+    },
+    /// The node is known but cannot be asked.
+    #[error("node {node} cannot be asked: {state}")]
+    NotReady {
+        /// The node.
+        node: String,
+        /// Why.
+        state: String,
+    },
+    /// A target header that is not text, or given twice.
+    #[error("the {0} header must be given once, as text")]
+    Malformed(&'static str),
+    /// An agent sent this to the node that had our address before.
+    #[error("this is node {me:?}, not {asked:?}")]
+    Misdirected {
+        /// The node that was meant.
+        asked: String,
+        /// This node.
+        me: String,
+    },
+}
+
+impl TargetError {
+    /// The status that goes with it.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Unknown { .. } => StatusCode::NOT_FOUND,
+            Self::Ambiguous { .. } => StatusCode::CONFLICT,
+            Self::NotReady { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::Misdirected { .. } => StatusCode::MISDIRECTED_REQUEST,
+        }
+    }
+}
+
+/// What of a request decides where it goes.
+pub struct Request<'a> {
+    /// Its endpoint; none for a path that no table knows.
+    pub found: Option<&'a Match>,
+    /// Its raw query.
+    pub query: &'a str,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// Its body, where it was read.
+    pub body: Option<&'a [u8]>,
+}
+
+/// Decides who answers.
+///
+/// # Errors
+/// Fails if the request names a node that cannot be asked.
+pub fn route(
+    cluster: &Cluster,
+    request: &Request<'_>,
+    principal: &Principal,
+) -> Result<Destination, TargetError> {
+    let &Request {
+        found,
+        query,
+        headers,
+        body,
+    } = request;
+    let class = found.map_or(Class::Node, |m| m.endpoint.class);
+    let id = found.map(|m| m.endpoint.id);
+    if let Principal::Peer { .. } = principal {
+        return from_peer(cluster, class, id, headers);
+    }
+    if let (Class::Agent, Some(id)) = (class, id) {
+        return Ok(Destination::Agent(id));
+    }
+    // 1. An explicit target.
+    if let Some(asked) = target(headers)? {
+        return find(cluster, &asked);
+    }
+    if !cluster.is_on() {
+        return Ok(Destination::Local);
+    }
+    // 2. A manager; `docker stack deploy` asks /info whether it talks to one.
+    let wished = header(headers, PORTAINER_MANAGER)?.is_some();
+    let swarms = class == Class::Manager
+        || id == Some(EndpointId::SystemInfo)
+        || id.is_some_and(|id| creates_for_the_swarm(id, body));
+    if wished || swarms {
+        return Ok(if cluster.me().can_manage() {
+            Destination::Local
+        } else {
+            Destination::Manager
+        });
+    }
+    // 3. and 6. What acts on this engine is local, and so is the rest.
+    // 4. Everyone.
+    if let Some(list) = id.and_then(|id| list(id, query)) {
+        return Ok(Destination::Everyone(list));
+    }
+    // 5. The owner.
+    Ok(match class {
+        Class::Container | Class::Exec | Class::Image | Class::Volume | Class::Network => {
+            Destination::Owner(class)
+        }
+        _ => Destination::Local,
+    })
+}
+
+/// What another agent asks is for this node and goes no further.
+fn from_peer(
+    cluster: &Cluster,
+    class: Class,
+    id: Option<EndpointId>,
+    headers: &HeaderMap,
+) -> Result<Destination, TargetError> {
+    let asked = header(headers, TARGET)?.unwrap_or_default();
+    let me = cluster.me();
+    let probed = asked == WHOEVER && id == Some(EndpointId::AgentIdentity);
+    if !probed && (asked.is_empty() || asked != me.node_id) {
+        let me = me.node_id.clone();
+        return Err(TargetError::Misdirected { asked, me });
+    }
+    Ok(match (class, id) {
+        (Class::Agent, Some(id)) => Destination::Agent(id),
+        _ => Destination::Local,
+    })
+}
+
+fn list(id: EndpointId, query: &str) -> Option<List> {
+    Some(match id {
+        EndpointId::ContainerList => List::Containers(plan(query)),
+        EndpointId::ImageList => List::Images,
+        EndpointId::VolumeList => List::Volumes(volume_filter(query)),
+        EndpointId::NetworkList => List::Networks,
+        _ => return None,
+    })
+}
+
+/// What cannot be read is left for the engines to refuse.
+fn volume_filter(query: &str) -> VolumeFilter {
+    let filters = Filters::from_query(query).unwrap_or_default();
+    let values = |name| filters.values(name).map(str::to_owned).collect();
+    VolumeFilter {
+        names: values("name"),
+        drivers: values("driver"),
+        labels: values("label"),
+        dangling: filters
+            .values("dangling")
+            .next()
+            .map(skep_filters::endpoint::query::truthy),
+    }
+}
+
+fn target(headers: &HeaderMap) -> Result<Option<String>, TargetError> {
+    match header(headers, TARGET)? {
+        None => header(headers, PORTAINER_TARGET),
+        found => Ok(found),
+    }
+}
+
+/// A header's value; `None` if it is absent or empty.
+fn header(headers: &HeaderMap, name: &'static str) -> Result<Option<String>, TargetError> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    match value.to_str() {
+        Ok(text) if values.next().is_none() => {
+            Ok(Some(text.trim().to_owned()).filter(|t| !t.is_empty()))
+        }
+        _ => Err(TargetError::Malformed(name)),
+    }
+}
+
+/// The node with this id or hostname.
+fn find(cluster: &Cluster, asked: &str) -> Result<Destination, TargetError> {
+    let me = cluster.me();
+    if !cluster.is_on() {
+        if asked == me.hostname || asked == me.node_id {
+            return Ok(Destination::Local);
+        }
+        return Err(TargetError::Unknown {
+            asked: asked.to_owned(),
+            known: me.label(),
+        });
+    }
+    let all = cluster.all();
+    let member = match all.iter().find(|m| m.id == asked) {
+        Some(member) => member,
+        None => by_hostname(&all, asked)?,
+    };
+    if member.id == me.node_id {
+        Ok(Destination::Local)
+    } else if member.is_ready() {
+        Ok(Destination::Node(member.clone()))
+    } else {
+        Err(TargetError::NotReady {
+            node: format!("{} ({})", member.name(), member.id),
+            state: member.state.to_string(),
+        })
+    }
+}
+
+fn by_hostname<'a>(all: &'a [Arc<Member>], asked: &str) -> Result<&'a Arc<Member>, TargetError> {
+    let named: Vec<_> = all.iter().filter(|m| m.hostname == asked).collect();
+    // A node that left the Swarm and joined anew stays in its list under the
+    // old id, down (moby#24106): only two live ones are ambiguous.
+    let live: Vec<_> = named
+        .iter()
+        .copied()
+        .filter(|m| m.state != State::Down)
+        .collect();
+    match (live.as_slice(), named.as_slice()) {
+        ([one], _) | ([], [one, ..]) => Ok(one),
+        ([], []) => Err(TargetError::Unknown {
+            asked: asked.to_owned(),
+            known: join(all.iter().map(|m| format!("{} ({})", m.hostname, m.id))),
+        }),
+        (several, _) => Err(TargetError::Ambiguous {
+            asked: asked.to_owned(),
+            ids: join(several.iter().map(|m| m.id.clone())),
+        }),
+    }
+}
+
+fn join(words: impl Iterator<Item = String>) -> String {
+    words.collect::<Vec<_>>().join(", ")
+}

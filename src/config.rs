@@ -1,0 +1,307 @@
+//! What an operator can set, as types that cannot be wrong.
+//!
+//! The YAML file is read into the loose structures of `raw`, which alone know serde, and turned
+//! into the types here by `validate`. Whoever holds a [`Config`] has nothing left to check and no
+//! text left to interpret. What this is not for: looking at the files that settings name. Those are
+//! read by the part that needs them, when it needs them.
+
+mod address;
+mod discover;
+mod engine;
+mod error;
+mod faults;
+mod raw;
+mod scalar;
+mod suggest;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+use std::{
+    fs::File,
+    io::Read,
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use log::LevelFilter;
+
+pub use self::{
+    address::HostPort,
+    discover::Discover,
+    engine::{Engine, EngineTls},
+    error::{ConfigError, ConfigErrors, Refusal},
+};
+
+/// The port on which agents listen and look for each other, unless told otherwise.
+pub const DEFAULT_PORT: u16 = 9001;
+
+/// Where Docker puts the cluster's secret when the stack calls it `skep_secret`.
+///
+/// An agent without [`Cluster::secret_files`] uses this file if it exists.
+pub const DEFAULT_SECRET_FILE: &str = "/run/secrets/skep_secret";
+
+/// The largest configuration file that is read, in bytes.
+pub const MAX_FILE_BYTES: usize = 1024 * 1024;
+
+/// Everything that can be set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where to listen; never empty.
+    pub listen: Vec<Listen>,
+    /// The engine that this agent guards.
+    pub engine: Engine,
+    /// The other agents.
+    pub cluster: Cluster,
+    /// Who may call.
+    pub auth: Auth,
+    /// How the answers of many nodes become one.
+    pub aggregate: Aggregate,
+    /// What is logged, and how.
+    pub log: Log,
+    /// Where the agent keeps what must outlive it.
+    pub state_dir: PathBuf,
+    /// How long open exchanges may go on after the order to stop.
+    pub drain: Duration,
+    /// Worker threads; `None` is one for each processor.
+    pub threads: Option<NonZeroUsize>,
+}
+
+/// One address to listen on with HTTPS.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listen {
+    /// The address and port; port 0 lets the system choose.
+    pub address: SocketAddr,
+    /// What is shown to callers.
+    pub tls: ListenTls,
+}
+
+/// The certificate of a listener.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ListenTls {
+    /// The PEM files of a certificate chain and its key; `None` is the certificate derived from the
+    /// cluster's secret.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+    /// Further DNS names and IP addresses for the derived certificate.
+    pub names: Vec<String>,
+}
+
+/// How agents find and trust each other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cluster {
+    /// Whether there is a cluster at all.
+    pub mode: ClusterMode,
+    /// Where to look for other agents; empty is the tasks of the agent's own Swarm service.
+    pub discover: Vec<Discover>,
+    /// The cluster's secrets, at most four: the first signs, all are trusted. May be empty, see
+    /// [`DEFAULT_SECRET_FILE`].
+    pub secret_files: Vec<PathBuf>,
+    /// The time between two rounds of looking for agents.
+    pub interval: Duration,
+    /// How long one agent may take to answer a probe.
+    pub probe_timeout: Duration,
+    /// How long the agent's own derived certificates are valid.
+    pub certificate_lifetime: Duration,
+}
+
+/// Whether an agent works with others.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ClusterMode {
+    /// It does if its engine is part of a Swarm.
+    Auto,
+    /// It never does.
+    Off,
+    /// It always does.
+    On,
+}
+
+/// Who may call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Auth {
+    /// The keys that may sign requests; their ids are unique.
+    pub keys: Vec<KeyFile>,
+    /// How far a signature's time may be from this agent's.
+    pub window: Duration,
+}
+
+/// A key that may sign requests.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeyFile {
+    /// The name by which a signature refers to the key.
+    pub id: String,
+    /// Where the key is.
+    pub material: KeyMaterial,
+    /// What the holder may do.
+    pub policy: PolicyName,
+    /// Whether streamed bodies may go without a digest.
+    pub unsigned_streams: bool,
+}
+
+/// The file with one half or both halves of a key.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum KeyMaterial {
+    /// An Ed25519 public key.
+    PublicKey(PathBuf),
+    /// A shared secret for HMAC.
+    Secret(PathBuf),
+}
+
+/// The name of a policy that exists.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PolicyName {
+    /// Everything is allowed.
+    Admin,
+}
+
+/// How the answers of many nodes become one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Aggregate {
+    /// How long a node may take to answer.
+    pub deadline: Duration,
+    /// What becomes of an answer in which a node is missing.
+    pub partial: Partial,
+    /// The largest body taken from one node, in bytes.
+    pub max_bytes: usize,
+}
+
+/// What becomes of an answer in which a node is missing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Partial {
+    /// It is given, and names who is missing.
+    Allow,
+    /// It is turned into an error.
+    Refuse,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Log {
+    /// The form of a line.
+    pub format: LogFormat,
+    /// The least important level that is still logged.
+    pub level: LevelFilter,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// Text for people.
+    Text,
+}
+
+impl Config {
+    /// Reads the file at `path`; with `None`, everything is as by default.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, is larger than [`MAX_FILE_BYTES`], or is refused by
+    /// [`Config::parse`].
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigErrors> {
+        let Some(path) = path else {
+            return Ok(Self::default());
+        };
+        let name = path.display().to_string();
+        match read_bounded(path) {
+            Ok(text) => Self::parse(&name, &text),
+            Err(e) => Err(ConfigErrors::file(&name, format!("cannot be read: {e}"))),
+        }
+    }
+
+    /// Reads `text`; `name` is what errors call it.
+    ///
+    /// # Errors
+    ///
+    /// The text is not YAML, has settings that do not exist, or values that cannot be. YAML and
+    /// settings end at the first error; of values all errors are told at once.
+    pub fn parse(name: &str, text: &str) -> Result<Self, ConfigErrors> {
+        if text.len() > MAX_FILE_BYTES {
+            return Err(ConfigErrors::file(name, too_large()));
+        }
+        raw::read(text)
+            .and_then(validate::validate)
+            .map_err(|problems| ConfigErrors::in_text(name, text, problems))
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: vec![Listen::default()],
+            engine: Engine::default(),
+            cluster: Cluster::default(),
+            auth: Auth::default(),
+            aggregate: Aggregate::default(),
+            log: Log::default(),
+            state_dir: PathBuf::from("/var/lib/skep"),
+            drain: Duration::from_secs(30),
+            threads: None,
+        }
+    }
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, DEFAULT_PORT)),
+            tls: ListenTls::default(),
+        }
+    }
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self {
+            mode: ClusterMode::Auto,
+            discover: Vec::new(),
+            secret_files: Vec::new(),
+            interval: Duration::from_secs(5),
+            probe_timeout: Duration::from_secs(2),
+            certificate_lifetime: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            keys: Vec::new(),
+            window: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for Aggregate {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(3),
+            partial: Partial::Allow,
+            max_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Text,
+            level: LevelFilter::Info,
+        }
+    }
+}
+
+/// Never holds more than the limit, also when the file is endless, as /dev/zero is.
+fn read_bounded(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?
+        .take(MAX_FILE_BYTES as u64 + 1)
+        .read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn too_large() -> String {
+    format!("is larger than {} KiB", MAX_FILE_BYTES / 1024)
+}

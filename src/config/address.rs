@@ -1,0 +1,210 @@
+//! Reads hosts, ports and names, as they stand in settings and on the command line. Nothing is
+//! looked up.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    str::FromStr,
+};
+
+use super::{DEFAULT_PORT, error::Refusal};
+
+const NAME_HELP: &str = "a name is labels of letters, digits, `-` and `_` with dots between";
+
+/// A host, and a port if one was named.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HostPort {
+    /// An IP address without brackets, or a DNS name in lower case.
+    pub host: String,
+    /// The port, never 0.
+    pub port: Option<u16>,
+}
+
+impl FromStr for HostPort {
+    type Err = Refusal;
+
+    fn from_str(text: &str) -> Result<Self, Refusal> {
+        // Colons inside of brackets, or more than one of them, are those of an IPv6 address.
+        let (host, digits) = match text.rsplit_once(':') {
+            Some((host, digits))
+                if !digits.ends_with(']') && (host.ends_with(']') || !host.contains(':')) =>
+            {
+                (host, Some(digits))
+            }
+            _ => (text, None),
+        };
+        Ok(Self {
+            port: digits.map(port).transpose()?,
+            host: host_name(host)?,
+        })
+    }
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Only an IPv6 address has colons, and needs brackets where a port may follow.
+        if self.host.contains(':') {
+            write!(f, "[{}]", self.host)?;
+        } else {
+            f.write_str(&self.host)?;
+        }
+        match self.port {
+            Some(port) => write!(f, ":{port}"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn host_name(text: &str) -> Result<String, Refusal> {
+    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
+    if let Some(bare) = bare {
+        return match bare.parse::<Ipv6Addr>() {
+            Ok(ip) => Ok(ip.to_string()),
+            Err(_) => Err(Refusal::new(format!("`{text}` is not an IPv6 address"))),
+        };
+    }
+    match text.parse::<IpAddr>() {
+        Ok(ip) => Ok(ip.to_string()),
+        Err(_) => dns_name(text),
+    }
+}
+
+fn port(digits: &str) -> Result<u16, Refusal> {
+    // `u16::from_str` would take a plus sign.
+    let plain = digits.bytes().all(|b| b.is_ascii_digit());
+    match digits.parse() {
+        Ok(port) if plain && port != 0 => Ok(port),
+        _ => {
+            Err(Refusal::new(format!("`{digits}` is not a port")).help("a port is from 1 to 65535"))
+        }
+    }
+}
+
+/// A DNS name in lower case. Underscores are taken, since Docker's service names have them.
+pub(super) fn dns_name(text: &str) -> Result<String, Refusal> {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    let relative = text.strip_suffix('.').unwrap_or(text);
+    if relative.len() <= 253 && relative.split('.').all(label) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err(Refusal::new(format!("`{text}` is not a DNS name")).help(NAME_HELP))
+}
+
+/// A name for a certificate: an IP address, or a DNS name whose first label may be `*`.
+pub(super) fn certificate_name(text: &str) -> Result<String, Refusal> {
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Ok(ip.to_string());
+    }
+    dns_name(text.strip_prefix("*.").unwrap_or(text))
+        .map(|_| text.to_ascii_lowercase())
+        .map_err(|_| {
+            Refusal::new(format!("`{text}` is not a name for a certificate"))
+                .help("for example docker.example.com, *.example.com or 10.0.0.1")
+        })
+}
+
+/// An address to listen on; the port may be 0.
+pub(super) fn listen_address(text: &str) -> Result<SocketAddr, Refusal> {
+    text.parse().map_err(|_| {
+        let refusal = Refusal::new(format!("`{text}` is not an address to listen on"));
+        match near_address(text) {
+            Some(guess) => refusal.help(format!("did you mean `{guess}`?")),
+            None => refusal.help("an address is IP:PORT, for example 0.0.0.0:9001 or [::]:9001"),
+        }
+    })
+}
+
+/// Half an address is the commonest slip.
+fn near_address(text: &str) -> Option<String> {
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Some(SocketAddr::from((ip, DEFAULT_PORT)).to_string());
+    }
+    let port: u16 = text.strip_prefix(':').unwrap_or(text).parse().ok()?;
+    Some(format!("0.0.0.0:{port}"))
+}
+
+/// The address of another agent.
+pub(super) fn peer_address(text: &str) -> Result<SocketAddr, Refusal> {
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.port() != 0 => Ok(address),
+        _ => Err(
+            Refusal::new(format!("`{text}` is not the address of an agent"))
+                .help("an address is IP:PORT, for example 10.0.0.1:9001; for names there is dns:"),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_and_ports_are_told_apart() {
+        for (text, host, port) in [
+            ("engine", "engine", None),
+            ("Engine:2376", "engine", Some(2376)),
+            ("tasks.skep_agent", "tasks.skep_agent", None),
+            ("10.0.0.1:2375", "10.0.0.1", Some(2375)),
+            ("::1", "::1", None),
+            ("[::1]", "::1", None),
+            ("[fe80::1]:2375", "fe80::1", Some(2375)),
+        ] {
+            let read: HostPort = text.parse().unwrap();
+            assert_eq!((read.host.as_str(), read.port), (host, port), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused() {
+        for text in [
+            "",
+            ":",
+            ":80",
+            "a:",
+            "a:0",
+            "a:65536",
+            "a:+80",
+            "a b",
+            "a/b",
+            "user@a",
+            "a..b",
+            "-a",
+            "[a]:80",
+            "[::1",
+            "a:b:80",
+            "[10.0.0.1]",
+        ] {
+            assert!(text.parse::<HostPort>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn half_an_address_is_completed_in_the_help() {
+        for (text, guess) in [
+            ("9001", "`0.0.0.0:9001`"),
+            (":9001", "`0.0.0.0:9001`"),
+            ("127.0.0.1", "`127.0.0.1:9001`"),
+            ("::1", "`[::1]:9001`"),
+            ("everywhere", "IP:PORT"),
+        ] {
+            let help = listen_address(text).unwrap_err().help.unwrap();
+            assert!(help.contains(guess), "{text}: {help}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_read_is_written_the_same_way(text in "[a-z0-9:.\\[\\]_-]{0,30}") {
+            if let Ok(read) = text.parse::<HostPort>() {
+                proptest::prop_assert_eq!(read.to_string().parse::<HostPort>(), Ok(read));
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Where an agent looks for others, as it is written in `cluster.discover`. The looking itself is
+//! the cluster's.
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
+
+use super::{
+    address::{self, HostPort},
+    error::Refusal,
+    suggest,
+};
+
+/// One place to look for agents.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Discover {
+    /// All addresses of a name.
+    Dns {
+        /// The name, in lower case.
+        name: String,
+        /// The port; `None` is the port that this agent listens on.
+        port: Option<u16>,
+    },
+    /// The targets and ports of a service record (RFC 2782).
+    Srv {
+        /// The name with its labels of service and protocol, such as `_skep._tcp.example`.
+        name: String,
+    },
+    /// Addresses that never change; at least one.
+    Static(Vec<SocketAddr>),
+}
+
+impl FromStr for Discover {
+    type Err = Refusal;
+
+    fn from_str(text: &str) -> Result<Self, Refusal> {
+        match text.split_once(':') {
+            Some(("dns", rest)) => dns(rest),
+            Some(("srv", name)) => Ok(Self::Srv {
+                name: address::dns_name(name)?,
+            }),
+            Some(("static", list)) => list
+                .split(',')
+                .map(|one| address::peer_address(one.trim()))
+                .collect::<Result<_, _>>()
+                .map(Self::Static),
+            _ => Err(unknown(text)),
+        }
+    }
+}
+
+fn dns(text: &str) -> Result<Discover, Refusal> {
+    let HostPort { host, port } = text.parse()?;
+    match host.parse::<IpAddr>() {
+        Err(_) => Ok(Discover::Dns { name: host, port }),
+        Ok(ip) => {
+            let address = SocketAddr::new(ip, port.unwrap_or(super::DEFAULT_PORT));
+            Err(Refusal::new(format!("`{text}` is not a DNS name"))
+                .help(format!("did you mean `static:{address}`?")))
+        }
+    }
+}
+
+fn unknown(text: &str) -> Refusal {
+    let help = "for example dns:tasks.skep_agent, srv:_skep._tcp.example or static:10.0.0.1:9001";
+    let refusal = Refusal::new(format!("`{text}` is not a place to look for agents"));
+    if text.parse::<SocketAddr>().is_ok() {
+        return refusal.help(format!("did you mean `static:{text}`?"));
+    }
+    let kind = text.split_once(':').map_or("", |(kind, _)| kind);
+    match suggest::nearest(kind, &["dns", "srv", "static"]) {
+        Some(guess) => refusal.help(format!("did you mean `{guess}:`? {help}")),
+        None => refusal.help(help),
+    }
+}
+
+impl fmt::Display for Discover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dns { name, port: None } => write!(f, "dns:{name}"),
+            Self::Dns {
+                name,
+                port: Some(port),
+            } => write!(f, "dns:{name}:{port}"),
+            Self::Srv { name } => write!(f, "srv:{name}"),
+            Self::Static(addresses) => {
+                let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+                write!(f, "static:{}", addresses.join(","))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_is_read_and_written_the_same_way() {
+        for text in [
+            "dns:tasks.skep_agent",
+            "dns:tasks.skep_agent:9002",
+            "srv:_skep._tcp.example",
+            "static:10.0.0.1:9001",
+            "static:10.0.0.1:9001,[::1]:9001",
+        ] {
+            assert_eq!(text.parse::<Discover>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_slip_is_refused_with_a_guess() {
+        for (text, help) in [
+            ("dsn:agents", "did you mean `dns:`?"),
+            ("10.0.0.1:9001", "did you mean `static:10.0.0.1:9001`?"),
+            ("dns:10.0.0.1", "did you mean `static:10.0.0.1:9001`?"),
+            ("static:agent:9001", "for names there is dns:"),
+            ("static:10.0.0.1:0", "IP:PORT"),
+            ("static:", "IP:PORT"),
+            ("agents", "for example dns:"),
+            ("srv:", "labels"),
+            ("dns:a:0", "from 1 to 65535"),
+        ] {
+            let refusal = text.parse::<Discover>().unwrap_err();
+            assert!(refusal.to_string().contains(help), "{text}: {refusal}");
+        }
+    }
+}

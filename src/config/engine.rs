@@ -1,0 +1,196 @@
+//! Where the engine is, as it is written in `engine`: the forms of `DOCKER_HOST` that make sense
+//! for an agent. The named pipe is read on every system, so that a file can be checked anywhere; it
+//! can be used on Windows only.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use super::{address::HostPort, error::Refusal};
+
+const HELP: &str = "for example unix:///var/run/docker.sock, tcp://10.0.0.1:2375 or npipe:////./pipe/docker_engine";
+
+/// Docker's own ports: <https://docs.docker.com/reference/cli/dockerd/#daemon-socket-option>.
+const PLAIN_PORT: u16 = 2375;
+const TLS_PORT: u16 = 2376;
+
+/// The engine that an agent guards.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Engine {
+    /// A named pipe, as Windows writes it: `\\.\pipe\docker_engine`.
+    Pipe(String),
+    /// A Unix socket; the path is absolute.
+    Socket(PathBuf),
+    /// A TCP port.
+    Tcp {
+        /// An IP address without brackets, or a DNS name.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// How the two ends prove who they are; `None` is plain text.
+        tls: Option<EngineTls>,
+    },
+}
+
+/// How an agent and its engine prove who they are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EngineTls {
+    /// The PEM file with the CA that the engine's certificate comes from.
+    pub ca_file: PathBuf,
+    /// The PEM files of the agent's own certificate and its key.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+}
+
+impl Engine {
+    /// Turns TLS on, and Docker's port for it unless another one was named.
+    pub(super) fn with_tls(self, named: &str, tls: EngineTls) -> Result<Self, Refusal> {
+        let Self::Tcp { host, port, .. } = self else {
+            return Err(Refusal::new(format!("`{named}` cannot have TLS"))
+                .help("leave `tls` out, or name a tcp:// address"));
+        };
+        let named_port = tcp(named).ok().and_then(|address| address.port);
+        Ok(Self::Tcp {
+            host,
+            port: if named_port.is_some() { port } else { TLS_PORT },
+            tls: Some(tls),
+        })
+    }
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        if cfg!(windows) {
+            Self::Pipe(r"\\.\pipe\docker_engine".to_owned())
+        } else {
+            Self::Socket(PathBuf::from("/var/run/docker.sock"))
+        }
+    }
+}
+
+impl FromStr for Engine {
+    type Err = Refusal;
+
+    fn from_str(text: &str) -> Result<Self, Refusal> {
+        match text.split_once("://") {
+            Some(("unix", path)) => socket(path),
+            Some(("npipe", path)) => pipe(path),
+            Some(("tcp", _)) => {
+                let HostPort { host, port } = tcp(text)?;
+                Ok(Self::Tcp {
+                    host,
+                    port: port.unwrap_or(PLAIN_PORT),
+                    tls: None,
+                })
+            }
+            Some(("http" | "https", rest)) => {
+                Err(refused(text).help(format!("did you mean `tcp://{rest}`?")))
+            }
+            None if text.starts_with('/') => {
+                Err(refused(text).help(format!("did you mean `unix://{text}`?")))
+            }
+            _ => Err(refused(text).help(HELP)),
+        }
+    }
+}
+
+fn refused(text: &str) -> Refusal {
+    Refusal::new(format!("`{text}` is not the address of an engine"))
+}
+
+fn socket(path: &str) -> Result<Engine, Refusal> {
+    // Not `Path::is_absolute`: to Windows, a path without a drive is relative.
+    if !path.starts_with('/') || path.len() == 1 || path.contains('\0') {
+        return Err(refused(&format!("unix://{path}"))
+            .help("the path of a socket starts with a third `/`: unix:///var/run/docker.sock"));
+    }
+    Ok(Engine::Socket(Path::new(path).to_owned()))
+}
+
+fn pipe(path: &str) -> Result<Engine, Refusal> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let name = path.strip_prefix("//./pipe/");
+    match name.filter(|name| !name.is_empty() && name.chars().all(plain)) {
+        Some(name) => Ok(Engine::Pipe(format!(r"\\.\pipe\{name}"))),
+        None => Err(refused(&format!("npipe://{path}"))
+            .help("a named pipe is written npipe:////./pipe/docker_engine")),
+    }
+}
+
+fn tcp(text: &str) -> Result<HostPort, Refusal> {
+    let rest = text.strip_prefix("tcp://").unwrap_or(text);
+    rest.strip_suffix('/').unwrap_or(rest).parse()
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pipe(name) => write!(f, "npipe://{}", name.replace('\\', "/")),
+            Self::Socket(path) => write!(f, "unix://{}", path.display()),
+            Self::Tcp { host, port, .. } => {
+                let address = HostPort {
+                    host: host.clone(),
+                    port: Some(*port),
+                };
+                write!(f, "tcp://{address}")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_is_read_and_written_the_same_way() {
+        for text in [
+            "unix:///var/run/docker.sock",
+            "tcp://engine:2375",
+            "tcp://[::1]:2375",
+            "npipe:////./pipe/docker_engine",
+        ] {
+            assert_eq!(text.parse::<Engine>().unwrap().to_string(), text);
+        }
+        let pipe = "npipe:////./pipe/docker_engine".parse::<Engine>().unwrap();
+        assert_eq!(pipe, Engine::Pipe(r"\\.\pipe\docker_engine".into()));
+    }
+
+    #[test]
+    fn dockers_ports_are_the_default() {
+        let tls = EngineTls {
+            ca_file: "ca.pem".into(),
+            certificate: None,
+        };
+        for (text, plain, secured) in [
+            ("tcp://engine", 2375, 2376),
+            ("tcp://engine/", 2375, 2376),
+            ("tcp://engine:2375", 2375, 2375),
+        ] {
+            let engine: Engine = text.parse().unwrap();
+            assert_eq!(engine.to_string(), format!("tcp://engine:{plain}"));
+            let engine = engine.with_tls(text, tls.clone()).unwrap();
+            assert_eq!(engine.to_string(), format!("tcp://engine:{secured}"));
+        }
+    }
+
+    #[test]
+    fn a_slip_is_refused_with_a_guess() {
+        for (text, help) in [
+            ("/var/run/docker.sock", "`unix:///var/run/docker.sock`"),
+            ("https://engine:2376", "`tcp://engine:2376`"),
+            ("unix://docker.sock", "third `/`"),
+            ("unix:///", "third `/`"),
+            ("npipe://docker_engine", "npipe:////./pipe/"),
+            (r"npipe:////./pipe/a\..\b", "npipe:////./pipe/"),
+            ("tcp://user:secret@engine:2375", "labels"),
+            ("tcp://engine:2375/path", "from 1 to 65535"),
+            ("ssh://engine", "for example"),
+            ("", "for example"),
+        ] {
+            let refusal = text.parse::<Engine>().unwrap_err();
+            assert!(refusal.to_string().contains(help), "{text}: {refusal}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Gathers what is wrong, so that all of it can be told at once.
+
+use std::path::PathBuf;
+
+use serde_saphyr::Location;
+
+use super::{
+    error::{Problem, Refusal},
+    raw::Text,
+    scalar,
+};
+
+/// What was found wrong so far.
+#[derive(Default)]
+pub(super) struct Faults(pub(super) Vec<Problem>);
+
+impl Faults {
+    pub(super) fn note(&mut self, key: &str, location: Location, refusal: Refusal) {
+        self.0.push(Problem {
+            key: Some(key.to_owned()),
+            location,
+            refusal,
+            hide_rest: false,
+        });
+    }
+
+    /// The value if there is one and it is right.
+    pub(super) fn read<T>(
+        &mut self,
+        key: &str,
+        text: Option<Text>,
+        read: impl FnOnce(&str) -> Result<T, Refusal>,
+    ) -> Option<T> {
+        let text = text?;
+        match read(&text.value) {
+            Ok(value) => Some(value),
+            Err(refusal) => {
+                self.note(key, text.referenced, refusal);
+                None
+            }
+        }
+    }
+
+    /// The value, or the default.
+    pub(super) fn or<T>(
+        &mut self,
+        key: &str,
+        text: Option<Text>,
+        default: T,
+        read: impl FnOnce(&str) -> Result<T, Refusal>,
+    ) -> T {
+        self.read(key, text, read).unwrap_or(default)
+    }
+
+    /// The values that are right.
+    pub(super) fn each<T>(
+        &mut self,
+        key: &str,
+        texts: Vec<Text>,
+        read: impl Fn(&str) -> Result<T, Refusal>,
+    ) -> Vec<T> {
+        texts
+            .into_iter()
+            .enumerate()
+            .filter_map(|(i, text)| self.read(&format!("{key}[{i}]"), Some(text), &read))
+            .collect()
+    }
+
+    /// A certificate and its key, of which neither is any use alone.
+    pub(super) fn certificate(
+        &mut self,
+        key: &str,
+        certificate: Option<Text>,
+        private: Option<Text>,
+    ) -> Option<(PathBuf, PathBuf)> {
+        let places = (
+            certificate.as_ref().map(|text| text.referenced),
+            private.as_ref().map(|text| text.referenced),
+        );
+        let (have, lack, place) = match places {
+            (Some(place), None) => ("certificate_file", "key_file", place),
+            (None, Some(place)) => ("key_file", "certificate_file", place),
+            _ => {
+                let certificate = self.path(key, "certificate_file", certificate);
+                let private = self.path(key, "key_file", private);
+                return certificate.zip(private);
+            }
+        };
+        let refusal = Refusal::new(format!("this needs `{lack}` beside it"));
+        self.note(&format!("{key}.{have}"), place, refusal);
+        None
+    }
+
+    pub(super) fn path(&mut self, parent: &str, key: &str, text: Option<Text>) -> Option<PathBuf> {
+        self.read(&format!("{parent}.{key}"), text, scalar::path)
+    }
+}

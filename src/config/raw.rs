@@ -1,0 +1,226 @@
+//! The YAML file as it is written: the only types that serde sees.
+//!
+//! Values are kept as the text that stands in the file, with the place where it stands. So
+//! `validate` can tell of all wrong values at once, and YAML's own ideas of what `off` and `1_000`
+//! mean never apply.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+};
+use serde_saphyr::{Error, Location, MessageFormatter, Options, Spanned, UserMessageFormatter};
+
+use super::{
+    error::{Problem, Refusal},
+    suggest,
+};
+
+/// A value, and where it stands.
+pub(super) type Text = Spanned<String>;
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Raw {
+    pub(super) listen: Option<Spanned<Vec<Listen>>>,
+    pub(super) engine: Option<Spanned<Engine>>,
+    pub(super) cluster: Option<Cluster>,
+    pub(super) auth: Option<Auth>,
+    pub(super) aggregate: Option<Aggregate>,
+    pub(super) log: Option<Log>,
+    pub(super) state_dir: Option<Text>,
+    pub(super) drain: Option<Text>,
+    pub(super) threads: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Listen {
+    pub(super) address: Option<Text>,
+    pub(super) tls: Option<ListenTls>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ListenTls {
+    pub(super) certificate_file: Option<Text>,
+    pub(super) key_file: Option<Text>,
+    pub(super) names: Option<Vec<Text>>,
+}
+
+/// An address alone, or a map when there is more to say.
+pub(super) enum Engine {
+    Address(String),
+    Map(Box<EngineMap>),
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct EngineMap {
+    pub(super) address: Option<Text>,
+    pub(super) tls: Option<Spanned<EngineTls>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct EngineTls {
+    pub(super) ca_file: Option<Text>,
+    pub(super) certificate_file: Option<Text>,
+    pub(super) key_file: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Cluster {
+    pub(super) mode: Option<Text>,
+    pub(super) discover: Option<Vec<Text>>,
+    pub(super) secret_file: Option<Text>,
+    pub(super) secret_files: Option<Spanned<Vec<Text>>>,
+    pub(super) interval: Option<Text>,
+    pub(super) probe_timeout: Option<Text>,
+    pub(super) certificate_lifetime: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Auth {
+    pub(super) keys: Option<Vec<Spanned<Key>>>,
+    pub(super) window: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Key {
+    pub(super) id: Option<Text>,
+    pub(super) secret_file: Option<Text>,
+    pub(super) public_key_file: Option<Text>,
+    pub(super) policy: Option<Text>,
+    pub(super) unsigned_streams: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Aggregate {
+    pub(super) deadline: Option<Text>,
+    pub(super) partial: Option<Text>,
+    pub(super) max_bytes: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Log {
+    pub(super) format: Option<Text>,
+    pub(super) level: Option<Text>,
+}
+
+/// Not an untagged enum: serde would buffer it, lose the places, and say only that nothing matched.
+impl<'de> Deserialize<'de> for Engine {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct EngineVisitor;
+
+        impl<'de> Visitor<'de> for EngineVisitor {
+            type Value = Engine;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an address, or a map with `address` and `tls`")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Engine, E> {
+                Ok(Engine::Address(text.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Engine, A::Error> {
+                let map = EngineMap::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Engine::Map(Box::new(map)))
+            }
+        }
+
+        deserializer.deserialize_any(EngineVisitor)
+    }
+}
+
+/// Reads `text`, which the caller has bounded.
+pub(super) fn read(text: &str) -> Result<Raw, Vec<Problem>> {
+    let read: Result<Option<Raw>, _> = serde_saphyr::from_str_with_options(text, options());
+    match read {
+        Ok(raw) => Ok(raw.unwrap_or_default()),
+        Err(e) => Err(vec![problem(text, &e)]),
+    }
+}
+
+/// A configuration has no need of depth, nor of more than a few anchors: whatever blows up, does so
+/// early.
+fn options() -> Options {
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_depth: 16,
+            max_events: 50_000,
+            max_nodes: 25_000,
+            max_aliases: 64,
+            max_anchors: 64,
+            max_recorded_anchor_events: 10_000,
+            max_merge_keys: 64,
+        },
+        // The errors here draw their own, which may have to hide a part of the line.
+        with_snippet: false,
+    }
+}
+
+fn problem(text: &str, error: &Error) -> Problem {
+    let location = error.location().unwrap_or(Location::UNKNOWN);
+    let mut key = key_at(text, location);
+    let refusal = match error {
+        Error::SerdeUnknownField {
+            field, expected, ..
+        } => {
+            key = Some(field.clone());
+            let help = suggest::help(field, "the settings here are", expected);
+            Refusal::new("there is no such setting here").help(help)
+        }
+        Error::DuplicateMappingKey { .. } => Refusal::new("this is set twice"),
+        Error::SerdeInvalidType {
+            unexpected,
+            expected,
+            ..
+        } => Refusal::new(format!("this is a {unexpected}, and must be {expected}")),
+        Error::Unexpected { expected, .. } => match *expected {
+            "mapping start" => Refusal::new("this must be a map of settings")
+                .help("write each setting as `name: value` on a line of its own"),
+            "sequence start" => Refusal::new("this must be a list")
+                .help("write `[one, two]`, or each element on a line of its own after `- `"),
+            "string scalar" => Refusal::new("this must be a single value"),
+            other => Refusal::new(format!("this must be {other}")),
+        },
+        Error::Budget { .. } => {
+            let reason = UserMessageFormatter.format_message(error);
+            Refusal::new("this is more than a configuration can need").help(reason)
+        }
+        other => Refusal::new(UserMessageFormatter.format_message(other)),
+    };
+    Problem {
+        key,
+        location,
+        refusal,
+        hide_rest: matches!(error, Error::SerdeUnknownField { .. }),
+    }
+}
+
+/// The key at a place, or the one just before the value there. The parser knows where it stopped,
+/// but not in which setting.
+fn key_at(text: &str, location: Location) -> Option<String> {
+    let offset = usize::try_from(location.span().byte_offset()?).ok()?;
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let (before, after) = text.split_at_checked(offset)?;
+    let end = after.find(|c| !word(c)).unwrap_or(after.len());
+    let here = &after[..end];
+    if !here.is_empty() && after[end..].starts_with(": ") {
+        return Some(here.to_owned());
+    }
+    let before = before.trim_end().strip_suffix(':')?;
+    let start = before.rfind(|c| !word(c)).map_or(0, |i| i + 1);
+    before
+        .get(start..)
+        .filter(|key| !key.is_empty())
+        .map(str::to_owned)
+}

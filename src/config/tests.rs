@@ -1,0 +1,363 @@
+//! Whole configurations: what is taken, and what is said of those that are not.
+
+use std::io::Write;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn parse(text: &str) -> Config {
+    Config::parse("skep.yaml", text).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn refuse(text: &str) -> ConfigErrors {
+    Config::parse("skep.yaml", text).expect_err(text)
+}
+
+#[test]
+fn nothing_said_is_a_valid_configuration() {
+    for text in ["", "# only a comment\n", "{}", "---\n", "cluster:\nauth:\n"] {
+        assert_eq!(parse(text), Config::default(), "{text}");
+    }
+    assert_eq!(Config::load(None).unwrap(), Config::default());
+}
+
+#[test]
+fn the_defaults_are_those_of_the_manual() {
+    let written = parse(
+        "
+listen: [ { address: 0.0.0.0:9001 } ]
+cluster:
+  mode: auto
+  discover: []
+  secret_files: []
+  interval: 5s
+  probe_timeout: 2s
+  certificate_lifetime: 24h
+auth: { keys: [], window: 30s }
+aggregate: { deadline: 3s, partial: allow, max_bytes: 64MiB }
+log: { format: text, level: info }
+state_dir: /var/lib/skep
+drain: 30s
+",
+    );
+    assert_eq!(written, Config::default());
+}
+
+#[test]
+fn every_setting_arrives_where_it_belongs() {
+    let config = parse(
+        "
+listen:
+  - address: 127.0.0.1:9443
+    tls: { certificate_file: c.pem, key_file: k.pem, names: [Docker.example.com, 10.0.0.1] }
+  - address: '[::]:0'
+engine:
+  address: tcp://engine
+  tls: { ca_file: ca.pem, certificate_file: cert.pem, key_file: key.pem }
+cluster:
+  mode: on
+  discover: ['dns:agents:9002', srv:_skep._tcp.example, 'static:10.0.0.1:9001, 10.0.0.2:9001']
+  secret_files: [/new, /old]
+  interval: 1m
+  probe_timeout: 500ms
+  certificate_lifetime: 1h30m
+auth:
+  keys:
+    - { id: ci, secret_file: /ci, policy: admin, unsigned_streams: true }
+    - { id: ops, public_key_file: /ops, policy: admin }
+  window: 5m
+aggregate: { deadline: 1s, partial: refuse, max_bytes: 1MiB }
+log: { format: json, level: off }
+state_dir: /state
+drain: 0s
+threads: 2
+",
+    );
+    let seconds = Duration::from_secs;
+    let expected = Config {
+        listen: vec![
+            Listen {
+                address: "127.0.0.1:9443".parse().unwrap(),
+                tls: ListenTls {
+                    certificate: Some(("c.pem".into(), "k.pem".into())),
+                    names: vec!["docker.example.com".into(), "10.0.0.1".into()],
+                },
+            },
+            Listen {
+                address: "[::]:0".parse().unwrap(),
+                tls: ListenTls::default(),
+            },
+        ],
+        engine: Engine::Tcp {
+            host: "engine".into(),
+            port: 2376,
+            tls: Some(EngineTls {
+                ca_file: "ca.pem".into(),
+                certificate: Some(("cert.pem".into(), "key.pem".into())),
+            }),
+        },
+        cluster: Cluster {
+            mode: ClusterMode::On,
+            discover: vec![
+                Discover::Dns {
+                    name: "agents".into(),
+                    port: Some(9002),
+                },
+                Discover::Srv {
+                    name: "_skep._tcp.example".into(),
+                },
+                Discover::Static(vec![
+                    "10.0.0.1:9001".parse().unwrap(),
+                    "10.0.0.2:9001".parse().unwrap(),
+                ]),
+            ],
+            secret_files: vec!["/new".into(), "/old".into()],
+            interval: seconds(60),
+            probe_timeout: Duration::from_millis(500),
+            certificate_lifetime: seconds(5400),
+        },
+        auth: Auth {
+            keys: vec![
+                KeyFile {
+                    id: "ci".into(),
+                    material: KeyMaterial::Secret("/ci".into()),
+                    policy: PolicyName::Admin,
+                    unsigned_streams: true,
+                },
+                KeyFile {
+                    id: "ops".into(),
+                    material: KeyMaterial::PublicKey("/ops".into()),
+                    policy: PolicyName::Admin,
+                    unsigned_streams: false,
+                },
+            ],
+            window: seconds(300),
+        },
+        aggregate: Aggregate {
+            deadline: seconds(1),
+            partial: Partial::Refuse,
+            max_bytes: 1 << 20,
+        },
+        log: Log {
+            format: LogFormat::Json,
+            level: LevelFilter::Off,
+        },
+        state_dir: "/state".into(),
+        drain: Duration::ZERO,
+        threads: NonZeroUsize::new(2),
+    };
+    assert_eq!(config, expected);
+}
+
+#[test]
+fn every_ready_file_is_taken() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf");
+    let mut taken = Vec::new();
+    for entry in folder.read_dir().unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "yaml") {
+            Config::load(Some(&path)).unwrap_or_else(|e| panic!("{e}"));
+            taken.push(path.file_name().unwrap().to_owned());
+        }
+    }
+    for name in ["standalone.yaml", "swarm.yaml"] {
+        assert!(taken.iter().any(|t| t == name), "{name}: {taken:?}");
+    }
+}
+
+/// A configuration with one fault, the line of it, the key, and a part of what is said.
+#[test]
+fn a_fault_is_told_with_its_line_its_key_and_a_suggestion() {
+    #[rustfmt::skip]
+    let table = [
+        // Settings that do not exist.
+        ("clutser: {}", 1, "clutser", "did you mean `cluster`?"),
+        ("cluster:\n  dicover: [dns:a]", 2, "dicover", "did you mean `discover`?"),
+        ("cluster: { secret-file: a }", 1, "secret-file", "did you mean `secret_file`?"),
+        ("listen:\n  - adress: 0.0.0.0:1", 2, "adress", "did you mean `address`?"),
+        ("engine: { tsl: {} }", 1, "tsl", "did you mean `tls`?"),
+        ("auth:\n  keys:\n    - id: a\n      plicy: admin", 4, "plicy", "did you mean `policy`?"),
+        ("policies: {}", 1, "policies", "the settings here are: `listen`, `engine`"),
+        // The wrong kind of thing.
+        ("drain: 5s\ndrain: 6s", 2, "drain", "set twice"),
+        ("log: json", 1, "log", "must be a map"),
+        ("listen: 0.0.0.0:9001", 1, "listen", "must be a list"),
+        ("log:\n  level: [info]", 2, "level", "must be a single value"),
+        ("engine: [unix:///a]", 1, "engine", "must be an address, or a map"),
+        // Values that cannot be.
+        ("listen: []", 1, "listen", "leave `listen` out"),
+        ("listen: [ { address: 9001 } ]", 1, "listen[0].address", "did you mean `0.0.0.0:9001`?"),
+        ("listen:\n  - {}\n  - address: 0.0.0.0:9001", 3, "listen[1].address", "already"),
+        ("listen: [ { tls: { key_file: k } } ]", 1, "listen[0].tls.key_file", "`certificate_file` beside it"),
+        ("listen: [ { tls: { names: [a, b c] } } ]", 1, "listen[0].tls.names[1]", "docker.example.com"),
+        ("engine: /run/docker.sock", 1, "engine", "did you mean `unix:///run/docker.sock`?"),
+        ("engine:\n  address: http://a", 2, "engine.address", "did you mean `tcp://a`?"),
+        ("engine:\n  tls: { ca_file: a }", 2, "engine", "needs `address`"),
+        ("engine:\n  address: unix:///a\n  tls: { ca_file: a }", 2, "engine.address", "cannot have TLS"),
+        ("engine: { address: tcp://a, tls: {} }", 1, "engine.tls", "needs `ca_file`"),
+        ("cluster: { mode: offf }", 1, "cluster.mode", "did you mean `off`?"),
+        ("cluster: { mode: sometimes }", 1, "cluster.mode", "it can be: `auto`, `on`, `off`"),
+        ("cluster: { discover: [dns:a, dsn:b] }", 1, "cluster.discover[1]", "did you mean `dns:`?"),
+        ("cluster: { secret_file: '' }", 1, "cluster.secret_file", "not a path"),
+        ("cluster:\n  secret_file: a\n  secret_files: [b]", 3, "cluster.secret_files", "the first one signs"),
+        ("cluster: { secret_files: [a, b, c, d, e] }", 1, "cluster.secret_files", "more than 4"),
+        ("cluster: { secret_files: [a, a] }", 1, "cluster.secret_files[1]", "listed already"),
+        ("cluster: { interval: 5 }", 1, "cluster.interval", "500ms, 30s, 5m"),
+        ("cluster: { probe_timeout: 2m }", 1, "cluster.probe_timeout", "from 100ms to 1m"),
+        ("cluster: { certificate_lifetime: 1s }", 1, "cluster.certificate_lifetime", "from 1m to 365d"),
+        ("auth: { window: 301s }", 1, "auth.window", "from 1s to 5m"),
+        ("auth: { window: 999ms }", 1, "auth.window", "from 1s to 5m"),
+        ("auth: { keys: [ { id: a b, secret_file: f, policy: admin } ] }", 1, "auth.keys[0].id", "for example `ci`"),
+        ("auth: { keys: [ { secret_file: f, policy: admin } ] }", 1, "auth.keys[0]", "`id: ci`"),
+        ("auth: { keys: [ { id: a, policy: admin } ] }", 1, "auth.keys[0]", "`secret_file` or `public_key_file`"),
+        ("auth: { keys: [ { id: a, secret_file: f } ] }", 1, "auth.keys[0]", "`policy: admin`"),
+        ("auth: { keys: [ { id: a, secret_file: f, policy: deploy } ] }", 1, "auth.keys[0].policy", "it can be: `admin`"),
+        ("auth: { keys: [ { id: a, secret_file: f, policy: admin, unsigned_streams: yes } ] }", 1, "auth.keys[0].unsigned_streams", "`true`, `false`"),
+        ("auth: { keys: [ { id: a, secret_file: f, public_key_file: f, policy: admin } ] }", 1, "auth.keys[0].public_key_file", "leave one out"),
+        ("aggregate: { deadline: 3 s }", 1, "aggregate.deadline", "500ms, 30s, 5m"),
+        ("aggregate: { partial: alow }", 1, "aggregate.partial", "did you mean `allow`?"),
+        ("aggregate: { max_bytes: 64 }", 1, "aggregate.max_bytes", "512KiB, 64MiB, 1GiB"),
+        ("aggregate: { max_bytes: 2GiB }", 1, "aggregate.max_bytes", "from 1KiB to 1048576KiB"),
+        ("log: { level: INFO }", 1, "log.level", "did you mean `info`?"),
+        ("log: { format: jsn }", 1, "log.format", "did you mean `json`?"),
+        ("state_dir: ''", 1, "state_dir", "not a path"),
+        ("drain: soon", 1, "drain", "500ms, 30s, 5m"),
+        ("threads: 0", 1, "threads", "from 1 to 1024"),
+    ];
+    for (text, line, key, says) in table {
+        let errors = refuse(text);
+        let [error] = errors.errors() else {
+            panic!("{text}: {errors}");
+        };
+        assert_eq!(error.line, Some(line), "{errors}");
+        assert_eq!(error.key.as_deref(), Some(key), "{errors}");
+        assert!(errors.to_string().contains(says), "{errors}");
+    }
+}
+
+#[test]
+fn an_id_of_two_keys_is_refused_at_the_second() {
+    let errors = refuse(
+        "auth:\n  keys:\n    - { id: a, secret_file: f, policy: admin }\n    - { id: a, secret_file: g, policy: admin }\n",
+    );
+    assert_eq!(errors.errors()[0].line, Some(4));
+    assert_eq!(
+        errors.errors()[0].key.as_deref(),
+        Some("auth.keys[1].id"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn all_wrong_values_are_told_in_the_order_of_the_file() {
+    let errors =
+        refuse("threads: none\nlog:\n  level: loud\ncluster:\n  mode: maybe\n  interval: 1\n");
+    let lines: Vec<_> = errors.errors().iter().filter_map(|e| e.line).collect();
+    assert_eq!(lines, [1, 3, 5, 6], "{errors}");
+}
+
+#[test]
+fn a_fault_is_shown_as_a_compiler_would() {
+    assert_eq!(
+        refuse("cluster:\n  mode: sometimes # or never\n").to_string(),
+        "skep.yaml:2:9: cluster.mode: `sometimes` is not a mode
+   |
+ 2 |   mode: sometimes # or never
+   |         ^^^^^^^^^
+   = help: it can be: `auto`, `on`, `off`"
+    );
+}
+
+#[test]
+fn a_long_line_is_cut_around_the_fault() {
+    let shown = refuse(&format!(
+        "cluster: {{ discover: [{}dsn:b{}] }}",
+        "dns:a, ".repeat(500),
+        ", dns:a".repeat(500)
+    ))
+    .to_string();
+    let lines: Vec<_> = shown.lines().collect();
+    let marker = lines[3].find('^').unwrap();
+    assert_eq!(lines[2].get(marker..marker + 5), Some("dsn:b"), "{shown}");
+    assert!(lines.iter().all(|line| line.len() < 250), "{shown}");
+}
+
+#[test]
+fn what_stands_behind_a_key_that_does_not_exist_is_not_shown() {
+    for text in [
+        "auth:\n  keys:\n    - secret: hunter2",
+        "cluster: { secret: hunter2, mode: on }",
+        "password: hunter2",
+    ] {
+        let errors = refuse(text);
+        let shown = format!("{errors} {errors:?}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(shown.contains(": …"), "{shown}");
+    }
+}
+
+#[test]
+fn control_characters_in_a_value_stay_in_their_line() {
+    let shown = refuse("drain: \"a\\nb\\e[2J\"").to_string();
+    assert_eq!(shown.lines().count(), 5, "{shown}");
+    assert!(!shown.contains('\u{1b}'), "{shown}");
+}
+
+#[test]
+fn aliases_and_merges_that_multiply_are_stopped() {
+    let bomb = format!("cluster: {{ discover: [&a dns:a{}] }}", ", *a".repeat(1000));
+    let deep = format!("cluster: {}", "[".repeat(100_000));
+    let wide = format!("cluster: {{ discover: [{}] }}", "a, ".repeat(100_000));
+    for text in [bomb, deep, wide] {
+        assert_eq!(refuse(&text).errors().len(), 1);
+    }
+}
+
+#[test]
+fn an_alias_is_refused_where_it_is_used() {
+    let errors = refuse("cluster: { interval: &t 2m }\naggregate:\n  deadline: *t\ndrain: &d no\n");
+    assert_eq!(errors.errors()[0].line, Some(4), "{errors}");
+    let errors = refuse("cluster: { interval: &t 1h }\naggregate:\n  deadline: *t\n");
+    assert_eq!(errors.errors()[0].line, Some(3), "{errors}");
+}
+
+#[test]
+fn a_file_that_is_too_large_or_not_there_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("skep.yaml");
+    let missing = Config::load(Some(&path)).unwrap_err().to_string();
+    assert!(missing.contains("skep.yaml: cannot be read"), "{missing}");
+
+    let mut file = File::create(&path).unwrap();
+    file.write_all(&vec![b'#'; MAX_FILE_BYTES + 1]).unwrap();
+    let large = Config::load(Some(&path)).unwrap_err().to_string();
+    assert!(
+        large.contains("skep.yaml: is larger than 1024 KiB"),
+        "{large}"
+    );
+
+    file.set_len(MAX_FILE_BYTES as u64).unwrap();
+    assert!(Config::load(Some(&path)).is_ok());
+}
+
+#[test]
+fn a_file_that_is_not_text_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("skep.yaml");
+    std::fs::write(&path, b"drain: \xff\xfe").unwrap();
+    let error = Config::load(Some(&path)).unwrap_err().to_string();
+    assert!(error.contains("UTF-8"), "{error}");
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_parser_panic(
+        text in "((listen|engine|cluster|auth|keys|id|address|tls|discover|&a|\\*a|<<|dns:x|5s|[-:{}\\[\\], \n\t\"'#é\u{feff}]){0,30})"
+    ) {
+        if let Err(errors) = Config::parse("skep.yaml", &text) {
+            prop_assert!(!errors.errors().is_empty());
+            prop_assert!(!errors.to_string().is_empty());
+        }
+    }
+}

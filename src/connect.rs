@@ -1,0 +1,314 @@
+//! `skep connect`: a local socket that speaks plain Docker API and signs every
+//! request on its way to an agent, for tools that cannot sign. It tries the
+//! agents in turn and stays with the one that answers.
+//!
+//! Whoever can open the socket has the key's rights; it is the owner's only.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use pingora::http::RequestHeader;
+use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session, http_proxy};
+use pingora::server::configuration::ServerConf;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, Result};
+use ring::rand::SystemRandom;
+use skep_filters::auth::profile::SKEP_TARGET;
+use skep_filters::auth::{BodyBinding, digest};
+use skep_filters::endpoint::{Body, RequestPath, Wire, classify};
+
+use crate::access::Access;
+use crate::cli::AgentUrl;
+use crate::client::Client;
+use crate::gateway;
+use crate::held;
+use crate::malformed::ExplainMalformed;
+use crate::reject::{self, Reject};
+use crate::{hop, peers, platform, relay, tunnel};
+
+/// Seconds that a local client may idle between two requests.
+const KEEPALIVE: u64 = 300;
+
+/// Signs and passes on.
+pub struct Connect {
+    servers: Vec<AgentUrl>,
+    current: AtomicUsize,
+    access: Access,
+    client: Client,
+    node: Option<String>,
+    random: SystemRandom,
+}
+
+/// One request on its way.
+#[derive(Default)]
+pub struct Passage {
+    body: Option<BodyBinding>,
+    server: usize,
+    asked: usize,
+    failures: usize,
+    hijacked: bool,
+}
+
+impl Connect {
+    /// A proxy to these agents; with a `node`, every request is for it.
+    pub fn new(servers: Vec<AgentUrl>, access: Access, node: Option<String>) -> Self {
+        Self {
+            servers,
+            current: AtomicUsize::new(0),
+            access,
+            client: Client::new(),
+            node,
+            random: SystemRandom::new(),
+        }
+    }
+
+    /// Ready to be served.
+    pub fn into_proxy(self) -> Arc<HttpProxy<Self>> {
+        let conf = ServerConf {
+            ca_file: Some(platform::EMPTY_FILE.to_owned()),
+            ..ServerConf::default()
+        };
+        Arc::new(http_proxy(&Arc::new(conf), self))
+    }
+
+    fn server(&self, n: usize) -> &AgentUrl {
+        // There is at least one: the command line asks for it.
+        &self.servers[n % self.servers.len()]
+    }
+
+    async fn peer(&self, n: usize) -> Result<HttpPeer> {
+        let url = self.server(n);
+        let peer = self.access.peer(url).await;
+        peer.map_err(|e| Error::because(ErrorType::ConnectError, url.to_string(), e).into_up())
+    }
+
+    /// That one failed before it heard anything; the next one is tried.
+    fn give_up_on(&self, n: usize, reason: &str) {
+        log::warn!("{} does not answer: {reason}", self.server(n));
+        let next = n.wrapping_add(1);
+        let _ = self
+            .current
+            .compare_exchange(n, next, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    fn next(&self, x: &mut Passage, error: &Error) {
+        self.give_up_on(x.server, &reject::explain(error));
+        x.server = x.server.wrapping_add(1);
+        x.failures += 1;
+    }
+
+    fn prepare(&self, head: &mut RequestHeader, body: BodyBinding) -> Result<()> {
+        if let Some(node) = &self.node {
+            head.insert_header(SKEP_TARGET, node)?;
+        }
+        peers::sign(head, &self.access.signer, body, &self.random)
+    }
+
+    async fn handle(&self, session: &mut Session, x: &mut Passage) -> Result<bool, Reject> {
+        let head = session.req_header();
+        gateway::plain(head)?;
+        let path = RequestPath::parse(head.uri.path())?;
+        let found = classify(head.method.as_str(), &path);
+        let hijack = found
+            .as_ref()
+            .is_some_and(|m| matches!(m.endpoint.wire, Wire::Hijack | Wire::WebSocket));
+        let stream = found
+            .as_ref()
+            .is_some_and(|m| m.endpoint.body == Body::Stream);
+        x.server = self.current.load(Ordering::Relaxed);
+        if session.is_body_empty() {
+            x.body = Some(BodyBinding::Empty);
+        } else if stream {
+            session.set_read_timeout(None);
+            x.body = Some(BodyBinding::Unsigned);
+        } else {
+            let body = held::read(session).await?;
+            let binding = BodyBinding::Digest(digest::sha256(&body));
+            x.body = Some(binding);
+            let hijack = hijack || session.is_upgrade_req();
+            self.send(session, x, body, binding, hijack).await?;
+            return Ok(true);
+        }
+        if hijack || session.is_upgrade_req() {
+            let binding = x.body.unwrap_or(BodyBinding::Empty);
+            self.send(session, x, Bytes::new(), binding, true).await?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Sends a request whose body is at hand; tries each agent once.
+    async fn send(
+        &self,
+        session: &mut Session,
+        x: &mut Passage,
+        body: Bytes,
+        binding: BodyBinding,
+        hijack: bool,
+    ) -> std::result::Result<(), Reject> {
+        let internal = |e: Box<Error>| Reject::Internal(reject::explain(&e));
+        let mut last = None;
+        for _ in 0..self.servers.len() {
+            let server = x.server;
+            let mut head = session.req_header().clone();
+            hop::end_of_connection(&mut head, hijack).map_err(internal)?;
+            head.remove_header("expect");
+            if !body.is_empty() {
+                head.remove_header("transfer-encoding");
+                head.insert_header(CONTENT_LENGTH, body.len())
+                    .map_err(internal)?;
+            }
+            self.prepare(&mut head, binding).map_err(internal)?;
+            let failed = match self.attempt(session, x, head, body.clone(), hijack).await {
+                Ok(()) => return Ok(()),
+                Err(e) => e,
+            };
+            let reject = self.reject(server, &failed);
+            if x.hijacked || reject::begun(session) || !reject::was_not_reached(&failed) {
+                return Err(reject);
+            }
+            self.next(x, &failed);
+            last = Some(reject);
+        }
+        Err(last.unwrap_or_else(|| Reject::Internal("there is no agent to ask".to_owned())))
+    }
+
+    async fn attempt(
+        &self,
+        session: &mut Session,
+        x: &mut Passage,
+        head: RequestHeader,
+        body: Bytes,
+        hijack: bool,
+    ) -> Result<()> {
+        let peer = self.peer(x.server).await?;
+        if hijack {
+            let upstream = self
+                .client
+                .dedicated(&peer)
+                .await
+                .map_err(|e| e.into_up())?;
+            let body = Some(body);
+            tunnel::run(session, upstream, head, body, "", &mut x.hijacked).await?;
+        } else {
+            relay::run(session, &self.client, &peer, head, body, "").await?;
+        }
+        Ok(())
+    }
+
+    fn reject(&self, server: usize, error: &Error) -> Reject {
+        let node = self.server(server).to_string();
+        reject::of_proxy(error, |reason| Reject::Node { node, reason })
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Connect {
+    type CTX = Passage;
+
+    fn new_ctx(&self) -> Passage {
+        Passage::default()
+    }
+
+    async fn early_request_filter(&self, session: &mut Session, _: &mut Passage) -> Result<()> {
+        ExplainMalformed::in_hand(session.stream(), true);
+        // Off where the framing forbids another request (RFC 9112 §6.1).
+        if session.get_keepalive().is_some() {
+            session.set_keepalive(Some(KEEPALIVE));
+        }
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, x: &mut Passage) -> Result<bool> {
+        match self.handle(session, x).await {
+            Ok(answered) => Ok(answered),
+            Err(reject) => {
+                refuse(session, x, &reject).await;
+                Ok(true)
+            }
+        }
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, x: &mut Passage) -> Result<Box<HttpPeer>> {
+        loop {
+            x.asked = x.server;
+            match self.peer(x.server).await {
+                Ok(peer) => return Ok(Box::new(peer)),
+                Err(e) => {
+                    self.next(x, &e);
+                    if x.failures >= self.servers.len() {
+                        return Err(e);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _: &mut Session,
+        head: &mut RequestHeader,
+        x: &mut Passage,
+    ) -> Result<()> {
+        self.prepare(head, x.body.unwrap_or(BodyBinding::Empty))
+    }
+
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        x: &mut Passage,
+        mut e: Box<Error>,
+    ) -> Box<Error> {
+        self.next(x, &e);
+        e.set_retry(x.failures < self.servers.len());
+        e
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        e: &Error,
+        x: &mut Passage,
+    ) -> FailToProxy {
+        let reject = self.reject(x.asked, e);
+        refuse(session, x, &reject).await;
+        FailToProxy {
+            error_code: reject.status().as_u16(),
+            can_reuse_downstream: false,
+        }
+    }
+
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, x: &mut Passage) {
+        if !x.hijacked {
+            ExplainMalformed::in_hand(session.stream(), false);
+        }
+    }
+
+    fn suppress_error_log(&self, _: &Session, _: &Passage, _: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _: &Session,
+        _: &Passage,
+        _: &Error,
+        _: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+}
+
+async fn refuse(session: &mut Session, x: &Passage, reject: &Reject) {
+    if x.hijacked {
+        return;
+    }
+    log::debug!("{reject}");
+    if let Err(e) = reject.send(session, "").await {
+        log::debug!("the refusal could not be sent: {e}");
+    }
+}

@@ -1,0 +1,130 @@
+//! The local Docker Engine as an upstream: how to reach it, whatever it
+//! listens on. It does not know what is asked of the engine.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{ErrorType, OkOrErr, OrErr};
+
+use crate::config;
+use crate::platform;
+use crate::tls_files::{self, ClientFiles};
+
+/// How long a connection to the engine may take to be made.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long an unused connection is kept. Shorter than the 5 minutes after
+/// which no engine closes one itself, so that a reused one is alive.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// The local engine.
+pub struct Engine {
+    address: Address,
+    shown: String,
+}
+
+enum Address {
+    Socket {
+        path: PathBuf,
+        bound: ArcSwapOption<String>,
+    },
+    Tcp {
+        host: String,
+        port: u16,
+        tls: Option<ClientFiles>,
+    },
+    Pipe(String),
+}
+
+impl Engine {
+    /// The engine at the configured address; it need not be there yet.
+    ///
+    /// # Errors
+    /// Fails if a TLS file is named that cannot be used.
+    pub fn new(config: &config::Engine) -> Result<Self, tls_files::FileError> {
+        let address = match config {
+            config::Engine::Socket(path) => Address::Socket {
+                path: path.clone(),
+                bound: ArcSwapOption::empty(),
+            },
+            config::Engine::Tcp { host, port, tls } => Address::Tcp {
+                host: host.clone(),
+                port: *port,
+                tls: tls.as_ref().map(ClientFiles::load).transpose()?,
+            },
+            config::Engine::Pipe(name) => Address::Pipe(name.clone()),
+        };
+        Ok(Self {
+            address,
+            shown: config.to_string(),
+        })
+    }
+
+    /// The address as configured, for messages.
+    pub fn address(&self) -> &str {
+        &self.shown
+    }
+
+    /// A peer for one connection to the engine.
+    ///
+    /// # Errors
+    /// Fails if nobody listens at the socket or a host name does not resolve.
+    pub async fn peer(&self) -> pingora::Result<HttpPeer> {
+        let mut peer = match &self.address {
+            Address::Socket { path, bound } => {
+                let name = match bound.load_full() {
+                    Some(name) => name,
+                    None => {
+                        let name = platform::bound_name(path).await;
+                        let name = name.or_err(ErrorType::ConnectError, "engine socket")?;
+                        let name = Arc::new(name);
+                        bound.store(Some(name.clone()));
+                        name
+                    }
+                };
+                platform::socket_peer(path, &name)?
+            }
+            Address::Tcp { host, port, tls } => tcp_peer(host, *port, tls.as_ref()).await?,
+            Address::Pipe(name) => platform::pipe_peer(name)?,
+        };
+        peer.options.connection_timeout = Some(CONNECT);
+        peer.options.tcp_keepalive = Some(crate::listen::KEEPALIVE);
+        peer.options.idle_timeout = Some(IDLE);
+        Ok(peer)
+    }
+
+    /// Forgets the name learnt of the socket: the engine may come back under
+    /// another.
+    pub fn lost(&self) {
+        if let Address::Socket { bound, .. } = &self.address {
+            bound.store(None);
+        }
+    }
+}
+
+async fn tcp_peer(host: &str, port: u16, tls: Option<&ClientFiles>) -> pingora::Result<HttpPeer> {
+    let found = tokio::net::lookup_host((host, port))
+        .await
+        .or_err(ErrorType::ConnectError, "resolving the engine's host name")?;
+    let address = found.min_by_key(SocketAddr::is_ipv6).or_err(
+        ErrorType::ConnectError,
+        "the engine's host name has no address",
+    )?;
+    let Some(tls) = tls else {
+        return Ok(HttpPeer::new(address, false, String::new()));
+    };
+    let mut peer = HttpPeer::new(address, true, host.to_owned());
+    peer.options.ca = Some(tls.roots.clone());
+    peer.client_cert_key = tls.identity.clone();
+    // Pingora's pool does not look at the roots; a connection that was verified
+    // with others must not be taken for one of ours.
+    let mut key = DefaultHasher::new();
+    (host, &tls.fingerprint).hash(&mut key);
+    peer.group_key = key.finish();
+    Ok(peer)
+}

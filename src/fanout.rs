@@ -1,0 +1,210 @@
+//! One list from every node: asks all of them at once, waits no longer than
+//! the deadline, merges what came and names what did not.
+//!
+//! How lists are merged is `skep_filters::aggregate`'s; which nodes there are
+//! is the cluster's.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use futures::future::join_all;
+use futures::stream::{FuturesUnordered, StreamExt};
+use http::StatusCode;
+use pingora::http::ResponseHeader;
+use serde::Deserialize;
+use skep_filters::aggregate::{
+    Bound, ContainerPlan, MergeRule, Merged, NodeAnswer, NodeTag, Owns, merge,
+};
+
+use crate::client::{Answer, Budget};
+use crate::cluster::route::List;
+use crate::everyone::{Ask, Missing, Node, ask_node, missing_header, nodes};
+use crate::gateway::Gateway;
+use crate::hop::Hop;
+use crate::reject::Reject;
+
+/// All nodes together may answer as much as this many at their limit.
+const ALL: usize = 4;
+
+/// Bounds the inspect of a container that `before` or `since` names.
+const INSPECT: usize = 8 << 20;
+
+/// A list of the whole cluster.
+#[derive(Debug)]
+pub struct Listed {
+    /// The entry node's own headers, or those of whoever answered.
+    pub head: ResponseHeader,
+    /// The merged body.
+    pub body: Bytes,
+    /// The nodes that are not in it, and why.
+    pub missing: Vec<Missing>,
+}
+
+/// Asks every node and merges.
+///
+/// # Errors
+/// If no node gave a usable answer; the refusal of an engine, where all refuse
+/// alike, is passed on as an answer.
+pub async fn run(gateway: &Gateway, list: List, ask: &Ask<'_>) -> Result<Listed, Reject> {
+    let each = gateway.config.aggregate.max_bytes;
+    let budget = &Budget::shared(each, each.saturating_mul(ALL));
+    let (nodes, mut missing) = nodes(gateway);
+    let (rule, queries) = match list {
+        List::Containers(plan) => containers(gateway, &nodes, plan, ask).await,
+        List::Images => (MergeRule::Images, Queries::same(ask.query)),
+        List::Volumes(filter) => (MergeRule::Volumes(filter), Queries::same(ask.query)),
+        List::Networks => (MergeRule::Networks, Queries::same(ask.query)),
+    };
+    let mut answers = Vec::with_capacity(nodes.len());
+    let mut head = None;
+    let mut refusals: Vec<(NodeTag, Answer)> = Vec::new();
+    let mut asked: FuturesUnordered<_> = nodes
+        .iter()
+        .map(|node| {
+            let query = queries.for_node(&node.tag.id);
+            async move { (node, ask_node(gateway, node, ask, query, budget).await) }
+        })
+        .collect();
+    while let Some((node, answer)) = asked.next().await {
+        match answer {
+            Ok(answer) if answer.head.status == StatusCode::OK => {
+                if head.is_none() || matches!(node.hop, Hop::Engine) {
+                    head = Some(answer.head);
+                }
+                answers.push(NodeAnswer {
+                    node: node.tag.clone(),
+                    body: answer.body,
+                });
+            }
+            Ok(answer) => refusals.push((node.tag.clone(), answer)),
+            Err(reason) => missing.push(Missing {
+                node: node.tag.clone(),
+                reason,
+            }),
+        }
+    }
+    drop(asked);
+    let Some(head) = head else {
+        return nobody(refusals, missing);
+    };
+    missing.extend(refusals.into_iter().map(|(node, answer)| Missing {
+        reason: format!("its engine answered {}", answer.head.status.as_u16()),
+        node,
+    }));
+    let Merged { body, unusable } = merge(&rule, answers);
+    missing.extend(unusable.into_iter().map(|(node, e)| Missing {
+        node,
+        reason: e.to_string(),
+    }));
+    missing.sort_by(|a, b| a.node.id.cmp(&b.node.id));
+    Ok(Listed {
+        head,
+        body: body.into(),
+        missing,
+    })
+}
+
+/// Nobody gave a list. What an engine says of the request is the answer.
+fn nobody(mut refusals: Vec<(NodeTag, Answer)>, missing: Vec<Missing>) -> Result<Listed, Reject> {
+    refusals.sort_by(|a, b| (a.1.head.status, &a.0.id).cmp(&(b.1.head.status, &b.0.id)));
+    match refusals.into_iter().next() {
+        Some((_, answer)) => Ok(Listed {
+            head: answer.head,
+            body: answer.body,
+            missing,
+        }),
+        None => Err(Reject::Nobody(missing_header(&missing))),
+    }
+}
+
+/// The query for each node; most lists have the same for all.
+struct Queries {
+    same: String,
+    other: BTreeMap<String, String>,
+}
+
+impl Queries {
+    fn same(query: &str) -> Self {
+        Self {
+            same: query.to_owned(),
+            other: BTreeMap::new(),
+        }
+    }
+
+    fn for_node(&self, id: &str) -> &str {
+        self.other.get(id).unwrap_or(&self.same)
+    }
+}
+
+/// `before` and `since` name a container that one node has; an engine that
+/// does not have it would fail the whole list.
+async fn containers(
+    gateway: &Gateway,
+    nodes: &[Node],
+    plan: ContainerPlan,
+    ask: &Ask<'_>,
+) -> (MergeRule, Queries) {
+    if !plan.has_reference() {
+        let rule = MergeRule::Containers(plan.resolved(None, None));
+        return (rule, Queries::same(ask.query));
+    }
+    let before = owner(gateway, nodes, plan.before.as_deref(), ask).await;
+    let since = owner(gateway, nodes, plan.since.as_deref(), ask).await;
+    // A name nobody has: let the engines say so, in their own words.
+    let lost = plan.before.is_some() && before.is_none() || plan.since.is_some() && since.is_none();
+    if lost {
+        let rule = MergeRule::Containers(plan.resolved(None, None));
+        return (rule, Queries::same(ask.query));
+    }
+    let is = |found: &Option<(String, Bound)>, id: &str| found.as_ref().is_some_and(|f| f.0 == id);
+    let queries = nodes.iter().map(|node| {
+        let id = &node.tag.id;
+        let owns = Owns {
+            before: is(&before, id),
+            since: is(&since, id),
+        };
+        (id.clone(), plan.query_for(owns))
+    });
+    let queries = Queries {
+        same: String::new(),
+        other: queries.collect(),
+    };
+    let rule = plan.resolved(before.map(|f| f.1), since.map(|f| f.1));
+    (MergeRule::Containers(rule), queries)
+}
+
+#[derive(Deserialize)]
+struct Created {
+    #[serde(rename = "Created")]
+    created: String,
+}
+
+/// The node that has a container, and its place in the merged list.
+async fn owner(
+    gateway: &Gateway,
+    nodes: &[Node],
+    name: Option<&str>,
+    ask: &Ask<'_>,
+) -> Option<(String, Bound)> {
+    let name = name?.trim_start_matches('/');
+    let clean = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+    if name.is_empty() || !name.bytes().all(clean) {
+        return None;
+    }
+    let path = format!("/containers/{name}/json");
+    let inspect = Ask {
+        path: &path,
+        query: "",
+        ..*ask
+    };
+    let inspect = &inspect;
+    let found = join_all(nodes.iter().map(|node| async move {
+        let answer = ask_node(gateway, node, inspect, "", &Budget::one(INSPECT))
+            .await
+            .ok()?;
+        let inspect: Created = serde_json::from_slice(&answer.body).ok()?;
+        let bound = Bound::new(&inspect.created, node.tag.id.as_str()).ok()?;
+        Some((node.tag.id.clone(), bound))
+    }));
+    found.await.into_iter().flatten().next()
+}

@@ -1,0 +1,43 @@
+//! skep gathers a Docker Swarm behind one API.
+//!
+//! A request's way: [`authenticate`] (who?), `skep_filters::endpoint` (what?),
+//! `skep_filters::policy` (may?), [`cluster::route`] (where?), and then how:
+//! Pingora's own proxying, [`tunnel`], [`relay`] or [`fanout`]. [`gateway`]
+//! goes it; [`proxy`] holds Pingora's hooks, which only call.
+
+pub mod access;
+pub mod agent;
+pub mod agent_api;
+pub mod authenticate;
+pub mod cli;
+pub mod client;
+pub mod clock;
+pub mod cluster;
+pub mod config;
+pub mod connect;
+pub mod engine;
+pub mod everyone;
+pub mod exchange;
+pub mod fanout;
+pub mod gateway;
+pub mod held;
+pub mod hop;
+pub mod listen;
+pub mod locate;
+pub mod malformed;
+pub mod peers;
+pub mod platform;
+pub mod proxy;
+pub mod reject;
+pub mod relay;
+pub mod request;
+pub mod telemetry;
+pub mod tls_files;
+pub mod trust;
+pub mod tunnel;
+
+/// Says which node gave an answer: its id and hostname.
+pub const NODE_HEADER: &str = "Skep-Node";
+
+/// Names the nodes that are not in a merged answer, and why.
+pub const MISSING_HEADER: &str = "Skep-Missing";

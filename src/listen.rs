@@ -1,0 +1,203 @@
+//! Our own accept loops. They hand each connection to a Pingora proxy, and at
+//! the end they drain: no new connection, no new request on an old one, and a
+//! deadline for what still runs.
+//!
+//! `Server::run` is not used: it binds after the start has reported success,
+//! sleeps through its grace period and owns the runtime.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::apps::ServerApp;
+use pingora::listeners::tls::Acceptor;
+use pingora::protocols::Stream;
+use pingora::protocols::l4::ext::{TcpKeepalive, set_tcp_keepalive};
+use pingora::proxy::{HttpProxy, ProxyHttp};
+use pingora::server::ShutdownWatch;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::malformed::ExplainMalformed;
+use crate::platform::{LocalListener, tcp_stream};
+
+/// Connections open at a time; further ones wait in the kernel's queue.
+const CONNECTIONS: usize = 8192;
+
+/// A stranger gets this long to finish the TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// The pause after an `accept` that failed, most likely for want of file
+/// descriptors: without it the loop would burn a processor.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// A hijacked connection may be silent for hours; this notices a dead peer.
+pub const KEEPALIVE: TcpKeepalive = TcpKeepalive {
+    idle: Duration::from_secs(30),
+    interval: Duration::from_secs(10),
+    count: 6,
+    #[cfg(target_os = "linux")]
+    user_timeout: Duration::ZERO,
+};
+
+/// A bound listener.
+pub enum Listener {
+    /// TCP with TLS on it.
+    Tls(TcpListener, Arc<Acceptor>),
+    /// A socket in the file system.
+    Local(LocalListener),
+}
+
+impl Listener {
+    /// Binds TCP.
+    ///
+    /// # Errors
+    /// As `bind(2)`, most often because the port is in use.
+    pub async fn tls(address: SocketAddr, acceptor: Arc<Acceptor>) -> io::Result<Self> {
+        Ok(Self::Tls(TcpListener::bind(address).await?, acceptor))
+    }
+
+    /// The address that was bound, with the port the kernel chose for port 0.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tls(tcp, _) => tcp.local_addr().ok(),
+            Self::Local(_) => None,
+        }
+    }
+
+    async fn accept(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Tls(tcp, acceptor) => Ok(Accepted::Tls(tcp.accept().await?.0, acceptor.clone())),
+            Self::Local(local) => Ok(Accepted::Plain(Box::new(local.accept().await?))),
+        }
+    }
+}
+
+enum Accepted {
+    Tls(TcpStream, Arc<Acceptor>),
+    Plain(Stream),
+}
+
+impl Accepted {
+    async fn handshake(self) -> Option<Stream> {
+        let (tcp, acceptor) = match self {
+            Self::Plain(stream) => return Some(stream),
+            Self::Tls(tcp, acceptor) => (tcp, acceptor),
+        };
+        let peer = tcp.peer_addr().ok();
+        // Pingora's listeners do both, `process_new` does neither.
+        let _ = tcp.set_nodelay(true);
+        let _ = set_tcp_keepalive(&tcp, &KEEPALIVE);
+        match timeout(HANDSHAKE, acceptor.tls_handshake(tcp_stream(tcp))).await {
+            Ok(Ok(tls)) => Some(Box::new(tls)),
+            Ok(Err(e)) => {
+                log::debug!("TLS handshake with {peer:?} failed: {e}");
+                None
+            }
+            Err(_) => {
+                log::debug!("TLS handshake with {peer:?} took too long");
+                None
+            }
+        }
+    }
+}
+
+/// Accepts until `stop` resolves, then drains for at most `drain`.
+pub async fn serve<P>(
+    proxy: Arc<HttpProxy<P>>,
+    listeners: Vec<Listener>,
+    stop: impl Future<Output = ()>,
+    drain: Duration,
+) where
+    P: ProxyHttp + Send + Sync + 'static,
+    P::CTX: Send + Sync,
+{
+    let (stopping, stopped) = watch::channel(false);
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut loops = JoinSet::new();
+    for listener in listeners {
+        loops.spawn(accept_loop(
+            proxy.clone(),
+            listener,
+            places.clone(),
+            stopped.clone(),
+        ));
+    }
+    stop.await;
+    let _ = stopping.send(true);
+    let mut open: Vec<JoinSet<()>> = Vec::new();
+    while let Some(connections) = loops.join_next().await {
+        open.extend(connections.ok());
+    }
+    // Wakes the connections that wait for a next request; they close.
+    ServerApp::cleanup(&*proxy).await;
+    let finished = timeout(drain, async {
+        for mut connections in open {
+            while connections.join_next().await.is_some() {}
+        }
+    });
+    if finished.await.is_err() {
+        log::warn!("connections were still busy after {drain:?} and are closed");
+    }
+}
+
+/// One listener's connections, until told to stop; those still open then.
+async fn accept_loop<P>(
+    proxy: Arc<HttpProxy<P>>,
+    listener: Listener,
+    places: Arc<Semaphore>,
+    stopped: ShutdownWatch,
+) -> JoinSet<()>
+where
+    P: ProxyHttp + Send + Sync + 'static,
+    P::CTX: Send + Sync,
+{
+    let mut connections = JoinSet::new();
+    let mut stop = stopped.clone();
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &places) => accepted,
+            _ = stop.changed() => return connections,
+            // Reaps finished tasks, which would otherwise pile up in the set.
+            Some(_) = connections.join_next() => continue,
+        };
+        match accepted {
+            Ok((place, accepted)) => {
+                connections.spawn(connection(proxy.clone(), place, accepted, stopped.clone()));
+            }
+            Err(e) => {
+                log::warn!("accept failed: {e}");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+async fn accept(
+    listener: &Listener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(OwnedSemaphorePermit, Accepted)> {
+    let place = places.clone().acquire_owned().await;
+    let place = place.map_err(io::Error::other)?;
+    Ok((place, listener.accept().await?))
+}
+
+async fn connection<P>(
+    proxy: Arc<HttpProxy<P>>,
+    _place: OwnedSemaphorePermit,
+    accepted: Accepted,
+    stopped: ShutdownWatch,
+) where
+    P: ProxyHttp + Send + Sync + 'static,
+    P::CTX: Send + Sync,
+{
+    let stream = accepted.handshake().await;
+    let mut next: Option<Stream> = stream.map(|s| Box::new(ExplainMalformed::new(s)) as Stream);
+    while let Some(stream) = next {
+        next = proxy.process_new(stream, &stopped).await;
+    }
+}

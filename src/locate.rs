@@ -1,0 +1,360 @@
+//! Which node has it: finds the owner of a container, an exec, an image, a
+//! volume or a network by asking every node at once.
+//!
+//! An engine looks a container up by full id, then name, then id prefix; here
+//! each of these steps is taken over all nodes before the next. Ids never move,
+//! so where one was seen is remembered; names can, and are asked for each time.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use futures::future::join_all;
+use http::{Method, StatusCode};
+use serde::Deserialize;
+use skep_filters::endpoint::{ApiVersion, Class, EndpointId, Match, ObjectIn, query};
+
+use crate::client::Budget;
+use crate::everyone::{Ask, Missing, Node, ask_node, missing_header, nodes};
+use crate::gateway::Gateway;
+use crate::hop::Hop;
+use crate::reject::Reject;
+
+/// Bounds one inspect.
+const INSPECT: usize = 8 << 20;
+
+/// Ids remembered; a stranger cannot fill it, only containers that exist.
+const KNOWN: usize = 16_384;
+
+/// Where ids were seen: node ids by container and exec id.
+#[derive(Default)]
+pub struct Known {
+    nodes: Mutex<HashMap<String, String>>,
+}
+
+impl Known {
+    fn get(&self, id: &str) -> Option<String> {
+        let nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        nodes.get(id).cloned()
+    }
+
+    fn put(&self, id: String, node: &str) {
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        // Forgetting all at once costs one more question each, no answer.
+        if nodes.len() >= KNOWN {
+            nodes.clear();
+        }
+        nodes.insert(id, node.to_owned());
+    }
+
+    fn forget(&self, id: &str) {
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        nodes.remove(id);
+    }
+}
+
+/// Where an object is.
+pub enum Found {
+    /// On this node.
+    At(Hop),
+    /// It belongs to the Swarm: a manager's.
+    Manager,
+}
+
+/// What a request is about.
+pub struct Object<'a> {
+    /// Its kind.
+    pub class: Class,
+    /// Its name or id, as the client gave it.
+    pub name: &'a str,
+    /// The request's method.
+    pub method: &'a Method,
+    /// The version to ask in.
+    pub version: Option<ApiVersion>,
+    /// In whose name to ask.
+    pub caller: &'a str,
+}
+
+/// The object a request is routed by, if there is one: from its path, its
+/// query, or the body that was read.
+pub fn named(found: &Match, raw_query: &str, body: Option<&[u8]>) -> Option<String> {
+    match found.endpoint.object? {
+        ObjectIn::Path => found.object.clone(),
+        ObjectIn::Query(name) => query::get(raw_query, name).map(std::borrow::Cow::into_owned),
+        ObjectIn::Body(field) => {
+            let body: Fields = serde_json::from_slice(body?).ok()?;
+            // Go's decoder takes any case (encoding/json `Unmarshal`).
+            let mut values = body
+                .iter()
+                .filter(|(key, _)| key.eq_ignore_ascii_case(field));
+            values.next()?.1.as_str().map(str::to_owned)
+        }
+    }
+    .filter(|name| !name.is_empty())
+}
+
+/// Whether a create is for the whole Swarm, so that only a manager can do it:
+/// moby creates a network of the driver overlay, or of the scope swarm, and a
+/// volume with a cluster spec through swarmkit.
+pub fn creates_for_the_swarm(id: EndpointId, body: Option<&[u8]>) -> bool {
+    let fields = body.and_then(|b| serde_json::from_slice::<Fields>(b).ok());
+    let field = |name: &str| {
+        let mut fields = fields.iter().flatten();
+        fields
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    };
+    match id {
+        EndpointId::NetworkCreate => {
+            field("Driver").is_some_and(|d| d == "overlay")
+                || field("Scope").is_some_and(|s| s == "swarm")
+        }
+        EndpointId::VolumeCreate => field("ClusterVolumeSpec").is_some_and(|s| !s.is_null()),
+        _ => false,
+    }
+}
+
+type Fields = serde_json::Map<String, serde_json::Value>;
+
+/// Finds the node that has the object.
+///
+/// # Errors
+/// If several nodes have one by this name, or if none that answered has and
+/// some did not answer.
+pub async fn locate(gateway: &Gateway, object: &Object<'_>) -> Result<Found, Reject> {
+    let (nodes, mut missing) = nodes(gateway);
+    if nodes.len() == 1 && missing.is_empty() {
+        return Ok(Found::At(Hop::Engine));
+    }
+    if let Some(node) = remembered(gateway, &nodes, object.name) {
+        return Ok(Found::At(node));
+    }
+    let path = path(object)?;
+    let ask = Ask {
+        head: &pingora::http::RequestHeader::build("GET", b"/", None)
+            .map_err(|e| Reject::Internal(e.to_string()))?,
+        version: object.version,
+        path: &path,
+        query: "",
+        caller: object.caller,
+    };
+    // What may be on several nodes alike is taken from here, if it is here.
+    let mut owners = Vec::new();
+    let local_is_enough = matches!(object.class, Class::Image | Class::Volume | Class::Network);
+    let (here, others) = nodes.split_at(1);
+    let rounds: Vec<&[Node]> = if local_is_enough {
+        vec![here, others]
+    } else {
+        vec![&nodes]
+    };
+    for round in rounds {
+        let ask = &ask;
+        let answers = join_all(round.iter().map(|node| async move {
+            (
+                node,
+                ask_node(gateway, node, ask, "", &Budget::one(INSPECT)).await,
+            )
+        }));
+        for (node, answer) in answers.await {
+            match answer {
+                Ok(answer) if answer.head.status == StatusCode::OK => {
+                    let row = serde_json::from_slice(&answer.body).unwrap_or_default();
+                    owners.push(Owner::new(node, row, object.name));
+                }
+                // "multiple IDs found with provided prefix": the engine's to say.
+                Ok(answer) if answer.head.status == StatusCode::BAD_REQUEST => {
+                    return Ok(Found::At(node.hop.clone()));
+                }
+                Ok(answer) if answer.head.status == StatusCode::NOT_FOUND => {}
+                Ok(answer) => missing.push(Missing {
+                    node: node.tag.clone(),
+                    reason: format!("answered {}", answer.head.status.as_u16()),
+                }),
+                Err(reason) => missing.push(Missing {
+                    node: node.tag.clone(),
+                    reason,
+                }),
+            }
+        }
+        if !owners.is_empty() {
+            break;
+        }
+    }
+    choose(gateway, object, owners, &missing)
+}
+
+fn remembered(gateway: &Gateway, nodes: &[Node], id: &str) -> Option<Hop> {
+    let node = gateway.known.get(id)?;
+    let found = nodes.iter().find(|n| n.tag.id == node);
+    if found.is_none() {
+        gateway.known.forget(id);
+    }
+    found.map(|n| n.hop.clone())
+}
+
+/// The inspect that tells whether a node has it.
+fn path(object: &Object<'_>) -> Result<String, Reject> {
+    let name = escape(object.name);
+    Ok(match object.class {
+        Class::Container => format!("/containers/{name}/json"),
+        Class::Exec => format!("/exec/{name}/json"),
+        Class::Image => format!("/images/{name}/json"),
+        Class::Volume => format!("/volumes/{name}"),
+        Class::Network => format!("/networks/{name}"),
+        other => return Err(Reject::Internal(format!("{other:?} has no owner"))),
+    })
+}
+
+/// A decoded name as it can stand in a path again.
+fn escape(name: &str) -> String {
+    let mut escaped = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/:@+".contains(&byte) {
+            escaped.push(byte.into());
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
+}
+
+/// As much of an inspect as tells objects apart; exec and container call
+/// themselves differently from volumes.
+#[derive(Default, Deserialize)]
+struct Row {
+    #[serde(alias = "ID", alias = "Id", default)]
+    id: String,
+    #[serde(rename = "Name", default)]
+    name: String,
+    #[serde(rename = "Scope", default)]
+    scope: String,
+}
+
+struct Owner<'a> {
+    node: &'a Node,
+    row: Row,
+    step: u8,
+}
+
+impl<'a> Owner<'a> {
+    fn new(node: &'a Node, row: Row, asked: &str) -> Self {
+        // Full id, exact name, id prefix: the engine's order.
+        let step = if row.id == asked {
+            0
+        } else if row.name.trim_start_matches('/') == asked.trim_start_matches('/') {
+            1
+        } else {
+            2
+        };
+        Self { node, row, step }
+    }
+}
+
+fn choose(
+    gateway: &Gateway,
+    object: &Object<'_>,
+    mut owners: Vec<Owner<'_>>,
+    missing: &[Missing],
+) -> Result<Found, Reject> {
+    let Some(best) = owners.iter().map(|o| o.step).min() else {
+        // Nobody has it. The local engine says so in its own words, unless
+        // that might not be true.
+        if missing.is_empty() {
+            return Ok(Found::At(Hop::Engine));
+        }
+        return Err(Reject::NotFound {
+            what: what(object),
+            missing: missing_header(missing),
+        });
+    };
+    owners.retain(|o| o.step == best);
+    let swarm = owners.iter().any(|o| o.row.scope == "swarm");
+    if object.class == Class::Network && swarm && *object.method != Method::GET {
+        return Ok(Found::Manager);
+    }
+    let alike = match object.class {
+        Class::Image => true,
+        Class::Network => swarm,
+        // Reading one of several volumes of a name is harmless.
+        Class::Volume => *object.method == Method::GET || owners.iter().any(is_local),
+        _ => false,
+    };
+    if owners.len() > 1 && !alike {
+        let nodes: Vec<_> = owners
+            .iter()
+            .map(|o| o.node.tag.hostname.as_str())
+            .collect();
+        return Err(Reject::SeveralNodes {
+            name: object.name.to_owned(),
+            nodes: nodes.join(", "),
+        });
+    }
+    let local = owners.iter().position(is_local);
+    let owner = &owners[local.unwrap_or(0)];
+    if matches!(object.class, Class::Container | Class::Exec) && owner.row.id.len() == 64 {
+        gateway.known.put(owner.row.id.clone(), &owner.node.tag.id);
+    }
+    Ok(Found::At(owner.node.hop.clone()))
+}
+
+fn is_local(owner: &Owner<'_>) -> bool {
+    matches!(owner.node.hop, Hop::Engine)
+}
+
+/// The engine's own words: clients look for them.
+fn what(object: &Object<'_>) -> String {
+    let name = object.name;
+    match object.class {
+        Class::Exec => format!("No such exec instance: {name}"),
+        Class::Image => format!("No such image: {name}"),
+        Class::Volume => format!("get {name}: no such volume"),
+        Class::Network => format!("network {name} not found"),
+        _ => format!("No such container: {name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decoded_name_is_encoded_for_the_question() {
+        assert_eq!(escape("reg:5000/a/b@sha256:0a"), "reg:5000/a/b@sha256:0a");
+        assert_eq!(escape("a b?c#d%"), "a%20b%3Fc%23d%25");
+    }
+
+    #[test]
+    fn what_is_made_for_the_whole_swarm_is_made_by_a_manager() {
+        let network =
+            |body: &str| creates_for_the_swarm(EndpointId::NetworkCreate, Some(body.as_bytes()));
+        assert!(network(r#"{"Name":"a","Driver":"overlay"}"#));
+        assert!(network(r#"{"Name":"a","driver":"overlay"}"#));
+        assert!(network(
+            r#"{"Name":"a","Driver":"macvlan","Scope":"swarm"}"#
+        ));
+        assert!(!network(r#"{"Name":"a","Driver":"bridge"}"#));
+        assert!(!network("not JSON"));
+        let volume = br#"{"Name":"v","ClusterVolumeSpec":{}}"#;
+        assert!(creates_for_the_swarm(
+            EndpointId::VolumeCreate,
+            Some(volume)
+        ));
+        assert!(!creates_for_the_swarm(
+            EndpointId::VolumeCreate,
+            Some(b"{}")
+        ));
+        assert!(!creates_for_the_swarm(EndpointId::NetworkCreate, None));
+    }
+
+    #[test]
+    fn what_was_seen_is_remembered_within_bounds() {
+        let known = Known::default();
+        for n in 0..=KNOWN {
+            known.put(n.to_string(), "node");
+        }
+        assert_eq!(known.get(&KNOWN.to_string()).as_deref(), Some("node"));
+        assert!(known.get("0").is_none());
+        known.forget(&KNOWN.to_string());
+        assert!(known.get(&KNOWN.to_string()).is_none());
+    }
+}

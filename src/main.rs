@@ -1,0 +1,72 @@
+//! The skep program: what was typed, carried out. Only here do errors become
+//! text on a terminal and exit codes.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use log::LevelFilter;
+use skep::cli::{self, Cli, Command, ConfigArgs};
+use skep::config::{Config, LogFormat};
+use skep::trust::Secret;
+use skep::{access, telemetry};
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(e) => {
+            let _ = writeln!(io::stderr(), "skep: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let out = &mut io::stdout().lock();
+    match command {
+        Command::Serve(args) => {
+            let config = load(&args)?;
+            telemetry::init(config.log.format, config.log.level)?;
+            let threads = config.threads.map(usize::from);
+            runtime(threads)?.block_on(cli::serve::run(config))?;
+        }
+        Command::Check(args) => {
+            if !cli::check::run(&args.files, out, &mut io::stderr())? {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Command::Connect(args) => {
+            telemetry::init(LogFormat::Text, LevelFilter::Info)?;
+            runtime(None)?.block_on(cli::connect::run(args))?;
+        }
+        Command::Nodes(args) => {
+            telemetry::init(LogFormat::Text, LevelFilter::Warn)?;
+            let table = runtime(Some(1))?.block_on(cli::nodes::run(args))?;
+            write!(out, "{table}")?;
+        }
+        Command::Health(args) => {
+            let said = runtime(Some(1))?.block_on(cli::health::run(&load(&args)?))?;
+            write!(out, "{said}")?;
+        }
+        Command::Sign(args) => write!(out, "{}", cli::sign::run(args)?)?,
+        Command::Secret => writeln!(out, "{}", Secret::generate()?)?,
+        Command::Ca(args) => write!(out, "{}", access::generation(&args.secret_file)?.ca_pem())?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn load(args: &ConfigArgs) -> anyhow::Result<Config> {
+    Config::load(args.config.as_deref()).map_err(|e| anyhow::anyhow!("{e}"))
+}
+
+fn runtime(threads: Option<usize>) -> io::Result<tokio::runtime::Runtime> {
+    // With a single worker, a scheduler for many only costs.
+    let mut builder = match threads {
+        Some(1) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    if let Some(threads) = threads {
+        builder.worker_threads(threads);
+    }
+    builder.enable_all().build()
+}

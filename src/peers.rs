@@ -1,0 +1,179 @@
+//! Connections to other agents: TLS with both ends verified against the
+//! cluster's authority, and requests signed with the agents' own key.
+//!
+//! Which agent is asked is decided elsewhere; what it is asked is not looked at.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::HeaderValue;
+use pingora::http::RequestHeader;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::utils::tls::{CertKey, WrappedX509};
+use pingora::{Error, ErrorType};
+use ring::rand::{SecureRandom, SystemRandom};
+use rustls::pki_types::CertificateDer;
+use skep_filters::auth::profile::{SKEP_ON_BEHALF_OF, SKEP_TARGET};
+use skep_filters::auth::{BodyBinding, KeyError, Signer, SigningKey};
+
+use crate::tls_files;
+use crate::trust::{Generation, Leaf, Trust};
+
+/// How long an unused connection to another agent is kept.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// What it takes to call other agents.
+pub struct Peers {
+    trust: Arc<Trust>,
+    generations: Vec<Ours>,
+    connect: Duration,
+    random: SystemRandom,
+}
+
+/// Our side of one generation.
+struct Ours {
+    signer: Signer,
+    roots: Arc<[WrappedX509]>,
+    group: u64,
+    /// The leaf in the form Pingora takes it. Parsed once, not per connection.
+    identity: Mutex<Option<(Arc<Leaf>, Arc<CertKey>)>>,
+}
+
+/// The id under which the agents' key of a generation is known.
+pub fn agent_key_id(generation: &Generation) -> String {
+    format!("agent-{}", generation.fingerprint())
+}
+
+/// The id under which the operator's key of a generation is known.
+pub fn operator_key_id(generation: &Generation) -> String {
+    format!("operator-{}", generation.fingerprint())
+}
+
+impl Peers {
+    /// Prepares calls under every generation; `connect` bounds the handshakes.
+    ///
+    /// # Errors
+    /// Never for the keys that a generation derives.
+    pub fn new(trust: Arc<Trust>, connect: Duration) -> Result<Self, KeyError> {
+        let ours = |generation: &Arc<Generation>| {
+            let key = SigningKey::hmac(&agent_key_id(generation), generation.peer_key())?;
+            let ca = generation.ca_der();
+            let mut group = DefaultHasher::new();
+            ca.hash(&mut group);
+            Ok(Ours {
+                signer: Signer::new(key),
+                roots: roots(ca),
+                group: group.finish(),
+                identity: Mutex::new(None),
+            })
+        };
+        let generations = trust.generations().iter().map(ours);
+        Ok(Self {
+            generations: generations.collect::<Result<_, _>>()?,
+            trust,
+            connect,
+            random: SystemRandom::new(),
+        })
+    }
+
+    /// How many generations there are to try.
+    pub fn generations(&self) -> usize {
+        self.generations.len()
+    }
+
+    /// A peer for the agent at this address.
+    ///
+    /// # Errors
+    /// Fails if there is no such generation.
+    pub fn peer(&self, address: SocketAddr, generation: usize) -> pingora::Result<HttpPeer> {
+        let unknown = || Error::explain(ErrorType::InternalError, "no such generation");
+        let ours = self.generations.get(generation).ok_or_else(unknown)?;
+        let name = self.trust.peer_sni(generation).ok_or_else(unknown)?;
+        let leaf = self.trust.leaf(generation).ok_or_else(unknown)?;
+        let mut peer = HttpPeer::new(address, true, name.to_owned());
+        peer.options.ca = Some(ours.roots.clone());
+        peer.client_cert_key = Some(ours.identity(leaf));
+        // The pool does not compare authorities: without this, a connection
+        // that was verified with another one would be taken for ours.
+        peer.group_key = ours.group;
+        peer.options.connection_timeout = Some(self.connect);
+        peer.options.total_connection_timeout = Some(self.connect);
+        peer.options.tcp_keepalive = Some(crate::listen::KEEPALIVE);
+        peer.options.idle_timeout = Some(IDLE);
+        Ok(peer)
+    }
+
+    /// Addresses a request to a node and signs it; `on_behalf_of` is the
+    /// caller whose request it is.
+    ///
+    /// # Errors
+    /// Fails if the request is one that no agent would take.
+    pub fn sign(
+        &self,
+        head: &mut RequestHeader,
+        generation: usize,
+        node_id: &str,
+        on_behalf_of: Option<&str>,
+        body: BodyBinding,
+    ) -> pingora::Result<()> {
+        let ours = self.generations.get(generation);
+        let ours = ours.ok_or_else(|| Error::new(ErrorType::InternalError))?;
+        head.insert_header(SKEP_TARGET, node_id)?;
+        match on_behalf_of.map(HeaderValue::from_str) {
+            Some(Ok(caller)) => head.insert_header(SKEP_ON_BEHALF_OF, caller)?,
+            _ => drop(head.remove_header(&SKEP_ON_BEHALF_OF)),
+        }
+        sign(head, &ours.signer, body, &self.random)
+    }
+}
+
+impl Ours {
+    fn identity(&self, leaf: Arc<Leaf>) -> Arc<CertKey> {
+        let mut cached = self.identity.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*cached {
+            Some((of, identity)) if Arc::ptr_eq(of, &leaf) => identity.clone(),
+            _ => {
+                let identity = Arc::new(CertKey::new(
+                    vec![leaf.cert_der.to_vec()],
+                    leaf.key_pkcs8.to_vec(),
+                ));
+                *cached = Some((leaf, identity.clone()));
+                identity
+            }
+        }
+    }
+}
+
+/// An authority of ours in the form Pingora takes it.
+pub fn roots(ca: &CertificateDer<'_>) -> Arc<[WrappedX509]> {
+    tls_files::wrap(vec![ca.to_vec()])
+}
+
+/// Signs a request as it stands.
+///
+/// # Errors
+/// Fails if the request is one that no verifier takes.
+pub fn sign(
+    head: &mut RequestHeader,
+    signer: &Signer,
+    body: BodyBinding,
+    random: &SystemRandom,
+) -> pingora::Result<()> {
+    let mut nonce = [0; 16];
+    random
+        .fill(&mut nonce)
+        .map_err(|_| Error::explain(ErrorType::InternalError, "no random bytes"))?;
+    let now = crate::clock::now().as_secs();
+    let signed = signer
+        .headers(head, body, now, nonce)
+        .map_err(|e| Error::because(ErrorType::InvalidHTTPHeader, "signing", e))?;
+    for (name, value) in signed.into_changes() {
+        match value {
+            Some(value) => head.insert_header(name, value)?,
+            None => drop(head.remove_header(&name)),
+        }
+    }
+    Ok(())
+}

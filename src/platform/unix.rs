@@ -1,0 +1,228 @@
+//! Unix: sockets in the file system, modes, signals.
+
+use std::fs::{DirBuilder, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use pingora::connectors::L4Connect;
+use pingora::protocols::GetSocketDigest;
+use pingora::protocols::SocketDigest;
+use pingora::protocols::l4::socket::SocketAddr;
+use pingora::protocols::l4::stream::Stream;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{ErrorType, OrErr};
+use tokio::net::{TcpStream, UnixListener, UnixStream};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A file that can be opened and holds nothing.
+pub const EMPTY_FILE: &str = "/dev/null";
+
+/// Where the engine listens unless told otherwise.
+pub const DEFAULT_ENGINE: &str = "unix:///var/run/docker.sock";
+
+/// Whether group or others may read the file; `false` if it cannot be asked.
+pub fn readable_by_others(path: &Path) -> bool {
+    path.metadata()
+        .is_ok_and(|m| m.permissions().mode() & 0o044 != 0)
+}
+
+/// Writes a new file that only its owner may read.
+///
+/// # Errors
+/// Fails if the file exists already or its folder cannot be made.
+pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Connects through the configured path, whatever name the engine's socket
+/// was bound under.
+#[derive(Debug)]
+struct Through(PathBuf);
+
+#[async_trait]
+impl L4Connect for Through {
+    async fn connect(&self, _: &SocketAddr) -> pingora::Result<Stream> {
+        let stream = UnixStream::connect(&self.0).await;
+        Ok(stream
+            .or_err(ErrorType::ConnectError, "connecting to the engine's socket")?
+            .into())
+    }
+}
+
+/// The name that the process behind a socket bound it under.
+///
+/// Pingora compares it with `getpeername()` before it reuses a connection, and
+/// a path that leads there through a symlink (`/var/run`) or a bind mount would
+/// never match; so the peer gets the bound name and connects through the path.
+///
+/// # Errors
+/// Fails if nobody listens.
+pub async fn bound_name(path: &Path) -> io::Result<String> {
+    let stream = UnixStream::connect(path).await?;
+    let address = stream.peer_addr()?;
+    let name = address.as_pathname().and_then(Path::to_str);
+    // One that is no text cannot be compared either: then nothing is reused.
+    let name = name.filter(|n| !n.is_empty()).or_else(|| path.to_str());
+    name.map(str::to_owned)
+        .ok_or_else(|| io::Error::other("the socket's name is not text"))
+}
+
+/// A peer for the engine's socket, reusable under its bound name.
+///
+/// # Errors
+/// Fails if the name is not a socket address.
+pub fn socket_peer(path: &Path, bound: &str) -> pingora::Result<HttpPeer> {
+    let mut peer = HttpPeer::new_uds(bound, false, String::new())?;
+    peer.options.custom_l4 = Some(std::sync::Arc::new(Through(path.to_owned())));
+    Ok(peer)
+}
+
+/// A named pipe exists on Windows only.
+///
+/// # Errors
+/// Always.
+pub fn pipe_peer(_: &str) -> pingora::Result<HttpPeer> {
+    pingora::Error::e_explain(
+        ErrorType::ConnectError,
+        "named pipes (npipe://) exist on Windows only",
+    )
+}
+
+/// A socket in the file system that local programs connect to.
+pub struct LocalListener {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl LocalListener {
+    /// Binds, for the owner only; a socket that nobody answers is replaced.
+    ///
+    /// # Errors
+    /// Fails if something else is at the path or somebody listens there.
+    pub fn bind(path: &Path) -> io::Result<Self> {
+        if let Ok(found) = path.symlink_metadata() {
+            if !found.file_type().is_socket() {
+                return Err(io::Error::new(
+                    io::ErrorKind::AlreadyExists,
+                    "the path exists and is not a socket",
+                ));
+            }
+            if std::os::unix::net::UnixStream::connect(path).is_ok() {
+                return Err(io::Error::new(
+                    io::ErrorKind::AddrInUse,
+                    "another program listens there",
+                ));
+            }
+            std::fs::remove_file(path)?;
+        }
+        // Bound in a private folder first: between bind and chmod the socket
+        // would otherwise be open to everybody, and whoever connects then
+        // stays connected.
+        let folder = path.with_extension(format!("{}.tmp", std::process::id()));
+        let staging = folder.join("s");
+        DirBuilder::new().mode(0o700).create(&folder)?;
+        let bound = UnixListener::bind(&staging).and_then(|listener| {
+            std::fs::set_permissions(&staging, Permissions::from_mode(0o600))?;
+            std::fs::rename(&staging, path)?;
+            Ok(listener)
+        });
+        let _ = std::fs::remove_file(&staging);
+        let _ = std::fs::remove_dir(&folder);
+        let listener = bound?;
+        Ok(Self {
+            listener,
+            path: path.to_owned(),
+        })
+    }
+
+    /// The next connection.
+    ///
+    /// # Errors
+    /// As `accept(2)`.
+    pub async fn accept(&self) -> io::Result<Stream> {
+        Ok(self.listener.accept().await?.0.into())
+    }
+}
+
+impl Drop for LocalListener {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// An accepted TCP connection as Pingora's stream that knows its addresses.
+pub fn tcp_stream(tcp: TcpStream) -> Stream {
+    let digest = SocketDigest::from_raw_fd(tcp.as_raw_fd());
+    let mut stream = Stream::from(tcp);
+    stream.set_socket_digest(digest);
+    stream
+}
+
+/// Waits until the program is told to end; the name of the signal.
+pub async fn told_to_stop() -> &'static str {
+    let (Ok(mut term), Ok(mut int)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => "SIGTERM",
+        _ = int.recv() => "SIGINT",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_private_file_is_for_its_owner_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/secret");
+        write_private(&path, b"x").unwrap();
+        assert!(!readable_by_others(&path));
+        assert_eq!(
+            write_private(&path, b"y").unwrap_err().kind(),
+            io::ErrorKind::AlreadyExists
+        );
+        std::fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        assert!(readable_by_others(&path));
+    }
+
+    #[tokio::test]
+    async fn a_symlinked_socket_is_known_by_the_name_it_was_bound_under() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().join("real.sock");
+        let link = folder.path().join("link.sock");
+        let _listener = UnixListener::bind(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        assert_eq!(bound_name(&link).await.unwrap(), real.to_str().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let live = LocalListener::bind(&path).unwrap();
+        let mode = path.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let second = LocalListener::bind(&path);
+        assert_eq!(second.err().unwrap().kind(), io::ErrorKind::AddrInUse);
+        drop(live);
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,108 @@
+//! Windows: named pipes, Ctrl-C. Compiles; not yet run on a real host.
+
+use std::io::{self, Write};
+use std::os::windows::io::AsRawSocket;
+use std::path::Path;
+
+use pingora::protocols::GetSocketDigest;
+use pingora::protocols::SocketDigest;
+use pingora::protocols::l4::stream::Stream;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType};
+use tokio::net::TcpStream;
+
+/// A file that can be opened and holds nothing.
+pub const EMPTY_FILE: &str = "NUL";
+
+/// Where the engine listens unless told otherwise.
+pub const DEFAULT_ENGINE: &str = "npipe:////./pipe/docker_engine";
+
+/// Access lists are not judged: always `false`.
+pub fn readable_by_others(_: &Path) -> bool {
+    false
+}
+
+/// Writes a new file under the access list its folder hands down.
+///
+/// # Errors
+/// Fails if the file exists already or its folder cannot be made.
+pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::File::create_new(path)?.write_all(bytes)
+}
+
+fn unsupported() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::Unsupported,
+        "sockets in the file system exist on Unix only",
+    )
+}
+
+/// Sockets in the file system exist on Unix only.
+///
+/// # Errors
+/// Always.
+pub async fn bound_name(_: &Path) -> io::Result<String> {
+    Err(unsupported())
+}
+
+/// Sockets in the file system exist on Unix only.
+///
+/// # Errors
+/// Always.
+pub fn socket_peer(_: &Path, _: &str) -> pingora::Result<HttpPeer> {
+    Error::e_explain(
+        ErrorType::ConnectError,
+        "sockets (unix://) exist on Unix only",
+    )
+}
+
+/// The engine behind a named pipe is not reached yet.
+///
+/// # Errors
+/// Always.
+pub fn pipe_peer(_: &str) -> pingora::Result<HttpPeer> {
+    Error::e_explain(
+        ErrorType::ConnectError,
+        "named pipes (npipe://) are not supported yet; use tcp://",
+    )
+}
+
+/// Stands where a Unix socket would listen.
+pub struct LocalListener(());
+
+impl LocalListener {
+    /// Sockets in the file system exist on Unix only.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn bind(_: &Path) -> io::Result<Self> {
+        Err(unsupported())
+    }
+
+    /// Never yields a connection.
+    ///
+    /// # Errors
+    /// Always.
+    pub async fn accept(&self) -> io::Result<Stream> {
+        Err(unsupported())
+    }
+}
+
+/// An accepted TCP connection as Pingora's stream that knows its addresses.
+pub fn tcp_stream(tcp: TcpStream) -> Stream {
+    let digest = SocketDigest::from_raw_socket(tcp.as_raw_socket());
+    let mut stream = Stream::from(tcp);
+    stream.set_socket_digest(digest);
+    stream
+}
+
+/// Waits until the program is told to end; the name of the signal.
+pub async fn told_to_stop() -> &'static str {
+    if tokio::signal::ctrl_c().await.is_err() {
+        return std::future::pending().await;
+    }
+    "Ctrl-C"
+}

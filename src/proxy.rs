@@ -1,0 +1,166 @@
+//! Pingora's hooks. They only call: a request's way is in `gateway.rs`.
+
+use async_trait::async_trait;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, Result};
+
+use crate::exchange::Exchange;
+use crate::gateway::{Gateway, Next};
+use crate::hop::{self, Hop};
+use crate::malformed::ExplainMalformed;
+use crate::reject::{self, Reject};
+
+/// Seconds that a connection may idle between two requests. Pingora's default
+/// is for ever, also with half a request sent (pingora#447).
+const KEEPALIVE: u64 = 75;
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = Exchange;
+
+    fn new_ctx(&self) -> Exchange {
+        Exchange::new()
+    }
+
+    async fn early_request_filter(&self, session: &mut Session, x: &mut Exchange) -> Result<()> {
+        ExplainMalformed::in_hand(session.stream(), true);
+        // Off for HTTP/1.0 and where the framing forbids another request
+        // (RFC 9112 §6.1): that stands.
+        if session.get_keepalive().is_some() {
+            session.set_keepalive(Some(KEEPALIVE));
+        }
+        x.from = session
+            .client_addr()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        x.method = session.req_header().method.clone();
+        x.path = session.req_header().uri.path().to_owned();
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, x: &mut Exchange) -> Result<bool> {
+        match self.handle(session, x).await {
+            Ok(Next::Proxy) => Ok(false),
+            Ok(Next::Answered) => Ok(true),
+            Err(reject) => {
+                Box::pin(refuse(self, session, x, &reject)).await;
+                Ok(true)
+            }
+        }
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, x: &mut Exchange) -> Result<Box<HttpPeer>> {
+        if x.any_manager && x.failures > 0 {
+            match self.manager() {
+                Ok(manager) => x.hop = Some(manager),
+                Err(e) => return Err(Error::because(ErrorType::ConnectError, "no manager", e)),
+            }
+        }
+        let hop = x.hop.clone().unwrap_or(Hop::Engine);
+        x.to = hop.in_words();
+        Ok(Box::new(
+            hop.peer(&self.engine, &self.peers)
+                .await
+                .map_err(|e| e.into_up())?,
+        ))
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _: &mut Session,
+        head: &mut RequestHeader,
+        x: &mut Exchange,
+    ) -> Result<()> {
+        let hop = x.hop.as_ref().unwrap_or(&Hop::Engine);
+        hop.prepare(head, &self.peers, &x.caller, x.body)
+    }
+
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        x: &mut Exchange,
+        mut e: Box<Error>,
+    ) -> Box<Error> {
+        x.failures += 1;
+        if let Some(hop) = &x.hop {
+            self.hop_failed(hop, &e, &crate::reject::explain(&e));
+        }
+        // Nothing was sent yet: another manager may be asked.
+        e.set_retry(x.any_manager && x.failures < 3);
+        e
+    }
+
+    async fn response_filter(
+        &self,
+        _: &mut Session,
+        head: &mut ResponseHeader,
+        x: &mut Exchange,
+    ) -> Result<()> {
+        hop::refuse_misdirected(head).map_err(|e| e.into_up())?;
+        if !head.status.is_informational() {
+            x.status = head.status.as_u16();
+            hop::say_who(head, &self.cluster.me().label());
+        }
+        Ok(())
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        e: &Error,
+        x: &mut Exchange,
+    ) -> FailToProxy {
+        let reject = match e.root_cause().downcast_ref::<Reject>() {
+            Some(Reject::NoManager { from, reason }) => Reject::NoManager {
+                from: from.clone(),
+                reason: reason.clone(),
+            },
+            _ => self.failed(x.hop.as_ref().unwrap_or(&Hop::Engine), e),
+        };
+        refuse(self, session, x, &reject).await;
+        FailToProxy {
+            error_code: x.status,
+            can_reuse_downstream: false,
+        }
+    }
+
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, x: &mut Exchange) {
+        if !x.hijacked {
+            x.out_bytes = x.out_bytes.max(session.body_bytes_sent() as u64);
+            ExplainMalformed::in_hand(session.stream(), false);
+        }
+        x.log();
+    }
+
+    // Our own line says it all, and clients that leave are no errors.
+    fn suppress_error_log(&self, _: &Session, _: &Exchange, _: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _: &Session,
+        _: &Exchange,
+        _: &Error,
+        _: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+}
+
+async fn refuse(gateway: &Gateway, session: &mut Session, x: &mut Exchange, reject: &Reject) {
+    x.refused = Some(reject.reason());
+    if x.hijacked {
+        return;
+    }
+    if !reject::begun(session) {
+        x.status = reject.status().as_u16();
+    }
+    log::debug!("{} {}: {reject}", x.method, x.path);
+    if let Err(e) = reject.send(session, &gateway.cluster.me().label()).await {
+        log::debug!("the refusal could not be sent: {e}");
+    }
+}

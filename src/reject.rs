@@ -1,0 +1,281 @@
+//! The one place that turns an error into a response.
+//!
+//! Every refusal is Docker's `{"message": …}` with exactly
+//! `Content-Type: application/json`: the Go client prints any other type as
+//! raw text. It decides no status by itself beyond naming what went wrong.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use pingora::{Error, ErrorSource, ErrorType};
+use serde_json::json;
+use skep_filters::auth::AuthError;
+use skep_filters::endpoint::BadPath;
+
+use crate::cluster::route::TargetError;
+
+/// Why a request was not answered by an engine.
+#[derive(Debug, thiserror::Error)]
+pub enum Reject {
+    /// The caller did not prove who it is.
+    #[error("{0}")]
+    Auth(#[from] AuthError),
+    /// A key of the agents was used from something that is not an agent.
+    #[error("agent keys are accepted only over TLS 1.3 from an agent of this cluster")]
+    NotAnAgent,
+    /// The path cannot be judged safely.
+    #[error("{0}")]
+    Path(#[from] BadPath),
+    /// The engine might read another request than the one judged.
+    #[error(
+        "form bodies and raw ';' in the query are not accepted: engines may read parameters out of them that were not judged"
+    )]
+    Ambiguous,
+    /// The signed body is longer than will be held.
+    #[error(
+        "the body is longer than {0} bytes; send it unsigned (Skep-Body: unsigned) where the endpoint takes a stream"
+    )]
+    BodyTooLong(usize),
+    /// The body did not arrive.
+    #[error("the request body ended early or came too slowly")]
+    BodyIncomplete,
+    /// A node was named that cannot be used.
+    #[error("{0}")]
+    Target(#[from] TargetError),
+    /// Nobody who answered has it, and not everybody answered.
+    #[error("{what} (on the nodes that answered; missing: {missing})")]
+    NotFound {
+        /// The engine's own words for it.
+        what: String,
+        /// Who did not answer.
+        missing: String,
+    },
+    /// Several nodes have an object by this name.
+    #[error("{name:?} is on several nodes: {nodes}; name one with Skep-Target, or use a full id")]
+    SeveralNodes {
+        /// What was asked for.
+        name: String,
+        /// The nodes' hostnames.
+        nodes: String,
+    },
+    /// A manager is needed and none answers.
+    #[error("no manager of this Swarm can be reached from {from}: {reason}")]
+    NoManager {
+        /// The node that looked.
+        from: String,
+        /// What is known of the managers.
+        reason: String,
+    },
+    /// The local engine does not answer.
+    #[error("cannot connect to the Docker engine of node {node} at {address}: {reason}")]
+    Engine {
+        /// The node whose engine it is.
+        node: String,
+        /// Its address.
+        address: String,
+        /// What happened.
+        reason: String,
+    },
+    /// Another node's agent does not answer.
+    #[error("node {node} does not answer: {reason}")]
+    Node {
+        /// Its hostname or id.
+        node: String,
+        /// What happened.
+        reason: String,
+    },
+    /// Nodes are missing from a list and the configuration forbids that.
+    #[error("nodes did not answer: {0}")]
+    Partial(String),
+    /// No node gave an answer that could be used.
+    #[error("no node answered: {0}")]
+    Nobody(String),
+    /// The client went away or broke the protocol.
+    #[error("the client's connection failed: {0}")]
+    Client(String),
+    /// A mistake of ours.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+impl Reject {
+    /// The status that goes with it.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Auth(e) => e.status(),
+            Self::NotAnAgent => StatusCode::UNAUTHORIZED,
+            Self::Path(_) | Self::Ambiguous | Self::Client(_) => StatusCode::BAD_REQUEST,
+            Self::BodyTooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyIncomplete => StatusCode::REQUEST_TIMEOUT,
+            Self::Target(e) => e.status(),
+            Self::NotFound { .. } => StatusCode::NOT_FOUND,
+            Self::SeveralNodes { .. } => StatusCode::CONFLICT,
+            Self::NoManager { .. } | Self::Engine { .. } | Self::Node { .. } | Self::Nobody(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Partial(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// A short word for logs and metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Auth(e) => e.reason(),
+            Self::NotAnAgent => "not-an-agent",
+            Self::Path(_) => "path",
+            Self::Ambiguous => "ambiguous",
+            Self::BodyTooLong(_) => "body-too-long",
+            Self::BodyIncomplete => "body-incomplete",
+            Self::Target(_) => "target",
+            Self::NotFound { .. } => "not-found",
+            Self::SeveralNodes { .. } => "several-nodes",
+            Self::NoManager { .. } => "no-manager",
+            Self::Engine { .. } => "engine",
+            Self::Node { .. } => "node",
+            Self::Partial(_) => "partial",
+            Self::Nobody(_) => "nobody",
+            Self::Client(_) => "client",
+            Self::Internal(_) => "internal",
+        }
+    }
+
+    fn body(&self, now: Duration) -> Bytes {
+        let body = match self {
+            // The time lets a client with a wrong clock see that it is so.
+            Self::Auth(e) => json!({
+                "message": e.public_message(),
+                "reason": e.public_reason(),
+                "time": now.as_secs(),
+            }),
+            _ => json!({ "message": self.to_string() }),
+        };
+        Bytes::from(format!("{body}\n"))
+    }
+
+    /// Sends the refusal, unless an answer is on its way already.
+    ///
+    /// # Errors
+    /// As the connection fails.
+    pub async fn send(&self, session: &mut Session, node: &str) -> pingora::Result<()> {
+        if begun(session) {
+            // Half an answer must not look like a whole one: closed now, so
+            // that the framework's last chunk cannot leave any more.
+            session.set_keepalive(None);
+            session.shutdown().await;
+            return Ok(());
+        }
+        // What is left of the body is not worth reading for a refused caller.
+        if !session.is_body_done() {
+            session.set_keepalive(None);
+        }
+        let body = self.body(crate::clock::now());
+        let mut head = ResponseHeader::build(self.status(), Some(5))?;
+        head.insert_header(CONTENT_TYPE, "application/json")?;
+        head.insert_header(CONTENT_LENGTH, body.len())?;
+        head.insert_header(CACHE_CONTROL, "no-store")?;
+        if self.status() == StatusCode::UNAUTHORIZED {
+            // A stranger is not told which node this is.
+            head.insert_header(http::header::WWW_AUTHENTICATE, "Signature")?;
+        } else {
+            crate::hop::say_who(&mut head, node);
+        }
+        let only_head = session.req_header().method == http::Method::HEAD;
+        session
+            .write_response_header(Box::new(head), only_head)
+            .await?;
+        if !only_head {
+            session.write_response_body(Some(body), true).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the answer itself, and not only a `100 Continue`, was begun.
+pub fn begun(session: &Session) -> bool {
+    let written = session.response_written();
+    written.is_some_and(|head| !head.status.is_informational())
+}
+
+/// What an error of the proxy means to the caller; `upstream` is who was asked.
+pub fn of_proxy(error: &Error, upstream: impl FnOnce(String) -> Reject) -> Reject {
+    match (error.esource(), error.etype()) {
+        (ErrorSource::Downstream, ErrorType::ReadTimedout) => Reject::BodyIncomplete,
+        (ErrorSource::Downstream, _) => Reject::Client(explain(error)),
+        (_, ErrorType::ReadTimedout) if *error.esource() != ErrorSource::Upstream => {
+            Reject::BodyIncomplete
+        }
+        _ => upstream(explain(error)),
+    }
+}
+
+/// Whether a call got nowhere: nothing was sent, so another may be asked. What
+/// a client does wrong has some of the same types.
+pub fn was_not_reached(error: &Error) -> bool {
+    use ErrorType::{
+        ConnectError, ConnectNoRoute, ConnectRefused, ConnectTimedout, SocketError,
+        TLSHandshakeFailure, TLSHandshakeTimedout,
+    };
+    let kinds = [
+        ConnectError,
+        ConnectNoRoute,
+        ConnectRefused,
+        ConnectTimedout,
+        SocketError,
+        TLSHandshakeFailure,
+        TLSHandshakeTimedout,
+    ];
+    *error.esource() != ErrorSource::Downstream && kinds.contains(error.etype())
+}
+
+/// The innermost cause of an error in a few words.
+///
+/// With TLS 1.3 a client hears that its certificate was refused only on its
+/// first read (RFC 8446 §4.4.2.4), so the framework calls it a read error.
+pub fn explain(error: &Error) -> String {
+    if matches!(
+        error.etype(),
+        ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout
+    ) {
+        return "no connection could be made in time".to_owned();
+    }
+    let whole = error.to_string();
+    if whole.contains("CertificateRequired") || whole.contains("fatal alert") {
+        return format!("the TLS handshake was refused ({})", innermost(error));
+    }
+    innermost(error)
+}
+
+fn innermost(error: &Error) -> String {
+    let context = error.context.as_ref().map(|c| c.as_str());
+    let own = || context.unwrap_or(error.etype().as_str()).to_owned();
+    match &error.cause {
+        Some(cause) => match cause.downcast_ref::<Box<Error>>() {
+            Some(inner) => innermost(inner),
+            // All that the framework says of the cause of a failed handshake
+            // is from where we called; what happened is in the context.
+            None if cause.to_string().starts_with("local address ") => own(),
+            None => cause.to_string(),
+        },
+        None => own(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_handshake_is_explained_by_what_happened_and_not_by_from_where() {
+        let context = "invalid peer certificate";
+        let from = "local address 10.0.0.1:40000";
+        let failed = Error::because(ErrorType::TLSHandshakeFailure, context, from);
+        assert_eq!(explain(&failed), context);
+        let failed = Error::because(ErrorType::ConnectRefused, "", "Connection refused");
+        assert_eq!(explain(&failed), "Connection refused");
+    }
+}

@@ -1,0 +1,86 @@
+//! Requests whose body was read and judged before any byte goes upstream.
+//!
+//! Pingora can only replay 64 KiB of a body that was read; this sends one of
+//! any length that was held, and passes the answer on as it comes.
+
+use bytes::Bytes;
+use http::StatusCode;
+use pingora::Error;
+use pingora::http::RequestHeader;
+use pingora::protocols::http::client::HttpSession;
+use pingora::proxy::Session;
+use pingora::upstreams::peer::HttpPeer;
+
+use crate::client::Client;
+use crate::hop;
+
+/// What was passed on.
+#[derive(Debug)]
+pub struct Relayed {
+    /// The upstream's status.
+    pub status: StatusCode,
+    /// Bytes of the body.
+    pub out_bytes: u64,
+}
+
+/// Sends `head` and `body`, and passes the answer on.
+///
+/// # Errors
+/// As either connection fails. The error's source says which.
+pub async fn run(
+    session: &mut Session,
+    client: &Client,
+    peer: &HttpPeer,
+    head: RequestHeader,
+    body: Bytes,
+    node: &str,
+) -> pingora::Result<Relayed> {
+    let up = |e: Box<Error>| e.into_up();
+    let down = |e: Box<Error>| e.into_down();
+    let answered = {
+        let sent = client.send(peer, head, body);
+        tokio::pin!(sent);
+        tokio::select! {
+            sent = &mut sent => sent.map_err(up)?,
+            // The caller has gone: so does the request.
+            gone = session.read_body_or_idle(true) => {
+                gone.map_err(down)?;
+                sent.await.map_err(up)?
+            }
+        }
+    };
+    let (mut upstream, mut answer) = answered;
+    hop::refuse_misdirected(&answer).map_err(up)?;
+    let status = answer.status;
+    hop::end_of_answer(&mut answer);
+    hop::say_who(&mut answer, node);
+    session
+        .write_response_header(Box::new(answer), false)
+        .await
+        .map_err(down)?;
+    let mut out_bytes = 0;
+    while let Some(chunk) = next(session, &mut upstream).await? {
+        out_bytes += chunk.len() as u64;
+        session
+            .write_response_body(Some(chunk), false)
+            .await
+            .map_err(down)?;
+    }
+    session
+        .write_response_body(None, true)
+        .await
+        .map_err(down)?;
+    client.release(upstream, peer).await;
+    Ok(Relayed { status, out_bytes })
+}
+
+async fn next(session: &mut Session, upstream: &mut HttpSession) -> pingora::Result<Option<Bytes>> {
+    tokio::select! {
+        biased;
+        chunk = upstream.read_response_body() => chunk.map_err(|e| e.into_up()),
+        gone = session.read_body_or_idle(true) => {
+            gone.map_err(|e| e.into_down())?;
+            Ok(None)
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Where log lines go: standard error, one line and one write for each record.
+//!
+//! The code logs through the `log` crate and gives facts as key-value pairs; the form of a line is
+//! decided in [`line`]. What this is not for: deciding what is worth a line.
+
+mod line;
+
+use std::time::SystemTime;
+
+use env_logger::{Builder, Logger, Target};
+use log::{LevelFilter, SetLoggerError};
+
+use crate::config::LogFormat;
+
+/// Modules that tell at `info` what only their authors want to know.
+const TALKATIVE: [&str; 2] = ["pingora", "hickory"];
+
+/// Modules that warn of what our own lines say in better words.
+const REPEATING: [&str; 1] = ["pingora_load_balancing"];
+
+/// Logs to standard error from now on. `RUST_LOG`, if it is set and not empty, takes the place of
+/// `level`.
+///
+/// # Errors
+///
+/// There is a logger already.
+pub fn init(format: LogFormat, level: LevelFilter) -> Result<(), SetLoggerError> {
+    let rust_log = std::env::var("RUST_LOG").ok();
+    let logger = logger(format, level, rust_log.as_deref(), Target::Stderr);
+    let most = logger.filter();
+    log::set_boxed_logger(Box::new(logger))?;
+    log::set_max_level(most);
+    Ok(())
+}
+
+fn logger(format: LogFormat, level: LevelFilter, rust_log: Option<&str>, target: Target) -> Logger {
+    let mut builder = Builder::new();
+    match rust_log.filter(|directives| !directives.trim().is_empty()) {
+        Some(directives) => {
+            builder.parse_filters(directives);
+        }
+        None => {
+            builder.filter_level(level);
+            if level < LevelFilter::Debug {
+                for module in TALKATIVE {
+                    builder.filter_module(module, level.min(LevelFilter::Warn));
+                }
+                for module in REPEATING {
+                    builder.filter_module(module, level.min(LevelFilter::Error));
+                }
+            }
+        }
+    }
+    builder.target(target);
+    // env_logger gathers what is written here and hands it on under a lock, in one piece.
+    builder.format(move |out, record| line::write(out, format, SystemTime::now(), record));
+    builder.build()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{self, Write},
+        sync::{Arc, Mutex},
+    };
+
+    use log::{Level, Log, Record};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Writes(Arc<Mutex<Vec<String>>>);
+
+    impl Write for Writes {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let text = String::from_utf8(bytes.to_vec()).map_err(io::Error::other)?;
+            self.0.lock().unwrap().push(text);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is written of one record from `target` at `level`.
+    fn logged(configured: LevelFilter, rust_log: Option<&str>, target: &str, level: Level) -> bool {
+        let writes = Writes::default();
+        let pipe = Target::Pipe(Box::new(writes.clone()));
+        let logger = logger(LogFormat::Text, configured, rust_log, pipe);
+        let args = format_args!("hello");
+        logger.log(
+            &Record::builder()
+                .target(target)
+                .level(level)
+                .args(args)
+                .build(),
+        );
+        let writes = writes.0.lock().unwrap();
+        assert!(writes.len() <= 1, "{writes:?}");
+        assert!(writes.iter().all(|line| line.ends_with("hello\n")));
+        !writes.is_empty()
+    }
+
+    #[test]
+    fn what_the_proxy_and_the_resolver_tell_at_info_is_left_out_until_asked_for() {
+        for (level, target, record, expected) in [
+            (LevelFilter::Info, "skep::proxy", Level::Info, true),
+            (LevelFilter::Info, "skep::proxy", Level::Debug, false),
+            (LevelFilter::Info, "pingora_proxy", Level::Info, false),
+            (LevelFilter::Info, "pingora_proxy", Level::Warn, true),
+            (
+                LevelFilter::Info,
+                "pingora_load_balancing",
+                Level::Warn,
+                false,
+            ),
+            (LevelFilter::Info, "hickory_resolver::x", Level::Info, false),
+            (LevelFilter::Error, "pingora_core", Level::Warn, false),
+            (LevelFilter::Debug, "pingora_core", Level::Debug, true),
+            (LevelFilter::Trace, "hickory_proto", Level::Trace, true),
+            (LevelFilter::Off, "skep", Level::Error, false),
+        ] {
+            let written = logged(level, None, target, record);
+            assert_eq!(written, expected, "{level} {target} {record}");
+        }
+    }
+
+    #[test]
+    fn rust_log_takes_the_place_of_the_configured_level() {
+        let wanted = Some("warn,pingora_core=debug");
+        assert!(logged(
+            LevelFilter::Info,
+            wanted,
+            "pingora_core",
+            Level::Debug
+        ));
+        assert!(!logged(LevelFilter::Info, wanted, "skep", Level::Info));
+        assert!(logged(LevelFilter::Info, Some(" "), "skep", Level::Info));
+    }
+}

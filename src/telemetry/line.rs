@@ -1,0 +1,338 @@
+//! The form of one log line.
+//!
+//! A record may carry bytes of a stranger: a path, a header, an engine's message. So nothing that a
+//! terminal or a log collector would act on is written as it is, and nothing is written without a
+//! bound.
+
+use std::{
+    borrow::Cow,
+    fmt::{self, Write as _},
+    io::{self, Write},
+    time::SystemTime,
+};
+
+use log::{
+    Record,
+    kv::{self, Key, Value, VisitSource, VisitValue},
+};
+use time::OffsetDateTime;
+
+use crate::config::LogFormat;
+
+/// The most bytes of a message or a value that are written.
+const MAX: usize = 4096;
+
+/// The members that every JSON line has; a fact of the same name gets an underscore.
+const OWN: [&str; 4] = ["time", "level", "target", "message"];
+
+/// Writes one line with its end.
+pub(super) fn write(
+    out: &mut impl Write,
+    format: LogFormat,
+    now: SystemTime,
+    record: &Record<'_>,
+) -> io::Result<()> {
+    match format {
+        LogFormat::Json => json(out, now, record),
+        LogFormat::Text => text(out, now, record),
+    }
+}
+
+fn text(out: &mut impl Write, now: SystemTime, record: &Record<'_>) -> io::Result<()> {
+    let level = record.level();
+    let message = bounded(record.args());
+    write!(out, "{} {level:<5} {message}", timestamp(now))?;
+    each(record, |key, fact| match fact {
+        Fact::Text(text) if is_word(text) => write!(out, " {key}={text}"),
+        Fact::Text(text) => write!(out, " {key}=\"{}\"", text.replace('"', "\\\"")),
+        Fact::Plain(plain) => write!(out, " {key}={plain}"),
+    })?;
+    out.write_all(b"\n")
+}
+
+fn json(out: &mut impl Write, now: SystemTime, record: &Record<'_>) -> io::Result<()> {
+    let level = record.level().as_str().to_ascii_lowercase();
+    write!(out, r#"{{"time":"{}","level":"{level}""#, timestamp(now))?;
+    out.write_all(br#","target":"#)?;
+    serde_json::to_writer(&mut *out, record.target())?;
+    out.write_all(br#","message":"#)?;
+    serde_json::to_writer(&mut *out, &bounded(record.args()))?;
+    each(record, |key, fact| {
+        let suffix = if OWN.contains(&key) { "_" } else { "" };
+        out.write_all(b",")?;
+        serde_json::to_writer(&mut *out, &format!("{key}{suffix}"))?;
+        out.write_all(b":")?;
+        match fact {
+            Fact::Text(text) => Ok(serde_json::to_writer(&mut *out, text)?),
+            Fact::Plain(plain) => out.write_fmt(plain),
+        }
+    })?;
+    out.write_all(b"}\n")
+}
+
+/// RFC 3339 in UTC with milliseconds. All lines have the same width, so that they sort as text.
+fn timestamp(now: SystemTime) -> String {
+    let now = OffsetDateTime::from(now);
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+        now.year(),
+        u8::from(now.month()),
+        now.day(),
+        now.hour(),
+        now.minute(),
+        now.second(),
+        now.millisecond()
+    )
+}
+
+/// The value of a fact.
+enum Fact<'v> {
+    /// Text, bounded and harmless.
+    Text(&'v str),
+    /// What JSON writes without quotes: a number, a truth value, null.
+    Plain(fmt::Arguments<'v>),
+}
+
+/// Takes a name and its fact.
+type Take<'w> = dyn FnMut(&str, Fact<'_>) -> io::Result<()> + 'w;
+
+fn each(
+    record: &Record<'_>,
+    mut write: impl FnMut(&str, Fact<'_>) -> io::Result<()>,
+) -> io::Result<()> {
+    struct Facts<'w>(&'w mut Take<'w>);
+
+    impl<'kvs> VisitSource<'kvs> for Facts<'_> {
+        fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
+            value.visit(FactReader {
+                key: &harmless(key.as_str()),
+                take: self.0,
+            })
+        }
+    }
+
+    let mut facts = Facts(&mut write);
+    record
+        .key_values()
+        .visit(&mut facts)
+        .map_err(io::Error::other)
+}
+
+struct FactReader<'r, 'w> {
+    key: &'r str,
+    take: &'r mut Take<'w>,
+}
+
+impl FactReader<'_, '_> {
+    fn plain(&mut self, value: impl fmt::Display) -> Result<(), kv::Error> {
+        self.fact(Fact::Plain(format_args!("{value}")))
+    }
+
+    fn fact(&mut self, fact: Fact<'_>) -> Result<(), kv::Error> {
+        (self.take)(self.key, fact).map_err(kv::Error::boxed)
+    }
+}
+
+impl<'v> VisitValue<'v> for FactReader<'_, '_> {
+    fn visit_any(&mut self, value: Value<'_>) -> Result<(), kv::Error> {
+        self.fact(Fact::Text(&bounded(value)))
+    }
+
+    fn visit_str(&mut self, value: &str) -> Result<(), kv::Error> {
+        self.fact(Fact::Text(&harmless(value)))
+    }
+
+    fn visit_bool(&mut self, value: bool) -> Result<(), kv::Error> {
+        self.plain(value)
+    }
+
+    fn visit_f64(&mut self, value: f64) -> Result<(), kv::Error> {
+        if value.is_finite() {
+            self.plain(value)
+        } else {
+            // JSON has no word for these.
+            self.visit_any(Value::from_display(&value))
+        }
+    }
+
+    fn visit_i64(&mut self, value: i64) -> Result<(), kv::Error> {
+        self.plain(value)
+    }
+
+    fn visit_null(&mut self) -> Result<(), kv::Error> {
+        self.plain("null")
+    }
+
+    fn visit_u64(&mut self, value: u64) -> Result<(), kv::Error> {
+        self.plain(value)
+    }
+}
+
+/// Whether a text can stand beside others without quotes.
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == '"' || c == '=')
+}
+
+/// The same text, unless something of it must not be written so.
+fn harmless(text: &str) -> Cow<'_, str> {
+    if text.len() <= MAX && is_plain(text) {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(bounded(text))
+    }
+}
+
+/// Nothing but printable ASCII, as almost everything is that is logged.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|b| matches!(b, b' '..=b'~'))
+}
+
+/// Formats at most [`MAX`] bytes, without anything that breaks a line or steers a terminal.
+fn bounded(value: impl fmt::Display) -> String {
+    let mut bounded = Bounded(String::new());
+    // The error says that the bound was met, and ends the formatting of what nobody would see.
+    if write!(bounded, "{value}").is_err() {
+        bounded.0.push('…');
+    }
+    bounded.0
+}
+
+struct Bounded(String);
+
+impl fmt::Write for Bounded {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.0.len() + text.len() <= MAX && is_plain(text) {
+            self.0.push_str(text);
+            return Ok(());
+        }
+        for c in text.chars() {
+            let before = self.0.len();
+            if steers(c) {
+                self.0.extend(c.escape_default());
+            } else {
+                self.0.push(c);
+            }
+            if self.0.len() > MAX {
+                self.0.truncate(before);
+                return Err(fmt::Error);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Control characters, the line ends of Unicode, and the marks that turn the direction of writing
+/// (<https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters>).
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use log::Level;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn line(format: LogFormat, message: &str, facts: &[(&str, Value<'_>)]) -> String {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_363_200_123);
+        let mut out = Vec::new();
+        let result = write(
+            &mut out,
+            format,
+            now,
+            &Record::builder()
+                .level(Level::Info)
+                .target("skep::proxy")
+                .key_values(&facts)
+                .args(format_args!("{message}"))
+                .build(),
+        );
+        result.unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    fn facts() -> [(&'static str, Value<'static>); 6] {
+        [
+            ("node", Value::from("w1")),
+            ("path", Value::from("/a b")),
+            ("status", Value::from(200u16)),
+            ("offset", Value::from(-5)),
+            ("share", Value::from(0.5)),
+            ("warm", Value::from(true)),
+        ]
+    }
+
+    #[test]
+    fn a_text_line_is_time_level_message_and_facts() {
+        assert_eq!(
+            line(LogFormat::Text, "answered", &facts()),
+            "2026-11-22T16:00:00.123Z INFO  answered node=w1 path=\"/a b\" status=200 offset=-5 share=0.5 warm=true\n"
+        );
+    }
+
+    #[test]
+    fn a_json_line_has_facts_as_members_and_numbers_as_numbers() {
+        assert_eq!(
+            line(LogFormat::Json, "answered", &facts()),
+            concat!(
+                r#"{"time":"2026-11-22T16:00:00.123Z","level":"info","target":"skep::proxy","message":"answered","#,
+                r#""node":"w1","path":"/a b","status":200,"offset":-5,"share":0.5,"warm":true}"#,
+                "\n"
+            )
+        );
+    }
+
+    #[test]
+    fn a_fact_cannot_take_the_place_of_the_lines_own_members() {
+        let line = line(LogFormat::Json, "m", &[("level", Value::from("error"))]);
+        let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(read["level"], "info");
+        assert_eq!(read["level_"], "error");
+    }
+
+    #[test]
+    fn a_number_that_json_has_no_word_for_becomes_text() {
+        let facts = [("share", Value::from(f64::NAN))];
+        assert!(line(LogFormat::Json, "m", &facts).ends_with(",\"share\":\"NaN\"}\n"));
+    }
+
+    #[test]
+    fn a_forged_line_stays_inside_of_its_own() {
+        let forged = "a\r\n2026-11-22T16:00:00.123Z ERROR \u{1b}[2Jb\u{2028}\u{202e}c";
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let line = line(format, forged, &[("path", Value::from(forged))]);
+            assert_eq!(line.lines().count(), 1, "{line}");
+            assert!(!line.trim_end().contains(steers), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_quote_does_not_end_a_value() {
+        let facts = [("path", Value::from("a\" level=\"b"))];
+        assert!(line(LogFormat::Text, "m", &facts).ends_with("m path=\"a\\\" level=\\\"b\"\n"));
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut_at_a_character() {
+        let long = "é".repeat(MAX);
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let line = line(format, &long, &[("path", Value::from(long.as_str()))]);
+            assert!(line.len() < 2 * MAX + 200, "{}", line.len());
+            assert_eq!(line.matches('…').count(), 2);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_json_line_is_one_object(message in ".{0,50}", key in ".{1,10}", value in any::<String>()) {
+            let line = line(LogFormat::Json, &message, &[(&key, Value::from(value.as_str()))]);
+            let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+            prop_assert!(read.is_object());
+            prop_assert_eq!(line.matches('\n').count(), 1);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! PEM files for outgoing TLS, in the form Pingora's peers take them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::ParsedCertificate;
+
+use crate::config::EngineTls;
+
+/// A PEM file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {reason}")]
+pub struct FileError {
+    path: PathBuf,
+    reason: String,
+}
+
+/// Roots and an optional identity for connections we make.
+pub struct ClientFiles {
+    /// The certificate authorities that may vouch for the other end.
+    pub roots: Arc<[WrappedX509]>,
+    /// What we show of ourselves.
+    pub identity: Option<Arc<CertKey>>,
+    /// Differs whenever the files differ.
+    pub fingerprint: Vec<u8>,
+}
+
+impl ClientFiles {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// Fails if a file is missing, holds no PEM or not what is asked of it.
+    pub fn load(files: &EngineTls) -> Result<Self, FileError> {
+        let roots = certificates(&files.ca_file)?;
+        let mut fingerprint = roots.concat();
+        let identity = match &files.certificate {
+            Some((certificate, key)) => {
+                let chain = certificates(certificate)?;
+                fingerprint.extend(chain.concat());
+                let der = PrivateKeyDer::from_pem_file(key).map_err(|e| error(key, e))?;
+                Some(Arc::new(CertKey::new(chain, der.secret_der().to_vec())))
+            }
+            None => None,
+        };
+        Ok(Self {
+            roots: wrap(roots),
+            identity,
+            fingerprint,
+        })
+    }
+}
+
+/// Certificates as the authorities of a peer. The bytes must have been parsed
+/// before: Pingora's wrapper panics on others.
+pub fn wrap(certificates: Vec<Vec<u8>>) -> Arc<[WrappedX509]> {
+    let wrapped = certificates
+        .into_iter()
+        .map(|der| WrappedX509::new(der, parse_x509));
+    wrapped.collect()
+}
+
+/// All certificates of a PEM file, checked to be certificates.
+///
+/// # Errors
+/// Fails if there is none or one of them cannot be read.
+pub fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, FileError> {
+    let mut found = Vec::new();
+    for der in CertificateDer::pem_file_iter(path).map_err(|e| error(path, e))? {
+        let der = der.map_err(|e| error(path, e))?;
+        ParsedCertificate::try_from(&der).map_err(|e| error(path, e))?;
+        found.push(der.to_vec());
+    }
+    if found.is_empty() {
+        return Err(error(path, "holds no certificate"));
+    }
+    Ok(found)
+}
+
+fn error(path: &Path, reason: impl ToString) -> FileError {
+    FileError {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    }
+}

@@ -1,0 +1,339 @@
+//! An agent's own certificate: minted in memory under a generation's authority, never written anywhere.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rcgen::string::Ia5String;
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SerialNumber, SignatureAlgorithm,
+};
+use ring::rand::{SecureRandom, SystemRandom};
+use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
+use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::sign::CertifiedKey;
+use time::OffsetDateTime;
+use zeroize::Zeroizing;
+
+use super::generation::{ca_validity, hex};
+use super::{Generation, TrustError};
+
+/// How far a leaf's validity starts in the past, for peers whose clocks are behind.
+pub(super) const BACKDATED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What an agent's certificate says about the agent, beside what all of them say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeafNames {
+    /// `Swarm.NodeID`, on a node of a Swarm.
+    pub node_id: Option<String>,
+    /// The node's hostname as the engine reports it; left out where it is no DNS name.
+    pub hostname: String,
+    /// Addresses of the node.
+    pub ips: Vec<IpAddr>,
+    /// What else clients call this node: DNS names, also `*.example.com`, or addresses. Left out with a warning
+    /// where they are neither.
+    pub names: Vec<String>,
+}
+
+/// A certificate with its key.
+pub struct Leaf {
+    /// The certificate. Its issuer is not part of the chain: whoever verifies it has the authority.
+    pub cert_der: CertificateDer<'static>,
+    /// The private key in PKCS#8.
+    pub key_pkcs8: Zeroizing<Vec<u8>>,
+    /// The random serial number in hexadecimal.
+    pub serial: String,
+    /// When it expires.
+    pub not_after: SystemTime,
+    /// Both, ready for rustls.
+    pub certified_key: Arc<CertifiedKey>,
+}
+
+impl Leaf {
+    /// Mints a leaf with a fresh key, valid from a day before `now` until `lifetime` after it, within the
+    /// authority's own validity.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes.
+    pub fn mint(
+        generation: &Generation,
+        names: &LeafNames,
+        lifetime: Duration,
+        now: SystemTime,
+    ) -> Result<Self, TrustError> {
+        let random = SystemRandom::new();
+        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random)
+            .map_err(|_| TrustError::Random)?;
+        let key_pkcs8 = Zeroizing::new(document.as_ref().to_vec());
+        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &key_pkcs8, &random)
+            .map_err(|error| TrustError::Unusable(error.to_string()))?;
+
+        let serial = random_serial(&random)?;
+        let not_after = now
+            .checked_add(lifetime)
+            .map_or(ca_validity().1, within_ca_validity);
+        let mut params = CertificateParams::default();
+        params.not_before = now
+            .checked_sub(BACKDATED)
+            .map_or(ca_validity().0, within_ca_validity);
+        params.not_after = not_after;
+        params.serial_number = Some(SerialNumber::from_slice(&serial));
+        params.distinguished_name = DistinguishedName::new();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "skep agent");
+        params.subject_alt_names = subject_alt_names(generation, names);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
+        params.use_authority_key_identifier_extension = true;
+        let cert_der = generation.issue(&params, &PublicKey(key.public_key().as_ref()))?;
+
+        // Borrowed, so that no further copy of the key is made.
+        let private_key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key_pkcs8.as_slice()));
+        let signing_key = rustls::crypto::ring::sign::any_ecdsa_type(&private_key)
+            .map_err(|error| TrustError::Unusable(error.to_string()))?;
+        Ok(Self {
+            certified_key: Arc::new(CertifiedKey::new(vec![cert_der.clone()], signing_key)),
+            cert_der,
+            key_pkcs8,
+            serial: hex(&serial),
+            not_after: not_after.into(),
+        })
+    }
+}
+
+impl fmt::Debug for Leaf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Leaf")
+            .field("serial", &self.serial)
+            .field("not_after", &self.not_after)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An uncompressed point of P-256.
+struct PublicKey<'a>(&'a [u8]);
+
+impl PublicKeyData for PublicKey<'_> {
+    fn der_bytes(&self) -> &[u8] {
+        self.0
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        &PKCS_ECDSA_P256_SHA256
+    }
+}
+
+/// Sixteen bytes with 126 random bits; positive, and without a leading zero to be lost (RFC 5280 §4.1.2.2).
+fn random_serial(random: &SystemRandom) -> Result<[u8; 16], TrustError> {
+    let mut serial = [0; 16];
+    random.fill(&mut serial).map_err(|_| TrustError::Random)?;
+    serial[0] = serial[0] & 0x3f | 0x40;
+    Ok(serial)
+}
+
+/// A clock that is years off gets a certificate too; it is minted again once the clock is right.
+fn within_ca_validity(at: SystemTime) -> OffsetDateTime {
+    let (first, last) = ca_validity();
+    let Ok(since_epoch) = at.duration_since(SystemTime::UNIX_EPOCH) else {
+        return first;
+    };
+    i64::try_from(since_epoch.as_secs())
+        .ok()
+        .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
+        .map_or(last, |at| at.clamp(first, last))
+}
+
+fn subject_alt_names(generation: &Generation, names: &LeafNames) -> Vec<SanType> {
+    let mut sans = AltNames::default();
+    sans.dns(generation.peer_sni());
+    if let Some(node_id) = names.node_id.as_deref().filter(|id| !id.contains('.')) {
+        sans.dns(&format!("{node_id}.{}", generation.peer_sni()));
+    }
+    sans.dns_or_ip(&names.hostname);
+    sans.dns("localhost");
+    sans.ip(Ipv4Addr::LOCALHOST.into());
+    sans.ip(Ipv6Addr::LOCALHOST.into());
+    names.ips.iter().for_each(|ip| sans.ip(*ip));
+    for name in &names.names {
+        if !sans.dns_or_ip(name) {
+            log::warn!(
+                "{name:?} is neither a DNS name nor an address and is left out of the certificate"
+            );
+        }
+    }
+    sans.0
+}
+
+/// Names without doubles, and without those that a verifier would stumble over.
+#[derive(Default)]
+struct AltNames(Vec<SanType>);
+
+impl AltNames {
+    fn push(&mut self, name: SanType) {
+        if !self.0.contains(&name) {
+            self.0.push(name);
+        }
+    }
+
+    fn ip(&mut self, ip: IpAddr) {
+        self.push(SanType::IpAddress(ip));
+    }
+
+    /// Whether the name could be added. Underscores are let pass, as Docker and all verifiers do.
+    fn dns(&mut self, name: &str) -> bool {
+        let name = name.to_ascii_lowercase();
+        let host = name.strip_prefix("*.").unwrap_or(&name);
+        let is_valid = DnsName::try_from(host).is_ok() && !host.ends_with('.') && name.len() <= 253;
+        match Ia5String::try_from(name) {
+            Ok(name) if is_valid => {
+                self.push(SanType::DnsName(name));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn dns_or_ip(&mut self, name: &str) -> bool {
+        match name.parse() {
+            Ok(ip) => {
+                self.ip(ip);
+                true
+            }
+            Err(_) => self.dns(name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trust::DEFAULT_LIFETIME;
+    use crate::trust::tests::generation;
+    use proptest::prelude::*;
+    use rustls::pki_types::ServerName;
+    use webpki::EndEntityCert;
+
+    fn mint(names: &LeafNames) -> Leaf {
+        Leaf::mint(&generation("a"), names, DEFAULT_LIFETIME, SystemTime::now()).unwrap()
+    }
+
+    fn is_valid_for(leaf: &Leaf, name: &str) -> bool {
+        let name = ServerName::try_from(name).unwrap();
+        let cert = EndEntityCert::try_from(&leaf.cert_der).unwrap();
+        cert.verify_is_valid_for_subject_name(&name).is_ok()
+    }
+
+    #[test]
+    fn a_leaf_is_valid_for_all_names_of_its_agent_and_for_no_other() {
+        let leaf = mint(&LeafNames {
+            node_id: Some("9j68exjopxe7wfl6yuxml7a7j".into()),
+            hostname: "Node-1".into(),
+            ips: vec!["10.0.0.7".parse().unwrap(), "fd00::7".parse().unwrap()],
+            names: vec![
+                "docker.example.com".into(),
+                "*.lab.example".into(),
+                "192.0.2.1".into(),
+            ],
+        });
+        let sni = generation("a").peer_sni().to_owned();
+        let own = format!("9j68exjopxe7wfl6yuxml7a7j.{sni}");
+        for name in [
+            &sni,
+            &own,
+            "node-1",
+            "localhost",
+            "127.0.0.1",
+            "::1",
+            "10.0.0.7",
+            "fd00::7",
+            "docker.example.com",
+            "x.lab.example",
+            "192.0.2.1",
+        ] {
+            assert!(is_valid_for(&leaf, name), "{name}");
+        }
+        for name in [
+            "skep.internal",
+            "other.skep.internal",
+            "node-2",
+            "10.0.0.8",
+            "example.com",
+        ] {
+            assert!(!is_valid_for(&leaf, name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_hostname_with_an_underscore_is_kept() {
+        let leaf = mint(&LeafNames {
+            hostname: "swarm_node_1".into(),
+            ..Default::default()
+        });
+        assert!(is_valid_for(&leaf, "swarm_node_1"));
+    }
+
+    #[test]
+    fn a_hostname_that_is_an_address_becomes_one() {
+        let leaf = mint(&LeafNames {
+            hostname: "192.0.2.9".into(),
+            ..Default::default()
+        });
+        assert!(is_valid_for(&leaf, "192.0.2.9"));
+    }
+
+    #[test]
+    fn two_leaves_share_neither_key_nor_serial() {
+        let (one, other) = (mint(&LeafNames::default()), mint(&LeafNames::default()));
+        assert_ne!(one.serial, other.serial);
+        assert_ne!(one.key_pkcs8, other.key_pkcs8);
+    }
+
+    #[test]
+    fn the_key_belongs_to_the_certificate() {
+        mint(&LeafNames::default())
+            .certified_key
+            .keys_match()
+            .unwrap();
+    }
+
+    #[test]
+    fn a_clock_that_is_decades_off_still_gets_a_leaf_within_the_authoritys_validity() {
+        let (first, last) = ca_validity();
+        let century = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+        let epoch = SystemTime::UNIX_EPOCH;
+        for now in [epoch, epoch - century, epoch + century] {
+            for lifetime in [DEFAULT_LIFETIME, Duration::MAX] {
+                let leaf =
+                    Leaf::mint(&generation("a"), &LeafNames::default(), lifetime, now).unwrap();
+                assert!(leaf.not_after >= first && leaf.not_after <= last, "{now:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn debug_output_shows_no_key() {
+        let leaf = mint(&LeafNames::default());
+        let shown = format!("{leaf:?}");
+        assert!(shown.contains(&leaf.serial));
+        assert!(!shown.contains("key"), "{shown}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_name_whatever_breaks_minting_or_verifying(
+            node_id in proptest::option::of(".{0,80}"), hostname in ".{0,300}", name in "[*a-zA-Z0-9._-]{0,70}",
+        ) {
+            let leaf = mint(&LeafNames { node_id, hostname, ips: vec![], names: vec![name] });
+            prop_assert!(is_valid_for(&leaf, generation("a").peer_sni()));
+            prop_assert!(is_valid_for(&leaf, "localhost"));
+            prop_assert!(!is_valid_for(&leaf, "elsewhere.example"));
+        }
+    }
+}

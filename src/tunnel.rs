@@ -1,0 +1,216 @@
+//! Exchanges whose connection becomes a stream: `attach`, `exec start`,
+//! `session`, `grpc`, and whatever else asks for an upgrade.
+//!
+//! Pingora's own upgrade ends both directions when one ends, and knows nothing
+//! of Docker's older form, in which a plain `200` turns the socket into a
+//! stream without an `Upgrade`. So both connections are taken out of its hands
+//! and joined byte for byte; the end of one direction is carried through, for
+//! it is how standard input ends. Nothing is inspected here.
+
+use bytes::Bytes;
+use futures::FutureExt;
+use http::StatusCode;
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::Stream;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v1::client::HttpSession as Upstream;
+use pingora::proxy::Session;
+use pingora::{Error, ErrorType, OkOrErr};
+use tokio::io::{AsyncWriteExt, copy_bidirectional};
+
+use crate::hop;
+use crate::malformed::ExplainMalformed;
+
+/// How an exchange with a fresh upstream connection ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The upstream's status.
+    pub status: StatusCode,
+    /// Bytes to the client.
+    pub out_bytes: u64,
+}
+
+/// Carries out the exchange. `head` is the request as the upstream is to see
+/// it; `body` is the request body if it was read already. Once `hijacked` is
+/// set the session is a dummy: nothing may be asked of it any more.
+///
+/// # Errors
+/// As either connection fails before the hijack. What happens after it ends
+/// the tunnel and is no error: streams end in many ways.
+pub async fn run(
+    session: &mut Session,
+    mut upstream: Upstream,
+    head: RequestHeader,
+    body: Option<Bytes>,
+    node: &str,
+    hijacked: &mut bool,
+) -> pingora::Result<Ended> {
+    let upgrade = session.is_upgrade_req();
+    let up = |e: Box<Error>| e.into_up();
+    let down = |e: Box<Error>| e.into_down();
+    upstream
+        .write_request_header(Box::new(head))
+        .await
+        .map_err(up)?;
+    match body {
+        Some(body) if !body.is_empty() => drop(upstream.write_body(&body).await.map_err(up)?),
+        Some(_) => {}
+        None => {
+            while let Some(chunk) = session.read_request_body().await.map_err(down)? {
+                upstream.write_body(&chunk).await.map_err(up)?;
+            }
+        }
+    }
+    upstream.finish_body().await.map_err(up)?;
+    let answer = answer_head(&mut upstream).await.map_err(up)?;
+    hop::refuse_misdirected(&answer).map_err(up)?;
+    let switched = answer.status == StatusCode::SWITCHING_PROTOCOLS;
+    if switched && !upgrade {
+        return Error::e_explain(ErrorType::InvalidHTTPHeader, "a 101 nobody asked for")
+            .map_err(up);
+    }
+    if switched || is_raw_stream(&answer) {
+        join(session, upstream, answer, node, hijacked).await
+    } else {
+        relay(session, upstream, answer, node).await
+    }
+}
+
+async fn answer_head(upstream: &mut Upstream) -> pingora::Result<ResponseHeader> {
+    loop {
+        upstream.read_response().await?;
+        let head = upstream.resp_header().cloned();
+        let head = head.or_err(ErrorType::InvalidHTTPHeader, "no response head")?;
+        let interim =
+            head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS;
+        if !interim {
+            return Ok(head);
+        }
+    }
+}
+
+/// The older form: 200, a type that only streams have, and no framing.
+fn is_raw_stream(head: &ResponseHeader) -> bool {
+    let kind = head.headers.get(CONTENT_TYPE);
+    head.status == StatusCode::OK
+        && kind.is_some_and(|k| k.as_bytes().starts_with(b"application/vnd.docker."))
+        && !head.headers.contains_key(CONTENT_LENGTH)
+        && !head.headers.contains_key(TRANSFER_ENCODING)
+}
+
+/// An ordinary answer, such as "no such container".
+async fn relay(
+    session: &mut Session,
+    mut upstream: Upstream,
+    mut answer: ResponseHeader,
+    node: &str,
+) -> pingora::Result<Ended> {
+    let status = answer.status;
+    session.set_keepalive(None);
+    hop::end_of_answer(&mut answer);
+    hop::say_who(&mut answer, node);
+    let down = |e: Box<Error>| e.into_down();
+    let mut out_bytes = 0;
+    let begun = session.write_response_header(Box::new(answer), false);
+    begun.await.map_err(down)?;
+    loop {
+        let chunk = tokio::select! {
+            biased;
+            chunk = upstream.read_body_bytes() => chunk.map_err(|e| e.into_up())?,
+            gone = session.read_body_or_idle(true) => {
+                gone.map_err(down)?;
+                None
+            }
+        };
+        let Some(chunk) = chunk else { break };
+        out_bytes += chunk.len() as u64;
+        let written = session.write_response_body(Some(chunk), false);
+        written.await.map_err(down)?;
+    }
+    session
+        .write_response_body(None, true)
+        .await
+        .map_err(down)?;
+    Ok(Ended { status, out_bytes })
+}
+
+/// Takes both connections over and copies until both directions have ended.
+async fn join(
+    session: &mut Session,
+    mut upstream: Upstream,
+    answer: ResponseHeader,
+    node: &str,
+    hijacked: &mut bool,
+) -> pingora::Result<Ended> {
+    let head = raw_head(&upstream, &answer, node);
+    // At most what was read together with the head; a live read is cancelled.
+    let first = upstream.read_body_bytes().now_or_never();
+    let first = first.transpose()?.flatten();
+    let mut server = upstream.into_inner();
+    *hijacked = true;
+    let (mut client, early) = take(session).await?;
+
+    let opened = open(
+        &mut client,
+        &mut server,
+        &head,
+        first.as_deref(),
+        early.as_deref(),
+    )
+    .await;
+    let mut out_bytes = first.map_or(0, |b| b.len() as u64);
+    match opened {
+        Ok(()) => match copy_bidirectional(&mut client, &mut server).await {
+            Ok((_, out)) => out_bytes += out,
+            Err(e) => log::debug!("a hijacked stream ended: {e}"),
+        },
+        Err(e) => log::debug!("a hijacked stream ended at its start: {e}"),
+    }
+    Ok(Ended {
+        status: answer.status,
+        out_bytes,
+    })
+}
+
+async fn open(
+    client: &mut Stream,
+    server: &mut Stream,
+    head: &[u8],
+    first: Option<&[u8]>,
+    early: Option<&[u8]>,
+) -> std::io::Result<()> {
+    client.write_all(head).await?;
+    client.write_all(first.unwrap_or_default()).await?;
+    client.flush().await?;
+    server.write_all(early.unwrap_or_default()).await?;
+    server.flush().await
+}
+
+/// The connection of a session whose request was read to its end, and what
+/// came after it. A dummy stays in its place.
+async fn take(session: &mut Session) -> pingora::Result<(Stream, Option<Bytes>)> {
+    // `finish` would close the connection of a client that sent `close`, and
+    // keeps what came after the request only where pipelining is on.
+    session.req_header_mut().remove_header(&CONNECTION);
+    session.set_pipelining_enabled(true);
+    session.set_keepalive(Some(60));
+    let dummy = ServerSession::new_http1(Box::new(tokio::io::duplex(1).0));
+    let taken = std::mem::replace(&mut *session.downstream_session, dummy);
+    let connection = taken.finish().await?;
+    let connection = connection.or_err(ErrorType::ConnectionClosed, "the client is gone")?;
+    let (stream, early) = connection.into_parts();
+    Ok((ExplainMalformed::unwrap(stream), early.map(|b| b.freeze())))
+}
+
+/// The upstream's head as it was, and who gave it.
+fn raw_head(upstream: &Upstream, answer: &ResponseHeader, node: &str) -> Vec<u8> {
+    let raw = upstream.get_headers_raw_bytes();
+    let mut head = raw.strip_suffix(b"\r\n").unwrap_or(&raw).to_vec();
+    let said = answer.headers.contains_key(crate::NODE_HEADER);
+    if !said && !node.is_empty() && http::HeaderValue::from_str(node).is_ok() {
+        head.extend(format!("{}: {node}\r\n", crate::NODE_HEADER).into_bytes());
+    }
+    head.extend(b"\r\n");
+    head
+}

@@ -1,0 +1,160 @@
+//! A Docker engine that is not there: it answers like moby where an agent can
+//! tell the difference, runs no container, records every request, and
+//! misbehaves on demand.
+
+mod builder;
+mod config;
+mod exchange;
+mod fault;
+mod hijack;
+mod identity;
+mod listen;
+mod objects;
+mod rfc3339;
+mod route;
+mod seen;
+mod streams;
+mod transfer;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub use builder::EngineBuilder;
+pub use fault::Behaviour;
+pub use hijack::tail;
+pub use seen::Seen;
+
+use listen::Listening;
+use seen::Shared;
+
+/// A fake engine, listening until it is stopped or dropped; its socket's
+/// folder goes with it.
+pub struct FakeEngine {
+    shared: Arc<Shared>,
+    folder: TempDir,
+    tcp: Option<SocketAddr>,
+    listening: Mutex<Option<Listening>>,
+}
+
+impl FakeEngine {
+    /// Describes the engine of a node with this hostname: a worker of a swarm
+    /// without any object, unless told otherwise.
+    pub fn node(name: &str) -> EngineBuilder {
+        EngineBuilder::new(name)
+    }
+
+    /// The path of the Unix socket, also while stopped.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("docker.sock")
+    }
+
+    /// The TCP address, if one was asked for; the same again after a restart.
+    pub fn addr(&self) -> Option<SocketAddr> {
+        self.tcp
+    }
+
+    /// The node id (`Swarm.NodeID`), also when not in a swarm.
+    pub fn id(&self) -> String {
+        self.shared.config().id.clone()
+    }
+
+    /// Every request whose head arrived, in that order, over all restarts. No
+    /// more than 65,536 are kept.
+    pub fn requests(&self) -> Vec<Seen> {
+        self.shared.seen()
+    }
+
+    /// The requests for this path (without API version and query).
+    pub fn requests_to(&self, path: &str) -> Vec<Seen> {
+        let mut seen = self.shared.seen();
+        seen.retain(|request| request.path == path);
+        seen
+    }
+
+    /// How many connections were accepted so far.
+    pub fn connections(&self) -> u64 {
+        self.shared.accepted()
+    }
+
+    /// How many connections are open now.
+    pub fn open_connections(&self) -> u64 {
+        self.shared.open()
+    }
+
+    /// Promotes or demotes the node.
+    pub fn set_manager(&self, manager: bool) {
+        self.shared.change(|config| config.manager = manager);
+    }
+
+    /// Takes the node into the swarm or out of it.
+    pub fn set_in_swarm(&self, in_swarm: bool) {
+        self.shared.change(|config| config.in_swarm = in_swarm);
+    }
+
+    /// Replaces the containers.
+    pub fn set_containers(&self, containers: Vec<Value>) {
+        self.shared
+            .change(|config| config.put("containers", containers));
+    }
+
+    /// Waits so long before answering each request.
+    pub fn set_delay(&self, delay: Duration) {
+        self.shared.change(|config| config.delay = delay);
+    }
+
+    /// Behaves so for every request, except where [`set_behaviour_of`] said otherwise.
+    ///
+    /// [`set_behaviour_of`]: Self::set_behaviour_of
+    pub fn set_behaviour(&self, behaviour: Behaviour) {
+        self.shared.change(|config| config.behaviour = behaviour);
+    }
+
+    /// Behaves so for requests whose path (without API version and query) begins so.
+    pub fn set_behaviour_of(&self, path: &str, behaviour: Behaviour) {
+        self.shared.change(|config| {
+            config.behaviours.retain(|(prefix, _)| prefix != path);
+            config.behaviours.push((path.to_owned(), behaviour));
+        });
+    }
+
+    /// Answers this method and path (without API version and query) with this
+    /// status and body, in place of what the fake would say.
+    pub fn set_answer(&self, method: &str, path: &str, status: u16, body: Value) {
+        self.shared
+            .change(|config| config.fix(method, path, status, body));
+    }
+
+    /// Stops listening and cuts every connection; returns when they are gone.
+    pub async fn stop(&self) {
+        let listening = self.listening().take();
+        if let Some(listening) = listening {
+            listening.stop().await;
+        }
+    }
+
+    /// Listens again where it did, with everything it knew; stops first if it must.
+    ///
+    /// # Errors
+    /// If the address has been taken meanwhile.
+    pub async fn restart(&self) -> io::Result<()> {
+        self.stop().await;
+        let (listening, _) = Listening::start(&self.shared, &self.socket(), self.tcp).await?;
+        *self.listening() = Some(listening);
+        Ok(())
+    }
+
+    fn listening(&self) -> std::sync::MutexGuard<'_, Option<Listening>> {
+        self.listening
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,86 @@
+//! Everything a fake engine knows and how it is told to behave. Changed while
+//! running by replacing it: a request keeps the one it began with.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::fault::Behaviour;
+use super::hijack::MANNERS;
+
+#[derive(Clone)]
+pub(super) struct Config {
+    pub(super) name: String,
+    pub(super) id: String,
+    pub(super) address: String,
+    pub(super) version: String,
+    pub(super) api_version: String,
+    pub(super) manager: bool,
+    pub(super) in_swarm: bool,
+    pub(super) managers: Vec<(String, String)>,
+    pub(super) execs: Vec<String>,
+    pub(super) interval: Duration,
+    pub(super) wait: Duration,
+    pub(super) transfer: u64,
+    pub(super) delay: Duration,
+    pub(super) behaviour: Behaviour,
+    pub(super) behaviours: Vec<(String, Behaviour)>,
+    objects: BTreeMap<&'static str, Vec<Value>>,
+    fixed: BTreeMap<(String, String), (u16, Value)>,
+}
+
+impl Config {
+    pub(super) fn new(name: &str) -> Self {
+        let letters = name.chars().filter(char::is_ascii_alphanumeric);
+        let id: String = letters.collect::<String>().to_ascii_lowercase();
+        Self {
+            name: name.to_owned(),
+            id: format!("{id:0<25.25}"),
+            address: "127.0.0.1".to_owned(),
+            version: "26.1.5".to_owned(),
+            api_version: "1.45".to_owned(),
+            manager: false,
+            in_swarm: true,
+            managers: Vec::new(),
+            execs: MANNERS.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            interval: Duration::from_millis(50),
+            wait: Duration::from_millis(100),
+            transfer: 1024 * 1024,
+            delay: Duration::ZERO,
+            behaviour: Behaviour::Normal,
+            behaviours: Vec::new(),
+            objects: BTreeMap::new(),
+            fixed: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn is_manager(&self) -> bool {
+        self.in_swarm && self.manager
+    }
+
+    pub(super) fn put(&mut self, kind: &'static str, rows: Vec<Value>) {
+        self.objects.insert(kind, rows);
+    }
+
+    pub(super) fn rows(&self, kind: &str) -> &[Value] {
+        self.objects.get(kind).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn fix(&mut self, method: &str, path: &str, status: u16, body: Value) {
+        let asked = (method.to_owned(), path.to_owned());
+        self.fixed.insert(asked, (status, body));
+    }
+
+    pub(super) fn fixed(&self, method: &str, path: &str) -> Option<&(u16, Value)> {
+        self.fixed.get(&(method.to_owned(), path.to_owned()))
+    }
+
+    pub(super) fn behaviour_of(&self, path: &str) -> Behaviour {
+        let special = |(prefix, _): &&(String, Behaviour)| path.starts_with(prefix.as_str());
+        let longest = self.behaviours.iter().filter(special);
+        longest
+            .max_by_key(|(prefix, _)| prefix.len())
+            .map_or(self.behaviour, |(_, behaviour)| *behaviour)
+    }
+}

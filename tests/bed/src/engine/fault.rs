@@ -1,0 +1,62 @@
+//! The ways in which an engine can fail its clients.
+
+use std::io;
+use std::time::Duration;
+
+use super::exchange::{After, Exchange};
+
+/// How the engine treats a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behaviour {
+    /// As moby does.
+    Normal,
+    /// After this long, as moby does.
+    Slow(Duration),
+    /// Answers with bytes that are not HTTP, and closes.
+    Garbage,
+    /// Announces more JSON than it sends, and closes.
+    HalfJson,
+    /// Takes the request and never answers.
+    Hang,
+    /// Closes at once: on accept if the whole engine behaves so, else after the head.
+    Refuse,
+    /// An error with this status and a JSON message.
+    Status(u16),
+    /// Sends a 101 the moment a connection is accepted, before it has read
+    /// anything, then echoes what comes after one request. Only of meaning for
+    /// the whole engine.
+    Eager,
+}
+
+/// Misbehaves; `None` if the request is to be answered properly.
+pub(super) async fn inflict(x: &mut Exchange<'_>) -> io::Result<Option<After>> {
+    let wait = match x.config.behaviour_of(&x.path) {
+        Behaviour::Normal | Behaviour::Eager => Duration::ZERO,
+        Behaviour::Slow(wait) => wait,
+        Behaviour::Refuse => return Ok(Some(After::Close)),
+        Behaviour::Status(status) => {
+            let after = x.error(status, "this engine was told to fail").await?;
+            return Ok(Some(after));
+        }
+        Behaviour::Garbage => return say(x, b"\x16\x03 this is no HTTP \xff\xfe\r\n\r\n").await,
+        Behaviour::HalfJson => {
+            let half = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\
+                        Content-Length: 4096\r\n\r\n[{\"Id\":\"0123456789";
+            return say(x, half.as_bytes()).await;
+        }
+        Behaviour::Hang => {
+            x.drain().await?;
+            x.link.ended().await;
+            x.ticket.note(|seen| seen.client_closed = true);
+            return Ok(Some(After::Close));
+        }
+    };
+    let gone = x.pause(x.config.delay + wait).await;
+    Ok(gone.then_some(After::Close))
+}
+
+async fn say(x: &mut Exchange<'_>, bytes: &[u8]) -> io::Result<Option<After>> {
+    x.drain().await?;
+    x.link.send(bytes).await?;
+    Ok(Some(After::Close))
+}

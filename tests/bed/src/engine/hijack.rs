@@ -1,0 +1,180 @@
+//! Exchanges whose connection is taken over: exec, attach, session and grpc.
+
+use std::io;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::sleep;
+
+use super::exchange::{After, Exchange};
+use super::objects::{find, name};
+use super::seen::Connected;
+use crate::payload::noise;
+use crate::wire::{Head, Link};
+
+/// How a hijacked exchange goes on, by the name that an exec id or a container begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// Returns what comes in upper case; 300 ms after the client's end, [`tail`].
+    Echo,
+    /// Sends `hello`, ends its own direction after 100 ms, and reads on.
+    ServerFirst,
+    /// Sends `early` in the same segment as the head, then returns what comes.
+    Early,
+    /// Agrees before it has read the request's body, then returns what comes.
+    Eager,
+    /// Returns what comes.
+    Exact,
+}
+
+pub(super) const MANNERS: [(&str, Manner); 5] = [
+    ("echo", Manner::Echo),
+    ("server-first", Manner::ServerFirst),
+    ("early", Manner::Early),
+    ("eager", Manner::Eager),
+    ("exact", Manner::Exact),
+];
+
+const EAGER: &str = "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\n\
+                     Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
+
+/// What `echo` sends when the client has ended: `tail:` and 200 KiB of noise.
+pub fn tail() -> Vec<u8> {
+    let mut tail = b"tail:".to_vec();
+    tail.extend(noise(200 * 1024));
+    tail
+}
+
+/// The manner that a name stands for: its part before the first dot.
+fn manner(name: &str) -> Option<Manner> {
+    let wanted = name.split('.').next().unwrap_or_default();
+    let (_, manner) = MANNERS.iter().find(|(name, _)| *name == wanted)?;
+    Some(*manner)
+}
+
+pub(super) async fn exec(x: &mut Exchange<'_>, id: &str) -> io::Result<After> {
+    let known = x.config.execs.iter().any(|known| known == id);
+    let Some(manner) = manner(id).filter(|_| known) else {
+        return x.error(404, &format!("No such exec instance: {id}")).await;
+    };
+    let common = x.common_fields();
+    if manner == Manner::Eager {
+        agree(x, &common, b"").await?;
+        x.drain().await?;
+        return converse(x, manner).await;
+    }
+    x.drain().await?;
+    let mut detached = false;
+    x.ticket.note(|seen| {
+        detached = seen
+            .json()
+            .is_some_and(|body| body["Detach"] == Value::Bool(true));
+    });
+    if detached {
+        return x.reply(200, "text/plain", b"").await;
+    }
+    hand_over(x, &common, manner).await
+}
+
+/// Unlike exec, attach writes neither moby's common fields nor, for an error, JSON.
+pub(super) async fn attach(x: &mut Exchange<'_>, id: &str) -> io::Result<After> {
+    x.drain().await?;
+    let (status, message) = match find(&x.config, id) {
+        Ok(row) => {
+            let manner = manner(name(row)).unwrap_or(Manner::Exact);
+            return hand_over(x, "", manner).await;
+        }
+        Err(refusal) => refusal,
+    };
+    let reason = if status == 404 {
+        "Not Found"
+    } else {
+        "Bad Request"
+    };
+    let refusal = format!(
+        "HTTP/1.1 {status} {reason}\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n\
+         {message}\r\n"
+    );
+    x.link.send(refusal.as_bytes()).await?;
+    Ok(After::Close)
+}
+
+/// BuildKit's two endpoints: whatever is spoken, it comes back.
+pub(super) async fn session(x: &mut Exchange<'_>) -> io::Result<After> {
+    match x.head.header("Upgrade").map(str::to_owned) {
+        None => x.error(500, "no upgrade proto in request").await,
+        Some(other) if other != "h2c" => {
+            let message = format!("protocol {other} not supported");
+            x.error(500, &message).await
+        }
+        Some(_) => {
+            x.drain().await?;
+            let head =
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+            x.link.send(head.as_bytes()).await?;
+            converse(x, Manner::Exact).await
+        }
+    }
+}
+
+/// A connection of an engine that agrees before it was asked.
+pub(super) async fn eager(connected: &Connected, link: &mut Link) -> io::Result<()> {
+    link.send(EAGER.as_bytes()).await?;
+    let Some(head) = Head::read(&mut link.reader).await? else {
+        return Ok(());
+    };
+    if let Some(mut x) = Exchange::begin(connected, link, head) {
+        x.drain().await?;
+        converse(&mut x, Manner::Exact).await?;
+    }
+    Ok(())
+}
+
+async fn hand_over(x: &mut Exchange<'_>, fields: &str, manner: Manner) -> io::Result<After> {
+    let first: &[u8] = if manner == Manner::Early {
+        b"early"
+    } else {
+        b""
+    };
+    agree(x, fields, first).await?;
+    converse(x, manner).await
+}
+
+/// Agrees in moby's words, which depend on whether the client asked for an upgrade.
+async fn agree(x: &mut Exchange<'_>, fields: &str, first: &[u8]) -> io::Result<()> {
+    let raw = "Content-Type: application/vnd.docker.raw-stream\r\n";
+    let head = if x.head.header("Upgrade").is_some() {
+        format!("HTTP/1.1 101 UPGRADED\r\n{raw}Connection: Upgrade\r\nUpgrade: tcp\r\n{fields}\r\n")
+    } else {
+        format!("HTTP/1.1 200 OK\r\n{raw}{fields}\r\n")
+    };
+    let mut bytes = head.into_bytes();
+    bytes.extend_from_slice(first);
+    x.link.send(&bytes).await
+}
+
+async fn converse(x: &mut Exchange<'_>, manner: Manner) -> io::Result<After> {
+    if manner == Manner::ServerFirst {
+        x.link.send(b"hello").await?;
+        sleep(Duration::from_millis(100)).await;
+        x.link.close_write().await?;
+    }
+    loop {
+        let bytes = x.link.receive().await?;
+        if bytes.is_empty() {
+            break;
+        }
+        x.ticket.note(|seen| seen.raw.add(&bytes));
+        match manner {
+            Manner::ServerFirst => {}
+            Manner::Echo => x.link.send(&bytes.to_ascii_uppercase()).await?,
+            Manner::Early | Manner::Eager | Manner::Exact => x.link.send(&bytes).await?,
+        }
+    }
+    x.ticket.note(|seen| seen.client_closed = true);
+    if manner == Manner::Echo {
+        sleep(Duration::from_millis(300)).await;
+        x.link.send(&tail()).await?;
+    }
+    Ok(After::Close)
+}

@@ -1,0 +1,44 @@
+//! Which request gets which answer.
+
+use std::io;
+
+use super::exchange::{After, Exchange};
+use super::{hijack, identity, objects, streams, transfer};
+
+pub(super) async fn answer(x: &mut Exchange<'_>) -> io::Result<After> {
+    if let Some((status, body)) = x.config.fixed(&x.method, &x.path).cloned() {
+        return x.json(status, &body).await;
+    }
+    let path = x.path.clone();
+    let method = x.method.clone();
+    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    match (method.as_str(), &segments[..]) {
+        ("GET" | "HEAD", ["_ping"]) => identity::ping(x).await,
+        ("GET", ["version"]) => identity::version(x).await,
+        ("GET", ["info"]) => identity::info(x).await,
+        ("GET", ["containers", "json"]) => objects::containers(x).await,
+        ("GET", ["containers", id, "json"]) => objects::container(x, id).await,
+        ("GET", ["containers", id, "logs"]) => streams::logs(x, id).await,
+        ("GET", ["containers", id, "stats"]) => streams::stats(x, id).await,
+        ("POST", ["containers", id, "wait"]) => streams::wait(x, id).await,
+        ("POST", ["containers", id, "attach"]) => hijack::attach(x, id).await,
+        ("POST", ["exec", id, "start"]) => hijack::exec(x, id).await,
+        ("GET", ["exec", id, "json"]) => objects::exec(x, id).await,
+        ("POST", ["session" | "grpc"]) => hijack::session(x).await,
+        ("GET", ["images", "json"]) => objects::images(x).await,
+        ("GET", ["images", "get"]) => transfer::save(x).await,
+        ("POST", ["images", "load"]) => transfer::load(x).await,
+        ("POST", ["build"]) => transfer::build(x).await,
+        ("GET", ["images", name @ .., "json"]) => objects::image(x, &name.join("/")).await,
+        ("GET", ["images", _, .., "get"]) => transfer::save(x).await,
+        ("GET", ["volumes"]) => objects::volumes(x).await,
+        ("GET", ["volumes", name]) => objects::volume(x, name).await,
+        ("GET", ["networks"]) => objects::networks(x).await,
+        ("GET", ["networks", id]) => objects::network(x, id).await,
+        ("GET", [kind @ ("nodes" | "services" | "tasks" | "secrets" | "configs")]) => {
+            objects::of_swarm(x, kind).await
+        }
+        ("GET", ["events"]) => streams::events(x).await,
+        _ => x.error(404, "page not found").await,
+    }
+}

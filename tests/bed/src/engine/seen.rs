@@ -1,0 +1,137 @@
+//! What a fake engine remembers of its requests, and what its connections share.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+
+use super::config::Config;
+use crate::payload::Tally;
+use crate::wire::Head;
+
+/// How many requests are remembered.
+const MOST: usize = 65_536;
+
+/// A request as the engine saw it, up to the moment of asking.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// The number of its connection, from 1; the same number is a reused connection.
+    pub connection: u64,
+    /// The method.
+    pub method: String,
+    /// The target as it was sent.
+    pub target: String,
+    /// The target without API version and query.
+    pub path: String,
+    /// The head with its fields, as they came.
+    pub head: Head,
+    /// The body so far, without its chunking.
+    pub body: Tally,
+    /// What came after a hijack.
+    pub raw: Tally,
+    /// How many bytes of a streamed answer's body went out so far (chunking not counted).
+    pub sent: u64,
+    /// The client ended its direction while a stream, a hijacked exchange or a
+    /// late answer was under way.
+    pub client_closed: bool,
+}
+
+impl Seen {
+    /// The value of the first header field of that name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.header(name)
+    }
+
+    /// The body as JSON; `None` if it is none, or longer than 64 KiB.
+    pub fn json(&self) -> Option<Value> {
+        serde_json::from_slice(&self.body.start).ok()
+    }
+}
+
+/// What the handle and all connections of an engine share.
+pub(super) struct Shared {
+    config: Mutex<Arc<Config>>,
+    seen: Mutex<Vec<Seen>>,
+    accepted: AtomicU64,
+    open: AtomicU64,
+}
+
+impl Shared {
+    pub(super) fn new(config: Config) -> Self {
+        Self {
+            config: Mutex::new(Arc::new(config)),
+            seen: Mutex::default(),
+            accepted: AtomicU64::new(0),
+            open: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn config(&self) -> Arc<Config> {
+        lock(&self.config).clone()
+    }
+
+    pub(super) fn change(&self, change: impl FnOnce(&mut Config)) {
+        change(Arc::make_mut(&mut lock(&self.config)));
+    }
+
+    pub(super) fn seen(&self) -> Vec<Seen> {
+        lock(&self.seen).clone()
+    }
+
+    pub(super) fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn open(&self) -> u64 {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn connected(self: &Arc<Self>) -> Connected {
+        self.open.fetch_add(1, Ordering::SeqCst);
+        let number = self.accepted.fetch_add(1, Ordering::SeqCst) + 1;
+        let shared = Arc::clone(self);
+        Connected { shared, number }
+    }
+}
+
+/// A connection that is open for as long as this lives.
+pub(super) struct Connected {
+    pub(super) shared: Arc<Shared>,
+    pub(super) number: u64,
+}
+
+impl Connected {
+    pub(super) fn remember(&self, seen: Seen) -> Ticket {
+        let mut all = lock(&self.shared.seen);
+        let index = all.len();
+        if index < MOST {
+            all.push(seen);
+        }
+        let shared = Arc::clone(&self.shared);
+        Ticket { shared, index }
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.shared.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// The place of one request in the log.
+pub(super) struct Ticket {
+    shared: Arc<Shared>,
+    index: usize,
+}
+
+impl Ticket {
+    pub(super) fn note(&self, change: impl FnOnce(&mut Seen)) {
+        if let Some(seen) = lock(&self.shared.seen).get_mut(self.index) {
+            change(seen);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

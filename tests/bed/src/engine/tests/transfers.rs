@@ -1,0 +1,173 @@
+//! Streams that go on, and bulk data.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::*;
+use crate::{chunk, noise, sum};
+
+const CHUNKED: &[(&str, &str)] = &[("Transfer-Encoding", "chunked")];
+
+fn with_container() -> EngineBuilder {
+    let web = fixture::container("c1", "web", 1, 0);
+    FakeEngine::node("node1")
+        .containers(vec![web])
+        .interval(Duration::from_millis(1))
+}
+
+#[tokio::test]
+async fn streams_go_on_until_the_client_closes_and_the_engine_sees_it() {
+    let (engine, client) = start(with_container()).await;
+    for (n, target) in [
+        "/events",
+        "/containers/web/logs?follow=1&stdout=1",
+        "/containers/c1/stats",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let mut stream = client.stream("GET", target, &[], b"").await.unwrap();
+        assert_eq!(stream.head.header("Transfer-Encoding"), Some("chunked"));
+        let first = stream.next_line().await.unwrap().unwrap();
+        let second = stream.next_line().await.unwrap().unwrap();
+        assert_ne!(first, second);
+        assert!(!engine.requests()[n].client_closed);
+        drop(stream);
+        assert!(
+            eventually(|| engine.requests()[n].client_closed).await,
+            "{target}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_quiet_stream_sends_its_head_and_sees_the_client_go() {
+    let builder = with_container().interval(Duration::from_secs(3600));
+    let (engine, client) = start(builder).await;
+    let quiet = client.stream("GET", "/events", &[], b"").await.unwrap();
+    assert_eq!(quiet.status, 200);
+    drop(quiet);
+    assert!(eventually(|| engine.requests()[0].client_closed).await);
+    assert_eq!(engine.requests()[0].sent, 0);
+}
+
+#[tokio::test]
+async fn past_events_come_first_and_end_if_asked_until() {
+    let builder = with_container().events(vec![serde_json::json!({ "timeNano": 7 })]);
+    let (_engine, client) = start(builder).await;
+    let past = client.get("/events?since=1&until=2", &[]).await.unwrap();
+    assert_eq!(past.text(), "{\"timeNano\":7}\n");
+    let mut live = client.stream("GET", "/events", &[], b"").await.unwrap();
+    assert_eq!(live.next_line().await.unwrap().unwrap(), "{\"timeNano\":7}");
+    let tick: Value = serde_json::from_str(&live.next_line().await.unwrap().unwrap()).unwrap();
+    assert_eq!(tick["Action"], "tick");
+}
+
+#[tokio::test]
+async fn logs_without_follow_and_stats_without_stream_end() {
+    let (_engine, client) = start(with_container()).await;
+    let logs = client
+        .get("/containers/web/logs?stdout=1", &[])
+        .await
+        .unwrap();
+    assert_eq!(logs.text(), "web line 0\nweb line 1\nweb line 2\n");
+    let stats = client
+        .get("/containers/web/stats?stream=0", &[])
+        .await
+        .unwrap();
+    assert_eq!(stats.json().unwrap()["id"], "c1");
+    let missing = client
+        .get("/containers/x/logs?follow=1", &[])
+        .await
+        .unwrap();
+    assert_eq!(missing.status, 404);
+}
+
+#[tokio::test]
+async fn wait_sends_its_head_long_before_its_body() {
+    let (engine, client) = start(with_container()).await;
+    engine
+        .shared
+        .change(|config| config.wait = Duration::from_secs(3600));
+    let wait = client
+        .stream("POST", "/containers/web/wait", &[], b"")
+        .await;
+    assert_eq!(wait.unwrap().status, 200);
+    engine
+        .shared
+        .change(|config| config.wait = Duration::from_millis(1));
+    let wait = client
+        .request("POST", "/containers/web/wait", &[], b"")
+        .await;
+    assert_eq!(wait.unwrap().text(), "{\"StatusCode\":0}\n");
+}
+
+#[tokio::test]
+async fn a_saved_image_is_noise_of_the_size_asked_for() {
+    let (engine, client) = start(with_container().transfer(100_001)).await;
+    for target in ["/images/get?names=a", "/images/a/b:1/get"] {
+        let saved = client.get(target, &[]).await.unwrap();
+        assert_eq!(saved.header("Content-Type"), Some("application/x-tar"));
+        assert!(saved.body == noise(100_001));
+    }
+    assert_eq!(engine.requests()[0].sent, 100_001);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_holds_the_engine_back() {
+    const SIZE: u64 = 64 * 1024 * 1024;
+    let (engine, client) = start(with_container().transfer(SIZE)).await;
+    let mut save = client.stream("GET", "/images/get", &[], b"").await.unwrap();
+    assert!(eventually(|| engine.requests()[0].sent > 0).await);
+    save.next_chunk().await.unwrap();
+    assert!(engine.requests()[0].sent < SIZE);
+}
+
+#[tokio::test]
+async fn a_loaded_image_is_counted_and_summed() {
+    let (engine, client) = start(with_container()).await;
+    let image = noise(300_000);
+    let loaded = client
+        .request("POST", "/images/load", &[], &image)
+        .await
+        .unwrap();
+    let expected = format!("Loaded 300000 bytes {:016x}", sum(&image));
+    assert_eq!(loaded.json().unwrap()["stream"], expected);
+    let body = &engine.requests()[0].body;
+    assert_eq!((body.bytes, body.sum.value()), (300_000, sum(&image)));
+}
+
+#[tokio::test]
+async fn a_build_reports_while_its_context_is_still_coming() {
+    let (_engine, client) = start(with_container()).await;
+    let context = noise(70_000);
+    let mut build = client
+        .stream("POST", "/build", CHUNKED, &chunk(&context[..10]))
+        .await
+        .unwrap();
+    let line = build.next_line().await.unwrap().unwrap();
+    assert_eq!(line, "{\"stream\":\"received 10 bytes\"}");
+    build.send(&chunk(&context[10..])).await.unwrap();
+    let line = build.next_line().await.unwrap().unwrap();
+    assert!(line.contains("received"), "{line}");
+    build.send(b"0\r\n\r\n").await.unwrap();
+    let last = build.next_line().await.unwrap().unwrap();
+    assert!(
+        last.contains(&format!("Built 70000 bytes {:016x}", sum(&context))),
+        "{last}"
+    );
+    assert!(build.next_line().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_build_that_is_broken_off_is_no_whole_answer() {
+    let (_engine, client) = start(with_container()).await;
+    let mut build = client
+        .stream("POST", "/build", CHUNKED, &chunk(b"begun"))
+        .await
+        .unwrap();
+    build.next_line().await.unwrap();
+    build.send(b"not a chunk size\r\n").await.unwrap();
+    assert!(build.next_line().await.is_err());
+}

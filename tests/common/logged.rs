@@ -1,0 +1,50 @@
+//! What agents log: shown for a failing test as `RUST_LOG` asks, and warnings
+//! kept, for tests of what an operator is told.
+
+use std::sync::{Mutex, Once, PoisonError};
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+
+static WARNINGS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+struct Logged(env_logger::Logger);
+
+/// Listens from now on; once a process.
+pub(super) fn listen() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let shown = env_logger::builder().is_test(true).build();
+        log::set_max_level(shown.filter().max(LevelFilter::Warn));
+        log::set_boxed_logger(Box::new(Logged(shown))).expect("the first logger");
+    });
+}
+
+/// The warnings so far that contain this text.
+pub(crate) fn warnings_of(text: &str) -> Vec<String> {
+    let warnings = WARNINGS.lock().unwrap_or_else(PoisonError::into_inner);
+    warnings
+        .iter()
+        .filter(|w| w.contains(text))
+        .cloned()
+        .collect()
+}
+
+impl Log for Logged {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= Level::Warn || self.0.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if record.level() == Level::Warn {
+            let mut warnings = WARNINGS.lock().unwrap_or_else(PoisonError::into_inner);
+            warnings.push(record.args().to_string());
+        }
+        if self.0.matches(record) {
+            self.0.log(record);
+        }
+    }
+
+    fn flush(&self) {
+        self.0.flush();
+    }
+}

@@ -1,0 +1,160 @@
+//! One node of a bed: its fake engine, and its agent while that runs.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use skep::agent::{Agent, StartError};
+use skep::cluster::Cluster;
+use skep::config::Config;
+use skep::trust::Trust;
+use skep_bed::{EngineBuilder, FakeEngine, Seen};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::is_routine;
+
+/// An agent with nothing left to do ends within this; its own drain is longer.
+const END: Duration = Duration::from_secs(10);
+
+/// A node as a test describes it.
+pub(crate) struct Plan {
+    pub(super) id: String,
+    pub(super) hostname: String,
+    pub(super) manager: bool,
+    pub(super) engine: EngineBuilder,
+}
+
+/// A manager with this hostname; its node id is the hostname and zeros.
+pub(crate) fn manager(hostname: &str) -> Plan {
+    Plan::new(hostname, true)
+}
+
+/// A worker with this hostname.
+pub(crate) fn worker(hostname: &str) -> Plan {
+    Plan::new(hostname, false)
+}
+
+impl Plan {
+    fn new(hostname: &str, manager: bool) -> Self {
+        let id = format!("{hostname:0<25}");
+        Self {
+            engine: FakeEngine::node(hostname).id(&id).manager(manager),
+            hostname: hostname.to_owned(),
+            id,
+            manager,
+        }
+    }
+
+    /// Another node id, for nodes that share a hostname.
+    pub(crate) fn id(mut self, id: &str) -> Self {
+        self.id = id.to_owned();
+        self.engine = self.engine.id(id);
+        self
+    }
+
+    /// What else its engine is to be.
+    pub(crate) fn engine(mut self, change: impl FnOnce(EngineBuilder) -> EngineBuilder) -> Self {
+        self.engine = change(self.engine);
+        self
+    }
+}
+
+/// A node of a running bed.
+pub(crate) struct Node {
+    /// `Swarm.NodeID`.
+    pub(crate) id: String,
+    /// Its hostname.
+    pub(crate) hostname: String,
+    /// Its engine.
+    pub(crate) engine: FakeEngine,
+    /// Where its agent listens.
+    pub(crate) address: SocketAddr,
+    /// What its agent is started with the next time.
+    pub(crate) config: Config,
+    pub(super) running: Option<Running>,
+}
+
+pub(super) struct Running {
+    cluster: Arc<Cluster>,
+    trust: Arc<Trust>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Node {
+    /// The cluster as this node's agent sees it.
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.running().cluster
+    }
+
+    /// The certificates and keys of this node's agent.
+    pub(crate) fn trust(&self) -> &Trust {
+        &self.running().trust
+    }
+
+    fn running(&self) -> &Running {
+        self.running.as_ref().expect("the agent was stopped")
+    }
+
+    /// What the engine was asked on behalf of somebody.
+    pub(crate) fn asked(&self) -> Vec<Seen> {
+        let mut seen = self.engine.requests();
+        seen.retain(|request| !is_routine(&request.path));
+        seen
+    }
+
+    /// How many nodes its agent could ask now.
+    pub(crate) fn sees(&self) -> usize {
+        let all = self.cluster().all();
+        all.iter()
+            .filter(|member| member.is_ready() || member.id == self.id)
+            .count()
+    }
+
+    /// Starts the agent with its configuration as it is now.
+    pub(crate) async fn start(&mut self) -> Result<(), StartError> {
+        let agent = self.bind().await?;
+        self.launch(agent);
+        Ok(())
+    }
+
+    /// An agent that could be called but does not answer yet.
+    pub(super) async fn bind(&self) -> Result<Agent, StartError> {
+        Agent::start(self.config.clone()).await
+    }
+
+    pub(super) fn launch(&mut self, agent: Agent) {
+        let (cluster, trust) = (agent.cluster(), agent.trust());
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(agent.run(async {
+            let _ = stopped.await;
+        }));
+        self.running = Some(Running {
+            cluster,
+            trust,
+            stop,
+            task,
+        });
+    }
+
+    /// Tells the agent to stop; what it returns ends when the agent has.
+    pub(crate) fn stopping(&mut self) -> impl Future<Output = ()> + use<> {
+        let running = self.running.take().expect("the agent was stopped");
+        let hostname = self.hostname.clone();
+        drop(running.stop);
+        async move {
+            let ended = timeout(END, running.task).await;
+            let ended = ended.unwrap_or_else(|_| panic!("the agent of {hostname} does not end"));
+            ended.unwrap_or_else(|e| panic!("the agent of {hostname}: {e}"));
+        }
+    }
+
+    /// Ends the agent as a crash would: every connection breaks.
+    pub(crate) async fn kill(&mut self) {
+        let running = self.running.take().expect("the agent was stopped");
+        running.task.abort();
+        let _ = running.task.await;
+    }
+}
