@@ -1,9 +1,44 @@
-# The few commands a person types.
+# The few commands a person types. `make help` lists them.
 
-CARGO := cargo
+TARGET := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+BINARY := target/$(TARGET)/release/skep
+LAB    := tests/lab/lab
+CARGO  := cargo
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+.PHONY: prepare
+prepare: ## install what is missing (Debian, as root; says what is missing otherwise)
+	@tests/prepare
+
+# Static: the image holds nothing else. With an explicit target, the flag does
+# not reach build scripts and procedural macros, which cannot be static.
+.PHONY: build
+build: prepare ## the release program, statically linked
+	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --release --locked --bin skep --target $(TARGET)
+	@ls -l $(BINARY)
+
+.PHONY: demo
+demo: build ## a three-node Swarm on this machine, with skep on it, in use
+	@SKEP=$(abspath $(BINARY)) tests/lab/demo up
+
+.PHONY: demo-down
+demo-down: ## take the demo away again
+	@tests/lab/demo down
 
 .PHONY: test
-test: ## every test there is
+test: build lint ## every test there is: unit, property, in-process and lab
+	$(CARGO) test --workspace --locked
+	SKEP_LAB=1 SKEP=$(abspath $(BINARY)) $(CARGO) test --locked --test lab
+
+.PHONY: lint
+lint: ## rustfmt, clippy, and what the dependencies may be
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
-	$(CARGO) test --workspace --locked
+	@tests/deny
+
+.PHONY: bench
+bench: build ## HAProxy and skep in turn before the same engine; ratios
+	@SKEP=$(abspath $(BINARY)) benches/run

@@ -1,0 +1,98 @@
+//! An engine that costs next to nothing, so that the front before it is what
+//! is measured. Not a fake of moby: it knows five answers and reads no header.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+
+/// 2 bytes, as moby answers.
+pub const PING: &str = "/_ping";
+/// About 2 KB.
+pub const SMALL: &str = "/containers/small/json";
+/// About 80 KB.
+pub const LARGE: &str = "/containers/large/json";
+
+/// The answers by path, ready to be written.
+type Answers = Vec<(&'static str, Vec<u8>)>;
+
+/// Serves until the process ends.
+pub async fn serve(socket: &Path) -> anyhow::Result<()> {
+    let answers = Arc::new(answers());
+    let listener = UnixListener::bind(socket)?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        let answers = answers.clone();
+        // An error is a front that has gone.
+        tokio::spawn(async move { connection(stream, &answers).await });
+    }
+}
+
+async fn connection(mut stream: UnixStream, answers: &Answers) -> std::io::Result<()> {
+    let mut head = Vec::with_capacity(4096);
+    loop {
+        // Fronts send one request at a time, and these have no body.
+        while !head.ends_with(b"\r\n\r\n") {
+            if stream.read_buf(&mut head).await? == 0 {
+                return Ok(());
+            }
+        }
+        let asked = answers.iter().find(|(path, _)| is_for(&head, path));
+        let answer = asked.map_or(
+            &b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"[..],
+            |a| &a.1,
+        );
+        stream.write_all(answer).await?;
+        head.clear();
+    }
+}
+
+fn is_for(head: &[u8], path: &str) -> bool {
+    let rest = head.strip_prefix(b"GET ").unwrap_or_default();
+    rest.strip_prefix(path.as_bytes())
+        .is_some_and(|rest| rest.first() == Some(&b' '))
+}
+
+fn answers() -> Answers {
+    vec![
+        (PING, answer("text/plain; charset=utf-8", "OK")),
+        (SMALL, json(&inspect(2_000))),
+        (LARGE, json(&inspect(80_000))),
+        // An agent asks who its engine is before it serves anybody.
+        (
+            "/info",
+            json(
+                r#"{"Name":"bench","ServerVersion":"26.1.5","Swarm":{"LocalNodeState":"inactive"}}"#,
+            ),
+        ),
+        (
+            "/version",
+            json(r#"{"Version":"26.1.5","ApiVersion":"1.45","MinAPIVersion":"1.24"}"#),
+        ),
+    ]
+}
+
+/// Something of that many bytes that looks like an inspect.
+fn inspect(bytes: usize) -> String {
+    let mut text = r#"{"Id":"4f3c","Name":"/bench","Config":{"Env":["#.to_owned();
+    while text.len() + 32 < bytes {
+        text.push_str(r#""VARIABLE=of some length","#);
+    }
+    text + r#""LAST=1"]}}"#
+}
+
+fn json(body: &str) -> Vec<u8> {
+    answer("application/json", body)
+}
+
+/// With the headers that moby adds to every answer.
+fn answer(kind: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 200 OK\r\nApi-Version: 1.45\r\nContent-Type: {kind}\r\n\
+         Docker-Experimental: false\r\nOstype: linux\r\nServer: Docker/26.1.5 (linux)\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}

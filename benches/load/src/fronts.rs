@@ -1,0 +1,187 @@
+//! Three TLS fronts of one engine, with one thread each: HAProxy, bare Pingora,
+//! and skep with authentication on.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use skep_filters::auth::{Signer, SigningKey};
+
+use crate::connection::Tls;
+use crate::free_address;
+use crate::process::Process;
+
+/// Keys that the callers sign with in turn: one key may not be used as often
+/// in its window as a benchmark would.
+const KEYS: usize = 16;
+
+/// A front that is being measured.
+pub struct Front {
+    pub name: &'static str,
+    pub address: SocketAddr,
+    pub process: Process,
+}
+
+/// All of them, and how they are called.
+pub struct Fronts {
+    pub haproxy: Front,
+    pub bare: Front,
+    pub skep: Front,
+    pub tls: Tls,
+    pub signers: Vec<Signer>,
+    _engine: Process,
+}
+
+impl Fronts {
+    /// The memory of skep now, in bytes.
+    pub fn skep_rss(&self) -> anyhow::Result<u64> {
+        self.skep.process.rss()
+    }
+}
+
+/// Starts the engine and the fronts; all of their files are in the folder.
+pub async fn start(folder: &Path, skep: &Path) -> anyhow::Result<Fronts> {
+    let place = Place::new(folder)?;
+    let myself = std::env::current_exe()?;
+    let mut engine = Command::new(&myself);
+    engine.arg("engine").arg(&place.engine);
+    let engine = Process::start(engine, &folder.join("engine.log"))?;
+
+    let address = free_address().await?;
+    let config = folder.join("haproxy.cfg");
+    fs::write(&config, place.haproxy(address))?;
+    let mut command = Command::new("haproxy");
+    command.args(["-db", "-f"]).arg(config);
+    let haproxy = front("haproxy", address, command, folder).await?;
+
+    let address = free_address().await?;
+    let mut command = Command::new(&myself);
+    command.args(["bare", "--listen", &address.to_string()]);
+    command.arg("--engine").arg(&place.engine);
+    command.arg("--certificate").arg(&place.certificate);
+    command.arg("--key").arg(&place.key);
+    let bare = front("pingora", address, command, folder).await?;
+
+    let address = free_address().await?;
+    let secret = folder.join("key");
+    fs::write(&secret, skep::trust::Secret::generate()?)?;
+    let config = folder.join("skep.yaml");
+    fs::write(&config, place.skep(address, &secret))?;
+    let mut command = Command::new(skep);
+    command.args(["serve", "--config"]).arg(config);
+    let skep = front("skep", address, command, folder).await?;
+
+    let secret = fs::read(&secret)?;
+    let signer = |n| {
+        anyhow::Ok(Signer::new(SigningKey::hmac(
+            &format!("bench{n}"),
+            &secret,
+        )?))
+    };
+    let certificate = CertificateDer::from_pem_file(&place.certificate)?;
+    Ok(Fronts {
+        haproxy,
+        bare,
+        skep,
+        tls: Tls::new(&certificate, "localhost")?,
+        signers: (0..KEYS).map(signer).collect::<Result<_, _>>()?,
+        _engine: engine,
+    })
+}
+
+async fn front(
+    name: &'static str,
+    address: SocketAddr,
+    command: Command,
+    folder: &Path,
+) -> anyhow::Result<Front> {
+    let errors = folder.join(format!("{name}.log"));
+    let mut process = Process::start(command, &errors).context(name)?;
+    process.listens(address, &errors).await.context(name)?;
+    Ok(Front {
+        name,
+        address,
+        process,
+    })
+}
+
+/// What the fronts have in common.
+struct Place {
+    folder: PathBuf,
+    engine: PathBuf,
+    certificate: PathBuf,
+    key: PathBuf,
+    /// Both in one file, as HAProxy reads them.
+    combined: PathBuf,
+}
+
+impl Place {
+    /// Makes a certificate of the kind that skep mints itself: P-256.
+    fn new(folder: &Path) -> anyhow::Result<Self> {
+        let place = Self {
+            folder: folder.to_owned(),
+            engine: folder.join("engine.sock"),
+            certificate: folder.join("cert.pem"),
+            key: folder.join("key.pem"),
+            combined: folder.join("both.pem"),
+        };
+        let made = Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+            ])
+            .args(["-nodes", "-days", "2", "-subj", "/CN=localhost"])
+            .args(["-addext", "subjectAltName=DNS:localhost"])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+            .arg("-keyout")
+            .arg(&place.key)
+            .arg("-out")
+            .arg(&place.certificate)
+            .output()?;
+        let said = String::from_utf8_lossy(&made.stderr);
+        anyhow::ensure!(made.status.success(), "openssl: {said}");
+        let both = [fs::read(&place.certificate)?, fs::read(&place.key)?].concat();
+        fs::write(&place.combined, both)?;
+        Ok(place)
+    }
+
+    fn haproxy(&self, address: SocketAddr) -> String {
+        let (combined, engine) = (self.combined.display(), self.engine.display());
+        format!(
+            "global\n  nbthread 1\n\
+             defaults\n  mode http\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n\
+             frontend tls\n  \
+               bind {address} ssl crt {combined} alpn http/1.1 ssl-min-ver TLSv1.3\n  \
+               default_backend engine\n\
+             backend engine\n  server engine unix@{engine}\n"
+        )
+    }
+
+    /// Authentication and the log are on, as they are by default.
+    fn skep(&self, address: SocketAddr, secret: &Path) -> String {
+        let secret = secret.display();
+        let key = |n| format!("    - {{ id: bench{n}, secret_file: {secret}, policy: admin }}\n");
+        let keys: String = (0..KEYS).map(key).collect();
+        format!(
+            "listen:\n  - address: {address}\n    \
+               tls: {{ certificate_file: {certificate}, key_file: {own_key} }}\n\
+             engine: unix://{engine}\n\
+             cluster: {{ mode: off }}\n\
+             auth:\n  keys:\n{keys}\
+             state_dir: {state}\n\
+             threads: 1\n",
+            certificate = self.certificate.display(),
+            own_key = self.key.display(),
+            engine = self.engine.display(),
+            state = self.folder.join("state").display(),
+        )
+    }
+}

@@ -1,0 +1,74 @@
+//! A program that is measured: ends with its handle, and the kernel says what
+//! it used.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+
+/// How often is looked whether a program serves, every 50 ms.
+const PATIENCE: usize = 200;
+
+pub struct Process(Child);
+
+impl Process {
+    /// Starts a program whose standard error goes to a file.
+    pub fn start(mut command: Command, errors: &Path) -> anyhow::Result<Self> {
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(errors)?)
+            .spawn();
+        let named = || command.get_program().to_string_lossy().into_owned();
+        Ok(Self(child.with_context(named)?))
+    }
+
+    /// Waits until it listens there.
+    pub async fn listens(&mut self, address: SocketAddr, errors: &Path) -> anyhow::Result<()> {
+        for _ in 0..PATIENCE {
+            if TcpStream::connect(address).await.is_ok() {
+                return Ok(());
+            }
+            if self.0.try_wait()?.is_some() {
+                break;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        bail!(
+            "it does not listen on {address}: {}",
+            fs::read_to_string(errors)?
+        )
+    }
+
+    /// The processor time of all its threads so far.
+    pub fn cpu(&self) -> anyhow::Result<Duration> {
+        let mut nanos = 0;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.0.id()))? {
+            let line = fs::read_to_string(thread?.path().join("schedstat"))?;
+            let running = line.split(' ').next().unwrap_or_default();
+            nanos += running.parse::<u64>()?;
+        }
+        Ok(Duration::from_nanos(nanos))
+    }
+
+    /// The memory it has now, in bytes.
+    pub fn rss(&self) -> anyhow::Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        Ok(kib.context("no VmRSS")?.trim().parse::<u64>()? * 1024)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only if it has ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,91 @@
+//! The fronts in turn, and what they come to. Each round gives every front the
+//! same requests, so that a ratio is taken between neighbours in time; the
+//! table has the medians of the rounds' ratios.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::{LARGE, PING, SMALL};
+use crate::fronts::{Front, Fronts};
+use crate::load::{self, Load};
+use crate::numbers::median;
+use crate::{say, signed};
+
+/// More answers a second than any front gives on one thread.
+const MOST: f64 = 60_000.0;
+
+/// One front's turn.
+struct Turn {
+    load: Load,
+    /// Processor time of the front for each answer, in microseconds.
+    cpu: f64,
+}
+
+/// Prints a line for each front and answer as soon as its rounds are over.
+pub async fn measure(fronts: &Fronts, rounds: usize, time: Duration) -> anyhow::Result<()> {
+    say(&format!(
+        "\nTLS fronts of one engine, one thread each, {} callers; every request is signed, and skep \
+         checks it.\nMedians of {rounds} rounds of {time:?} each.\n",
+        load::CALLERS
+    ))?;
+    say(
+        "answer  front      req/s  p50 ms  p99 ms  cpu µs │ of HAProxy: req/s   p99 │ of Pingora: req/s   p99   cpu",
+    )?;
+    for (shown, path) in [("2 B", PING), ("2 KB", SMALL), ("80 KB", LARGE)] {
+        let all = [&fronts.haproxy, &fronts.bare, &fronts.skep];
+        let mut turns: [Vec<Turn>; 3] = Default::default();
+        for round in 0..rounds {
+            let count = (MOST * time.as_secs_f64()) as usize;
+            let requests = Arc::new(signed::requests(&fronts.signers, path, None, count)?);
+            // Nobody is always the first.
+            for n in 0..all.len() {
+                let n = (n + round) % all.len();
+                turns[n].push(turn(fronts, all[n], &requests, time).await?);
+            }
+        }
+        for (front, own) in all.iter().zip(&turns) {
+            say(&row(shown, front.name, own, &turns))?;
+        }
+    }
+    say("\nAims: skep at least 0.90 of Pingora in req/s.")
+}
+
+async fn turn(
+    fronts: &Fronts,
+    front: &Front,
+    requests: &Arc<Vec<Vec<u8>>>,
+    time: Duration,
+) -> anyhow::Result<Turn> {
+    let before = front.process.cpu()?;
+    let load = load::run(front.address, &fronts.tls, requests, time).await?;
+    let cpu = front.process.cpu()? - before;
+    let cpu = cpu.as_secs_f64() * 1e6 / load.answers as f64;
+    Ok(Turn { load, cpu })
+}
+
+fn row(shown: &str, name: &str, own: &[Turn], [haproxy, bare, _]: &[Vec<Turn>; 3]) -> String {
+    let rate = |t: &Turn| t.load.rate;
+    let p99 = |t: &Turn| t.load.p99;
+    let cpu = |t: &Turn| t.cpu;
+    let of = |others: &[Turn], what: fn(&Turn) -> f64| {
+        let pairs = own.iter().zip(others);
+        median(
+            &pairs
+                .map(|(own, other)| what(own) / what(other))
+                .collect::<Vec<_>>(),
+        )
+    };
+    let middle = |what: fn(&Turn) -> f64| median(&own.iter().map(what).collect::<Vec<_>>());
+    format!(
+        "{shown:<6}  {name:<8} {:>7.0}  {:>6.2}  {:>6.2}  {:>6.1} │ {:>17.2}  {:>4.2} │ {:>17.2}  {:>4.2}  {:>4.2}",
+        middle(rate),
+        middle(|t| t.load.p50),
+        middle(p99),
+        middle(cpu),
+        of(haproxy, rate),
+        of(haproxy, p99),
+        of(bare, rate),
+        of(bare, p99),
+        of(bare, cpu),
+    )
+}

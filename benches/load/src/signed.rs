@@ -1,0 +1,50 @@
+//! Requests that are signed before the clock starts, so that signing costs the
+//! callers nothing while they measure. They hold for as long as a signature
+//! does, which is 30 seconds.
+
+use http::request::Parts;
+use ring::rand::{SecureRandom, SystemRandom};
+use skep_filters::auth::{BodyBinding, Signer};
+
+/// `GET path`, each time newly signed, by the signers in turn.
+pub fn requests(
+    signers: &[Signer],
+    path: &str,
+    target: Option<&str>,
+    count: usize,
+) -> anyhow::Result<Vec<Vec<u8>>> {
+    let mut request = http::Request::get(path)
+        .header("host", "docker")
+        .header("user-agent", "Docker-Client/26.1.5 (linux)");
+    if let Some(node) = target {
+        request = request.header("skep-target", node);
+    }
+    let parts = request.body(())?.into_parts().0;
+    let random = SystemRandom::new();
+    let in_turn = signers.iter().cycle().take(count);
+    in_turn
+        .map(|signer| sign(signer, parts.clone(), &random))
+        .collect()
+}
+
+fn sign(signer: &Signer, mut parts: Parts, random: &SystemRandom) -> anyhow::Result<Vec<u8>> {
+    let mut nonce = [0; 16];
+    random
+        .fill(&mut nonce)
+        .map_err(|_| anyhow::anyhow!("no random bytes"))?;
+    signer.sign(
+        &mut parts,
+        BodyBinding::Empty,
+        skep::clock::now().as_secs(),
+        nonce,
+    )?;
+    let mut bytes = format!("{} {} HTTP/1.1\r\n", parts.method, parts.uri).into_bytes();
+    for (name, value) in &parts.headers {
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"\r\n");
+    Ok(bytes)
+}

@@ -1,0 +1,205 @@
+//! The lab tests: skep as it is deployed, on real engines in a real Swarm of one manager and two workers.
+//!
+//! They run with `SKEP_LAB=1` and the static program to test in `SKEP`, as root, one after the other: most of them
+//! change what the others see. With `SKEP_LAB=keep` the lab stays up and is used again the next time.
+
+use std::io::{Write, stderr, stdout};
+use std::path::Path;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::{env, thread};
+
+use libtest_mimic::{Arguments, Trial};
+
+use cluster::Lab;
+
+#[path = "lab/alone.rs"]
+mod alone;
+#[path = "lab/builds.rs"]
+mod builds;
+#[path = "lab/changes.rs"]
+mod changes;
+#[path = "lab/cluster.rs"]
+mod cluster;
+#[path = "lab/command.rs"]
+mod command;
+#[path = "lab/copies.rs"]
+mod copies;
+#[path = "lab/faults.rs"]
+mod faults;
+#[path = "lab/furniture.rs"]
+mod furniture;
+#[path = "lab/lists.rs"]
+mod lists;
+#[path = "lab/live.rs"]
+mod live;
+#[path = "lab/logs.rs"]
+mod logs;
+#[path = "lab/manager.rs"]
+mod manager;
+#[path = "lab/nodes.rs"]
+mod nodes;
+#[path = "lab/patience.rs"]
+mod patience;
+#[path = "lab/request.rs"]
+mod request;
+#[path = "lab/size.rs"]
+mod size;
+#[path = "lab/streams.rs"]
+mod streams;
+#[path = "lab/targets.rs"]
+mod targets;
+#[path = "lab/trust.rs"]
+mod trust;
+
+/// The lab that the tests share.
+const NAME: &str = "test";
+
+type Test = fn(&Lab);
+
+/// Names and tests, in the order in which they run: what an idle agent costs first, faults last.
+macro_rules! tests {
+    ($($module:ident: $($test:ident)*;)*) => {
+        [$($((concat!(stringify!($module), "::", stringify!($test)), $module::$test as Test)),*),*]
+    };
+}
+
+const TESTS: &[(&str, Test)] = &tests! {
+    nodes: every_agent_is_healthy every_agent_finds_all_nodes_with_role_engine_and_api;
+    size: the_image_and_an_idle_agent_are_small;
+    lists: ps_shows_the_containers_of_all_nodes filters_hold_on_all_nodes a_limit_counts_over_all_nodes
+        before_and_since_name_containers_of_other_nodes every_container_says_which_node_it_is_on
+        an_image_of_all_nodes_is_one_that_names_them volumes_of_one_name_on_two_nodes_are_two
+        an_overlay_is_one_network_and_a_bridge_is_one_on_each_node;
+    streams: the_end_of_standard_input_does_not_end_an_exec exec_gives_output_errors_and_exit_code
+        a_megabyte_goes_through_an_exec_and_back exec_on_a_terminal_has_one_of_the_same_size
+        attach_takes_piped_input run_gives_output_and_exit_code_and_cleans_up
+        run_on_a_terminal_has_one_of_the_same_size;
+    live: logs_are_followed_live_and_end_when_the_client_leaves events_come_live;
+    builds: the_classic_builder_works_here_and_elsewhere buildkit_works_here_and_elsewhere
+        a_build_that_fails_says_why;
+    copies: cp_goes_both_ways half_a_gigabyte_goes_from_node_to_node_in_little_memory;
+    manager: a_worker_answers_with_a_managers_view a_stack_is_deployed_and_removed_through_a_worker
+        a_secret_is_made_through_a_worker the_logs_of_a_service_come_through_a_worker;
+    targets: a_node_can_be_named_by_id_or_hostname a_list_of_one_node_has_only_what_is_there
+        a_node_that_is_not_there_is_refused_with_those_that_are
+        a_target_that_the_signature_does_not_cover_is_refused portainers_headers_choose_a_node_or_a_manager
+        a_name_on_two_nodes_is_refused_with_both;
+    trust: an_unsigned_request_is_refused a_request_that_comes_again_is_refused
+        a_signature_is_for_one_request_only another_clusters_secret_does_not_verify_the_agents
+        another_clusters_secret_does_not_sign tls_is_1_3_and_verifies_with_the_clusters_ca_only
+        a_certificate_of_another_authority_is_refused without_a_secret_no_agent_starts_in_a_swarm;
+    logs: one_line_a_request_without_secrets health_checks_and_probes_do_not_fill_the_log;
+    changes: a_change_of_role_is_noticed_everywhere an_agent_that_is_told_to_stop_finishes_what_runs;
+    faults: a_node_that_is_cut_off_is_named_and_comes_back a_node_whose_engine_hangs_is_named_and_comes_back
+        a_killed_agent_comes_back without_a_manager_that_is_said_and_the_rest_works;
+    alone: serve_without_a_file_says_how_to_use_it_and_that_works
+        the_composed_agent_takes_requests_signed_with_docs_sign_sh the_compose_file_is_one;
+};
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let wish = env::var("SKEP_LAB").unwrap_or_default();
+    if arguments.list || !["1", "keep"].contains(&&*wish) {
+        if !arguments.list {
+            drop(writeln!(
+                stdout(),
+                "\nThe lab tests are left out. To run them, as root: make test"
+            ));
+        }
+        let trials = TESTS
+            .iter()
+            .map(|(name, _)| Trial::test(*name, || Ok(())).with_ignored_flag(true));
+        // Also with --ignored, nothing would be tested.
+        arguments.ignored = false;
+        arguments.include_ignored = false;
+        return libtest_mimic::run(&arguments, trials.collect()).exit_code();
+    }
+    if !Path::new(&cluster::skep()).is_file() {
+        say("SKEP names no program; run `make test`");
+        return ExitCode::FAILURE;
+    }
+    let caretaker = (wish == "1").then(Caretaker::start);
+    // What fails in here says so by a panic; the lab goes down all the same.
+    let outcome = thread::spawn(move || run(&arguments, wish == "keep")).join();
+    if let Some(caretaker) = caretaker {
+        caretaker.tidy_up();
+    }
+    outcome.unwrap_or(ExitCode::FAILURE)
+}
+
+fn run(arguments: &Arguments, keep: bool) -> ExitCode {
+    let kept = keep.then(|| Lab::kept(NAME)).flatten();
+    let lab = Arc::new(kept.unwrap_or_else(prepare));
+    let trials = TESTS.iter().map(|&(name, test)| {
+        let lab = lab.clone();
+        let is_there =
+            name != "alone::the_compose_file_is_one" || alone::compose_program().is_some();
+        let trial = Trial::test(name, move || {
+            lab.all_ready(60);
+            test(&lab);
+            Ok(())
+        });
+        trial.with_ignored_flag(!is_there)
+    });
+    let conclusion = libtest_mimic::run(arguments, trials.collect());
+    if conclusion.has_failed() {
+        for node in lab.numbers() {
+            let log = lab.log(node);
+            let from = log.lines().count().saturating_sub(30);
+            let end: Vec<_> = log.lines().skip(from).collect();
+            say(&format!(
+                "the end of the agent's log on node{node}:\n{}",
+                end.join("\n")
+            ));
+        }
+        say(&lab.lab("status").run().to_string());
+    }
+    conclusion.exit_code()
+}
+
+/// A new lab with skep deployed and things to find.
+fn prepare() -> Lab {
+    let lab = Lab::up(NAME, "--nodes 3 --managers 1");
+    let deployed = lab.lab("deploy").within(120).run();
+    let took = deployed.took;
+    deployed.ok();
+    let ready = lab.all_ready(60);
+    say(&format!(
+        "deployed in {took:.1?}; after {ready:.1?} more, every agent has found every node"
+    ));
+    furniture::move_in(&lab);
+    lab.keep();
+    lab
+}
+
+/// A number worth knowing, or what went wrong outside of a test.
+fn say(text: &str) {
+    drop(writeln!(stderr(), "{text}"));
+}
+
+/// Takes the labs away when the tests have ended, in whatever way: it waits for the end of a pipe that only this
+/// process holds, in a session of its own, which no Ctrl-C reaches.
+struct Caretaker(Child);
+
+impl Caretaker {
+    fn start() -> Self {
+        let labs = [NAME, alone::NAME].join(" ");
+        let wait = format!(
+            "cat >/dev/null; for name in {labs}; do LAB_NAME=$name '{}' down; done",
+            cluster::script().display()
+        );
+        let mut command = Command::new("setsid");
+        let child = command
+            .args(["sh", "-c", &wait])
+            .stdin(Stdio::piped())
+            .spawn();
+        Self(child.expect("setsid is part of Debian's util-linux"))
+    }
+
+    fn tidy_up(mut self) {
+        drop(self.0.stdin.take());
+        drop(self.0.wait());
+    }
+}

@@ -1,0 +1,78 @@
+//! `docker build`, classic and with BuildKit, on the node that is asked and on another.
+
+use std::fs;
+
+use super::cluster::{Docker, Lab};
+use super::command::task;
+
+const ENTRY: usize = 2;
+
+fn build(lab: &Lab, docker: &Docker, buildkit: &str, node: usize) {
+    let folder = lab.file(&format!("build-{buildkit}-{node}"));
+    fs::create_dir(&folder).expect("a folder of ours");
+    // More than any buffer on the way.
+    let size = 3_000_000;
+    task("sh", "-c")
+        .arg(format!(
+            "head -c {size} /dev/urandom > {}/blob",
+            folder.display()
+        ))
+        .ok();
+    let file = "FROM busybox\nARG WORD\nCOPY blob /blob\nRUN echo \"$WORD from $(hostname)\" > /word && wc -c < /blob\n";
+    fs::write(folder.join("Dockerfile"), file).expect("a file of ours");
+    let tag = format!("built-{buildkit}");
+    let build = docker
+        .cmd("build --build-arg WORD=hello -t")
+        .arg(&tag)
+        .arg(folder.display().to_string());
+    let done = build
+        .env("DOCKER_BUILDKIT", buildkit)
+        .env("BUILDKIT_PROGRESS", "plain")
+        .within(40)
+        .run();
+    let progress = format!("{}{}", done.text(), done.err);
+    done.ok();
+    assert!(progress.contains(&size.to_string()), "{progress}");
+
+    let engine = lab.engine(node);
+    let word = engine.cmd("run --rm").arg(&tag).arg_each("cat /word").ok();
+    assert!(word.starts_with("hello from "), "{word}");
+    let there = engine
+        .cmd("run --rm")
+        .arg(&tag)
+        .arg_each("sha256sum /blob")
+        .ok();
+    let here = task("sha256sum", "")
+        .arg(folder.join("blob").display().to_string())
+        .ok();
+    assert_eq!(there.split(' ').next(), here.split(' ').next());
+    engine.cmd("rmi -f").arg(&tag).ok();
+}
+
+pub(crate) fn the_classic_builder_works_here_and_elsewhere(lab: &Lab) {
+    build(lab, &lab.docker(ENTRY), "0", 2);
+    build(lab, &lab.docker_for(ENTRY, "node3"), "0", 3);
+}
+
+pub(crate) fn buildkit_works_here_and_elsewhere(lab: &Lab) {
+    build(lab, &lab.docker(ENTRY), "1", 2);
+    build(lab, &lab.docker_for(ENTRY, "node3"), "1", 3);
+}
+
+pub(crate) fn a_build_that_fails_says_why(lab: &Lab) {
+    for buildkit in ["0", "1"] {
+        let build = lab
+            .docker_for(ENTRY, "node3")
+            .cmd("build -")
+            .input("FROM busybox\nRUN echo because; exit 3\n");
+        let done = build
+            .env("DOCKER_BUILDKIT", buildkit)
+            .env("BUILDKIT_PROGRESS", "plain")
+            .run();
+        let said = format!("{}{}", done.text(), done.err);
+        assert!(
+            done.code != 0 && said.contains("because") && said.contains('3'),
+            "{done}"
+        );
+    }
+}

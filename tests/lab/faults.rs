@@ -1,0 +1,136 @@
+//! What goes wrong: cables, engines, agents. Nothing may hang, nothing may be left out in silence, and all of it has
+//! to come back by itself.
+
+use std::time::Duration;
+
+use super::cluster::Lab;
+use super::command::Done;
+use super::patience::eventually;
+
+const ENTRY: usize = 2;
+
+/// Lists wait this long for a node (`aggregate.deadline`), and a little for all else.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long it may take until a node that can be asked again is.
+const BACK: u64 = 45;
+
+/// Undoes a fault also if the test fails.
+struct Undo<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for Undo<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+fn webs(lab: &Lab) -> Done {
+    let done = lab
+        .docker(ENTRY)
+        .cmd("ps --filter label=tier=web --format {{.Names}}")
+        .run();
+    assert!(done.took < DEADLINE, "this took too long: {done}");
+    done
+}
+
+/// The list without what is on node3, which is named as missing.
+fn node3_is_missing(lab: &Lab) {
+    assert_eq!(webs(lab).ok(), "web2\nweb1");
+    let answer = lab.get(ENTRY, "/containers/json");
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let missing = answer.header("skep-missing");
+    assert!(
+        missing.contains(" node3 (") && !missing.contains("node1"),
+        "{answer:?}"
+    );
+}
+
+fn all_are_back(lab: &Lab) {
+    lab.all_ready(BACK);
+    assert_eq!(webs(lab).ok(), "web2\nweb3\nweb1");
+    assert_eq!(
+        lab.get(ENTRY, "/containers/json").header("skep-missing"),
+        ""
+    );
+}
+
+pub(crate) fn a_node_that_is_cut_off_is_named_and_comes_back(lab: &Lab) {
+    let healed = Undo(|| drop(lab.lab("fault 3 heal").ok()));
+    lab.lab("fault 3 cut").ok();
+    // At once, when nobody has noticed yet, and again, when it is known.
+    node3_is_missing(lab);
+    let known = || {
+        let state = lab.node(ENTRY, "node3").state;
+        (state != "ready").then_some(()).ok_or(state)
+    };
+    eventually(15, "it is known that node3 does not answer", known);
+    node3_is_missing(lab);
+    // Whether it is there cannot be told from here; the message says so.
+    let answer = lab.get(ENTRY, "/containers/web3/json");
+    assert_eq!(answer.status, 404, "{answer:?}");
+    let message = answer.message();
+    assert!(
+        message.contains("No such container: web3")
+            && message.contains("missing: ")
+            && message.contains("node3"),
+        "{message}"
+    );
+    drop(healed);
+    all_are_back(lab);
+}
+
+pub(crate) fn a_node_whose_engine_hangs_is_named_and_comes_back(lab: &Lab) {
+    let woken = Undo(|| drop(lab.lab("fault 3 cont").ok()));
+    lab.lab("fault 3 stop").ok();
+    node3_is_missing(lab);
+    let known = || {
+        let state = lab.node(ENTRY, "node3").state;
+        (state == "no engine").then_some(()).ok_or(state)
+    };
+    eventually(15, "it is known that node3's engine does not answer", known);
+    node3_is_missing(lab);
+    drop(woken);
+    all_are_back(lab);
+}
+
+pub(crate) fn a_killed_agent_comes_back(lab: &Lab) {
+    let killed = lab.agent(3);
+    killed.signal("KILL");
+    assert!(webs(lab).ok().starts_with("web2"));
+    lab.replaced(3, &killed.container);
+    all_are_back(lab);
+}
+
+/// The only manager's agent is there, but silent.
+pub(crate) fn without_a_manager_that_is_said_and_the_rest_works(lab: &Lab) {
+    let docker = lab.docker(ENTRY);
+    let agent = lab.agent(1);
+    let woken = Undo(|| agent.signal("CONT"));
+    // Leaves connections behind, on which nobody will answer.
+    for _ in 0..2 {
+        docker.ok("service ls");
+    }
+    agent.signal("STOP");
+    let unnoticed = docker.cmd("service ls").run();
+    assert!(
+        unnoticed.took < 2 * DEADLINE,
+        "this took too long: {unnoticed}"
+    );
+    unnoticed.refused();
+    let known = || {
+        let state = lab.node(ENTRY, "node1").state;
+        (state != "ready").then_some(()).ok_or(state)
+    };
+    eventually(15, "it is known that node1 does not answer", known);
+    let answer = lab.get(ENTRY, "/services");
+    let got = (answer.status, answer.header("content-type"));
+    assert_eq!(got, (503, "application/json"), "{answer:?}");
+    let message = answer.message();
+    let expected = "no manager of this Swarm can be reached from node2: node1";
+    assert!(message.contains(expected), "{message}");
+    assert!(docker.cmd("service ls").run().refused().contains(expected));
+    assert_eq!(webs(lab).ok(), "web2\nweb3");
+    drop(woken);
+    all_are_back(lab);
+    assert_eq!(docker.ok("service ls --format {{.Name}}"), "skep_agent");
+}

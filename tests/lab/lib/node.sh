@@ -1,0 +1,63 @@
+# shellcheck shell=bash
+# One node: the namespaces it lives in and the engine that runs there.
+
+# spawn NAME COMMAND...: starts a process that outlives this command. It inherits the mark of 'lab up' (see lab).
+spawn() {
+  local name=$1
+  shift
+  setsid "$@" </dev/null >>"$LAB_DIR/$name.log" 2>&1 &
+}
+
+# start_node I: the namespaces, with a process that waits in them. A process namespace makes the end certain: when its
+# init dies, the kernel ends engine, shims and containers with it, and their mounts go with the last of them.
+start_node() {
+  local node=$1 dir
+  dir=$(node_dir "$node")
+  mkdir -p "$dir"
+  spawn "node$node/init" unshare --mount --uts --net --pid --fork --kill-child \
+    bash "$LAB_HOME/lib/node-init.sh" "$dir" "node$node" "$(node_address "$node")"
+  wait_for 5 0 "the namespaces of node$node ($dir/init.log)" test -e "$dir/init.ready" || exit 1
+}
+
+# in_node I COMMAND...: runs inside a node's namespaces.
+in_node() {
+  local init
+  init=$(own_pid "$(node_dir "$1")/init.pid") || return 1
+  shift
+  nsenter --target "$init" --mount --uts --net --pid -- "$@"
+}
+
+# start_engine I: starts dockerd and waits until it answers or has ended.
+start_engine() {
+  local node=$1 dir ended
+  dir=$(node_dir "$node")
+  ended=$dir/engine.ended
+  rm -f "$ended"
+  # Forked inside, it becomes a child of the node's init, as a daemon does.
+  # shellcheck disable=SC2016
+  in_node "$node" setsid --fork sh -c '"$@"; echo "$?" >"$0"' "$ended" "$DOCKERD" \
+    --data-root "$dir/data" --pidfile /run/docker.pid \
+    -H unix:///var/run/docker.sock -H "unix://$dir/docker.sock" \
+    --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "/$TAG/node$node" \
+    </dev/null >>"$dir/dockerd.log" 2>&1
+  # A killed engine's containers still run, and the next one stops them first, which takes each 10 s.
+  wait_for 60 "$node" "the engine of node$node to answer" engine_has_news "$node" || return 1
+  if [ -e "$ended" ]; then
+    say "the engine of node$node ended with status $(cat "$ended")"
+    show_log "$node"
+    return 1
+  fi
+}
+
+engine_has_news() { [ -e "$(node_dir "$1")/engine.ended" ] || docker_within 5 "$1" version; }
+
+# engine_signal I SIGNAL: the pid is looked up and signalled inside the node's own process namespace, so it can be
+# nobody else's. Fails if no engine runs.
+engine_signal() {
+  # shellcheck disable=SC2016
+  in_node "$1" sh -c '
+    pid=$(cat /run/docker.pid 2>/dev/null) && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$2" ] &&
+      kill -s "$1" "$pid"' sh "$2" "$(basename "$DOCKERD" | cut -c1-15)" 2>/dev/null
+}
+
+engine_is_gone() { ! engine_signal "$1" 0; }

@@ -1,0 +1,60 @@
+//! What agents log.
+
+use std::fs;
+
+use super::cluster::Lab;
+use super::patience::eventually;
+
+const ENTRY: usize = 2;
+
+pub(crate) fn one_line_a_request_without_secrets(lab: &Lab) {
+    let path = "/containers/seen-in-the-log/json";
+    let headers = lab.signed(ENTRY, "GET", &format!("{path}?size=1"), None);
+    let answer = lab.send(ENTRY, "GET", &format!("{path}?size=1"), &headers);
+    assert_eq!(answer.status, 404, "{answer:?}");
+
+    let secret = fs::read_to_string(lab.secret()).expect("the lab's secret");
+    let signature = headers
+        .iter()
+        .find_map(|line| line.strip_prefix("signature: sig1=:"));
+    let signature = signature.expect("a signature").trim_end_matches(':');
+    for node in lab.numbers() {
+        // The node that was asked has asked the others.
+        let (_, log) = eventually(5, "the request is in the log", || {
+            let log = lab.log(node);
+            if log.contains(path) {
+                Ok(log)
+            } else {
+                Err(format!("node{node}: {log}"))
+            }
+        });
+        let lines: Vec<_> = log.lines().filter(|line| line.contains(path)).collect();
+        assert_eq!(lines.len(), 1, "node{node}: {lines:?}");
+        for fact in [" INFO ", "GET ", "caller=", "status=404", " ms="] {
+            assert!(lines[0].contains(fact), "{fact}: {}", lines[0]);
+        }
+        // A query may hold secrets, as those of a build do.
+        for hidden in [
+            secret.trim(),
+            signature,
+            "size=1",
+            "nonce=",
+            "signature-input",
+        ] {
+            assert!(
+                !log.contains(hidden),
+                "{hidden:?} is in the log of node{node}"
+            );
+        }
+    }
+}
+
+pub(crate) fn health_checks_and_probes_do_not_fill_the_log(lab: &Lab) {
+    for node in lab.numbers() {
+        let log = lab.log(node);
+        assert!(
+            !log.contains("/skep/v1/health") && !log.contains("/skep/v1/identity"),
+            "node{node}: {log}"
+        );
+    }
+}

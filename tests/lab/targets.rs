@@ -1,0 +1,85 @@
+//! Requests for one node in particular.
+
+use super::cluster::Lab;
+
+const ENTRY: usize = 2;
+
+pub(crate) fn a_node_can_be_named_by_id_or_hostname(lab: &Lab) {
+    for node in lab.numbers() {
+        let hostname = format!("node{node}");
+        for target in [lab.node(ENTRY, &hostname).id, hostname.clone()] {
+            let headers = lab.signed(ENTRY, "GET", "/info", Some(&target));
+            let answer = lab.send(ENTRY, "GET", "/info", &headers);
+            assert_eq!(answer.json()["Name"], hostname.as_str(), "{target}");
+            assert!(answer.header("skep-node").contains(&hostname), "{answer:?}");
+        }
+    }
+}
+
+pub(crate) fn a_list_of_one_node_has_only_what_is_there(lab: &Lab) {
+    let docker = lab.docker_for(ENTRY, "node3");
+    assert_eq!(
+        docker.ok("ps --filter label=tier=web --format {{.Names}}"),
+        "web3"
+    );
+    assert_eq!(docker.ok("volume ls -q"), "data");
+}
+
+pub(crate) fn a_node_that_is_not_there_is_refused_with_those_that_are(lab: &Lab) {
+    let headers = lab.signed(ENTRY, "GET", "/containers/json", Some("node9"));
+    let answer = lab.send(ENTRY, "GET", "/containers/json", &headers);
+    assert_eq!(
+        (answer.status, answer.header("content-type")),
+        (404, "application/json"),
+        "{answer:?}"
+    );
+    let message = answer.message();
+    assert!(message.contains("\"node9\""), "{message}");
+    for node in lab.nodes(ENTRY) {
+        assert!(
+            message.contains(&format!("{} ({})", node.hostname, node.id)),
+            "{message}"
+        );
+    }
+}
+
+pub(crate) fn a_target_that_the_signature_does_not_cover_is_refused(lab: &Lab) {
+    let mut headers = lab.signed(ENTRY, "GET", "/info", None);
+    headers.push("Skep-Target: node3".to_owned());
+    let answer = lab.send(ENTRY, "GET", "/info", &headers);
+    assert_eq!(answer.status, 401, "{answer:?}");
+}
+
+pub(crate) fn portainers_headers_choose_a_node_or_a_manager(lab: &Lab) {
+    let socket = lab.docker(ENTRY).socket();
+    let get = |headers: &[&str]| lab.get_through(&socket, "/info", headers);
+    assert_eq!(
+        get(&["X-PortainerAgent-Target: node3"]).json()["Name"],
+        "node3"
+    );
+    assert_eq!(
+        get(&["X-PortainerAgent-Target: node2"]).json()["Name"],
+        "node2"
+    );
+    assert_eq!(get(&["X-PortainerAgent-Target: nowhere"]).status, 404);
+    let version = |headers: &[&str]| lab.get_through(&socket, "/version", headers);
+    let manager = version(&["X-PortainerAgent-ManagerOperation: 1"]);
+    assert!(manager.header("skep-node").contains("node1"), "{manager:?}");
+    let local = version(&[]);
+    assert!(local.header("skep-node").contains("node2"), "{local:?}");
+}
+
+/// A container's name is enough, unless several nodes have one by it.
+pub(crate) fn a_name_on_two_nodes_is_refused_with_both(lab: &Lab) {
+    for node in [1, 3] {
+        lab.engine(node).ok("create --name twin busybox");
+    }
+    let refusal = lab.docker(ENTRY).cmd("start twin").run().refused();
+    for node in [1, 3] {
+        lab.engine(node).ok("rm -f twin");
+    }
+    assert!(
+        refusal.contains("node1") && refusal.contains("node3") && !refusal.contains("node2"),
+        "{refusal}"
+    );
+}
