@@ -1,0 +1,556 @@
+//! Keeps the manual true: its configurations, its commands, its links, and the tables that repeat what the code says.
+//!
+//! What it does not do is run anything: that is for the lab.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::iter::Peekable;
+use std::path::{Path, PathBuf};
+use std::str::Chars;
+
+use clap::{CommandFactory, Parser};
+use skep::cli::Cli;
+use skep::config::Config;
+use skep_filters::auth::profile::{COVERED_HEADERS, DERIVED};
+
+/// What a fenced block may be marked as.
+const MARKS: [&str; 11] = [
+    "console",
+    "http",
+    "http vector",
+    "mermaid",
+    "sh",
+    "text",
+    "text vector",
+    "yaml",
+    "yaml compose",
+    "yaml defaults",
+    "yaml refused",
+];
+
+#[test]
+fn every_block_is_marked_as_what_it_is() {
+    for (page, block) in blocks() {
+        assert!(
+            MARKS.contains(&block.mark.as_str()),
+            "{}: `{}`",
+            block.at(&page),
+            block.mark
+        );
+    }
+}
+
+#[test]
+fn every_configuration_is_taken() {
+    let mut count = 0;
+    for (page, block) in blocks() {
+        if block.mark == "yaml" {
+            Config::parse(&block.at(&page), &block.text).unwrap_or_else(|e| panic!("{e}"));
+            count += 1;
+        }
+    }
+    assert!(count >= 8, "only {count} were found");
+}
+
+#[test]
+fn every_other_yaml_is_yaml() {
+    let mut count = 0;
+    for (page, block) in blocks() {
+        if block.mark == "yaml compose" {
+            let read: Result<serde_json::Value, _> = serde_saphyr::from_str(&block.text);
+            assert!(read.is_ok_and(|v| v.is_object()), "{}", block.at(&page));
+            count += 1;
+        }
+    }
+    assert!(count >= 3, "only {count} were found");
+}
+
+#[test]
+fn the_defaults_are_the_defaults() {
+    let (_, block) = marked("yaml defaults");
+    assert_eq!(
+        Config::parse("defaults", &block.text).unwrap(),
+        Config::default()
+    );
+}
+
+#[test]
+fn a_wrong_configuration_is_told_as_the_manual_says() {
+    let all = blocks();
+    let at = all
+        .iter()
+        .position(|(_, b)| b.mark == "yaml refused")
+        .unwrap();
+    let errors = Config::parse("skep.yaml", &all[at].1.text).unwrap_err();
+    assert_eq!(errors.to_string(), all[at + 1].1.text.trim_end());
+}
+
+#[test]
+fn every_skep_command_is_one_that_the_program_takes() {
+    let mut count = 0;
+    for (page, block) in blocks() {
+        for command in commands(&block.script()) {
+            if command[0] != "skep" && !command[0].ends_with("/skep") {
+                continue;
+            }
+            count += 1;
+            match Cli::try_parse_from(&command) {
+                Err(e) if e.use_stderr() => panic!("{}: {command:?}\n{e}", block.at(&page)),
+                _ => {}
+            }
+        }
+    }
+    assert!(count >= 15, "only {count} were found");
+}
+
+#[test]
+fn a_line_of_shell_falls_into_its_commands() {
+    for (script, expected) in [
+        ("skep secret > a 2>/dev/null # why", &["skep secret"][..]),
+        (
+            "A=b skep sign 'x y' \"z\"|curl -H @- &",
+            &["skep sign x y z", "curl -H @-"],
+        ),
+        (
+            "curl --cacert <(skep ca) x",
+            &["skep ca", "curl --cacert … x"],
+        ),
+        (
+            "echo \"$(skep secret)\" $(id -u)",
+            &["skep secret", "id -u", "echo … …"],
+        ),
+        (
+            "skep nodes \\\n  --to a && true",
+            &["skep nodes --to a", "true"],
+        ),
+        ("a#b 2>&1 | c", &["a#b", "c"]),
+    ] {
+        let found: Vec<_> = commands(script).iter().map(|c| c.join(" ")).collect();
+        assert_eq!(found, expected, "{script}");
+    }
+}
+
+#[test]
+fn every_link_between_the_pages_leads_somewhere() {
+    let mut count = 0;
+    for page in pages() {
+        for target in links(&page.prose()) {
+            if target.contains("://") {
+                continue;
+            }
+            let (file, fragment) = target.split_once('#').unwrap_or((&target, ""));
+            let path = match file {
+                "" => page.path.clone(),
+                file => page.path.parent().unwrap().join(file),
+            };
+            assert!(path.exists(), "{}: {target}", page.path.display());
+            if !fragment.is_empty() {
+                let headings = Page::read(path).headings();
+                assert!(
+                    headings.contains(fragment),
+                    "{}: {target}",
+                    page.path.display()
+                );
+            }
+            count += 1;
+        }
+    }
+    assert!(count >= 20, "only {count} were found");
+}
+
+#[test]
+fn every_setting_has_its_row() {
+    let page = page("docs/configuration.md");
+    for (section, text) in [
+        ("", "zz: 1"),
+        ("listen[].", "listen: [ { zz: 1 } ]"),
+        ("listen[].tls.", "listen: [ { tls: { zz: 1 } } ]"),
+        ("engine.", "engine: { zz: 1 }"),
+        ("engine.tls.", "engine: { tls: { zz: 1 } }"),
+        ("cluster.", "cluster: { zz: 1 }"),
+        ("auth.", "auth: { zz: 1 }"),
+        ("auth.keys[].", "auth: { keys: [ { zz: 1 } ] }"),
+        ("aggregate.", "aggregate: { zz: 1 }"),
+        ("log.", "log: { zz: 1 }"),
+    ] {
+        // The parser names what it knows when asked for what it does not.
+        let errors = Config::parse("skep.yaml", text).unwrap_err();
+        let help = errors.errors()[0].help.clone().unwrap();
+        let known: Vec<_> = help.split('`').skip(1).step_by(2).collect();
+        assert!(!known.is_empty(), "{help}");
+        for setting in known {
+            let rows = [
+                format!("| `{section}{setting}` |"),
+                format!("| `{section}{setting}."),
+            ];
+            let documented = rows.iter().any(|row| page.text.contains(row));
+            assert!(documented, "{section}{setting}");
+        }
+    }
+}
+
+#[test]
+fn every_range_is_the_one_that_is_enforced() {
+    let page = page("docs/configuration.md");
+    for (setting, text) in [
+        ("cluster.interval", "cluster: { interval: 999d }"),
+        ("cluster.probe_timeout", "cluster: { probe_timeout: 999d }"),
+        (
+            "cluster.certificate_lifetime",
+            "cluster: { certificate_lifetime: 999d }",
+        ),
+        ("auth.window", "auth: { window: 999d }"),
+        ("aggregate.deadline", "aggregate: { deadline: 999d }"),
+        ("aggregate.max_bytes", "aggregate: { max_bytes: 999GiB }"),
+        ("drain", "drain: 999d"),
+        ("threads", "threads: 0"),
+    ] {
+        let error = Config::parse("skep.yaml", text).unwrap_err().errors()[0].clone();
+        let said = format!("{} {}", error.message, error.help.unwrap_or_default());
+        let range = &said[said.find("from ").unwrap()..];
+        let row = page.row(setting);
+        assert!(row.contains(range.trim_end()), "{row}: {range}");
+    }
+}
+
+#[test]
+fn every_environment_variable_has_its_row() {
+    let page = page("docs/configuration.md");
+    let mut variables = BTreeSet::new();
+    for command in Cli::command().get_subcommands() {
+        for argument in command.get_arguments() {
+            variables.extend(argument.get_env().map(|v| v.to_string_lossy().into_owned()));
+        }
+    }
+    assert!(variables.len() >= 5, "{variables:?}");
+    for variable in variables {
+        assert!(!page.row(&variable).is_empty());
+    }
+}
+
+#[test]
+fn every_reason_of_a_refusal_has_its_row() {
+    let page = page("docs/operating.md");
+    let mut count = 0;
+    for file in ["src/reject.rs", "filters/src/auth/error.rs"] {
+        let source = fs::read_to_string(root().join(file)).unwrap();
+        let body = source.split("pub fn reason(").nth(1).unwrap();
+        let body = body.split("\n    }\n").next().unwrap();
+        for reason in body.split('"').skip(1).step_by(2) {
+            assert!(!page.row(reason).is_empty());
+            count += 1;
+        }
+    }
+    assert!(count >= 20, "only {count} were found");
+}
+
+#[test]
+fn the_worked_signature_is_one_of_the_vectors() {
+    let vectors = fs::read(root().join("filters/tests/vectors/profile.json")).unwrap();
+    let vectors: Vec<serde_json::Value> = serde_json::from_slice(&vectors).unwrap();
+    let vector = vectors.iter().find(|v| v["name"] == "a JSON body").unwrap();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+
+    let base: Vec<_> = vector["base"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(text)
+        .collect();
+    let (page, shown) = marked("text vector");
+    assert_eq!(shown.text.trim_end(), base.join("\n"));
+    assert!(page.text.contains(&text(&vector["key"]["secret"])));
+    assert!(
+        page.text
+            .contains(&text(&vector["request"]["body"]["text"]))
+    );
+
+    let added = vector["added"].as_object().unwrap().iter();
+    let added: BTreeSet<_> = added
+        .map(|(name, value)| format!("{name}: {}", text(value)))
+        .collect();
+    let (_, shown) = marked("http vector");
+    assert_eq!(
+        shown
+            .text
+            .lines()
+            .map(str::to_owned)
+            .collect::<BTreeSet<_>>(),
+        added
+    );
+}
+
+#[test]
+fn the_covered_components_are_listed_in_their_order() {
+    let page = page("docs/security.md");
+    let listed: Vec<_> = page
+        .text
+        .lines()
+        .filter(|line| line.starts_with(|c: char| c.is_ascii_digit()))
+        .filter_map(|line| line.split("`\"").nth(1)?.split("\"`").next())
+        .collect();
+    let headers = COVERED_HEADERS.iter().map(|name| name.as_str());
+    assert_eq!(
+        listed,
+        DERIVED.into_iter().chain(headers).collect::<Vec<_>>()
+    );
+}
+
+/// One file of the manual.
+#[derive(Clone)]
+struct Page {
+    path: PathBuf,
+    text: String,
+}
+
+/// A fenced block.
+struct Block {
+    mark: String,
+    line: usize,
+    text: String,
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn page(name: &str) -> Page {
+    Page::read(root().join(name))
+}
+
+fn pages() -> Vec<Page> {
+    let docs = fs::read_dir(root().join("docs")).expect("there is a folder docs");
+    let mut paths: Vec<_> = docs.flatten().map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|e| e == "md"));
+    paths.extend([root().join("README.md"), root().join("CONTRIBUTING.md")]);
+    paths.sort();
+    paths.into_iter().map(Page::read).collect()
+}
+
+fn blocks() -> Vec<(Page, Block)> {
+    let of = |page: Page| {
+        page.blocks()
+            .into_iter()
+            .map(move |block| (page.clone(), block))
+    };
+    pages().into_iter().flat_map(of).collect()
+}
+
+/// The one block with this mark.
+fn marked(mark: &str) -> (Page, Block) {
+    let mut found: Vec<_> = blocks()
+        .into_iter()
+        .filter(|(_, b)| b.mark == mark)
+        .collect();
+    assert_eq!(found.len(), 1, "{mark}");
+    found.remove(0)
+}
+
+impl Page {
+    fn read(path: PathBuf) -> Self {
+        let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        Self { path, text }
+    }
+
+    fn blocks(&self) -> Vec<Block> {
+        let mut blocks = Vec::new();
+        let mut open: Option<Block> = None;
+        for (n, line) in self.text.lines().enumerate() {
+            match (line.strip_prefix("```"), open.take()) {
+                (Some(mark), None) => {
+                    open = Some(Block {
+                        mark: mark.to_owned(),
+                        line: n + 1,
+                        text: String::new(),
+                    });
+                }
+                (Some(_), Some(block)) => blocks.push(block),
+                (None, Some(mut block)) => {
+                    block.text.push_str(line);
+                    block.text.push('\n');
+                    open = Some(block);
+                }
+                (None, None) => {}
+            }
+        }
+        assert!(
+            open.is_none(),
+            "{}: a block does not end",
+            self.path.display()
+        );
+        blocks
+    }
+
+    /// What stands outside of blocks.
+    fn prose(&self) -> String {
+        self.text.split("\n```").step_by(2).collect()
+    }
+
+    /// The row of a table that begins with this name.
+    fn row(&self, name: &str) -> &str {
+        let start = format!("| `{name}` |");
+        let row = self.text.lines().find(|line| line.starts_with(&start));
+        row.unwrap_or_else(|| panic!("{}: there is no row for {name}", self.path.display()))
+    }
+
+    /// What a link to a heading is called (GitHub's rule).
+    fn headings(&self) -> BTreeSet<String> {
+        let prose = self.prose();
+        let titles = prose.lines().filter(|line| line.starts_with('#'));
+        let slug = |line: &str| {
+            let title = line.trim_start_matches('#').trim().to_lowercase();
+            let kept = title
+                .chars()
+                .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+            kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+        };
+        titles.map(slug).collect()
+    }
+}
+
+impl Block {
+    fn at(&self, page: &Page) -> String {
+        format!("{}:{}", page.path.display(), self.line)
+    }
+
+    /// What is typed in it; of a console, without what is answered.
+    fn script(&self) -> String {
+        match self.mark.as_str() {
+            "sh" => self.text.clone(),
+            "console" => {
+                let mut script = String::new();
+                let mut goes_on = false;
+                for line in self.text.lines() {
+                    let typed = line.strip_prefix("$ ").or(goes_on.then_some(line));
+                    goes_on = typed.is_some_and(|t| t.ends_with('\\'));
+                    script.extend(typed.into_iter().chain(["\n"]));
+                }
+                script
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+/// Where the links of a page lead, in both of Markdown's forms.
+fn links(prose: &str) -> Vec<String> {
+    let inline = prose
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next());
+    let defined = prose.lines().filter(|line| line.starts_with('['));
+    let defined = defined.filter_map(|line| line.split("]: ").nth(1));
+    inline.chain(defined).map(str::to_owned).collect()
+}
+
+/// The commands in a piece of shell: of pipelines each, and of substitutions as well.
+fn commands(script: &str) -> Vec<Vec<String>> {
+    let mut shell = Shell {
+        rest: script.chars().peekable(),
+        found: Vec::new(),
+    };
+    shell.list(false);
+    shell.found
+}
+
+/// As much of a shell's grammar as the manual uses.
+struct Shell<'a> {
+    rest: Peekable<Chars<'a>>,
+    found: Vec<Vec<String>>,
+}
+
+/// The words of a command that is not at its end yet.
+#[derive(Default)]
+struct Words {
+    all: Vec<String>,
+    word: Option<String>,
+    /// The next word names a file to read or write.
+    redirected: bool,
+}
+
+impl Shell<'_> {
+    /// Reads commands until the end, or until the bracket that ends a substitution.
+    fn list(&mut self, nested: bool) {
+        let mut words = Words::default();
+        while let Some(c) = self.rest.next() {
+            match c {
+                ')' if nested => break,
+                ' ' | '\t' => words.end_word(),
+                '|' | ';' | '&' | '\n' => self.end_command(&mut words),
+                '#' if words.word.is_none() => while self.rest.next_if(|c| *c != '\n').is_some() {},
+                '\'' => words.push(&self.until('\'')),
+                '"' => self.quoted(&mut words),
+                '\\' => {
+                    let escaped = self.rest.next().filter(|c| *c != '\n');
+                    words.word = words.word.take().or(escaped.map(|_| String::new()));
+                    words.word.iter_mut().for_each(|w| w.extend(escaped));
+                }
+                '$' | '<' | '>' if self.rest.next_if_eq(&'(').is_some() => {
+                    self.list(true);
+                    words.push("…");
+                }
+                '<' | '>' => {
+                    // The number before it is that of a file descriptor.
+                    words
+                        .word
+                        .take_if(|w| w.bytes().all(|b| b.is_ascii_digit()));
+                    words.end_word();
+                    while self.rest.next_if(|c| ">&".contains(*c)).is_some() {}
+                    words.redirected = true;
+                }
+                c => words.push(c.encode_utf8(&mut [0; 4])),
+            }
+        }
+        self.end_command(&mut words);
+    }
+
+    fn quoted(&mut self, words: &mut Words) {
+        words.push("");
+        while let Some(c) = self.rest.next() {
+            match c {
+                '"' => return,
+                '$' if self.rest.next_if_eq(&'(').is_some() => {
+                    self.list(true);
+                    words.push("…");
+                }
+                c => words.push(c.encode_utf8(&mut [0; 4])),
+            }
+        }
+    }
+
+    fn until(&mut self, end: char) -> String {
+        self.rest.by_ref().take_while(|c| *c != end).collect()
+    }
+
+    fn end_command(&mut self, words: &mut Words) {
+        words.end_word();
+        let mut all = std::mem::take(words).all;
+        let assigns = |word: &String| {
+            let name = word.split_once('=').map_or("", |(name, _)| name);
+            !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_uppercase() || b"_0123456789".contains(&b))
+        };
+        let leading = all.iter().take_while(|word| assigns(word)).count();
+        all.drain(..leading);
+        if !all.is_empty() {
+            self.found.push(all);
+        }
+    }
+}
+
+impl Words {
+    fn push(&mut self, text: &str) {
+        self.word.get_or_insert_default().push_str(text);
+    }
+
+    fn end_word(&mut self) {
+        let Some(word) = self.word.take() else {
+            return;
+        };
+        if !std::mem::take(&mut self.redirected) {
+            self.all.push(word);
+        }
+    }
+}
