@@ -42,6 +42,11 @@ const NODES_LIMIT: usize = 32 << 20;
 /// The time between two rounds at least, however often a call fails.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// A call that waits for an agent's answer looks this often whether the agent
+/// is still there, and gives up after so many times in a row that it was not.
+const LOOK: Duration = Duration::from_secs(1);
+const MISSES: u32 = 3;
+
 /// This node and the others.
 pub struct Cluster {
     me: ArcSwap<Identity>,
@@ -170,6 +175,16 @@ impl Cluster {
     pub fn failed(&self, address: SocketAddr, reason: &str) {
         self.members.failed(address, reason, clock::now().as_secs());
         self.wake.notify_one();
+    }
+
+    /// Resolves when this member's agent has not answered probes for a while.
+    pub async fn lost(&self, member: &Member) {
+        let mut misses = 0;
+        while misses < MISSES {
+            tokio::time::sleep(LOOK).await;
+            let answers = member.address.is_some_and(|a| self.members.answers(a));
+            misses = if answers { 0 } else { misses + 1 };
+        }
     }
 
     /// Keeps the picture current until told to stop; `changed` hears who this

@@ -194,7 +194,16 @@ impl Connect {
             let body = Some(body);
             tunnel::run(session, upstream, head, body, "", &mut x.hijacked).await?;
         } else {
-            relay::run(session, &self.client, &peer, head, body, "").await?;
+            relay::run(
+                session,
+                &self.client,
+                &peer,
+                head,
+                body,
+                "",
+                std::future::pending(),
+            )
+            .await?;
         }
         Ok(())
     }

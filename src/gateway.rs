@@ -224,6 +224,10 @@ impl Gateway {
         }
         match x.held.take() {
             Some(body) if !body.is_empty() => Box::pin(self.relay(session, x, body)).await,
+            // Another agent may fall silent, which an engine does not.
+            _ if matches!(x.hop, Some(Hop::Agent(_))) && session.is_body_empty() => {
+                Box::pin(self.relay(session, x, Bytes::new())).await
+            }
             _ => Ok(Next::Proxy),
         }
     }
@@ -267,11 +271,19 @@ impl Gateway {
         // The body is at hand: no need to ask whether it is wanted.
         head.remove_header("expect");
         head.remove_header("transfer-encoding");
-        head.insert_header(CONTENT_LENGTH, body.len())?;
+        if !body.is_empty() {
+            head.insert_header(CONTENT_LENGTH, body.len())?;
+        }
         hop.prepare(&mut head, &self.peers, &x.caller, x.body)?;
         let peer = hop.peer(&self.engine, &self.peers).await?;
         let node = self.cluster.me().label();
-        relay::run(session, &self.client, &peer, head, body, &node).await
+        let lost = async {
+            match hop {
+                Hop::Engine => std::future::pending().await,
+                Hop::Agent(member) => self.cluster.lost(member).await,
+            }
+        };
+        relay::run(session, &self.client, &peer, head, body, &node, lost).await
     }
 
     async fn tunnel(&self, session: &mut Session, x: &mut Exchange) -> Result<Next, Reject> {

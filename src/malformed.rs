@@ -295,18 +295,15 @@ mod tests {
     async fn slow_request(pieces: &[&[u8]], pause: Duration) -> io::Result<usize> {
         let (near, mut far) = tokio::io::duplex(1 << 20);
         let mut stream = ExplainMalformed::new(Box::new(near));
-        let mut read = Ok(0);
+        let mut read = 0;
         let mut buffer = vec![0; 64 << 10];
         for piece in pieces {
             far.write_all(piece).await.unwrap();
             while let Ok(inner) = tokio::time::timeout(pause, stream.read(&mut buffer)).await {
-                read = inner;
-                if read.is_err() {
-                    return read;
-                }
+                read = inner?;
             }
         }
-        read
+        Ok(read)
     }
 
     #[tokio::test(start_paused = true)]

@@ -112,7 +112,8 @@ impl Reject {
             Self::BodyTooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyIncomplete => StatusCode::REQUEST_TIMEOUT,
             Self::Target(e) => e.status(),
-            Self::NotFound { .. } => StatusCode::NOT_FOUND,
+            // Not a 404: `rm -f` would take that for "gone".
+            Self::NotFound { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::SeveralNodes { .. } => StatusCode::CONFLICT,
             Self::NoManager { .. } | Self::Engine { .. } | Self::Node { .. } | Self::Nobody(_) => {
                 StatusCode::SERVICE_UNAVAILABLE

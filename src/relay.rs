@@ -1,15 +1,19 @@
-//! Requests whose body was read and judged before any byte goes upstream.
+//! Requests whose body is at hand before any byte goes upstream, or that have
+//! none.
 //!
 //! Pingora can only replay 64 KiB of a body that was read; this sends one of
-//! any length that was held, and passes the answer on as it comes.
+//! any length that was held, and passes the answer on as it comes. Nor can
+//! Pingora be told, while it waits for an answer, that none will come.
+
+use std::future::Future;
 
 use bytes::Bytes;
 use http::StatusCode;
-use pingora::Error;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::client::HttpSession;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType};
 
 use crate::client::Client;
 use crate::hop;
@@ -23,7 +27,8 @@ pub struct Relayed {
     pub out_bytes: u64,
 }
 
-/// Sends `head` and `body`, and passes the answer on.
+/// Sends `head` and `body`, and passes the answer on. It is waited for until
+/// `lost` resolves, and for as long as it takes once it has begun.
 ///
 /// # Errors
 /// As either connection fails. The error's source says which.
@@ -34,6 +39,7 @@ pub async fn run(
     head: RequestHeader,
     body: Bytes,
     node: &str,
+    lost: impl Future<Output = ()>,
 ) -> pingora::Result<Relayed> {
     let up = |e: Box<Error>| e.into_up();
     let down = |e: Box<Error>| e.into_down();
@@ -46,6 +52,10 @@ pub async fn run(
             gone = session.read_body_or_idle(true) => {
                 gone.map_err(down)?;
                 sent.await.map_err(up)?
+            }
+            () = lost => {
+                let what = "it was reached, but has not answered since";
+                return Err(Error::explain(ErrorType::ReadTimedout, what).into_up());
             }
         }
     };

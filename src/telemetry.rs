@@ -13,10 +13,11 @@ use log::{LevelFilter, SetLoggerError};
 use crate::config::LogFormat;
 
 /// Modules that tell at `info` what only their authors want to know.
-const TALKATIVE: [&str; 2] = ["pingora", "hickory"];
+const TALKATIVE: [&str; 1] = ["hickory"];
 
-/// Modules that warn of what our own lines say in better words.
-const REPEATING: [&str; 1] = ["pingora_load_balancing"];
+/// Modules whose errors our own lines tell in better words, and that call it an
+/// error when a client leaves or a pooled connection was closed.
+const REPEATING: [&str; 1] = ["pingora"];
 
 /// Logs to standard error from now on. `RUST_LOG`, if it is set and not empty, takes the place of
 /// `level`.
@@ -46,7 +47,7 @@ fn logger(format: LogFormat, level: LevelFilter, rust_log: Option<&str>, target:
                     builder.filter_module(module, level.min(LevelFilter::Warn));
                 }
                 for module in REPEATING {
-                    builder.filter_module(module, level.min(LevelFilter::Error));
+                    builder.filter_module(module, LevelFilter::Off);
                 }
             }
         }
@@ -108,7 +109,7 @@ mod tests {
             (LevelFilter::Info, "skep::proxy", Level::Info, true),
             (LevelFilter::Info, "skep::proxy", Level::Debug, false),
             (LevelFilter::Info, "pingora_proxy", Level::Info, false),
-            (LevelFilter::Info, "pingora_proxy", Level::Warn, true),
+            (LevelFilter::Info, "pingora_proxy", Level::Error, false),
             (
                 LevelFilter::Info,
                 "pingora_load_balancing",

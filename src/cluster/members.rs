@@ -87,6 +87,11 @@ impl Member {
         self.state == State::Ready && self.address.is_some()
     }
 
+    /// Its agent answers, whether its engine does or not.
+    fn agent_answers(&self) -> bool {
+        matches!(self.state, State::Ready | State::NoEngine)
+    }
+
     fn enter(&mut self, state: State, now: u64) {
         if self.state == state {
             return;
@@ -128,13 +133,20 @@ impl Members {
         self.table.load().get(id).cloned()
     }
 
+    /// Whether the agent at this address answered its last probe.
+    pub fn answers(&self, address: SocketAddr) -> bool {
+        let table = self.table.load();
+        table
+            .values()
+            .any(|m| m.address == Some(address) && m.agent_answers())
+    }
+
     /// Where agents answer, or did so until a short while ago.
     pub fn familiar(&self, now: u64) -> Vec<SocketAddr> {
         let table = self.table.load();
-        let familiar = table.values().filter(|m| {
-            let answers = matches!(m.state, State::Ready | State::NoEngine);
-            answers || now.saturating_sub(m.since) < PATIENCE
-        });
+        let familiar = table
+            .values()
+            .filter(|m| m.agent_answers() || now.saturating_sub(m.since) < PATIENCE);
         familiar.filter_map(|m| m.address).collect()
     }
 

@@ -41,11 +41,17 @@ pub(super) fn write(
 fn text(out: &mut impl Write, now: SystemTime, record: &Record<'_>) -> io::Result<()> {
     let level = record.level();
     let message = bounded(record.args());
-    write!(out, "{} {level:<5} {message}", timestamp(now))?;
-    each(record, |key, fact| match fact {
-        Fact::Text(text) if is_word(text) => write!(out, " {key}={text}"),
-        Fact::Text(text) => write!(out, " {key}=\"{}\"", text.replace('"', "\\\"")),
-        Fact::Plain(plain) => write!(out, " {key}={plain}"),
+    write!(out, "{} {level:<5} ", timestamp(now))?;
+    out.write_all(message.as_bytes())?;
+    each(record, |key, fact| {
+        for piece in [" ", key, "="] {
+            out.write_all(piece.as_bytes())?;
+        }
+        match fact {
+            Fact::Text(text) if is_word(text) => out.write_all(text.as_bytes()),
+            Fact::Text(text) => write!(out, "\"{}\"", text.replace('"', "\\\"")),
+            Fact::Plain(plain) => out.write_fmt(plain),
+        }
     })?;
     out.write_all(b"\n")
 }
@@ -73,16 +79,23 @@ fn json(out: &mut impl Write, now: SystemTime, record: &Record<'_>) -> io::Resul
 /// RFC 3339 in UTC with milliseconds. All lines have the same width, so that they sort as text.
 fn timestamp(now: SystemTime) -> String {
     let now = OffsetDateTime::from(now);
-    format!(
-        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-        now.year(),
-        u8::from(now.month()),
-        now.day(),
-        now.hour(),
-        now.minute(),
-        now.second(),
-        now.millisecond()
-    )
+    let mut text = String::with_capacity(24);
+    for (number, digits, end) in [
+        (now.year().unsigned_abs(), 4, '-'),
+        (u8::from(now.month()).into(), 2, '-'),
+        (now.day().into(), 2, 'T'),
+        (now.hour().into(), 2, ':'),
+        (now.minute().into(), 2, ':'),
+        (now.second().into(), 2, '.'),
+        (now.millisecond().into(), 3, 'Z'),
+    ] {
+        // The formatting machinery takes ten times as long, once a request.
+        for place in (0..digits).rev() {
+            text.extend(char::from_digit(number / 10_u32.pow(place) % 10, 10));
+        }
+        text.push(end);
+    }
+    text
 }
 
 /// The value of a fact.

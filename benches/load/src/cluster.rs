@@ -93,8 +93,9 @@ impl Nodes {
         let mut addresses = Vec::new();
         let mut entry = None;
         for engine in &engines {
-            let config = config(engine, secret, addresses.clone()).await?;
-            let agent = Agent::start(config).await?;
+            let is_entry = addresses.len() + 1 == size;
+            let others = addresses.iter().copied().filter(|_| is_entry).collect();
+            let agent = Agent::start(config(engine, secret, others).await?).await?;
             addresses.extend(agent.addresses());
             entry = Some((agent.cluster(), agent.trust()));
             agents.spawn(agent.run(std::future::pending()));
@@ -190,8 +191,10 @@ async fn config(
     config.engine = config::Engine::Socket(engine.socket());
     config.cluster.mode = ClusterMode::On;
     config.cluster.secret_files = vec![secret.to_owned()];
-    // Once it is complete, nothing but the lists is to be measured.
+    // One round has to find everybody: after it, nothing but the lists is to
+    // be measured.
     config.cluster.interval = Duration::from_secs(120);
+    config.cluster.probe_timeout = Duration::from_secs(20);
     config.cluster.discover = vec![Discover::Static(others)];
     Ok(config)
 }
