@@ -1,4 +1,5 @@
-//! Windows: named pipes, Ctrl-C. Compiles; not yet run on a real host.
+//! Windows: Ctrl-C, and the places that named pipes will take. Not yet built or
+//! run on a real host.
 
 use std::io::{self, Write};
 use std::os::windows::io::AsRawSocket;

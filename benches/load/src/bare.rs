@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 #[derive(Args)]
-pub struct Bare {
+pub(crate) struct Bare {
     #[arg(long)]
     listen: SocketAddr,
     #[arg(long)]
@@ -43,7 +43,7 @@ impl ProxyHttp for ToEngine {
 
 impl Bare {
     /// Serves until the process ends.
-    pub async fn serve(self) -> anyhow::Result<()> {
+    pub(crate) async fn serve(self) -> anyhow::Result<()> {
         let tls = TlsSettings::intermediate(&self.certificate, &self.key)?;
         let acceptor = Arc::new(tls.build());
         let to_engine = ToEngine(self.engine.to_string_lossy().into_owned());

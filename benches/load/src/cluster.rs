@@ -36,7 +36,7 @@ const ROUNDS: usize = 400;
 const PATIENCE: usize = 600;
 
 /// Prints a line for each size.
-pub async fn measure(folder: &Path) -> anyhow::Result<()> {
+pub(crate) async fn measure(folder: &Path) -> anyhow::Result<()> {
     let secret = folder.join("secret");
     fs::write(&secret, Secret::generate()?)?;
     say(&format!(

@@ -18,7 +18,7 @@ const HEAD: usize = 16 * 1024;
 
 /// How callers connect.
 #[derive(Clone)]
-pub struct Tls {
+pub(crate) struct Tls {
     connector: TlsConnector,
     name: ServerName<'static>,
 }
@@ -26,7 +26,7 @@ pub struct Tls {
 impl Tls {
     /// Trusts this authority for this name. All callers use one cipher suite,
     /// so that every front has to encrypt alike.
-    pub fn new(authority: &CertificateDer<'static>, name: &str) -> anyhow::Result<Self> {
+    pub(crate) fn new(authority: &CertificateDer<'static>, name: &str) -> anyhow::Result<Self> {
         let mut roots = RootCertStore::empty();
         roots.add(authority.clone())?;
         let mut provider = rustls::crypto::ring::default_provider();
@@ -45,21 +45,21 @@ impl Tls {
 }
 
 /// One open connection.
-pub struct Connection {
+pub(crate) struct Connection {
     stream: TlsStream<TcpStream>,
     head: Vec<u8>,
     body: Vec<u8>,
 }
 
 /// A whole answer.
-pub struct Answer<'a> {
-    pub head: &'a [u8],
+pub(crate) struct Answer<'a> {
+    pub(crate) head: &'a [u8],
     /// The length of the body, its chunking included.
-    pub length: usize,
+    pub(crate) length: usize,
 }
 
 impl Connection {
-    pub async fn open(address: SocketAddr, tls: &Tls) -> io::Result<Self> {
+    pub(crate) async fn open(address: SocketAddr, tls: &Tls) -> io::Result<Self> {
         let tcp = TcpStream::connect(address).await?;
         tcp.set_nodelay(true)?;
         Ok(Self {
@@ -70,7 +70,7 @@ impl Connection {
     }
 
     /// Sends a request and reads the answer to its end; it has to be a 200.
-    pub async fn ask(&mut self, request: &[u8]) -> anyhow::Result<Answer<'_>> {
+    pub(crate) async fn ask(&mut self, request: &[u8]) -> anyhow::Result<Answer<'_>> {
         self.stream.write_all(request).await?;
         self.stream.flush().await?;
         self.head.clear();

@@ -8,17 +8,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
 /// 2 bytes, as moby answers.
-pub const PING: &str = "/_ping";
+pub(crate) const PING: &str = "/_ping";
 /// About 2 KB.
-pub const SMALL: &str = "/containers/small/json";
+pub(crate) const SMALL: &str = "/containers/small/json";
 /// About 80 KB.
-pub const LARGE: &str = "/containers/large/json";
+pub(crate) const LARGE: &str = "/containers/large/json";
 
 /// The answers by path, ready to be written.
 type Answers = Vec<(&'static str, Vec<u8>)>;
 
 /// Serves until the process ends.
-pub async fn serve(socket: &Path) -> anyhow::Result<()> {
+pub(crate) async fn serve(socket: &Path) -> anyhow::Result<()> {
     let answers = Arc::new(answers());
     let listener = UnixListener::bind(socket)?;
     loop {

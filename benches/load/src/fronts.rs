@@ -20,31 +20,31 @@ use crate::process::Process;
 const KEYS: usize = 16;
 
 /// A front that is being measured.
-pub struct Front {
-    pub name: &'static str,
-    pub address: SocketAddr,
-    pub process: Process,
+pub(crate) struct Front {
+    pub(crate) name: &'static str,
+    pub(crate) address: SocketAddr,
+    pub(crate) process: Process,
 }
 
 /// All of them, and how they are called.
-pub struct Fronts {
-    pub haproxy: Front,
-    pub bare: Front,
-    pub skep: Front,
-    pub tls: Tls,
-    pub signers: Vec<Signer>,
+pub(crate) struct Fronts {
+    pub(crate) haproxy: Front,
+    pub(crate) bare: Front,
+    pub(crate) skep: Front,
+    pub(crate) tls: Tls,
+    pub(crate) signers: Vec<Signer>,
     _engine: Process,
 }
 
 impl Fronts {
     /// The memory of skep now, in bytes.
-    pub fn skep_rss(&self) -> anyhow::Result<u64> {
+    pub(crate) fn skep_rss(&self) -> anyhow::Result<u64> {
         self.skep.process.rss()
     }
 }
 
 /// Starts the engine and the fronts; all of their files are in the folder.
-pub async fn start(folder: &Path, skep: &Path) -> anyhow::Result<Fronts> {
+pub(crate) async fn start(folder: &Path, skep: &Path) -> anyhow::Result<Fronts> {
     let place = Place::new(folder)?;
     let myself = std::env::current_exe()?;
     let mut engine = Command::new(&myself);

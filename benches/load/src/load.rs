@@ -13,23 +13,23 @@ use crate::connection::{Connection, Tls};
 use crate::numbers::{ms, quantile};
 
 /// Callers at a time.
-pub const CALLERS: usize = 32;
+pub(crate) const CALLERS: usize = 32;
 
 /// What came of it.
 #[derive(Clone, Copy)]
-pub struct Load {
+pub(crate) struct Load {
     /// Answers.
-    pub answers: usize,
+    pub(crate) answers: usize,
     /// Answers a second.
-    pub rate: f64,
+    pub(crate) rate: f64,
     /// The latency that half of the answers keep below, in milliseconds.
-    pub p50: f64,
+    pub(crate) p50: f64,
     /// The latency that all answers but one in a hundred keep below, in milliseconds.
-    pub p99: f64,
+    pub(crate) p99: f64,
 }
 
 /// Runs until the time is over or the requests are used up.
-pub async fn run(
+pub(crate) async fn run(
     address: SocketAddr,
     tls: &Tls,
     requests: &Arc<Vec<Vec<u8>>>,

@@ -14,11 +14,11 @@ use tokio::time::sleep;
 /// How often is looked whether a program serves, every 50 ms.
 const PATIENCE: usize = 200;
 
-pub struct Process(Child);
+pub(crate) struct Process(Child);
 
 impl Process {
     /// Starts a program whose standard error goes to a file.
-    pub fn start(mut command: Command, errors: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn start(mut command: Command, errors: &Path) -> anyhow::Result<Self> {
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -29,7 +29,11 @@ impl Process {
     }
 
     /// Waits until it listens there.
-    pub async fn listens(&mut self, address: SocketAddr, errors: &Path) -> anyhow::Result<()> {
+    pub(crate) async fn listens(
+        &mut self,
+        address: SocketAddr,
+        errors: &Path,
+    ) -> anyhow::Result<()> {
         for _ in 0..PATIENCE {
             if TcpStream::connect(address).await.is_ok() {
                 return Ok(());
@@ -46,7 +50,7 @@ impl Process {
     }
 
     /// The processor time of all its threads so far.
-    pub fn cpu(&self) -> anyhow::Result<Duration> {
+    pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
         let mut nanos = 0;
         for thread in fs::read_dir(format!("/proc/{}/task", self.0.id()))? {
             let line = fs::read_to_string(thread?.path().join("schedstat"))?;
@@ -57,7 +61,7 @@ impl Process {
     }
 
     /// The memory it has now, in bytes.
-    pub fn rss(&self) -> anyhow::Result<u64> {
+    pub(crate) fn rss(&self) -> anyhow::Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));

@@ -22,7 +22,7 @@ struct Turn {
 }
 
 /// Prints a line for each front and answer as soon as its rounds are over.
-pub async fn measure(fronts: &Fronts, rounds: usize, time: Duration) -> anyhow::Result<()> {
+pub(crate) async fn measure(fronts: &Fronts, rounds: usize, time: Duration) -> anyhow::Result<()> {
     say(&format!(
         "\nTLS fronts of one engine, one thread each, {} callers; every request is signed, and skep \
          checks it.\nMedians of {rounds} rounds of {time:?} each.\n",

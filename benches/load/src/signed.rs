@@ -7,7 +7,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use skep_filters::auth::{BodyBinding, Signer};
 
 /// `GET path`, each time newly signed, by the signers in turn.
-pub fn requests(
+pub(crate) fn requests(
     signers: &[Signer],
     path: &str,
     target: Option<&str>,

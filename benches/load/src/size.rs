@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::say;
 
 /// `idle` and `after` the load, in bytes.
-pub fn print(skep: &Path, idle: u64, after: u64) -> anyhow::Result<()> {
+pub(crate) fn print(skep: &Path, idle: u64, after: u64) -> anyhow::Result<()> {
     let image = std::fs::metadata(skep)?.len();
     let mb = |bytes: u64| bytes as f64 / 1e6;
     say(&format!(
