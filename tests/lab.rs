@@ -3,6 +3,7 @@
 //! They run with `SKEP_LAB=1` and the static program to test in `SKEP`, as root, one after the other: most of them
 //! change what the others see. With `SKEP_LAB=keep` the lab stays up and is used again the next time.
 
+use std::fs::File;
 use std::io::{Write, stderr, stdout};
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -120,7 +121,12 @@ fn main() -> ExitCode {
         say("SKEP names no program; run `make test`");
         return ExitCode::FAILURE;
     }
-    let caretaker = (wish == "1").then(Caretaker::start);
+    let lock = File::create(env::temp_dir().join("skep-lab-tests.lock")).expect("a file of ours");
+    if lock.try_lock().is_err() {
+        say("the lab tests run already on this machine, or their lab is still on its way down");
+        return ExitCode::FAILURE;
+    }
+    let caretaker = (wish == "1").then(|| Caretaker::start(&lock));
     // What fails in here says so by a panic; the lab goes down all the same.
     let outcome = thread::spawn(move || run(&arguments, wish == "keep")).join();
     if let Some(caretaker) = caretaker {
@@ -180,11 +186,12 @@ fn say(text: &str) {
 }
 
 /// Takes the labs away when the tests have ended, in whatever way: it waits for the end of a pipe that only this
-/// process holds, in a session of its own, which no Ctrl-C reaches.
+/// process holds, in a session of its own, which no Ctrl-C reaches. The lock is its standard output, on which it says
+/// nothing: so it is held until all is gone.
 struct Caretaker(Child);
 
 impl Caretaker {
-    fn start() -> Self {
+    fn start(lock: &File) -> Self {
         let labs = [NAME, alone::NAME].join(" ");
         let wait = format!(
             "cat >/dev/null; for name in {labs}; do LAB_NAME=$name '{}' down; done",
@@ -194,6 +201,7 @@ impl Caretaker {
         let child = command
             .args(["sh", "-c", &wait])
             .stdin(Stdio::piped())
+            .stdout(lock.try_clone().expect("a handle of a file of ours"))
             .spawn();
         Self(child.expect("setsid is part of Debian's util-linux"))
     }

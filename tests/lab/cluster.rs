@@ -363,9 +363,9 @@ impl Docker {
 }
 
 impl Agent {
-    /// Sends its process a signal.
+    /// Sends its process a signal, if it still runs.
     pub(crate) fn signal(&self, name: &str) {
-        task("kill", "-s").arg(name).arg(&self.pid).ok();
+        drop(task("kill", "-s").arg(name).arg(&self.pid).run());
     }
 
     /// The memory it has (`VmRSS`) or at most had (`VmHWM`) in use, in KiB.
