@@ -114,14 +114,17 @@ impl Lab {
         let said = task(script().display().to_string(), "env")
             .env("LAB_NAME", name)
             .ok();
-        let facts = said.lines().filter_map(|line| line.split_once('='));
         let plain = |value: &str| value.trim_matches('\'').to_owned();
+        let facts: BTreeMap<_, _> = said
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .map(|(key, value)| (key.to_owned(), plain(value)))
+            .collect();
         Self {
             name,
-            facts: facts
-                .map(|(key, value)| (key.to_owned(), plain(value)))
-                .collect(),
-            folder: TempDir::new().expect("a temporary folder"),
+            // Inside of the lab's own, so that it goes with it whatever happens.
+            folder: TempDir::new_in(&facts["LAB_DIR"]).expect("a folder in the lab's"),
+            facts,
             connections: Mutex::default(),
         }
     }

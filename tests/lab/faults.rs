@@ -12,8 +12,10 @@ const ENTRY: usize = 2;
 /// Lists wait this long for a node (`aggregate.deadline`), and a little for all else.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// How long it may take until a node that can be asked again is.
-const BACK: u64 = 45;
+/// How long it may take until a node that can be asked again is. Mostly it is seconds; but if the engines have given
+/// each other up, they look for each other once a minute only (moby, `rejoinClusterInterval`), and until then the
+/// overlay network leads nowhere.
+const BACK: u64 = 90;
 
 /// Undoes a fault also if the test fails; then it must not panic.
 struct Undo<F: FnMut()>(F);

@@ -83,7 +83,8 @@ impl Nodes {
     async fn start(size: usize, secret: &Path) -> anyhow::Result<Self> {
         let mut engines = Vec::new();
         for n in 0..size {
-            let engine = FakeEngine::node(&format!("n{n}"))
+            // Ids are names filled up with zeros: n1 and n10 would be one node.
+            let engine = FakeEngine::node(&format!("n{n}x"))
                 .manager(n == 0)
                 .containers((0..ROWS).map(|row| container(n, row)).collect());
             engines.push(engine.start().await?);
