@@ -1,16 +1,23 @@
-//! Where log lines go: standard error, one line and one write for each record.
+//! Where log lines go: standard error, one line for each record.
 //!
 //! The code logs through the `log` crate and gives facts as key-value pairs; the form of a line is
 //! decided in [`line`]. What this is not for: deciding what is worth a line.
 
+mod gather;
 mod line;
 
+use std::io;
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use env_logger::{Builder, Logger, Target};
 use log::{LevelFilter, SetLoggerError};
 
 use crate::config::LogFormat;
+use gather::Gather;
+
+/// The lines that are still to be written.
+static GATHER: OnceLock<Gather> = OnceLock::new();
 
 /// Modules that tell at `info` what only their authors want to know.
 const TALKATIVE: [&str; 1] = ["hickory"];
@@ -27,11 +34,23 @@ const REPEATING: [&str; 1] = ["pingora"];
 /// There is a logger already.
 pub fn init(format: LogFormat, level: LevelFilter) -> Result<(), SetLoggerError> {
     let rust_log = std::env::var("RUST_LOG").ok();
-    let logger = logger(format, level, rust_log.as_deref(), Target::Stderr);
+    let target = match Gather::new(io::stderr()) {
+        Ok(gather) => Target::Pipe(Box::new(GATHER.get_or_init(|| gather).clone())),
+        Err(_) => Target::Stderr,
+    };
+    let logger = logger(format, level, rust_log.as_deref(), target);
     let most = logger.filter();
     log::set_boxed_logger(Box::new(logger))?;
     log::set_max_level(most);
     Ok(())
+}
+
+/// Waits until everything that was logged is written. To be called before the
+/// program ends, or writes to standard error by itself.
+pub fn finish() {
+    if let Some(gather) = GATHER.get() {
+        gather.finish();
+    }
 }
 
 fn logger(format: LogFormat, level: LevelFilter, rust_log: Option<&str>, target: Target) -> Logger {
