@@ -14,21 +14,35 @@ mod decorate;
 mod dedupe;
 mod depth;
 mod error;
+mod events;
+mod fold;
 mod images;
+mod info;
+mod lines;
+mod network;
 mod networks;
+mod object;
+mod progress;
 #[cfg(test)]
 mod properties;
+mod prune;
 mod splice;
 mod split;
+mod usage;
+mod version;
 mod volumes;
 
 use bytes::Bytes;
 
-pub use containers::{Bound, BoundError, ContainerPlan, ContainerQuery, Owns, plan};
+pub use containers::{Bound, BoundError, ContainerPlan, ContainerQuery, Owns, container_ids, plan};
 pub use decorate::decorate;
 pub use depth::MAX_DEPTH;
 pub use error::MergeError;
+pub use events::{Event, EventKey, EventsPlan, Scope, decorate_event};
+pub use lines::{LineSplitter, LineTooLong, MAX_LINE};
+pub use progress::{ProgressLine, final_error, outcome_line, progress_line};
 pub use split::MAX_ELEMENTS;
+pub use version::announce;
 pub use volumes::VolumeFilter;
 
 /// What a merge has to know of the node an answer came from.
@@ -74,12 +88,27 @@ pub enum MergeRule {
     Volumes(VolumeFilter),
     /// `GET /networks`: swarm networks once, local networks of every node.
     Networks,
+    /// `GET /networks/{id}` of one swarm network: with the containers of all nodes.
+    NetworkInspect,
+    /// `POST /containers/prune`, and that of images, volumes, networks and
+    /// build: what was deleted on any node.
+    Prune,
+    /// `GET /system/df`: the sum of the nodes.
+    DataUsage,
+    /// `GET /info`: one node's answer with the counts of all.
+    InfoTotals {
+        /// The id of the node whose answer it is. If that did not answer, it
+        /// is the first manager's, else the first node's.
+        speaker: String,
+    },
 }
 
 /// Merges the answers of the nodes; a node that answered nonsense is reported
 /// and the others are served.
 ///
-/// The result is the same for every order of `answers`.
+/// The result is the same for every order of `answers`. If none of them can be
+/// used, it is the endpoint's empty list, or `{}` where it answers with an object
+/// that is no list: then better tell the client what is in `unusable`.
 #[must_use]
 pub fn merge(rule: &MergeRule, mut answers: Vec<NodeAnswer>) -> Merged {
     answers.sort_by(|a, b| (&a.node, &a.body).cmp(&(&b.node, &b.body)));
@@ -88,6 +117,10 @@ pub fn merge(rule: &MergeRule, mut answers: Vec<NodeAnswer>) -> Merged {
         MergeRule::Images => images::merge(&answers),
         MergeRule::Volumes(filter) => volumes::merge(filter, &answers),
         MergeRule::Networks => networks::merge(&answers),
+        MergeRule::NetworkInspect => network::merge(&answers),
+        MergeRule::Prune => prune::merge(&answers),
+        MergeRule::DataUsage => usage::merge(&answers),
+        MergeRule::InfoTotals { speaker } => info::merge(speaker, &answers),
     }
 }
 
@@ -120,7 +153,8 @@ mod tests {
         String::from_utf8(merged.body).unwrap()
     }
 
-    fn every_rule() -> Vec<MergeRule> {
+    /// Those that answer with one object have their own tests.
+    fn list_rules() -> Vec<MergeRule> {
         vec![
             MergeRule::Containers(ContainerQuery::default()),
             MergeRule::Images,
@@ -153,7 +187,7 @@ mod tests {
             "{\"Volumes\":[{\"Name\":\"v\"",
             "{\"Volumes\":[5],\"Warnings\":null}",
         ];
-        for rule in every_rule() {
+        for rule in list_rules() {
             let alone = merge(&rule, vec![worker("n1", one_row(&rule))]);
             assert_eq!(alone.unusable, vec![]);
             for body in garbage {
@@ -170,7 +204,7 @@ mod tests {
 
     #[test]
     fn no_node_at_all_gives_an_empty_list_in_the_shape_of_the_endpoint() {
-        for rule in every_rule() {
+        for rule in list_rules() {
             let expected = match rule {
                 MergeRule::Volumes(_) => "{\"Volumes\":[],\"Warnings\":null}\n",
                 _ => "[]\n",
@@ -181,7 +215,7 @@ mod tests {
 
     #[test]
     fn go_s_null_for_an_empty_list_is_an_empty_list() {
-        for rule in every_rule() {
+        for rule in list_rules() {
             let (body, expected) = match rule {
                 MergeRule::Volumes(_) => (
                     "{\"Volumes\":null,\"Warnings\":null}",

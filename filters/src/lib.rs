@@ -4,10 +4,11 @@
 //! (the `skep` package) does that and hands the results in. So every rule can
 //! be property-tested, fuzzed and benchmarked alone. Modules follow a
 //! request's way: who is calling ([`auth`]), which endpoint ([`endpoint`]), may it
-//! ([`policy`]),
+//! ([`policy`]), what ties a new container to a node ([`placement`]),
 //! and how the answers of several nodes become one ([`aggregate`]).
 
 pub mod aggregate;
 pub mod auth;
 pub mod endpoint;
+pub mod placement;
 pub mod policy;

@@ -100,6 +100,18 @@ pub(super) fn merge(query: &ContainerQuery, answers: &[NodeAnswer]) -> Merged {
     }
 }
 
+/// The ids in one engine's list, as far as it can be read.
+#[must_use]
+pub fn container_ids(list: &[u8]) -> Vec<String> {
+    #[derive(Deserialize)]
+    struct Named {
+        #[serde(rename = "Id")]
+        id: String,
+    }
+    let rows: Result<Vec<Named>, _> = serde_json::from_slice(list);
+    rows.into_iter().flatten().map(|row| row.id).collect()
+}
+
 fn head(queue: &Queue<'_>, n: usize) -> Option<(i64, Reverse<usize>)> {
     let element = queue.rest.as_slice().first()?;
     Some((element.row.created, Reverse(n)))
@@ -133,6 +145,13 @@ mod tests {
 
     fn bound(seconds: u8, owner: &str) -> Option<Bound> {
         Some(Bound::new(&format!("1970-01-01T00:00:{seconds:02}.5Z"), owner).unwrap())
+    }
+
+    #[test]
+    fn the_ids_of_a_list_are_those_of_its_rows_and_of_nothing_within_them() {
+        let list = br#"[{"Id":"a","Mounts":[{"Id":"no"}]},{"Names":[],"Id":"b"}]"#;
+        assert_eq!(container_ids(list), ["a", "b"]);
+        assert!(container_ids(b"garbage").is_empty());
     }
 
     #[test]

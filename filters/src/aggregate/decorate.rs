@@ -11,14 +11,12 @@
 //! A `Portainer` that is no object is replaced, since a Portainer server adds
 //! members of its own to it.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::NodeTag;
 use super::error::MergeError;
-use super::splice::{Edit, json_array, json_string, splice};
+use super::splice::{Edit, json_array, json_string, spliced};
 use super::split::present;
 
 /// Decorates the JSON object `object` with the node it came from.
@@ -32,18 +30,12 @@ pub fn decorate(object: &str, node: &NodeTag) -> Result<String, MergeError> {
     }
     let row: Decorated<'_> =
         serde_json::from_str(object).map_err(|e| MergeError::of_element(0, e))?;
-    let decoration = Decoration::of(node);
-    let mut out = Vec::with_capacity(object.len() + decoration.member.len());
-    splice(
-        &mut out,
-        object,
-        vec![decoration.edit(object, row.portainer)],
-    );
-    String::from_utf8(out).map_err(|e| MergeError::of_element(0, e))
+    Ok(Decoration::of(node).put_into(object, &row))
 }
 
+/// An object of which nothing matters but whether it is decorated.
 #[derive(Deserialize)]
-struct Decorated<'a> {
+pub(super) struct Decorated<'a> {
     #[serde(rename = "Portainer", borrow, default, deserialize_with = "present")]
     portainer: Option<&'a RawValue>,
 }
@@ -81,11 +73,16 @@ impl Decoration {
         Self { member, agent }
     }
 
+    /// The JSON object `text`, which reads as `row`, with the decoration.
+    pub(super) fn put_into(&self, text: &str, row: &Decorated<'_>) -> String {
+        spliced(text, vec![self.edit(text, row.portainer)])
+    }
+
     /// The edit that decorates `text`, a JSON object whose own `Portainer` is `existing`.
     pub(super) fn edit<'d>(&'d self, text: &str, existing: Option<&RawValue>) -> Edit<'d> {
         existing
             .and_then(|raw| Edit::replace(text, raw.get(), self.portainer_with(raw.get())))
-            .unwrap_or_else(|| append(text, &self.member))
+            .unwrap_or_else(|| Edit::append(text, &self.member))
     }
 
     /// The value of `Portainer` that has our `Agent` and whatever else was in it.
@@ -97,7 +94,7 @@ impl Decoration {
             .flatten()
             .and_then(|portainer| match portainer.agent {
                 Some(agent) => Edit::replace(existing, agent.get(), self.agent.as_str()),
-                None => Some(append(existing, &member)),
+                None => Some(Edit::append(existing, &member)),
             });
         match edit {
             Some(Edit { range, with }) => {
@@ -107,23 +104,6 @@ impl Decoration {
             }
             None => format!("{{\"Agent\":{}}}", self.agent),
         }
-    }
-}
-
-/// Puts `member`, which starts with a comma, last into the JSON object `text`.
-fn append<'m>(text: &str, member: &'m str) -> Edit<'m> {
-    let inner = text
-        .strip_prefix('{')
-        .and_then(|rest| rest.strip_suffix('}'));
-    let is_empty = inner.is_none_or(|inner| inner.trim_ascii().is_empty());
-    let with = match member.strip_prefix(',') {
-        Some(alone) if is_empty => alone,
-        _ => member,
-    };
-    let end = text.len().saturating_sub(1);
-    Edit {
-        range: end..end,
-        with: Cow::Borrowed(with),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What holds for whatever the nodes answer.
 
+mod objects;
 mod one_engine;
 mod reference;
 
@@ -12,6 +13,7 @@ use super::*;
 
 const IDS: [&str; 4] = ["n1", "n2", "n3", "n4"];
 
+/// The rules for lists; those for objects are in [`objects`].
 fn rules() -> Vec<MergeRule> {
     vec![
         MergeRule::Containers(ContainerQuery::default()),

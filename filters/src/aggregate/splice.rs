@@ -18,18 +18,46 @@ impl<'a> Edit<'a> {
         let with = with.into();
         Some(Self { range, with })
     }
+
+    /// Puts `member`, which starts with a comma, last into the JSON object `text`.
+    pub(super) fn append(text: &str, member: &'a str) -> Self {
+        let inner = text
+            .strip_prefix('{')
+            .and_then(|rest| rest.strip_suffix('}'));
+        let is_empty = inner.is_none_or(|inner| inner.trim_ascii().is_empty());
+        let with = match member.strip_prefix(',') {
+            Some(alone) if is_empty => alone,
+            _ => member,
+        };
+        let end = text.len().saturating_sub(1);
+        Self {
+            range: end..end,
+            with: Cow::Borrowed(with),
+        }
+    }
 }
 
 /// Appends `text` to `out` with the edits done. Edits must not overlap.
-pub(super) fn splice(out: &mut Vec<u8>, text: &str, mut edits: Vec<Edit<'_>>) {
+pub(super) fn splice(out: &mut Vec<u8>, text: &str, edits: Vec<Edit<'_>>) {
+    each_piece(text, edits, |piece| out.extend_from_slice(piece.as_bytes()));
+}
+
+/// `text` with the edits done. Edits must not overlap.
+pub(super) fn spliced(text: &str, edits: Vec<Edit<'_>>) -> String {
+    let mut out = String::with_capacity(text.len());
+    each_piece(text, edits, |piece| out.push_str(piece));
+    out
+}
+
+fn each_piece(text: &str, mut edits: Vec<Edit<'_>>, mut put: impl FnMut(&str)) {
     edits.sort_by_key(|edit| edit.range.start);
     let mut done = 0;
     for edit in edits {
-        out.extend_from_slice(text.get(done..edit.range.start).unwrap_or("").as_bytes());
-        out.extend_from_slice(edit.with.as_bytes());
+        put(text.get(done..edit.range.start).unwrap_or(""));
+        put(&edit.with);
         done = edit.range.end;
     }
-    out.extend_from_slice(text.get(done..).unwrap_or("").as_bytes());
+    put(text.get(done..).unwrap_or(""));
 }
 
 /// A JSON array in the making.
@@ -72,6 +100,16 @@ pub(super) fn json_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
+/// The JSON string `raw` with `prefix` before its text, which stays as it is
+/// written; `None` if `raw` is no string.
+pub(super) fn prefixed(raw: &str, prefix: &str) -> Option<String> {
+    let rest = raw.strip_prefix('"')?;
+    let mut out = json_string(prefix);
+    out.pop();
+    out.push_str(rest);
+    Some(out)
+}
+
 /// JSON values as a JSON array.
 pub(super) fn json_array<T: AsRef<str>>(values: impl IntoIterator<Item = T>) -> String {
     let mut out = String::from("[");
@@ -100,6 +138,15 @@ mod tests {
         let mut out = Vec::new();
         splice(&mut out, &text, edits);
         assert_eq!(out, b"a-dEf");
+    }
+
+    #[test]
+    fn a_prefix_leaves_the_escapes_of_a_string_alone() {
+        assert_eq!(
+            prefixed(r#""a\u003c""#, "x\": ").as_deref(),
+            Some(r#""x\": a\u003c""#)
+        );
+        assert_eq!(prefixed("5", "x"), None);
     }
 
     #[test]

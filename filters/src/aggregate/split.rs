@@ -89,7 +89,8 @@ pub(super) struct Element<'a, R> {
     pub(super) row: R,
 }
 
-fn read_element<'a, R: Deserialize<'a>>(
+/// Reads one element; `index` is for the error.
+pub(super) fn read_element<'a, R: Deserialize<'a>>(
     index: usize,
     text: &'a str,
 ) -> Result<Element<'a, R>, MergeError> {

@@ -95,6 +95,16 @@ impl Filters {
             .map(|(value, _)| value.as_str())
     }
 
+    /// Whether an object with exactly this value gets through, as moby's
+    /// `Args.ExactMatch` has it: a filter without values admits everything, and
+    /// a value that came with `false` admits nothing.
+    pub fn matches_exactly(&self, name: &str, value: &str) -> bool {
+        match self.0.get(name) {
+            Some(values) if !values.is_empty() => values.get(value) == Some(&true),
+            _ => true,
+        }
+    }
+
     /// Adds a value to a filter.
     pub fn insert(&mut self, name: &str, value: &str) {
         let values = self.0.entry(name.to_owned()).or_default();
@@ -246,6 +256,24 @@ mod tests {
         }
         let empty = parse(r#"{"label":null,"status":[]}"#);
         assert!(empty.contains("label") && empty.values("label").next().is_none());
+    }
+
+    #[test]
+    fn an_exact_match_is_one_with_a_true_value_if_there_are_values() {
+        let filters = parse(r#"{"scope":{"local":true,"swarm":false},"type":{}}"#);
+        for (name, value, expected) in [
+            ("scope", "local", true),
+            ("scope", "swarm", false),
+            ("scope", "", false),
+            ("type", "node", true),
+            ("label", "a", true),
+        ] {
+            assert_eq!(
+                filters.matches_exactly(name, value),
+                expected,
+                "{name} {value}"
+            );
+        }
     }
 
     #[test]

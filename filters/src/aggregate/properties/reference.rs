@@ -1,4 +1,4 @@
-//! The merge rules once more, slow and plain, on parsed values.
+//! The merge rules for lists once more, slow and plain, on parsed values.
 
 use std::cmp::Reverse;
 
@@ -30,6 +30,10 @@ pub(super) fn merge(rule: &MergeRule, nodes: Nodes<'_>) -> Value {
                 false => json!({ "Volumes": volumes, "Warnings": warnings }),
             }
         }
+        MergeRule::NetworkInspect
+        | MergeRule::Prune
+        | MergeRule::DataUsage
+        | MergeRule::InfoTotals { .. } => unreachable!("no list; see objects"),
     }
 }
 
@@ -40,7 +44,7 @@ fn all(nodes: Nodes<'_>) -> Vec<(&NodeTag, Value)> {
         .collect()
 }
 
-fn decorated((node, row): (&NodeTag, Value)) -> Value {
+pub(super) fn decorated((node, row): (&NodeTag, Value)) -> Value {
     with_agent(row, json!({ "NodeName": node.hostname, "NodeID": node.id }))
 }
 

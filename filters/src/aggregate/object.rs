@@ -1,0 +1,198 @@
+//! Takes a JSON object apart into the bytes of its members, and changes some
+//! of them while the others stay as they are.
+//!
+//! For answers that are one object. Lists are for [`super::split`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::depth::is_too_deep;
+use super::error::MergeError;
+use super::splice::{Edit, json_string, spliced};
+use super::split::{MAX_ELEMENTS, read_body};
+
+/// A JSON object and the bytes of its members by name.
+pub(super) struct Object<'a> {
+    /// From its `{` to its `}`.
+    pub(super) text: &'a str,
+    members: BTreeMap<String, &'a str>,
+}
+
+impl<'a> Object<'a> {
+    /// Reads a whole body; `expected` says what the endpoint answers with.
+    pub(super) fn of_body(body: &'a [u8], expected: &'static str) -> Result<Self, MergeError> {
+        let raw: &RawValue = read_body(body, expected)?;
+        if is_too_deep(raw.get()) {
+            return Err(MergeError::TooDeep { index: 0 });
+        }
+        Self::of_text(raw.get(), expected)
+    }
+
+    /// Reads the text of one JSON value. A name given twice is refused rather
+    /// than guessed at.
+    pub(super) fn of_text(text: &'a str, expected: &'static str) -> Result<Self, MergeError> {
+        let read: Result<Members<'a>, _> = serde_json::from_str(text);
+        let Members { members, overflow } = read.map_err(|e| MergeError::of_body(&e, expected))?;
+        if overflow {
+            return Err(MergeError::TooManyElements);
+        }
+        Ok(Self { text, members })
+    }
+
+    /// The bytes of one member.
+    pub(super) fn get(&self, name: &str) -> Option<&'a str> {
+        self.members.get(name).copied()
+    }
+
+    /// The members in the order of their names.
+    pub(super) fn members(&self) -> impl Iterator<Item = (&str, &'a str)> {
+        self.members
+            .iter()
+            .map(|(name, text)| (name.as_str(), *text))
+    }
+
+    /// Starts changing members.
+    pub(super) fn rewrite(&self) -> Rewrite<'_, 'a> {
+        Rewrite {
+            object: self,
+            edits: Vec::new(),
+            added: String::new(),
+        }
+    }
+}
+
+struct Members<'a> {
+    members: BTreeMap<String, &'a str>,
+    overflow: bool,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names;
+
+        impl<'de> Visitor<'de> for Names {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = BTreeMap::new();
+                while members.len() < MAX_ELEMENTS
+                    && let Some((name, raw)) = map.next_entry::<String, &RawValue>()?
+                {
+                    if members.insert(name, raw.get()).is_some() {
+                        return Err(A::Error::custom("a name is given twice"));
+                    }
+                }
+                let mut overflow = false;
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
+                    overflow = true;
+                }
+                Ok(Members { members, overflow })
+            }
+        }
+
+        deserializer.deserialize_map(Names)
+    }
+}
+
+/// Changes to an object's members. Each name may be set once.
+pub(super) struct Rewrite<'o, 'a> {
+    object: &'o Object<'a>,
+    edits: Vec<Edit<'o>>,
+    added: String,
+}
+
+impl Rewrite<'_, '_> {
+    /// Gives a member this JSON value, in its place or as the last one.
+    pub(super) fn set(&mut self, name: &str, value: String) {
+        match self.object.get(name) {
+            Some(own) if own == value => {}
+            Some(own) => self
+                .edits
+                .extend(Edit::replace(self.object.text, own, value)),
+            None => {
+                self.added.push(',');
+                self.added.push_str(&json_string(name));
+                self.added.push(':');
+                self.added.push_str(&value);
+            }
+        }
+    }
+
+    /// The object as it is now.
+    pub(super) fn finish(self) -> String {
+        let mut edits = self.edits;
+        edits.push(Edit::append(self.object.text, &self.added));
+        spliced(self.object.text, edits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::depth::MAX_DEPTH;
+    use super::*;
+
+    fn read(body: &str) -> Result<Object<'_>, MergeError> {
+        Object::of_body(body.as_bytes(), "an object")
+    }
+
+    fn set(body: &str, members: &[(&str, &str)]) -> String {
+        let object = read(body).unwrap();
+        let mut rewrite = object.rewrite();
+        for (name, value) in members {
+            rewrite.set(name, (*value).to_owned());
+        }
+        rewrite.finish()
+    }
+
+    #[test]
+    fn members_are_changed_in_place_and_new_ones_come_last() {
+        let body = " { \"a\" : 1.0 ,\"b\":{ } }\n";
+        assert_eq!(set(body, &[]), "{ \"a\" : 1.0 ,\"b\":{ } }");
+        assert_eq!(
+            set(body, &[("c", "3"), ("b", "2"), ("d", "4")]),
+            "{ \"a\" : 1.0 ,\"b\":2 ,\"c\":3,\"d\":4}"
+        );
+        assert_eq!(set("{ }", &[("a", "1"), ("b", "2")]), "{ \"a\":1,\"b\":2}");
+    }
+
+    #[test]
+    fn what_is_no_object_or_no_plain_one_is_refused() {
+        let deep = format!(
+            "{{\"a\":{}{}}}",
+            "[".repeat(MAX_DEPTH),
+            "]".repeat(MAX_DEPTH)
+        );
+        for body in [
+            "",
+            "[]",
+            "null",
+            "5",
+            "{",
+            "{} x",
+            "{\"a\":1,\"a\":2}",
+            &deep,
+        ] {
+            assert!(read(body).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn one_member_more_than_the_cap_is_refused() {
+        let object = |n: usize| {
+            let members: Vec<String> = (0..n).map(|i| format!("\"{i}\":0")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        assert!(read(&object(MAX_ELEMENTS)).is_ok());
+        assert_eq!(
+            read(&object(MAX_ELEMENTS + 1)).err(),
+            Some(MergeError::TooManyElements)
+        );
+    }
+}

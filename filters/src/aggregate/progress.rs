@@ -1,0 +1,236 @@
+//! The progress of one operation on several nodes as one stream: pulling an
+//! image everywhere, loading it everywhere.
+//!
+//! Each message of an engine says which node it is about in the fields that
+//! clients show: `id` (the CLI draws a line per id) or the text of `stream`.
+//! An error ends the stream for a client, so a node's error is kept until all
+//! nodes are done.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::depth::is_too_deep;
+use super::splice::{Edit, json_string, prefixed, spliced};
+use super::split::present;
+
+/// How the engine ends a message.
+const END: &str = "\r\n";
+
+/// What becomes of one progress message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProgressLine {
+    /// It goes to the client like this, its line end included.
+    Pass(Vec<u8>),
+    /// The node says that it failed, and why.
+    Failed(String),
+}
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    status: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    stream: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    aux: Option<&'a RawValue>,
+    #[serde(default)]
+    error: Option<String>,
+    #[serde(rename = "errorDetail", default)]
+    detail: Option<Detail>,
+}
+
+#[derive(Deserialize)]
+struct Detail {
+    #[serde(default)]
+    message: String,
+}
+
+/// One progress message of a node for the stream of all nodes.
+///
+/// An `id` gets the host name before it; a `status` without an id gets the
+/// host name as id; the text of `stream` is begun with it. Messages with `aux`
+/// are for programs, which find them by their id, and stay as they are. A line
+/// that is no message is the node's failure.
+#[must_use]
+pub fn progress_line(line: &[u8], host: &str) -> ProgressLine {
+    let read = std::str::from_utf8(line.trim_ascii())
+        .ok()
+        .filter(|text| text.starts_with('{') && !is_too_deep(text))
+        .and_then(|text| Some((text, serde_json::from_str::<Message<'_>>(text).ok()?)));
+    let Some((text, message)) = read else {
+        return ProgressLine::Failed("the engine sent what is no progress message".to_owned());
+    };
+    if let Some(reason) = message.failure() {
+        return ProgressLine::Failed(reason);
+    }
+    let mut out = message.on(host, text);
+    out.push_str(END);
+    ProgressLine::Pass(out.into_bytes())
+}
+
+impl Message<'_> {
+    fn failure(&self) -> Option<String> {
+        let detail = self.detail.as_ref().map(|detail| detail.message.as_str());
+        let error = self.error.as_deref();
+        let mut said = detail.into_iter().chain(error).peekable();
+        said.peek()?;
+        match said.find(|message| !message.is_empty()) {
+            Some(message) => Some(message.to_owned()),
+            // Go leaves an empty text out where it means none.
+            None if self.detail.is_none() => None,
+            None => Some("failed without saying why".to_owned()),
+        }
+    }
+
+    /// The message's own text with the host in it.
+    fn on(&self, host: &str, text: &str) -> String {
+        let text_of = |field: Option<&RawValue>| {
+            let raw = field?.get();
+            (raw.starts_with('"') && raw != "\"\"").then_some(raw.to_owned())
+        };
+        if self.aux.is_some() {
+            return text.to_owned();
+        }
+        let mut edits = Vec::new();
+        let added = format!(",\"id\":{}", json_string(host));
+        match self.id {
+            Some(id) => edits.extend(match text_of(Some(id)) {
+                Some(own) => prefixed(&own, &format!("{host} "))
+                    .and_then(|with| Edit::replace(text, id.get(), with)),
+                None => Edit::replace(text, id.get(), json_string(host)),
+            }),
+            None if self.status.is_some() => edits.push(Edit::append(text, &added)),
+            None => {}
+        }
+        if let Some(stream) = self.stream {
+            let with = prefixed(stream.get(), &format!("{host}: "));
+            edits.extend(with.and_then(|with| Edit::replace(text, stream.get(), with)));
+        }
+        spliced(text, edits)
+    }
+}
+
+/// What became of the operation on one node: a message on the node's own line.
+#[must_use]
+pub fn outcome_line(host: &str, outcome: Result<&str, &str>) -> Vec<u8> {
+    let status = match outcome {
+        Ok(status) => status.to_owned(),
+        Err(reason) => format!("failed: {reason}"),
+    };
+    let (status, id) = (json_string(&status), json_string(host));
+    format!("{{\"status\":{status},\"id\":{id}}}{END}").into_bytes()
+}
+
+/// The message that makes the operation a failed one to the client: which
+/// hosts failed, each with its reason.
+#[must_use]
+pub fn final_error<H: AsRef<str>, M: AsRef<str>>(failed: &[(H, M)]) -> Vec<u8> {
+    let reasons = failed
+        .iter()
+        .map(|(host, reason)| format!("{}: {}", host.as_ref(), reason.as_ref()));
+    let message = json_string(&reasons.collect::<Vec<_>>().join("; "));
+    format!("{{\"errorDetail\":{{\"message\":{message}}},\"error\":{message}}}{END}").into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn passed(line: &str) -> String {
+        match progress_line(line.as_bytes(), "web\"") {
+            ProgressLine::Pass(line) => String::from_utf8(line).unwrap(),
+            ProgressLine::Failed(reason) => panic!("failed: {reason}"),
+        }
+    }
+
+    #[test]
+    fn a_message_says_which_host_it_is_about() {
+        for (line, expected) in [
+            (
+                r#"{"status":"Downloading","progressDetail":{"current":1.0},"id":"ab\u003c"}"#,
+                r#"{"status":"Downloading","progressDetail":{"current":1.0},"id":"web\" ab\u003c"}"#,
+            ),
+            (
+                r#"{"status":"Status: Image is up to date"}"#,
+                r#"{"status":"Status: Image is up to date","id":"web\""}"#,
+            ),
+            (
+                r#"{"status":"Digest: x", "id":""}"#,
+                r#"{"status":"Digest: x", "id":"web\""}"#,
+            ),
+            (
+                r#"{"stream":"Loaded image: a\n"}"#,
+                r#"{"stream":"web\": Loaded image: a\n"}"#,
+            ),
+            (
+                r#"{"id":"moby.image.id","aux":{"ID":"x"}}"#,
+                r#"{"id":"moby.image.id","aux":{"ID":"x"}}"#,
+            ),
+            (r#"{"later":1}"#, r#"{"later":1}"#),
+            (
+                r#"{"status":"a","error":""}"#,
+                r#"{"status":"a","error":"","id":"web\""}"#,
+            ),
+        ] {
+            assert_eq!(passed(&format!("{line}\r\n")), format!("{expected}\r\n"));
+        }
+    }
+
+    #[test]
+    fn an_error_is_taken_out_with_what_it_says() {
+        let no_message = "the engine sent what is no progress message";
+        for (line, reason) in [
+            (
+                r#"{"errorDetail":{"code":1,"message":"no such image"},"error":"old"}"#,
+                "no such image",
+            ),
+            (r#"{"error":"no space"}"#, "no space"),
+            (r#"{"errorDetail":{},"error":"no space"}"#, "no space"),
+            (r#"{"errorDetail":{}}"#, "failed without saying why"),
+            ("", no_message),
+            ("[]", no_message),
+            ("{\"id\":", no_message),
+            (r#"{"error":5}"#, no_message),
+        ] {
+            let failed = ProgressLine::Failed(reason.to_owned());
+            assert_eq!(progress_line(line.as_bytes(), "web"), failed, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_end_tells_each_host_s_outcome_and_one_error() {
+        let text = |line: Vec<u8>| String::from_utf8(line).unwrap();
+        assert_eq!(
+            text(outcome_line("a", Ok("done"))),
+            "{\"status\":\"done\",\"id\":\"a\"}\r\n"
+        );
+        assert_eq!(
+            text(outcome_line("a", Err("no \"x\""))),
+            "{\"status\":\"failed: no \\\"x\\\"\",\"id\":\"a\"}\r\n"
+        );
+        assert_eq!(
+            text(final_error(&[("a", "no"), ("b", "full")])),
+            "{\"errorDetail\":{\"message\":\"a: no; b: full\"},\"error\":\"a: no; b: full\"}\r\n"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn what_passes_is_json_on_one_line(
+            text in "[{}\\[\\]\",:idstaream\\\\ 1]{0,32}",
+            id in any::<String>(),
+            host in any::<String>(),
+        ) {
+            let message = serde_json::json!({ "status": id, "id": id }).to_string();
+            for line in [text, message] {
+                if let ProgressLine::Pass(line) = progress_line(line.as_bytes(), &host) {
+                    prop_assert!(line.ends_with(END.as_bytes()));
+                    prop_assert!(serde_json::from_slice::<&RawValue>(&line).is_ok());
+                }
+            }
+        }
+    }
+}

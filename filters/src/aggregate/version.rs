@@ -1,0 +1,101 @@
+//! `GET /version`: what the engine says, with the API versions of the cluster.
+//!
+//! Clients negotiate by it (docker-py and bollard, where the Docker CLI asks
+//! `/_ping`), so the numbers must be those that every node serves. They stand
+//! in two places: at the top, and in the details of the component `Engine`.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::error::MergeError;
+use super::splice::{Edit, json_string, splice};
+use crate::endpoint::ApiVersion;
+
+#[derive(Deserialize)]
+struct Version<'a> {
+    #[serde(rename = "ApiVersion", borrow)]
+    api: Option<&'a RawValue>,
+    #[serde(rename = "MinAPIVersion", borrow)]
+    min: Option<&'a RawValue>,
+    #[serde(rename = "Components", borrow, default)]
+    components: Option<Vec<Component<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct Component<'a> {
+    #[serde(rename = "Name", borrow, default)]
+    name: Cow<'a, str>,
+    #[serde(rename = "Details", borrow)]
+    details: Option<Details<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Details<'a> {
+    #[serde(rename = "ApiVersion", borrow)]
+    api: Option<&'a RawValue>,
+    #[serde(rename = "MinAPIVersion", borrow)]
+    min: Option<&'a RawValue>,
+}
+
+/// The body of `/version` with `min` and `max` as the range of API versions.
+/// What does not say one of them is not given it.
+///
+/// # Errors
+/// If the body is not what engines answer.
+pub fn announce(body: &[u8], min: ApiVersion, max: ApiVersion) -> Result<Vec<u8>, MergeError> {
+    let text = std::str::from_utf8(body).map_err(|e| MergeError::of_element(0, e))?;
+    let version: Version<'_> =
+        serde_json::from_str(text).map_err(|e| MergeError::of_element(0, e))?;
+    let components = version.components.unwrap_or_default();
+    let engines = components
+        .iter()
+        .filter(|c| c.name == "Engine")
+        .filter_map(|c| c.details.as_ref());
+    let (newest, oldest) = (json_string(&max.to_string()), json_string(&min.to_string()));
+    let edits = engines
+        .map(|d| (d.api, d.min))
+        .chain([(version.api, version.min)])
+        .flat_map(|(api, min)| [(api, &newest), (min, &oldest)])
+        .filter_map(|(said, now)| Edit::replace(text, said?.get(), now.as_str()));
+    let mut out = Vec::with_capacity(body.len() + 16);
+    splice(&mut out, text, edits.collect());
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn announced(body: &str) -> String {
+        let (min, max) = (ApiVersion::new(1, 24), ApiVersion::new(1, 41));
+        String::from_utf8(announce(body.as_bytes(), min, max).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn both_places_say_the_range_of_the_cluster_and_the_rest_is_the_engines() {
+        let body = r#"{"Platform":{"Name":""},"Components":[{"Name":"Engine","Version":"28.5.2","Details":{"ApiVersion":"1.51","MinAPIVersion":"1.12"}},{"Name":"runc","Version":"1.1","Details":{"GitCommit":""}}],"Version":"28.5.2","ApiVersion":"1.51","MinAPIVersion":"1.12"}
+"#;
+        let expected = body.replace("1.51", "1.41").replace("1.12", "1.24");
+        assert_eq!(announced(body), expected);
+    }
+
+    #[test]
+    fn what_an_old_engine_does_not_say_is_not_added() {
+        let body = r#"{"Version":"1.11","ApiVersion":"1.23"}"#;
+        assert_eq!(announced(body), r#"{"Version":"1.11","ApiVersion":"1.41"}"#);
+        assert_eq!(
+            announced(r#"{"Components":null}"#),
+            r#"{"Components":null}"#
+        );
+    }
+
+    #[test]
+    fn an_answer_that_is_no_version_is_refused() {
+        let one = ApiVersion::new(1, 41);
+        for body in ["", "[]x", "{", "\"1.41\""] {
+            assert!(announce(body.as_bytes(), one, one).is_err(), "{body}");
+        }
+    }
+}
