@@ -25,6 +25,7 @@ use crate::gateway::Gateway;
 use crate::listen::{self, Listener};
 use crate::locate::Known;
 use crate::peers::{Peers, agent_key_id, operator_key_id};
+use crate::place::Pulls;
 use crate::platform;
 use crate::trust::{LeafNames, Secret, SecretError, Trust, UserCertificate};
 
@@ -168,6 +169,7 @@ impl Agent {
         let gateway = Gateway {
             verifier: verifier(&config, &trust)?,
             known: Known::default(),
+            pulls: Pulls::default(),
             config: config.clone(),
             engine,
             client,

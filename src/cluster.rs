@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use http::HeaderValue;
 use pingora::lb::selection::RoundRobin;
 use pingora::lb::{Backends, LoadBalancer};
 use pingora::protocols::l4::socket::SocketAddr as PeerAddress;
@@ -31,7 +32,7 @@ use crate::hop::Hop;
 use crate::peers::Peers;
 use crate::{clock, request};
 use discover::Discovery;
-use identity::Identity;
+use identity::{ApiRange, Identity};
 use members::{Member, Members};
 use own_service::OwnService;
 use probe::Probe;
@@ -50,6 +51,7 @@ const MISSES: u32 = 3;
 /// This node and the others.
 pub struct Cluster {
     me: ArcSwap<Identity>,
+    label: ArcSwap<HeaderValue>,
     members: Arc<Members>,
     balancer: LoadBalancer<RoundRobin>,
     client: Arc<Client>,
@@ -91,6 +93,7 @@ impl Cluster {
             parts.config.probe_timeout,
         )));
         Self {
+            label: ArcSwap::from_pointee(label(&parts.me)),
             me: ArcSwap::from_pointee(parts.me),
             members,
             balancer: LoadBalancer::from_backends(backends),
@@ -107,6 +110,12 @@ impl Cluster {
     /// This node.
     pub fn me(&self) -> Arc<Identity> {
         self.me.load_full()
+    }
+
+    /// The value of `Skep-Node` for what this node answers; empty if it has no
+    /// name that a header can carry.
+    pub fn label(&self) -> HeaderValue {
+        (**self.label.load()).clone()
     }
 
     /// Whether this node works with others. Outside a Swarm nothing does.
@@ -144,6 +153,18 @@ impl Cluster {
         }));
         all.sort_by(|a, b| a.id.cmp(&b.id));
         all
+    }
+
+    /// Whether this node is a manager by what it said last.
+    pub fn is_manager(&self, id: &str) -> bool {
+        self.members.get(id).is_some_and(|m| m.manager)
+    }
+
+    /// The API versions that each node serves that can be asked.
+    pub fn ranges(&self) -> Vec<ApiRange> {
+        let all = self.all();
+        let ready = all.iter().filter(|m| m.state == members::State::Ready);
+        ready.filter_map(|m| m.engine.as_ref()?.range()).collect()
     }
 
     /// A manager that answered its last probe, in turn.
@@ -256,6 +277,7 @@ impl Cluster {
             let role = if now.manager { "manager" } else { "worker" };
             log::info!("this node is now a {role}");
         }
+        self.label.store(Arc::new(label(&now)));
         self.me.store(Arc::new(now.clone()));
         changed(&now);
     }
@@ -291,6 +313,10 @@ impl Cluster {
         }
         expected::parse(&answer.body).map_err(|e| e.to_string())
     }
+}
+
+fn label(me: &Identity) -> HeaderValue {
+    HeaderValue::try_from(me.label()).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 fn inet(address: &PeerAddress) -> Option<SocketAddr> {

@@ -164,6 +164,17 @@ pub struct Aggregate {
     pub partial: Partial,
     /// The largest body taken from one node, in bytes.
     pub max_bytes: usize,
+    /// What `/info` counts.
+    pub info: InfoOf,
+}
+
+/// What `/info` counts, in a Swarm and without a target.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum InfoOf {
+    /// One manager's containers, images, processors and memory.
+    Manager,
+    /// The sums of all nodes, with a line for each.
+    Cluster,
 }
 
 /// What becomes of an answer in which a node is missing.
@@ -280,6 +291,7 @@ impl Default for Aggregate {
             deadline: Duration::from_secs(3),
             partial: Partial::Allow,
             max_bytes: 64 * 1024 * 1024,
+            info: InfoOf::Manager,
         }
     }
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::HeaderValue;
 use http::header::CONTENT_LENGTH;
 use pingora::http::RequestHeader;
 use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session, http_proxy};
@@ -28,6 +29,9 @@ use crate::held;
 use crate::malformed::ExplainMalformed;
 use crate::reject::{self, Reject};
 use crate::{hop, peers, platform, relay, tunnel};
+
+/// Whoever answers says itself which node it is.
+const NOBODY: HeaderValue = HeaderValue::from_static("");
 
 /// Seconds that a local client may idle between two requests.
 const KEEPALIVE: u64 = 300;
@@ -192,7 +196,7 @@ impl Connect {
                 .await
                 .map_err(|e| e.into_up())?;
             let body = Some(body);
-            tunnel::run(session, upstream, head, body, "", &mut x.hijacked).await?;
+            tunnel::run(session, upstream, head, body, NOBODY, &mut x.hijacked).await?;
         } else {
             relay::run(
                 session,
@@ -200,7 +204,7 @@ impl Connect {
                 &peer,
                 head,
                 body,
-                "",
+                NOBODY,
                 std::future::pending(),
             )
             .await?;
@@ -317,7 +321,7 @@ async fn refuse(session: &mut Session, x: &Passage, reject: &Reject) {
         return;
     }
     log::debug!("{reject}");
-    if let Err(e) = reject.send(session, "").await {
+    if let Err(e) = reject.send(session, NOBODY).await {
         log::debug!("the refusal could not be sent: {e}");
     }
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
 use http::header::{ACCEPT, USER_AGENT};
 use pingora::http::RequestHeader;
 use skep_filters::aggregate::NodeTag;
@@ -12,13 +13,14 @@ use skep_filters::endpoint::ApiVersion;
 use tokio::time::timeout;
 
 use crate::client::{Answer, Budget};
-use crate::cluster::identity::EngineFacts;
+use crate::cluster::identity::{ApiRange, EngineFacts};
 use crate::cluster::members::Member;
 use crate::gateway::Gateway;
 use crate::hop::{self, Hop};
 use crate::{reject, request};
 
 /// One node to ask.
+#[derive(Clone)]
 pub struct Node {
     /// Who it is.
     pub tag: NodeTag,
@@ -28,13 +30,67 @@ pub struct Node {
     pub engine: Option<EngineFacts>,
 }
 
+/// The API version in which nodes are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spoken {
+    /// None in the path: each engine's newest.
+    Unsaid,
+    /// The same for all.
+    One(ApiVersion),
+    /// For each engine the nearest to this one: of mixed engines, some serve it.
+    Nearest(ApiVersion),
+}
+
+impl Spoken {
+    /// How nodes are asked when the client asks in this version. Where the
+    /// client names none, all nodes speak the newest that they have in common,
+    /// so that their rows look alike. What no engine serves is left to the
+    /// engines to refuse.
+    pub fn of(gateway: &Gateway, asked: Option<ApiVersion>) -> Self {
+        let ranges: Vec<_> = gateway.cluster.ranges();
+        let mixed = ranges.windows(2).any(|two| two[0] != two[1]);
+        match asked {
+            None if mixed => match ApiRange::common(ranges) {
+                Some(common) => Self::One(common.max),
+                None => Self::Unsaid,
+            },
+            None => Self::Unsaid,
+            Some(asked) if mixed && ranges.iter().any(|r| r.has(asked)) => Self::Nearest(asked),
+            Some(asked) => Self::One(asked),
+        }
+    }
+
+    /// The version for one engine.
+    fn to(self, engine: Option<&EngineFacts>) -> Option<ApiVersion> {
+        match self {
+            Self::Unsaid => None,
+            Self::One(version) => Some(version),
+            Self::Nearest(asked) => Some(engine.and_then(|e| e.nearest(asked)).unwrap_or(asked)),
+        }
+    }
+}
+
+/// How long a node may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// The deadline of lists, which every engine keeps easily.
+    Deadline,
+    /// As long as its agent is there: what walks over disks or deletes takes
+    /// its time.
+    WhileThere,
+}
+
 /// What is asked of every node.
 #[derive(Clone, Copy)]
 pub struct Ask<'a> {
     /// The client's request.
     pub head: &'a RequestHeader,
-    /// The API version in its path.
-    pub version: Option<ApiVersion>,
+    /// How it is asked; there is no body.
+    pub method: &'a Method,
+    /// The API version to ask in.
+    pub spoken: Spoken,
+    /// How long a node may take.
+    pub patience: Patience,
     /// The path without the version.
     pub path: &'a str,
     /// The query, without `?`.
@@ -43,10 +99,10 @@ pub struct Ask<'a> {
     pub caller: &'a str,
 }
 
-/// Everyone there is, split in those to ask and those who cannot be.
-pub fn nodes(gateway: &Gateway) -> (Vec<Node>, Vec<Missing>) {
+/// This node.
+pub fn myself(gateway: &Gateway) -> Node {
     let me = gateway.cluster.me();
-    let mut nodes = vec![Node {
+    Node {
         tag: NodeTag {
             id: me.node_id.clone(),
             hostname: me.hostname.clone(),
@@ -54,7 +110,13 @@ pub fn nodes(gateway: &Gateway) -> (Vec<Node>, Vec<Missing>) {
         },
         hop: Hop::Engine,
         engine: me.engine.clone(),
-    }];
+    }
+}
+
+/// Everyone there is, split in those to ask and those who cannot be. This node
+/// comes first, the others in the order of their ids.
+pub fn nodes(gateway: &Gateway) -> (Vec<Node>, Vec<Missing>) {
+    let mut nodes = vec![myself(gateway)];
     let mut missing = Vec::new();
     for member in gateway.cluster.others() {
         let tag = tag(&member);
@@ -80,7 +142,7 @@ fn tag(member: &Arc<Member>) -> NodeTag {
     }
 }
 
-/// Asks one node, within the deadline of a list and the budget.
+/// Asks one node, within its time and the budget.
 ///
 /// # Errors
 /// The reason why it is missing.
@@ -91,18 +153,28 @@ pub async fn ask_node(
     query: &str,
     budget: &Budget,
 ) -> Result<Answer, String> {
-    let deadline: Duration = gateway.config.aggregate.deadline;
-    match timeout(deadline, fetch(gateway, node, ask, query, budget)).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(e)) => {
-            let reason = reject::explain(&e);
-            gateway.hop_failed(&node.hop, &e, &reason);
-            Err(reason)
+    let asked = fetch(gateway, node, ask, query, budget);
+    let answer = match ask.patience {
+        Patience::Deadline => {
+            let deadline: Duration = gateway.config.aggregate.deadline;
+            // Slow is not gone: the member stays in.
+            let answer = timeout(deadline, asked).await;
+            answer.map_err(|_| format!("no answer within {deadline:?}"))?
         }
-        // Slow is not gone: the member stays in.
-        Err(_) => Err(format!("no answer within {deadline:?}")),
-    }
+        Patience::WhileThere => tokio::select! {
+            answer = asked => answer,
+            () = gateway.lost(&node.hop) => return Err(GONE.to_owned()),
+        },
+    };
+    answer.map_err(|e| {
+        let reason = reject::explain(&e);
+        gateway.hop_failed(&node.hop, &e, &reason);
+        reason
+    })
 }
+
+/// Said of an agent that has fallen silent after it was asked.
+pub const GONE: &str = "it was reached, but has not answered since";
 
 async fn fetch(
     gateway: &Gateway,
@@ -111,19 +183,8 @@ async fn fetch(
     query: &str,
     budget: &Budget,
 ) -> pingora::Result<Answer> {
-    let mut target = String::with_capacity(ask.path.len() + query.len() + 8);
-    if let Some(asked) = ask.version {
-        // Each node in a version it serves: a cluster of mixed engines may
-        // have none in common.
-        let served = node.engine.as_ref().and_then(|e| e.nearest(asked));
-        target.push_str(&format!("/v{}", served.unwrap_or(asked)));
-    }
-    target.push_str(ask.path);
-    if !query.is_empty() {
-        target.push('?');
-        target.push_str(query);
-    }
-    let mut head = request::get(&target)?;
+    let target = target(node, ask.spoken, ask.path, query);
+    let mut head = request::build(ask.method, &target)?;
     for name in [ACCEPT, USER_AGENT] {
         if let Some(value) = ask.head.headers.get(&name) {
             head.insert_header(name, value.clone())?;
@@ -135,6 +196,20 @@ async fn fetch(
     let answer = gateway.client.fetch(&peer, head, budget).await?;
     hop::refuse_misdirected(&answer.head)?;
     Ok(answer)
+}
+
+/// The request target for one node.
+pub fn target(node: &Node, spoken: Spoken, path: &str, query: &str) -> String {
+    let mut target = String::with_capacity(path.len() + query.len() + 8);
+    if let Some(version) = spoken.to(node.engine.as_ref()) {
+        target.push_str(&format!("/v{version}"));
+    }
+    target.push_str(path);
+    if !query.is_empty() {
+        target.push('?');
+        target.push_str(query);
+    }
+    target
 }
 
 /// A node that is not in an answer.

@@ -1,10 +1,11 @@
 //! What is known of one exchange while it lasts: Pingora's per-request
 //! context, and what the log line says in the end.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::Method;
+use http::{Method, StatusCode, Uri};
 use skep_filters::auth::BodyBinding;
 use skep_filters::endpoint::EndpointId;
 
@@ -18,8 +19,8 @@ pub struct Exchange {
     pub from: String,
     /// The method.
     pub method: Method,
-    /// The path, without the query, which may hold secrets (`buildargs`).
-    pub path: String,
+    /// The target; its query may hold secrets (`buildargs`) and is not logged.
+    pub target: Uri,
     /// Who is calling, once proved.
     pub caller: String,
     /// Another agent asks for itself, not for a caller of its own.
@@ -33,7 +34,7 @@ pub struct Exchange {
     /// The body, where it was read and checked.
     pub held: Option<Bytes>,
     /// Where it goes, in words.
-    pub to: String,
+    pub to: Cow<'static, str>,
     /// Whom Pingora is to ask.
     pub hop: Option<Hop>,
     /// Any other manager would do as well.
@@ -57,14 +58,14 @@ impl Exchange {
             started: Instant::now(),
             from: String::new(),
             method: Method::GET,
-            path: String::new(),
+            target: Uri::default(),
             caller: String::new(),
             errand: false,
             endpoint: None,
             rule: "",
             body: BodyBinding::Empty,
             held: None,
-            to: String::new(),
+            to: Cow::Borrowed(""),
             hop: None,
             any_manager: false,
             failures: 0,
@@ -73,6 +74,16 @@ impl Exchange {
             refused: None,
             hijacked: false,
         }
+    }
+
+    /// The path, as it was asked for.
+    pub fn path(&self) -> &str {
+        self.target.path()
+    }
+
+    /// The answer's status, once it was begun.
+    pub fn answered(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or_default()
     }
 
     /// The log line: one a request. What agents ask each other every few
@@ -91,12 +102,12 @@ impl Exchange {
             None => log::log!(
                 target: "skep::request", level,
                 caller, from, to, status, bytes, ms;
-                "{} {}", self.method, self.path
+                "{} {}", self.method, self.path()
             ),
             Some(refused) => log::log!(
                 target: "skep::request", level,
                 caller, from, to, status, bytes, ms, refused;
-                "{} {}", self.method, self.path
+                "{} {}", self.method, self.path()
             ),
         }
     }

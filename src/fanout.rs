@@ -1,8 +1,8 @@
-//! One list from every node: asks all of them at once, waits no longer than
-//! the deadline, merges what came and names what did not.
+//! One answer from every node: asks all of them at once, waits no longer than
+//! each may take, merges what came and names what did not.
 //!
-//! How lists are merged is `skep_filters::aggregate`'s; which nodes there are
-//! is the cluster's.
+//! How answers are merged is `skep_filters::aggregate`'s; which nodes there are
+//! is the cluster's. Streams are not merged here.
 
 use std::collections::BTreeMap;
 
@@ -38,6 +38,8 @@ pub struct Listed {
     pub body: Bytes,
     /// The nodes that are not in it, and why.
     pub missing: Vec<Missing>,
+    /// Lists of containers by node id, for whoever wants to know where they are.
+    pub containers: Vec<(String, Bytes)>,
 }
 
 /// Asks every node and merges.
@@ -54,7 +56,16 @@ pub async fn run(gateway: &Gateway, list: List, ask: &Ask<'_>) -> Result<Listed,
         List::Images => (MergeRule::Images, Queries::same(ask.query)),
         List::Volumes(filter) => (MergeRule::Volumes(filter), Queries::same(ask.query)),
         List::Networks => (MergeRule::Networks, Queries::same(ask.query)),
+        List::Network(_) => (MergeRule::NetworkInspect, Queries::same(ask.query)),
+        List::DataUsage => (MergeRule::DataUsage, Queries::same(ask.query)),
+        List::Prune => (MergeRule::Prune, Queries::same(ask.query)),
+        List::InfoTotals => {
+            let speaker = gateway.cluster.me().node_id.clone();
+            (MergeRule::InfoTotals { speaker }, Queries::same(ask.query))
+        }
     };
+    // A node that no container of the network is on does not know it.
+    let may_lack = rule == MergeRule::NetworkInspect;
     let mut answers = Vec::with_capacity(nodes.len());
     let mut head = None;
     let mut refusals: Vec<(NodeTag, Answer)> = Vec::new();
@@ -87,21 +98,48 @@ pub async fn run(gateway: &Gateway, list: List, ask: &Ask<'_>) -> Result<Listed,
     let Some(head) = head else {
         return nobody(refusals, missing);
     };
+    refusals.retain(|(_, a)| !(may_lack && a.head.status == StatusCode::NOT_FOUND));
     missing.extend(refusals.into_iter().map(|(node, answer)| Missing {
-        reason: format!("its engine answered {}", answer.head.status.as_u16()),
+        reason: refusal(&answer),
         node,
     }));
+    let containers = match &rule {
+        MergeRule::Containers(_) => answers
+            .iter()
+            .map(|a: &NodeAnswer| (a.node.id.clone(), a.body.clone()))
+            .collect(),
+        _ => Vec::new(),
+    };
+    let usable = answers.len();
     let Merged { body, unusable } = merge(&rule, answers);
+    let nothing = unusable.len() == usable;
     missing.extend(unusable.into_iter().map(|(node, e)| Missing {
         node,
         reason: e.to_string(),
     }));
     missing.sort_by(|a, b| a.node.id.cmp(&b.node.id));
+    if nothing {
+        return Err(Reject::Nobody(missing_header(&missing)));
+    }
     Ok(Listed {
         head,
         body: body.into(),
         missing,
+        containers,
     })
+}
+
+/// What an engine that refused says, in one line.
+pub fn refusal(answer: &Answer) -> String {
+    #[derive(Deserialize)]
+    struct Said {
+        message: String,
+    }
+    let status = answer.head.status.as_u16();
+    match serde_json::from_slice::<Said>(&answer.body) {
+        Ok(said) => format!("its engine answered {status}: {}", said.message.trim()),
+        Err(_) => format!("its engine answered {status}"),
+    }
 }
 
 /// Nobody gave a list. What an engine says of the request is the answer.
@@ -112,6 +150,7 @@ fn nobody(mut refusals: Vec<(NodeTag, Answer)>, missing: Vec<Missing>) -> Result
             head: answer.head,
             body: answer.body,
             missing,
+            containers: Vec::new(),
         }),
         None => Err(Reject::Nobody(missing_header(&missing))),
     }

@@ -3,35 +3,42 @@
 //!
 //! The hooks in `proxy.rs` call it; each step lives in its own module.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::Uri;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use pingora::Error;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
+use skep_filters::aggregate::container_ids;
 use skep_filters::auth::{AuthError, BodyBinding, Principal, Verifier};
-use skep_filters::endpoint::{BadPath, Body, Match, RequestPath, Wire, classify};
+use skep_filters::endpoint::{
+    BadPath, Body, Class, EndpointId, Match, RequestPath, classify, query,
+};
 use skep_filters::policy::{Policy, Verdict};
 
 use crate::agent_api;
+use crate::announce;
 use crate::authenticate::{self, Caller};
 use crate::client::Client;
 use crate::cluster::Cluster;
 use crate::cluster::route::{Destination, List, Request, route};
-use crate::config::{Config, Partial};
+use crate::config::{Config, InfoOf, Partial};
 use crate::engine::Engine;
-use crate::everyone::{Ask, missing_header};
+use crate::events;
+use crate::everyone::{Ask, Patience, Spoken, missing_header};
+use crate::everywhere;
 use crate::exchange::Exchange;
 use crate::fanout;
 use crate::held;
 use crate::hop::{self, Hop};
-use crate::locate::{self, Found, Known, Object};
+use crate::locate::{self, Found, Known, Object, locate_together};
 use crate::peers::Peers;
+use crate::place::{self, Pulls};
 use crate::reject::{self, Reject};
-use crate::relay;
 use crate::trust::Trust;
-use crate::tunnel;
 
 /// Everything a request's way needs.
 pub struct Gateway {
@@ -51,6 +58,8 @@ pub struct Gateway {
     pub verifier: Verifier,
     /// Where objects were seen.
     pub known: Known,
+    /// Where images were lacking.
+    pub pulls: Pulls,
 }
 
 /// What is left to do once the way has been gone.
@@ -71,12 +80,13 @@ impl Gateway {
     /// Says why the request is not answered by an engine.
     pub async fn handle(&self, session: &mut Session, x: &mut Exchange) -> Result<Next, Reject> {
         // Who?
-        let target = plain_target(session)?;
+        let uri = plain_target(session)?;
         let caller = authenticate::authenticate(session, &self.verifier)?;
         x.caller = caller.principal.to_string();
         x.errand = caller.principal.is_errand();
         // What?
-        let path = RequestPath::parse(&target)?;
+        let path = RequestPath::parse(uri.path())?;
+        let query = uri.query().unwrap_or_default();
         let found = classify(session.req_header().method.as_str(), &path);
         x.endpoint = found.as_ref().map(|m| m.endpoint.id);
         // May?
@@ -84,18 +94,13 @@ impl Gateway {
         x.rule = rule;
         self.body(session, x, &caller, found.as_ref()).await?;
         // Where?
-        let query = session
-            .req_header()
-            .uri
-            .query()
-            .unwrap_or_default()
-            .to_owned();
         let headers = &session.req_header().headers;
         let request = Request {
             found: found.as_ref(),
-            query: &query,
+            query,
             headers,
             body: x.held.as_deref(),
+            totals: self.config.aggregate.info == InfoOf::Cluster,
         };
         let to = route(&self.cluster, &request, &caller.principal)?;
         // How?
@@ -110,32 +115,82 @@ impl Gateway {
             }
             Destination::Everyone(list) => {
                 x.to = "everyone".into();
-                Box::pin(self.everyone(session, x, list, &path, &query)).await
+                Box::pin(self.everyone(session, x, list, &path, query)).await
             }
+            Destination::Announced(id) => {
+                Box::pin(self.announce(session, x, id, &path, query)).await
+            }
+            Destination::Events => {
+                x.to = "everyone".into();
+                Box::pin(events::run(self, session, x, &path, query)).await
+            }
+            Destination::Everywhere(id) => {
+                x.to = "everywhere".into();
+                Box::pin(everywhere::run(self, session, x, id, &path, query)).await
+            }
+            Destination::Placed => Box::pin(place::run(self, session, x, &path)).await,
             Destination::Local => self.exchange(session, x, Hop::Engine, found.as_ref()).await,
+            Destination::Pull => {
+                let hop = place::pulls_to(self, query, &x.caller);
+                self.exchange(session, x, hop, found.as_ref()).await
+            }
             Destination::Node(m) => {
                 self.exchange(session, x, Hop::Agent(m), found.as_ref())
                     .await
             }
             Destination::Manager => self.at_a_manager(session, x, found.as_ref()).await,
             Destination::Owner(class) => {
-                let held = x.held.as_deref();
-                let name = found.as_ref().and_then(|m| locate::named(m, &query, held));
-                let Some(name) = name else {
-                    // It names nothing: the engine knows what to say.
-                    return self.exchange(session, x, Hop::Engine, found.as_ref()).await;
-                };
-                let object = Object {
-                    class,
-                    name: &name,
-                    method: &session.req_header().method,
-                    version: path.version(),
-                    caller: &x.caller,
-                };
-                match Box::pin(locate::locate(self, &object)).await? {
-                    Found::At(hop) => self.exchange(session, x, hop, found.as_ref()).await,
-                    Found::Manager => self.at_a_manager(session, x, found.as_ref()).await,
-                }
+                Box::pin(self.at_the_owner(session, x, class, found.as_ref(), &path, query)).await
+            }
+        }
+    }
+
+    async fn at_the_owner(
+        &self,
+        session: &mut Session,
+        x: &mut Exchange,
+        class: Class,
+        found: Option<&Match>,
+        path: &RequestPath<'_>,
+        query: &str,
+    ) -> Result<Next, Reject> {
+        let held = x.held.as_deref();
+        let Some(name) = found.and_then(|m| locate::named(m, query, held)) else {
+            // It names nothing: the engine knows what to say.
+            return self.exchange(session, x, Hop::Engine, found).await;
+        };
+        let object = Object {
+            class,
+            name: &name,
+            method: &session.req_header().method,
+            version: path.version(),
+            caller: &x.caller,
+        };
+        let together: Vec<_> = match x.endpoint {
+            Some(EndpointId::ImageGetAll) => {
+                query::all(query, "names").map(Cow::into_owned).collect()
+            }
+            _ => Vec::new(),
+        };
+        let owner = if together.len() > 1 {
+            locate_together(self, &together, path.version(), &x.caller).await?
+        } else {
+            locate::locate(self, &object).await?
+        };
+        match owner {
+            // An exec's id is all that later calls know of it.
+            Found::At(hop) if x.endpoint == Some(EndpointId::ContainerExec) => {
+                x.to = hop.in_words();
+                place::create(self, session, x, hop).await
+            }
+            Found::At(hop) => self.exchange(session, x, hop, found).await,
+            // The local engine says so in its own words.
+            Found::Nowhere => self.exchange(session, x, Hop::Engine, found).await,
+            Found::Manager => self.at_a_manager(session, x, found).await,
+            Found::Everyone(id) => {
+                x.to = "everyone".into();
+                self.everyone(session, x, List::Network(id), path, query)
+                    .await
             }
         }
     }
@@ -164,6 +219,15 @@ impl Gateway {
             reason: self.cluster.managers_in_words(),
         };
         self.cluster.manager().map(Hop::Agent).ok_or_else(none)
+    }
+
+    /// Resolves when there is no more hope of an answer. An engine answers or
+    /// closes its socket; another agent may fall silent.
+    pub async fn lost(&self, hop: &Hop) {
+        match hop {
+            Hop::Engine => std::future::pending().await,
+            Hop::Agent(member) => self.cluster.lost(member).await,
+        }
     }
 
     /// Passive failure: what a broken connection says of who was called.
@@ -209,105 +273,6 @@ impl Gateway {
         }
     }
 
-    async fn exchange(
-        &self,
-        session: &mut Session,
-        x: &mut Exchange,
-        hop: Hop,
-        found: Option<&Match>,
-    ) -> Result<Next, Reject> {
-        x.to = hop.in_words();
-        x.hop = Some(hop);
-        let wire = found.map(|m| m.endpoint.wire);
-        if matches!(wire, Some(Wire::Hijack | Wire::WebSocket)) || session.is_upgrade_req() {
-            return Box::pin(self.tunnel(session, x)).await;
-        }
-        match x.held.take() {
-            Some(body) if !body.is_empty() => Box::pin(self.relay(session, x, body)).await,
-            // Another agent may fall silent, which an engine does not.
-            _ if matches!(x.hop, Some(Hop::Agent(_))) && session.is_body_empty() => {
-                Box::pin(self.relay(session, x, Bytes::new())).await
-            }
-            _ => Ok(Next::Proxy),
-        }
-    }
-
-    async fn relay(
-        &self,
-        session: &mut Session,
-        x: &mut Exchange,
-        body: Bytes,
-    ) -> Result<Next, Reject> {
-        let mut hop = x.hop.clone().unwrap_or(Hop::Engine);
-        loop {
-            let error = match self.relay_to(&hop, session, x, body.clone()).await {
-                Ok(done) => {
-                    x.status = done.status.as_u16();
-                    x.out_bytes = done.out_bytes;
-                    return Ok(Next::Answered);
-                }
-                Err(error) => error,
-            };
-            let reject = self.failed(&hop, &error);
-            x.failures += 1;
-            // Nothing was sent yet: another manager may be asked.
-            if !(x.any_manager && reject::was_not_reached(&error) && x.failures < 3) {
-                return Err(reject);
-            }
-            hop = self.manager()?;
-            x.to = hop.in_words();
-        }
-    }
-
-    async fn relay_to(
-        &self,
-        hop: &Hop,
-        session: &mut Session,
-        x: &Exchange,
-        body: Bytes,
-    ) -> pingora::Result<relay::Relayed> {
-        let mut head = session.req_header().clone();
-        hop::end_of_connection(&mut head, false)?;
-        // The body is at hand: no need to ask whether it is wanted.
-        head.remove_header("expect");
-        head.remove_header("transfer-encoding");
-        if !body.is_empty() {
-            head.insert_header(CONTENT_LENGTH, body.len())?;
-        }
-        hop.prepare(&mut head, &self.peers, &x.caller, x.body)?;
-        let peer = hop.peer(&self.engine, &self.peers).await?;
-        let node = self.cluster.me().label();
-        let lost = async {
-            match hop {
-                Hop::Engine => std::future::pending().await,
-                Hop::Agent(member) => self.cluster.lost(member).await,
-            }
-        };
-        relay::run(session, &self.client, &peer, head, body, &node, lost).await
-    }
-
-    async fn tunnel(&self, session: &mut Session, x: &mut Exchange) -> Result<Next, Reject> {
-        let hop = x.hop.clone().unwrap_or(Hop::Engine);
-        let failed = |e: Box<Error>| self.failed(&hop, &e);
-        let held = x.held.take();
-        let mut head = session.req_header().clone();
-        hop::end_of_connection(&mut head, true).map_err(internal)?;
-        if held.is_some() {
-            head.remove_header("expect");
-        }
-        hop.prepare(&mut head, &self.peers, &x.caller, x.body)
-            .map_err(internal)?;
-        let peer = hop.peer(&self.engine, &self.peers).await.map_err(failed)?;
-        let upstream = self.client.dedicated(&peer).await;
-        let upstream = upstream.map_err(|e| failed(e.into_up()))?;
-        let node = self.cluster.me().label();
-        let ended = tunnel::run(session, upstream, head, held, &node, &mut x.hijacked).await;
-        let ended = ended.map_err(failed)?;
-        x.status = ended.status.as_u16();
-        x.out_bytes = ended.out_bytes;
-        Ok(Next::Answered)
-    }
-
     async fn everyone(
         &self,
         session: &mut Session,
@@ -316,10 +281,20 @@ impl Gateway {
         path: &RequestPath<'_>,
         query: &str,
     ) -> Result<Next, Reject> {
+        let network = match &list {
+            List::Network(id) => Some(format!("/networks/{id}")),
+            _ => None,
+        };
+        let patience = match &list {
+            List::DataUsage | List::Prune => Patience::WhileThere,
+            _ => Patience::Deadline,
+        };
         let ask = Ask {
             head: session.req_header(),
-            version: path.version(),
-            path: path.path(),
+            method: &session.req_header().method,
+            spoken: Spoken::of(self, path.version()),
+            patience,
+            path: network.as_deref().unwrap_or(path.path()),
             query,
             caller: &x.caller,
         };
@@ -330,18 +305,53 @@ impl Gateway {
         head.remove_header(crate::NODE_HEADER);
         if !listed.missing.is_empty() {
             let missing = missing_header(&listed.missing);
-            log::warn!("{} is without {missing}", x.path);
+            log::warn!("{} is without {missing}", x.path());
             if self.config.aggregate.partial == Partial::Refuse {
                 return Err(Reject::Partial(missing));
             }
             head.insert_header(crate::MISSING_HEADER, missing)
                 .map_err(internal)?;
         }
-        self.answer(session, x, head, listed.body).await
+        let next = self.answer(session, x, head, listed.body).await;
+        // Whoever lists containers asks about one of them next. The client has
+        // its answer by now.
+        for (node, list) in &listed.containers {
+            for id in container_ids(list) {
+                self.known.saw(&id, node);
+            }
+        }
+        next
+    }
+
+    async fn announce(
+        &self,
+        session: &mut Session,
+        x: &mut Exchange,
+        id: EndpointId,
+        path: &RequestPath<'_>,
+        query: &str,
+    ) -> Result<Next, Reject> {
+        x.to = Hop::Engine.in_words();
+        let ask = Ask {
+            head: session.req_header(),
+            method: &session.req_header().method,
+            spoken: Spoken::of(self, path.version()),
+            patience: Patience::Deadline,
+            path: path.path(),
+            query,
+            caller: &x.caller,
+        };
+        let (mut head, body) = announce::run(self, id, &ask).await?;
+        hop::end_of_answer(&mut head);
+        head.remove_header("transfer-encoding");
+        self.answer(session, x, head, body).await
     }
 
     /// Sends an answer that is at hand.
-    async fn answer(
+    ///
+    /// # Errors
+    /// If the client has gone.
+    pub async fn answer(
         &self,
         session: &mut Session,
         x: &mut Exchange,
@@ -352,7 +362,7 @@ impl Gateway {
         x.out_bytes = body.len() as u64;
         head.insert_header(CONTENT_LENGTH, body.len())
             .map_err(internal)?;
-        hop::say_who(&mut head, &self.cluster.me().label());
+        hop::say_who(&mut head, self.cluster.label());
         let gone = |e: Box<Error>| Reject::Client(reject::explain(&e));
         session
             .write_response_header(Box::new(head), false)
@@ -375,8 +385,8 @@ impl Gateway {
     }
 }
 
-/// The path of a request, if its target means the same to everybody.
-fn plain_target(session: &Session) -> Result<String, Reject> {
+/// The target of a request, if it means the same to everybody.
+fn plain_target(session: &Session) -> Result<Uri, Reject> {
     let head = session.req_header();
     plain(head)?;
     let form = head.headers.get(CONTENT_TYPE);
@@ -390,7 +400,7 @@ fn plain_target(session: &Session) -> Result<String, Reject> {
     if form || head.uri.query().is_some_and(|q| q.contains(';')) {
         return Err(Reject::Ambiguous);
     }
-    Ok(head.uri.path().to_owned())
+    Ok(head.uri.clone())
 }
 
 /// What is verified and judged has to be what goes out. Pingora keeps a target
@@ -408,6 +418,7 @@ pub fn plain(head: &RequestHeader) -> Result<(), Reject> {
     }
 }
 
-fn internal(error: Box<Error>) -> Reject {
+/// What should not happen, such as a header of ours that is none.
+pub fn internal(error: Box<Error>) -> Reject {
     Reject::Internal(reject::explain(&error))
 }

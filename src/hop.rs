@@ -4,10 +4,11 @@
 //! An engine never sees who asked; another agent gets the request signed by
 //! this one, in the caller's name.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::StatusCode;
 use http::header::{CONNECTION, UPGRADE};
+use http::{HeaderValue, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
@@ -15,6 +16,7 @@ use skep_filters::auth::{BodyBinding, strip};
 
 use crate::cluster::members::Member;
 use crate::engine::Engine;
+use crate::gateway::Gateway;
 use crate::peers::Peers;
 use crate::reject::Reject;
 
@@ -91,11 +93,19 @@ impl Hop {
         }
     }
 
-    /// For the log.
-    pub fn in_words(&self) -> String {
+    /// The id of its node.
+    pub fn node(&self, gateway: &Gateway) -> String {
         match self {
-            Self::Engine => "local".to_owned(),
-            Self::Agent(member) => format!("node:{}", member.name()),
+            Self::Engine => gateway.cluster.me().node_id.clone(),
+            Self::Agent(member) => member.id.clone(),
+        }
+    }
+
+    /// For the log.
+    pub fn in_words(&self) -> Cow<'static, str> {
+        match self {
+            Self::Engine => "local".into(),
+            Self::Agent(member) => format!("node:{}", member.name()).into(),
         }
     }
 }
@@ -149,14 +159,12 @@ pub fn refuse_misdirected(head: &ResponseHeader) -> pingora::Result<()> {
 }
 
 /// Says who gave an answer, unless another agent has said it already.
-pub fn say_who(head: &mut ResponseHeader, node: &str) {
+pub fn say_who(head: &mut ResponseHeader, node: HeaderValue) {
     if head.headers.contains_key(crate::NODE_HEADER) || node.is_empty() {
         return;
     }
-    if let Ok(value) = http::HeaderValue::from_str(node) {
-        // Cannot fail: name and value are headers already.
-        let _ = head.insert_header(crate::NODE_HEADER, value);
-    }
+    // Cannot fail: name and value are headers already.
+    let _ = head.insert_header(crate::NODE_HEADER, node);
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 //! each of these steps is taken over all nodes before the next. Ids never move,
 //! so where one was seen is remembered; names can, and are asked for each time.
 
+mod together;
+
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -15,10 +17,11 @@ use serde::Deserialize;
 use skep_filters::endpoint::{ApiVersion, Class, EndpointId, Match, ObjectIn, query};
 
 use crate::client::Budget;
-use crate::everyone::{Ask, Missing, Node, ask_node, missing_header, nodes};
+use crate::everyone::{Ask, Missing, Node, Patience, Spoken, ask_node, missing_header, nodes};
 use crate::gateway::Gateway;
 use crate::hop::Hop;
 use crate::reject::Reject;
+pub use together::locate_together;
 
 /// Bounds one inspect.
 const INSPECT: usize = 8 << 20;
@@ -47,7 +50,15 @@ impl Known {
         nodes.insert(id, node.to_owned());
     }
 
-    fn forget(&self, id: &str) {
+    /// Notes that a container or exec with this full id is on this node.
+    pub fn saw(&self, id: &str, node: &str) {
+        if id.len() == 64 && !node.is_empty() {
+            self.put(id.to_owned(), node);
+        }
+    }
+
+    /// A container is gone.
+    pub fn forget(&self, id: &str) {
         let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
         nodes.remove(id);
     }
@@ -57,8 +68,13 @@ impl Known {
 pub enum Found {
     /// On this node.
     At(Hop),
+    /// On no node, and every node was asked.
+    Nowhere,
     /// It belongs to the Swarm: a manager's.
     Manager,
+    /// A network of the Swarm, by its full id: each node knows the containers
+    /// that it has in it (moby#24186).
+    Everyone(String),
 }
 
 /// What a request is about.
@@ -116,7 +132,8 @@ pub fn creates_for_the_swarm(id: EndpointId, body: Option<&[u8]>) -> bool {
 
 type Fields = serde_json::Map<String, serde_json::Value>;
 
-/// Finds the node that has the object.
+/// Finds the node that has the object. Where there is only one node, it is not
+/// asked.
 ///
 /// # Errors
 /// If several nodes have one by this name, or if none that answered has and
@@ -133,7 +150,9 @@ pub async fn locate(gateway: &Gateway, object: &Object<'_>) -> Result<Found, Rej
     let ask = Ask {
         head: &pingora::http::RequestHeader::build("GET", b"/", None)
             .map_err(|e| Reject::Internal(e.to_string()))?,
-        version: object.version,
+        method: &Method::GET,
+        spoken: Spoken::of(gateway, object.version),
+        patience: Patience::Deadline,
         path: &path,
         query: "",
         caller: object.caller,
@@ -257,10 +276,8 @@ fn choose(
     missing: &[Missing],
 ) -> Result<Found, Reject> {
     let Some(best) = owners.iter().map(|o| o.step).min() else {
-        // Nobody has it. The local engine says so in its own words, unless
-        // that might not be true.
         if missing.is_empty() {
-            return Ok(Found::At(Hop::Engine));
+            return Ok(Found::Nowhere);
         }
         return Err(Reject::NotFound {
             what: what(object),
@@ -269,12 +286,14 @@ fn choose(
     };
     owners.retain(|o| o.step == best);
     let swarm = owners.iter().any(|o| o.row.scope == "swarm");
-    if object.class == Class::Network && swarm && *object.method != Method::GET {
-        return Ok(Found::Manager);
+    if object.class == Class::Network && swarm {
+        return Ok(match *object.method {
+            Method::GET => Found::Everyone(owners.swap_remove(0).row.id),
+            _ => Found::Manager,
+        });
     }
     let alike = match object.class {
         Class::Image => true,
-        Class::Network => swarm,
         // Reading one of several volumes of a name is harmless.
         Class::Volume => *object.method == Method::GET || owners.iter().any(is_local),
         _ => false,
@@ -291,8 +310,8 @@ fn choose(
     }
     let local = owners.iter().position(is_local);
     let owner = &owners[local.unwrap_or(0)];
-    if matches!(object.class, Class::Container | Class::Exec) && owner.row.id.len() == 64 {
-        gateway.known.put(owner.row.id.clone(), &owner.node.tag.id);
+    if matches!(object.class, Class::Container | Class::Exec) {
+        gateway.known.saw(&owner.row.id, &owner.node.tag.id);
     }
     Ok(Found::At(owner.node.hop.clone()))
 }

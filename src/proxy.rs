@@ -36,7 +36,7 @@ impl ProxyHttp for Gateway {
             .map(ToString::to_string)
             .unwrap_or_default();
         x.method = session.req_header().method.clone();
-        x.path = session.req_header().uri.path().to_owned();
+        x.target = session.req_header().uri.clone();
         Ok(())
     }
 
@@ -102,7 +102,7 @@ impl ProxyHttp for Gateway {
         hop::refuse_misdirected(head).map_err(|e| e.into_up())?;
         if !head.status.is_informational() {
             x.status = head.status.as_u16();
-            hop::say_who(head, &self.cluster.me().label());
+            hop::say_who(head, self.cluster.label());
         }
         Ok(())
     }
@@ -159,8 +159,8 @@ async fn refuse(gateway: &Gateway, session: &mut Session, x: &mut Exchange, reje
     if !reject::begun(session) {
         x.status = reject.status().as_u16();
     }
-    log::debug!("{} {}: {reject}", x.method, x.path);
-    if let Err(e) = reject.send(session, &gateway.cluster.me().label()).await {
+    log::debug!("{} {}: {reject}", x.method, x.path());
+    if let Err(e) = reject.send(session, gateway.cluster.label()).await {
         log::debug!("the refusal could not be sent: {e}");
     }
 }

@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType};
@@ -88,6 +88,24 @@ pub enum Reject {
         /// What happened.
         reason: String,
     },
+    /// What a container needs is on different nodes.
+    #[error("{first}, but {other}: no node has both")]
+    Apart {
+        /// One of them, and its node.
+        first: String,
+        /// Another one, and its node.
+        other: String,
+    },
+    /// What was to be done on every node was refused by some.
+    #[error("{refused}; done on {done}")]
+    NotEverywhere {
+        /// What the first of them answered.
+        status: StatusCode,
+        /// The nodes that refused, and why.
+        refused: String,
+        /// The nodes that did it.
+        done: String,
+    },
     /// Nodes are missing from a list and the configuration forbids that.
     #[error("nodes did not answer: {0}")]
     Partial(String),
@@ -114,10 +132,11 @@ impl Reject {
             Self::Target(e) => e.status(),
             // Not a 404: `rm -f` would take that for "gone".
             Self::NotFound { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::SeveralNodes { .. } => StatusCode::CONFLICT,
+            Self::SeveralNodes { .. } | Self::Apart { .. } => StatusCode::CONFLICT,
             Self::NoManager { .. } | Self::Engine { .. } | Self::Node { .. } | Self::Nobody(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+            Self::NotEverywhere { status, .. } => *status,
             Self::Partial(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -138,6 +157,8 @@ impl Reject {
             Self::NoManager { .. } => "no-manager",
             Self::Engine { .. } => "engine",
             Self::Node { .. } => "node",
+            Self::Apart { .. } => "apart",
+            Self::NotEverywhere { .. } => "not-everywhere",
             Self::Partial(_) => "partial",
             Self::Nobody(_) => "nobody",
             Self::Client(_) => "client",
@@ -162,7 +183,7 @@ impl Reject {
     ///
     /// # Errors
     /// As the connection fails.
-    pub async fn send(&self, session: &mut Session, node: &str) -> pingora::Result<()> {
+    pub async fn send(&self, session: &mut Session, node: HeaderValue) -> pingora::Result<()> {
         if begun(session) {
             // Half an answer must not look like a whole one: closed now, so
             // that the framework's last chunk cannot leave any more.

@@ -8,7 +8,7 @@
 use std::future::Future;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::client::HttpSession;
 use pingora::proxy::Session;
@@ -16,6 +16,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 
 use crate::client::Client;
+use crate::everyone::GONE;
 use crate::hop;
 
 /// What was passed on.
@@ -38,7 +39,7 @@ pub async fn run(
     peer: &HttpPeer,
     head: RequestHeader,
     body: Bytes,
-    node: &str,
+    node: HeaderValue,
     lost: impl Future<Output = ()>,
 ) -> pingora::Result<Relayed> {
     let up = |e: Box<Error>| e.into_up();
@@ -54,8 +55,7 @@ pub async fn run(
                 sent.await.map_err(up)?
             }
             () = lost => {
-                let what = "it was reached, but has not answered since";
-                return Err(Error::explain(ErrorType::ReadTimedout, what).into_up());
+                return Err(Error::explain(ErrorType::ReadTimedout, GONE).into_up());
             }
         }
     };

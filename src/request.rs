@@ -1,6 +1,7 @@
 //! Request heads of our own making.
 
-use http::header::HOST;
+use http::Method;
+use http::header::{CONTENT_LENGTH, HOST};
 use pingora::http::RequestHeader;
 
 /// What engines and agents are called in `Host`; they do not look at it.
@@ -11,7 +12,19 @@ const AUTHORITY: &str = "docker";
 /// # Errors
 /// Fails if the target is not a request target.
 pub fn get(target: &str) -> pingora::Result<RequestHeader> {
-    let mut head = RequestHeader::build("GET", target.as_bytes(), Some(8))?;
+    build(&Method::GET, target)
+}
+
+/// A request without a body.
+///
+/// # Errors
+/// Fails if the target is not a request target.
+pub fn build(method: &Method, target: &str) -> pingora::Result<RequestHeader> {
+    let mut head = RequestHeader::build(method.clone(), target.as_bytes(), Some(8))?;
+    if method == Method::POST {
+        // RFC 9110 §8.6: said also where there is none.
+        head.insert_header(CONTENT_LENGTH, "0")?;
+    }
     head.insert_header(HOST, AUTHORITY)?;
     Ok(head)
 }

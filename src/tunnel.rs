@@ -9,8 +9,8 @@
 
 use bytes::Bytes;
 use futures::FutureExt;
-use http::StatusCode;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::{HeaderValue, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
@@ -43,7 +43,7 @@ pub async fn run(
     mut upstream: Upstream,
     head: RequestHeader,
     body: Option<Bytes>,
-    node: &str,
+    node: HeaderValue,
     hijacked: &mut bool,
 ) -> pingora::Result<Ended> {
     let upgrade = session.is_upgrade_req();
@@ -104,7 +104,7 @@ async fn relay(
     session: &mut Session,
     mut upstream: Upstream,
     mut answer: ResponseHeader,
-    node: &str,
+    node: HeaderValue,
 ) -> pingora::Result<Ended> {
     let status = answer.status;
     session.set_keepalive(None);
@@ -140,7 +140,7 @@ async fn join(
     session: &mut Session,
     mut upstream: Upstream,
     answer: ResponseHeader,
-    node: &str,
+    node: HeaderValue,
     hijacked: &mut bool,
 ) -> pingora::Result<Ended> {
     let head = raw_head(&upstream, &answer, node);
@@ -204,12 +204,18 @@ async fn take(session: &mut Session) -> pingora::Result<(Stream, Option<Bytes>)>
 }
 
 /// The upstream's head as it was, and who gave it.
-fn raw_head(upstream: &Upstream, answer: &ResponseHeader, node: &str) -> Vec<u8> {
+fn raw_head(upstream: &Upstream, answer: &ResponseHeader, node: HeaderValue) -> Vec<u8> {
     let raw = upstream.get_headers_raw_bytes();
     let mut head = raw.strip_suffix(b"\r\n").unwrap_or(&raw).to_vec();
     let said = answer.headers.contains_key(crate::NODE_HEADER);
-    if !said && !node.is_empty() && http::HeaderValue::from_str(node).is_ok() {
-        head.extend(format!("{}: {node}\r\n", crate::NODE_HEADER).into_bytes());
+    if !said && !node.is_empty() {
+        let line = [
+            crate::NODE_HEADER.as_bytes(),
+            b": ",
+            node.as_bytes(),
+            b"\r\n",
+        ];
+        head.extend(line.concat());
     }
     head.extend(b"\r\n");
     head

@@ -47,10 +47,42 @@ pub struct EngineFacts {
 }
 
 impl EngineFacts {
+    /// The API versions it serves.
+    pub fn range(&self) -> Option<ApiRange> {
+        let (min, max) = (self.api_min.parse().ok()?, self.api_max.parse().ok()?);
+        (min <= max).then_some(ApiRange { min, max })
+    }
+
     /// The served version nearest to the one asked for.
     pub fn nearest(&self, asked: ApiVersion) -> Option<ApiVersion> {
-        let (min, max) = (self.api_min.parse().ok()?, self.api_max.parse().ok()?);
-        (min <= max).then(|| asked.clamp(min, max))
+        self.range().map(|range| asked.clamp(range.min, range.max))
+    }
+}
+
+/// API versions from `min` to `max`, both served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApiRange {
+    /// The oldest.
+    pub min: ApiVersion,
+    /// The newest.
+    pub max: ApiVersion,
+}
+
+impl ApiRange {
+    /// Whether this version is served.
+    pub fn has(&self, version: ApiVersion) -> bool {
+        (self.min..=self.max).contains(&version)
+    }
+
+    /// What all of them serve. Engines that are far apart have nothing in
+    /// common (20.10 ends at 1.41, 29.0 begins at 1.44).
+    pub fn common(ranges: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let narrower = |a: Self, b: Self| Self {
+            min: a.min.max(b.min),
+            max: a.max.min(b.max),
+        };
+        let range = ranges.into_iter().reduce(narrower)?;
+        (range.min <= range.max).then_some(range)
     }
 }
 
@@ -69,7 +101,7 @@ impl Identity {
         }
     }
 
-    /// The value of `Skep-Node`.
+    /// Id and hostname, as in `Skep-Node`.
     pub fn label(&self) -> String {
         format!("{} {}", self.node_id, self.hostname)
             .trim()
@@ -177,4 +209,36 @@ async fn ask<T: for<'a> Deserialize<'a>>(
         return Err(format!("GET {path} was answered {}", answer.head.status));
     }
     serde_json::from_slice(&answer.body).map_err(|e| format!("GET {path}: {e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(min: u16, max: u16) -> ApiRange {
+        let (min, max) = (ApiVersion::new(1, min), ApiVersion::new(1, max));
+        ApiRange { min, max }
+    }
+
+    #[test]
+    fn a_cluster_serves_what_all_of_its_engines_serve() {
+        let (old, newer) = (range(12, 41), range(24, 51));
+        assert_eq!(ApiRange::common([old, newer]), Some(range(24, 41)));
+        assert_eq!(ApiRange::common([newer]), Some(newer));
+        assert_eq!(ApiRange::common([old, range(44, 52)]), None);
+        assert_eq!(ApiRange::common([]), None);
+    }
+
+    #[test]
+    fn an_engine_is_asked_in_the_nearest_version_that_it_serves() {
+        let engine = EngineFacts {
+            version: "26.1.5".to_owned(),
+            api_min: "1.24".to_owned(),
+            api_max: "1.45".to_owned(),
+        };
+        for (asked, served) in [(12, 24), (41, 41), (51, 45)] {
+            let nearest = engine.nearest(ApiVersion::new(1, asked));
+            assert_eq!(nearest, Some(ApiVersion::new(1, served)));
+        }
+    }
 }

@@ -11,10 +11,14 @@ use skep_filters::endpoint::{Class, EndpointId, Match};
 use super::Cluster;
 use super::members::{Member, State};
 use super::probe::WHOEVER;
+use crate::announce::negotiates;
 use crate::locate::creates_for_the_swarm;
 
 /// The node that is to answer, by id or hostname.
 const TARGET: &str = "skep-target";
+
+/// As a target: all nodes.
+const EVERYONE: &str = "*";
 
 /// Portainer's name for a target; a hostname, and empty for none.
 const PORTAINER_TARGET: &str = "x-portaineragent-target";
@@ -35,6 +39,16 @@ pub enum Destination {
     Owner(Class),
     /// All nodes; their answers are merged.
     Everyone(List),
+    /// All nodes; their events are one stream.
+    Events,
+    /// All nodes, because the caller wished so: done on each, told of each.
+    Everywhere(EndpointId),
+    /// The node on which a container is created: its body may leave no choice.
+    Placed,
+    /// The node that a pull is for: this one, unless another one lacked the image.
+    Pull,
+    /// This node, in the name of the cluster: what clients negotiate by.
+    Announced(EndpointId),
     /// This agent itself.
     Agent(EndpointId),
 }
@@ -50,6 +64,14 @@ pub enum List {
     Volumes(VolumeFilter),
     /// `GET /networks`.
     Networks,
+    /// `GET /networks/{id}` of a network of the Swarm, by its full id.
+    Network(String),
+    /// `GET /system/df`.
+    DataUsage,
+    /// `GET /info` with the sums of all nodes.
+    InfoTotals,
+    /// A `prune` of any kind.
+    Prune,
 }
 
 /// Why a named node cannot be asked.
@@ -79,6 +101,11 @@ pub enum TargetError {
         /// Why.
         state: String,
     },
+    /// All nodes were named where that has no meaning.
+    #[error(
+        "{TARGET}: {EVERYONE} goes with lists, prunes, and the pull, load, tag and removal of images; name one node"
+    )]
+    NotEverywhere,
     /// A target header that is not text, or given twice.
     #[error("the {0} header must be given once, as text")]
     Malformed(&'static str),
@@ -99,7 +126,7 @@ impl TargetError {
             Self::Unknown { .. } => StatusCode::NOT_FOUND,
             Self::Ambiguous { .. } => StatusCode::CONFLICT,
             Self::NotReady { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::Malformed(_) | Self::NotEverywhere => StatusCode::BAD_REQUEST,
             Self::Misdirected { .. } => StatusCode::MISDIRECTED_REQUEST,
         }
     }
@@ -115,6 +142,8 @@ pub struct Request<'a> {
     pub headers: &'a HeaderMap,
     /// Its body, where it was read.
     pub body: Option<&'a [u8]>,
+    /// `/info` shows the sums of all nodes.
+    pub totals: bool,
 }
 
 /// Decides who answers.
@@ -131,6 +160,7 @@ pub fn route(
         query,
         headers,
         body,
+        totals,
     } = request;
     let class = found.map_or(Class::Node, |m| m.endpoint.class);
     let id = found.map(|m| m.endpoint.id);
@@ -141,8 +171,17 @@ pub fn route(
         return Ok(Destination::Agent(id));
     }
     // 1. An explicit target.
-    if let Some(asked) = target(headers)? {
-        return find(cluster, &asked);
+    match target(headers)? {
+        Some(asked) if asked == EVERYONE => match id.and_then(everywhere) {
+            Some(_) if !cluster.is_on() => return Ok(Destination::Local),
+            Some(everywhere) => return Ok(everywhere),
+            // Clients ask these before what they are about.
+            None if class == Class::Everyone
+                || id.is_some_and(|id| negotiates(id) || id == EndpointId::SystemInfo) => {}
+            None => return Err(TargetError::NotEverywhere),
+        },
+        Some(asked) => return find(cluster, &asked),
+        None => {}
     }
     if !cluster.is_on() {
         return Ok(Destination::Local);
@@ -152,6 +191,10 @@ pub fn route(
     let swarms = class == Class::Manager
         || id == Some(EndpointId::SystemInfo)
         || id.is_some_and(|id| creates_for_the_swarm(id, body));
+    let totals = id == Some(EndpointId::SystemInfo) && totals && !wished;
+    if totals {
+        return Ok(Destination::Everyone(List::InfoTotals));
+    }
     if wished || swarms {
         return Ok(if cluster.me().can_manage() {
             Destination::Local
@@ -164,9 +207,15 @@ pub fn route(
     if let Some(list) = id.and_then(|id| list(id, query)) {
         return Ok(Destination::Everyone(list));
     }
+    if let Some(id) = id.filter(|id| negotiates(*id)) {
+        return Ok(Destination::Announced(id));
+    }
     // 5. The owner.
-    Ok(match class {
-        Class::Container | Class::Exec | Class::Image | Class::Volume | Class::Network => {
+    Ok(match (class, id) {
+        (_, Some(EndpointId::SystemEvents)) => Destination::Events,
+        (_, Some(EndpointId::ContainerCreate)) => Destination::Placed,
+        (_, Some(EndpointId::ImageCreate)) => Destination::Pull,
+        (Class::Container | Class::Exec | Class::Image | Class::Volume | Class::Network, _) => {
             Destination::Owner(class)
         }
         _ => Destination::Local,
@@ -199,8 +248,25 @@ fn list(id: EndpointId, query: &str) -> Option<List> {
         EndpointId::ImageList => List::Images,
         EndpointId::VolumeList => List::Volumes(volume_filter(query)),
         EndpointId::NetworkList => List::Networks,
+        EndpointId::SystemDataUsage => List::DataUsage,
         _ => return None,
     })
+}
+
+/// What is done on all nodes where the caller asks for that. Without the wish
+/// each is done on one node: nobody prunes a cluster by accident.
+fn everywhere(id: EndpointId) -> Option<Destination> {
+    use EndpointId::{
+        BuildPrune, ContainerPrune, ImageCreate, ImageDelete, ImageLoad, ImagePrune, ImageTag,
+        NetworkPrune, VolumePrune,
+    };
+    match id {
+        BuildPrune | ContainerPrune | ImagePrune | NetworkPrune | VolumePrune => {
+            Some(Destination::Everyone(List::Prune))
+        }
+        ImageCreate | ImageLoad | ImageTag | ImageDelete => Some(Destination::Everywhere(id)),
+        _ => None,
+    }
 }
 
 /// What cannot be read is left for the engines to refuse.

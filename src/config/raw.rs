@@ -105,6 +105,7 @@ pub(super) struct Aggregate {
     pub(super) deadline: Option<Text>,
     pub(super) partial: Option<Text>,
     pub(super) max_bytes: Option<Text>,
+    pub(super) info: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]

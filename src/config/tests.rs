@@ -67,7 +67,7 @@ auth:
     - { id: ci, secret_file: /ci, policy: admin, unsigned_streams: true }
     - { id: ops, public_key_file: /ops, policy: admin }
   window: 5m
-aggregate: { deadline: 1s, partial: refuse, max_bytes: 1MiB }
+aggregate: { deadline: 1s, partial: refuse, max_bytes: 1MiB, info: cluster }
 log: { format: json, level: off }
 state_dir: /state
 drain: 0s
@@ -138,6 +138,7 @@ threads: 2
             deadline: seconds(1),
             partial: Partial::Refuse,
             max_bytes: 1 << 20,
+            info: InfoOf::Cluster,
         },
         log: Log {
             format: LogFormat::Json,

@@ -9,8 +9,8 @@ use log::LevelFilter;
 use serde_saphyr::Spanned;
 
 use super::{
-    Aggregate, Auth, Cluster, ClusterMode, Config, Engine, EngineTls, KeyFile, KeyMaterial, Listen,
-    ListenTls, Log, LogFormat, Partial, PolicyName, address,
+    Aggregate, Auth, Cluster, ClusterMode, Config, Engine, EngineTls, InfoOf, KeyFile, KeyMaterial,
+    Listen, ListenTls, Log, LogFormat, Partial, PolicyName, address,
     error::{Problem, Refusal},
     faults::Faults,
     raw::{self, Raw, Text},
@@ -28,6 +28,7 @@ const MODES: &[(&str, ClusterMode)] = &[
     ("off", ClusterMode::Off),
 ];
 const POLICIES: &[(&str, PolicyName)] = &[("admin", PolicyName::Admin)];
+const INFO: &[(&str, InfoOf)] = &[("manager", InfoOf::Manager), ("cluster", InfoOf::Cluster)];
 const PARTIAL: &[(&str, Partial)] = &[("allow", Partial::Allow), ("refuse", Partial::Refuse)];
 const FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 const LEVELS: &[(&str, LevelFilter)] = &[
@@ -307,6 +308,9 @@ fn aggregate(faults: &mut Faults, raw: raw::Aggregate) -> Aggregate {
             default.max_bytes,
             |text| scalar::size(text, 1024..=1 << 30),
         ),
+        info: faults.or("aggregate.info", raw.info, default.info, |text| {
+            scalar::choice(text, "whose numbers to show", INFO)
+        }),
     }
 }
 

@@ -1,0 +1,310 @@
+//! `GET /events` of the whole cluster: the events of every engine, and those
+//! of the Swarm once, as one stream.
+//!
+//! Every node is asked for its own events (`scope=local`). Those of the Swarm
+//! are asked of one manager alone, because each manager tells its own copy;
+//! when it goes, of another one, and what was told already is left out. Nodes
+//! that join or return are picked up, and asked for what they missed. What an
+//! event says is not looked at beyond that.
+
+mod order;
+mod source;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream::{SelectAll, StreamExt};
+use http::StatusCode;
+use pingora::proxy::Session;
+use skep_filters::aggregate::{Event, EventsPlan, decorate_event};
+use skep_filters::endpoint::RequestPath;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use crate::everyone::{self, Ask, Node, Patience, Spoken, missing_header};
+use crate::exchange::Exchange;
+use crate::gateway::{Gateway, Next, internal};
+use crate::hop;
+use crate::reject::{self, Reject};
+use crate::{MISSING_HEADER, clock};
+use order::Order;
+use source::{Got, Name, Source};
+
+/// How often it is looked for nodes that have come or gone.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The streams of one answer.
+struct Streams<'a> {
+    gateway: &'a Gateway,
+    ask: Ask<'a>,
+    plan: &'a EventsPlan,
+    /// When the caller asked: what a new node is asked for.
+    began: String,
+    open: SelectAll<Source<'a>>,
+    /// Who is listened to, and what was heard last.
+    known: HashMap<Name, Known>,
+    /// Nobody has been asked yet.
+    first: bool,
+}
+
+struct Known {
+    listening: bool,
+    /// `timeNano` of the last event.
+    last: Option<i64>,
+}
+
+/// Answers with the events of all nodes, until the client goes or the time it
+/// named is over.
+///
+/// # Errors
+/// If no node tells its events; after the head there is no error any more.
+pub async fn run(
+    gateway: &Gateway,
+    session: &mut Session,
+    x: &mut Exchange,
+    path: &RequestPath<'_>,
+    query: &str,
+) -> Result<Next, Reject> {
+    let plan = EventsPlan::new(query);
+    let nobody = plan.local_query(None).is_none() && plan.swarm_query(None).is_none();
+    if plan.malformed() || nobody {
+        // The engine knows what to say.
+        x.hop = Some(hop::Hop::Engine);
+        x.to = hop::Hop::Engine.in_words();
+        return Ok(Next::Proxy);
+    }
+    let asked = session.req_header().clone();
+    let caller = x.caller.clone();
+    let mut streams = Streams {
+        gateway,
+        ask: Ask {
+            head: &asked,
+            method: &asked.method,
+            spoken: Spoken::of(gateway, path.version()),
+            patience: Patience::Deadline,
+            path: path.path(),
+            query,
+            caller: &caller,
+        },
+        plan: &plan,
+        began: seconds(i64::try_from(clock::now().as_nanos()).unwrap_or(i64::MAX)),
+        open: SelectAll::new(),
+        known: HashMap::new(),
+        first: true,
+    };
+    let (nodes, missing) = everyone::nodes(gateway);
+    streams.listen(nodes);
+
+    let Some(mut head) = streams.first_head(session, x).await? else {
+        return Ok(Next::Answered);
+    };
+    hop::end_of_answer(&mut head);
+    head.remove_header("content-length");
+    head.remove_header(crate::NODE_HEADER);
+    if !missing.is_empty() {
+        let missing = missing_header(&missing);
+        log::warn!("the events are without {missing} for now");
+        head.insert_header(MISSING_HEADER, missing)
+            .map_err(internal)?;
+    }
+    hop::say_who(&mut head, gateway.cluster.label());
+    x.status = head.status.as_u16();
+    let gone = |e: Box<pingora::Error>| Reject::Client(reject::explain(&e));
+    let begun = session.write_response_header(Box::new(head), false).await;
+    begun.map_err(gone)?;
+    streams.pass_on(session, x).await.map_err(gone)?;
+    Ok(Next::Answered)
+}
+
+impl<'a> Streams<'a> {
+    /// Listens to these nodes, and to one manager for the Swarm.
+    fn listen(&mut self, nodes: Vec<Node>) {
+        self.listen_to_the_swarm(&nodes);
+        for node in nodes {
+            let name = Name::Node(node.tag.id.clone());
+            if self.listens(&name) {
+                continue;
+            }
+            let since = self.since(&name, 1);
+            if let Some(query) = self.plan.local_query(since.as_deref()) {
+                self.open(name, node, query);
+            }
+        }
+        self.first = false;
+    }
+
+    fn listen_to_the_swarm(&mut self, nodes: &[Node]) {
+        if self.listens(&Name::Swarm) {
+            return;
+        }
+        // Removals are stamped anew by every manager: what may have been told
+        // already is asked for again, and left out by `Order`.
+        let since = self.since(&Name::Swarm, -order::OVERLAP);
+        let Some(query) = self.plan.swarm_query(since.as_deref()) else {
+            return;
+        };
+        if let Some(manager) = nodes.iter().find(|n| n.tag.is_manager) {
+            self.open(Name::Swarm, manager.clone(), query);
+        }
+    }
+
+    fn open(&mut self, name: Name, node: Node, query: String) {
+        let known = self.known.entry(name.clone()).or_insert(Known {
+            listening: false,
+            last: None,
+        });
+        known.listening = true;
+        self.open
+            .push(source::listen(self.gateway, self.ask, name, node, query));
+    }
+
+    fn listens(&self, name: &Name) -> bool {
+        self.known.get(name).is_some_and(|k| k.listening)
+    }
+
+    /// From when on a source is asked: `after` nanoseconds after what it told
+    /// last; at its first time, as the client said; if it was not there then,
+    /// since the client asked.
+    fn since(&self, name: &Name, after: i64) -> Option<String> {
+        match self.known.get(name).map(|k| k.last) {
+            Some(Some(last)) => Some(seconds(last.saturating_add(after))),
+            _ if self.first => None,
+            _ => self.plan.since.clone().or_else(|| Some(self.began.clone())),
+        }
+    }
+
+    /// The head of the answer: of the first engine that tells its events. An
+    /// engine that refuses is passed on in its own words, if all refuse.
+    async fn first_head(
+        &mut self,
+        session: &mut Session,
+        x: &mut Exchange,
+    ) -> Result<Option<pingora::http::ResponseHeader>, Reject> {
+        let mut refused = None;
+        let mut silent = Vec::new();
+        while let Some((name, got)) = self.open.next().await {
+            match got {
+                Got::Head(head) => return Ok(Some(head)),
+                Got::Refused(answer) => {
+                    self.ended(&name);
+                    refused.get_or_insert(answer);
+                }
+                Got::Lost(reason) => {
+                    self.ended(&name);
+                    silent.push(format!("{name}: {reason}"));
+                }
+                Got::Line(_) | Got::End => {}
+            }
+        }
+        match refused {
+            Some(answer) => {
+                let mut head = answer.head;
+                hop::end_of_answer(&mut head);
+                head.remove_header("transfer-encoding");
+                self.gateway.answer(session, x, head, answer.body).await?;
+                Ok(None)
+            }
+            None => Err(Reject::Nobody(silent.join(", "))),
+        }
+    }
+
+    fn ended(&mut self, name: &Name) {
+        if let Some(known) = self.known.get_mut(name) {
+            known.listening = false;
+        }
+    }
+
+    async fn pass_on(&mut self, session: &mut Session, x: &mut Exchange) -> pingora::Result<()> {
+        let mut order = Order::new(self.plan, Instant::now());
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let finite = self.plan.until.is_some();
+        loop {
+            let ready = order.take();
+            if !ready.is_empty() {
+                let bytes: Bytes = ready.concat().into();
+                x.out_bytes += bytes.len() as u64;
+                session.write_response_body(Some(bytes), false).await?;
+            }
+            tokio::select! {
+                got = self.open.next(), if !self.open.is_empty() => match got {
+                    Some((name, got)) => self.take(name, got, &mut order),
+                    None => {}
+                },
+                () = sleep_until(order.settles()), if order.holds() => order.settle(),
+                _ = look.tick(), if !finite => {
+                    let (nodes, _) = everyone::nodes(self.gateway);
+                    self.listen(nodes);
+                }
+                gone = session.read_body_or_idle(true) => {
+                    gone?;
+                    return Ok(());
+                }
+            }
+            if finite && self.open.is_empty() {
+                order.settle();
+                let rest: Bytes = order.take().concat().into();
+                x.out_bytes += rest.len() as u64;
+                session.write_response_body(Some(rest), false).await?;
+                return session.write_response_body(None, true).await;
+            }
+        }
+    }
+
+    fn take(&mut self, name: Name, got: Got, order: &mut Order) {
+        match got {
+            Got::Line(line) => {
+                let Ok(event) = Event::parse(&line.bytes) else {
+                    return log::debug!("{name} tells an event that is none");
+                };
+                if let Some(known) = self.known.get_mut(&name) {
+                    known.last = known.last.max(Some(event.time_nano()));
+                }
+                match event.container_id() {
+                    Some(id) if event.action() == "destroy" => self.gateway.known.forget(id),
+                    Some(id) => self.gateway.known.saw(id, &line.node.tag.id),
+                    None => {}
+                }
+                match decorate_event(&line.bytes, &line.node.tag) {
+                    Ok(bytes) => order.put(&event, name == Name::Swarm, bytes),
+                    Err(e) => log::debug!("an event of {name} is left out: {e}"),
+                }
+            }
+            Got::Head(_) => {}
+            Got::End => self.ended(&name),
+            Got::Refused(answer) => {
+                let status = answer.head.status;
+                let level = match status {
+                    StatusCode::NOT_FOUND => log::Level::Debug,
+                    _ => log::Level::Info,
+                };
+                log::log!(level, "{name} does not tell its events: {status}");
+                self.ended(&name);
+            }
+            Got::Lost(reason) => {
+                log::info!("the events go on without {name}: {reason}");
+                self.ended(&name);
+            }
+        }
+    }
+}
+
+/// A time as engines take it: seconds and nanoseconds.
+fn seconds(nanos: i64) -> String {
+    let (whole, rest) = (
+        nanos.div_euclid(1_000_000_000),
+        nanos.rem_euclid(1_000_000_000),
+    );
+    format!("{whole}.{rest:09}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_written_in_seconds_with_all_its_nanoseconds() {
+        assert_eq!(seconds(1_700_000_000_000_000_001), "1700000000.000000001");
+        assert_eq!(seconds(5), "0.000000005");
+    }
+}

@@ -1,0 +1,200 @@
+//! One engine's events as they come: opened, cut into lines, ended.
+
+use std::fmt;
+use std::pin::Pin;
+
+use futures::stream::{self, Stream};
+use http::StatusCode;
+use http::header::{ACCEPT, USER_AGENT};
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::v1::client::HttpSession;
+use pingora::{Error, ErrorType};
+use skep_filters::aggregate::LineSplitter;
+use skep_filters::auth::BodyBinding;
+use tokio::time::{Duration, sleep, timeout};
+
+use crate::client::Answer;
+use crate::everyone::{self, Ask, GONE, Node};
+use crate::gateway::Gateway;
+use crate::hop::{self, Hop};
+use crate::{reject, request};
+
+/// Bounds what an engine says that refuses.
+const REFUSAL: usize = 64 << 10;
+
+/// How often it is looked whether a manager still is one.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Whose events a source tells.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Name {
+    /// This node's own.
+    Node(String),
+    /// Those of the Swarm.
+    Swarm,
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Node(id) => write!(f, "node {id}"),
+            Self::Swarm => f.write_str("the manager that tells of the Swarm"),
+        }
+    }
+}
+
+/// What came from a source.
+pub(super) enum Got {
+    /// It begins.
+    Head(ResponseHeader),
+    /// One event.
+    Line(Box<Line>),
+    /// It has ended as it should.
+    End,
+    /// The engine does not want to.
+    Refused(Answer),
+    /// The connection failed.
+    Lost(String),
+}
+
+/// One event as the engine wrote it.
+pub(super) struct Line {
+    pub(super) bytes: Vec<u8>,
+    pub(super) node: Node,
+}
+
+/// A source that is listened to.
+pub(super) type Source<'a> = Pin<Box<dyn Stream<Item = (Name, Got)> + Send + 'a>>;
+
+enum State {
+    Unopened,
+    Open(Box<HttpSession>, LineSplitter, Vec<Vec<u8>>),
+    Ended,
+}
+
+/// Listens to one engine.
+pub(super) fn listen<'a>(
+    gateway: &'a Gateway,
+    ask: Ask<'a>,
+    name: Name,
+    node: Node,
+    query: String,
+) -> Source<'a> {
+    Box::pin(stream::unfold(State::Unopened, move |state| {
+        let (name, node, query) = (name.clone(), node.clone(), query.clone());
+        async move {
+            let (got, state) = match state {
+                State::Unopened => open(gateway, ask, &node, &query).await,
+                State::Open(session, splitter, lines) => {
+                    next(gateway, &name, &node, session, splitter, lines).await
+                }
+                State::Ended => return None,
+            };
+            Some(((name, got), state))
+        }
+    }))
+}
+
+async fn open(gateway: &Gateway, ask: Ask<'_>, node: &Node, query: &str) -> (Got, State) {
+    let deadline = gateway.config.aggregate.deadline;
+    match timeout(deadline, begin(gateway, ask, node, query)).await {
+        Ok(Ok((session, head))) if head.status == StatusCode::OK => {
+            let state = State::Open(Box::new(session), LineSplitter::new(), Vec::new());
+            (Got::Head(head), state)
+        }
+        Ok(Ok((mut session, head))) => {
+            let mut body = Vec::new();
+            while let Ok(Some(chunk)) = session.read_body_bytes().await {
+                if body.len() + chunk.len() > REFUSAL {
+                    break;
+                }
+                body.extend_from_slice(&chunk);
+            }
+            let body = body.into();
+            (Got::Refused(Answer { head, body }), State::Ended)
+        }
+        Ok(Err(e)) => {
+            let reason = reject::explain(&e);
+            gateway.hop_failed(&node.hop, &e, &reason);
+            (Got::Lost(reason), State::Ended)
+        }
+        Err(_) => {
+            let reason = format!("no answer within {deadline:?}");
+            (Got::Lost(reason), State::Ended)
+        }
+    }
+}
+
+async fn begin(
+    gateway: &Gateway,
+    ask: Ask<'_>,
+    node: &Node,
+    query: &str,
+) -> pingora::Result<(HttpSession, ResponseHeader)> {
+    let target = everyone::target(node, ask.spoken, ask.path, query);
+    let mut head = request::build(ask.method, &target)?;
+    for name in [ACCEPT, USER_AGENT] {
+        if let Some(value) = ask.head.headers.get(&name) {
+            head.insert_header(name, value.clone())?;
+        }
+    }
+    node.hop
+        .prepare(&mut head, &gateway.peers, ask.caller, BodyBinding::Empty)?;
+    let peer = node.hop.peer(&gateway.engine, &gateway.peers).await?;
+    // A connection of its own: it is never given back.
+    let mut session = gateway.client.dedicated(&peer).await?;
+    session.write_request_header(Box::new(head)).await?;
+    session.read_response().await?;
+    let head = session.resp_header().cloned();
+    let head = head.ok_or_else(|| Error::new(ErrorType::InvalidHTTPHeader))?;
+    hop::refuse_misdirected(&head)?;
+    Ok((session, head))
+}
+
+async fn next(
+    gateway: &Gateway,
+    name: &Name,
+    node: &Node,
+    mut session: Box<HttpSession>,
+    mut splitter: LineSplitter,
+    mut lines: Vec<Vec<u8>>,
+) -> (Got, State) {
+    loop {
+        if let Some(bytes) = lines.pop() {
+            let node = node.clone();
+            let line = Got::Line(Box::new(Line { bytes, node }));
+            return (line, State::Open(session, splitter, lines));
+        }
+        let read = tokio::select! {
+            read = session.read_body_bytes() => read,
+            () = gateway.lost(&node.hop) => return (Got::Lost(GONE.to_owned()), State::Ended),
+            () = retired(gateway, node), if *name == Name::Swarm => {
+                return (Got::Lost("it is no manager any more".to_owned()), State::Ended);
+            }
+        };
+        match read.map(|chunk| chunk.map(|c| splitter.feed(&c))) {
+            Ok(Some(Ok(mut cut))) => {
+                cut.reverse();
+                lines = cut;
+            }
+            Ok(None) => return (Got::End, State::Ended),
+            Ok(Some(Err(e))) => return (Got::Lost(e.to_string()), State::Ended),
+            Err(e) => return (Got::Lost(reject::explain(&e)), State::Ended),
+        }
+    }
+}
+
+/// Resolves when a node is no manager any more: its engine keeps the stream
+/// open, but tells nothing of the Swarm.
+async fn retired(gateway: &Gateway, node: &Node) {
+    loop {
+        sleep(LOOK).await;
+        let manages = match &node.hop {
+            Hop::Engine => gateway.cluster.me().manager,
+            Hop::Agent(member) => gateway.cluster.is_manager(&member.id),
+        };
+        if !manages {
+            return;
+        }
+    }
+}

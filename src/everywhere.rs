@@ -1,0 +1,163 @@
+//! What is done on every node because the caller asked for that
+//! (`Skep-Target: *`): pull and load, tag and removal of images.
+//!
+//! Each node does its own; what it says is passed on with its name. Nothing is
+//! rolled back where a node fails: the answer says which did it and which did
+//! not. Prunes are answered like lists, in `fanout.rs`.
+
+mod progress;
+mod worker;
+
+use bytes::Bytes;
+use futures::future::join_all;
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use skep_filters::endpoint::{EndpointId, RequestPath};
+
+use crate::MISSING_HEADER;
+use crate::client::{Answer, Budget};
+use crate::everyone::{self, Ask, Missing, Node, Patience, Spoken, ask_node, missing_header};
+use crate::exchange::Exchange;
+use crate::fanout::refusal;
+use crate::gateway::{Gateway, Next, internal};
+use crate::hop;
+use crate::reject::Reject;
+
+/// Bounds what a node answers to a tag or a removal.
+const ANSWER: usize = 4 << 20;
+
+/// Does it on all nodes.
+///
+/// # Errors
+/// If nobody did it, or not everybody who should have.
+pub async fn run(
+    gateway: &Gateway,
+    session: &mut Session,
+    x: &mut Exchange,
+    id: EndpointId,
+    path: &RequestPath<'_>,
+    query: &str,
+) -> Result<Next, Reject> {
+    let (nodes, missing) = everyone::nodes(gateway);
+    if matches!(id, EndpointId::ImageCreate | EndpointId::ImageLoad) {
+        let spoken = Spoken::of(gateway, path.version());
+        let targets = nodes
+            .iter()
+            .map(|node| everyone::target(node, spoken, path.path(), query))
+            .collect();
+        return progress::run(gateway, session, x, nodes, targets, missing).await;
+    }
+    let ask = Ask {
+        head: session.req_header(),
+        method: &session.req_header().method,
+        spoken: Spoken::of(gateway, path.version()),
+        patience: Patience::WhileThere,
+        path: path.path(),
+        query,
+        caller: &x.caller,
+    };
+    let ask = &ask;
+    let asked = nodes.iter().map(|node| async move {
+        let answer = ask_node(gateway, node, ask, query, &Budget::one(ANSWER)).await;
+        (node, answer)
+    });
+    let done = Done::of(join_all(asked).await, missing)?;
+    let (mut head, body) = done.answer()?;
+    hop::end_of_answer(&mut head);
+    head.remove_header("transfer-encoding");
+    head.remove_header(crate::NODE_HEADER);
+    if !done.missing.is_empty() {
+        let missing = missing_header(&done.missing);
+        log::warn!("{} was not done on {missing}", x.path());
+        head.insert_header(MISSING_HEADER, missing)
+            .map_err(internal)?;
+    }
+    gateway.answer(session, x, head, body).await
+}
+
+/// What came of it.
+struct Done {
+    did: Vec<(String, Answer)>,
+    missing: Vec<Missing>,
+}
+
+impl Done {
+    /// A node without the image has nothing to do; if none has it, that is the
+    /// answer.
+    fn of(
+        answers: Vec<(&Node, Result<Answer, String>)>,
+        mut missing: Vec<Missing>,
+    ) -> Result<Self, Reject> {
+        let mut did = Vec::new();
+        let mut lacking = None;
+        let mut refused: Option<(String, StatusCode)> = None;
+        for (node, answer) in answers {
+            let host = node.tag.hostname.clone();
+            match answer {
+                Ok(answer) if answer.head.status.is_success() => did.push((host, answer)),
+                Ok(answer) if answer.head.status == StatusCode::NOT_FOUND => {
+                    lacking.get_or_insert((host, answer));
+                }
+                Ok(answer) => {
+                    refused.get_or_insert((host, answer.head.status));
+                    missing.push(Missing {
+                        node: node.tag.clone(),
+                        reason: refusal(&answer),
+                    });
+                }
+                Err(reason) => missing.push(Missing {
+                    node: node.tag.clone(),
+                    reason,
+                }),
+            }
+        }
+        if let Some((_, status)) = refused {
+            let done: Vec<_> = did.into_iter().map(|(host, _)| host).collect();
+            return Err(Reject::NotEverywhere {
+                status,
+                refused: missing_header(&missing),
+                done: if done.is_empty() {
+                    "no node".to_owned()
+                } else {
+                    done.join(", ")
+                },
+            });
+        }
+        if did.is_empty() {
+            return match lacking {
+                Some((host, answer)) if missing.is_empty() => Ok(Self {
+                    did: vec![(host, answer)],
+                    missing,
+                }),
+                _ => Err(Reject::Nobody(missing_header(&missing))),
+            };
+        }
+        Ok(Self { did, missing })
+    }
+
+    /// Lists of what was removed are joined; a tag has no body.
+    fn answer(&self) -> Result<(ResponseHeader, Bytes), Reject> {
+        let Some((_, first)) = self.did.first() else {
+            return Err(Reject::Internal("nobody did it".to_owned()));
+        };
+        let mut head = first.head.clone();
+        let json = HeaderValue::from_static("application/json");
+        let lists = first.head.headers.get(CONTENT_TYPE) == Some(&json)
+            && first.head.status == StatusCode::OK;
+        if !lists || self.did.len() == 1 {
+            return Ok((head, first.body.clone()));
+        }
+        head.remove_header("content-length");
+        let mut all: Vec<Box<serde_json::value::RawValue>> = Vec::new();
+        for (host, answer) in &self.did {
+            let list = serde_json::from_slice::<Option<Vec<_>>>(&answer.body);
+            let list = list.map_err(|e| Reject::Internal(format!("the answer of {host}: {e}")))?;
+            all.extend(list.unwrap_or_default());
+        }
+        let mut body = serde_json::to_vec(&all).map_err(|e| Reject::Internal(e.to_string()))?;
+        body.push(b'\n');
+        Ok((head, body.into()))
+    }
+}

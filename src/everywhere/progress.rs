@@ -1,0 +1,277 @@
+//! Many nodes' progress as one stream: feeds every node the upload at the pace
+//! of the slowest, and passes on what each says, line by line.
+//!
+//! The head goes out with the first word of any node. After that a failure can
+//! only be told in the stream, as engines do: at its end, so that the client
+//! hears of the others first.
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use pingora::{Error, ErrorType};
+use skep_filters::aggregate::{ProgressLine, final_error, outcome_line, progress_line};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::worker::{Outcome, Worker};
+use crate::everyone::{Missing, Node};
+use crate::exchange::Exchange;
+use crate::gateway::{Gateway, Next, internal};
+use crate::hop;
+use crate::reject::{self, Reject};
+
+/// Chunks of the upload on their way to one node.
+const AHEAD: usize = 4;
+
+/// Lines of all nodes that wait for the client.
+const LINES: usize = 64;
+
+/// One line of one node.
+pub(super) struct Said {
+    pub(super) node: usize,
+    pub(super) line: Vec<u8>,
+}
+
+/// Runs it on these nodes; `targets` are their request targets.
+pub(super) async fn run(
+    gateway: &Gateway,
+    session: &mut Session,
+    x: &mut Exchange,
+    nodes: Vec<Node>,
+    targets: Vec<String>,
+    missing: Vec<Missing>,
+) -> Result<Next, Reject> {
+    let (said, mut hear) = mpsc::channel(LINES);
+    let mut feeds = Vec::new();
+    let mut workers = JoinSet::new();
+    for (n, (node, target)) in nodes.iter().zip(targets).enumerate() {
+        let (feed, chunks) = mpsc::channel(AHEAD);
+        feeds.push(Some(feed));
+        let worker = Worker::new(gateway, session, x, node, &target).map_err(internal)?;
+        let said = said.clone();
+        workers.spawn(async move { (n, worker.run(n, chunks, said).await) });
+    }
+    drop(said);
+    let mut all = Telling::new(nodes, missing);
+    let mut upload = Upload::of(session, x);
+    let gone = |e: Box<pingora::Error>| Reject::Client(reject::explain(&e));
+    loop {
+        tokio::select! {
+            chunk = upload.next(session, &feeds) => {
+                let chunk = chunk.map_err(gone)?;
+                if !upload.feed(&mut feeds, chunk).await {
+                    upload.done = true;
+                    feeds.iter_mut().for_each(|feed| *feed = None);
+                }
+            }
+            Some(line) = hear.recv() => {
+                if let Some(bytes) = all.line(&line) {
+                    all.write(gateway, session, x, bytes).await.map_err(gone)?;
+                }
+            }
+            Some(ended) = workers.join_next() => {
+                let Ok((n, outcome)) = ended else { continue };
+                // Nobody waits for a node that has ended.
+                if let Some(feed) = feeds.get_mut(n) {
+                    *feed = None;
+                }
+                all.ended(n, outcome);
+            }
+        }
+        if workers.is_empty() && hear.is_empty() {
+            break;
+        }
+    }
+    all.finish(gateway, session, x).await
+}
+
+/// The client's body on its way to every node.
+struct Upload {
+    held: Option<Bytes>,
+    done: bool,
+}
+
+impl Upload {
+    fn of(session: &mut Session, x: &mut Exchange) -> Self {
+        let held = x.held.take();
+        Self {
+            done: held.is_none() && session.is_body_empty(),
+            held,
+        }
+    }
+
+    /// The next piece, once every node has room for it. After the last one it
+    /// fails as soon as the client has gone.
+    async fn next(
+        &mut self,
+        session: &mut Session,
+        feeds: &[Option<mpsc::Sender<Bytes>>],
+    ) -> pingora::Result<Option<Bytes>> {
+        if self.done {
+            session.read_body_or_idle(true).await?;
+            return Error::e_explain(ErrorType::ConnectionClosed, "the client has gone");
+        }
+        for feed in feeds.iter().flatten() {
+            // Fails only for a node that has ended, which is not waited for.
+            let _ = feed.reserve().await;
+        }
+        match self.held.take() {
+            Some(held) if !held.is_empty() => Ok(Some(held)),
+            Some(_) => Ok(None),
+            None if session.is_body_done() => Ok(None),
+            None => session.read_request_body().await,
+        }
+    }
+
+    /// Hands a piece on; whether there may be more.
+    async fn feed(
+        &mut self,
+        feeds: &mut [Option<mpsc::Sender<Bytes>>],
+        chunk: Option<Bytes>,
+    ) -> bool {
+        let Some(chunk) = chunk else { return false };
+        for feed in feeds.iter_mut() {
+            let lost = match feed {
+                Some(feed) => feed.send(chunk.clone()).await.is_err(),
+                None => false,
+            };
+            if lost {
+                *feed = None;
+            }
+        }
+        feeds.iter().any(Option::is_some)
+    }
+}
+
+/// What is told to the client, and what is known of each node.
+struct Telling {
+    nodes: Vec<Node>,
+    failed: Vec<(String, String)>,
+    first_refusal: Option<(StatusCode, String)>,
+    outcomes: Vec<(String, Result<(), String>)>,
+    kind: Option<http::HeaderValue>,
+    begun: bool,
+}
+
+impl Telling {
+    fn new(nodes: Vec<Node>, missing: Vec<Missing>) -> Self {
+        let failed = missing.into_iter().map(|m| (m.node.hostname, m.reason));
+        let failed: Vec<_> = failed.collect();
+        let outcomes = failed.iter().cloned().map(|(h, r)| (h, Err(r))).collect();
+        Self {
+            nodes,
+            failed,
+            first_refusal: None,
+            outcomes,
+            kind: None,
+            begun: false,
+        }
+    }
+
+    fn host(&self, n: usize) -> String {
+        let node = self.nodes.get(n);
+        node.map(|n| n.tag.hostname.clone()).unwrap_or_default()
+    }
+
+    /// A line as the client is to see it; an error waits for the end.
+    fn line(&mut self, said: &Said) -> Option<Bytes> {
+        let host = self.host(said.node);
+        match progress_line(&said.line, &host) {
+            ProgressLine::Pass(line) => Some(line.into()),
+            ProgressLine::Failed(reason) => {
+                self.fail(host, reason);
+                None
+            }
+        }
+    }
+
+    fn fail(&mut self, host: String, reason: String) {
+        if !self.failed.iter().any(|(failed, _)| *failed == host) {
+            self.outcomes.push((host.clone(), Err(reason.clone())));
+            self.failed.push((host, reason));
+        }
+    }
+
+    fn ended(&mut self, n: usize, outcome: Outcome) {
+        let host = self.host(n);
+        match outcome {
+            Outcome::Done(kind) => {
+                self.kind = self.kind.take().or(kind);
+                if !self.failed.iter().any(|(failed, _)| *failed == host) {
+                    self.outcomes.push((host, Ok(())));
+                }
+            }
+            Outcome::Refused(status, reason) => {
+                self.first_refusal
+                    .get_or_insert_with(|| (status, reason.clone()));
+                self.fail(host, reason);
+            }
+            Outcome::Lost(reason) => self.fail(host, reason),
+        }
+    }
+
+    async fn write(
+        &mut self,
+        gateway: &Gateway,
+        session: &mut Session,
+        x: &mut Exchange,
+        bytes: Bytes,
+    ) -> pingora::Result<()> {
+        if !self.begun {
+            self.begun = true;
+            let mut head = ResponseHeader::build(StatusCode::OK, Some(4))?;
+            head.insert_header(CONTENT_TYPE, "application/json")?;
+            hop::say_who(&mut head, gateway.cluster.label());
+            x.status = head.status.as_u16();
+            session.write_response_header(Box::new(head), false).await?;
+        }
+        x.out_bytes += bytes.len() as u64;
+        session.write_response_body(Some(bytes), false).await
+    }
+
+    /// Tells of every node what came of it. If no node did it, and none has
+    /// said anything, the first refusal is the answer.
+    async fn finish(
+        mut self,
+        gateway: &Gateway,
+        session: &mut Session,
+        x: &mut Exchange,
+    ) -> Result<Next, Reject> {
+        let gone = |e: Box<pingora::Error>| Reject::Client(reject::explain(&e));
+        let did = self.outcomes.iter().any(|(_, outcome)| outcome.is_ok());
+        if !self.begun && !did {
+            let all: Vec<_> = self
+                .failed
+                .iter()
+                .map(|(h, r)| format!("{h}: {r}"))
+                .collect();
+            return Err(match self.first_refusal {
+                Some((status, _)) => Reject::NotEverywhere {
+                    status,
+                    refused: all.join(", "),
+                    done: "no node".to_owned(),
+                },
+                None => Reject::Nobody(all.join(", ")),
+            });
+        }
+        let mut tail = Vec::new();
+        self.outcomes.sort();
+        for (host, outcome) in &self.outcomes {
+            let outcome = outcome.as_ref().map(|()| "done").map_err(String::as_str);
+            tail.extend(outcome_line(host, outcome));
+        }
+        if !self.failed.is_empty() {
+            tail.extend(final_error(&self.failed));
+        }
+        self.write(gateway, session, x, tail.into())
+            .await
+            .map_err(gone)?;
+        session
+            .write_response_body(None, true)
+            .await
+            .map_err(gone)?;
+        Ok(Next::Answered)
+    }
+}

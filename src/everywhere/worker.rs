@@ -1,0 +1,214 @@
+//! One node's part: sends it the request and the upload, reads what it says.
+//!
+//! An engine speaks while it is still being fed (`POST /images/load` tells its
+//! progress), so both are done at once.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, StatusCode};
+use pingora::http::RequestHeader;
+use pingora::protocols::http::HttpTask;
+use pingora::protocols::http::v1::client::HttpSession;
+use pingora::proxy::Session;
+use pingora::upstreams::peer::HttpPeer;
+use skep_filters::aggregate::LineSplitter;
+use tokio::sync::mpsc;
+
+use super::progress::Said;
+use crate::client::Client;
+use crate::cluster::Cluster;
+use crate::engine::Engine;
+use crate::everyone::{GONE, Node};
+use crate::exchange::Exchange;
+use crate::gateway::Gateway;
+use crate::hop::{self, Hop};
+use crate::peers::Peers;
+use crate::reject;
+
+/// Bounds what an engine says that refuses.
+const REFUSAL: usize = 64 << 10;
+
+/// What came of one node.
+pub(super) enum Outcome {
+    /// Its stream ended; what it said of its failure was in the stream.
+    Done(Option<HeaderValue>),
+    /// Its engine did not begin.
+    Refused(StatusCode, String),
+    /// The connection failed.
+    Lost(String),
+}
+
+/// One node, the request it gets, and what it takes to reach it.
+pub(super) struct Worker {
+    hop: Hop,
+    head: RequestHeader,
+    client: Arc<Client>,
+    engine: Arc<Engine>,
+    peers: Arc<Peers>,
+    cluster: Arc<Cluster>,
+}
+
+impl Worker {
+    pub(super) fn new(
+        gateway: &Gateway,
+        session: &Session,
+        x: &Exchange,
+        node: &Node,
+        target: &str,
+    ) -> pingora::Result<Self> {
+        let mut head = session.req_header().clone();
+        let uri = target.parse::<http::Uri>();
+        head.set_uri(uri.map_err(|e| {
+            pingora::Error::because(pingora::ErrorType::InvalidHTTPHeader, "target", e)
+        })?);
+        hop::end_of_connection(&mut head, false)?;
+        head.remove_header("expect");
+        if let Some(held) = &x.held {
+            head.remove_header("transfer-encoding");
+            head.insert_header(CONTENT_LENGTH, held.len())?;
+        }
+        node.hop
+            .prepare(&mut head, &gateway.peers, &x.caller, x.body)?;
+        Ok(Self {
+            hop: node.hop.clone(),
+            head,
+            client: gateway.client.clone(),
+            engine: gateway.engine.clone(),
+            peers: gateway.peers.clone(),
+            cluster: gateway.cluster.clone(),
+        })
+    }
+
+    pub(super) async fn run(
+        self,
+        n: usize,
+        chunks: mpsc::Receiver<Bytes>,
+        said: mpsc::Sender<Said>,
+    ) -> Outcome {
+        let lost: Pin<Box<dyn Future<Output = ()> + Send>> = match &self.hop {
+            Hop::Engine => Box::pin(std::future::pending()),
+            Hop::Agent(member) => {
+                let (cluster, member) = (self.cluster.clone(), member.clone());
+                Box::pin(async move { cluster.lost(&member).await })
+            }
+        };
+        tokio::select! {
+            outcome = self.talk(n, chunks, said) => {
+                outcome.unwrap_or_else(|e| Outcome::Lost(reject::explain(&e)))
+            }
+            () = lost => Outcome::Lost(GONE.to_owned()),
+        }
+    }
+
+    async fn talk(
+        self,
+        n: usize,
+        mut chunks: mpsc::Receiver<Bytes>,
+        said: mpsc::Sender<Said>,
+    ) -> pingora::Result<Outcome> {
+        let peer: HttpPeer = self.hop.peer(&self.engine, &self.peers).await?;
+        let mut session = self.client.dedicated(&peer).await?;
+        session.write_request_header(Box::new(self.head)).await?;
+        let mut answer = Answer::default();
+        let mut fed = false;
+        loop {
+            tokio::select! {
+                chunk = chunks.recv(), if !fed => match chunk {
+                    Some(chunk) => drop(session.write_body(&chunk).await?),
+                    None => {
+                        session.finish_body().await?;
+                        fed = true;
+                    }
+                },
+                task = session.read_response_task() => match answer.take(task?)? {
+                    Took::More(lines) => {
+                        for line in lines {
+                            // The client has gone: this task ends with it.
+                            let _ = said.send(Said { node: n, line }).await;
+                        }
+                    }
+                    Took::All(lines) => {
+                        for line in lines {
+                            let _ = said.send(Said { node: n, line }).await;
+                        }
+                        return Ok(answer.outcome(&session));
+                    }
+                },
+            }
+        }
+    }
+}
+
+/// What has come of an answer.
+#[derive(Default)]
+struct Answer {
+    status: Option<StatusCode>,
+    kind: Option<HeaderValue>,
+    splitter: LineSplitter,
+    refusal: Vec<u8>,
+}
+
+enum Took {
+    More(Vec<Vec<u8>>),
+    All(Vec<Vec<u8>>),
+}
+
+impl Answer {
+    fn take(&mut self, task: HttpTask) -> pingora::Result<Took> {
+        match task {
+            HttpTask::Header(head, end) => {
+                if head.status.is_informational() {
+                    return Ok(Took::More(Vec::new()));
+                }
+                hop::refuse_misdirected(&head)?;
+                self.status = Some(head.status);
+                self.kind = head.headers.get(CONTENT_TYPE).cloned();
+                Ok(if end {
+                    Took::All(Vec::new())
+                } else {
+                    Took::More(Vec::new())
+                })
+            }
+            HttpTask::Body(chunk, end) | HttpTask::UpgradedBody(chunk, end) => {
+                let lines = self.body(&chunk.unwrap_or_default())?;
+                Ok(if end {
+                    Took::All(lines)
+                } else {
+                    Took::More(lines)
+                })
+            }
+            HttpTask::Trailer(_) | HttpTask::Done => Ok(Took::All(Vec::new())),
+            HttpTask::Failed(e) => Err(e),
+        }
+    }
+
+    fn body(&mut self, chunk: &[u8]) -> pingora::Result<Vec<Vec<u8>>> {
+        if self.status == Some(StatusCode::OK) {
+            return self.splitter.feed(chunk).map_err(|e| {
+                pingora::Error::because(pingora::ErrorType::ReadError, "progress", e)
+            });
+        }
+        let room = REFUSAL.saturating_sub(self.refusal.len());
+        self.refusal
+            .extend_from_slice(&chunk[..chunk.len().min(room)]);
+        Ok(Vec::new())
+    }
+
+    fn outcome(self, _: &HttpSession) -> Outcome {
+        match self.status {
+            Some(StatusCode::OK) => Outcome::Done(self.kind),
+            Some(status) => {
+                let said = serde_json::from_slice::<serde_json::Value>(&self.refusal);
+                let said = said
+                    .ok()
+                    .and_then(|v| Some(v.get("message")?.as_str()?.to_owned()));
+                Outcome::Refused(status, said.unwrap_or_else(|| format!("answered {status}")))
+            }
+            None => Outcome::Lost("it answered nothing".to_owned()),
+        }
+    }
+}

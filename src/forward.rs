@@ -1,0 +1,118 @@
+//! How a request reaches the one node that answers it: through Pingora, held
+//! and relayed, or as a tunnel.
+//!
+//! Which node that is has been decided; answers of several nodes are made in
+//! `fanout.rs`, `events.rs` and `everywhere.rs`.
+
+use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use pingora::Error;
+use pingora::proxy::Session;
+use skep_filters::endpoint::{Match, Wire};
+
+use crate::exchange::Exchange;
+use crate::gateway::{Gateway, Next, internal};
+use crate::hop::{self, Hop};
+use crate::reject::{self, Reject};
+use crate::relay;
+use crate::tunnel;
+
+impl Gateway {
+    /// Passes a request on to whoever answers it, in the form that it needs.
+    ///
+    /// # Errors
+    /// If nobody answers.
+    pub async fn exchange(
+        &self,
+        session: &mut Session,
+        x: &mut Exchange,
+        hop: Hop,
+        found: Option<&Match>,
+    ) -> Result<Next, Reject> {
+        x.to = hop.in_words();
+        x.hop = Some(hop);
+        let wire = found.map(|m| m.endpoint.wire);
+        if matches!(wire, Some(Wire::Hijack | Wire::WebSocket)) || session.is_upgrade_req() {
+            return Box::pin(self.tunnel(session, x)).await;
+        }
+        match x.held.take() {
+            Some(body) if !body.is_empty() => Box::pin(self.relay(session, x, body)).await,
+            // Another agent may fall silent, which an engine does not.
+            _ if matches!(x.hop, Some(Hop::Agent(_))) && session.is_body_empty() => {
+                Box::pin(self.relay(session, x, Bytes::new())).await
+            }
+            _ => Ok(Next::Proxy),
+        }
+    }
+
+    async fn relay(
+        &self,
+        session: &mut Session,
+        x: &mut Exchange,
+        body: Bytes,
+    ) -> Result<Next, Reject> {
+        let mut hop = x.hop.clone().unwrap_or(Hop::Engine);
+        loop {
+            let error = match self.relay_to(&hop, session, x, body.clone()).await {
+                Ok(done) => {
+                    x.status = done.status.as_u16();
+                    x.out_bytes = done.out_bytes;
+                    return Ok(Next::Answered);
+                }
+                Err(error) => error,
+            };
+            let reject = self.failed(&hop, &error);
+            x.failures += 1;
+            // Nothing was sent yet: another manager may be asked.
+            if !(x.any_manager && reject::was_not_reached(&error) && x.failures < 3) {
+                return Err(reject);
+            }
+            hop = self.manager()?;
+            x.to = hop.in_words();
+        }
+    }
+
+    async fn relay_to(
+        &self,
+        hop: &Hop,
+        session: &mut Session,
+        x: &Exchange,
+        body: Bytes,
+    ) -> pingora::Result<relay::Relayed> {
+        let mut head = session.req_header().clone();
+        hop::end_of_connection(&mut head, false)?;
+        // The body is at hand: no need to ask whether it is wanted.
+        head.remove_header("expect");
+        head.remove_header("transfer-encoding");
+        if !body.is_empty() {
+            head.insert_header(CONTENT_LENGTH, body.len())?;
+        }
+        hop.prepare(&mut head, &self.peers, &x.caller, x.body)?;
+        let peer = hop.peer(&self.engine, &self.peers).await?;
+        let node = self.cluster.label();
+        let lost = self.lost(hop);
+        relay::run(session, &self.client, &peer, head, body, node, lost).await
+    }
+
+    async fn tunnel(&self, session: &mut Session, x: &mut Exchange) -> Result<Next, Reject> {
+        let hop = x.hop.clone().unwrap_or(Hop::Engine);
+        let failed = |e: Box<Error>| self.failed(&hop, &e);
+        let held = x.held.take();
+        let mut head = session.req_header().clone();
+        hop::end_of_connection(&mut head, true).map_err(internal)?;
+        if held.is_some() {
+            head.remove_header("expect");
+        }
+        hop.prepare(&mut head, &self.peers, &x.caller, x.body)
+            .map_err(internal)?;
+        let peer = hop.peer(&self.engine, &self.peers).await.map_err(failed)?;
+        let upstream = self.client.dedicated(&peer).await;
+        let upstream = upstream.map_err(|e| failed(e.into_up()))?;
+        let node = self.cluster.label();
+        let ended = tunnel::run(session, upstream, head, held, node, &mut x.hijacked).await;
+        let ended = ended.map_err(failed)?;
+        x.status = ended.status.as_u16();
+        x.out_bytes = ended.out_bytes;
+        Ok(Next::Answered)
+    }
+}

@@ -1,0 +1,79 @@
+//! Several images for one archive (`GET /images/get?names=…`): an engine packs
+//! only what it has, so one node must have them all.
+
+use futures::future::join_all;
+use http::{Method, StatusCode};
+use skep_filters::endpoint::{ApiVersion, Class};
+
+use super::{Found, INSPECT, Object, path, what};
+use crate::client::Budget;
+use crate::everyone::{Ask, Missing, Node, Patience, Spoken, ask_node, missing_header, nodes};
+use crate::gateway::{Gateway, internal};
+use crate::reject::Reject;
+use crate::request;
+
+/// Finds a node that has all of these images, this one first.
+///
+/// # Errors
+/// If none that answered has them all, and some did not answer.
+pub async fn locate_together(
+    gateway: &Gateway,
+    names: &[String],
+    version: Option<ApiVersion>,
+    caller: &str,
+) -> Result<Found, Reject> {
+    let image = |name| Object {
+        class: Class::Image,
+        name,
+        method: &Method::GET,
+        version,
+        caller,
+    };
+    let paths: Result<Vec<_>, _> = names.iter().map(|name| path(&image(name))).collect();
+    let (nodes, mut missing) = nodes(gateway);
+    let head = request::get("/").map_err(internal)?;
+    let ask = Ask {
+        head: &head,
+        method: &Method::GET,
+        spoken: Spoken::of(gateway, version),
+        patience: Patience::Deadline,
+        path: "",
+        query: "",
+        caller,
+    };
+    let (ask, paths) = (&ask, &paths?);
+    let asked = nodes.iter().map(|node| has_all(gateway, node, ask, paths));
+    for (node, has) in nodes.iter().zip(join_all(asked).await) {
+        match has {
+            Ok(true) => return Ok(Found::At(node.hop.clone())),
+            Ok(false) => {}
+            Err(reason) => missing.push(Missing {
+                node: node.tag.clone(),
+                reason,
+            }),
+        }
+    }
+    if missing.is_empty() {
+        return Ok(Found::Nowhere);
+    }
+    Err(Reject::NotFound {
+        what: what(&image(&names.join(" "))),
+        missing: missing_header(&missing),
+    })
+}
+
+async fn has_all(
+    gateway: &Gateway,
+    node: &Node,
+    ask: &Ask<'_>,
+    paths: &[String],
+) -> Result<bool, String> {
+    for path in paths {
+        let ask = Ask { path, ..*ask };
+        let answer = ask_node(gateway, node, &ask, "", &Budget::one(INSPECT)).await?;
+        if answer.head.status != StatusCode::OK {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
