@@ -52,6 +52,10 @@ mod streams;
 mod targets;
 #[path = "lab/trust.rs"]
 mod trust;
+#[path = "lab/versions.rs"]
+mod versions;
+#[path = "lab/whole.rs"]
+mod whole;
 
 /// The lab that the tests share.
 const NAME: &str = "test";
@@ -82,6 +86,11 @@ const TESTS: &[(&str, Test)] = &tests! {
     copies: cp_goes_both_ways half_a_gigabyte_goes_from_node_to_node_in_little_memory;
     manager: a_worker_answers_with_a_managers_view a_stack_is_deployed_and_removed_through_a_worker
         a_secret_is_made_through_a_worker the_logs_of_a_service_come_through_a_worker;
+    whole: events_of_all_nodes_are_one_stream past_events_come_in_the_order_of_their_time
+        disk_usage_is_that_of_all_nodes an_overlay_shows_the_containers_of_all_nodes
+        an_exec_is_known_to_every_agent an_image_is_loaded_tagged_and_removed_on_all_nodes
+        a_prune_is_of_one_node_unless_all_are_named a_container_is_made_where_what_it_needs_is
+        the_commands_about_a_container_reach_it_by_its_name an_event_of_the_swarm_is_told_once;
     targets: a_node_can_be_named_by_id_or_hostname a_list_of_one_node_has_only_what_is_there
         a_node_that_is_not_there_is_refused_with_those_that_are
         a_target_that_the_signature_does_not_cover_is_refused portainers_headers_choose_a_node_or_a_manager
@@ -96,6 +105,10 @@ const TESTS: &[(&str, Test)] = &tests! {
         a_killed_agent_comes_back without_a_manager_that_is_said_and_the_rest_works;
     alone: serve_without_a_file_says_how_to_use_it_and_that_works
         the_composed_agent_takes_requests_signed_with_docs_sign_sh the_compose_file_is_one;
+    versions: every_agent_finds_three_engines_and_their_api_ranges the_commands_that_list_show_all_nodes
+        lists_in_any_version_ask_each_node_in_the_nearest_it_serves exec_works_on_every_node_through_every_agent
+        a_new_client_finds_a_version_that_every_node_serves ping_and_version_announce_what_every_node_serves
+        lists_are_whole_also_without_a_common_version;
 };
 
 fn main() -> ExitCode {
@@ -192,7 +205,7 @@ struct Caretaker(Child);
 
 impl Caretaker {
     fn start(lock: &File) -> Self {
-        let labs = [NAME, alone::NAME].join(" ");
+        let labs = [NAME, alone::NAME, versions::NAME].join(" ");
         let wait = format!(
             "cat >/dev/null; for name in {labs}; do LAB_NAME=$name '{}' down; done",
             cluster::script().display()

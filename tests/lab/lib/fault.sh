@@ -12,7 +12,7 @@ lab_fault() {
     cont) engine_signal "$node" CONT || die "fault: no engine runs on node$node" ;;
     kill)
       engine_signal "$node" KILL || die "fault: no engine runs on node$node"
-      wait_for 5 "$node" "the engine of node$node to be gone" engine_is_gone "$node" || exit 1
+      wait_for 5 "$node" "the engine of node$node to be gone" engine_has_ended "$node" || exit 1
       ;;
     restart) restart_engine "$node" ;;
     *) die "fault: '${2:-}' is none of cut, heal, stop, cont, kill, restart" ;;
@@ -25,7 +25,7 @@ restart_engine() {
   local node=$1
   if engine_signal "$node" TERM; then
     engine_signal "$node" CONT || true
-    wait_for 40 "$node" "the engine of node$node to end" engine_is_gone "$node" || exit 1
+    wait_for 40 "$node" "the engine of node$node to end" engine_has_ended "$node" || exit 1
   fi
   start_engine "$node" || exit 1
 }
@@ -40,7 +40,7 @@ engine_state() {
     echo dead
   elif in_node "$1" sh -c 'grep -q "^State:.*stopped" "/proc/$(cat /run/docker.pid)/status"'; then
     echo stopped
-  elif docker_within 3 "$1" version >/dev/null 2>&1; then
+  elif engine_answers "$1"; then
     echo answers
   else
     echo silent

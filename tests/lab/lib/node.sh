@@ -15,9 +15,19 @@ start_node() {
   dir=$(node_dir "$node")
   mkdir -p "$dir"
   spawn "node$node/init" unshare --mount --uts --net --pid --fork --kill-child \
-    bash "$LAB_HOME/lib/node-init.sh" "$dir" "node$node" "$(node_address "$node")"
+    bash "$LAB_HOME/lib/node-init.sh" "$dir" "node$node" "$(node_address "$node")" "$(node_root "$node")"
   wait_for 5 0 "the namespaces of node$node ($dir/init.log)" test -e "$dir/init.ready" || exit 1
 }
+
+# node_root I: the root of its own that a node has, empty if it is the host's.
+node_root() {
+  local file
+  file=$(node_dir "$1")/root
+  [ ! -e "$file" ] || cat "$file"
+}
+
+# node_dockerd I: the engine's program on a node.
+node_dockerd() { if [ -n "$(node_root "$1")" ]; then echo dockerd; else echo "$DOCKERD"; fi; }
 
 # in_node I COMMAND...: runs inside a node's namespaces.
 in_node() {
@@ -35,7 +45,7 @@ start_engine() {
   rm -f "$ended"
   # Forked inside, it becomes a child of the node's init, as a daemon does.
   # shellcheck disable=SC2016
-  in_node "$node" setsid --fork sh -c '"$@"; echo "$?" >"$0"' "$ended" "$DOCKERD" \
+  in_node "$node" setsid --fork sh -c '"$@"; echo "$?" >"$0"' "$ended" "$(node_dockerd "$node")" \
     --data-root "$dir/data" --pidfile /run/docker.pid \
     -H unix:///var/run/docker.sock -H "unix://$dir/docker.sock" \
     --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "/$TAG/node$node" \
@@ -49,7 +59,15 @@ start_engine() {
   fi
 }
 
-engine_has_news() { [ -e "$(node_dir "$1")/engine.ended" ] || docker_within 5 "$1" version; }
+engine_has_news() { engine_has_ended "$1" || engine_answers "$1"; }
+
+# engine_has_ended I: and nothing of it will come any more, not even the word of its end, by which to judge the next one.
+engine_has_ended() { [ -e "$(node_dir "$1")/engine.ended" ]; }
+
+# engine_answers I: not with the CLI, for an engine may be too new for it.
+engine_answers() {
+  curl --silent --fail --max-time 5 --output /dev/null --unix-socket "$(node_socket "$1")" http://docker/_ping
+}
 
 # engine_signal I SIGNAL: the pid is looked up and signalled inside the node's own process namespace, so it can be
 # nobody else's. Fails if no engine runs.
@@ -57,7 +75,7 @@ engine_signal() {
   # shellcheck disable=SC2016
   in_node "$1" sh -c '
     pid=$(cat /run/docker.pid 2>/dev/null) && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$2" ] &&
-      kill -s "$1" "$pid"' sh "$2" "$(basename "$DOCKERD" | cut -c1-15)" 2>/dev/null
+      kill -s "$1" "$pid"' sh "$2" "$(basename "$(node_dockerd "$1")" | cut -c1-15)" 2>/dev/null
 }
 
 engine_is_gone() { ! engine_signal "$1" 0; }

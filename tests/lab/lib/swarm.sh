@@ -2,12 +2,13 @@
 # 'lab up', 'lab status' and 'lab env': the nodes as one cluster.
 
 lab_up() {
-  local nodes=3 managers=1
+  local nodes=3 managers=1 engines=()
   while [ $# -gt 0 ]; do
     case $1 in
-      --nodes | --managers) [ $# -ge 2 ] || die "$1 needs a number" ;;&
+      --nodes | --managers | --engines) [ $# -ge 2 ] || die "up: $1 needs a value" ;;&
       --nodes) nodes=$2; shift 2 ;;
       --managers) managers=$2; shift 2 ;;
+      --engines) IFS=, read -ra engines <<<"$2"; shift 2 ;;
       --standalone) nodes=1 managers=0; shift ;;
       *) die "up: unknown option '$1'" ;;
     esac
@@ -15,7 +16,9 @@ lab_up() {
   [[ $nodes =~ ^[1-9][0-9]?$ ]] || die "up: --nodes must be 1 to 99, not '$nodes'"
   [[ $managers =~ ^[0-9]$ && $managers -le $nodes ]] ||
     die "up: --managers must be 0 to 9 and at most the number of nodes, not '$managers'"
+  [ ${#engines[@]} -le "$nodes" ] || die "up: there are more engines (${engines[*]}) than nodes ($nodes)"
   check_programs
+  make_roots "${engines[@]}"
   mkdir -p "$LAB_ROOT"
   # mkdir is the lock: of two that start one lab at once, one fails here.
   mkdir "$LAB_DIR" 2>/dev/null ||
@@ -27,6 +30,7 @@ lab_up() {
   echo "$nodes" >"$LAB_DIR/nodes"
   echo "$managers" >"$LAB_DIR/managers"
   mkdir "$LAB_DIR/docker-config"
+  give_roots "${engines[@]}"
 
   start_switch
   each_node boot_node || exit 1
@@ -44,9 +48,42 @@ lab_up_failed() {
 
 check_programs() {
   local program
-  for program in "$DOCKER" "$DOCKERD" containerd runc ip iptables nsenter unshare setsid busybox perl tar; do
+  for program in "$DOCKER" "$DOCKERD" containerd runc ip iptables nsenter unshare setsid busybox perl tar curl; do
     command -v "$program" >/dev/null || die "there is no program '$program' here (see tests/lab/README.md)"
   done
+}
+
+lab_engines() {
+  local engines
+  IFS=, read -ra engines <<<"${1:-}"
+  [ ${#engines[@]} -gt 0 ] || die "engines: which?"
+  make_roots "${engines[@]}"
+}
+
+# make_roots SUITE...: before the lab is there, so that one for which no engine can be had needs no 'down'.
+make_roots() {
+  local suite others=()
+  for suite in "$@"; do
+    is_own "$suite" || others+=("$suite")
+  done
+  [ ${#others[@]} -eq 0 ] || "$LAB_HOME/engine-root" "${others[@]}" >/dev/null || die "not every engine is to be had"
+}
+
+# give_roots SUITE...: the first node gets the first, and so on. Those without one keep the host's.
+give_roots() {
+  local node=0 suite
+  for suite in "$@"; do
+    node=$((node + 1))
+    mkdir "$(node_dir "$node")"
+    is_own "$suite" || "$LAB_HOME/engine-root" "$suite" >"$(node_dir "$node")/root" || exit 1
+  done
+}
+
+# is_own SUITE: whether it is what runs here, with Debian's own engine.
+is_own() {
+  # shellcheck source=/dev/null
+  [ "$1" = "$(. /etc/os-release && [ "$ID" = debian ] && echo "$VERSION_CODENAME")" ] &&
+    [ "$(command -v "$DOCKERD")" -ef /usr/sbin/dockerd ]
 }
 
 boot_node() {

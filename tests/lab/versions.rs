@@ -1,0 +1,295 @@
+//! A Swarm of engines of three ages: a lab of its own, with Debian's engines of three releases.
+
+use std::sync::LazyLock;
+
+use super::cluster::{Lab, script};
+use super::command::{Task, task};
+use super::furniture::{self, WEBS};
+use super::patience::eventually;
+use super::request::{Answer, answer};
+use super::{lists, nodes};
+
+/// Its name.
+pub(crate) const NAME: &str = "mixed";
+
+/// The releases, for nodes 1 to 3. The manager has the oldest.
+const SUITES: &str = "bookworm,trixie,forky";
+
+/// The node with the newest engine.
+const NEWEST: usize = 3;
+
+/// From this API version on, images have no `VirtualSize`: it tells in which version a node was asked.
+const NO_VIRTUAL_SIZE: Api = Api(1, 44);
+
+/// Up from the first test on that needs it.
+static MIXED: LazyLock<Lab> = LazyLock::new(|| {
+    // This may have to download them.
+    task(script().display().to_string(), "engines")
+        .arg(SUITES)
+        .env("LAB_NAME", NAME)
+        .within(600)
+        .ok();
+    let lab = Lab::up(NAME, &format!("--nodes 3 --engines {SUITES}"));
+    lab.lab("deploy").within(120).ok();
+    lab.all_ready(60);
+    furniture::move_in(&lab);
+    for node in lab.numbers() {
+        lab.engine(node)
+            .ok(&format!("commit web{node} only:node{node}"));
+    }
+    lab
+});
+
+/// A version of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Api(u16, u16);
+
+impl Api {
+    fn parse(text: &str) -> Self {
+        let (major, minor) = text.split_once('.').expect("a version");
+        let number = |digits: &str| digits.parse().expect("a number");
+        Self(number(major), number(minor))
+    }
+
+    /// How a path for it begins.
+    fn prefix(self) -> String {
+        format!("/v{self}")
+    }
+}
+
+impl std::fmt::Display for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.0, self.1)
+    }
+}
+
+/// The smallest and the largest version that an engine serves.
+type Range = (Api, Api);
+
+/// Those of nodes 1 to 3, as an agent has them.
+fn ranges(lab: &Lab) -> Vec<Range> {
+    let mut nodes = lab.nodes(1);
+    nodes.sort_by_key(|node| node.hostname.clone());
+    let range = |api: &str| {
+        let (min, max) = api.split_once('-').expect("a range");
+        (Api::parse(min), Api::parse(max))
+    };
+    nodes.iter().map(|node| range(&node.api)).collect()
+}
+
+/// The largest minimum and the smallest maximum: if these are the wrong way round, no version is common to all.
+fn common(ranges: &[Range]) -> Range {
+    let min = ranges.iter().map(|&(min, _)| min).max();
+    let max = ranges.iter().map(|&(_, max)| max).min();
+    (min.expect("a node"), max.expect("a node"))
+}
+
+/// What a client may ask in: no version, one that all nodes have, one that the oldest has not, and one that only the
+/// newest has.
+fn versions(ranges: &[Range]) -> [Option<Api>; 4] {
+    let max = |node: usize| ranges[node - 1].1;
+    let versions = [common(ranges).1, max(2), max(NEWEST)];
+    assert!(versions.is_sorted_by(|a, b| a < b), "{ranges:?}");
+    [
+        None,
+        Some(versions[0]),
+        Some(versions[1]),
+        Some(versions[2]),
+    ]
+}
+
+fn get(lab: &Lab, entry: usize, path: &str) -> Answer {
+    lab.get_through(&lab.docker(entry).socket(), path, &[])
+}
+
+fn head(lab: &Lab, entry: usize, path: &str) -> Answer {
+    let curl = task("curl", "--head --unix-socket").arg(lab.docker(entry).socket());
+    answer(curl, "HEAD", &format!("http://docker{path}"), &[])
+}
+
+/// The four lists, asked for in this version, have what is on all nodes, each of which was asked in the nearest version
+/// that it serves; without a version, in the newest that all have in common, or else in its own newest.
+fn lists_are_whole(lab: &Lab, entry: usize, ranges: &[Range], version: Option<Api>) {
+    let prefix = version.map(Api::prefix).unwrap_or_default();
+    let get = |path: &str| {
+        let answer = get(lab, entry, &format!("{prefix}{path}"));
+        let whole = (answer.status, answer.header("skep-missing"));
+        assert_eq!(whole, (200, ""), "node{entry} {prefix}{path}: {answer:?}");
+        answer
+    };
+    let containers = get("/containers/json?all=1").body;
+    for web in WEBS {
+        let name = format!("\"/{web}\"");
+        assert!(containers.contains(&name), "{name}: {containers}");
+    }
+    let (min, max) = common(ranges);
+    let shared = (min <= max).then_some(max);
+    let images = get("/images/json").list();
+    for (node, &(min, max)) in lab.numbers().zip(ranges) {
+        let tag = format!("only:node{node}");
+        let image = images.iter().find(|image| image["RepoTags"][0] == *tag);
+        let image = image.unwrap_or_else(|| panic!("there is no {tag}: {images:?}"));
+        let asked = version.or(shared).map_or(max, |v| v.clamp(min, max));
+        let has_virtual_size = image.get("VirtualSize").is_some();
+        assert_eq!(
+            has_virtual_size,
+            asked < NO_VIRTUAL_SIZE,
+            "node{node}, asked for {version:?}, serves {asked}: {image}"
+        );
+    }
+    let count = |list: &serde_json::Value, name: &str| {
+        let list = list.as_array().expect("a list");
+        list.iter()
+            .filter(|element| element["Name"] == name)
+            .count()
+    };
+    assert_eq!(count(&get("/volumes").json()["Volumes"], "data"), 2);
+    let networks = get("/networks").json();
+    assert_eq!(
+        (count(&networks, "bridge"), count(&networks, "skep_agents")),
+        (3, 1)
+    );
+}
+
+pub(crate) fn every_agent_finds_three_engines_and_their_api_ranges(_: &Lab) {
+    let lab = &*MIXED;
+    nodes::every_agent_is_healthy(lab);
+    nodes::every_agent_finds_all_nodes_with_role_engine_and_api(lab);
+    let mut engines: Vec<_> = lab.nodes(1).into_iter().map(|node| node.engine).collect();
+    engines.sort();
+    engines.dedup();
+    assert_eq!(engines.len(), 3, "{engines:?}");
+}
+
+pub(crate) fn the_commands_that_list_show_all_nodes(_: &Lab) {
+    let lab = &*MIXED;
+    lists::ps_shows_the_containers_of_all_nodes(lab);
+    lists::filters_hold_on_all_nodes(lab);
+    lists::an_image_of_all_nodes_is_one_that_names_them(lab);
+    lists::volumes_of_one_name_on_two_nodes_are_two(lab);
+    lists::an_overlay_is_one_network_and_a_bridge_is_one_on_each_node(lab);
+}
+
+pub(crate) fn lists_in_any_version_ask_each_node_in_the_nearest_it_serves(_: &Lab) {
+    let lab = &*MIXED;
+    let ranges = ranges(lab);
+    for entry in lab.numbers() {
+        for version in versions(&ranges) {
+            lists_are_whole(lab, entry, &ranges, version);
+        }
+    }
+}
+
+/// An `exec` into the container of each node succeeds with this docker CLI.
+fn exec_works(lab: &Lab, docker: impl Fn() -> Task) {
+    for node in lab.numbers() {
+        let exec = docker().arg_each("exec -i").arg(format!("web{node}"));
+        let done = exec
+            .arg_each("sh -c")
+            .arg("cat; hostname; exit 7")
+            .input("in ")
+            .run();
+        let id = lab
+            .engine(node)
+            .ok(&format!("ps -q --filter name=web{node}"));
+        assert_eq!(
+            (done.code, done.text()),
+            (7, format!("in {id}\n")),
+            "{done}"
+        );
+    }
+}
+
+pub(crate) fn exec_works_on_every_node_through_every_agent(_: &Lab) {
+    let lab = &*MIXED;
+    for entry in lab.numbers() {
+        exec_works(lab, || lab.docker(entry).cmd(""));
+    }
+}
+
+/// The CLI that came with the newest engine speaks its version, unless it is told of another.
+pub(crate) fn a_new_client_finds_a_version_that_every_node_serves(_: &Lab) {
+    let lab = &*MIXED;
+    let (_, newest) = common(&ranges(lab));
+    for entry in lab.numbers() {
+        let socket = format!("unix://{}", lab.docker(entry).socket());
+        let docker = || {
+            lab.lab(&format!("exec {NEWEST} docker --host"))
+                .arg(&socket)
+        };
+        let version = docker().arg_each("version --format {{.Client.APIVersion}}");
+        assert_eq!(Api::parse(&version.ok()), newest, "node{entry}");
+        exec_works(lab, docker);
+    }
+}
+
+pub(crate) fn ping_and_version_announce_what_every_node_serves(_: &Lab) {
+    let lab = &*MIXED;
+    let (min, max) = common(&ranges(lab));
+    for entry in lab.numbers() {
+        for prefix in [String::new(), max.prefix()] {
+            let ping = format!("{prefix}/_ping");
+            let announced = |answer: &Answer| {
+                let said = (answer.status, answer.header("api-version").to_owned());
+                assert_eq!(said, (200, max.to_string()), "node{entry}: {answer:?}");
+            };
+            let answer = get(lab, entry, &ping);
+            announced(&answer);
+            assert_eq!(answer.body, "OK");
+            announced(&head(lab, entry, &ping));
+
+            let answer = get(lab, entry, &format!("{prefix}/version"));
+            announced(&answer);
+            let version = answer.json();
+            let components = version["Components"].as_array().expect("a list");
+            let engine = components.iter().find(|part| part["Name"] == "Engine");
+            for place in [&version, &engine.expect("an engine")["Details"]] {
+                let range = (&place["MinAPIVersion"], &place["ApiVersion"]);
+                let expected = (&*min.to_string(), &*max.to_string());
+                assert_eq!(range, (&expected.0.into(), &expected.1.into()), "{place}");
+            }
+            // All else is the engine's own.
+            let own = lab.engine(entry).ok("version --format {{.Server.Version}}");
+            assert_eq!(version["Version"], own.as_str());
+        }
+    }
+}
+
+/// As between 20.10, which serves up to 1.41, and 29.0, which serves nothing below 1.44. The engine stays so: this is
+/// the last test.
+pub(crate) fn lists_are_whole_also_without_a_common_version(_: &Lab) {
+    let lab = &*MIXED;
+    let floor = NO_VIRTUAL_SIZE;
+    // The engine would give it 10 s to end by itself.
+    let web = format!("web{NEWEST}");
+    lab.engine(NEWEST).ok(&format!("kill {web}"));
+    lab.lab(&format!("fault {NEWEST} restart"))
+        .env("DOCKER_MIN_API_VERSION", floor.to_string())
+        .ok();
+    lab.all_ready(90);
+    eventually(20, "every agent knows the new range", || {
+        let api = |entry| lab.node(entry, &format!("node{NEWEST}")).api;
+        let knows = |entry| api(entry).starts_with(&format!("{floor}-"));
+        let all = lab.numbers().all(knows);
+        all.then_some(())
+            .ok_or_else(|| format!("{:?}", lab.nodes(1)))
+    });
+    let ranges = ranges(lab);
+    let (min, max) = common(&ranges);
+    assert!(min > max, "{ranges:?}");
+    for entry in lab.numbers() {
+        for version in versions(&ranges) {
+            lists_are_whole(lab, entry, &ranges, version);
+        }
+        // What only one node can answer is asked of it as it came.
+        let path = format!("/containers/{web}/json");
+        let refusal = get(lab, entry, &format!("{}{path}", max.prefix()));
+        let expected = format!("Minimum supported API version is {floor}");
+        assert_eq!(refusal.status, 400, "{refusal:?}");
+        assert!(refusal.message().contains(&expected), "{refusal:?}");
+        for prefix in [String::new(), floor.prefix()] {
+            let found = get(lab, entry, &format!("{prefix}{path}"));
+            assert_eq!(found.status, 200, "{found:?}");
+        }
+    }
+}
