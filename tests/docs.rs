@@ -12,6 +12,7 @@ use clap::{CommandFactory, Parser};
 use skep::cli::Cli;
 use skep::config::Config;
 use skep_filters::auth::profile::{COVERED_HEADERS, DERIVED};
+use skep_filters::endpoint::describe;
 
 /// What a fenced block may be marked as.
 const MARKS: [&str; 11] = [
@@ -242,6 +243,14 @@ fn every_reason_of_a_refusal_has_its_row() {
         }
     }
     assert!(count >= 20, "only {count} were found");
+}
+
+#[test]
+fn the_page_of_the_api_is_what_the_endpoint_table_says() {
+    assert!(
+        page("docs/api.md").text == describe::reference(),
+        "docs/api.md is out of date: cargo run -p skep-filters --example api > docs/api.md"
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@
 
 mod class;
 mod classify;
+pub mod describe;
 pub mod filters;
 mod form;
 mod path;
