@@ -24,6 +24,7 @@ use crate::engine::Engine;
 use crate::gateway::Gateway;
 use crate::listen::{self, Listener};
 use crate::locate::Known;
+use crate::memory;
 use crate::peers::{Peers, agent_key_id, operator_key_id};
 use crate::place::Pulls;
 use crate::platform;
@@ -37,6 +38,9 @@ const FIRST_LOOK: Duration = Duration::from_secs(5);
 
 /// How often certificates are looked at.
 const REFRESH: Duration = Duration::from_secs(30);
+
+/// The first look is earlier: what only the start needed is free by then.
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// Why an agent does not start.
 #[derive(Debug, thiserror::Error)]
@@ -234,11 +238,14 @@ impl Agent {
 }
 
 async fn refresh(trust: Arc<Trust>, mut stopped: watch::Receiver<bool>) {
+    let mut pause = SETTLED;
     loop {
         tokio::select! {
-            () = tokio::time::sleep(REFRESH) => {}
+            () = tokio::time::sleep(pause) => {}
             _ = stopped.changed() => return,
         }
+        pause = REFRESH;
+        memory::give_back();
         // It reads files.
         let trust = trust.clone();
         let done = tokio::task::spawn_blocking(move || trust.refresh(SystemTime::now())).await;

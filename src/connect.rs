@@ -108,6 +108,7 @@ impl Connect {
         if let Some(node) = &self.node {
             head.insert_header(SKEP_TARGET, node)?;
         }
+        hop::one_content_type(head)?;
         peers::sign(head, &self.access.signer, body, &self.random)
     }
 

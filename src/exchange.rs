@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{Method, StatusCode, Uri};
+use http::{Method, Uri};
 use skep_filters::auth::BodyBinding;
 use skep_filters::endpoint::EndpointId;
 
@@ -79,11 +79,6 @@ impl Exchange {
     /// The path, as it was asked for.
     pub fn path(&self) -> &str {
         self.target.path()
-    }
-
-    /// The answer's status, once it was begun.
-    pub fn answered(&self) -> StatusCode {
-        StatusCode::from_u16(self.status).unwrap_or_default()
     }
 
     /// The log line: one a request. What agents ask each other every few

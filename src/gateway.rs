@@ -181,7 +181,7 @@ impl Gateway {
             // An exec's id is all that later calls know of it.
             Found::At(hop) if x.endpoint == Some(EndpointId::ContainerExec) => {
                 x.to = hop.in_words();
-                place::create(self, session, x, hop).await
+                place::create(self, session, x, hop, None).await
             }
             Found::At(hop) => self.exchange(session, x, hop, found).await,
             // The local engine says so in its own words.
@@ -298,6 +298,7 @@ impl Gateway {
             query,
             caller: &x.caller,
         };
+        let done = matches!(list, List::Prune);
         let listed = fanout::run(self, list, &ask).await?;
         let mut head = listed.head;
         hop::end_of_answer(&mut head);
@@ -306,7 +307,7 @@ impl Gateway {
         if !listed.missing.is_empty() {
             let missing = missing_header(&listed.missing);
             log::warn!("{} is without {missing}", x.path());
-            if self.config.aggregate.partial == Partial::Refuse {
+            if self.config.aggregate.partial == Partial::Refuse && !done {
                 return Err(Reject::Partial(missing));
             }
             head.insert_header(crate::MISSING_HEADER, missing)

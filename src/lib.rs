@@ -29,6 +29,7 @@ pub mod hop;
 pub mod listen;
 pub mod locate;
 pub mod malformed;
+pub mod memory;
 pub mod peers;
 pub mod place;
 pub mod platform;

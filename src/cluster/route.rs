@@ -103,7 +103,7 @@ pub enum TargetError {
     },
     /// All nodes were named where that has no meaning.
     #[error(
-        "{TARGET}: {EVERYONE} goes with lists, prunes, and the pull, load, tag and removal of images; name one node"
+        "Skep-Target: {EVERYONE} goes with lists, prunes, and the pull, load, tag and removal of images; name one node"
     )]
     NotEverywhere,
     /// A target header that is not text, or given twice.

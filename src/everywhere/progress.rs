@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, EXPECT};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
@@ -57,6 +57,10 @@ pub(super) async fn run(
     let mut all = Telling::new(nodes, missing);
     let mut upload = Upload::of(session, x);
     let gone = |e: Box<pingora::Error>| Reject::Client(reject::explain(&e));
+    if upload.is_awaited() && session.req_header().headers.contains_key(EXPECT) {
+        // The engines are not asked whether they want it.
+        session.write_continue_response().await.map_err(gone)?;
+    }
     loop {
         tokio::select! {
             chunk = upload.next(session, &feeds) => {
@@ -73,6 +77,12 @@ pub(super) async fn run(
             }
             Some(ended) = workers.join_next() => {
                 let Ok((n, outcome)) = ended else { continue };
+                // Its last words may still wait, and say that it failed.
+                while let Ok(line) = hear.try_recv() {
+                    if let Some(bytes) = all.line(&line) {
+                        all.write(gateway, session, x, bytes).await.map_err(gone)?;
+                    }
+                }
                 // Nobody waits for a node that has ended.
                 if let Some(feed) = feeds.get_mut(n) {
                     *feed = None;
@@ -100,6 +110,11 @@ impl Upload {
             done: held.is_none() && session.is_body_empty(),
             held,
         }
+    }
+
+    /// Whether the client has yet to send it.
+    fn is_awaited(&self) -> bool {
+        !self.done && self.held.is_none()
     }
 
     /// The next piece, once every node has room for it. After the last one it
@@ -148,6 +163,9 @@ impl Upload {
 /// What is told to the client, and what is known of each node.
 struct Telling {
     nodes: Vec<Node>,
+    /// Which of them failed; two may have the same hostname.
+    has_failed: Vec<bool>,
+    /// Hostnames and reasons, also of those that could not be asked.
     failed: Vec<(String, String)>,
     first_refusal: Option<(StatusCode, String)>,
     outcomes: Vec<(String, Result<(), String>)>,
@@ -161,6 +179,7 @@ impl Telling {
         let failed: Vec<_> = failed.collect();
         let outcomes = failed.iter().cloned().map(|(h, r)| (h, Err(r))).collect();
         Self {
+            has_failed: vec![false; nodes.len()],
             nodes,
             failed,
             first_refusal: None,
@@ -181,34 +200,36 @@ impl Telling {
         match progress_line(&said.line, &host) {
             ProgressLine::Pass(line) => Some(line.into()),
             ProgressLine::Failed(reason) => {
-                self.fail(host, reason);
+                self.fail(said.node, reason);
                 None
             }
         }
     }
 
-    fn fail(&mut self, host: String, reason: String) {
-        if !self.failed.iter().any(|(failed, _)| *failed == host) {
+    /// The first reason is the one.
+    fn fail(&mut self, n: usize, reason: String) {
+        let host = self.host(n);
+        if let Some(failed @ false) = self.has_failed.get_mut(n) {
+            *failed = true;
             self.outcomes.push((host.clone(), Err(reason.clone())));
             self.failed.push((host, reason));
         }
     }
 
     fn ended(&mut self, n: usize, outcome: Outcome) {
-        let host = self.host(n);
         match outcome {
             Outcome::Done(kind) => {
                 self.kind = self.kind.take().or(kind);
-                if !self.failed.iter().any(|(failed, _)| *failed == host) {
-                    self.outcomes.push((host, Ok(())));
+                if self.has_failed.get(n) == Some(&false) {
+                    self.outcomes.push((self.host(n), Ok(())));
                 }
             }
             Outcome::Refused(status, reason) => {
                 self.first_refusal
                     .get_or_insert_with(|| (status, reason.clone()));
-                self.fail(host, reason);
+                self.fail(n, reason);
             }
-            Outcome::Lost(reason) => self.fail(host, reason),
+            Outcome::Lost(reason) => self.fail(n, reason),
         }
     }
 

@@ -115,16 +115,27 @@ impl Worker {
         session.write_request_header(Box::new(self.head)).await?;
         let mut answer = Answer::default();
         let mut fed = false;
+        let mut unsent = None;
         loop {
             tokio::select! {
-                chunk = chunks.recv(), if !fed => match chunk {
-                    Some(chunk) => drop(session.write_body(&chunk).await?),
-                    None => {
-                        session.finish_body().await?;
+                chunk = chunks.recv(), if !fed => {
+                    let sent = match chunk {
+                        Some(chunk) => session.write_body(&chunk).await.map(|_| ()),
+                        None => {
+                            fed = true;
+                            session.finish_body().await.map(|_| ())
+                        }
+                    };
+                    if let Err(e) = sent {
+                        // It wants no more; it may have said why.
                         fed = true;
+                        unsent = Some(e);
+                        chunks.close();
                     }
                 },
-                task = session.read_response_task() => match answer.take(task?)? {
+                task = session.read_response_task() => match answer.take(
+                    task.map_err(|e| unsent.take().unwrap_or(e))?
+                )? {
                     Took::More(lines) => {
                         for line in lines {
                             // The client has gone: this task ends with it.
