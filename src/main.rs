@@ -9,7 +9,7 @@ use log::LevelFilter;
 use skep::cli::{self, Cli, Command, ConfigArgs};
 use skep::config::{Config, LogFormat};
 use skep::trust::Secret;
-use skep::{access, telemetry};
+use skep::{access, platform, telemetry};
 
 /// Every request makes and drops some two hundred pieces of memory; the
 /// system's allocator takes a sixth of the time for it.
@@ -17,6 +17,7 @@ use skep::{access, telemetry};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    platform::small_pages();
     let done = run(Cli::parse().command);
     telemetry::finish();
     match done {

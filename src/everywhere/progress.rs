@@ -76,7 +76,9 @@ pub(super) async fn run(
                 }
             }
             Some(ended) = workers.join_next() => {
-                let Ok((n, outcome)) = ended else { continue };
+                let Ok((n, outcome)) = ended else {
+                    return Err(Reject::Internal("a node's part was broken off".to_owned()));
+                };
                 // Its last words may still wait, and say that it failed.
                 while let Ok(line) = hear.try_recv() {
                     if let Some(bytes) = all.line(&line) {
@@ -169,7 +171,6 @@ struct Telling {
     failed: Vec<(String, String)>,
     first_refusal: Option<(StatusCode, String)>,
     outcomes: Vec<(String, Result<(), String>)>,
-    kind: Option<http::HeaderValue>,
     begun: bool,
 }
 
@@ -184,7 +185,6 @@ impl Telling {
             failed,
             first_refusal: None,
             outcomes,
-            kind: None,
             begun: false,
         }
     }
@@ -218,8 +218,7 @@ impl Telling {
 
     fn ended(&mut self, n: usize, outcome: Outcome) {
         match outcome {
-            Outcome::Done(kind) => {
-                self.kind = self.kind.take().or(kind);
+            Outcome::Done => {
                 if self.has_failed.get(n) == Some(&false) {
                     self.outcomes.push((self.host(n), Ok(())));
                 }

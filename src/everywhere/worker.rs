@@ -8,11 +8,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
+use http::header::CONTENT_LENGTH;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::HttpTask;
-use pingora::protocols::http::v1::client::HttpSession;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use skep_filters::aggregate::LineSplitter;
@@ -35,7 +34,7 @@ const REFUSAL: usize = 64 << 10;
 /// What came of one node.
 pub(super) enum Outcome {
     /// Its stream ended; what it said of its failure was in the stream.
-    Done(Option<HeaderValue>),
+    Done,
     /// Its engine did not begin.
     Refused(StatusCode, String),
     /// The connection failed.
@@ -146,7 +145,7 @@ impl Worker {
                         for line in lines {
                             let _ = said.send(Said { node: n, line }).await;
                         }
-                        return Ok(answer.outcome(&session));
+                        return Ok(answer.outcome());
                     }
                 },
             }
@@ -158,7 +157,6 @@ impl Worker {
 #[derive(Default)]
 struct Answer {
     status: Option<StatusCode>,
-    kind: Option<HeaderValue>,
     splitter: LineSplitter,
     refusal: Vec<u8>,
 }
@@ -177,7 +175,6 @@ impl Answer {
                 }
                 hop::refuse_misdirected(&head)?;
                 self.status = Some(head.status);
-                self.kind = head.headers.get(CONTENT_TYPE).cloned();
                 Ok(if end {
                     Took::All(Vec::new())
                 } else {
@@ -209,9 +206,9 @@ impl Answer {
         Ok(Vec::new())
     }
 
-    fn outcome(self, _: &HttpSession) -> Outcome {
+    fn outcome(self) -> Outcome {
         match self.status {
-            Some(StatusCode::OK) => Outcome::Done(self.kind),
+            Some(StatusCode::OK) => Outcome::Done,
             Some(status) => {
                 let said = serde_json::from_slice::<serde_json::Value>(&self.refusal);
                 let said = said

@@ -100,6 +100,9 @@ pub fn tcp_stream(tcp: TcpStream) -> Stream {
     stream
 }
 
+/// Windows has no such habit.
+pub fn small_pages() {}
+
 /// Waits until the program is told to end; the name of the signal.
 pub async fn told_to_stop() -> &'static str {
     if tokio::signal::ctrl_c().await.is_err() {
