@@ -110,6 +110,12 @@ pub enum Reject {
     /// No node gave an answer that could be used.
     #[error("no node answered: {0}")]
     Nobody(String),
+    /// The files of a volume cannot be had.
+    #[error("{0}")]
+    Browse(#[from] crate::browse::Problem),
+    /// There is no console.
+    #[error("{0}")]
+    Console(#[from] crate::console::Problem),
     /// One of the routes of Portainer's agent cannot do what it was asked; the
     /// texts are that agent's.
     #[error("{message}{}{details}", if details.is_empty() { "" } else { ": " })]
@@ -153,6 +159,8 @@ impl Reject {
             }
             Self::NotEverywhere { status, .. } => *status,
             Self::Partial(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Browse(problem) => problem.status(),
+            Self::Console(problem) => problem.status(),
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -179,6 +187,8 @@ impl Reject {
             Self::NotEverywhere { .. } => "not-everywhere",
             Self::Partial(_) => "partial",
             Self::Nobody(_) => "nobody",
+            Self::Browse(_) => "browse",
+            Self::Console(_) => "console",
             Self::Client(_) => "client",
             Self::Internal(_) => "internal",
         }

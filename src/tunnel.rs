@@ -78,7 +78,7 @@ pub async fn run(
     }
 }
 
-async fn answer_head(upstream: &mut Upstream) -> pingora::Result<ResponseHeader> {
+pub(crate) async fn answer_head(upstream: &mut Upstream) -> pingora::Result<ResponseHeader> {
     loop {
         upstream.read_response().await?;
         let head = upstream.resp_header().cloned();
@@ -92,7 +92,7 @@ async fn answer_head(upstream: &mut Upstream) -> pingora::Result<ResponseHeader>
 }
 
 /// The older form: 200, a type that only streams have, and no framing.
-fn is_raw_stream(head: &ResponseHeader) -> bool {
+pub(crate) fn is_raw_stream(head: &ResponseHeader) -> bool {
     let kind = head.headers.get(CONTENT_TYPE);
     head.status == StatusCode::OK
         && kind.is_some_and(|k| k.as_bytes().starts_with(b"application/vnd.docker."))
@@ -190,7 +190,7 @@ async fn open(
 
 /// The connection of a session whose request was read to its end, and what
 /// came after it. A dummy stays in its place.
-async fn take(session: &mut Session) -> pingora::Result<(Stream, Option<Bytes>)> {
+pub(crate) async fn take(session: &mut Session) -> pingora::Result<(Stream, Option<Bytes>)> {
     // `finish` would close the connection of a client that sent `close`, and
     // keeps what came after the request only where pipelining is on.
     session.req_header_mut().remove_header(&CONNECTION);
