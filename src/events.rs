@@ -111,7 +111,7 @@ pub async fn run(
         head.insert_header(MISSING_HEADER, missing)
             .map_err(internal)?;
     }
-    hop::say_who(&mut head, gateway.cluster.label());
+    gateway.nameplate().put_on(&mut head);
     x.status = head.status.as_u16();
     let gone = |e: Box<pingora::Error>| Reject::Client(reject::explain(&e));
     let begun = session.write_response_header(Box::new(head), false).await;

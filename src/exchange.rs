@@ -25,6 +25,10 @@ pub struct Exchange {
     pub caller: String,
     /// Another agent asks for itself, not for a caller of its own.
     pub errand: bool,
+    /// A Portainer server is calling, itself or through another agent.
+    pub portainer: bool,
+    /// Another agent is calling.
+    pub from_peer: bool,
     /// What is called.
     pub endpoint: Option<EndpointId>,
     /// The rule that allowed it.
@@ -61,6 +65,8 @@ impl Exchange {
             target: Uri::default(),
             caller: String::new(),
             errand: false,
+            portainer: false,
+            from_peer: false,
             endpoint: None,
             rule: "",
             body: BodyBinding::Empty,
@@ -79,6 +85,13 @@ impl Exchange {
     /// The path, as it was asked for.
     pub fn path(&self) -> &str {
         self.target.path()
+    }
+
+    /// The container that is inspected, if that is what is asked: the part of the
+    /// path before its last.
+    pub fn inspected(&self) -> Option<&str> {
+        let inspects = self.endpoint == Some(EndpointId::ContainerInspect);
+        inspects.then(|| self.path().rsplit('/').nth(1)).flatten()
     }
 
     /// The log line: one a request. What agents ask each other every few

@@ -7,8 +7,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use http::StatusCode;
 use http::header::{CONNECTION, CONTENT_TYPE, UPGRADE};
-use http::{HeaderValue, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
@@ -181,15 +181,6 @@ pub fn refuse_misdirected(head: &ResponseHeader) -> pingora::Result<()> {
         return Error::e_explain(ErrorType::ConnectError, why);
     }
     Ok(())
-}
-
-/// Says who gave an answer, unless another agent has said it already.
-pub fn say_who(head: &mut ResponseHeader, node: HeaderValue) {
-    if head.headers.contains_key(crate::NODE_HEADER) || node.is_empty() {
-        return;
-    }
-    // Cannot fail: name and value are headers already.
-    let _ = head.insert_header(crate::NODE_HEADER, node);
 }
 
 #[cfg(test)]

@@ -226,7 +226,7 @@ fn path(object: &Object<'_>) -> Result<String, Reject> {
 }
 
 /// A decoded name as it can stand in a path again.
-fn escape(name: &str) -> String {
+pub(crate) fn escape(name: &str) -> String {
     let mut escaped = String::with_capacity(name.len());
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~/:@+".contains(&byte) {

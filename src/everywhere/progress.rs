@@ -19,7 +19,6 @@ use super::worker::{Outcome, Worker};
 use crate::everyone::{Missing, Node};
 use crate::exchange::Exchange;
 use crate::gateway::{Gateway, Next, internal};
-use crate::hop;
 use crate::reject::{self, Reject};
 
 /// Chunks of the upload on their way to one node.
@@ -243,7 +242,7 @@ impl Telling {
             self.begun = true;
             let mut head = ResponseHeader::build(StatusCode::OK, Some(4))?;
             head.insert_header(CONTENT_TYPE, "application/json")?;
-            hop::say_who(&mut head, gateway.cluster.label());
+            gateway.nameplate().put_on(&mut head);
             x.status = head.status.as_u16();
             session.write_response_header(Box::new(head), false).await?;
         }

@@ -11,7 +11,7 @@ use super::{ApiVersion, Class, Endpoint, EndpointId, Method, ObjectIn, Wire, all
 const INTRODUCTION: &str = include_str!("describe/introduction.md");
 
 /// The endpoints' sections, each by the row that it begins with.
-const SECTIONS: [(EndpointId, &str); 11] = [
+const SECTIONS: [(EndpointId, &str); 12] = [
     (EndpointId::ContainerList, "Containers"),
     (EndpointId::ImageList, "Images"),
     (EndpointId::ImageBuild, "Build"),
@@ -23,6 +23,10 @@ const SECTIONS: [(EndpointId, &str); 11] = [
     (EndpointId::NodeList, "Nodes, services, tasks"),
     (EndpointId::SecretList, "Secrets and configs"),
     (EndpointId::AgentIdentity, "The agent's own"),
+    (
+        EndpointId::PortainerPing,
+        "The Portainer agent's, if `auth.portainer` is set",
+    ),
 ];
 
 /// The page, in Markdown.
@@ -59,17 +63,25 @@ fn row(endpoint: &Endpoint) -> String {
 fn request(endpoint: &Endpoint) -> String {
     let path = endpoint.pattern.replace("{/}", "");
     let path = path.replace(":.*}", "}").replace(":.+}", "}");
+    let (path, also) = match path.strip_prefix("{/").and_then(|p| p.split_once('}')) {
+        Some((prefixes, path)) => {
+            let prefixes = prefixes.split("|/").map(|p| format!("`/{p}{path}`"));
+            let also = prefixes.collect::<Vec<_>>().join(", ");
+            (path.to_owned(), format!(", also {also}"))
+        }
+        None => (path, String::new()),
+    };
     match endpoint.method {
         Method::Any => format!("any method, `{path}`"),
-        method => format!("`{method} {path}`"),
+        method => format!("`{method} {path}`{also}"),
     }
 }
 
 fn since(endpoint: &Endpoint) -> String {
-    match endpoint.class {
-        Class::Agent => "–".to_owned(),
-        _ if endpoint.since == ApiVersion::FLOOR => format!("≤ {}", endpoint.since),
-        _ => endpoint.since.to_string(),
+    match endpoint.since {
+        _ if endpoint.id.is_own() => "–".to_owned(),
+        ApiVersion::FLOOR => format!("≤ {}", endpoint.since),
+        since => since.to_string(),
     }
 }
 
@@ -143,6 +155,7 @@ fn exception(id: EndpointId) -> (Option<&'static str>, Option<&'static str>) {
             "a manager, this node if it is one; with `aggregate.info: cluster` every node"
         }
         SystemEvents => "every node; for the Swarm's own events one manager",
+        NodeMetrics => "every node; a target's agent alone",
         _ => "",
     };
     let answer = match id {
@@ -192,6 +205,20 @@ fn exception(id: EndpointId) -> (Option<&'static str>, Option<&'static str>) {
         }
         AgentIdentity => "who the node is: id, hostname, address, role, versions",
         AgentNodes => "every node of the cluster, with its role, versions and state",
+        AgentPortainer => "to other agents only: the key of the Portainer server that came first",
+        NodeMetrics => "processors, memory, disks, networks, uptime and engine, of each node",
+        Metrics => "the same of this node, as Prometheus reads it",
+        PortainerPing => "204, unsigned; the headers say that an agent is here",
+        PortainerKey | PortainerSetKey => "503: this is no Edge agent",
+        PortainerAgents => "address, hostname and role of each node, by node id",
+        HostInfo => "PCI devices and disks of the node",
+        BrowseList | BrowseVolumeList => "the files of a folder in the volume",
+        BrowseGet | BrowseVolumeGet => "a file of the volume, as it comes",
+        BrowseDelete | BrowseVolumeDelete => "204; a file or an empty folder is gone",
+        BrowseRename | BrowseVolumeRename => "204; a file has another name",
+        BrowsePut | BrowseVolumePut => "204; the upload is there as a whole",
+        ConsoleAttach | ConsoleExec => "a WebSocket with what a terminal shows",
+        HubLimits => "what Docker Hub's limit leaves, or `null`",
         AgentHealth => "that the agent lives, and the versions of its engine if that answers",
         _ => "",
     };
@@ -225,7 +252,7 @@ mod tests {
 
     #[test]
     fn what_every_node_answers_and_what_the_agent_answers_says_how() {
-        let special = |e: &&Endpoint| matches!(e.class, Class::Everyone | Class::Agent);
+        let special = |e: &&Endpoint| e.class == Class::Everyone || e.id.is_own();
         for endpoint in all().iter().filter(special) {
             assert!(exception(endpoint.id).1.is_some(), "{endpoint}");
         }

@@ -109,7 +109,7 @@ impl EngineBuilder {
     /// - `server-first`: `hello`, ends its own direction after 100 ms, reads on
     /// - `early`: `early` in one segment with the head, then what comes
     /// - `eager`: the 101 before the request's body is read, then what comes
-    /// - `exact` (and every other container): what comes
+    /// - `exact` (and every other name): what comes
     pub fn execs(self, ids: &[&str]) -> Self {
         self.with(|c| c.execs = ids.iter().map(|&id| id.to_owned()).collect())
     }
