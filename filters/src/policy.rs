@@ -1,6 +1,8 @@
 //! May this caller do this? So far there is one policy, which allows
 //! everything; the step exists so that no request goes around it.
 
+pub mod redact;
+
 use crate::endpoint::Match;
 
 /// What a caller may do.
