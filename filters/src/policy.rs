@@ -29,6 +29,7 @@ mod spec;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod yaml;
 
 use std::convert::Infallible;
 

@@ -111,7 +111,7 @@ pub(super) fn prefixed(raw: &str, prefix: &str) -> Option<String> {
 }
 
 /// JSON values as a JSON array.
-pub(super) fn json_array<T: AsRef<str>>(values: impl IntoIterator<Item = T>) -> String {
+pub(crate) fn json_array<T: AsRef<str>>(values: impl IntoIterator<Item = T>) -> String {
     let mut out = String::from("[");
     for (i, value) in values.into_iter().enumerate() {
         if i > 0 {

@@ -20,6 +20,10 @@ macro_rules! may {
         }
 
         impl May {
+            pub(super) fn flags(&self) -> impl Iterator<Item = (&'static str, bool)> {
+                [$((stringify!($flag), self.$flag)),*].into_iter()
+            }
+
             pub(super) fn lists(&self) -> impl Iterator<Item = (&'static str, &[String])> {
                 [$((stringify!($list), self.$list.as_slice())),*].into_iter()
             }

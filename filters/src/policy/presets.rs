@@ -1,5 +1,5 @@
 //! Ready policies for well-known clients, each with what the client calls and
-//! no more.
+//! no more. They are data: [`Spec::to_yaml`] prints them.
 
 use super::may::May;
 use super::must::Must;
