@@ -4,14 +4,14 @@
 //! judges every request in two steps: [`RuleSet::judge`] by its head, and, if
 //! [`RuleSet::inspects`] says so, [`RuleSet::judge_body`] by the very bytes
 //! that are forwarded. What no rule allows is denied, and so is what cannot be
-//! read in one way only. [`redact`] is for callers that may see
+//! read in one way only. [`scope`] and [`redact`] are for callers that may see
 //! a part of what there is.
 //!
 //! Some things no request shows: that a container one may `exec` into is a
 //! privileged one, what a named volume made by somebody else is mounted on,
 //! where a link on the host leads, and what a build does with BuildKit's own
-//! protocol. The last needs a grant of its own
-//! ([`May::buildkit`]).
+//! protocol. The first two are for [`scope`], the third for the operator who
+//! grants a path, the last needs a grant of its own ([`May::buildkit`]).
 
 mod body;
 mod error;
@@ -23,6 +23,7 @@ mod pattern;
 pub mod presets;
 pub mod redact;
 mod ruleset;
+pub mod scope;
 mod selector;
 mod size;
 mod spec;

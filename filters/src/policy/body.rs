@@ -14,7 +14,7 @@ pub(super) mod host_path;
 pub(super) mod image;
 mod labels;
 mod limits;
-mod mounts;
+pub(super) mod mounts;
 mod namespaces;
 mod network;
 mod ports;

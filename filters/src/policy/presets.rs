@@ -156,7 +156,7 @@ static PRESETS: &[Preset] = &[
         &["configs.read", "GET /skep/**"],
         without_env,
     ),
-    // Works with containers of its own.
+    // Works with containers of its own, which get and keep a label.
     (
         "ai-agent",
         &[
@@ -181,6 +181,7 @@ static PRESETS: &[Preset] = &[
         &[],
         |spec| {
             without_env(spec);
+            spec.labels = [("skep.owner".to_owned(), "ai-agent".to_owned())].into();
             spec.must = Some(Must {
                 no_new_privileges: true,
                 memory: Some(Size(2 << 30)),

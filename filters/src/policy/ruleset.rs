@@ -1,5 +1,7 @@
 //! A policy that is checked and ready to judge.
 
+use std::collections::BTreeMap;
+
 use super::body::{self, Check};
 use super::error::PolicyError;
 use super::json::{BodyError, Json};
@@ -8,6 +10,7 @@ use super::must::Must;
 use super::node::{Node, NodeCondition};
 use super::presets;
 use super::redact::Redact;
+use super::scope::Scope;
 use super::selector::Selector;
 use super::spec::{Effect, RuleSpec, Spec};
 use super::verdict::{Reason, Verdict};
@@ -53,6 +56,7 @@ pub struct RuleSet {
     rules: Vec<Rule>,
     may: May,
     must: Must,
+    scope: Option<Scope>,
     redact: Vec<Redact>,
 }
 
@@ -71,6 +75,7 @@ impl RuleSet {
             rules: Vec::new(),
             may: May::everything(),
             must: Must::default(),
+            scope: None,
             redact: Vec::new(),
         }
     }
@@ -103,6 +108,13 @@ impl RuleSet {
         let must = spec.must.clone().or(preset.must).unwrap_or_default();
         may.check(&mut faults);
         must.check(&mut faults);
+        let labels = or_else(&spec.labels, preset.labels, BTreeMap::is_empty);
+        if labels.keys().any(|key| key.is_empty() || key.contains('=')) {
+            faults.push(PolicyError::new(
+                "labels",
+                "a label's name has no `=` and is not empty",
+            ));
+        }
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -111,8 +123,14 @@ impl RuleSet {
             rules,
             may,
             must,
+            scope: Scope::new(labels),
             redact: or_else(&spec.redact, preset.redact, Vec::is_empty),
         })
+    }
+
+    /// Which part of the objects the caller sees; `None` is all.
+    pub fn scope(&self) -> Option<&Scope> {
+        self.scope.as_ref()
     }
 
     /// What is taken out of answers.

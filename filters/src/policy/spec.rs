@@ -1,5 +1,7 @@
 //! A policy as it is written, before it is checked.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::may::May;
@@ -16,7 +18,7 @@ use super::redact::Redact;
 #[serde(deny_unknown_fields, default)]
 pub struct Spec {
     /// A preset that this policy adds to; see [`presets`](super::presets). Its
-    /// `may`, `must` and `redact` hold where this policy has none.
+    /// `may`, `must`, `labels` and `redact` hold where this policy has none.
     pub preset: Option<String>,
     /// Never these: groups (`containers.read`, `services.*`) or `METHOD /path`.
     pub deny: Vec<String>,
@@ -28,6 +30,8 @@ pub struct Spec {
     pub may: Option<May>,
     /// What bodies must have.
     pub must: Option<Must>,
+    /// The labels of what it sees: only objects with these, and what it makes gets them.
+    pub labels: BTreeMap<String, String>,
     /// What it does not see of them.
     pub redact: Vec<Redact>,
 }

@@ -90,6 +90,9 @@ fn spec(out: &mut Lines<'_>, spec: &Spec) -> fmt::Result {
     if let Some(own) = &spec.must {
         out.below("must", |out| must(out, own))?;
     }
+    if !spec.labels.is_empty() {
+        out.below("labels", |out| labels(out, &spec.labels))?;
+    }
     let redact: Vec<_> = spec
         .redact
         .iter()
@@ -227,6 +230,7 @@ mod tests {
             (deny, allow, binds) in (texts(), texts(), texts()),
             rules in vec(rule(), 0..3),
             must in proptest::option::of(must()),
+            labels in labels(),
             privileged: bool,
             indent in 0_usize..5,
         ) {
@@ -237,6 +241,7 @@ mod tests {
                 allow,
                 may: privileged.then_some(May { privileged, binds, ..May::default() }),
                 must,
+                labels,
                 redact: vec![Redact::Env],
             };
             prop_assert_eq!(read(&spec.to_yaml(indent)), spec);

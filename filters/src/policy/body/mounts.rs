@@ -65,6 +65,19 @@ pub(super) fn mounts(check: &Check<'_>, fields: &Fields<'_>) -> Judged {
     Ok(())
 }
 
+/// The volumes that `Binds` and `Mounts` name.
+pub(crate) fn volumes<'j>(fields: &Fields<'j>) -> Judged<Vec<&'j str>> {
+    let mut volumes = Vec::new();
+    for bind in fields.texts("Binds")? {
+        volumes.push(parts(bind)?.0);
+    }
+    for mount in fields.list("Mounts")? {
+        volumes.push(Fields::of(mount, "Mounts")?.text("Source")?);
+    }
+    volumes.retain(|source| is_volume(source) && !source.is_empty());
+    Ok(volumes)
+}
+
 fn propagation(check: &Check<'_>, shared: bool) -> Judged {
     check.grant(!shared || check.may.propagation, "may.propagation", || {
         "a mount asks for shared propagation".into()

@@ -1,6 +1,7 @@
 //! The ways around other gateways that became known, each as a test: from
 //! sockguard's change log (1.1 to 1.7.5) and from Tecnativa's and other issues.
 
+use super::super::scope::{Kind, Reach, Scope};
 use super::*;
 use crate::endpoint::{EndpointId, all};
 
@@ -419,6 +420,29 @@ fn every_sub_resource_of_an_image_is_known() {
             "deny",
         );
         allows(&rules, &format!("GET /images/{name}/json"), "");
+    }
+}
+
+#[test]
+fn a_name_that_was_in_scope_once_is_judged_anew() {
+    let scope = Scope::new([("owner".into(), "me".into())].into()).unwrap();
+    let holds = |inspect: &str| scope.holds(Kind::Container, inspect.as_bytes()).unwrap();
+    assert!(holds(
+        r#"{"Name":"/web","Config":{"Labels":{"owner":"me"}}}"#
+    ));
+    assert!(!holds(
+        r#"{"Name":"/web","Config":{"Labels":{"owner":"you"}}}"#
+    ));
+}
+
+#[test]
+fn an_exec_is_judged_again_when_it_starts() {
+    for id in [
+        EndpointId::ExecStart,
+        EndpointId::ExecResize,
+        EndpointId::ExecInspect,
+    ] {
+        assert_eq!(Reach::of(id), Reach::Object(Kind::Exec));
     }
 }
 

@@ -118,6 +118,7 @@ fn an_ai_agent_has_small_containers_of_its_own() {
         GET /containers/a/archive,POST /containers/a/update,POST /auth,GET /system/df";
     check("ai-agent", may, &[may_not, NOBODY]);
     let rules = RuleSet::new(&Spec::of_preset("ai-agent")).unwrap();
+    assert_eq!(rules.scope().unwrap().labels()["skep.owner"], "ai-agent");
     denies(&rules, CREATE, "{}", "must.");
     let limits = r#""Memory":1073741824,"NanoCpus":1000000000,"PidsLimit":100,"SecurityOpt":["no-new-privileges"]"#;
     allows(&rules, CREATE, &host(limits));

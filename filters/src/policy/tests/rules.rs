@@ -187,6 +187,7 @@ fn every_fault_is_told_with_its_place() {
             cpus: Some(f64::NAN),
             ..Must::default()
         }),
+        labels: [(String::new(), String::new())].into(),
         ..Spec::default()
     };
     let faults = RuleSet::new(&spec).unwrap_err();
@@ -207,6 +208,7 @@ fn every_fault_is_told_with_its_place() {
             "must.restart[0]",
             "must.memory",
             "must.cpus",
+            "labels",
         ]
     );
     assert!(
@@ -229,10 +231,12 @@ fn a_policy_of_too_many_entries_is_refused() {
 fn what_a_policy_sets_itself_replaces_the_preset_s() {
     let own = Spec {
         must: Some(Must::default()),
+        labels: [("owner".to_owned(), "me".to_owned())].into(),
         ..Spec::of_preset("ai-agent")
     };
     let rules = rules(&own);
     allows(&rules, CREATE, "{}");
+    assert_eq!(rules.scope().unwrap().labels()["owner"], "me");
     assert_eq!(rules.redact(), [Redact::Env, Redact::Secrets]);
 }
 
@@ -262,6 +266,7 @@ rules:
     node: {role: worker, labels: {zone: a}}
 may: {binds: [/srv/data], capabilities: [NET_ADMIN]}
 must: {images: [ghcr.io/team/**], memory: 512m, cpus: 1.5, publish_on: [127.0.0.1]}
+labels: {team: web}
 redact: [env]
 ";
     let spec: Spec = serde_saphyr::from_str(yaml).unwrap();
