@@ -14,6 +14,7 @@
 //! grants a path, the last needs a grant of its own ([`May::buildkit`]).
 
 mod body;
+pub mod environment;
 mod error;
 mod json;
 mod may;

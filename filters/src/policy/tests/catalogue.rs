@@ -1,6 +1,7 @@
 //! The ways around other gateways that became known, each as a test: from
 //! sockguard's change log (1.1 to 1.7.5) and from Tecnativa's and other issues.
 
+use super::super::environment::from_environment;
 use super::super::scope::{Kind, Reach, Scope};
 use super::*;
 use crate::endpoint::{EndpointId, all};
@@ -595,6 +596,18 @@ fn put_and_delete_do_not_ride_on_post() {
         "PUT /containers/a/archive?path=/",
         "DELETE /containers/a",
         "DELETE /images/a",
+    ] {
+        denies(&rules, request, "", "default");
+    }
+}
+
+#[test]
+fn reading_containers_is_not_reading_their_files() {
+    let rules = RuleSet::new(&from_environment([("CONTAINERS", "1")]).policy).unwrap();
+    for request in [
+        "GET /containers/a/archive?path=/",
+        "GET /containers/a/export",
+        "GET /containers/a/attach/ws",
     ] {
         denies(&rules, request, "", "default");
     }
