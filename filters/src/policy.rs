@@ -16,6 +16,7 @@
 mod body;
 pub mod environment;
 mod error;
+pub mod fuzz;
 mod json;
 mod may;
 mod must;

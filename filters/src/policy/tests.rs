@@ -4,6 +4,7 @@ mod catalogue;
 mod grants;
 mod preset;
 mod rules;
+mod spelling;
 
 use super::*;
 use crate::endpoint::{RequestPath, classify};
