@@ -42,3 +42,7 @@ lint: ## rustfmt, clippy, and what the dependencies may be
 .PHONY: bench
 bench: build ## HAProxy and skep in turn before the same engine; ratios
 	@SKEP=$(abspath $(BINARY)) benches/run
+
+.PHONY: conformance
+conformance: build ## other people's test suites, directly and through skep, compared
+	@SKEP=$(abspath $(BINARY)) tests/conformance/run

@@ -127,29 +127,31 @@ impl Access {
             ),
             (None, None) => return Err(AccessError::NoCa),
         };
-        let mut group = DefaultHasher::new();
-        for root in roots.iter() {
-            root.borrow_raw_cert().hash(&mut group);
-        }
-        Ok(Self {
-            signer,
-            roots,
-            group: group.finish(),
-            name,
-        })
+        Ok(Self::new(signer, roots, name))
     }
 
     /// A holder of the cluster's secret.
     ///
     /// # Errors
     /// As the secret cannot be used.
-    pub fn operator(secret: &Path) -> Result<Self, AccessError> {
-        let credentials = Credentials {
-            key_id: None,
-            key_file: None,
-            secret_file: Some(secret.to_owned()),
-        };
-        Self::load(&credentials, None)
+    pub fn operator(secret: &Secret) -> Result<Self, AccessError> {
+        let generation = Generation::derive(secret)?;
+        let roots = peers::roots(generation.ca_der());
+        let name = Some(generation.peer_sni().to_owned());
+        Ok(Self::new(operator(&generation)?, roots, name))
+    }
+
+    fn new(signer: Signer, roots: Arc<[WrappedX509]>, name: Option<String>) -> Self {
+        let mut group = DefaultHasher::new();
+        for root in roots.iter() {
+            root.borrow_raw_cert().hash(&mut group);
+        }
+        Self {
+            signer,
+            roots,
+            group: group.finish(),
+            name,
+        }
     }
 
     /// A peer for the agent at this URL.

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -19,15 +19,18 @@ use crate::authenticate::Handshake;
 use crate::client::Client;
 use crate::cluster::identity::{self, Identity};
 use crate::cluster::{Cluster, Parts};
-use crate::config::{ClusterMode, Config, DEFAULT_SECRET_FILE, KeyFile, KeyMaterial, ListenTls};
+use crate::cluster_secret;
+use crate::config::{Config, KeyFile, KeyMaterial, ListenTls};
 use crate::engine::Engine;
 use crate::gateway::Gateway;
 use crate::listen::{self, Listener};
 use crate::locate::Known;
+use crate::memory;
 use crate::peers::{Peers, agent_key_id, operator_key_id};
 use crate::place::Pulls;
 use crate::platform;
-use crate::trust::{LeafNames, Secret, SecretError, Trust, UserCertificate};
+use crate::portainer::{Others, Portainer};
+use crate::trust::{LeafNames, SecretError, Trust, UserCertificate};
 
 /// How far ahead of ours a caller's clock may be.
 const AHEAD: Duration = Duration::from_secs(10);
@@ -37,6 +40,9 @@ const FIRST_LOOK: Duration = Duration::from_secs(5);
 
 /// How often certificates are looked at.
 const REFRESH: Duration = Duration::from_secs(30);
+
+/// The first look is earlier: what only the start needed is free by then.
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// Why an agent does not start.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +64,18 @@ pub enum StartError {
         /// Why.
         error: SecretError,
     },
+    /// Portainer's secret would have to serve for the cluster too, and cannot.
+    #[error(
+        "this node is part of a Swarm, and AGENT_SECRET alone would have to protect the agents from each \
+         other's impostors: {0}.\n\
+         Set a longer one on the server and on all agents, or give the agents a secret of their own:\n\n  \
+         openssl rand -base64 32 | docker secret create skep_secret -\n\n\
+         (and list it under `secrets:` of the service)"
+    )]
+    PortainerSecret(SecretError),
+    /// Portainer servers cannot be let in as was asked.
+    #[error("auth.portainer: {0}")]
+    Portainer(String),
     /// The state folder cannot be written to.
     #[error("{path}: no secret could be kept here: {error}")]
     State {
@@ -98,6 +116,7 @@ fn in_use(error: &io::Error) -> &'static str {
 pub struct Agent {
     cluster: Arc<Cluster>,
     trust: Arc<Trust>,
+    portainer: Option<Arc<Portainer>>,
     proxy: Arc<HttpProxy<Gateway>>,
     listeners: Vec<Listener>,
     names: Vec<String>,
@@ -115,7 +134,7 @@ impl Agent {
         let engine = Engine::new(&config.engine).map_err(|e| StartError::Trust(e.to_string()))?;
         let engine = Arc::new(engine);
         let me = first_look(&client, &engine).await;
-        let secrets = secrets(&config, me.swarm)?;
+        let secrets = cluster_secret::all(&config, me.swarm)?;
 
         let names: Vec<_> = config
             .listen
@@ -166,7 +185,19 @@ impl Agent {
             port: config.listen.first().map_or(0, |l| l.address.port()),
             me,
         }));
+        let others = || Others {
+            cluster: cluster.clone(),
+            client: client.clone(),
+            peers: peers.clone(),
+            patience: config.cluster.probe_timeout,
+            interval: config.cluster.interval,
+        };
+        let portainer = config.auth.portainer.as_ref();
+        let portainer = portainer
+            .map(|p| Portainer::new(p, &config.state_dir, others()).map_err(StartError::Portainer))
+            .transpose()?;
         let gateway = Gateway {
+            portainer: portainer.clone(),
             verifier: verifier(&config, &trust)?,
             known: Known::default(),
             pulls: Pulls::default(),
@@ -187,6 +218,7 @@ impl Agent {
             proxy: Arc::new(http_proxy(&Arc::new(conf), gateway)),
             cluster,
             trust,
+            portainer,
             listeners,
             names,
             config,
@@ -226,6 +258,10 @@ impl Agent {
             };
             cluster.run(until, changed).await;
         });
+        if let Some(portainer) = self.portainer {
+            let until = stopped.clone();
+            background.spawn(async move { portainer.agree(until).await });
+        }
         background.spawn(refresh(trust, stopped));
         listen::serve(self.proxy, self.listeners, stop, self.config.drain).await;
         let _ = stopping.send(true);
@@ -234,11 +270,14 @@ impl Agent {
 }
 
 async fn refresh(trust: Arc<Trust>, mut stopped: watch::Receiver<bool>) {
+    let mut pause = SETTLED;
     loop {
         tokio::select! {
-            () = tokio::time::sleep(REFRESH) => {}
+            () = tokio::time::sleep(pause) => {}
             _ = stopped.changed() => return,
         }
+        pause = REFRESH;
+        memory::give_back();
         // It reads files.
         let trust = trust.clone();
         let done = tokio::task::spawn_blocking(move || trust.refresh(SystemTime::now())).await;
@@ -274,55 +313,6 @@ fn leaf_names(me: &Identity, names: &[String]) -> LeafNames {
         ips: me.address.parse().into_iter().collect(),
         names: names.to_vec(),
     }
-}
-
-/// The secrets to derive everything from.
-fn secrets(config: &Config, swarm: bool) -> Result<Vec<Secret>, StartError> {
-    let mut files = config.cluster.secret_files.clone();
-    let default = Path::new(DEFAULT_SECRET_FILE);
-    if files.is_empty() && default.exists() {
-        files.push(default.to_owned());
-    }
-    if files.is_empty() {
-        let clustered = match config.cluster.mode {
-            ClusterMode::Auto => swarm,
-            ClusterMode::On => true,
-            ClusterMode::Off => false,
-        };
-        if clustered {
-            return Err(StartError::NoSecret);
-        }
-        files.push(own_secret(&config.state_dir)?);
-    }
-    let read = |path: &PathBuf| {
-        let (secret, warning) = Secret::read(path).map_err(|error| StartError::Secret {
-            path: path.clone(),
-            error,
-        })?;
-        if let Some(warning) = warning {
-            log::warn!("{warning}");
-        }
-        Ok(secret)
-    };
-    files.iter().map(read).collect()
-}
-
-/// A secret of this host's own, made at the first start.
-fn own_secret(folder: &Path) -> Result<PathBuf, StartError> {
-    let path = folder.join("secret");
-    if !path.exists() {
-        let secret = Secret::generate().map_err(|e| StartError::Trust(e.to_string()))?;
-        platform::write_private(&path, secret.as_bytes()).map_err(|error| StartError::State {
-            path: path.clone(),
-            error,
-        })?;
-        log::info!("made a secret for this host: {}", path.display());
-    }
-    let shown = path.display();
-    log::info!(
-        "to use it: skep connect --to https://localhost:9001 --secret-file {shown} --context skep"
-    );
-    Ok(path)
 }
 
 fn user_certificate(tls: &ListenTls) -> Result<Option<Arc<UserCertificate>>, StartError> {

@@ -1,5 +1,5 @@
 //! The agent's own endpoints: who this node is, which nodes there are, and
-//! whether the agent lives. Everything else is Docker's API.
+//! whether the agent lives.
 
 use bytes::Bytes;
 use serde_json::json;

@@ -14,6 +14,7 @@ pub mod route;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -61,6 +62,7 @@ pub struct Cluster {
     interval: Duration,
     deadline: Duration,
     wake: Notify,
+    looked: AtomicBool,
 }
 
 /// What it takes to know the cluster.
@@ -104,6 +106,7 @@ impl Cluster {
             interval: parts.config.interval,
             deadline: parts.config.probe_timeout,
             wake: Notify::new(),
+            looked: AtomicBool::new(false),
         }
     }
 
@@ -121,6 +124,12 @@ impl Cluster {
     /// Whether this node works with others. Outside a Swarm nothing does.
     pub fn is_on(&self) -> bool {
         self.mode != ClusterMode::Off && self.me.load().swarm
+    }
+
+    /// Whether it was heard once which other nodes there are: before, that none
+    /// is known says nothing.
+    pub fn has_looked(&self) -> bool {
+        self.looked.load(Ordering::Relaxed)
     }
 
     /// Every node of the cluster but this one, by node id.
@@ -227,9 +236,16 @@ impl Cluster {
     /// One round: who am I, where are the others, who should be there.
     pub async fn round(&self, changed: &impl Fn(&Identity)) {
         self.look_at_myself(changed).await;
-        if !self.is_on() {
-            return;
-        }
+        // An engine that has not answered may be part of a Swarm.
+        let looked = match self.is_on() {
+            true => self.look_at_the_others().await,
+            false => self.me.load().engine.is_some(),
+        };
+        self.looked.fetch_or(looked, Ordering::Relaxed);
+    }
+
+    /// Whether a manager has said which nodes there are.
+    async fn look_at_the_others(&self) -> bool {
         let managers = &self.me.load_full().managers;
         self.members.managers(managers, clock::now().as_secs());
         if self.balancer.update().await.is_ok() {
@@ -239,10 +255,14 @@ impl Cluster {
         }
         self.balancer.backends().run_health_check(true).await;
         match timeout(self.deadline, self.expected()).await {
-            Ok(Ok(nodes)) => self.members.expected(&nodes, clock::now().as_secs()),
+            Ok(Ok(nodes)) => {
+                self.members.expected(&nodes, clock::now().as_secs());
+                return true;
+            }
             Ok(Err(e)) => log::debug!("which nodes there should be is not known: {e}"),
             Err(_) => log::debug!("no manager said in time which nodes there should be"),
         }
+        false
     }
 
     async fn look_at_myself(&self, changed: &impl Fn(&Identity)) {

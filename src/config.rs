@@ -10,6 +10,8 @@ mod discover;
 mod engine;
 mod error;
 mod faults;
+mod portainer;
+pub mod portainer_env;
 mod raw;
 mod scalar;
 mod suggest;
@@ -33,6 +35,7 @@ pub use self::{
     discover::Discover,
     engine::{Engine, EngineTls},
     error::{ConfigError, ConfigErrors, Refusal},
+    portainer::{Hidden, Portainer, SecretSource},
 };
 
 /// The port on which agents listen and look for each other, unless told otherwise.
@@ -57,6 +60,8 @@ pub struct Config {
     pub cluster: Cluster,
     /// Who may call.
     pub auth: Auth,
+    /// Which files callers may look at and change.
+    pub browse: Browse,
     /// How the answers of many nodes become one.
     pub aggregate: Aggregate,
     /// What is logged, and how.
@@ -98,6 +103,9 @@ pub struct Cluster {
     /// The cluster's secrets, at most four: the first signs, all are trusted. May be empty, see
     /// [`DEFAULT_SECRET_FILE`].
     pub secret_files: Vec<PathBuf>,
+    /// The secret of [`Auth::portainer`] as it came from the environment: with it
+    /// the cluster's is made where none is given, if it is good enough.
+    pub portainer_secret: Option<SecretSource>,
     /// The time between two rounds of looking for agents.
     pub interval: Duration,
     /// How long one agent may take to answer a probe.
@@ -124,6 +132,15 @@ pub struct Auth {
     pub keys: Vec<KeyFile>,
     /// How far a signature's time may be from this agent's.
     pub window: Duration,
+    /// Whether Portainer servers are let in; `None` is no.
+    pub portainer: Option<Portainer>,
+}
+
+/// Which files callers may look at and change, besides those in volumes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Browse {
+    /// The folder where the host's files are; `None` is none of them.
+    pub host: Option<PathBuf>,
 }
 
 /// A key that may sign requests.
@@ -245,6 +262,7 @@ impl Default for Config {
             engine: Engine::default(),
             cluster: Cluster::default(),
             auth: Auth::default(),
+            browse: Browse::default(),
             aggregate: Aggregate::default(),
             log: Log::default(),
             state_dir: PathBuf::from("/var/lib/skep"),
@@ -269,6 +287,7 @@ impl Default for Cluster {
             mode: ClusterMode::Auto,
             discover: Vec::new(),
             secret_files: Vec::new(),
+            portainer_secret: None,
             interval: Duration::from_secs(5),
             probe_timeout: Duration::from_secs(2),
             certificate_lifetime: Duration::from_secs(24 * 3600),
@@ -281,6 +300,7 @@ impl Default for Auth {
         Self {
             keys: Vec::new(),
             window: Duration::from_secs(30),
+            portainer: None,
         }
     }
 }

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::HeaderValue;
 use http::header::CONTENT_LENGTH;
 use pingora::http::RequestHeader;
 use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session, http_proxy};
@@ -27,11 +26,9 @@ use crate::client::Client;
 use crate::gateway;
 use crate::held;
 use crate::malformed::ExplainMalformed;
-use crate::reject::{self, Reject};
+use crate::nameplate::Nameplate;
+use crate::reject::{self, Reject, Words};
 use crate::{hop, peers, platform, relay, tunnel};
-
-/// Whoever answers says itself which node it is.
-const NOBODY: HeaderValue = HeaderValue::from_static("");
 
 /// Seconds that a local client may idle between two requests.
 const KEEPALIVE: u64 = 300;
@@ -108,6 +105,7 @@ impl Connect {
         if let Some(node) = &self.node {
             head.insert_header(SKEP_TARGET, node)?;
         }
+        hop::one_content_type(head)?;
         peers::sign(head, &self.access.signer, body, &self.random)
     }
 
@@ -196,7 +194,8 @@ impl Connect {
                 .await
                 .map_err(|e| e.into_up())?;
             let body = Some(body);
-            tunnel::run(session, upstream, head, body, NOBODY, &mut x.hijacked).await?;
+            let plate = Nameplate::none();
+            tunnel::run(session, upstream, head, body, plate, &mut x.hijacked).await?;
         } else {
             relay::run(
                 session,
@@ -204,7 +203,8 @@ impl Connect {
                 &peer,
                 head,
                 body,
-                NOBODY,
+                // Whoever answers says itself which node it is.
+                Nameplate::none(),
                 std::future::pending(),
             )
             .await?;
@@ -321,7 +321,7 @@ async fn refuse(session: &mut Session, x: &Passage, reject: &Reject) {
         return;
     }
     log::debug!("{reject}");
-    if let Err(e) = reject.send(session, NOBODY).await {
+    if let Err(e) = Words::of(reject).send(session, &Nameplate::none()).await {
         log::debug!("the refusal could not be sent: {e}");
     }
 }

@@ -40,6 +40,8 @@ struct Streams<'a> {
     plan: &'a EventsPlan,
     /// When the caller asked: what a new node is asked for.
     began: String,
+    /// Before this nothing is wanted, in nanoseconds since 1970.
+    floor: i64,
     open: SelectAll<Source<'a>>,
     /// Who is listened to, and what was heard last.
     known: HashMap<Name, Known>,
@@ -74,6 +76,7 @@ pub async fn run(
         return Ok(Next::Proxy);
     }
     let asked = session.req_header().clone();
+    let began = i64::try_from(clock::now().as_nanos()).unwrap_or(i64::MAX);
     let caller = x.caller.clone();
     let mut streams = Streams {
         gateway,
@@ -87,7 +90,8 @@ pub async fn run(
             caller: &caller,
         },
         plan: &plan,
-        began: seconds(i64::try_from(clock::now().as_nanos()).unwrap_or(i64::MAX)),
+        began: seconds(began),
+        floor: plan.since.as_deref().and_then(nanos).unwrap_or(began),
         open: SelectAll::new(),
         known: HashMap::new(),
         first: true,
@@ -107,7 +111,7 @@ pub async fn run(
         head.insert_header(MISSING_HEADER, missing)
             .map_err(internal)?;
     }
-    hop::say_who(&mut head, gateway.cluster.label());
+    gateway.nameplate().put_on(&mut head);
     x.status = head.status.as_u16();
     let gone = |e: Box<pingora::Error>| Reject::Client(reject::explain(&e));
     let begun = session.write_response_header(Box::new(head), false).await;
@@ -163,11 +167,15 @@ impl<'a> Streams<'a> {
     }
 
     /// From when on a source is asked: `after` nanoseconds after what it told
-    /// last; at its first time, as the client said; if it was not there then,
-    /// since the client asked.
+    /// last, but for nothing from before the client's time; at its first time,
+    /// as the client said; if it was not there then, since the client asked.
     fn since(&self, name: &Name, after: i64) -> Option<String> {
         match self.known.get(name).map(|k| k.last) {
-            Some(Some(last)) => Some(seconds(last.saturating_add(after))),
+            Some(Some(last)) => {
+                // A clock that is behind may have told of "before" already.
+                let floor = self.floor.min(last);
+                Some(seconds(last.saturating_add(after).max(floor)))
+            }
             _ if self.first => None,
             _ => self.plan.since.clone().or_else(|| Some(self.began.clone())),
         }
@@ -227,10 +235,12 @@ impl<'a> Streams<'a> {
                 session.write_response_body(Some(bytes), false).await?;
             }
             tokio::select! {
-                got = self.open.next(), if !self.open.is_empty() => match got {
-                    Some((name, got)) => self.take(name, got, &mut order),
-                    None => {}
-                },
+                // No pattern here: that the last stream has ended must wake us too.
+                got = self.open.next(), if !self.open.is_empty() => {
+                    if let Some((name, got)) = got {
+                        self.take(name, got, &mut order);
+                    }
+                }
                 () = sleep_until(order.settles()), if order.holds() => order.settle(),
                 _ = look.tick(), if !finite => {
                     let (nodes, _) = everyone::nodes(self.gateway);
@@ -298,6 +308,14 @@ fn seconds(nanos: i64) -> String {
     format!("{whole}.{rest:09}")
 }
 
+/// The same read again; `None` for what engines do not take.
+fn nanos(seconds: &str) -> Option<i64> {
+    let (whole, rest) = seconds.split_once('.').unwrap_or((seconds, ""));
+    let whole: i64 = whole.parse().ok()?;
+    let rest: i64 = format!("{rest:0<9.9}").parse().ok()?;
+    whole.checked_mul(1_000_000_000)?.checked_add(rest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -306,5 +324,17 @@ mod tests {
     fn a_time_is_written_in_seconds_with_all_its_nanoseconds() {
         assert_eq!(seconds(1_700_000_000_000_000_001), "1700000000.000000001");
         assert_eq!(seconds(5), "0.000000005");
+    }
+
+    #[test]
+    fn a_time_is_read_as_it_is_written() {
+        for time in [0, 5, 1_700_000_000_000_000_001] {
+            assert_eq!(nanos(&seconds(time)), Some(time));
+        }
+        assert_eq!(nanos("7"), Some(7_000_000_000));
+        assert_eq!(nanos("7.5"), Some(7_500_000_000));
+        for none in ["", "1m", "2024-01-01", "1.x", "99999999999"] {
+            assert_eq!(nanos(none), None, "{none}");
+        }
     }
 }

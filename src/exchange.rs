@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{Method, StatusCode, Uri};
+use http::{Method, Uri};
 use skep_filters::auth::BodyBinding;
 use skep_filters::endpoint::EndpointId;
 
@@ -25,6 +25,10 @@ pub struct Exchange {
     pub caller: String,
     /// Another agent asks for itself, not for a caller of its own.
     pub errand: bool,
+    /// A Portainer server is calling, itself or through another agent.
+    pub portainer: bool,
+    /// Another agent is calling.
+    pub from_peer: bool,
     /// What is called.
     pub endpoint: Option<EndpointId>,
     /// The rule that allowed it.
@@ -61,6 +65,8 @@ impl Exchange {
             target: Uri::default(),
             caller: String::new(),
             errand: false,
+            portainer: false,
+            from_peer: false,
             endpoint: None,
             rule: "",
             body: BodyBinding::Empty,
@@ -81,9 +87,11 @@ impl Exchange {
         self.target.path()
     }
 
-    /// The answer's status, once it was begun.
-    pub fn answered(&self) -> StatusCode {
-        StatusCode::from_u16(self.status).unwrap_or_default()
+    /// The container that is inspected, if that is what is asked: the part of the
+    /// path before its last.
+    pub fn inspected(&self) -> Option<&str> {
+        let inspects = self.endpoint == Some(EndpointId::ContainerInspect);
+        inspects.then(|| self.path().rsplit('/').nth(1)).flatten()
     }
 
     /// The log line: one a request. What agents ask each other every few

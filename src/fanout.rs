@@ -18,6 +18,7 @@ use skep_filters::aggregate::{
 
 use crate::client::{Answer, Budget};
 use crate::cluster::route::List;
+use crate::config::Partial;
 use crate::everyone::{Ask, Missing, Node, ask_node, missing_header, nodes};
 use crate::gateway::Gateway;
 use crate::hop::Hop;
@@ -51,6 +52,11 @@ pub async fn run(gateway: &Gateway, list: List, ask: &Ask<'_>) -> Result<Listed,
     let each = gateway.config.aggregate.max_bytes;
     let budget = &Budget::shared(each, each.saturating_mul(ALL));
     let (nodes, mut missing) = nodes(gateway);
+    let whole = gateway.config.aggregate.partial == Partial::Refuse;
+    if whole && matches!(list, List::Prune) && !missing.is_empty() {
+        // What is done cannot be refused afterwards.
+        return Err(Reject::Partial(missing_header(&missing)));
+    }
     let (rule, queries) = match list {
         List::Containers(plan) => containers(gateway, &nodes, plan, ask).await,
         List::Images => (MergeRule::Images, Queries::same(ask.query)),
@@ -60,7 +66,11 @@ pub async fn run(gateway: &Gateway, list: List, ask: &Ask<'_>) -> Result<Listed,
         List::DataUsage => (MergeRule::DataUsage, Queries::same(ask.query)),
         List::Prune => (MergeRule::Prune, Queries::same(ask.query)),
         List::InfoTotals => {
-            let speaker = gateway.cluster.me().node_id.clone();
+            // Clients read in it whether they talk to a manager: this node, if it
+            // is one, else the first that answers.
+            let me = gateway.cluster.me();
+            let speaker = me.can_manage().then(|| me.node_id.clone());
+            let speaker = speaker.unwrap_or_default();
             (MergeRule::InfoTotals { speaker }, Queries::same(ask.query))
         }
     };

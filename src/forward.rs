@@ -13,6 +13,7 @@ use skep_filters::endpoint::{Match, Wire};
 use crate::exchange::Exchange;
 use crate::gateway::{Gateway, Next, internal};
 use crate::hop::{self, Hop};
+use crate::own;
 use crate::reject::{self, Reject};
 use crate::relay;
 use crate::tunnel;
@@ -29,6 +30,9 @@ impl Gateway {
         hop: Hop,
         found: Option<&Match>,
     ) -> Result<Next, Reject> {
+        if let (Hop::Engine, Some(found)) = (&hop, found.filter(|m| m.endpoint.id.is_own())) {
+            return Box::pin(own::answer(self, session, x, found)).await;
+        }
         x.to = hop.in_words();
         x.hop = Some(hop);
         let wire = found.map(|m| m.endpoint.wire);
@@ -89,9 +93,9 @@ impl Gateway {
         }
         hop.prepare(&mut head, &self.peers, &x.caller, x.body)?;
         let peer = hop.peer(&self.engine, &self.peers).await?;
-        let node = self.cluster.label();
+        let plate = self.nameplate();
         let lost = self.lost(hop);
-        relay::run(session, &self.client, &peer, head, body, node, lost).await
+        relay::run(session, &self.client, &peer, head, body, plate, lost).await
     }
 
     async fn tunnel(&self, session: &mut Session, x: &mut Exchange) -> Result<Next, Reject> {
@@ -108,8 +112,8 @@ impl Gateway {
         let peer = hop.peer(&self.engine, &self.peers).await.map_err(failed)?;
         let upstream = self.client.dedicated(&peer).await;
         let upstream = upstream.map_err(|e| failed(e.into_up()))?;
-        let node = self.cluster.label();
-        let ended = tunnel::run(session, upstream, head, held, node, &mut x.hijacked).await;
+        let plate = self.nameplate();
+        let ended = tunnel::run(session, upstream, head, held, plate, &mut x.hijacked).await;
         let ended = ended.map_err(failed)?;
         x.status = ended.status.as_u16();
         x.out_bytes = ended.out_bytes;

@@ -7,19 +7,19 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Uri;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{StatusCode, Uri};
 use pingora::Error;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use skep_filters::aggregate::container_ids;
+use skep_filters::auth::digest::sha256;
 use skep_filters::auth::{AuthError, BodyBinding, Principal, Verifier};
 use skep_filters::endpoint::{
     BadPath, Body, Class, EndpointId, Match, RequestPath, classify, query,
 };
 use skep_filters::policy::{Policy, Verdict};
 
-use crate::agent_api;
 use crate::announce;
 use crate::authenticate::{self, Caller};
 use crate::client::Client;
@@ -35,9 +35,12 @@ use crate::fanout;
 use crate::held;
 use crate::hop::{self, Hop};
 use crate::locate::{self, Found, Known, Object, locate_together};
+use crate::nameplate::Nameplate;
+use crate::own;
 use crate::peers::Peers;
 use crate::place::{self, Pulls};
-use crate::reject::{self, Reject};
+use crate::portainer::{self, Portainer};
+use crate::reject::{self, Reject, Words};
 use crate::trust::Trust;
 
 /// Everything a request's way needs.
@@ -56,6 +59,8 @@ pub struct Gateway {
     pub cluster: Arc<Cluster>,
     /// Whose signatures hold.
     pub verifier: Verifier,
+    /// Which Portainer servers are let in; `None` is none of them.
+    pub portainer: Option<Arc<Portainer>>,
     /// Where objects were seen.
     pub known: Known,
     /// Where images were lacking.
@@ -80,10 +85,24 @@ impl Gateway {
     /// Says why the request is not answered by an engine.
     pub async fn handle(&self, session: &mut Session, x: &mut Exchange) -> Result<Next, Reject> {
         // Who?
-        let uri = plain_target(session)?;
-        let caller = authenticate::authenticate(session, &self.verifier)?;
+        let mut uri = plain_target(session)?;
+        let caller = match &self.portainer {
+            Some(_) if portainer::is_open(session.req_header()) => {
+                return Box::pin(portainer::open(self, session, x)).await;
+            }
+            Some(portainer) if portainer::is_meant(&session.req_header().headers) => {
+                Box::pin(portainer.authenticate(&session.req_header().headers)).await?
+            }
+            _ => authenticate::authenticate(session, &self.verifier)?,
+        };
         x.caller = caller.principal.to_string();
         x.errand = caller.principal.is_errand();
+        x.from_peer = matches!(caller.principal, Principal::Peer { .. });
+        x.portainer = caller.principal.is_portainer();
+        if let Some(served) = self.served(x, &uri) {
+            session.req_header_mut().set_uri(served.clone());
+            uri = served;
+        }
         // What?
         let path = RequestPath::parse(uri.path())?;
         let query = uri.query().unwrap_or_default();
@@ -105,14 +124,10 @@ impl Gateway {
         let to = route(&self.cluster, &request, &caller.principal)?;
         // How?
         match to {
-            Destination::Agent(endpoint) => {
-                x.to = "agent".into();
-                let body = agent_api::answer(&self.cluster, endpoint)?;
-                let mut head = ResponseHeader::build(200, Some(4)).map_err(internal)?;
-                head.insert_header(CONTENT_TYPE, "application/json")
-                    .map_err(internal)?;
-                Box::pin(self.answer(session, x, head, body)).await
-            }
+            Destination::Agent => match &found {
+                Some(found) => Box::pin(own::answer(self, session, x, found)).await,
+                None => Err(Reject::Internal("no such route".to_owned())),
+            },
             Destination::Everyone(list) => {
                 x.to = "everyone".into();
                 Box::pin(self.everyone(session, x, list, &path, query)).await
@@ -181,7 +196,7 @@ impl Gateway {
             // An exec's id is all that later calls know of it.
             Found::At(hop) if x.endpoint == Some(EndpointId::ContainerExec) => {
                 x.to = hop.in_words();
-                place::create(self, session, x, hop).await
+                place::create(self, session, x, hop, None).await
             }
             Found::At(hop) => self.exchange(session, x, hop, found).await,
             // The local engine says so in its own words.
@@ -260,6 +275,17 @@ impl Gateway {
                 x.held = Some(body);
                 Ok(())
             }
+            BodyBinding::Unsigned if portainer::sends_it_whole(&caller.principal, found) => {
+                let body = Box::pin(held::read(session)).await?;
+                // Other agents are to get what was read here.
+                x.body = BodyBinding::Digest(sha256(&body));
+                x.held = Some(body);
+                Ok(())
+            }
+            BodyBinding::Unsigned if matches!(caller.principal, Principal::Portainer { .. }) => {
+                session.set_read_timeout(None);
+                Ok(())
+            }
             BodyBinding::Unsigned => {
                 let streams = found.is_some_and(|m| m.endpoint.body == Body::Stream);
                 let from_peer = matches!(caller.principal, Principal::Peer { .. });
@@ -298,6 +324,7 @@ impl Gateway {
             query,
             caller: &x.caller,
         };
+        let done = matches!(list, List::Prune);
         let listed = fanout::run(self, list, &ask).await?;
         let mut head = listed.head;
         hop::end_of_answer(&mut head);
@@ -306,7 +333,7 @@ impl Gateway {
         if !listed.missing.is_empty() {
             let missing = missing_header(&listed.missing);
             log::warn!("{} is without {missing}", x.path());
-            if self.config.aggregate.partial == Partial::Refuse {
+            if self.config.aggregate.partial == Partial::Refuse && !done {
                 return Err(Reject::Partial(missing));
             }
             head.insert_header(crate::MISSING_HEADER, missing)
@@ -360,19 +387,75 @@ impl Gateway {
     ) -> Result<Next, Reject> {
         x.status = head.status.as_u16();
         x.out_bytes = body.len() as u64;
-        head.insert_header(CONTENT_LENGTH, body.len())
-            .map_err(internal)?;
-        hop::say_who(&mut head, self.cluster.label());
+        let empty = head.status == StatusCode::NO_CONTENT;
+        if !empty {
+            head.insert_header(CONTENT_LENGTH, body.len())
+                .map_err(internal)?;
+        }
+        self.stamp(&mut head);
         let gone = |e: Box<Error>| Reject::Client(reject::explain(&e));
         session
-            .write_response_header(Box::new(head), false)
+            .write_response_header(Box::new(head), empty)
             .await
             .map_err(gone)?;
-        session
-            .write_response_body(Some(body), true)
-            .await
-            .map_err(gone)?;
+        if !empty {
+            session
+                .write_response_body(Some(body), true)
+                .await
+                .map_err(gone)?;
+        }
         Ok(Next::Answered)
+    }
+
+    /// What all answers of this node carry.
+    pub fn nameplate(&self) -> Nameplate {
+        Nameplate::new(self.cluster.label(), self.portainer.is_some())
+    }
+
+    /// Puts on an answer what all answers carry.
+    pub fn stamp(&self, head: &mut ResponseHeader) {
+        self.nameplate().put_on(head);
+    }
+
+    /// Tells the caller why it is refused.
+    ///
+    /// # Errors
+    /// As the connection fails.
+    pub async fn refuse(
+        &self,
+        session: &mut Session,
+        x: &mut Exchange,
+        reject: &Reject,
+    ) -> pingora::Result<()> {
+        x.refused = Some(reject.reason());
+        if x.hijacked {
+            return Ok(());
+        }
+        let words = match x.portainer {
+            true => Words::to_portainer(reject, x.inspected()),
+            false => Words::of(reject),
+        };
+        if !reject::begun(session) {
+            x.status = words.status.as_u16();
+        }
+        log::debug!("{} {}: {reject}", x.method, x.path());
+        words.send(session, &self.nameplate()).await
+    }
+
+    /// Portainer's UI asks in versions that newer engines do not serve any more,
+    /// and its agent lets them answer in their newest: the target in the nearest
+    /// version that this node's engine serves, if it does not serve the one asked
+    /// for.
+    fn served(&self, x: &Exchange, asked: &Uri) -> Option<Uri> {
+        if !x.portainer {
+            return None;
+        }
+        let version = RequestPath::parse(asked.path()).ok()?.version()?;
+        let me = self.cluster.me();
+        let nearest = me.engine.as_ref()?.nearest(version)?;
+        let target = asked.path_and_query()?.as_str();
+        let rest = target.strip_prefix(&format!("/v{version}"))?;
+        (nearest != version).then(|| format!("/v{nearest}{rest}").parse().ok())?
     }
 
     /// What a failed call to a hop means, to the caller and to the members.
@@ -394,6 +477,8 @@ fn plain_target(session: &Session) -> Result<Uri, Reject> {
         let t = t.as_bytes();
         t.len() >= 33 && t[..33].eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
     });
+    // Without a body it says nothing: axios sends it beside none.
+    let form = form && BodyBinding::uncovered(&head.headers)? == BodyBinding::Unsigned;
     // Go reads parameters out of such a body and lets them win over the
     // query, which is what was judged (net/http `ParseForm`). Go before 1.17
     // also took `;` in a query for a separator.

@@ -7,13 +7,14 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::header::{CONNECTION, UPGRADE};
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
+use http::header::{CONNECTION, CONTENT_TYPE, UPGRADE};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 use skep_filters::auth::{BodyBinding, strip};
 
+use crate::cluster::identity::Identity;
 use crate::cluster::members::Member;
 use crate::engine::Engine;
 use crate::gateway::Gateway;
@@ -74,7 +75,10 @@ impl Hop {
         }
         match self {
             Self::Engine => Ok(()),
-            Self::Agent(m) => peers.sign(head, m.generation, &m.id, Some(caller), body),
+            Self::Agent(m) => {
+                one_content_type(head)?;
+                peers.sign(head, m.generation, &m.id, Some(caller), body)
+            }
         }
     }
 
@@ -101,6 +105,14 @@ impl Hop {
         }
     }
 
+    /// How to call its node in a message; `me` is this one.
+    pub fn name<'a>(&'a self, me: &'a Identity) -> &'a str {
+        match self {
+            Self::Engine => me.name(),
+            Self::Agent(member) => member.name(),
+        }
+    }
+
     /// For the log.
     pub fn in_words(&self) -> Cow<'static, str> {
         match self {
@@ -108,6 +120,19 @@ impl Hop {
             Self::Agent(member) => format!("node:{}", member.name()).into(),
         }
     }
+}
+
+/// Keeps the first `Content-Type`, which is the one that engines read (Go's
+/// `Header.Get`): bollard sends two, and a signature covers one.
+///
+/// # Errors
+/// Fails if a header cannot be written, which no parsed one can.
+pub fn one_content_type(head: &mut RequestHeader) -> pingora::Result<()> {
+    let mut all = head.headers.get_all(CONTENT_TYPE).iter();
+    if let (Some(first), Some(_)) = (all.next().cloned(), all.next()) {
+        head.insert_header(CONTENT_TYPE, first)?;
+    }
+    Ok(())
 }
 
 /// Removes what concerns the client's connection only, also the headers that
@@ -158,15 +183,6 @@ pub fn refuse_misdirected(head: &ResponseHeader) -> pingora::Result<()> {
     Ok(())
 }
 
-/// Says who gave an answer, unless another agent has said it already.
-pub fn say_who(head: &mut ResponseHeader, node: HeaderValue) {
-    if head.headers.contains_key(crate::NODE_HEADER) || node.is_empty() {
-        return;
-    }
-    // Cannot fail: name and value are headers already.
-    let _ = head.insert_header(crate::NODE_HEADER, node);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,6 +210,17 @@ mod tests {
         assert!(!head.headers.contains_key("x-private"));
         assert!(!head.headers.contains_key("keep-alive"));
         assert!(head.headers.contains_key("x-registry-auth"));
+    }
+
+    #[test]
+    fn of_two_content_types_the_first_goes_on() {
+        let mut head = request(&[
+            ("Content-Type", "application/x-tar"),
+            ("Content-Type", "application/json"),
+        ]);
+        one_content_type(&mut head).unwrap();
+        let types: Vec<_> = head.headers.get_all(CONTENT_TYPE).iter().collect();
+        assert_eq!(types, ["application/x-tar"]);
     }
 
     #[test]

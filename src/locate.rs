@@ -14,6 +14,7 @@ use std::sync::PoisonError;
 use futures::future::join_all;
 use http::{Method, StatusCode};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use skep_filters::endpoint::{ApiVersion, Class, EndpointId, Match, ObjectIn, query};
 
 use crate::client::Budget;
@@ -225,7 +226,7 @@ fn path(object: &Object<'_>) -> Result<String, Reject> {
 }
 
 /// A decoded name as it can stand in a path again.
-fn escape(name: &str) -> String {
+pub(crate) fn escape(name: &str) -> String {
     let mut escaped = String::with_capacity(name.len());
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~/:@+".contains(&byte) {
@@ -247,6 +248,9 @@ struct Row {
     name: String,
     #[serde(rename = "Scope", default)]
     scope: String,
+    /// A volume of the Swarm, which managers keep.
+    #[serde(rename = "ClusterVolume", default)]
+    cluster: Option<IgnoredAny>,
 }
 
 struct Owner<'a> {
@@ -292,10 +296,17 @@ fn choose(
             _ => Found::Manager,
         });
     }
+    let cluster = owners.iter().all(|o| o.row.cluster.is_some());
+    if object.class == Class::Volume && cluster && *object.method != Method::GET {
+        return Ok(Found::Manager);
+    }
     let alike = match object.class {
         Class::Image => true,
-        // Reading one of several volumes of a name is harmless.
-        Class::Volume => *object.method == Method::GET || owners.iter().any(is_local),
+        // Reading one of several volumes of a name is harmless; a driver's global volume is one and the same on every node.
+        Class::Volume => {
+            let global = owners.iter().all(|o| o.row.scope == "global");
+            *object.method == Method::GET || global || owners.iter().any(is_local)
+        }
         _ => false,
     };
     if owners.len() > 1 && !alike {

@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use log::LevelFilter;
 use skep::cli::{self, Cli, Command, ConfigArgs};
+use skep::config::portainer_env::{self, FromEnvironment};
 use skep::config::{Config, LogFormat};
 use skep::trust::Secret;
-use skep::{access, telemetry};
+use skep::{access, platform, telemetry};
 
 /// Every request makes and drops some two hundred pieces of memory; the
 /// system's allocator takes a sixth of the time for it.
@@ -17,6 +18,7 @@ use skep::{access, telemetry};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    platform::small_pages();
     let done = run(Cli::parse().command);
     telemetry::finish();
     match done {
@@ -32,8 +34,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     let out = &mut io::stdout().lock();
     match command {
         Command::Serve(args) => {
-            let config = load(&args)?;
+            let (config, notes) = load(&args)?;
             telemetry::init(config.log.format, config.log.level)?;
+            for note in notes {
+                log::warn!("{note}");
+            }
             let threads = config.threads.map(usize::from);
             runtime(threads)?.block_on(cli::serve::run(config))?;
         }
@@ -52,7 +57,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             write!(out, "{table}")?;
         }
         Command::Health(args) => {
-            let said = runtime(Some(1))?.block_on(cli::health::run(&load(&args)?))?;
+            let said = runtime(Some(1))?.block_on(cli::health::run(&load(&args)?.0))?;
             write!(out, "{said}")?;
         }
         Command::Sign(args) => write!(out, "{}", cli::sign::run(args)?)?,
@@ -62,8 +67,24 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn load(args: &ConfigArgs) -> anyhow::Result<Config> {
-    Config::load(args.config.as_deref()).map_err(|e| anyhow::anyhow!("{e}"))
+/// The configuration, and what is to be logged of how it came about. Without a
+/// file, the Portainer agent's variables count.
+fn load(args: &ConfigArgs) -> anyhow::Result<(Config, Vec<String>)> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let Some(path) = &args.config else {
+        let FromEnvironment { config, notes } = portainer_env::read(variable)?;
+        return Ok((config, notes));
+    };
+    let config = Config::load(Some(path)).map_err(|e| anyhow::anyhow!("{e}"))?;
+    let overruled = portainer_env::overruled(variable);
+    let notes = match overruled.is_empty() {
+        true => Vec::new(),
+        false => vec![format!(
+            "the configuration file decides: ignored are {}",
+            overruled.join(", ")
+        )],
+    };
+    Ok((config, notes))
 }
 
 fn runtime(threads: Option<usize>) -> io::Result<tokio::runtime::Runtime> {

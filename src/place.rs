@@ -115,9 +115,10 @@ pub async fn place(
         };
         match &chosen {
             Some((first, other)) if other.node(gateway) != hop.node(gateway) => {
+                let me = gateway.cluster.me();
                 return Err(Reject::Apart {
-                    first: format!("{first} is on {}", other.in_words()),
-                    other: format!("{name} is on {}", hop.in_words()),
+                    first: format!("{first} is on {}", other.name(&me)),
+                    other: format!("{name} is on {}", hop.name(&me)),
                 });
             }
             Some(_) => {}
@@ -166,15 +167,12 @@ pub async fn run(
     let hop = place(gateway, x, path.version()).await?;
     let image = Placement::of_create(x.held.as_deref().unwrap_or_default()).image;
     x.to = hop.in_words();
-    let node = hop.node(gateway);
-    create(gateway, session, x, hop).await?;
-    if let (StatusCode::NOT_FOUND, Some(image)) = (x.answered(), image) {
-        gateway.pulls.expect(&x.caller, &image_name(&image), &node);
-    }
-    Ok(Next::Answered)
+    create(gateway, session, x, hop, image.as_deref()).await
 }
 
-/// Passes on the creation of a container or an exec, and notes where it is.
+/// Passes on the creation of a container or an exec. Where it is, or where its
+/// image was lacking, is noted before the client hears of it: its next request
+/// may be at its heels.
 ///
 /// # Errors
 /// If the node does not answer.
@@ -183,6 +181,7 @@ pub async fn create(
     session: &mut Session,
     x: &mut Exchange,
     hop: Hop,
+    image: Option<&str>,
 ) -> Result<Next, Reject> {
     let body = x.held.take().unwrap_or_default();
     let asked = ask(gateway, session, x, &hop, body);
@@ -201,6 +200,10 @@ pub async fn create(
         && let Ok(created) = serde_json::from_slice::<Created>(&body)
     {
         gateway.known.saw(&created.id, &hop.node(gateway));
+    }
+    if let (StatusCode::NOT_FOUND, Some(image)) = (head.status, image) {
+        let node = hop.node(gateway);
+        gateway.pulls.expect(&x.caller, &image_name(image), &node);
     }
     hop::end_of_answer(&mut head);
     head.remove_header("transfer-encoding");

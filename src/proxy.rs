@@ -10,7 +10,7 @@ use crate::exchange::Exchange;
 use crate::gateway::{Gateway, Next};
 use crate::hop::{self, Hop};
 use crate::malformed::ExplainMalformed;
-use crate::reject::{self, Reject};
+use crate::reject::Reject;
 
 /// Seconds that a connection may idle between two requests. Pingora's default
 /// is for ever, also with half a request sent (pingora#447).
@@ -102,7 +102,7 @@ impl ProxyHttp for Gateway {
         hop::refuse_misdirected(head).map_err(|e| e.into_up())?;
         if !head.status.is_informational() {
             x.status = head.status.as_u16();
-            hop::say_who(head, self.cluster.label());
+            self.nameplate().put_on(head);
         }
         Ok(())
     }
@@ -152,15 +152,7 @@ impl ProxyHttp for Gateway {
 }
 
 async fn refuse(gateway: &Gateway, session: &mut Session, x: &mut Exchange, reject: &Reject) {
-    x.refused = Some(reject.reason());
-    if x.hijacked {
-        return;
-    }
-    if !reject::begun(session) {
-        x.status = reject.status().as_u16();
-    }
-    log::debug!("{} {}: {reject}", x.method, x.path());
-    if let Err(e) = reject.send(session, gateway.cluster.label()).await {
+    if let Err(e) = gateway.refuse(session, x, reject).await {
         log::debug!("the refusal could not be sent: {e}");
     }
 }

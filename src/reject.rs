@@ -1,22 +1,17 @@
-//! The one place that turns an error into a response.
-//!
-//! Every refusal is Docker's `{"message": …}` with exactly
-//! `Content-Type: application/json`: the Go client prints any other type as
-//! raw text. It decides no status by itself beyond naming what went wrong.
+//! Why a request is refused, as one type: the one place that turns an error
+//! into a status. How a caller is told is in `reject/words.rs`.
 
-use std::time::Duration;
+mod words;
 
-use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderValue, StatusCode};
-use pingora::http::ResponseHeader;
+use http::StatusCode;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType};
-use serde_json::json;
 use skep_filters::auth::AuthError;
+use skep_filters::auth::portainer::PortainerError;
 use skep_filters::endpoint::BadPath;
 
 use crate::cluster::route::TargetError;
+pub use words::Words;
 
 /// Why a request was not answered by an engine.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +19,9 @@ pub enum Reject {
     /// The caller did not prove who it is.
     #[error("{0}")]
     Auth(#[from] AuthError),
+    /// The caller did not prove that it is a Portainer server.
+    #[error("{0}: {why}", why = .0.details())]
+    Portainer(#[from] PortainerError),
     /// A key of the agents was used from something that is not an agent.
     #[error("agent keys are accepted only over TLS 1.3 from an agent of this cluster")]
     NotAnAgent,
@@ -112,6 +110,26 @@ pub enum Reject {
     /// No node gave an answer that could be used.
     #[error("no node answered: {0}")]
     Nobody(String),
+    /// The files of a volume cannot be had.
+    #[error("{0}")]
+    Browse(#[from] crate::browse::Problem),
+    /// There is no console.
+    #[error("{0}")]
+    Console(#[from] crate::console::Problem),
+    /// One of the routes of Portainer's agent cannot do what it was asked; the
+    /// texts are that agent's.
+    #[error("{message}{}{details}", if details.is_empty() { "" } else { ": " })]
+    Agent {
+        /// The status that goes with it.
+        status: StatusCode,
+        /// What happened.
+        message: &'static str,
+        /// Why; may be empty.
+        details: String,
+    },
+    /// A route of the agent's that is not served here, in Docker's words.
+    #[error("page not found")]
+    NotServed,
     /// The client went away or broke the protocol.
     #[error("the client's connection failed: {0}")]
     Client(String),
@@ -125,6 +143,9 @@ impl Reject {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Auth(e) => e.status(),
+            Self::Portainer(_) => StatusCode::FORBIDDEN,
+            Self::Agent { status, .. } => *status,
+            Self::NotServed => StatusCode::NOT_FOUND,
             Self::NotAnAgent => StatusCode::UNAUTHORIZED,
             Self::Path(_) | Self::Ambiguous | Self::Client(_) => StatusCode::BAD_REQUEST,
             Self::BodyTooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -138,6 +159,8 @@ impl Reject {
             }
             Self::NotEverywhere { status, .. } => *status,
             Self::Partial(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Browse(problem) => problem.status(),
+            Self::Console(problem) => problem.status(),
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -146,6 +169,9 @@ impl Reject {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Auth(e) => e.reason(),
+            Self::Portainer(e) => e.reason(),
+            Self::Agent { .. } => "agent-route",
+            Self::NotServed => "not-served",
             Self::NotAnAgent => "not-an-agent",
             Self::Path(_) => "path",
             Self::Ambiguous => "ambiguous",
@@ -161,59 +187,11 @@ impl Reject {
             Self::NotEverywhere { .. } => "not-everywhere",
             Self::Partial(_) => "partial",
             Self::Nobody(_) => "nobody",
+            Self::Browse(_) => "browse",
+            Self::Console(_) => "console",
             Self::Client(_) => "client",
             Self::Internal(_) => "internal",
         }
-    }
-
-    fn body(&self, now: Duration) -> Bytes {
-        let body = match self {
-            // The time lets a client with a wrong clock see that it is so.
-            Self::Auth(e) => json!({
-                "message": e.public_message(),
-                "reason": e.public_reason(),
-                "time": now.as_secs(),
-            }),
-            _ => json!({ "message": self.to_string() }),
-        };
-        Bytes::from(format!("{body}\n"))
-    }
-
-    /// Sends the refusal, unless an answer is on its way already.
-    ///
-    /// # Errors
-    /// As the connection fails.
-    pub async fn send(&self, session: &mut Session, node: HeaderValue) -> pingora::Result<()> {
-        if begun(session) {
-            // Half an answer must not look like a whole one: closed now, so
-            // that the framework's last chunk cannot leave any more.
-            session.set_keepalive(None);
-            session.shutdown().await;
-            return Ok(());
-        }
-        // What is left of the body is not worth reading for a refused caller.
-        if !session.is_body_done() {
-            session.set_keepalive(None);
-        }
-        let body = self.body(crate::clock::now());
-        let mut head = ResponseHeader::build(self.status(), Some(5))?;
-        head.insert_header(CONTENT_TYPE, "application/json")?;
-        head.insert_header(CONTENT_LENGTH, body.len())?;
-        head.insert_header(CACHE_CONTROL, "no-store")?;
-        if self.status() == StatusCode::UNAUTHORIZED {
-            // A stranger is not told which node this is.
-            head.insert_header(http::header::WWW_AUTHENTICATE, "Signature")?;
-        } else {
-            crate::hop::say_who(&mut head, node);
-        }
-        let only_head = session.req_header().method == http::Method::HEAD;
-        session
-            .write_response_header(Box::new(head), only_head)
-            .await?;
-        if !only_head {
-            session.write_response_body(Some(body), true).await?;
-        }
-        Ok(())
     }
 }
 

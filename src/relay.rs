@@ -8,7 +8,7 @@
 use std::future::Future;
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::client::HttpSession;
 use pingora::proxy::Session;
@@ -18,6 +18,7 @@ use pingora::{Error, ErrorType};
 use crate::client::Client;
 use crate::everyone::GONE;
 use crate::hop;
+use crate::nameplate::Nameplate;
 
 /// What was passed on.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ pub async fn run(
     peer: &HttpPeer,
     head: RequestHeader,
     body: Bytes,
-    node: HeaderValue,
+    plate: Nameplate,
     lost: impl Future<Output = ()>,
 ) -> pingora::Result<Relayed> {
     let up = |e: Box<Error>| e.into_up();
@@ -63,7 +64,7 @@ pub async fn run(
     hop::refuse_misdirected(&answer).map_err(up)?;
     let status = answer.status;
     hop::end_of_answer(&mut answer);
-    hop::say_who(&mut answer, node);
+    plate.put_on(&mut answer);
     session
         .write_response_header(Box::new(answer), false)
         .await

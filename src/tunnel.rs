@@ -9,8 +9,8 @@
 
 use bytes::Bytes;
 use futures::FutureExt;
+use http::StatusCode;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
-use http::{HeaderValue, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
@@ -21,6 +21,7 @@ use tokio::io::{AsyncWriteExt, copy_bidirectional};
 
 use crate::hop;
 use crate::malformed::ExplainMalformed;
+use crate::nameplate::Nameplate;
 
 /// How an exchange with a fresh upstream connection ended.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ pub async fn run(
     mut upstream: Upstream,
     head: RequestHeader,
     body: Option<Bytes>,
-    node: HeaderValue,
+    plate: Nameplate,
     hijacked: &mut bool,
 ) -> pingora::Result<Ended> {
     let upgrade = session.is_upgrade_req();
@@ -71,13 +72,13 @@ pub async fn run(
             .map_err(up);
     }
     if switched || is_raw_stream(&answer) {
-        join(session, upstream, answer, node, hijacked).await
+        join(session, upstream, answer, plate, hijacked).await
     } else {
-        relay(session, upstream, answer, node).await
+        relay(session, upstream, answer, plate).await
     }
 }
 
-async fn answer_head(upstream: &mut Upstream) -> pingora::Result<ResponseHeader> {
+pub(crate) async fn answer_head(upstream: &mut Upstream) -> pingora::Result<ResponseHeader> {
     loop {
         upstream.read_response().await?;
         let head = upstream.resp_header().cloned();
@@ -91,7 +92,7 @@ async fn answer_head(upstream: &mut Upstream) -> pingora::Result<ResponseHeader>
 }
 
 /// The older form: 200, a type that only streams have, and no framing.
-fn is_raw_stream(head: &ResponseHeader) -> bool {
+pub(crate) fn is_raw_stream(head: &ResponseHeader) -> bool {
     let kind = head.headers.get(CONTENT_TYPE);
     head.status == StatusCode::OK
         && kind.is_some_and(|k| k.as_bytes().starts_with(b"application/vnd.docker."))
@@ -104,12 +105,12 @@ async fn relay(
     session: &mut Session,
     mut upstream: Upstream,
     mut answer: ResponseHeader,
-    node: HeaderValue,
+    plate: Nameplate,
 ) -> pingora::Result<Ended> {
     let status = answer.status;
     session.set_keepalive(None);
     hop::end_of_answer(&mut answer);
-    hop::say_who(&mut answer, node);
+    plate.put_on(&mut answer);
     let down = |e: Box<Error>| e.into_down();
     let mut out_bytes = 0;
     let begun = session.write_response_header(Box::new(answer), false);
@@ -140,10 +141,10 @@ async fn join(
     session: &mut Session,
     mut upstream: Upstream,
     answer: ResponseHeader,
-    node: HeaderValue,
+    plate: Nameplate,
     hijacked: &mut bool,
 ) -> pingora::Result<Ended> {
-    let head = raw_head(&upstream, &answer, node);
+    let head = raw_head(&upstream, &answer, &plate);
     // At most what was read together with the head; a live read is cancelled.
     let first = upstream.read_body_bytes().now_or_never();
     let first = first.transpose()?.flatten();
@@ -189,7 +190,7 @@ async fn open(
 
 /// The connection of a session whose request was read to its end, and what
 /// came after it. A dummy stays in its place.
-async fn take(session: &mut Session) -> pingora::Result<(Stream, Option<Bytes>)> {
+pub(crate) async fn take(session: &mut Session) -> pingora::Result<(Stream, Option<Bytes>)> {
     // `finish` would close the connection of a client that sent `close`, and
     // keeps what came after the request only where pipelining is on.
     session.req_header_mut().remove_header(&CONNECTION);
@@ -204,19 +205,10 @@ async fn take(session: &mut Session) -> pingora::Result<(Stream, Option<Bytes>)>
 }
 
 /// The upstream's head as it was, and who gave it.
-fn raw_head(upstream: &Upstream, answer: &ResponseHeader, node: HeaderValue) -> Vec<u8> {
+fn raw_head(upstream: &Upstream, answer: &ResponseHeader, plate: &Nameplate) -> Vec<u8> {
     let raw = upstream.get_headers_raw_bytes();
     let mut head = raw.strip_suffix(b"\r\n").unwrap_or(&raw).to_vec();
-    let said = answer.headers.contains_key(crate::NODE_HEADER);
-    if !said && !node.is_empty() {
-        let line = [
-            crate::NODE_HEADER.as_bytes(),
-            b": ",
-            node.as_bytes(),
-            b"\r\n",
-        ];
-        head.extend(line.concat());
-    }
+    head.extend(plate.lines(answer));
     head.extend(b"\r\n");
     head
 }

@@ -10,8 +10,9 @@ use std::str::Chars;
 
 use clap::{CommandFactory, Parser};
 use skep::cli::Cli;
-use skep::config::Config;
+use skep::config::{Config, portainer_env};
 use skep_filters::auth::profile::{COVERED_HEADERS, DERIVED};
+use skep_filters::endpoint::describe;
 
 /// What a fenced block may be marked as.
 const MARKS: [&str; 11] = [
@@ -170,6 +171,8 @@ fn every_setting_has_its_row() {
         ("cluster.", "cluster: { zz: 1 }"),
         ("auth.", "auth: { zz: 1 }"),
         ("auth.keys[].", "auth: { keys: [ { zz: 1 } ] }"),
+        ("auth.portainer.", "auth: { portainer: { zz: 1 } }"),
+        ("browse.", "browse: { zz: 1 }"),
         ("aggregate.", "aggregate: { zz: 1 }"),
         ("log.", "log: { zz: 1 }"),
     ] {
@@ -229,10 +232,35 @@ fn every_environment_variable_has_its_row() {
 }
 
 #[test]
+fn every_variable_of_portainer_s_agent_has_its_row() {
+    let page = page("docs/portainer.md");
+    for variable in portainer_env::TAKEN {
+        assert!(!page.row(variable).is_empty());
+    }
+}
+
+#[test]
+fn every_ready_file_is_taken() {
+    let files = fs::read_dir(root().join("conf")).unwrap();
+    let mut count = 0;
+    for file in files.flatten().map(|entry| entry.path()) {
+        if file.extension().is_some_and(|e| e == "yaml") {
+            Config::load(Some(&file)).unwrap_or_else(|e| panic!("{e}"));
+            count += 1;
+        }
+    }
+    assert!(count >= 3, "only {count} were found");
+}
+
+#[test]
 fn every_reason_of_a_refusal_has_its_row() {
     let page = page("docs/operating.md");
     let mut count = 0;
-    for file in ["src/reject.rs", "filters/src/auth/error.rs"] {
+    for file in [
+        "src/reject.rs",
+        "filters/src/auth/error.rs",
+        "filters/src/auth/portainer.rs",
+    ] {
         let source = fs::read_to_string(root().join(file)).unwrap();
         let body = source.split("pub fn reason(").nth(1).unwrap();
         let body = body.split("\n    }\n").next().unwrap();
@@ -242,6 +270,14 @@ fn every_reason_of_a_refusal_has_its_row() {
         }
     }
     assert!(count >= 20, "only {count} were found");
+}
+
+#[test]
+fn the_page_of_the_api_is_what_the_endpoint_table_says() {
+    assert!(
+        page("docs/api.md").text == describe::reference(),
+        "docs/api.md is out of date: cargo run -p skep-filters --example api > docs/api.md"
+    );
 }
 
 #[test]

@@ -42,6 +42,8 @@ mod manager;
 mod nodes;
 #[path = "lab/patience.rs"]
 mod patience;
+#[path = "lab/portainer.rs"]
+mod portainer;
 #[path = "lab/request.rs"]
 mod request;
 #[path = "lab/size.rs"]
@@ -105,6 +107,9 @@ const TESTS: &[(&str, Test)] = &tests! {
         a_killed_agent_comes_back without_a_manager_that_is_said_and_the_rest_works;
     alone: serve_without_a_file_says_how_to_use_it_and_that_works
         the_composed_agent_takes_requests_signed_with_docs_sign_sh the_compose_file_is_one;
+    portainer: a_server_recognises_an_agent_and_adds_it a_snapshot_has_the_whole_swarm
+        the_docker_cli_deploys_a_stack_through_a_worker
+        files_of_a_volume_are_put_listed_got_and_deleted_on_their_node;
     versions: every_agent_finds_three_engines_and_their_api_ranges the_commands_that_list_show_all_nodes
         lists_in_any_version_ask_each_node_in_the_nearest_it_serves exec_works_on_every_node_through_every_agent
         a_new_client_finds_a_version_that_every_node_serves ping_and_version_announce_what_every_node_serves
@@ -205,7 +210,7 @@ struct Caretaker(Child);
 
 impl Caretaker {
     fn start(lock: &File) -> Self {
-        let labs = [NAME, alone::NAME, versions::NAME].join(" ");
+        let labs = [NAME, alone::NAME, portainer::NAME, versions::NAME].join(" ");
         let wait = format!(
             "cat >/dev/null; for name in {labs}; do LAB_NAME=$name '{}' down; done",
             cluster::script().display()

@@ -340,7 +340,7 @@ async fn each_engine_is_asked_in_a_version_it_serves() {
         for (asked, new, old) in [
             ("/v1.45", "/v1.45", "/v1.41"),
             ("/v1.40", "/v1.40", "/v1.40"),
-            ("", "", ""),
+            ("", "/v1.41", "/v1.41"),
         ] {
             let target = format!("{asked}/containers/json");
             for entry in ["new", "old"] {

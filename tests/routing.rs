@@ -97,7 +97,7 @@ async fn a_list_of_a_named_node_is_that_nodes_alone() {
 async fn an_unknown_node_is_a_404_that_names_those_there_are() {
     with_cluster([manager("n1"), worker("n2")], async |bed| {
         let operator = bed.operator("n1");
-        for unknown in ["n3", "N2", "n2.", "n1 n2", "*probe", "*"] {
+        for unknown in ["n3", "N2", "n2.", "n1 n2", "*probe"] {
             let answer = operator.get_from(unknown, INSPECT).await.unwrap();
             let (one, other) = (bed.node("n1"), bed.node("n2"));
             let words = [unknown, "n1", "n2", &one.id, &other.id];

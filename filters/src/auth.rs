@@ -8,8 +8,8 @@
 //!
 //! The time, the nonces and the keys are handed in: nothing here reads a
 //! clock, a file or a random source. What a caller *may do* is decided
-//! elsewhere, and certificates and Portainer's own headers are not handled
-//! here.
+//! elsewhere, and certificates are not handled here. [`portainer`] is the one
+//! other way in, for servers that sign as Portainer does.
 //!
 //! [RFC 9421]: https://www.rfc-editor.org/rfc/rfc9421
 //! [RFC 9530]: https://www.rfc-editor.org/rfc/rfc9530
@@ -20,6 +20,7 @@ pub mod digest;
 mod error;
 mod key;
 mod params;
+pub mod portainer;
 mod principal;
 pub mod profile;
 mod replay;

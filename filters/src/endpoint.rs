@@ -7,6 +7,7 @@
 
 mod class;
 mod classify;
+pub mod describe;
 pub mod filters;
 mod form;
 mod path;
@@ -34,7 +35,8 @@ pub struct Endpoint {
     pub method: Method,
     /// The path without version, in moby's own notation: `{id}` is one
     /// segment, `{name:.*}` may contain slashes, `{id:.+}` too but is never
-    /// empty; ours is `{/}`, an optional trailing slash.
+    /// empty; ours are `{/}`, an optional trailing slash, and `{/v1|/v2}`, an
+    /// optional prefix.
     pub pattern: &'static str,
     /// How a cluster answers it.
     pub class: Class,

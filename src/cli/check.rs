@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
 };
 
-use crate::config::{ClusterMode, Config};
+use crate::config::{ClusterMode, Config, Portainer};
 
 /// Checks each file: a line to `out` for one that is right, everything that is wrong with another
 /// to `err`.
@@ -37,11 +37,12 @@ fn summary(config: &Config) -> String {
         .map(|l| l.address.to_string())
         .collect();
     format!(
-        "listens on {}, engine {}, cluster {}, {}",
+        "listens on {}, engine {}, cluster {}, {}{}",
         listen.join(" and "),
         config.engine,
         mode(config.cluster.mode),
         keys(config.auth.keys.len()),
+        portainer(config.auth.portainer.as_ref()),
     )
 }
 
@@ -50,6 +51,15 @@ fn mode(mode: ClusterMode) -> &'static str {
         ClusterMode::Auto => "auto",
         ClusterMode::Off => "off",
         ClusterMode::On => "on",
+    }
+}
+
+fn portainer(portainer: Option<&Portainer>) -> &'static str {
+    match portainer {
+        None => "",
+        Some(p) if p.public_key_file.is_some() => ", one Portainer server",
+        Some(p) if p.first_use => ", the first Portainer server",
+        Some(_) => ", Portainer servers",
     }
 }
 
@@ -88,6 +98,19 @@ mod tests {
             out.ends_with("0.yaml: fine: listens on 0.0.0.0:9001, engine unix:///var/run/docker.sock, cluster auto, no keys\n"),
             "{out}"
         );
+    }
+
+    #[test]
+    fn whether_portainer_servers_are_let_in_is_said() {
+        for (proof, said) in [
+            ("secret_file: f", ", Portainer servers"),
+            ("public_key_file: f", ", one Portainer server"),
+            ("first_use: true", ", the first Portainer server"),
+        ] {
+            let text = format!("auth: {{ portainer: {{ policy: admin, {proof} }} }}");
+            let (_, out, _) = check(&[&text]);
+            assert!(out.trim_end().ends_with(&format!("no keys{said}")), "{out}");
+        }
     }
 
     #[test]

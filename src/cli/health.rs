@@ -4,22 +4,21 @@
 //! not help, and Swarm's DNS forgets a task that is unhealthy.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
 use super::AgentUrl;
 use super::ask::ask;
 use crate::access::Access;
-use crate::config::{Config, DEFAULT_SECRET_FILE};
+use crate::cluster_secret;
+use crate::config::Config;
 
 /// What the agent says of itself.
 ///
 /// # Errors
 /// If it does not answer.
 pub async fn run(config: &Config) -> anyhow::Result<String> {
-    let secret = secret(config);
-    let access = Access::operator(&secret)?;
+    let access = Access::operator(&cluster_secret::first(config)?)?;
     let Some(listen) = config.listen.first() else {
         bail!("the agent listens nowhere");
     };
@@ -31,17 +30,6 @@ pub async fn run(config: &Config) -> anyhow::Result<String> {
     let body = ask(&access, &url, "/skep/v1/health").await;
     let body = body.with_context(|| format!("{url} does not answer"))?;
     Ok(String::from_utf8_lossy(&body).into_owned())
-}
-
-fn secret(config: &Config) -> PathBuf {
-    if let Some(first) = config.cluster.secret_files.first() {
-        return first.clone();
-    }
-    let default = Path::new(DEFAULT_SECRET_FILE);
-    if default.exists() {
-        return default.to_owned();
-    }
-    config.state_dir.join("secret")
 }
 
 /// "Any address" is listened on, but cannot be called everywhere.

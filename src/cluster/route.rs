@@ -50,7 +50,7 @@ pub enum Destination {
     /// This node, in the name of the cluster: what clients negotiate by.
     Announced(EndpointId),
     /// This agent itself.
-    Agent(EndpointId),
+    Agent,
 }
 
 /// A list that every node has a part of.
@@ -103,7 +103,7 @@ pub enum TargetError {
     },
     /// All nodes were named where that has no meaning.
     #[error(
-        "{TARGET}: {EVERYONE} goes with lists, prunes, and the pull, load, tag and removal of images; name one node"
+        "Skep-Target: {EVERYONE} goes with lists, prunes, and the pull, load, tag and removal of images; name one node"
     )]
     NotEverywhere,
     /// A target header that is not text, or given twice.
@@ -165,13 +165,21 @@ pub fn route(
     let class = found.map_or(Class::Node, |m| m.endpoint.class);
     let id = found.map(|m| m.endpoint.id);
     if let Principal::Peer { .. } = principal {
-        return from_peer(cluster, class, id, headers);
+        return from_peer(cluster, found, headers);
     }
-    if let (Class::Agent, Some(id)) = (class, id) {
-        return Ok(Destination::Agent(id));
+    if class == Class::Agent {
+        let elsewhere = match header(headers, TARGET)? {
+            Some(asked) if id.is_some_and(measures) => find(cluster, &asked)?,
+            _ => Destination::Local,
+        };
+        return Ok(match elsewhere {
+            Destination::Local => Destination::Agent,
+            node => node,
+        });
     }
     // 1. An explicit target.
-    match target(headers)? {
+    let wished = header(headers, PORTAINER_MANAGER)?.is_some();
+    match target(cluster, headers, class, id, wished)? {
         Some(asked) if asked == EVERYONE => match id.and_then(everywhere) {
             Some(_) if !cluster.is_on() => return Ok(Destination::Local),
             Some(everywhere) => return Ok(everywhere),
@@ -187,7 +195,6 @@ pub fn route(
         return Ok(Destination::Local);
     }
     // 2. A manager; `docker stack deploy` asks /info whether it talks to one.
-    let wished = header(headers, PORTAINER_MANAGER)?.is_some();
     let swarms = class == Class::Manager
         || id == Some(EndpointId::SystemInfo)
         || id.is_some_and(|id| creates_for_the_swarm(id, body));
@@ -225,10 +232,10 @@ pub fn route(
 /// What another agent asks is for this node and goes no further.
 fn from_peer(
     cluster: &Cluster,
-    class: Class,
-    id: Option<EndpointId>,
+    found: Option<&Match>,
     headers: &HeaderMap,
 ) -> Result<Destination, TargetError> {
+    let id = found.map(|m| m.endpoint.id);
     let asked = header(headers, TARGET)?.unwrap_or_default();
     let me = cluster.me();
     let probed = asked == WHOEVER && id == Some(EndpointId::AgentIdentity);
@@ -236,10 +243,16 @@ fn from_peer(
         let me = me.node_id.clone();
         return Err(TargetError::Misdirected { asked, me });
     }
-    Ok(match (class, id) {
-        (Class::Agent, Some(id)) => Destination::Agent(id),
-        _ => Destination::Local,
+    Ok(match id.is_some_and(EndpointId::is_own) {
+        true => Destination::Agent,
+        false => Destination::Local,
     })
+}
+
+/// Whether an endpoint of the agent's own is about its node, so that another
+/// one can be named.
+fn measures(id: EndpointId) -> bool {
+    matches!(id, EndpointId::NodeMetrics | EndpointId::Metrics)
 }
 
 fn list(id: EndpointId, query: &str) -> Option<List> {
@@ -284,11 +297,23 @@ fn volume_filter(query: &str) -> VolumeFilter {
     }
 }
 
-fn target(headers: &HeaderMap) -> Result<Option<String>, TargetError> {
-    match header(headers, TARGET)? {
-        None => header(headers, PORTAINER_TARGET),
-        found => Ok(found),
+/// The node that is named. Portainer's UI names one also where that has no
+/// meaning, as its agent does not look there: outside of a cluster, with a wish
+/// for a manager, and where only managers answer. Whether `/info` is a
+/// manager's decides by which ids Portainer knows volumes.
+fn target(
+    cluster: &Cluster,
+    headers: &HeaderMap,
+    class: Class,
+    id: Option<EndpointId>,
+    wished: bool,
+) -> Result<Option<String>, TargetError> {
+    let named = header(headers, TARGET)?;
+    let managers = class == Class::Manager || id == Some(EndpointId::SystemInfo);
+    if named.is_some() || wished || managers || !cluster.is_on() {
+        return Ok(named);
     }
+    header(headers, PORTAINER_TARGET)
 }
 
 /// A header's value; `None` if it is absent or empty.

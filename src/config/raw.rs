@@ -27,6 +27,7 @@ pub(super) struct Raw {
     pub(super) engine: Option<Spanned<Engine>>,
     pub(super) cluster: Option<Cluster>,
     pub(super) auth: Option<Auth>,
+    pub(super) browse: Option<Browse>,
     pub(super) aggregate: Option<Aggregate>,
     pub(super) log: Option<Log>,
     pub(super) state_dir: Option<Text>,
@@ -87,6 +88,22 @@ pub(super) struct Cluster {
 pub(super) struct Auth {
     pub(super) keys: Option<Vec<Spanned<Key>>>,
     pub(super) window: Option<Text>,
+    pub(super) portainer: Option<Spanned<Portainer>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Portainer {
+    pub(super) secret_file: Option<Text>,
+    pub(super) public_key_file: Option<Text>,
+    pub(super) first_use: Option<Text>,
+    pub(super) policy: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Browse {
+    pub(super) host: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]

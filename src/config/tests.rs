@@ -67,6 +67,8 @@ auth:
     - { id: ci, secret_file: /ci, policy: admin, unsigned_streams: true }
     - { id: ops, public_key_file: /ops, policy: admin }
   window: 5m
+  portainer: { secret_file: /agent, first_use: true, policy: admin }
+browse: { host: /host }
 aggregate: { deadline: 1s, partial: refuse, max_bytes: 1MiB, info: cluster }
 log: { format: json, level: off }
 state_dir: /state
@@ -115,6 +117,7 @@ threads: 2
             secret_files: vec!["/new".into(), "/old".into()],
             interval: seconds(60),
             probe_timeout: Duration::from_millis(500),
+            portainer_secret: None,
             certificate_lifetime: seconds(5400),
         },
         auth: Auth {
@@ -133,6 +136,15 @@ threads: 2
                 },
             ],
             window: seconds(300),
+            portainer: Some(Portainer {
+                secret: Some(SecretSource::File("/agent".into())),
+                public_key_file: None,
+                first_use: true,
+                policy: PolicyName::Admin,
+            }),
+        },
+        browse: Browse {
+            host: Some("/host".into()),
         },
         aggregate: Aggregate {
             deadline: seconds(1),
@@ -216,6 +228,13 @@ fn a_fault_is_told_with_its_line_its_key_and_a_suggestion() {
         ("auth: { keys: [ { id: a, secret_file: f, policy: deploy } ] }", 1, "auth.keys[0].policy", "it can be: `admin`"),
         ("auth: { keys: [ { id: a, secret_file: f, policy: admin, unsigned_streams: yes } ] }", 1, "auth.keys[0].unsigned_streams", "`true`, `false`"),
         ("auth: { keys: [ { id: a, secret_file: f, public_key_file: f, policy: admin } ] }", 1, "auth.keys[0].public_key_file", "leave one out"),
+        ("auth: { portainer: { secret_file: f } }", 1, "auth.portainer", "`policy: admin`"),
+        ("auth: { portainer: { policy: admin } }", 1, "auth.portainer", "`first_use: true`"),
+        ("auth: { portainer: { policy: admin, first_use: false } }", 1, "auth.portainer", "`first_use: true`"),
+        ("auth: { portainer: { policy: admin, secret_file: f, first_use: 1 } }", 1, "auth.portainer.first_use", "`true`, `false`"),
+        ("auth: { portainer: { policy: admin, first_use: true, public_key_file: f } }", 1, "auth.portainer.first_use", "leave one out"),
+        ("auth: { portainer: { policy: ro, secret_file: f } }", 1, "auth.portainer.policy", "it can be: `admin`"),
+        ("browse: { host: '' }", 1, "browse.host", "at least one character"),
         ("aggregate: { deadline: 3 s }", 1, "aggregate.deadline", "500ms, 30s, 5m"),
         ("aggregate: { partial: alow }", 1, "aggregate.partial", "did you mean `allow`?"),
         ("aggregate: { max_bytes: 64 }", 1, "aggregate.max_bytes", "512KiB, 64MiB, 1GiB"),

@@ -9,8 +9,9 @@ use log::LevelFilter;
 use serde_saphyr::Spanned;
 
 use super::{
-    Aggregate, Auth, Cluster, ClusterMode, Config, Engine, EngineTls, InfoOf, KeyFile, KeyMaterial,
-    Listen, ListenTls, Log, LogFormat, Partial, PolicyName, address,
+    Aggregate, Auth, Browse, Cluster, ClusterMode, Config, Engine, EngineTls, InfoOf, KeyFile,
+    KeyMaterial, Listen, ListenTls, Log, LogFormat, Partial, PolicyName, Portainer, SecretSource,
+    address,
     error::{Problem, Refusal},
     faults::Faults,
     raw::{self, Raw, Text},
@@ -50,6 +51,7 @@ pub(super) fn validate(raw: Raw) -> Result<Config, Vec<Problem>> {
         engine: engine(&mut faults, raw.engine).unwrap_or(default.engine),
         cluster: cluster(&mut faults, raw.cluster.unwrap_or_default()),
         auth: auth(&mut faults, raw.auth.unwrap_or_default()),
+        browse: browse(&mut faults, raw.browse.unwrap_or_default()),
         aggregate: aggregate(&mut faults, raw.aggregate.unwrap_or_default()),
         log: log(&mut faults, raw.log.unwrap_or_default()),
         state_dir: faults.or("state_dir", raw.state_dir, default.state_dir, scalar::path),
@@ -163,6 +165,7 @@ fn cluster(faults: &mut Faults, raw: raw::Cluster) -> Cluster {
             str::parse,
         ),
         secret_files: secret_files(faults, raw.secret_file, raw.secret_files),
+        portainer_secret: None,
         interval: faults.or("cluster.interval", raw.interval, default.interval, |text| {
             scalar::duration(text, ms(100)..=60 * MINUTE)
         }),
@@ -233,6 +236,49 @@ fn auth(faults: &mut Faults, raw: raw::Auth) -> Auth {
         window: faults.or("auth.window", raw.window, Auth::default().window, |text| {
             scalar::duration(text, Duration::from_secs(1)..=5 * MINUTE)
         }),
+        portainer: raw.portainer.and_then(|raw| portainer(faults, raw)),
+    }
+}
+
+fn portainer(faults: &mut Faults, raw: Spanned<raw::Portainer>) -> Option<Portainer> {
+    const KEY: &str = "auth.portainer";
+    let place = raw.referenced;
+    let raw = raw.value;
+    if raw.policy.is_none() {
+        let refusal = Refusal::new("this needs `policy`").help("for example `policy: admin`");
+        faults.note(KEY, place, refusal);
+    }
+    let first_use = raw.first_use.as_ref().map_or(place, |text| text.referenced);
+    let read = Portainer {
+        secret: faults
+            .path(KEY, "secret_file", raw.secret_file)
+            .map(SecretSource::File),
+        public_key_file: faults.path(KEY, "public_key_file", raw.public_key_file),
+        first_use: faults.or("auth.portainer.first_use", raw.first_use, false, |text| {
+            scalar::choice(text, "true or false", FLAGS)
+        }),
+        policy: faults.read("auth.portainer.policy", raw.policy, |text| {
+            scalar::choice(text, "a policy", POLICIES)
+        })?,
+    };
+    if read.first_use && read.public_key_file.is_some() {
+        let refusal = Refusal::new("`public_key_file` is set too")
+            .help("that key is the only one, also at the first use: leave one out");
+        faults.note("auth.portainer.first_use", first_use, refusal);
+    }
+    if !read.first_use && read.secret.is_none() && read.public_key_file.is_none() {
+        let refusal = Refusal::new("this needs `secret_file` or `public_key_file`").help(
+            "for example `secret_file: /run/secrets/agent_secret`, the AGENT_SECRET of the server; \
+             `first_use: true` trusts the first server that calls",
+        );
+        faults.note(KEY, place, refusal);
+    }
+    Some(read)
+}
+
+fn browse(faults: &mut Faults, raw: raw::Browse) -> Browse {
+    Browse {
+        host: faults.path("browse", "host", raw.host),
     }
 }
 

@@ -39,9 +39,12 @@ struct Held {
 }
 
 impl Order {
-    /// Holds back what comes first, if the client asked for the past.
+    /// Holds back what comes first, if the client asked for the past: an engine
+    /// tells it to who names a time, be it only that of the end (moby's
+    /// `loadBufferedEvents`).
     pub(super) fn new(plan: &EventsPlan, now: Instant) -> Self {
-        let held = plan.since.is_some().then(|| Held {
+        let past = plan.since.is_some() || plan.until.is_some();
+        let held = past.then(|| Held {
             events: Vec::new(),
             quiet: now + QUIET,
             latest: now + LATEST,

@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, EXPECT};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
@@ -19,7 +19,6 @@ use super::worker::{Outcome, Worker};
 use crate::everyone::{Missing, Node};
 use crate::exchange::Exchange;
 use crate::gateway::{Gateway, Next, internal};
-use crate::hop;
 use crate::reject::{self, Reject};
 
 /// Chunks of the upload on their way to one node.
@@ -57,6 +56,10 @@ pub(super) async fn run(
     let mut all = Telling::new(nodes, missing);
     let mut upload = Upload::of(session, x);
     let gone = |e: Box<pingora::Error>| Reject::Client(reject::explain(&e));
+    if upload.is_awaited() && session.req_header().headers.contains_key(EXPECT) {
+        // The engines are not asked whether they want it.
+        session.write_continue_response().await.map_err(gone)?;
+    }
     loop {
         tokio::select! {
             chunk = upload.next(session, &feeds) => {
@@ -72,7 +75,15 @@ pub(super) async fn run(
                 }
             }
             Some(ended) = workers.join_next() => {
-                let Ok((n, outcome)) = ended else { continue };
+                let Ok((n, outcome)) = ended else {
+                    return Err(Reject::Internal("a node's part was broken off".to_owned()));
+                };
+                // Its last words may still wait, and say that it failed.
+                while let Ok(line) = hear.try_recv() {
+                    if let Some(bytes) = all.line(&line) {
+                        all.write(gateway, session, x, bytes).await.map_err(gone)?;
+                    }
+                }
                 // Nobody waits for a node that has ended.
                 if let Some(feed) = feeds.get_mut(n) {
                     *feed = None;
@@ -100,6 +111,11 @@ impl Upload {
             done: held.is_none() && session.is_body_empty(),
             held,
         }
+    }
+
+    /// Whether the client has yet to send it.
+    fn is_awaited(&self) -> bool {
+        !self.done && self.held.is_none()
     }
 
     /// The next piece, once every node has room for it. After the last one it
@@ -148,10 +164,12 @@ impl Upload {
 /// What is told to the client, and what is known of each node.
 struct Telling {
     nodes: Vec<Node>,
+    /// Which of them failed; two may have the same hostname.
+    has_failed: Vec<bool>,
+    /// Hostnames and reasons, also of those that could not be asked.
     failed: Vec<(String, String)>,
     first_refusal: Option<(StatusCode, String)>,
     outcomes: Vec<(String, Result<(), String>)>,
-    kind: Option<http::HeaderValue>,
     begun: bool,
 }
 
@@ -161,11 +179,11 @@ impl Telling {
         let failed: Vec<_> = failed.collect();
         let outcomes = failed.iter().cloned().map(|(h, r)| (h, Err(r))).collect();
         Self {
+            has_failed: vec![false; nodes.len()],
             nodes,
             failed,
             first_refusal: None,
             outcomes,
-            kind: None,
             begun: false,
         }
     }
@@ -181,34 +199,35 @@ impl Telling {
         match progress_line(&said.line, &host) {
             ProgressLine::Pass(line) => Some(line.into()),
             ProgressLine::Failed(reason) => {
-                self.fail(host, reason);
+                self.fail(said.node, reason);
                 None
             }
         }
     }
 
-    fn fail(&mut self, host: String, reason: String) {
-        if !self.failed.iter().any(|(failed, _)| *failed == host) {
+    /// The first reason is the one.
+    fn fail(&mut self, n: usize, reason: String) {
+        let host = self.host(n);
+        if let Some(failed @ false) = self.has_failed.get_mut(n) {
+            *failed = true;
             self.outcomes.push((host.clone(), Err(reason.clone())));
             self.failed.push((host, reason));
         }
     }
 
     fn ended(&mut self, n: usize, outcome: Outcome) {
-        let host = self.host(n);
         match outcome {
-            Outcome::Done(kind) => {
-                self.kind = self.kind.take().or(kind);
-                if !self.failed.iter().any(|(failed, _)| *failed == host) {
-                    self.outcomes.push((host, Ok(())));
+            Outcome::Done => {
+                if self.has_failed.get(n) == Some(&false) {
+                    self.outcomes.push((self.host(n), Ok(())));
                 }
             }
             Outcome::Refused(status, reason) => {
                 self.first_refusal
                     .get_or_insert_with(|| (status, reason.clone()));
-                self.fail(host, reason);
+                self.fail(n, reason);
             }
-            Outcome::Lost(reason) => self.fail(host, reason),
+            Outcome::Lost(reason) => self.fail(n, reason),
         }
     }
 
@@ -223,7 +242,7 @@ impl Telling {
             self.begun = true;
             let mut head = ResponseHeader::build(StatusCode::OK, Some(4))?;
             head.insert_header(CONTENT_TYPE, "application/json")?;
-            hop::say_who(&mut head, gateway.cluster.label());
+            gateway.nameplate().put_on(&mut head);
             x.status = head.status.as_u16();
             session.write_response_header(Box::new(head), false).await?;
         }

@@ -8,11 +8,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
+use http::header::CONTENT_LENGTH;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::HttpTask;
-use pingora::protocols::http::v1::client::HttpSession;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use skep_filters::aggregate::LineSplitter;
@@ -35,7 +34,7 @@ const REFUSAL: usize = 64 << 10;
 /// What came of one node.
 pub(super) enum Outcome {
     /// Its stream ended; what it said of its failure was in the stream.
-    Done(Option<HeaderValue>),
+    Done,
     /// Its engine did not begin.
     Refused(StatusCode, String),
     /// The connection failed.
@@ -115,16 +114,27 @@ impl Worker {
         session.write_request_header(Box::new(self.head)).await?;
         let mut answer = Answer::default();
         let mut fed = false;
+        let mut unsent = None;
         loop {
             tokio::select! {
-                chunk = chunks.recv(), if !fed => match chunk {
-                    Some(chunk) => drop(session.write_body(&chunk).await?),
-                    None => {
-                        session.finish_body().await?;
+                chunk = chunks.recv(), if !fed => {
+                    let sent = match chunk {
+                        Some(chunk) => session.write_body(&chunk).await.map(|_| ()),
+                        None => {
+                            fed = true;
+                            session.finish_body().await.map(|_| ())
+                        }
+                    };
+                    if let Err(e) = sent {
+                        // It wants no more; it may have said why.
                         fed = true;
+                        unsent = Some(e);
+                        chunks.close();
                     }
                 },
-                task = session.read_response_task() => match answer.take(task?)? {
+                task = session.read_response_task() => match answer.take(
+                    task.map_err(|e| unsent.take().unwrap_or(e))?
+                )? {
                     Took::More(lines) => {
                         for line in lines {
                             // The client has gone: this task ends with it.
@@ -135,7 +145,7 @@ impl Worker {
                         for line in lines {
                             let _ = said.send(Said { node: n, line }).await;
                         }
-                        return Ok(answer.outcome(&session));
+                        return Ok(answer.outcome());
                     }
                 },
             }
@@ -147,7 +157,6 @@ impl Worker {
 #[derive(Default)]
 struct Answer {
     status: Option<StatusCode>,
-    kind: Option<HeaderValue>,
     splitter: LineSplitter,
     refusal: Vec<u8>,
 }
@@ -166,7 +175,6 @@ impl Answer {
                 }
                 hop::refuse_misdirected(&head)?;
                 self.status = Some(head.status);
-                self.kind = head.headers.get(CONTENT_TYPE).cloned();
                 Ok(if end {
                     Took::All(Vec::new())
                 } else {
@@ -198,9 +206,9 @@ impl Answer {
         Ok(Vec::new())
     }
 
-    fn outcome(self, _: &HttpSession) -> Outcome {
+    fn outcome(self) -> Outcome {
         match self.status {
-            Some(StatusCode::OK) => Outcome::Done(self.kind),
+            Some(StatusCode::OK) => Outcome::Done,
             Some(status) => {
                 let said = serde_json::from_slice::<serde_json::Value>(&self.refusal);
                 let said = said

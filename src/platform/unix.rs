@@ -1,9 +1,11 @@
 //! Unix: sockets in the file system, modes, signals.
 
-use std::fs::{DirBuilder, OpenOptions, Permissions};
+use std::ffi::OsString;
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -19,6 +21,14 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// A file that can be opened and holds nothing.
 pub const EMPTY_FILE: &str = "/dev/null";
+
+/// Where systems keep the certificate authorities that they trust.
+pub const ROOT_FILES: &[&str] = &[
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
 
 /// Where the engine listens unless told otherwise.
 pub const DEFAULT_ENGINE: &str = "unix:///var/run/docker.sock";
@@ -182,6 +192,47 @@ pub async fn told_to_stop() -> &'static str {
         _ = term.recv() => "SIGTERM",
         _ = int.recv() => "SIGINT",
     }
+}
+
+/// Keeps the kernel from giving the program memory in pieces of 2 MiB, of which
+/// an agent uses little: it would be ten times as large when idle. To be called
+/// first of all.
+pub fn small_pages() {
+    #[cfg(target_os = "linux")]
+    if let Err(e) = rustix::thread::disable_transparent_huge_pages(true) {
+        log::debug!("memory comes in large pages: {e}");
+    }
+}
+
+/// A file name out of bytes, which need not be text here.
+pub fn name_of_bytes(bytes: Vec<u8>) -> Option<OsString> {
+    Some(OsString::from_vec(bytes))
+}
+
+/// Gives a new file the owner and the mode of the one it replaces, else a
+/// mode under which it can be run: uploaded scripts have always been
+/// executable through Portainer's agent.
+///
+/// # Errors
+/// As `fchmod(2)`. An owner that may not be given away stays ours.
+pub fn inherit(file: &File, replaced: Option<&File>) -> io::Result<()> {
+    let Some(replaced) = replaced else {
+        return file.set_permissions(Permissions::from_mode(0o755));
+    };
+    let old = replaced.metadata()?;
+    let _ = std::os::unix::fs::fchown(file, Some(old.uid()), Some(old.gid()));
+    file.set_permissions(Permissions::from_mode(old.permissions().mode() & 0o777))
+}
+
+/// Bytes of the file system that a path is on: all, and those that may still
+/// be written.
+///
+/// # Errors
+/// As `statvfs(3)`.
+pub fn space(path: &Path) -> io::Result<(u64, u64)> {
+    let found = rustix::fs::statvfs(path)?;
+    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+    Ok((bytes(found.f_blocks), bytes(found.f_bavail)))
 }
 
 #[cfg(test)]

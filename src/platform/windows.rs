@@ -1,6 +1,8 @@
 //! Windows: Ctrl-C, and the places that named pipes will take. Not yet built or
 //! run on a real host.
 
+use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::windows::io::AsRawSocket;
 use std::path::Path;
@@ -14,6 +16,9 @@ use tokio::net::TcpStream;
 
 /// A file that can be opened and holds nothing.
 pub const EMPTY_FILE: &str = "NUL";
+
+/// The certificate authorities are in no file here.
+pub const ROOT_FILES: &[&str] = &[];
 
 /// Where the engine listens unless told otherwise.
 pub const DEFAULT_ENGINE: &str = "npipe:////./pipe/docker_engine";
@@ -100,10 +105,34 @@ pub fn tcp_stream(tcp: TcpStream) -> Stream {
     stream
 }
 
+/// Windows has no such habit.
+pub fn small_pages() {}
+
 /// Waits until the program is told to end; the name of the signal.
 pub async fn told_to_stop() -> &'static str {
     if tokio::signal::ctrl_c().await.is_err() {
         return std::future::pending().await;
     }
     "Ctrl-C"
+}
+
+/// A file name out of bytes; names are text here.
+pub fn name_of_bytes(bytes: Vec<u8>) -> Option<OsString> {
+    String::from_utf8(bytes).ok().map(OsString::from)
+}
+
+/// A new file has the access list that its folder hands down.
+///
+/// # Errors
+/// Never.
+pub fn inherit(_: &File, _: Option<&File>) -> io::Result<()> {
+    Ok(())
+}
+
+/// The space of a file system is not asked yet.
+///
+/// # Errors
+/// Always.
+pub fn space(_: &Path) -> io::Result<(u64, u64)> {
+    Err(io::ErrorKind::Unsupported.into())
 }

@@ -51,7 +51,7 @@ pub(crate) fn past_events_come_in_the_order_of_their_time(lab: &Lab) {
     assert!(times.is_sorted(), "{said}");
     let nodes: Vec<_> = said
         .lines()
-        .filter_map(|line| Some(line.split("\"node.name\":\"").nth(1)?.get(..5)?))
+        .filter_map(|line| line.split("\"node.name\":\"").nth(1)?.get(..5))
         .collect();
     assert_eq!(nodes, ["node3", "node1", "node2", "node1", "node3"]);
 }

@@ -40,6 +40,19 @@ impl BodyBinding {
         }
     }
 
+    /// The binding of a request whose signature covers nothing of it.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Malformed`] if its headers do not say clearly whether a
+    /// body follows.
+    pub fn uncovered(headers: &HeaderMap) -> Result<Self, AuthError> {
+        match announces_body(headers)? {
+            true => Ok(Self::Unsigned),
+            false => Ok(Self::Empty),
+        }
+    }
+
     /// Reads the binding out of a request's headers.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, AuthError> {
         match (
@@ -142,6 +155,22 @@ mod tests {
         }
         let bound = read(&[("content-length", "19"), ("content-digest", DIGEST)]);
         assert!(matches!(bound, Ok(BodyBinding::Digest(_))));
+    }
+
+    #[test]
+    fn without_a_covering_signature_an_announced_body_is_unsigned() {
+        for (name, value, expected) in [
+            ("content-length", "0", Ok(BodyBinding::Empty)),
+            ("content-length", "7", Ok(BodyBinding::Unsigned)),
+            ("transfer-encoding", "chunked", Ok(BodyBinding::Unsigned)),
+            ("content-length", "x", Err("malformed")),
+            ("accept", "*/*", Ok(BodyBinding::Empty)),
+        ] {
+            let mut map = HeaderMap::new();
+            map.append(name, HeaderValue::from_static(value));
+            let bound = BodyBinding::uncovered(&map).map_err(|error| error.reason());
+            assert_eq!(bound, expected, "{name}: {value}");
+        }
     }
 
     #[test]

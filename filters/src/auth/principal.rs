@@ -38,6 +38,11 @@ pub enum Principal {
         /// new one while the secret is being replaced.
         generation: String,
     },
+    /// A Portainer server.
+    Portainer {
+        /// The fingerprint of its key.
+        key: String,
+    },
     /// Another agent of the cluster.
     Peer {
         /// Its node id, if the connection shows it.
@@ -47,11 +52,16 @@ pub enum Principal {
     },
 }
 
+/// What comes before the fingerprint of a server's key, in text form.
+const PORTAINER_PREFIX: &str = "portainer:";
+
 /// What comes before the fingerprint in the id of an operator's key.
 const OPERATOR_PREFIX: &str = "operator-";
 
 /// The longest `Skep-On-Behalf-Of` that is taken, in bytes.
 const MAX_ON_BEHALF_OF: usize = 256;
+
+const ONLY_AGENTS: AuthError = AuthError::Malformed("only agents may send Skep-On-Behalf-Of");
 
 impl Principal {
     /// Whether another agent asks for itself, not for a caller of its own.
@@ -64,6 +74,31 @@ impl Principal {
                 ..
             }
         )
+    }
+
+    /// Whether a Portainer server asks, itself or through another agent: it
+    /// expects its own agent's ways.
+    #[must_use]
+    pub fn is_portainer(&self) -> bool {
+        match self {
+            Self::Portainer { .. } => true,
+            Self::Peer { on_behalf_of, .. } => on_behalf_of
+                .as_ref()
+                .is_some_and(|name| name.starts_with(PORTAINER_PREFIX)),
+            Self::Key { .. } | Self::Operator { .. } => false,
+        }
+    }
+
+    /// The Portainer server whose key has this fingerprint.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Malformed`] if it sends a `Skep-On-Behalf-Of`.
+    pub fn portainer(key: String, headers: &HeaderMap) -> Result<Self, AuthError> {
+        match headers.contains_key(SKEP_ON_BEHALF_OF) {
+            true => Err(ONLY_AGENTS),
+            false => Ok(Self::Portainer { key }),
+        }
     }
 
     /// The principal behind a request that `key` has signed. `node_id` is the
@@ -80,9 +115,7 @@ impl Principal {
                 node_id,
                 on_behalf_of,
             }),
-            KeyKind::Client | KeyKind::Operator if on_behalf_of.is_some() => Err(
-                AuthError::Malformed("only agents may send Skep-On-Behalf-Of"),
-            ),
+            KeyKind::Client | KeyKind::Operator if on_behalf_of.is_some() => Err(ONLY_AGENTS),
             KeyKind::Client => Ok(Self::Key {
                 id: Arc::clone(key.id()),
             }),
@@ -102,6 +135,7 @@ impl fmt::Display for Principal {
         match self {
             Self::Key { id } => write!(f, "key:{id}"),
             Self::Operator { generation } => write!(f, "operator:{generation}"),
+            Self::Portainer { key } => write!(f, "{PORTAINER_PREFIX}{key}"),
             Self::Peer {
                 node_id,
                 on_behalf_of,
@@ -170,6 +204,21 @@ mod tests {
             let refused = principal("ci", kind, Some("key:root")).unwrap_err();
             assert_eq!(refused.reason(), "malformed");
         }
+    }
+
+    #[test]
+    fn a_portainer_server_is_known_as_one_also_behind_an_agent() {
+        let mut headers = HeaderMap::new();
+        let server = Principal::portainer("05cff52c".to_owned(), &headers).unwrap();
+        assert_eq!(server.to_string(), "portainer:05cff52c");
+        let behind = |name: &str| Principal::Peer {
+            node_id: None,
+            on_behalf_of: Some(name.to_owned()),
+        };
+        assert!(server.is_portainer() && behind("portainer:05cff52c").is_portainer());
+        assert!(!behind("key:portainer").is_portainer());
+        headers.insert(SKEP_ON_BEHALF_OF, HeaderValue::from_static("key:root"));
+        assert!(Principal::portainer("05cff52c".to_owned(), &headers).is_err());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
     /// A collection of which each node has a part: ask every node and merge.
+    /// A prune is of one node, unless the caller names all.
     Everyone,
     /// Swarm state: this node if it is an active manager, else a healthy one.
     Manager,
@@ -25,7 +26,8 @@ pub enum Class {
     Network,
     /// Has a meaning on one engine only: the targeted node, else this one.
     /// `SystemInfo`, `VolumeCreate` and `NetworkCreate` may still need a
-    /// manager, which only their request shows.
+    /// manager, and `ContainerCreate` the node of what it names, which only
+    /// their request shows; an `ImageCreate` may follow that one.
     Node,
     /// Answered alike by every engine, mostly out of a registry: any node.
     Any,

@@ -24,8 +24,9 @@ pub struct Match {
 static BUCKETS: LazyLock<HashMap<&'static str, Vec<&'static Endpoint>>> = LazyLock::new(|| {
     let mut buckets: HashMap<_, Vec<_>> = HashMap::new();
     for endpoint in all() {
-        let bucket = buckets.entry(pattern::first_segment(endpoint.pattern));
-        bucket.or_default().push(endpoint);
+        for segment in pattern::first_segments(endpoint.pattern) {
+            buckets.entry(segment).or_default().push(endpoint);
+        }
     }
     // OPTIONS and the HTTP/2 preface have no first segment.
     buckets.remove("");
@@ -78,9 +79,13 @@ mod tests {
             Method::Any => "GET",
             method => method.as_str(),
         };
+        let pattern = match endpoint.pattern.split_once("{/") {
+            Some((before, rest)) => [before, rest.split_once('}').unwrap().1].concat(),
+            None => endpoint.pattern.to_owned(),
+        };
         let filled = ["name", "id", "anyroute"]
             .iter()
-            .fold(endpoint.pattern.replace("{/}", ""), |path, variable| {
+            .fold(pattern, |path, variable| {
                 path.replace(&format!("{{{variable}}}"), single)
                     .replace(&format!("{{{variable}:.*}}"), greedy)
                     .replace(&format!("{{{variable}:.+}}"), greedy)
@@ -120,6 +125,44 @@ mod tests {
                     );
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_agent_s_own_rows_have_aliases() {
+        let volume = || Some("vol".to_owned());
+        for (request, id, object) in [
+            ("GET /ping", PortainerPing, None),
+            ("GET /v2/ping", PortainerPing, None),
+            ("GET /v1.41/ping", PortainerPing, None),
+            ("GET /v1.41/v2/ping", PortainerPing, None),
+            ("GET /agents", PortainerAgents, None),
+            ("GET /v1/agents", PortainerAgents, None),
+            ("GET /v2/agents", PortainerAgents, None),
+            ("GET /v1.44/v2/agents", PortainerAgents, None),
+            ("GET /v2/host/info", HostInfo, None),
+            ("GET /browse/ls", BrowseList, None),
+            ("PUT /v2/browse/rename", BrowseRename, None),
+            ("POST /v1/browse/vol/put", BrowseVolumePut, volume()),
+            ("POST /v1.41/v2/dockerhub", HubLimits, None),
+            ("GET /v1/websocket/exec", ConsoleExec, None),
+            ("GET /websocket/attach", ConsoleAttach, None),
+        ] {
+            let (method, path) = request.split_once(' ').unwrap();
+            assert_eq!(found(method, path), Some((id, object)), "{request}");
+        }
+    }
+
+    /// `/v1/…` and `/v2/…` are the agent's only where no engine could take the
+    /// prefix for a version and route what follows.
+    #[test]
+    fn no_engine_routes_what_follows_the_agent_s_prefixes() {
+        let (own, engines): (Vec<_>, Vec<_>) = all().iter().partition(|e| e.id.is_own());
+        for segment in super::super::path::PREFIXED {
+            let begins = |e: &&&Endpoint| e.pattern.starts_with(&format!("/{segment}"));
+            assert_eq!(engines.iter().find(begins).map(|e| e.id), None, "{segment}");
+            let after = |e: &&Endpoint| e.pattern.contains(&format!("/{segment}"));
+            assert!(own.iter().any(after), "{segment}");
         }
     }
 
@@ -253,6 +296,15 @@ mod tests {
             "GET /debug/pprof",
             "GET /debug/pprof/a/b",
             "GET /skep/v1/other",
+            "GET /v1/ping",
+            "GET /dockerhub",
+            "POST /dockerhub",
+            "POST /ping",
+            "POST /browse/ls",
+            "GET /browse",
+            "GET /v1/browse/ls",
+            "GET /v1/browse/a/b/ls",
+            "GET /v2/browse/a/ls",
             "PRI /*",
             "POST /containers/x/copy",
         ] {

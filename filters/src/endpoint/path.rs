@@ -12,6 +12,12 @@ use super::version::ApiVersion;
 /// Longer than any image reference or container name by far.
 const MAX_BYTES: usize = 8 * 1024;
 
+/// What may follow `/v1` and `/v2` in a path: Portainer numbers its agent's
+/// routes so. An engine would take the prefix for a version, but routes
+/// nothing that begins with these.
+pub(super) const PREFIXED: [&str; 6] =
+    ["ping", "agents", "host", "browse", "websocket", "dockerhub"];
+
 /// Why a path is refused. Each is the client's mistake: answer 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadPath {
@@ -157,7 +163,12 @@ fn refuse_second_readings(decoded: &str) -> Result<(), BadPath> {
 
 /// The version in the first segment, and where the path after it starts.
 fn leading_version(decoded: &str) -> Result<(Option<ApiVersion>, usize), BadPath> {
-    let first = decoded.split('/').nth(1).unwrap_or_default();
+    let mut segments = decoded.split('/').skip(1);
+    let first = segments.next().unwrap_or_default();
+    let next = segments.next().unwrap_or_default();
+    if matches!(first, "v1" | "v2") && PREFIXED.contains(&next) {
+        return Ok((None, 0));
+    }
     let Some(digits) = first
         .strip_prefix('v')
         .filter(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
@@ -200,6 +211,22 @@ mod tests {
         ] {
             let path = RequestPath::parse(raw).unwrap();
             assert_eq!((path.version(), path.path()), (None, raw));
+        }
+    }
+
+    #[test]
+    fn the_numbers_of_portainer_s_routes_are_no_versions() {
+        for (raw, version, unversioned) in [
+            ("/v2/ping", None, "/v2/ping"),
+            ("/v1/browse/a/ls", None, "/v1/browse/a/ls"),
+            (
+                "/v1.41/v2/agents",
+                Some(ApiVersion::new(1, 41)),
+                "/v2/agents",
+            ),
+        ] {
+            let path = RequestPath::parse(raw).unwrap();
+            assert_eq!((path.version(), path.path()), (version, unversioned));
         }
     }
 
@@ -265,6 +292,10 @@ mod tests {
             ("/containers/%ff/json", BadPath::NotUtf8),
             ("/containers/%c0%ae%c0%ae/json", BadPath::NotUtf8),
             ("/v1/info", BadPath::BadVersion),
+            ("/v2/containers/json", BadPath::BadVersion),
+            ("/v2/pings", BadPath::BadVersion),
+            ("/v2", BadPath::BadVersion),
+            ("/v3/ping", BadPath::BadVersion),
             ("/v1./info", BadPath::BadVersion),
             ("/v1.41./info", BadPath::BadVersion),
             ("/v1.41.0/info", BadPath::BadVersion),

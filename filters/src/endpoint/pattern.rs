@@ -2,6 +2,7 @@
 //!
 //! mux makes an anchored regular expression of each pattern; the few forms
 //! that moby uses need only prefix, suffix and one segment, so no regex here.
+//! Ours are `{/}` and `{/v1|/v2}`: one of these, or nothing.
 
 use super::class::ObjectIn;
 
@@ -17,7 +18,10 @@ pub(super) fn capture<'p>(pattern: &str, path: &'p str) -> Option<&'p str> {
         Some((_, ".*")) => rest.strip_suffix(after),
         Some((_, ".+")) => rest.strip_suffix(after).filter(|name| !name.is_empty()),
         Some(_) => None,
-        None if variable == "/" => matches!(rest, "" | "/").then_some(""),
+        None if variable.starts_with('/') => [""]
+            .into_iter()
+            .chain(variable.split('|'))
+            .find_map(|part| capture(after, rest.strip_prefix(part)?)),
         None => {
             let (name, remainder) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
             (!name.is_empty() && capture(after, remainder).is_some()).then_some(name)
@@ -25,12 +29,21 @@ pub(super) fn capture<'p>(pattern: &str, path: &'p str) -> Option<&'p str> {
     }
 }
 
-/// The literal first segment, or the empty text if a pattern has none.
-pub(super) fn first_segment(pattern: &str) -> &str {
-    pattern
+/// The literal first segments of what a pattern matches; the empty text if it
+/// begins with none.
+pub(super) fn first_segments(pattern: &str) -> Vec<&str> {
+    let optional = pattern.strip_prefix("{/").and_then(|p| p.split_once('}'));
+    let (prefixes, rest) = match optional {
+        Some((prefixes, rest)) => (prefixes.split("|/").collect(), rest),
+        None => (Vec::new(), pattern),
+    };
+    let first = rest
         .strip_prefix('/')
-        .and_then(|rest| rest.split(['/', '{']).next())
-        .unwrap_or_default()
+        .and_then(|rest| rest.split(['/', '{']).next());
+    prefixes
+        .into_iter()
+        .chain([first.unwrap_or_default()])
+        .collect()
 }
 
 /// How much a pattern matches: literal 0, one segment 1, greedy 2. Where two
@@ -70,6 +83,12 @@ mod tests {
             ("/networks{/}", "/networks", Some("")),
             ("/networks{/}", "/networks/", Some("")),
             ("/networks{/}", "/networks/a", None),
+            ("{/v1|/v2}/agents", "/agents", Some("")),
+            ("{/v1|/v2}/agents", "/v2/agents", Some("")),
+            ("{/v1|/v2}/agents", "/v3/agents", None),
+            ("{/v1|/v2}/agents", "/v1/v2/agents", None),
+            ("{/v2}/ping", "/v1/ping", None),
+            ("{/v2}/ping", "/ping/", None),
             ("/images/{name:.*}/json", "/images/a/b/json", Some("a/b")),
             ("/images/{name:.*}/json", "/images/json/json", Some("json")),
             ("/images/{name:.*}/json", "/images/json", None),
@@ -89,5 +108,14 @@ mod tests {
         ] {
             assert_eq!(capture(pattern, path), caught, "{pattern} {path}");
         }
+    }
+
+    #[test]
+    fn a_pattern_is_looked_for_under_every_segment_it_may_begin_with() {
+        assert_eq!(first_segments("/networks{/}"), ["networks"]);
+        assert_eq!(first_segments("{/v2}/ping"), ["v2", "ping"]);
+        assert_eq!(first_segments("{/v1|/v2}/host/info"), ["v1", "v2", "host"]);
+        assert_eq!(first_segments("/{anyroute:.*}"), [""]);
+        assert_eq!(first_segments("*"), [""]);
     }
 }

@@ -57,6 +57,11 @@ impl EndpointId {
     pub fn endpoint(self) -> &'static Endpoint {
         &TABLE[self as usize]
     }
+
+    /// Whether the agent of the node that is asked answers it, and no engine.
+    pub fn is_own(self) -> bool {
+        self >= Self::AgentIdentity
+    }
 }
 
 endpoints! {
@@ -207,6 +212,29 @@ endpoints! {
     AgentIdentity: Get "/skep/v1/identity", Agent, "agent", None => Json, 24;
     AgentNodes: Get "/skep/v1/nodes", Agent, "agent", None => Json, 24;
     AgentHealth: Get "/skep/v1/health", Agent, "agent", None => Json, 24;
+    AgentPortainer: Get "/skep/v1/portainer", Agent, "agent", None => Json, 24;
+    NodeMetrics: Get "/skep/v1/metrics", Agent, "metrics", None => Json, 24;
+    Metrics: Get "/metrics", Agent, "metrics", None => Text, 24;
+
+    // Those of the Portainer agent. A console is an attach or an exec, and so are its groups.
+    PortainerPing: Get "{/v2}/ping", Agent, "portainer.ping", None => Empty, 24;
+    PortainerKey: Get "/key", Agent, "portainer.ping", None => Json, 24;
+    PortainerSetKey: Post "/key", Agent, "portainer.ping", Json => Empty, 24;
+    PortainerAgents: Get "{/v1|/v2}/agents", Agent, "portainer.agents", None => Json, 24;
+    HostInfo: Get "{/v1|/v2}/host/info", Node, "portainer.host", None => Json, 24;
+    BrowseList: Get "{/v2}/browse/ls", Volume by Query("volumeID"), "browse.read", None => Json, 24;
+    BrowseGet: Get "{/v2}/browse/get", Volume by Query("volumeID"), "browse.read", None => Stream, 24;
+    BrowseDelete: Delete "{/v2}/browse/delete", Volume by Query("volumeID"), "browse.write", None => Empty, 24;
+    BrowseRename: Put "{/v2}/browse/rename", Volume by Query("volumeID"), "browse.write", Json => Empty, 24;
+    BrowsePut: Post "{/v2}/browse/put", Volume by Query("volumeID"), "browse.write", Stream => Empty, 24;
+    BrowseVolumeList: Get "/v1/browse/{id}/ls", Volume, "browse.read", None => Json, 24;
+    BrowseVolumeGet: Get "/v1/browse/{id}/get", Volume, "browse.read", None => Stream, 24;
+    BrowseVolumeDelete: Delete "/v1/browse/{id}/delete", Volume, "browse.write", None => Empty, 24;
+    BrowseVolumeRename: Put "/v1/browse/{id}/rename", Volume, "browse.write", Json => Empty, 24;
+    BrowseVolumePut: Post "/v1/browse/{id}/put", Volume, "browse.write", Stream => Empty, 24;
+    ConsoleAttach: Get "{/v1|/v2}/websocket/attach", Container by Query("id"), "attach", None => WebSocket, 24;
+    ConsoleExec: Get "{/v1|/v2}/websocket/exec", Exec by Query("id"), "exec", None => WebSocket, 24;
+    HubLimits: Post "/v2/dockerhub", Agent, "registry", Json => Json, 24;
 }
 
 #[cfg(test)]
@@ -215,9 +243,10 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn the_engine_has_122_endpoints_and_the_agent_three() {
-        let (own, engine): (Vec<_>, Vec<_>) = all().iter().partition(|e| e.class == Class::Agent);
-        assert_eq!((engine.len(), own.len()), (122, 3));
+    fn the_engine_has_122_endpoints_and_the_agent_24() {
+        let (own, engine): (Vec<_>, Vec<_>) = all().iter().partition(|e| e.id.is_own());
+        assert_eq!((engine.len(), own.len()), (122, 24));
+        assert!(engine.iter().all(|e| e.class != Class::Agent));
     }
 
     #[test]

@@ -4,10 +4,13 @@
 
 mod builder;
 mod config;
+mod creation;
+mod events;
 mod exchange;
 mod fault;
 mod hijack;
 mod identity;
+mod images;
 mod listen;
 mod objects;
 mod rfc3339;
@@ -104,6 +107,16 @@ impl FakeEngine {
     pub fn set_containers(&self, containers: Vec<Value>) {
         self.shared
             .change(|config| config.put("containers", containers));
+    }
+
+    /// Tells of an event now: to who listens, and of the past to who asks later.
+    pub fn publish(&self, event: Value) {
+        self.shared.publish(event);
+    }
+
+    /// How many answers tell what is published now.
+    pub fn listeners(&self) -> usize {
+        self.shared.listeners()
     }
 
     /// Waits so long before answering each request.

@@ -72,6 +72,18 @@ pub fn network(id: &str, name: &str, scope: &str) -> Value {
     })
 }
 
+/// What `GET /events` tells: `scope` is `local` or `swarm`, `nanos` since 1970.
+pub fn event(scope: &str, kind: &str, action: &str, id: &str, nanos: i64) -> Value {
+    json!({
+        "Type": kind,
+        "Action": action,
+        "Actor": { "ID": id, "Attributes": { "name": id } },
+        "scope": scope,
+        "time": nanos / 1_000_000_000,
+        "timeNano": nanos,
+    })
+}
+
 /// A row of `GET /nodes`; `role` is `manager` or `worker`.
 pub fn node(id: &str, hostname: &str, role: &str) -> Value {
     json!({

@@ -64,6 +64,11 @@ impl EngineBuilder {
         })
     }
 
+    /// The least API version; 1.24 by default. Requests outside of the range are refused.
+    pub fn api_min(self, api: &str) -> Self {
+        self.with(|c| c.api_min = api.to_owned())
+    }
+
     /// The rows of `GET /containers/json`; see [`crate::fixture::container`].
     pub fn containers(self, rows: Vec<Value>) -> Self {
         self.with(|c| c.put("containers", rows))
@@ -90,7 +95,9 @@ impl EngineBuilder {
         self.with(|c| c.put(kind, rows))
     }
 
-    /// What `GET /events` sends at once, and all it sends if asked with `until`.
+    /// The past that `GET /events` tells if it is asked with `since` or `until`.
+    /// What happens later is told by [`FakeEngine::publish`], and by a `tick` of
+    /// this engine after every interval.
     pub fn events(self, messages: Vec<Value>) -> Self {
         self.with(|c| c.put("events", messages))
     }
@@ -102,7 +109,7 @@ impl EngineBuilder {
     /// - `server-first`: `hello`, ends its own direction after 100 ms, reads on
     /// - `early`: `early` in one segment with the head, then what comes
     /// - `eager`: the 101 before the request's body is read, then what comes
-    /// - `exact` (and every other container): what comes
+    /// - `exact` (and every other name): what comes
     pub fn execs(self, ids: &[&str]) -> Self {
         self.with(|c| c.execs = ids.iter().map(|&id| id.to_owned()).collect())
     }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::time::sleep;
 
 use super::config::Config;
-use super::seen::{Connected, Seen, Ticket};
+use super::seen::{Connected, Seen, Shared, Ticket};
 use crate::payload::Tally;
 use crate::wire::{Body, Head, Link};
 
@@ -24,6 +24,7 @@ pub(super) enum After {
 pub(super) struct Exchange<'a> {
     pub(super) link: &'a mut Link,
     pub(super) config: Arc<Config>,
+    pub(super) shared: Arc<Shared>,
     pub(super) ticket: Ticket,
     pub(super) head: Head,
     pub(super) method: String,
@@ -56,6 +57,7 @@ impl<'a> Exchange<'a> {
         Some(Self {
             link,
             config: connected.shared.config(),
+            shared: Arc::clone(&connected.shared),
             ticket,
             body: Body::of_request(&head).ok()?,
             expects: head.lists("Expect", "100-continue"),
@@ -71,6 +73,14 @@ impl<'a> Exchange<'a> {
         let pairs = self.query.split('&');
         let mut pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
         pairs.find(|(n, _)| *n == name).map(|(_, value)| value)
+    }
+
+    /// The API version that was asked for.
+    pub(super) fn version(&self) -> Option<&str> {
+        let target = self.head.start.split(' ').nth(1)?;
+        let path = target.split('?').next().unwrap_or_default();
+        let versioned = path != self.path;
+        versioned.then(|| path.split('/').nth(1)?.strip_prefix('v'))?
     }
 
     /// moby's reading of a boolean parameter (`httputils.BoolValue`).

@@ -18,10 +18,16 @@ pub enum Behaviour {
     HalfJson,
     /// Takes the request and never answers.
     Hang,
+    /// Takes the head, reads no more and never answers.
+    Stall,
+    /// Begins well, then tells in its stream that it failed: of a pull or a load.
+    FailMidway,
     /// Closes at once: on accept if the whole engine behaves so, else after the head.
     Refuse,
     /// An error with this status and a JSON message.
     Status(u16),
+    /// The same without reading the request's body; then closes.
+    Rebuff(u16),
     /// Sends a 101 the moment a connection is accepted, before it has read
     /// anything, then echoes what comes after one request. Only of meaning for
     /// the whole engine.
@@ -31,12 +37,23 @@ pub enum Behaviour {
 /// Misbehaves; `None` if the request is to be answered properly.
 pub(super) async fn inflict(x: &mut Exchange<'_>) -> io::Result<Option<After>> {
     let wait = match x.config.behaviour_of(&x.path) {
-        Behaviour::Normal | Behaviour::Eager => Duration::ZERO,
+        Behaviour::Normal | Behaviour::Eager | Behaviour::FailMidway => Duration::ZERO,
+        Behaviour::Stall => std::future::pending().await,
         Behaviour::Slow(wait) => wait,
         Behaviour::Refuse => return Ok(Some(After::Close)),
         Behaviour::Status(status) => {
             let after = x.error(status, "this engine was told to fail").await?;
             return Ok(Some(after));
+        }
+        Behaviour::Rebuff(status) => {
+            let body = "{\"message\":\"this engine was told to rebuff\"}\n";
+            let head = format!(
+                "HTTP/1.1 {status} Rebuffed\r\nContent-Type: application/json\r\n\
+                 Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            x.link.send(head.as_bytes()).await?;
+            return Ok(Some(After::Close));
         }
         Behaviour::Garbage => return say(x, b"\x16\x03 this is no HTTP \xff\xfe\r\n\r\n").await,
         Behaviour::HalfJson => {

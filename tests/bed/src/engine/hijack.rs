@@ -53,10 +53,10 @@ fn manner(name: &str) -> Option<Manner> {
 }
 
 pub(super) async fn exec(x: &mut Exchange<'_>, id: &str) -> io::Result<After> {
-    let known = x.config.execs.iter().any(|known| known == id);
-    let Some(manner) = manner(id).filter(|_| known) else {
+    if !x.config.execs.iter().any(|known| known == id) {
         return x.error(404, &format!("No such exec instance: {id}")).await;
-    };
+    }
+    let manner = manner(id).unwrap_or(Manner::Exact);
     let common = x.common_fields();
     if manner == Manner::Eager {
         agree(x, &common, b"").await?;

@@ -7,6 +7,35 @@ use serde_json::{Value, json};
 use super::config::Config;
 use super::exchange::{After, Exchange};
 
+/// What moby says to a client of another time (`versionMiddleware`).
+pub(super) fn unserved(x: &Exchange<'_>) -> Option<String> {
+    let numbers = |version: &str| {
+        let (major, minor) = version.split_once('.')?;
+        Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
+    };
+    let (
+        asked,
+        Config {
+            api_min,
+            api_version,
+            ..
+        },
+    ) = (x.version()?, &*x.config);
+    let (version, least, most) = (numbers(asked)?, numbers(api_min)?, numbers(api_version)?);
+    if version < least {
+        Some(format!(
+            "client version {asked} is too old. Minimum supported API version is {api_min}, \
+             please upgrade your client to a newer version"
+        ))
+    } else if version > most {
+        Some(format!(
+            "client version {asked} is too new. Maximum supported API version is {api_version}"
+        ))
+    } else {
+        None
+    }
+}
+
 pub(super) async fn ping(x: &mut Exchange<'_>) -> io::Result<After> {
     x.drain().await?;
     let body = if x.method == "HEAD" { "" } else { "OK" };
@@ -31,6 +60,7 @@ pub(super) async fn version(x: &mut Exchange<'_>) -> io::Result<After> {
     let Config {
         version,
         api_version,
+        api_min,
         ..
     } = &*x.config;
     let body = json!({
@@ -40,14 +70,14 @@ pub(super) async fn version(x: &mut Exchange<'_>) -> io::Result<After> {
             "Version": version,
             "Details": {
                 "ApiVersion": api_version,
-                "MinAPIVersion": "1.24",
+                "MinAPIVersion": api_min,
                 "Os": "linux",
                 "Arch": "amd64",
             },
         }],
         "Version": version,
         "ApiVersion": api_version,
-        "MinAPIVersion": "1.24",
+        "MinAPIVersion": api_min,
         "Os": "linux",
         "Arch": "amd64",
     });

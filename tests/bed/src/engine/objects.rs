@@ -89,7 +89,7 @@ pub(super) async fn container(x: &mut Exchange<'_>, id: &str) -> io::Result<Afte
         "Name": format!("/{}", name(row)),
         "Image": row["ImageID"],
         "State": { "Status": row["State"], "Running": runs(row) },
-        "Config": { "Hostname": config.name, "Image": row["Image"], "Labels": row["Labels"] },
+        "Config": { "Hostname": config.name, "Tty": true, "Image": row["Image"], "Labels": row["Labels"] },
         "HostConfig": {},
     });
     x.json(200, &body).await

@@ -3,9 +3,12 @@
 use std::io;
 
 use super::exchange::{After, Exchange};
-use super::{hijack, identity, objects, streams, transfer};
+use super::{creation, events, hijack, identity, images, objects, streams, transfer};
 
 pub(super) async fn answer(x: &mut Exchange<'_>) -> io::Result<After> {
+    if let Some(why) = identity::unserved(x) {
+        return x.error(400, &why).await;
+    }
     if let Some((status, body)) = x.config.fixed(&x.method, &x.path).cloned() {
         return x.json(status, &body).await;
     }
@@ -20,6 +23,8 @@ pub(super) async fn answer(x: &mut Exchange<'_>) -> io::Result<After> {
         ("GET", ["containers", id, "json"]) => objects::container(x, id).await,
         ("GET", ["containers", id, "logs"]) => streams::logs(x, id).await,
         ("GET", ["containers", id, "stats"]) => streams::stats(x, id).await,
+        ("POST", ["containers", "create"]) => creation::create(x).await,
+        ("POST", ["containers", id, "start"]) => creation::start(x, id).await,
         ("POST", ["containers", id, "wait"]) => streams::wait(x, id).await,
         ("POST", ["containers", id, "attach"]) => hijack::attach(x, id).await,
         ("POST", ["exec", id, "start"]) => hijack::exec(x, id).await,
@@ -27,6 +32,9 @@ pub(super) async fn answer(x: &mut Exchange<'_>) -> io::Result<After> {
         ("POST", ["session" | "grpc"]) => hijack::session(x).await,
         ("GET", ["images", "json"]) => objects::images(x).await,
         ("GET", ["images", "get"]) => transfer::save(x).await,
+        ("POST", ["images", "create"]) => images::pull(x).await,
+        ("POST", ["images", name @ .., "tag"]) => images::tag(x, &name.join("/")).await,
+        ("DELETE", ["images", name @ ..]) => images::remove(x, &name.join("/")).await,
         ("POST", ["images", "load"]) => transfer::load(x).await,
         ("POST", ["build"]) => transfer::build(x).await,
         ("GET", ["images", name @ .., "json"]) => objects::image(x, &name.join("/")).await,
@@ -38,7 +46,7 @@ pub(super) async fn answer(x: &mut Exchange<'_>) -> io::Result<After> {
         ("GET", [kind @ ("nodes" | "services" | "tasks" | "secrets" | "configs")]) => {
             objects::of_swarm(x, kind).await
         }
-        ("GET", ["events"]) => streams::events(x).await,
+        ("GET", ["events"]) => events::events(x).await,
         _ => x.error(404, "page not found").await,
     }
 }

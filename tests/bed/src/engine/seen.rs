@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
+use tokio::sync::broadcast;
 
 use super::config::Config;
 use crate::payload::Tally;
@@ -48,10 +49,14 @@ impl Seen {
     }
 }
 
+/// How many events a listener may be behind.
+const PUBLISHED: usize = 1024;
+
 /// What the handle and all connections of an engine share.
 pub(super) struct Shared {
     config: Mutex<Arc<Config>>,
     seen: Mutex<Vec<Seen>>,
+    published: broadcast::Sender<Value>,
     accepted: AtomicU64,
     open: AtomicU64,
 }
@@ -61,6 +66,7 @@ impl Shared {
         Self {
             config: Mutex::new(Arc::new(config)),
             seen: Mutex::default(),
+            published: broadcast::channel(PUBLISHED).0,
             accepted: AtomicU64::new(0),
             open: AtomicU64::new(0),
         }
@@ -72,6 +78,27 @@ impl Shared {
 
     pub(super) fn change(&self, change: impl FnOnce(&mut Config)) {
         change(Arc::make_mut(&mut lock(&self.config)));
+    }
+
+    /// One more event of the past, and of the present for who listens.
+    pub(super) fn publish(&self, event: Value) {
+        let mut config = lock(&self.config);
+        let known = Arc::make_mut(&mut config);
+        let mut events = known.rows("events").to_vec();
+        events.push(event.clone());
+        known.put("events", events);
+        // Fails if nobody listens.
+        let _ = self.published.send(event);
+    }
+
+    /// What is published from now on, and the past before that.
+    pub(super) fn listen(&self) -> (Arc<Config>, broadcast::Receiver<Value>) {
+        let config = lock(&self.config);
+        (config.clone(), self.published.subscribe())
+    }
+
+    pub(super) fn listeners(&self) -> usize {
+        self.published.receiver_count()
     }
 
     pub(super) fn seen(&self) -> Vec<Seen> {
@@ -125,6 +152,11 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
+    /// The body so far, as JSON.
+    pub(super) fn body(&self) -> Option<Value> {
+        lock(&self.shared.seen).get(self.index)?.json()
+    }
+
     pub(super) fn note(&self, change: impl FnOnce(&mut Seen)) {
         if let Some(seen) = lock(&self.shared.seen).get_mut(self.index) {
             change(seen);

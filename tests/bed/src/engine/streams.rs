@@ -1,4 +1,4 @@
-//! Answers that go on until the client has had enough: events, logs, stats;
+//! Answers that go on until the client has had enough: logs and stats;
 //! and `wait`, whose head comes long before its body.
 
 use std::io;
@@ -7,29 +7,6 @@ use serde_json::json;
 
 use super::exchange::{After, Exchange};
 use super::objects::{find, name};
-
-pub(super) async fn events(x: &mut Exchange<'_>) -> io::Result<After> {
-    x.drain().await?;
-    x.start("application/json").await?;
-    let past = x.config.rows("events").to_vec();
-    for event in past {
-        x.chunk(format!("{event}\n").as_bytes()).await?;
-    }
-    if x.param("until").is_some() {
-        return x.finish().await;
-    }
-    let node = x.config.name.clone();
-    lines(x, |n| {
-        let actor = json!({ "ID": node, "Attributes": { "n": n.to_string() } });
-        let (time, nanos) = (1_700_000_000 + n, (1_700_000_000 + n) * 1_000_000_000);
-        json!({
-            "Type": "container", "Action": "tick", "Actor": actor,
-            "scope": "local", "time": time, "timeNano": nanos,
-        })
-        .to_string()
-    })
-    .await
-}
 
 pub(super) async fn logs(x: &mut Exchange<'_>, id: &str) -> io::Result<After> {
     let container = match find(&x.config, id) {

@@ -3,6 +3,7 @@
 mod answers;
 mod faults;
 mod hijacks;
+mod images;
 mod transfers;
 
 use super::{Behaviour, EngineBuilder, FakeEngine, tail};

@@ -4,6 +4,7 @@
 use std::io;
 
 use super::exchange::{After, Exchange};
+use super::images;
 use crate::payload::{Noise, Tally};
 
 /// How much of a build's context arrives between two lines of progress.
@@ -31,6 +32,9 @@ pub(super) async fn load(x: &mut Exchange<'_>) -> io::Result<After> {
         arrived.add(&piece);
     }
     x.start("application/json").await?;
+    if images::failed(x).await? {
+        return x.finish().await;
+    }
     x.chunk(result("Loaded", &arrived).as_bytes()).await?;
     x.finish().await
 }

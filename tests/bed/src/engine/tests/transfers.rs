@@ -53,15 +53,45 @@ async fn a_quiet_stream_sends_its_head_and_sees_the_client_go() {
 }
 
 #[tokio::test]
-async fn past_events_come_first_and_end_if_asked_until() {
-    let builder = with_container().events(vec![serde_json::json!({ "timeNano": 7 })]);
-    let (_engine, client) = start(builder).await;
-    let past = client.get("/events?since=1&until=2", &[]).await.unwrap();
-    assert_eq!(past.text(), "{\"timeNano\":7}\n");
+async fn the_past_is_told_within_its_times_and_scope_and_only_to_who_asks_for_it() {
+    let event = |scope, at: i64| fixture::event(scope, "network", "x", scope, at * 1_000_000_000);
+    let past = vec![event("local", 5), event("swarm", 6), event("local", 7)];
+    let (engine, client) = start(with_container().events(past)).await;
+    for (query, times) in [
+        ("since=1&until=20", vec![5, 6, 7]),
+        ("until=6", vec![5, 6]),
+        ("since=5.000000001&until=20", vec![6, 7]),
+        (
+            "since=1&until=20&filters={%22scope%22:{%22local%22:true}}",
+            vec![5, 7],
+        ),
+        (
+            "since=1&until=20&filters={%22scope%22:[%22swarm%22]}",
+            vec![6],
+        ),
+    ] {
+        let told = client.get(&format!("/events?{query}"), &[]).await.unwrap();
+        let told = told.text();
+        let told = told
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let told: Vec<_> = told.map(|event| event["time"].as_i64().unwrap()).collect();
+        assert_eq!(told, times, "{query}");
+    }
+    for wrong in ["since=x", "since=3&until=2", "filters={", "filters=[]"] {
+        let refused = client.get(&format!("/events?{wrong}"), &[]).await.unwrap();
+        assert_eq!(refused.status, 400, "{wrong}");
+    }
     let mut live = client.stream("GET", "/events", &[], b"").await.unwrap();
-    assert_eq!(live.next_line().await.unwrap().unwrap(), "{\"timeNano\":7}");
-    let tick: Value = serde_json::from_str(&live.next_line().await.unwrap().unwrap()).unwrap();
-    assert_eq!(tick["Action"], "tick");
+    engine.publish(serde_json::json!({ "Action": "now" }));
+    loop {
+        let line = live.next_line().await.unwrap().unwrap();
+        let event: Value = serde_json::from_str(&line).unwrap();
+        match event["Action"].as_str() {
+            Some("now") => break,
+            action => assert_eq!(action, Some("tick")),
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,129 @@
+//! The files of a volume: listed, read, written, renamed and deleted, in the
+//! form that Portainer's volume browser asks for them.
+//!
+//! Every path is resolved beneath the volume by the kernel (`openat2` with
+//! `RESOLVE_BENEATH`, through cap-std), so that neither `..` nor a symlink, nor
+//! one that changes while it is followed, leads out. Which node has the volume
+//! is decided by routing; this answers for the node it runs on.
+
+mod change;
+mod get;
+mod list;
+mod name;
+mod problem;
+mod put;
+mod range;
+mod root;
+mod upload;
+mod work;
+
+use std::path::Path;
+
+use http::header::CONTENT_LENGTH;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use skep_filters::endpoint::query;
+
+use crate::exchange::Exchange;
+use crate::gateway::{Gateway, Next, internal};
+use crate::reject::{self, Reject};
+pub use problem::Problem;
+use root::Root;
+
+/// What is done to the files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The entries of a directory.
+    List,
+    /// The bytes of a file.
+    Get,
+    /// One file, or one empty directory, goes.
+    Delete,
+    /// A file or directory gets another path in the same volume.
+    Rename,
+    /// A file is uploaded.
+    Put,
+}
+
+/// One call of the browser.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// What is done.
+    pub action: Action,
+    /// The volume, from the path or the query; none for the host's own files.
+    pub volume: Option<&'a str>,
+    /// The raw query.
+    pub query: &'a str,
+    /// Where the host's files are mounted, if they may be browsed.
+    pub host: Option<&'a Path>,
+}
+
+/// Answers a call on this node.
+///
+/// # Errors
+/// Says why the files cannot be had.
+pub async fn answer(
+    gateway: &Gateway,
+    session: &mut Session,
+    x: &mut Exchange,
+    call: Call<'_>,
+) -> Result<Next, Reject> {
+    let volume = call.volume.filter(|volume| !volume.is_empty());
+    let root = match (volume, call.host) {
+        (Some(volume), _) => root::of_volume(gateway, volume).await?,
+        (None, Some(host)) => Root::of_host(host.to_owned()).await?,
+        (None, None) => return Err(Problem::HostIsOff.into()),
+    };
+    let path = query::get(call.query, "path");
+    let path = || {
+        let path = path.as_deref().filter(|path| !path.is_empty());
+        path.ok_or_else(|| Problem::request("the parameter 'path' is missing"))
+    };
+    match call.action {
+        Action::List => list::run(gateway, session, x, &root, path()?).await,
+        Action::Get => get::run(gateway, session, x, &root, path()?).await,
+        Action::Delete => {
+            change::delete(&root, path()?).await?;
+            done(gateway, session, x).await
+        }
+        Action::Rename => {
+            change::rename(session, x, &root).await?;
+            done(gateway, session, x).await
+        }
+        Action::Put => put::run(gateway, session, x, &root).await,
+    }
+}
+
+/// It was done, and there is nothing to say of it.
+async fn done(gateway: &Gateway, session: &mut Session, x: &mut Exchange) -> Result<Next, Reject> {
+    begin(
+        gateway,
+        session,
+        x,
+        ResponseHeader::build(204, Some(2)).map_err(internal)?,
+        true,
+    )
+    .await?;
+    Ok(Next::Answered)
+}
+
+/// Sends the head of an answer; `end` if there is no body.
+async fn begin(
+    gateway: &Gateway,
+    session: &mut Session,
+    x: &mut Exchange,
+    mut head: ResponseHeader,
+    end: bool,
+) -> Result<(), Reject> {
+    x.status = head.status.as_u16();
+    if end && head.status != http::StatusCode::NO_CONTENT {
+        head.insert_header(CONTENT_LENGTH, "0").map_err(internal)?;
+    }
+    gateway.stamp(&mut head);
+    let begun = session.write_response_header(Box::new(head), end).await;
+    begun.map_err(|e| gone(&e))
+}
+
+fn gone(error: &pingora::Error) -> Reject {
+    Reject::Client(reject::explain(error))
+}

@@ -1,0 +1,142 @@
+//! Paths as callers write them, and names as they are shown to them.
+//!
+//! Names on disk are bytes. One that is not UTF-8 is shown with each offending
+//! byte as `%XX` (and its `%` as `%25`), and can be asked for in that form,
+//! unless there is a file whose name is literally that.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Component, Path, PathBuf};
+
+use cap_std::fs::Dir;
+
+use super::Problem;
+use crate::platform;
+
+/// The path beneath the root that a caller means; empty for the root itself.
+///
+/// # Errors
+/// If it has a `..` in it, or what no name can have.
+pub(super) fn relative(asked: &str) -> Result<PathBuf, Problem> {
+    let mut path = PathBuf::new();
+    for part in asked.split('/').filter(|part| !matches!(*part, "" | ".")) {
+        if !is_name(OsStr::new(part)) {
+            let why = format!("the path {asked:?} is not one within the volume");
+            return Err(Problem::request(why));
+        }
+        path.push(part);
+    }
+    Ok(path)
+}
+
+/// Whether this is one name: no `..`, no separator, no drive, no NUL.
+pub(super) fn is_name(part: &OsStr) -> bool {
+    let mut components = Path::new(part).components();
+    let one = matches!(components.next(), Some(Component::Normal(name)) if name == part);
+    one && components.next().is_none() && !part.as_encoded_bytes().contains(&0)
+}
+
+/// A name as it is shown.
+pub(super) fn shown(name: &OsStr) -> String {
+    let bytes = name.as_encoded_bytes();
+    if let Ok(text) = str::from_utf8(bytes) {
+        return text.to_owned();
+    }
+    let mut shown = String::new();
+    for chunk in bytes.utf8_chunks() {
+        shown.push_str(&chunk.valid().replace('%', "%25"));
+        for byte in chunk.invalid() {
+            shown.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    shown
+}
+
+/// The path of what exists: as it is written, else in the form of [`shown`].
+pub(super) fn existing(dir: &Dir, path: &Path) -> PathBuf {
+    match dir.symlink_metadata(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        _ => return path.to_owned(),
+    }
+    let read = as_shown(path).filter(|read| dir.symlink_metadata(read).is_ok());
+    read.unwrap_or_else(|| path.to_owned())
+}
+
+/// The path with every part read that [`shown`] may have written.
+fn as_shown(path: &Path) -> Option<PathBuf> {
+    let read = |part: &OsStr| read(part).unwrap_or_else(|| part.to_owned());
+    let whole: PathBuf = path.iter().map(read).collect();
+    (whole != path).then_some(whole)
+}
+
+/// The name that is shown like this; none that is text.
+fn read(shown: &OsStr) -> Option<OsString> {
+    let mut rest = shown.to_str()?.bytes();
+    let mut bytes = Vec::new();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let digit = |d: u8| char::from(d).to_digit(16);
+                let (high, low) = (digit(rest.next()?)?, digit(rest.next()?)?);
+                u8::try_from(high * 16 + low).ok()?
+            }
+            byte => byte,
+        });
+    }
+    if str::from_utf8(&bytes).is_ok() {
+        return None;
+    }
+    platform::name_of_bytes(bytes).filter(|name| is_name(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_path_stays_beneath_the_root() {
+        for (asked, path) in [
+            ("/", ""),
+            ("", ""),
+            ("a", "a"),
+            ("/a//b/", "a/b"),
+            ("./a/./b", "a/b"),
+            ("/a/..b/...", "a/..b/..."),
+            ("/a b/%2e%2e", "a b/%2e%2e"),
+        ] {
+            assert_eq!(relative(asked).unwrap(), Path::new(path), "{asked:?}");
+        }
+        for asked in ["..", "/..", "a/../b", "/a/b/..", "a\0b", "../../etc/passwd"] {
+            let refused = relative(asked).unwrap_err();
+            assert_eq!(refused.status(), 400, "{asked:?}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_written_in_percent_form_cannot_lead_anywhere() {
+        for shown in [
+            "%2e%2e",
+            "%FF%2F..%2F..",
+            "%FF%00",
+            "%2",
+            "%zz",
+            "plain",
+            "%C3%BC",
+        ] {
+            assert_eq!(read(OsStr::new(shown)), None, "{shown}");
+        }
+    }
+
+    #[cfg(unix)]
+    proptest! {
+        #[test]
+        fn a_name_that_is_no_text_is_found_under_the_name_shown(bytes in proptest::collection::vec(1u8.., 1..20)) {
+            let name = platform::name_of_bytes(bytes).unwrap();
+            prop_assume!(is_name(&name) && name.to_str().is_none());
+            let shown = shown(&name);
+            prop_assert_eq!(read(OsStr::new(&shown)), Some(name));
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! The environment variables of the Portainer agent, so that its stack files
+//! work after their image was changed.
+//!
+//! They are read where there is no configuration file: who has one has said
+//! everything in it.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
+
+use log::LevelFilter;
+
+use super::{
+    ClusterMode, Config, Discover, Hidden, LogFormat, PolicyName, Portainer, SecretSource, address,
+};
+
+/// What the UI of Portainer calls the host's root, where it was mounted.
+const HOST: &str = "/host";
+
+/// Those that are taken.
+pub const TAKEN: [&str; 7] = [
+    "AGENT_HOST",
+    "AGENT_PORT",
+    "AGENT_CLUSTER_ADDR",
+    "AGENT_SECRET",
+    "AGENT_SECRET_FILE",
+    "LOG_LEVEL",
+    "LOG_MODE",
+];
+
+/// Those that mean nothing here.
+const IGNORED: [&str; 12] = [
+    "AGENT_CLUSTER_PROBE_TIMEOUT",
+    "AGENT_CLUSTER_PROBE_INTERVAL",
+    "AGENT_SECRET_TIMEOUT",
+    "ASSETS_PATH",
+    "DATA_PATH",
+    "CAP_HOST_MANAGEMENT",
+    "UPDATE_ID",
+    "EDGE",
+    "EDGE_ASYNC",
+    "EDGE_KEY",
+    "EDGE_ID",
+    "EDGE_INSECURE_POLL",
+];
+
+/// A variable that cannot be understood. The message never quotes a secret.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{variable}: {reason}")]
+pub struct EnvironmentError {
+    /// Its name.
+    pub variable: &'static str,
+    /// What is wrong, and what would be right.
+    pub reason: String,
+}
+
+/// A configuration, and what an operator should hear of how it came about.
+#[derive(Debug, PartialEq)]
+pub struct FromEnvironment {
+    /// The defaults, changed by the variables.
+    pub config: Config,
+    /// Sentences for the log.
+    pub notes: Vec<String>,
+}
+
+/// The variables that are set although a configuration file decides.
+pub fn overruled(variable: impl Fn(&str) -> Option<String>) -> Vec<&'static str> {
+    // Log settings are everybody's names: only Portainer's own are told of.
+    let own = TAKEN.iter().filter(|name| name.starts_with("AGENT_"));
+    own.copied().filter(|n| variable(n).is_some()).collect()
+}
+
+/// The configuration that the variables stand for. Empty ones are as unset.
+///
+/// # Errors
+///
+/// The first variable that cannot be understood.
+pub fn read(
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<FromEnvironment, EnvironmentError> {
+    let get = |name: &'static str| variable(name).filter(|value| !value.is_empty());
+    let mut config = Config::default();
+    let mut notes = Vec::new();
+    let listen = address_of(&get)?;
+    if let Some(first) = config.listen.first_mut() {
+        first.address = listen;
+    }
+    if let Some(value) = get("AGENT_CLUSTER_ADDR") {
+        discover(&mut config, &value, listen.port())?;
+    }
+    let secret = secret(&get)?;
+    if let Some(secret) = &secret {
+        config.auth.portainer = Some(Portainer {
+            secret: Some(secret.clone()),
+            public_key_file: None,
+            first_use: false,
+            policy: PolicyName::Admin,
+        });
+        // Nothing is there unless somebody mounted it, as for Portainer's agent.
+        config.browse.host = Some(PathBuf::from(HOST));
+        config.cluster.portainer_secret = Some(secret.clone());
+    }
+    let set = |name: &&'static str| get(name).is_some();
+    if secret.is_none() && TAKEN.iter().filter(|n| n.starts_with("AGENT_")).any(set) {
+        notes.push(
+            "no Portainer server is let in: set AGENT_SECRET to the same random text here and on the server \
+             (the first caller is never trusted just for being first)"
+                .to_owned(),
+        );
+    }
+    if let Some(value) = get("LOG_LEVEL") {
+        config.log.level = level(&value)?;
+    }
+    if let Some(value) = get("LOG_MODE") {
+        config.log.format = format(&value)?;
+    }
+    let ignored: Vec<_> = IGNORED.into_iter().filter(set).collect();
+    if !ignored.is_empty() {
+        notes.push(format!(
+            "ignored, as they mean nothing here: {}",
+            ignored.join(", ")
+        ));
+    }
+    Ok(FromEnvironment { config, notes })
+}
+
+fn address_of(
+    get: &impl Fn(&'static str) -> Option<String>,
+) -> Result<SocketAddr, EnvironmentError> {
+    let mut address = super::Listen::default().address;
+    if let Some(value) = get("AGENT_HOST") {
+        let ip: Result<IpAddr, _> = value.parse();
+        address.set_ip(ip.map_err(|_| wrong("AGENT_HOST", &value, "an IP address"))?);
+    }
+    if let Some(value) = get("AGENT_PORT") {
+        let port = value.parse().ok().filter(|port| *port != 0u16);
+        let port = port.ok_or_else(|| wrong("AGENT_PORT", &value, "a port from 1 to 65535"));
+        address.set_port(port?);
+    }
+    Ok(address)
+}
+
+/// A name of all agents, or the address of one; `localhost` was always used to
+/// say that there is no cluster.
+fn discover(config: &mut Config, value: &str, port: u16) -> Result<(), EnvironmentError> {
+    let ip: Option<IpAddr> = value.parse().ok();
+    if value == "localhost" || ip.is_some_and(|ip| ip.is_loopback()) {
+        config.cluster.mode = ClusterMode::Off;
+        return Ok(());
+    }
+    config.cluster.discover = vec![match ip {
+        Some(ip) => Discover::Static(vec![SocketAddr::new(ip, port)]),
+        None => Discover::Dns {
+            name: address::dns_name(value)
+                .map_err(|_| wrong("AGENT_CLUSTER_ADDR", value, "a DNS name or an IP address"))?,
+            // That of the listener, which AGENT_PORT has set.
+            port: None,
+        },
+    }];
+    Ok(())
+}
+
+fn secret(
+    get: &impl Fn(&'static str) -> Option<String>,
+) -> Result<Option<SecretSource>, EnvironmentError> {
+    match (get("AGENT_SECRET"), get("AGENT_SECRET_FILE")) {
+        (Some(_), Some(_)) => Err(EnvironmentError {
+            variable: "AGENT_SECRET_FILE",
+            reason: "AGENT_SECRET is set too: leave one out".to_owned(),
+        }),
+        (Some(secret), None) => Ok(Some(SecretSource::Given(Hidden::new(secret.into_bytes())))),
+        (None, file) => Ok(file.map(|file| SecretSource::File(file.into()))),
+    }
+}
+
+fn level(value: &str) -> Result<LevelFilter, EnvironmentError> {
+    let known = ["ERROR", "WARN", "INFO", "DEBUG"];
+    let taken = known.iter().find(|name| name.eq_ignore_ascii_case(value));
+    taken
+        .and_then(|name| name.parse().ok())
+        .ok_or_else(|| wrong("LOG_LEVEL", value, "ERROR, WARN, INFO or DEBUG"))
+}
+
+fn format(value: &str) -> Result<LogFormat, EnvironmentError> {
+    match value.to_ascii_uppercase().as_str() {
+        "PRETTY" | "NOCOLOR" => Ok(LogFormat::Text),
+        "JSON" => Ok(LogFormat::Json),
+        _ => Err(wrong("LOG_MODE", value, "PRETTY, NOCOLOR or JSON")),
+    }
+}
+
+fn wrong(variable: &'static str, value: &str, expected: &str) -> EnvironmentError {
+    let reason = format!("{value:?} is not {expected}");
+    EnvironmentError { variable, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(set: &[(&str, &str)]) -> Result<FromEnvironment, EnvironmentError> {
+        read(|name| {
+            let mut set = set.iter();
+            set.find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned())
+        })
+    }
+
+    fn config(set: &[(&str, &str)]) -> Config {
+        from(set).unwrap().config
+    }
+
+    #[test]
+    fn without_variables_everything_is_as_by_default() {
+        let read = from(&[]).unwrap();
+        assert_eq!((read.config, read.notes), (Config::default(), vec![]));
+        assert_eq!(config(&[("AGENT_PORT", "")]), Config::default());
+    }
+
+    #[test]
+    fn a_variable_changes_what_it_says() {
+        for (name, value, shown) in [
+            ("AGENT_PORT", "9002", "0.0.0.0:9002"),
+            ("AGENT_HOST", "10.0.0.1", "10.0.0.1:9001"),
+            ("AGENT_HOST", "::", "[::]:9001"),
+        ] {
+            let address = config(&[(name, value)]).listen[0].address;
+            assert_eq!(address.to_string(), shown, "{name}={value}");
+        }
+        for (value, level) in [("DEBUG", LevelFilter::Debug), ("warn", LevelFilter::Warn)] {
+            assert_eq!(config(&[("LOG_LEVEL", value)]).log.level, level);
+        }
+        for (value, format) in [
+            ("PRETTY", LogFormat::Text),
+            ("NOCOLOR", LogFormat::Text),
+            ("JSON", LogFormat::Json),
+        ] {
+            assert_eq!(config(&[("LOG_MODE", value)]).log.format, format);
+        }
+    }
+
+    #[test]
+    fn the_others_are_looked_for_where_the_address_says() {
+        for (set, expected) in [
+            (
+                &[("AGENT_CLUSTER_ADDR", "tasks.agent")][..],
+                "dns:tasks.agent",
+            ),
+            (
+                &[
+                    ("AGENT_CLUSTER_ADDR", "Tasks.Agent"),
+                    ("AGENT_PORT", "9002"),
+                ],
+                "dns:tasks.agent",
+            ),
+            (
+                &[("AGENT_CLUSTER_ADDR", "10.0.0.2")],
+                "static:10.0.0.2:9001",
+            ),
+            (
+                &[("AGENT_CLUSTER_ADDR", "10.0.0.2"), ("AGENT_PORT", "9002")],
+                "static:10.0.0.2:9002",
+            ),
+        ] {
+            let cluster = config(set).cluster;
+            let shown: Vec<_> = cluster.discover.iter().map(ToString::to_string).collect();
+            assert_eq!(
+                (shown, cluster.mode),
+                (vec![expected.to_owned()], ClusterMode::Auto)
+            );
+        }
+        for alone in ["localhost", "127.0.0.1", "::1"] {
+            let cluster = config(&[("AGENT_CLUSTER_ADDR", alone)]).cluster;
+            assert_eq!((cluster.discover, cluster.mode), (vec![], ClusterMode::Off));
+        }
+    }
+
+    #[test]
+    fn a_secret_opens_the_door_to_its_servers_and_is_shown_nowhere() {
+        let read = from(&[("AGENT_SECRET", "hunter2")]).unwrap();
+        let portainer = read.config.auth.portainer.clone().unwrap();
+        let given = SecretSource::Given(Hidden::new(b"hunter2".to_vec()));
+        assert_eq!(portainer.secret, Some(given.clone()));
+        assert!(!portainer.first_use && portainer.public_key_file.is_none());
+        assert_eq!(read.config.cluster.portainer_secret, Some(given));
+        assert!(!format!("{read:?}").contains("hunter2"));
+
+        let file = config(&[("AGENT_SECRET_FILE", "/run/secrets/a")]);
+        let secret = file.auth.portainer.unwrap().secret;
+        assert_eq!(secret, Some(SecretSource::File("/run/secrets/a".into())));
+    }
+
+    #[test]
+    fn without_a_secret_nobody_is_let_in_and_that_is_said() {
+        let read = from(&[("AGENT_CLUSTER_ADDR", "tasks.agent")]).unwrap();
+        assert_eq!(read.config.auth.portainer, None);
+        assert!(read.notes[0].contains("AGENT_SECRET"), "{:?}", read.notes);
+        assert!(from(&[("LOG_LEVEL", "INFO")]).unwrap().notes.is_empty());
+    }
+
+    #[test]
+    fn what_means_nothing_here_is_named_in_one_line() {
+        let set = [
+            ("EDGE", "1"),
+            ("AGENT_SECRET_TIMEOUT", "0"),
+            ("AGENT_SECRET", "x"),
+        ];
+        let notes = from(&set).unwrap().notes;
+        assert_eq!(
+            notes,
+            ["ignored, as they mean nothing here: AGENT_SECRET_TIMEOUT, EDGE"]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_refused_by_name() {
+        for (name, value) in [
+            ("AGENT_PORT", "0"),
+            ("AGENT_PORT", "65536"),
+            ("AGENT_PORT", "http"),
+            ("AGENT_HOST", "localhost"),
+            ("AGENT_CLUSTER_ADDR", "a b"),
+            ("AGENT_CLUSTER_ADDR", "10.0.0.2:9001"),
+            ("LOG_LEVEL", "loud"),
+            ("LOG_MODE", "colour"),
+        ] {
+            let error = from(&[(name, value)]).unwrap_err();
+            assert_eq!(error.variable, name);
+            assert!(error.to_string().contains(value), "{error}");
+        }
+        let both = [("AGENT_SECRET", "hunter2"), ("AGENT_SECRET_FILE", "/a")];
+        let error = from(&both).unwrap_err().to_string();
+        assert!(error.contains("leave one out") && !error.contains("hunter2"));
+    }
+
+    #[test]
+    fn with_a_file_portainer_s_own_variables_are_overruled() {
+        let set = |name: &str| {
+            ["AGENT_SECRET", "LOG_LEVEL"]
+                .contains(&name)
+                .then(String::new)
+        };
+        assert_eq!(overruled(set), ["AGENT_SECRET"]);
+    }
+}

@@ -1,0 +1,115 @@
+//! A container's console as a websocket, in the form that Portainer asks for
+//! it: text towards the browser, bytes towards the engine.
+//!
+//! The engine is asked before the upgrade is granted, so that its refusals are
+//! ordinary answers. Which node has the container is decided by routing; this
+//! answers for the node it runs on.
+
+mod demux;
+mod engine;
+mod handshake;
+mod pump;
+mod text;
+
+use http::StatusCode;
+use pingora::proxy::Session;
+use skep_filters::endpoint::query;
+use tokio::io::AsyncWriteExt;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+
+use crate::exchange::Exchange;
+use crate::gateway::{Gateway, Next, internal};
+use crate::reject::{self, Reject};
+use crate::tunnel;
+
+/// The longest message taken from a browser: a paste. It is passed on as it
+/// is, so this is also what one console can make the agent hold.
+const MESSAGE: usize = 1 << 20;
+
+/// What a console is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The container's own process.
+    Attach,
+    /// A process that was created with `/containers/{id}/exec`.
+    Exec,
+}
+
+/// Why there is no console.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// The id is none.
+    #[error("id must be the hexadecimal id of a container or an exec")]
+    Id,
+    /// The request is no websocket's.
+    #[error("a websocket is wanted here: {0}")]
+    Handshake(&'static str),
+    /// Another site's page asks in the name of whoever looks at it.
+    #[error("a page of another site may not open a console here")]
+    Origin,
+    /// The engine will not have it.
+    #[error("{message}")]
+    Engine {
+        /// Its status.
+        status: StatusCode,
+        /// Its words.
+        message: String,
+    },
+}
+
+impl Problem {
+    /// The status that goes with it.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Id => StatusCode::BAD_REQUEST,
+            Self::Handshake(_) => StatusCode::UPGRADE_REQUIRED,
+            Self::Origin => StatusCode::FORBIDDEN,
+            Self::Engine { status, .. } => *status,
+        }
+    }
+}
+
+/// Opens a console on this node, and stays with it until it ends.
+///
+/// # Errors
+/// Says why there is none.
+pub async fn answer(
+    gateway: &Gateway,
+    session: &mut Session,
+    x: &mut Exchange,
+    kind: Kind,
+    query: &str,
+) -> Result<Next, Reject> {
+    let id = query::get(query, "id").unwrap_or_default();
+    if id.is_empty() || id.len() > 64 || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(Problem::Id.into());
+    }
+    let key = handshake::accept(&session.req_header().headers)?;
+    let opened = engine::open(gateway, kind, &id).await?;
+    let head = handshake::agreed(&key, &gateway.nameplate()).map_err(internal)?;
+    x.status = StatusCode::SWITCHING_PROTOCOLS.as_u16();
+    x.hijacked = true;
+    let taken = tunnel::take(session).await;
+    let (mut client, early) = taken.map_err(|e| Reject::Client(reject::explain(&e)))?;
+    if let Err(e) = begin(&mut client, &head).await {
+        log::debug!("a console ended at its start: {e}");
+        return Ok(Next::Answered);
+    }
+    let config = WebSocketConfig::default()
+        .read_buffer_size(16 << 10)
+        .write_buffer_size(0)
+        .max_write_buffer_size(2 * MESSAGE)
+        .max_message_size(Some(MESSAGE))
+        .max_frame_size(Some(MESSAGE));
+    let early = early.map(Vec::from).unwrap_or_default();
+    let socket =
+        WebSocketStream::from_partially_read(client, early, Role::Server, Some(config)).await;
+    x.out_bytes = pump::run(socket, opened).await;
+    Ok(Next::Answered)
+}
+
+async fn begin(client: &mut pingora::protocols::Stream, head: &[u8]) -> std::io::Result<()> {
+    client.write_all(head).await?;
+    client.flush().await
+}

@@ -1,0 +1,244 @@
+//! The engine's end of a console: asked as Portainer's agent asks, and taken
+//! over as a stream once the engine agrees.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::FutureExt;
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, UPGRADE};
+use http::{Method, StatusCode};
+use pingora::http::ResponseHeader;
+use pingora::protocols::Stream;
+use pingora::protocols::http::v1::client::HttpSession;
+use pingora::{Error, ErrorType};
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use super::{Kind, Problem};
+use crate::client::{Budget, Client};
+use crate::engine::Engine;
+use crate::gateway::Gateway;
+use crate::hop::Hop;
+use crate::reject::Reject;
+use crate::{request, tunnel};
+
+/// An engine agrees at once, or when a container that starts has started.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Bounds an inspect.
+const INSPECT: usize = 8 << 20;
+
+/// Bounds a refusal.
+const REFUSAL: usize = 64 << 10;
+
+/// A console that the engine has opened.
+pub(super) struct Opened {
+    /// The engine's connection.
+    pub(super) stream: Stream,
+    /// What came together with its answer.
+    pub(super) first: Bytes,
+    /// Output and errors are told apart by headers, which no browser reads.
+    pub(super) multiplexed: bool,
+}
+
+/// Opens a console.
+///
+/// # Errors
+/// With the engine's own words if it refuses.
+pub(super) async fn open(gateway: &Gateway, kind: Kind, id: &str) -> Result<Opened, Reject> {
+    let slow = |_| Error::explain(ErrorType::ReadTimedout, "it takes too long");
+    let opened = timeout(PATIENCE, opened(&gateway.client, &gateway.engine, kind, id)).await;
+    let opened = opened.map_err(slow).and_then(|opened| opened);
+    let opened = opened.map_err(|e| gateway.failed(&Hop::Engine, &e.into_up()))?;
+    Ok(opened?)
+}
+
+async fn opened(
+    client: &Client,
+    engine: &Engine,
+    kind: Kind,
+    id: &str,
+) -> pingora::Result<Result<Opened, Problem>> {
+    let (mut upstream, head) = ask(client, engine, kind, id).await?;
+    // An engine that knows no upgrade, or a proxy that hides it, says 200.
+    let agreed = head.status == StatusCode::SWITCHING_PROTOCOLS || tunnel::is_raw_stream(&head);
+    if !agreed {
+        return Ok(Err(refusal(upstream, &head).await));
+    }
+    // At most what was read together with the head; a live read is cancelled.
+    let first = upstream.read_body_bytes().now_or_never();
+    let first = first.transpose()?.flatten();
+    let said = head.headers.get(CONTENT_TYPE);
+    let said = said.is_some_and(|k| k == "application/vnd.docker.multiplexed-stream");
+    // Engines before API 1.42 have one type for both. An exec of ours is a terminal.
+    let multiplexed = said || kind == Kind::Attach && has_no_terminal(client, engine, id).await;
+    Ok(Ok(Opened {
+        stream: upstream.into_inner(),
+        first: first.unwrap_or_default(),
+        multiplexed,
+    }))
+}
+
+/// Whether the container is known to have been made without a terminal.
+async fn has_no_terminal(client: &Client, engine: &Engine, id: &str) -> bool {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Container {
+        config: Config,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Config {
+        tty: bool,
+    }
+    let inspected = async {
+        let peer = engine.peer().await?;
+        let head = request::get(&format!("/containers/{id}/json"))?;
+        client.fetch(&peer, head, &Budget::one(INSPECT)).await
+    };
+    let found = inspected.await.ok();
+    let found = found.and_then(|a| serde_json::from_slice::<Container>(&a.body).ok());
+    found.is_some_and(|container| !container.config.tty)
+}
+
+async fn ask(
+    client: &Client,
+    engine: &Engine,
+    kind: Kind,
+    id: &str,
+) -> pingora::Result<(HttpSession, ResponseHeader)> {
+    let (target, body) = match kind {
+        Kind::Attach => (
+            format!("/containers/{id}/attach?stdin=1&stdout=1&stderr=1&stream=1"),
+            "",
+        ),
+        Kind::Exec => (
+            format!("/exec/{id}/start"),
+            r#"{"Tty":true,"Detach":false}"#,
+        ),
+    };
+    let mut head = request::build(&Method::POST, &target)?;
+    head.insert_header(CONNECTION, "Upgrade")?;
+    head.insert_header(UPGRADE, "tcp")?;
+    head.insert_header(CONTENT_TYPE, "application/json")?;
+    head.insert_header(CONTENT_LENGTH, body.len())?;
+    let peer = engine.peer().await?;
+    let mut upstream = client.dedicated(&peer).await?;
+    upstream.write_request_header(Box::new(head)).await?;
+    if !body.is_empty() {
+        upstream.write_body(body.as_bytes()).await?;
+    }
+    upstream.finish_body().await?;
+    let head = tunnel::answer_head(&mut upstream).await?;
+    Ok((upstream, head))
+}
+
+/// What the engine says instead. To attach it answers in plain text, without a
+/// length, and closes.
+async fn refusal(mut upstream: HttpSession, head: &ResponseHeader) -> Problem {
+    #[derive(Deserialize)]
+    struct Said {
+        message: String,
+    }
+    let mut body = BytesMut::new();
+    let whole = async {
+        while let Ok(Some(bytes)) = upstream.read_body_bytes().await {
+            if body.len() + bytes.len() > REFUSAL {
+                break;
+            }
+            body.extend_from_slice(&bytes);
+        }
+    };
+    // What there is of it will do.
+    let _ = timeout(Duration::from_secs(5), whole).await;
+    let message = match serde_json::from_slice::<Said>(&body) {
+        Ok(said) => said.message,
+        Err(_) => String::from_utf8_lossy(&body).trim().to_owned(),
+    };
+    // A 200 that is no stream is no console either.
+    let status = match head.status {
+        status if status.is_client_error() || status.is_server_error() => status,
+        _ => StatusCode::BAD_GATEWAY,
+    };
+    Problem::Engine { status, message }
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{UnixListener, UnixStream};
+
+    use super::*;
+    use crate::config;
+
+    /// What becomes of an exec that an engine answers like this, and the
+    /// engine's end of it.
+    async fn of(answer: &'static str) -> (Result<Opened, Problem>, String, UnixStream) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let listener = UnixListener::bind(&path).unwrap();
+        let engine = tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut asked = Vec::new();
+                // The first connection only asks for the socket's name.
+                while stream.read_buf(&mut asked).await.unwrap() > 0 {
+                    if asked.ends_with(b"}") {
+                        stream.write_all(answer.as_bytes()).await.unwrap();
+                        return (String::from_utf8(asked).unwrap(), stream);
+                    }
+                }
+            }
+        });
+        let (client, config) = (Client::new(), config::Engine::Socket(path));
+        let there = Engine::new(&config).unwrap();
+        let asking = tokio::spawn(async move { opened(&client, &there, Kind::Exec, "ab").await });
+        let (asked, stream) = engine.await.unwrap();
+        (asking.await.unwrap().unwrap(), asked, stream)
+    }
+
+    #[tokio::test]
+    async fn an_engine_agrees_with_an_upgrade_or_in_the_older_form() {
+        for answer in [
+            "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\n\
+             Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n$ ",
+            "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n$ ",
+        ] {
+            let (opened, asked, mut stream) = of(answer).await;
+            assert!(asked.starts_with("POST /exec/ab/start HTTP/1.1\r\n"));
+            assert!(asked.ends_with("\r\n\r\n{\"Tty\":true,\"Detach\":false}"));
+            let Ok(mut opened) = opened else {
+                panic!("it is refused: {answer}");
+            };
+            assert!(!opened.multiplexed);
+            assert_eq!(opened.first, "$ ");
+            stream.write_all(b"more").await.unwrap();
+            let mut more = [0; 4];
+            opened.stream.read_exact(&mut more).await.unwrap();
+            assert_eq!(&more, b"more");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_told_in_the_engines_words() {
+        for (answer, status, words) in [
+            (
+                "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\n\
+                 Content-Length: 26\r\n\r\n{\"message\":\"No such exec\"}",
+                404,
+                "No such exec",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nno",
+                502,
+                "no",
+            ),
+        ] {
+            let (refused, _, _stream) = of(answer).await;
+            let refused = refused.err().unwrap();
+            assert_eq!(refused.status(), status);
+            assert_eq!(refused.to_string(), words);
+        }
+    }
+}

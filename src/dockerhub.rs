@@ -1,0 +1,267 @@
+//! How many pulls Docker Hub still grants, which Portainer shows beside its
+//! image fields. It asks an agent, because the answer depends on the address
+//! the pulls come from.
+//!
+//! The one place that calls somebody outside the cluster, and only when it is
+//! asked to. The platform's authorities vouch for Docker Hub and nobody else.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use http::{HeaderMap, Method, StatusCode};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::Session;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::utils::tls::WrappedX509;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+
+use crate::client::{Answer, Budget};
+use crate::exchange::Exchange;
+use crate::gateway::{Gateway, Next, internal};
+use crate::reject::Reject;
+use crate::{held, platform, reject, tls_files};
+
+const AUTH: &str = "auth.docker.io";
+const REGISTRY: &str = "registry-1.docker.io";
+const TOKEN: &str = "/token?service=registry.docker.io&scope=repository:ratelimitpreview/test:pull";
+const MANIFEST: &str = "/v2/ratelimitpreview/test/manifests/latest";
+
+/// A page waits for it.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Bounds an answer; a token has a few kilobytes.
+const ANSWER: usize = 64 << 10;
+
+/// Whose pulls are counted: an account's, or else this address's.
+#[derive(Default)]
+struct Account {
+    username: String,
+    password: String,
+}
+
+/// What is granted, in Portainer's form.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Limits {
+    remaining: u64,
+    limit: u64,
+}
+
+/// Asks Docker Hub.
+///
+/// # Errors
+/// If the client breaks off. What Docker Hub does is told in the answer.
+pub async fn answer(
+    gateway: &Gateway,
+    session: &mut Session,
+    x: &mut Exchange,
+) -> Result<Next, Reject> {
+    let body = match x.held.take() {
+        Some(body) => body,
+        None => Box::pin(held::read(session)).await?,
+    };
+    let limits = timeout(PATIENCE, limits(gateway, account(&body))).await;
+    let limits = limits.unwrap_or_else(|_| Err(format!("no answer within {PATIENCE:?}")));
+    let (status, body) = match limits {
+        Ok(limits) => (StatusCode::OK, json!(limits)),
+        Err(reason) => {
+            log::debug!("Docker Hub's limits: {reason}");
+            let message = "Unable to retrieve DockerHub rate limits from DockerHub";
+            let body = json!({ "message": message, "details": reason });
+            (StatusCode::INTERNAL_SERVER_ERROR, body)
+        }
+    };
+    let mut head = ResponseHeader::build(status, Some(3)).map_err(internal)?;
+    let json = head.insert_header(CONTENT_TYPE, "application/json");
+    json.map_err(internal)?;
+    gateway
+        .answer(session, x, head, body.to_string().into())
+        .await
+}
+
+/// The account in a request, if one is to be used. Names have any case: Go's
+/// decoder takes them so, and versions of Portainer differ.
+fn account(body: &[u8]) -> Option<Account> {
+    let fields: HashMap<String, Value> = serde_json::from_slice(body).ok()?;
+    let field = |name: &str| {
+        let mut fields = fields.iter();
+        fields
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    };
+    let text = |name| {
+        field(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let account = Account {
+        username: text("username"),
+        password: text("password"),
+    };
+    let wanted = field("authentication")
+        .and_then(Value::as_bool)
+        .unwrap_or_default();
+    (wanted && !account.username.is_empty()).then_some(account)
+}
+
+async fn limits(gateway: &Gateway, account: Option<Account>) -> Result<Option<Limits>, String> {
+    #[derive(Deserialize)]
+    struct Granted {
+        token: String,
+    }
+    let login = account.map(|account| {
+        let pair = format!("{}:{}", account.username, account.password);
+        format!("Basic {}", STANDARD.encode(pair))
+    });
+    let granted = ask(gateway, AUTH, Method::GET, TOKEN, login).await?;
+    if granted.head.status != StatusCode::OK {
+        return Err(format!("{AUTH} answered {}", granted.head.status));
+    }
+    let granted: Granted =
+        serde_json::from_slice(&granted.body).map_err(|_| format!("{AUTH} gave no token"))?;
+    let bearer = format!("Bearer {}", granted.token);
+    let manifest = ask(gateway, REGISTRY, Method::HEAD, MANIFEST, Some(bearer)).await?;
+    Ok(said(&manifest.head.headers))
+}
+
+/// The limits in an answer; accounts that pay have none.
+fn said(headers: &HeaderMap) -> Option<Limits> {
+    // `100;w=21600`: so many in so many seconds.
+    let number = |name: &str| {
+        let value = headers.get(name)?.to_str().ok()?;
+        value.split(';').next()?.trim().parse().ok()
+    };
+    Some(Limits {
+        remaining: number("ratelimit-remaining")?,
+        limit: number("ratelimit-limit")?,
+    })
+}
+
+async fn ask(
+    gateway: &Gateway,
+    host: &str,
+    method: Method,
+    target: &str,
+    authorization: Option<String>,
+) -> Result<Answer, String> {
+    let failed = |e: Box<pingora::Error>| format!("{host}: {}", reject::explain(&e));
+    let mut head = RequestHeader::build(method, target.as_bytes(), Some(4)).map_err(failed)?;
+    head.insert_header(HOST, host).map_err(failed)?;
+    if let Some(value) = authorization {
+        head.insert_header(AUTHORIZATION, value).map_err(failed)?;
+    }
+    let peer = peer(host).await?;
+    let budget = Budget::one(ANSWER);
+    gateway
+        .client
+        .fetch(&peer, head, &budget)
+        .await
+        .map_err(failed)
+}
+
+async fn peer(host: &str) -> Result<HttpPeer, String> {
+    let (roots, fingerprint) = roots().await?;
+    let found = tokio::net::lookup_host((host, 443)).await;
+    let mut found = found.map_err(|e| format!("{host}: {e}"))?;
+    let address = found
+        .next()
+        .ok_or_else(|| format!("{host} has no address"))?;
+    let mut peer = HttpPeer::new(address, true, host.to_owned());
+    peer.options.ca = Some(roots.clone());
+    peer.options.connection_timeout = Some(PATIENCE);
+    peer.options.total_connection_timeout = Some(PATIENCE);
+    // Pingora's pool looks neither at the roots nor at the name.
+    let mut key = DefaultHasher::new();
+    (host, fingerprint).hash(&mut key);
+    peer.group_key = key.finish();
+    Ok(peer)
+}
+
+type Roots = (Arc<[WrappedX509]>, u64);
+
+/// The platform's authorities, read once: they are many.
+async fn roots() -> Result<&'static Roots, String> {
+    static ROOTS: OnceCell<Roots> = OnceCell::const_new();
+    let read = || async {
+        let read = tokio::task::spawn_blocking(read_roots).await;
+        read.map_err(|e| e.to_string())?
+    };
+    ROOTS.get_or_try_init(read).await
+}
+
+fn read_roots() -> Result<Roots, String> {
+    let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    let known = platform::ROOT_FILES.iter().map(PathBuf::from);
+    let file = named.into_iter().chain(known).find(|path| path.exists());
+    let file = file.ok_or("this machine has no file of certificate authorities")?;
+    let found = tls_files::certificates(&file).map_err(|e| e.to_string())?;
+    let mut fingerprint = DefaultHasher::new();
+    found.hash(&mut fingerprint);
+    Ok((tls_files::wrap(found), fingerprint.finish()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_read_of_the_headers() {
+        let told = |pairs: &[(&'static str, &str)]| {
+            let pairs = pairs.iter();
+            said(
+                &pairs
+                    .map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap()))
+                    .collect(),
+            )
+        };
+        let both = [
+            ("ratelimit-limit", "100;w=21600"),
+            ("ratelimit-remaining", "76;w=21600"),
+        ];
+        let expected = Limits {
+            remaining: 76,
+            limit: 100,
+        };
+        assert_eq!(told(&both), Some(expected));
+        assert_eq!(told(&both[..1]), None);
+        assert_eq!(
+            told(&[("ratelimit-limit", "x"), ("ratelimit-remaining", "1")]),
+            None
+        );
+        assert_eq!(json!(None::<Limits>), Value::Null);
+    }
+
+    #[test]
+    fn an_account_is_used_if_the_request_says_so() {
+        let user = |body: &str| account(body.as_bytes()).map(|a| (a.username, a.password));
+        let pair = Some(("u".to_owned(), "p".to_owned()));
+        for (body, expected) in [
+            (
+                r#"{"authentication":true,"username":"u","password":"p"}"#,
+                &pair,
+            ),
+            (
+                r#"{"Type":6,"Authentication":true,"Username":"u","Password":"p"}"#,
+                &pair,
+            ),
+            (
+                r#"{"authentication":false,"username":"u","password":"p"}"#,
+                &None,
+            ),
+            (r#"{"authentication":true}"#, &None),
+            ("{}", &None),
+            ("", &None),
+        ] {
+            assert_eq!(&user(body), expected, "{body}");
+        }
+    }
+}

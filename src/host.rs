@@ -1,0 +1,155 @@
+//! The machine below the engine: what is built into it, and how it is doing.
+//!
+//! `/host/info` is Portainer's; the numbers come as JSON, for this node or for
+//! all of them at once, and in Prometheus' text form for this node. Reading
+//! them is for [`gather`]; what a file of `/proc` means, for its parser.
+//! Nothing here fails for lack of a file: what cannot be read is left out.
+
+mod cpu;
+mod disk;
+mod gather;
+mod hardware;
+mod memory;
+mod model;
+mod network;
+mod pci_ids;
+mod prometheus;
+mod sources;
+
+use bytes::Bytes;
+use futures::future::join_all;
+use http::Method;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use crate::client::Budget;
+use crate::everyone::{Ask, Missing, Node, Patience, Spoken, ask_node, missing_header, nodes};
+use crate::exchange::Exchange;
+use crate::gateway::{Gateway, Next, internal};
+use crate::reject::Reject;
+
+/// Where nodes ask each other.
+const METRICS: &str = "/skep/v1/metrics";
+
+/// Bounds one node's numbers, and all nodes' together.
+const EACH: usize = 1 << 20;
+const ALL: usize = 64 << 20;
+
+/// What is built into this node, as Portainer asks for it.
+///
+/// # Errors
+/// If the client has gone.
+pub async fn info(
+    gateway: &Gateway,
+    session: &mut Session,
+    x: &mut Exchange,
+) -> Result<Next, Reject> {
+    let found = tokio::task::spawn_blocking(|| hardware::read(&sources::Sources::here())).await;
+    let body = json!(found.unwrap_or_default()).to_string();
+    let head = head("application/json").map_err(internal)?;
+    gateway.answer(session, x, head, body.into()).await
+}
+
+/// How the nodes are doing, as JSON: this one if it is asked `alone`, else all.
+///
+/// # Errors
+/// If the client has gone.
+pub async fn metrics(
+    gateway: &Gateway,
+    session: &mut Session,
+    x: &mut Exchange,
+    alone: bool,
+) -> Result<Next, Reject> {
+    let mine = async { json!(gather::read(gateway).await).to_string() };
+    let (others, mut missing) = match alone {
+        true => (Vec::new(), Vec::new()),
+        false => nodes(gateway),
+    };
+    let ask = Ask {
+        head: session.req_header(),
+        method: &Method::GET,
+        spoken: Spoken::Unsaid,
+        patience: Patience::Deadline,
+        path: METRICS,
+        query: "",
+        caller: &x.caller,
+    };
+    let budget = Budget::shared(EACH, ALL);
+    // The first of all nodes is this one.
+    let asked = others
+        .iter()
+        .skip(1)
+        .map(|node| of(gateway, node, &ask, &budget));
+    let (mine, answers) = futures::join!(mine, join_all(asked));
+    let mut rows = vec![mine];
+    for answer in answers {
+        match answer {
+            Ok(found) => rows.extend(found),
+            Err(one) => missing.push(one),
+        }
+    }
+    let mut head = head("application/json").map_err(internal)?;
+    if !missing.is_empty() {
+        let words = missing_header(&missing);
+        head.insert_header(crate::MISSING_HEADER, words)
+            .map_err(internal)?;
+    }
+    let body = format!("{{\"nodes\":[{}]}}\n", rows.join(","));
+    gateway.answer(session, x, head, body.into()).await
+}
+
+/// Another node's numbers, as it wrote them.
+async fn of(
+    gateway: &Gateway,
+    node: &Node,
+    ask: &Ask<'_>,
+    budget: &Budget,
+) -> Result<Vec<String>, Missing> {
+    #[derive(Deserialize)]
+    struct Told<'a> {
+        #[serde(borrow)]
+        nodes: Vec<&'a RawValue>,
+    }
+    let missing = |reason| Missing {
+        node: node.tag.clone(),
+        reason,
+    };
+    let answer = ask_node(gateway, node, ask, "", budget)
+        .await
+        .map_err(missing)?;
+    if answer.head.status != http::StatusCode::OK {
+        return Err(missing(format!("answered {}", answer.head.status.as_u16())));
+    }
+    let told: Told<'_> =
+        serde_json::from_slice(&answer.body).map_err(|e| missing(e.to_string()))?;
+    Ok(told
+        .nodes
+        .into_iter()
+        .map(|row| row.get().to_owned())
+        .collect())
+}
+
+/// How this node is doing, in Prometheus' text form.
+///
+/// # Errors
+/// If the client has gone.
+pub async fn prometheus(
+    gateway: &Gateway,
+    session: &mut Session,
+    x: &mut Exchange,
+) -> Result<Next, Reject> {
+    let text = prometheus::render(&gather::read(gateway).await);
+    let head = head(prometheus::TYPE).map_err(internal)?;
+    gateway.answer(session, x, head, Bytes::from(text)).await
+}
+
+fn head(kind: &str) -> pingora::Result<ResponseHeader> {
+    let mut head = ResponseHeader::build(200, Some(5))?;
+    head.insert_header(CONTENT_TYPE, kind)?;
+    head.insert_header(CACHE_CONTROL, "no-store")?;
+    Ok(head)
+}

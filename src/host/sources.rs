@@ -1,0 +1,70 @@
+//! Where the host's files are: beneath `/host` if its file system is mounted
+//! there, as Portainer's documentation has it, else where they always are. A
+//! container sees most of the host's numbers in its own `/proc` and `/sys`;
+//! only the network's are its own there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The longest file that is read: `pci.ids` has about 1.5 MB.
+const LONGEST: u64 = 8 << 20;
+
+/// Where to read.
+pub(super) struct Sources {
+    host: Option<PathBuf>,
+}
+
+impl Sources {
+    /// Those of this process.
+    pub(super) fn here() -> Self {
+        Self::beneath(Path::new("/host"))
+    }
+
+    /// Those of a host that is mounted there, if one is.
+    pub(super) fn beneath(host: &Path) -> Self {
+        let mounted = host.join("proc/stat").exists() || host.join("sys/block").exists();
+        Self {
+            host: mounted.then(|| host.to_owned()),
+        }
+    }
+
+    /// A path of the host's as it is called here, whether it is there or not.
+    pub(super) fn path(&self, path: &str) -> PathBuf {
+        let beneath = |host: &PathBuf| host.join(path.trim_start_matches('/'));
+        let there = self
+            .host
+            .as_ref()
+            .map(beneath)
+            .filter(|there| there.exists());
+        there.unwrap_or_else(|| PathBuf::from(path))
+    }
+
+    /// A file's text; none if it cannot be read or is too long to be one of these.
+    pub(super) fn text(&self, path: &str) -> Option<String> {
+        use std::io::Read;
+        let mut text = Vec::new();
+        let file = fs::File::open(self.path(path)).ok()?;
+        file.take(LONGEST + 1).read_to_end(&mut text).ok()?;
+        let short = u64::try_from(text.len()).is_ok_and(|n| n <= LONGEST);
+        short.then(|| String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// The names in a directory, sorted.
+    pub(super) fn names(&self, path: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.path(path));
+        let entries = entries.into_iter().flatten().flatten();
+        let mut names: Vec<_> = entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// The interfaces of the host if its processes are to be seen, else ours.
+    pub(super) fn interfaces(&self) -> Option<String> {
+        match self.host {
+            Some(_) => self.text("/proc/1/net/dev"),
+            None => self.text("/proc/net/dev"),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What the agent answers itself: its own endpoints, and those of Portainer's
+//! agent, each in a module of its own. That this node is the one to answer has
+//! been decided.
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use skep_filters::auth::profile::SKEP_TARGET;
+use skep_filters::endpoint::{EndpointId, Match};
+
+use crate::browse::{self, Action, Call};
+use crate::console::{self, Kind};
+use crate::exchange::Exchange;
+use crate::gateway::{Gateway, Next, internal};
+use crate::portainer;
+use crate::reject::Reject;
+use crate::{agent_api, dockerhub, host};
+
+/// Answers one of the agent's own endpoints.
+///
+/// # Errors
+/// As the module does that answers it, or if it is none of them.
+pub async fn answer(
+    gateway: &Gateway,
+    session: &mut Session,
+    x: &mut Exchange,
+    found: &Match,
+) -> Result<Next, Reject> {
+    use EndpointId::{
+        AgentHealth, AgentIdentity, AgentNodes, AgentPortainer, BrowseDelete, BrowseGet,
+        BrowseList, BrowsePut, BrowseRename, BrowseVolumeDelete, BrowseVolumeGet, BrowseVolumeList,
+        BrowseVolumePut, BrowseVolumeRename, ConsoleAttach, ConsoleExec, HostInfo, HubLimits,
+        Metrics, NodeMetrics, PortainerAgents,
+    };
+    x.to = "agent".into();
+    match found.endpoint.id {
+        id @ (AgentIdentity | AgentNodes | AgentHealth) => {
+            let body = agent_api::answer(&gateway.cluster, id)?;
+            return json(gateway, session, x, body).await;
+        }
+        NodeMetrics => {
+            let named = session.req_header().headers.contains_key(SKEP_TARGET);
+            return host::metrics(gateway, session, x, x.from_peer || named).await;
+        }
+        Metrics => return host::prometheus(gateway, session, x).await,
+        _ => {}
+    }
+    // The rest is Portainer's.
+    let Some(portainer) = &gateway.portainer else {
+        return Err(Reject::NotServed);
+    };
+    let query = session.req_header().uri.query().unwrap_or_default();
+    let query = query.to_owned();
+    let action = match found.endpoint.id {
+        AgentPortainer if x.from_peer => {
+            let body = portainer.told();
+            return json(gateway, session, x, body).await;
+        }
+        PortainerAgents => {
+            let body = portainer::agents::list(&gateway.cluster)?;
+            return json(gateway, session, x, body).await;
+        }
+        HubLimits => return dockerhub::answer(gateway, session, x).await,
+        HostInfo => return host::info(gateway, session, x).await,
+        ConsoleAttach => return console::answer(gateway, session, x, Kind::Attach, &query).await,
+        ConsoleExec => return console::answer(gateway, session, x, Kind::Exec, &query).await,
+        BrowseList | BrowseVolumeList => Action::List,
+        BrowseGet | BrowseVolumeGet => Action::Get,
+        BrowseDelete | BrowseVolumeDelete => Action::Delete,
+        BrowseRename | BrowseVolumeRename => Action::Rename,
+        BrowsePut | BrowseVolumePut => Action::Put,
+        // `/ping` and `/key` are answered before anybody is asked who he is;
+        // what agents tell each other is for agents.
+        _ => return Err(Reject::NotServed),
+    };
+    let named = skep_filters::endpoint::query::get(&query, "volumeID");
+    let named = named.filter(|name| !name.is_empty());
+    let call = Call {
+        action,
+        volume: found.object.as_deref().or(named.as_deref()),
+        query: &query,
+        host: gateway.config.browse.host.as_deref(),
+    };
+    browse::answer(gateway, session, x, call).await
+}
+
+/// Sends a JSON document that is at hand.
+///
+/// # Errors
+/// If the client has gone.
+pub async fn json(
+    gateway: &Gateway,
+    session: &mut Session,
+    x: &mut Exchange,
+    body: Bytes,
+) -> Result<Next, Reject> {
+    let mut head = ResponseHeader::build(StatusCode::OK, Some(8)).map_err(internal)?;
+    head.insert_header(CONTENT_TYPE, "application/json")
+        .map_err(internal)?;
+    gateway.answer(session, x, head, body).await
+}

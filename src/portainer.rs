@@ -1,0 +1,237 @@
+//! Portainer servers as callers: which of them is let in, and what their agent
+//! answers unasked. What a signature is worth is in `skep_filters::auth::portainer`.
+//!
+//! Their way of signing covers neither the request nor the time. So it is only
+//! there where the configuration asks for it, it never replaces another proof,
+//! and who shows a signature of skep's own is judged by that alone.
+
+pub mod agents;
+pub mod first_use;
+mod pin;
+mod share;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::Session;
+use serde_json::json;
+use skep_filters::auth::portainer::{Message, PortainerError, PublicKey, Shown};
+use skep_filters::auth::profile::{SIGNATURE, SIGNATURE_INPUT};
+use skep_filters::auth::{BodyBinding, Principal, trim_secret};
+use skep_filters::endpoint::{Body, EndpointId, Match, RequestPath, Wire, classify};
+use tokio::sync::watch;
+
+use crate::authenticate::Caller;
+use crate::config::{self, SecretSource};
+use crate::exchange::Exchange;
+use crate::gateway::{Gateway, Next, internal};
+use crate::nameplate::Nameplate;
+use crate::reject::{self, Reject};
+use first_use::FirstUse;
+use pin::Pin;
+pub use share::Others;
+
+/// A shorter secret is found out by trying, by who has seen one request.
+const GOOD_SECRET: usize = 16;
+
+/// Which servers are let in.
+pub struct Portainer {
+    message: Message,
+    keys: Keys,
+}
+
+enum Keys {
+    /// Whoever knows the secret.
+    Any,
+    /// The one that was configured.
+    Only(PublicKey),
+    /// The first one.
+    First(FirstUse),
+}
+
+impl Portainer {
+    /// Reads the files that the configuration names, and the key that was
+    /// trusted before; `others` are the agents that may know it.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    pub fn new(
+        config: &config::Portainer,
+        state: &Path,
+        others: Others,
+    ) -> Result<Arc<Self>, String> {
+        let message = match &config.secret {
+            None => Message::application(),
+            Some(SecretSource::Given(secret)) => message(secret.expose(), "AGENT_SECRET")?,
+            Some(SecretSource::File(path)) => {
+                let secret = zeroize::Zeroizing::new(read(path)?);
+                message(trim_secret(&secret), &path.display().to_string())?
+            }
+        };
+        let keys = match &config.public_key_file {
+            Some(path) => {
+                let text = String::from_utf8(read(path)?).unwrap_or_default();
+                let key = PublicKey::from_text(&text);
+                let key = key.map_err(|e| format!("{}: {e}", path.display()))?;
+                log::info!("the Portainer server {} is let in", key.fingerprint());
+                Keys::Only(key)
+            }
+            None if config.first_use => Keys::First(FirstUse::open(state, others)?),
+            None => Keys::Any,
+        };
+        Ok(Arc::new(Self { message, keys }))
+    }
+
+    /// Who calls. Nothing is remembered of a caller whose signature does not hold.
+    ///
+    /// # Errors
+    /// [`Reject::Portainer`], or as headers contradict each other.
+    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Reject> {
+        let shown = Shown::of(headers)?;
+        let key = shown.key();
+        let other = || PortainerError::OtherKey {
+            shown: key.fingerprint(),
+        };
+        match &self.keys {
+            Keys::Any => shown.verify(&self.message)?,
+            Keys::Only(only) if only != key => return Err(other().into()),
+            Keys::Only(_) => shown.verify(&self.message)?,
+            Keys::First(first) => {
+                let trusted = first.trusted();
+                if trusted.is_some_and(|trusted| trusted != *key) {
+                    return Err(other().into());
+                }
+                shown.verify(&self.message)?;
+                if first.settle(key).await? != *key {
+                    return Err(other().into());
+                }
+            }
+        }
+        Ok(Caller {
+            principal: Principal::portainer(key.fingerprint(), headers)?,
+            body: BodyBinding::uncovered(headers)?,
+            unsigned_streams: true,
+        })
+    }
+
+    /// What other agents are told: the key that was trusted at its first use.
+    pub fn told(&self) -> Bytes {
+        let pin: Option<Arc<Pin>> = match &self.keys {
+            Keys::First(first) => first.pin(),
+            Keys::Any | Keys::Only(_) => None,
+        };
+        Bytes::from(format!("{}\n", json!({ "pin": pin.as_deref() })))
+    }
+
+    /// Keeps to the same key as the other agents, until told to stop.
+    pub async fn agree(&self, stop: watch::Receiver<bool>) {
+        if let Keys::First(first) = &self.keys {
+            first.agree(stop).await;
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let bytes = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    match bytes.len() {
+        0..=4096 => Ok(bytes),
+        _ => Err(format!("{}: is longer than 4096 bytes", path.display())),
+    }
+}
+
+fn message(secret: &[u8], name: &str) -> Result<Message, String> {
+    match secret.len() {
+        0 => Err(format!("{name}: the secret is empty")),
+        length => {
+            if length < GOOD_SECRET {
+                log::warn!(
+                    "{name}: the secret has {length} bytes; who sees one request of the server \
+                     can find it out by trying (`skep secret` prints a good one)"
+                );
+            }
+            Ok(Message::secret(secret))
+        }
+    }
+}
+
+/// Whether a request is signed in Portainer's way, and in no other.
+pub fn is_meant(headers: &HeaderMap) -> bool {
+    Shown::any(headers)
+        && !headers.contains_key(SIGNATURE)
+        && !headers.contains_key(SIGNATURE_INPUT)
+}
+
+/// Whether a body that no signature covers is read here before anything is done
+/// with it: JSON, by which requests are routed.
+pub fn sends_it_whole(principal: &Principal, found: Option<&Match>) -> bool {
+    let Some(endpoint) = found.map(|m| m.endpoint) else {
+        return false;
+    };
+    let small = match endpoint.body {
+        Body::Json => true,
+        Body::None => !matches!(endpoint.wire, Wire::Hijack | Wire::WebSocket),
+        Body::Stream => false,
+    };
+    small && matches!(principal, Principal::Portainer { .. })
+}
+
+fn open_row(head: &RequestHeader) -> Option<EndpointId> {
+    let path = RequestPath::parse(head.uri.path()).ok()?;
+    let id = classify(head.method.as_str(), &path)?.endpoint.id;
+    use EndpointId::{PortainerKey, PortainerPing, PortainerSetKey};
+    matches!(id, PortainerPing | PortainerKey | PortainerSetKey).then_some(id)
+}
+
+/// Whether a request is one of those that Portainer's agent answers to anybody.
+pub fn is_open(head: &RequestHeader) -> bool {
+    // Cheaper than to classify every request twice.
+    let path = head.uri.path();
+    (path.ends_with("/ping") || path.ends_with("/key")) && open_row(head).is_some()
+}
+
+/// Answers it. All that a stranger learns is that there is an agent.
+///
+/// # Errors
+/// If the client has gone; and `/key` is for agents of another kind.
+pub async fn open(
+    gateway: &Gateway,
+    session: &mut Session,
+    x: &mut Exchange,
+) -> Result<Next, Reject> {
+    x.endpoint = open_row(session.req_header());
+    x.to = "agent".into();
+    if !session.is_body_done() {
+        // What a stranger sends is not read.
+        session.set_keepalive(None);
+    }
+    let plate: Nameplate = gateway.nameplate().anonymous();
+    if x.endpoint == Some(EndpointId::PortainerPing) {
+        let mut head = ResponseHeader::build(StatusCode::NO_CONTENT, Some(4)).map_err(internal)?;
+        plate.put_on(&mut head);
+        x.status = head.status.as_u16();
+        let sent = session.write_response_header(Box::new(head), true).await;
+        sent.map_err(|e| Reject::Client(reject::explain(&e)))?;
+        return Ok(Next::Answered);
+    }
+    let body = Bytes::from_static(
+        b"{\"message\":\"Edge key management is disabled on non Edge agent\"}\n",
+    );
+    let mut head =
+        ResponseHeader::build(StatusCode::SERVICE_UNAVAILABLE, Some(5)).map_err(internal)?;
+    head.insert_header(CONTENT_TYPE, "application/json")
+        .map_err(internal)?;
+    head.insert_header(http::header::CONTENT_LENGTH, body.len())
+        .map_err(internal)?;
+    plate.put_on(&mut head);
+    x.status = head.status.as_u16();
+    let gone = |e: Box<pingora::Error>| Reject::Client(reject::explain(&e));
+    let begun = session.write_response_header(Box::new(head), false).await;
+    begun.map_err(gone)?;
+    let sent = session.write_response_body(Some(body), true).await;
+    sent.map_err(gone)?;
+    Ok(Next::Answered)
+}

@@ -1,0 +1,57 @@
+//! `GET /agents`: the nodes as Portainer's agent lists them, always in the same
+//! order. Its UI offers the first one first, and joins other lists with this one.
+
+use bytes::Bytes;
+use http::StatusCode;
+use serde::Serialize;
+
+use crate::cluster::Cluster;
+use crate::cluster::members::{Member, State};
+use crate::reject::Reject;
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Agent {
+    #[serde(rename = "IPAddress")]
+    ip_address: String,
+    port: String,
+    node_name: String,
+    node_role: &'static str,
+    edge_key_set: bool,
+}
+
+/// The agents of the cluster, by node id.
+///
+/// # Errors
+/// If there is no cluster.
+pub fn list(cluster: &Cluster) -> Result<Bytes, Reject> {
+    if !cluster.is_on() {
+        return Err(Reject::Agent {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            message: "Agent management is not available when running the agent on a standalone engine",
+            details: String::new(),
+        });
+    }
+    let all = cluster.all();
+    let known = all.iter().filter(|m| is_listed(m));
+    let agents: Vec<_> = known.map(|m| agent(m)).collect();
+    let body = serde_json::to_vec(&agents).map_err(|e| Reject::Internal(e.to_string()))?;
+    Ok(body.into())
+}
+
+/// One that does not answer just now stays: a UI that looks a node up whose
+/// container it has just seen fails if it is not there.
+fn is_listed(member: &Member) -> bool {
+    member.agent.is_some() && !matches!(member.state, State::Down | State::NoAgent)
+}
+
+fn agent(member: &Member) -> Agent {
+    let address = member.address;
+    Agent {
+        ip_address: address.map(|a| a.ip().to_string()).unwrap_or_default(),
+        port: address.map(|a| a.port().to_string()).unwrap_or_default(),
+        node_name: member.name().to_owned(),
+        node_role: if member.manager { "manager" } else { "worker" },
+        edge_key_set: false,
+    }
+}

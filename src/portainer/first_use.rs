@@ -1,0 +1,143 @@
+//! Trust on first use: the first server that proves itself is the one that is
+//! trusted, on every node and after every restart.
+//!
+//! Only there because somebody asked for it (`first_use: true`). A key is kept
+//! after its signature was checked, after every other agent has said that it
+//! knows none, and only if it could be written down.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use skep_filters::auth::portainer::{PortainerError, PublicKey};
+use tokio::sync::{Mutex, watch};
+
+use super::pin::{Pin, PinFile};
+use super::share::Others;
+use crate::clock;
+
+/// A key that is trusted is compared with the others' this much less often than
+/// one is looked for.
+const SELDOM: u32 = 6;
+
+/// The one key.
+pub struct FirstUse {
+    pin: ArcSwapOption<Pin>,
+    file: PinFile,
+    others: Others,
+    /// Who comes second waits for what becomes of the first.
+    deciding: Mutex<()>,
+}
+
+impl FirstUse {
+    /// With the key that was trusted before, if there is one.
+    ///
+    /// # Errors
+    /// If the file with that key cannot be read.
+    pub fn open(state: &Path, others: Others) -> Result<Self, String> {
+        let file = PinFile::of(state);
+        let pin = file.read()?;
+        match pin.as_ref().and_then(Pin::key) {
+            Some(key) => log::info!("the Portainer server {} is let in", key.fingerprint()),
+            None => log::warn!(
+                "auth.portainer.first_use: whoever calls first in Portainer's way is trusted from then on"
+            ),
+        }
+        Ok(Self {
+            pin: ArcSwapOption::new(pin.map(Arc::new)),
+            file,
+            others,
+            deciding: Mutex::new(()),
+        })
+    }
+
+    /// The key that is trusted, with its time.
+    pub fn pin(&self) -> Option<Arc<Pin>> {
+        self.pin.load_full()
+    }
+
+    /// The key that is trusted.
+    pub fn trusted(&self) -> Option<PublicKey> {
+        self.pin.load().as_ref()?.key()
+    }
+
+    /// The key that is trusted from now on, now that this one has proved itself.
+    ///
+    /// # Errors
+    /// If it cannot be known yet whether another one is.
+    pub async fn settle(&self, shown: &PublicKey) -> Result<PublicKey, PortainerError> {
+        if let Some(trusted) = self.trusted() {
+            return Ok(trusted);
+        }
+        let _one_at_a_time = self.deciding.lock().await;
+        if let Some(trusted) = self.trusted() {
+            return Ok(trusted);
+        }
+        if !self.others.cluster.has_looked() {
+            let why = "This agent has just started and does not know the others yet";
+            return Err(PortainerError::NotYet(why.to_owned()));
+        }
+        let heard = self.others.ask().await;
+        let pin = match heard.oldest {
+            Some(pin) => pin,
+            None if heard.silent.is_empty() => {
+                let now = clock::now().as_millis();
+                Pin::new(shown, now.try_into().unwrap_or(u64::MAX))
+            }
+            None => {
+                return Err(PortainerError::NotYet(format!(
+                    "Another node may know a trusted key and does not answer: {}",
+                    heard.silent.join(", ")
+                )));
+            }
+        };
+        self.keep(pin).map_err(|why| {
+            log::error!("no Portainer server can be trusted: {why}");
+            PortainerError::NotYet("The key could not be kept on this node; see its log".to_owned())
+        })?;
+        Ok(self.trusted().unwrap_or_else(|| shown.clone()))
+    }
+
+    /// Takes over what another agent trusts, and what it has trusted for longer
+    /// if two servers came at once to two of them, until told to stop.
+    pub async fn agree(&self, mut stop: watch::Receiver<bool>) {
+        loop {
+            let pause = match self.pin().is_some() {
+                true => self.others.interval * SELDOM,
+                false => self.others.interval,
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                _ = stop.changed() => return,
+            }
+            let Some(told) = self.others.ask().await.oldest else {
+                continue;
+            };
+            let _one_at_a_time = self.deciding.lock().await;
+            if self.pin().is_none_or(|ours| told < *ours)
+                && let Err(why) = self.keep(told)
+            {
+                log::error!("the key that another agent trusts is not taken over: {why}");
+            }
+        }
+    }
+
+    /// Writes it down, then trusts it.
+    fn keep(&self, pin: Pin) -> Result<(), String> {
+        let key = pin.key().ok_or("it is no P-256 key")?;
+        let path = self.file.path().display();
+        self.file.write(&pin).map_err(|e| format!("{path}: {e}"))?;
+        if let Some(before) = self.trusted().filter(|before| *before != key) {
+            log::warn!(
+                "the Portainer server {} is not let in any more",
+                before.fingerprint()
+            );
+        }
+        log::warn!(
+            "the Portainer server {} is trusted from now on; to start anew, remove {path} on every node",
+            key.fingerprint()
+        );
+        self.pin.store(Some(Arc::new(pin)));
+        Ok(())
+    }
+}

@@ -1,0 +1,134 @@
+//! The key that was trusted at its first use, and the file in which it outlives
+//! the agent.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use skep_filters::auth::portainer::PublicKey;
+
+use crate::platform;
+
+/// A key, and when it was first used.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Pin {
+    /// In milliseconds since the Unix epoch. Comes first: of two, the older one
+    /// counts.
+    since: u64,
+    /// The digits of the header.
+    key: String,
+}
+
+impl Pin {
+    /// Trusts a key from now on.
+    pub fn new(key: &PublicKey, since: u64) -> Self {
+        Self {
+            since,
+            key: key.to_hex(),
+        }
+    }
+
+    /// The key; `None` if what was read is none.
+    pub fn key(&self) -> Option<PublicKey> {
+        PublicKey::from_hex(self.key.as_bytes()).ok()
+    }
+}
+
+/// Where a pin is kept.
+#[derive(Debug)]
+pub struct PinFile(PathBuf);
+
+impl PinFile {
+    /// The one in the state folder.
+    pub fn of(state: &Path) -> Self {
+        Self(state.join("portainer.json"))
+    }
+
+    /// Its name, for messages.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// What it holds. A file that cannot be understood is an error and not the
+    /// same as none: else it would open the door again.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    pub fn read(&self) -> Result<Option<Pin>, String> {
+        let refused = |why: String| format!("{}: {why}", self.0.display());
+        let bytes = match fs::read(&self.0) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(refused(e.to_string())),
+        };
+        let pin: Pin = serde_json::from_slice(&bytes).map_err(|e| refused(e.to_string()))?;
+        match pin.key() {
+            Some(_) => Ok(Some(pin)),
+            None => Err(refused("holds no P-256 key".to_owned())),
+        }
+    }
+
+    /// Puts a pin in the place of what was there: whoever reads finds the old one
+    /// or the new one, whole.
+    ///
+    /// # Errors
+    /// As the file system refuses.
+    pub fn write(&self, pin: &Pin) -> io::Result<()> {
+        let new = self.0.with_extension("new");
+        match fs::remove_file(&new) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        let bytes = serde_json::to_vec(pin)?;
+        platform::write_private(&new, &bytes)?;
+        fs::rename(&new, &self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "3059301306072a8648ce3d020106082a8648ce3d0301070342000443018455c01acb937e30a0e54ee41a60f8deb5afbdb25840de649715c6ff6e45f4dc4ad5ea49c6594848a965a7cbac335426fed2cd6599e18d061d64572f2273";
+
+    fn pin(since: u64) -> Pin {
+        Pin::new(&PublicKey::from_hex(KEY.as_bytes()).unwrap(), since)
+    }
+
+    #[test]
+    fn what_was_written_is_read_back_also_in_the_place_of_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = PinFile::of(&folder.path().join("made"));
+        assert_eq!(file.read(), Ok(None));
+        for since in [7, 9] {
+            file.write(&pin(since)).unwrap();
+            assert_eq!(file.read(), Ok(Some(pin(since))));
+        }
+        assert!(!platform::readable_by_others(file.path()));
+    }
+
+    #[test]
+    fn what_a_crash_left_behind_is_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = PinFile::of(folder.path());
+        fs::write(folder.path().join("portainer.new"), "{").unwrap();
+        file.write(&pin(1)).unwrap();
+        assert_eq!(file.read(), Ok(Some(pin(1))));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_understood_is_no_absent_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = PinFile::of(folder.path());
+        for content in ["", "{}", "{\"since\":1,\"key\":\"00\"}"] {
+            fs::write(file.path(), content).unwrap();
+            assert!(file.read().is_err(), "{content}");
+        }
+    }
+
+    #[test]
+    fn the_older_one_is_the_smaller_one() {
+        assert!(pin(1) < pin(2));
+    }
+}

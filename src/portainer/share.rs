@@ -1,0 +1,108 @@
+//! What the other agents know of the key that was trusted first. Agents tell it
+//! to agents only, over their own channel.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use http::StatusCode;
+use serde::Deserialize;
+use skep_filters::auth::BodyBinding;
+use tokio::time::timeout;
+
+use super::pin::Pin;
+use crate::client::{Budget, Client};
+use crate::cluster::Cluster;
+use crate::cluster::members::{Member, State};
+use crate::peers::Peers;
+use crate::{reject, request};
+
+/// Where an agent tells it.
+const PATH: &str = "/skep/v1/portainer";
+
+/// Bounds what an agent tells.
+const LIMIT: usize = 4 << 10;
+
+/// The other agents, and the way to them.
+pub struct Others {
+    /// Which there are.
+    pub cluster: Arc<Cluster>,
+    /// Makes the requests.
+    pub client: Arc<Client>,
+    /// Signs them.
+    pub peers: Arc<Peers>,
+    /// How long one may take.
+    pub patience: Duration,
+    /// The time between two rounds.
+    pub interval: Duration,
+}
+
+/// What they said.
+#[derive(Default)]
+pub struct Heard {
+    /// The oldest key that one of them trusts.
+    pub oldest: Option<Pin>,
+    /// Those that may know one and did not answer.
+    pub silent: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Told {
+    pin: Option<Pin>,
+}
+
+impl Others {
+    /// Asks all of them. Who is down knows nothing that counts now.
+    pub async fn ask(&self) -> Heard {
+        let mut heard = Heard::default();
+        if !self.cluster.is_on() {
+            return heard;
+        }
+        let mut others = self.cluster.others();
+        others.retain(|m| m.state != State::Down);
+        let answers = join_all(others.iter().map(|member| async move {
+            let asked = timeout(self.patience, self.ask_one(member)).await;
+            (
+                member,
+                asked.unwrap_or_else(|_| Err("no answer in time".to_owned())),
+            )
+        }));
+        for (member, answer) in answers.await {
+            match answer {
+                Ok(pin) => heard.oldest = heard.oldest.into_iter().chain(pin).min(),
+                Err(why) => heard.silent.push(format!("{} ({why})", member.name())),
+            }
+        }
+        heard
+    }
+
+    async fn ask_one(&self, member: &Member) -> Result<Option<Pin>, String> {
+        let explain = |e: Box<pingora::Error>| reject::explain(&e);
+        let address = member.address.ok_or_else(|| member.state.to_string())?;
+        let mut head = request::get(PATH).map_err(explain)?;
+        self.peers
+            .sign(
+                &mut head,
+                member.generation,
+                &member.id,
+                None,
+                BodyBinding::Empty,
+            )
+            .map_err(explain)?;
+        let peer = self
+            .peers
+            .peer(address, member.generation)
+            .map_err(explain)?;
+        let answer = self.client.fetch(&peer, head, &Budget::one(LIMIT)).await;
+        let answer = answer.map_err(explain)?;
+        match answer.head.status {
+            StatusCode::OK => {
+                let told: Told = serde_json::from_slice(&answer.body).map_err(|e| e.to_string())?;
+                Ok(told.pin.filter(|pin| pin.key().is_some()))
+            }
+            // It lets no Portainer server in, or is too old to.
+            StatusCode::NOT_FOUND => Ok(None),
+            status => Err(format!("answered {}", status.as_u16())),
+        }
+    }
+}

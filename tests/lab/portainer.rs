@@ -1,0 +1,271 @@
+//! A Portainer server's view: a lab of its own, where the agents are deployed as Portainer's own stack file deploys its
+//! agents, with another image. The server is played by curl and by the docker CLI, which is what a server runs for stacks.
+
+use std::fs;
+use std::sync::LazyLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use md5::{Digest as _, Md5};
+use p256::ecdsa::signature::hazmat::PrehashSigner;
+use p256::ecdsa::{Signature, SigningKey};
+use serde_json::Value;
+
+use super::cluster::Lab;
+use super::command::task;
+use super::patience::eventually;
+use super::request::{Answer, answer};
+
+/// Its name.
+pub(crate) const NAME: &str = "portainer";
+
+/// A worker.
+const ENTRY: usize = 2;
+
+const SECRET: &str = "kJ2vXw8pQ4nT7mR1sYc5bZ9fLh3gD6aE0uVi";
+
+/// Portainer's `agent-stack.yml` after the two changes that docs/portainer.md names. The port is a host's, because not
+/// every kernel has the routing mesh, and the volumes are where the lab's engines keep theirs.
+const STACK: &str = r#"version: "3.3"
+services:
+  agent:
+    image: skep:latest
+    environment:
+      AGENT_CLUSTER_ADDR: tasks.agent
+      AGENT_SECRET: SECRET
+    volumes:
+      - /var/run/docker.sock:/var/run/docker.sock
+      - VOLUMES:VOLUMES
+    networks: [agent_network]
+    ports:
+      - { target: 9001, published: 9001, protocol: tcp, mode: host }
+    deploy:
+      mode: global
+networks:
+  agent_network:
+    driver: overlay
+    attachable: true
+"#;
+
+/// What begins the DER of every P-256 public key.
+const SPKI: &str = "3059301306072a8648ce3d020106082a8648ce3d030107034200";
+
+/// Up from the first test on that needs it.
+static DEPLOYED: LazyLock<Lab> = LazyLock::new(|| {
+    let lab = Lab::up(NAME, "--nodes 3 --managers 1");
+    let stack = lab.file("agent-stack.yml");
+    let volumes = stack.ancestors().nth(2).expect("the lab's folder");
+    let yaml = STACK
+        .replace("SECRET\n", &format!("{SECRET}\n"))
+        .replace("VOLUMES", &volumes.display().to_string());
+    fs::write(&stack, yaml).expect("a file of ours");
+    lab.engine(1)
+        .cmd("stack deploy --resolve-image never -c")
+        .arg(stack.display().to_string())
+        .arg("portainer")
+        .within(60)
+        .ok();
+    let found = || {
+        let all = lab
+            .numbers()
+            .map(|node| Server::new(SECRET).agents(&lab, node));
+        let counts: Vec<_> = all.map(|agents| agents.map_or(0, |a| a.len())).collect();
+        let whole = counts.iter().all(|&count| count == 3);
+        whole.then_some(()).ok_or(format!("{counts:?}"))
+    };
+    eventually(90, "every agent names three", found);
+    for node in lab.numbers() {
+        let run = format!(
+            "run --detach --name web{node} --volume files{node}:/files busybox sleep 86400"
+        );
+        lab.engine(node).ok(&run);
+    }
+    lab
+});
+
+struct Server {
+    key: SigningKey,
+    secret: &'static str,
+}
+
+impl Server {
+    fn new(secret: &'static str) -> Self {
+        let key = SigningKey::from_slice(&[7; 32]).expect("a key");
+        Self { key, secret }
+    }
+
+    /// The two headers that every request of a server has.
+    fn signed(&self) -> [String; 2] {
+        let digest = Md5::digest(self.secret);
+        let signature: Signature = self.key.sign_prehash(&digest).expect("a signature");
+        let point = self.key.verifying_key().to_sec1_point(false);
+        let hex: String = point
+            .as_bytes()
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
+        [
+            format!("X-PortainerAgent-PublicKey: {SPKI}{hex}"),
+            format!(
+                "X-PortainerAgent-Signature: {}",
+                STANDARD_NO_PAD.encode(signature.to_bytes())
+            ),
+        ]
+    }
+
+    fn ask(&self, lab: &Lab, method: &str, path: &str, more: &[&str]) -> Answer {
+        let mut headers = self.signed().to_vec();
+        headers.extend(more.iter().map(|&h| h.to_owned()));
+        // As a server does with --tlsskipverify.
+        let curl = task("curl", "--insecure --max-time 20");
+        answer(curl, method, &format!("{}{path}", lab.url(ENTRY)), &headers)
+    }
+
+    fn agents(&self, lab: &Lab, node: usize) -> Option<Vec<Value>> {
+        let mut curl = task("curl", "--insecure --silent --max-time 5");
+        for header in self.signed() {
+            curl = curl.arg("-H").arg(header);
+        }
+        let said = curl.arg(format!("{}/agents", lab.url(node))).run();
+        serde_json::from_slice(&said.out).ok()
+    }
+}
+
+fn hostname(row: &Value) -> &str {
+    row["Portainer"]["Agent"]["NodeName"]
+        .as_str()
+        .unwrap_or_default()
+}
+
+pub(crate) fn a_server_recognises_an_agent_and_adds_it(_: &Lab) {
+    let lab = &*DEPLOYED;
+    let curl = || task("curl", "--insecure");
+    let ping = answer(curl(), "GET", &format!("{}/ping", lab.url(ENTRY)), &[]);
+    assert_eq!(ping.status, 204, "{ping:?}");
+    // Before anything is signed, a server looks for an agent by this.
+    let stranger = answer(curl(), "GET", &format!("{}/_ping", lab.url(ENTRY)), &[]);
+    assert!([401, 403].contains(&stranger.status), "{stranger:?}");
+    for answer in [&ping, &stranger] {
+        assert!(!answer.header("portainer-agent").is_empty(), "{answer:?}");
+        assert_eq!(answer.header("portainer-agent-platform"), "1");
+        assert_eq!(answer.header("portainer-agent-api-version"), "2");
+    }
+    let wrong = Server::new("another secret").ask(lab, "GET", "/info", &[]);
+    assert_eq!(
+        (wrong.status, wrong.message().as_str()),
+        (403, "Invalid request signature")
+    );
+}
+
+pub(crate) fn a_snapshot_has_the_whole_swarm(_: &Lab) {
+    let lab = &*DEPLOYED;
+    let server = Server::new(SECRET);
+    let get = |path: &str| {
+        let answer = server.ask(lab, "GET", path, &[]);
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        answer
+    };
+    assert_eq!(get("/v1.41/info").json()["Swarm"]["ControlAvailable"], true);
+    assert_eq!(get("/v1.41/nodes").list().len(), 3);
+    assert!(!get("/v1.41/services").list().is_empty());
+    let containers = get("/v1.41/containers/json?all=1").list();
+    for node in lab.numbers() {
+        let name = format!("/web{node}");
+        let row = containers.iter().find(|row| row["Names"][0] == *name);
+        let row = row.unwrap_or_else(|| panic!("{name}: {containers:?}"));
+        assert_eq!(hostname(row), format!("node{node}"));
+        let id = row["Id"].as_str().expect("an id");
+        let target = format!("X-PortainerAgent-Target: node{node}");
+        let inspect = server.ask(lab, "GET", &format!("/containers/{id}/json"), &[&target]);
+        assert_eq!(inspect.json()["Name"], name.as_str());
+    }
+    let volumes = get("/v1.41/volumes").json();
+    let named = volumes["Volumes"].as_array().expect("a list");
+    for node in lab.numbers() {
+        let name = format!("files{node}");
+        assert!(
+            named
+                .iter()
+                .any(|v| v["Name"] == *name && hostname(v) == format!("node{node}"))
+        );
+    }
+    get("/v1.41/images/json");
+    get("/v1.41/networks");
+    get("/version");
+    // The same order every time.
+    assert_eq!(get("/v2/agents").body, get("/v1.41/v2/agents").body);
+}
+
+pub(crate) fn the_docker_cli_deploys_a_stack_through_a_worker(_: &Lab) {
+    let lab = &*DEPLOYED;
+    let folder = lab.file("server");
+    fs::create_dir_all(&folder).expect("a folder of ours");
+    let mut headers = serde_json::Map::new();
+    for header in Server::new(SECRET).signed() {
+        let (name, value) = header.split_once(": ").expect("a header");
+        headers.insert(name.to_owned(), value.into());
+    }
+    headers.insert("X-PortainerAgent-ManagerOperation".to_owned(), "1".into());
+    let config = serde_json::json!({ "HttpHeaders": headers }).to_string();
+    fs::write(folder.join("config.json"), config).expect("a file of ours");
+    let stack = lab.file("app.yml");
+    let yaml = "version: \"3.3\"\nservices:\n  app: { image: busybox, command: sleep 86400, deploy: { mode: global, endpoint_mode: dnsrr } }\n";
+    fs::write(&stack, yaml).expect("a file of ours");
+    let docker = |words: &str| {
+        // As a server calls it with --tlsskipverify.
+        let docker = task("/usr/bin/docker", "--tls --tlscacert ''");
+        docker
+            .env("DOCKER_CONFIG", folder.display().to_string())
+            .arg("--host")
+            .arg(format!("tcp://{}:9001", lab.address(ENTRY)))
+            .arg_each(words)
+            .within(60)
+    };
+    docker("stack deploy --resolve-image never -c")
+        .arg(stack.display().to_string())
+        .arg("app")
+        .ok();
+    assert_eq!(
+        docker("service ls --filter name=app_app --format {{.Name}}").ok(),
+        "app_app"
+    );
+    docker("stack rm app").ok();
+}
+
+pub(crate) fn files_of_a_volume_are_put_listed_got_and_deleted_on_their_node(_: &Lab) {
+    let lab = &*DEPLOYED;
+    let server = Server::new(SECRET);
+    let file = lab.file("upload.txt");
+    fs::write(&file, "from the browser").expect("a file of ours");
+    let target = "X-PortainerAgent-Target: node3";
+    let mut put = task(
+        "curl",
+        "--insecure --silent --show-error --write-out %{http_code} -F Path=/ -F",
+    );
+    put = put.arg(format!("file=@{}", file.display()));
+    for header in server.signed().iter().map(String::as_str).chain([target]) {
+        put = put.arg("-H").arg(header);
+    }
+    let put = put
+        .arg(format!("{}/v2/browse/put?volumeID=files3", lab.url(ENTRY)))
+        .ok();
+    assert_eq!(put, "204");
+    let seen = lab.engine(3).ok("exec web3 cat /files/upload.txt");
+    assert_eq!(seen, "from the browser");
+    let ask = |method: &str, path: &str| server.ask(lab, method, path, &[target]);
+    let list = ask("GET", "/v2/browse/ls?volumeID=files3&path=/").list();
+    assert_eq!(list[0]["Name"], "upload.txt");
+    let got = ask("GET", "/v2/browse/get?volumeID=files3&path=/upload.txt");
+    assert_eq!(got.body, "from the browser");
+    let out = ask(
+        "GET",
+        "/v2/browse/get?volumeID=files3&path=../../../etc/passwd",
+    );
+    assert_ne!(out.status, 200, "{out:?}");
+    let gone = ask(
+        "DELETE",
+        "/v2/browse/delete?volumeID=files3&path=/upload.txt",
+    );
+    assert_eq!(gone.status, 204, "{gone:?}");
+    assert_eq!(lab.engine(3).ok("exec web3 ls /files"), "");
+}
