@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn a_group_is_named_whole_by_area_or_by_verb() {
         assert_eq!(rows("containers.logs"), [EndpointId::ContainerLogs]);
-        assert_eq!(rows("exec").len(), 4);
+        assert_eq!(rows("exec").len(), 5);
         assert!(rows("services.*").contains(&EndpointId::ServiceLogs));
         assert!(rows("*.read").contains(&EndpointId::VolumeList));
         assert!(!rows("*.read").contains(&EndpointId::SwarmInspect));

@@ -81,10 +81,13 @@ impl Reach {
             | CheckpointList
             | CheckpointCreate
             | CheckpointDelete
+            | ConsoleAttach
             | ImageCommit => Self::Object(Container),
-            ExecStart | ExecResize | ExecInspect => Self::Object(Exec),
+            ExecStart | ExecResize | ExecInspect | ConsoleExec => Self::Object(Exec),
             VolumeCreate => Self::Create(Volume),
-            VolumeInspect | VolumeUpdate | VolumeDelete => Self::Object(Volume),
+            VolumeInspect | VolumeUpdate | VolumeDelete | BrowseList | BrowseGet | BrowseDelete
+            | BrowseRename | BrowsePut | BrowseVolumeList | BrowseVolumeGet
+            | BrowseVolumeDelete | BrowseVolumeRename | BrowseVolumePut => Self::Object(Volume),
             NetworkCreate => Self::Create(Network),
             NetworkInspect | NetworkDelete => Self::Object(Network),
             NetworkConnect | NetworkDisconnect => Self::NetworkAndContainer,
@@ -102,7 +105,9 @@ impl Reach {
             | ImageGetAll | ImagePush | ImageTag | ImageDelete | ImageCreate | ImageLoad
             | ImageSearch | ImageBuild | BuildCancel | SystemPing | SystemPingHead
             | SystemVersion | SystemInfo | SystemAuth | DistributionInspect | Options
-            | AgentHealth => Self::Free,
+            | AgentHealth | PortainerPing | PortainerKey | PortainerSetKey | HubLimits => {
+                Self::Free
+            }
             ImagePrune | BuildPrune | Session | Grpc | Http2Preface | SystemDataUsage
             | DebugVars | DebugPprofIndex | DebugPprofCmdline | DebugPprofProfile
             | DebugPprofSymbol | DebugPprofTrace | DebugPprofNamed | PluginList
@@ -110,7 +115,9 @@ impl Reach {
             | PluginDisable | PluginUpgrade | PluginPush | PluginSet | PluginCreate
             | SwarmInspect | SwarmInit | SwarmJoin | SwarmLeave | SwarmUpdate | SwarmUnlockkey
             | SwarmUnlock | NodeList | NodeInspect | NodeDelete | NodeUpdate | AgentIdentity
-            | AgentNodes => Self::Closed,
+            | AgentNodes | AgentPortainer | NodeMetrics | Metrics | PortainerAgents | HostInfo => {
+                Self::Closed
+            }
         }
     }
 }
