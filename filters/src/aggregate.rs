@@ -26,7 +26,7 @@ mod progress;
 #[cfg(test)]
 mod properties;
 mod prune;
-mod splice;
+pub(crate) mod splice;
 mod split;
 mod usage;
 mod version;

@@ -7,7 +7,7 @@
 //! read; which node has what they name is the agent's business. Nothing is
 //! refused: the engine does that, in its own words.
 
-mod go;
+pub(crate) mod go;
 mod read;
 mod spec;
 

@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 /// Bytes of a text to be replaced; an empty range inserts.
-pub(super) struct Edit<'a> {
-    pub(super) range: Range<usize>,
-    pub(super) with: Cow<'a, str>,
+pub(crate) struct Edit<'a> {
+    pub(crate) range: Range<usize>,
+    pub(crate) with: Cow<'a, str>,
 }
 
 impl<'a> Edit<'a> {
     /// Replaces `part`, which must be borrowed from `text`; `None` if it is not.
-    pub(super) fn replace(text: &str, part: &str, with: impl Into<Cow<'a, str>>) -> Option<Self> {
+    pub(crate) fn replace(text: &str, part: &str, with: impl Into<Cow<'a, str>>) -> Option<Self> {
         let start = part.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
         let range = start..start.checked_add(part.len())?;
         text.get(range.clone())?;
@@ -20,7 +20,7 @@ impl<'a> Edit<'a> {
     }
 
     /// Puts `member`, which starts with a comma, last into the JSON object `text`.
-    pub(super) fn append(text: &str, member: &'a str) -> Self {
+    pub(crate) fn append(text: &str, member: &'a str) -> Self {
         let inner = text
             .strip_prefix('{')
             .and_then(|rest| rest.strip_suffix('}'));
@@ -43,7 +43,7 @@ pub(super) fn splice(out: &mut Vec<u8>, text: &str, edits: Vec<Edit<'_>>) {
 }
 
 /// `text` with the edits done. Edits must not overlap.
-pub(super) fn spliced(text: &str, edits: Vec<Edit<'_>>) -> String {
+pub(crate) fn spliced(text: &str, edits: Vec<Edit<'_>>) -> String {
     let mut out = String::with_capacity(text.len());
     each_piece(text, edits, |piece| out.push_str(piece));
     out
@@ -96,7 +96,7 @@ impl ListWriter {
 }
 
 /// A text as a JSON string.
-pub(super) fn json_string(text: &str) -> String {
+pub(crate) fn json_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
@@ -111,7 +111,7 @@ pub(super) fn prefixed(raw: &str, prefix: &str) -> Option<String> {
 }
 
 /// JSON values as a JSON array.
-pub(super) fn json_array<T: AsRef<str>>(values: impl IntoIterator<Item = T>) -> String {
+pub(crate) fn json_array<T: AsRef<str>>(values: impl IntoIterator<Item = T>) -> String {
     let mut out = String::from("[");
     for (i, value) in values.into_iter().enumerate() {
         if i > 0 {

@@ -1,0 +1,34 @@
+//! Devices of the host.
+
+use super::{Check, host_path, listed};
+use crate::policy::json::Fields;
+use crate::policy::verdict::{Judged, quoted};
+
+pub(super) fn judge(check: &Check<'_>, host: &Fields<'_>) -> Judged {
+    for device in host.list("Devices")? {
+        let device = Fields::of(device, "Devices")?;
+        host_path::device(check, device.text("PathOnHost")?)?;
+    }
+    let rules = host.texts("DeviceCgroupRules")?;
+    check.grant(
+        rules.is_empty() || check.may.device_rules,
+        "may.device_rules",
+        || {
+            format!(
+                "DeviceCgroupRules asks for {}",
+                quoted(rules.first().unwrap_or(&""))
+            )
+        },
+    )?;
+    for request in host.list("DeviceRequests")? {
+        let driver = match Fields::of(request, "DeviceRequests")?.text("Driver")? {
+            "" => "default",
+            driver => driver,
+        };
+        let granted = listed(&check.may.device_requests, driver);
+        check.grant(granted, "may.device_requests", || {
+            format!("DeviceRequests asks for the driver {}", quoted(driver))
+        })?;
+    }
+    Ok(())
+}

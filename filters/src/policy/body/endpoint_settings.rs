@@ -1,0 +1,27 @@
+//! How a container is attached to a network.
+
+use super::{Check, security};
+use crate::policy::json::{Fields, Json, same_field, text_of};
+use crate::policy::verdict::{Denied, Judged};
+
+/// Kernel parameters of one interface (engine 28.0): `net.ipv4.conf.IFNAME.x=1,…`.
+const SYSCTLS: &str = "com.docker.network.endpoint.sysctls";
+
+/// One `EndpointSettings` or `NetworkAttachmentConfig`.
+pub(super) fn judge(check: &Check<'_>, settings: &Json<'_>) -> Judged {
+    let settings = Fields::of(settings, "EndpointSettings")?;
+    let linked = !settings.texts("Links")?.is_empty();
+    check.grant(!linked || check.may.share, "may.share", || {
+        "Links asks for a part of another container".into()
+    })?;
+    for (name, value) in settings.map("DriverOpts")? {
+        let value = text_of(value).ok_or_else(|| Denied::shape("an option is no text".into()))?;
+        if same_field(name, SYSCTLS) {
+            let names = value
+                .split(',')
+                .map(|pair| pair.split('=').next().unwrap_or(pair).trim());
+            security::sysctls(check, names.filter(|name| !name.is_empty()))?;
+        }
+    }
+    Ok(())
+}

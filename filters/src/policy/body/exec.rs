@@ -1,0 +1,26 @@
+//! Execs and checkpoints.
+//!
+//! What the container itself is allowed, an exec is too: that it is a
+//! privileged one its body does not show.
+
+use super::{Check, head, user};
+use crate::policy::json::{Fields, Json};
+use crate::policy::verdict::Judged;
+
+/// `POST /containers/{id}/exec`.
+pub(super) fn create(check: &Check<'_>, body: &Json<'_>) -> Judged {
+    let exec = Fields::of(body, "body")?;
+    let privileged = exec.flag("Privileged")?;
+    check.grant(
+        !privileged || check.may.privileged,
+        "may.privileged",
+        || "a privileged exec".into(),
+    )?;
+    user::judge(check, "User", exec.text("User")?)
+}
+
+/// `POST /containers/{id}/checkpoints`.
+pub(super) fn checkpoint(check: &Check<'_>, body: &Json<'_>) -> Judged {
+    let checkpoint = Fields::of(body, "body")?;
+    head::checkpoint_dir(check, checkpoint.text("CheckpointDir")?)
+}

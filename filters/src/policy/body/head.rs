@@ -1,0 +1,121 @@
+//! What a request asks for in its path and query.
+
+use super::{Check, demand, host, host_path, image, namespaces, security};
+use crate::endpoint::{EndpointId, Match, query};
+use crate::policy::selector::imports;
+use crate::policy::verdict::{Denied, Judged};
+
+/// Judges a request that the rules allow.
+pub(crate) fn head(check: &Check<'_>, found: &Match, query: &str) -> Judged {
+    use EndpointId as Id;
+    match found.endpoint.id {
+        Id::ImageCreate if imports(query) => {
+            let source = query::get(query, "fromSrc").unwrap_or_default();
+            remote(check, "fromSrc", source.is_empty() || source == "-")?;
+            names_image(check)
+        }
+        Id::ImageCreate => pull(check, query),
+        Id::ImageTag | Id::ImageCommit | Id::ImageLoad => names_image(check),
+        Id::ImageBuild => build(check, query),
+        Id::Session | Id::Grpc | Id::Http2Preface => {
+            check.grant(check.may.buildkit, "may.buildkit", || {
+                "BuildKit's own protocol cannot be judged".into()
+            })
+        }
+        Id::PluginPull
+        | Id::PluginUpgrade
+        | Id::PluginCreate
+        | Id::PluginSet
+        | Id::PluginEnable => check.grant(check.may.plugins, "may.plugins", || {
+            "engine plugins run as root on the host".into()
+        }),
+        Id::NetworkConnect => {
+            let name = found.object.as_deref().unwrap_or_default();
+            namespaces::named_network(check, "the network", name)
+        }
+        Id::ContainerStart => each(query, "checkpoint-dir", |dir| checkpoint_dir(check, dir)),
+        Id::CheckpointList | Id::CheckpointDelete => {
+            each(query, "dir", |dir| checkpoint_dir(check, dir))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Where checkpoints are kept is a path of the host, written by root.
+pub(super) fn checkpoint_dir(check: &Check<'_>, dir: &str) -> Judged {
+    if dir.is_empty() {
+        return Ok(());
+    }
+    host_path::bind(check, "a checkpoint", dir, true)
+}
+
+fn pull(check: &Check<'_>, query: &str) -> Judged {
+    let image = query::get(query, "fromImage").unwrap_or_default();
+    let tag = query::get(query, "tag").unwrap_or_default();
+    let name = image.strip_suffix(':').unwrap_or(&image);
+    // The "tag" may be a digest (moby `postImagesCreate`).
+    let whole = match tag.as_ref() {
+        "" => name.to_owned(),
+        tag if tag.contains(':') => format!("{name}@{tag}"),
+        tag => format!("{name}:{tag}"),
+    };
+    image::judge(check, "the image", &whole)
+}
+
+/// Whoever names images gives any content an allowed name.
+fn names_image(check: &Check<'_>) -> Judged {
+    let demanded = !check.must.images.is_empty();
+    check.grant(
+        !demanded || check.may.name_images,
+        "may.name_images",
+        || "it names an image, and images are allowed by name".into(),
+    )
+}
+
+fn build(check: &Check<'_>, query: &str) -> Judged {
+    names_image(check)?;
+    // `FROM` and `# syntax=` are in what is built, which is not read.
+    demand(!check.must.digest, "must.digest", || {
+        "what a build is made from is not seen".into()
+    })?;
+    each(query, "remote", |url| {
+        remote(check, "remote", url.is_empty())
+    })?;
+    each(query, "networkmode", |mode| {
+        namespaces::joined(check, "networkmode", mode)?;
+        namespaces::named_network(check, "networkmode", mode)
+    })?;
+    each(query, "cgroupparent", |parent| {
+        host::cgroup_parent(check, parent)
+    })?;
+    each(query, "securityopt", |list| security_options(check, list))?;
+    each(query, "version", |version| {
+        let is_buildkit = !matches!(version, "" | "1");
+        check.grant(!is_buildkit || check.may.buildkit, "may.buildkit", || {
+            "a build by BuildKit".into()
+        })
+    })
+}
+
+fn security_options(check: &Check<'_>, list: &str) -> Judged {
+    if list.is_empty() {
+        return Ok(());
+    }
+    let options: Option<Vec<String>> = serde_json::from_str(list)
+        .map_err(|_| Denied::shape("securityopt is no list of texts".into()))?;
+    let options = options.unwrap_or_default();
+    options
+        .iter()
+        .try_for_each(|option| security::option(check, option))
+}
+
+fn remote(check: &Check<'_>, parameter: &str, is_none: bool) -> Judged {
+    check.grant(is_none || check.may.remote, "may.remote", || {
+        format!("{parameter} has the engine fetch from elsewhere")
+    })
+}
+
+/// The engine takes the first value; that none of them asks for more is safer still.
+fn each(query: &str, name: &str, judge: impl Fn(&str) -> Judged) -> Judged {
+    query::all(query, name).try_for_each(|value| judge(&value))
+}

@@ -1,0 +1,168 @@
+//! `HostConfig`: what a container has of its host.
+
+use super::{
+    Check, capability, demand, devices, host_path, listed, mounts, namespaces, ports, security,
+    volume,
+};
+use crate::policy::json::Fields;
+use crate::policy::verdict::{Judged, quoted};
+
+/// The fields that engines of API 1.24 to 1.56 have.
+pub(super) const KNOWN: &[&str] = &[
+    "CpuShares",
+    "Memory",
+    "NanoCpus",
+    "CgroupParent",
+    "BlkioWeight",
+    "BlkioWeightDevice",
+    "BlkioDeviceReadBps",
+    "BlkioDeviceWriteBps",
+    "BlkioDeviceReadIOps",
+    "BlkioDeviceWriteIOps",
+    "CpuPeriod",
+    "CpuQuota",
+    "CpuRealtimePeriod",
+    "CpuRealtimeRuntime",
+    "CpusetCpus",
+    "CpusetMems",
+    "Devices",
+    "DeviceCgroupRules",
+    "DeviceRequests",
+    "MemoryReservation",
+    "MemorySwap",
+    "MemorySwappiness",
+    "OomKillDisable",
+    "PidsLimit",
+    "Ulimits",
+    "CpuCount",
+    "CpuPercent",
+    "IOMaximumIOps",
+    "IOMaximumBandwidth",
+    "Binds",
+    "ContainerIDFile",
+    "LogConfig",
+    "NetworkMode",
+    "PortBindings",
+    "RestartPolicy",
+    "AutoRemove",
+    "VolumeDriver",
+    "VolumesFrom",
+    "ConsoleSize",
+    "Annotations",
+    "CapAdd",
+    "CapDrop",
+    "CgroupnsMode",
+    "Dns",
+    "DnsOptions",
+    "DnsSearch",
+    "ExtraHosts",
+    "GroupAdd",
+    "IpcMode",
+    "Cgroup",
+    "Links",
+    "OomScoreAdj",
+    "PidMode",
+    "Privileged",
+    "PublishAllPorts",
+    "ReadonlyRootfs",
+    "SecurityOpt",
+    "StorageOpt",
+    "Tmpfs",
+    "UTSMode",
+    "UsernsMode",
+    "ShmSize",
+    "Sysctls",
+    "Runtime",
+    "Isolation",
+    "Mounts",
+    "MaskedPaths",
+    "ReadonlyPaths",
+    "Init",
+    // Of engines that are gone by now.
+    "KernelMemory",
+    "KernelMemoryTCP",
+    "DiskQuota",
+];
+
+/// Log drivers that keep what they are given on the node.
+const LOG_DRIVERS: [&str; 5] = ["", "json-file", "local", "journald", "none"];
+
+const RUNTIMES: [&str; 3] = ["", "runc", "io.containerd.runc.v2"];
+
+/// Everything that has to be granted.
+pub(super) fn judge(check: &Check<'_>, host: &Fields<'_>) -> Judged {
+    let may = check.may;
+    if host.is_empty() {
+        return Ok(());
+    }
+    let privileged = host.flag("Privileged")?;
+    check.grant(!privileged || may.privileged, "may.privileged", || {
+        "a privileged container".into()
+    })?;
+    capability::added(check, &host.texts("CapAdd")?)?;
+    namespaces::judge(check, host)?;
+    mounts::binds(check, host)?;
+    mounts::mounts(check, host)?;
+    volume::driver(check, host.text("VolumeDriver")?, &[])?;
+    devices::judge(check, host)?;
+    security::host(check, host)?;
+    security::sysctls(
+        check,
+        host.map("Sysctls")?.iter().map(|(name, _)| name.as_ref()),
+    )?;
+    groups(check, &host.texts("GroupAdd")?)?;
+    ports::container(check, host)?;
+
+    let runtime = host.text("Runtime")?;
+    let granted = RUNTIMES.contains(&runtime) || listed(&may.runtimes, runtime);
+    check.grant(granted, "may.runtimes", || {
+        format!("the runtime {}", quoted(runtime))
+    })?;
+    cgroup_parent(check, host.text("CgroupParent")?)?;
+    log_driver(check, host.object("LogConfig")?.text("Type")?)?;
+    let survives = host.flag("OomKillDisable")? || host.int("OomScoreAdj")? < 0;
+    check.grant(!survives || may.oom, "may.oom", || {
+        "living on when memory runs out".into()
+    })
+}
+
+pub(super) fn restart(check: &Check<'_>, host: &Fields<'_>) -> Judged {
+    let name = match host.object("RestartPolicy")?.text("Name")? {
+        "" => "no",
+        name => name,
+    };
+    let allowed = &check.must.restart;
+    demand(
+        allowed.is_empty() || listed(allowed, name),
+        "must.restart",
+        || format!("the restart policy {}", quoted(name)),
+    )
+}
+
+pub(super) fn groups(check: &Check<'_>, groups: &[&str]) -> Judged {
+    groups.iter().try_for_each(|group| {
+        check.grant(listed(&check.may.groups, group), "may.groups", || {
+            format!("the group {}", quoted(group))
+        })
+    })
+}
+
+pub(super) fn log_driver(check: &Check<'_>, driver: &str) -> Judged {
+    let granted = LOG_DRIVERS.contains(&driver) || listed(&check.may.log_drivers, driver);
+    check.grant(granted, "may.log_drivers", || {
+        format!("the log driver {}", quoted(driver))
+    })
+}
+
+/// A slice of systemd (`team.slice`) or a path.
+pub(super) fn cgroup_parent(check: &Check<'_>, parent: &str) -> Judged {
+    let below = |own: &String| {
+        let own = own.trim_start_matches('/');
+        host_path::is_below(&format!("/{parent}"), &format!("/{own}"))
+    };
+    let parents = &check.may.cgroup_parents;
+    let granted = parent.is_empty() || listed(parents, parent) || parents.iter().any(below);
+    check.grant(granted, "may.cgroup_parents", || {
+        format!("the cgroup {}", quoted(parent))
+    })
+}

@@ -1,0 +1,91 @@
+//! How much a container may use.
+
+use super::{Check, demand};
+use crate::policy::json::Fields;
+use crate::policy::size::Size;
+use crate::policy::verdict::Judged;
+
+/// Docker's own scheduling period in microseconds.
+const PERIOD: i64 = 100_000;
+
+/// When a limit has to be there.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum When {
+    /// Always: without one there is none.
+    Always,
+    /// Only one that is given has to hold: the container has others already.
+    IfGiven,
+}
+
+/// `HostConfig`, or the body of an update.
+pub(super) fn host(check: &Check<'_>, host: &Fields<'_>, when: When) -> Judged {
+    let must = check.must;
+    if let Some(Size(most)) = must.memory {
+        let memory = host.int("Memory")?;
+        let swap = host.int("MemorySwap")?;
+        // Swap counts together with memory, and by itself is twice the memory.
+        let swap_ok = swap >= 0 && below(swap, most.saturating_mul(2), When::IfGiven);
+        demand(below(memory, most, when) && swap_ok, "must.memory", || {
+            format!("the memory limit must be at most {}", Size(most))
+        })?;
+    }
+    if let Some(most) = must.cpus {
+        let nano = host.int("NanoCpus")?;
+        let quota = host.int("CpuQuota")?;
+        let period = match host.int("CpuPeriod")? {
+            0 => PERIOD,
+            period => period,
+        };
+        let by_quota = quota as f64 / period as f64;
+        let by_nano = nano as f64 / 1e9;
+        let none = nano == 0 && quota == 0;
+        let fits = |cpus: f64| (0.0..=most).contains(&cpus);
+        let met = fits(by_nano) && fits(by_quota) && (!none || when == When::IfGiven);
+        demand(met, "must.cpus", || {
+            format!("the limit of CPUs must be at most {most}")
+        })?;
+    }
+    pids(
+        check,
+        host.int("PidsLimit")?,
+        !matches!(host.get("PidsLimit"), crate::policy::json::Json::Null),
+        when,
+    )
+}
+
+/// `TaskTemplate.Resources.Limits`.
+pub(super) fn service(check: &Check<'_>, limits: &Fields<'_>) -> Judged {
+    let must = check.must;
+    if let Some(Size(most)) = must.memory {
+        let met = below(limits.int("MemoryBytes")?, most, When::Always);
+        demand(met, "must.memory", || {
+            format!("the memory limit must be at most {}", Size(most))
+        })?;
+    }
+    if let Some(most) = must.cpus {
+        let cpus = limits.int("NanoCPUs")? as f64 / 1e9;
+        demand(cpus > 0.0 && cpus <= most, "must.cpus", || {
+            format!("the limit of CPUs must be at most {most}")
+        })?;
+    }
+    pids(check, limits.int("Pids")?, true, When::Always)
+}
+
+/// 0 and -1 are no limit, also where one is given anew.
+fn pids(check: &Check<'_>, limit: i64, given: bool, when: When) -> Judged {
+    let Some(most) = check.must.pids else {
+        return Ok(());
+    };
+    let met = below(limit, most, When::Always) || !given && when == When::IfGiven;
+    demand(met, "must.pids", || {
+        format!("the limit of processes must be at most {most}")
+    })
+}
+
+fn below(limit: i64, most: u64, when: When) -> bool {
+    match u64::try_from(limit) {
+        Ok(0) => when == When::IfGiven,
+        Ok(limit) => limit <= most,
+        Err(_) => false,
+    }
+}

@@ -1,0 +1,111 @@
+//! Mounts of containers and services, in both of their languages.
+
+use super::{Check, host_path, image, volume};
+use crate::policy::json::Fields;
+use crate::policy::verdict::{Denied, Judged, quoted};
+
+const KNOWN: [&str; 10] = [
+    "Type",
+    "Source",
+    "Target",
+    "ReadOnly",
+    "Consistency",
+    "BindOptions",
+    "VolumeOptions",
+    "ImageOptions",
+    "TmpfsOptions",
+    "ClusterOptions",
+];
+
+/// `HostConfig.Binds`: `source:target[:options]`.
+pub(super) fn binds(check: &Check<'_>, host: &Fields<'_>) -> Judged {
+    for bind in host.texts("Binds")? {
+        let (source, options) = parts(bind)?;
+        let mut options = options.split(',');
+        let read_only = options.clone().any(|option| option == "ro");
+        let relabels = options.clone().any(|option| matches!(option, "z" | "Z"));
+        let writable = !read_only || relabels || options.clone().any(|option| option == "rw");
+        let shared = options.any(|option| matches!(option, "shared" | "rshared"));
+        propagation(check, shared)?;
+        if !is_volume(source) {
+            host_path::bind(check, "Binds", source, writable)?;
+        }
+    }
+    Ok(())
+}
+
+/// `Mounts`.
+pub(super) fn mounts(check: &Check<'_>, fields: &Fields<'_>) -> Judged {
+    for mount in fields.list("Mounts")? {
+        let mount = Fields::of(mount, "Mounts")?;
+        check.knows(&mount, &KNOWN)?;
+        let options = mount.object("VolumeOptions")?;
+        let driver = options.object("DriverConfig")?;
+        volume::driver(check, driver.text("Name")?, driver.map("Options")?)?;
+        let bind = mount.object("BindOptions")?;
+        let shared = matches!(bind.text("Propagation")?, "shared" | "rshared");
+        propagation(check, shared)?;
+
+        let source = mount.text("Source")?;
+        match mount.text("Type")? {
+            "bind" | "npipe" => {
+                // Below a mount that is read-only by itself alone, others may be written.
+                let deep = !bind.flag("ReadOnlyNonRecursive")?;
+                let writable = !(mount.flag("ReadOnly")? && deep);
+                host_path::bind(check, "Mounts", source, writable)?;
+            }
+            "image" => image::judge(check, "the image of a mount", source)?,
+            "volume" | "cluster" if source.is_empty() || is_volume(source) => {}
+            "tmpfs" if source.is_empty() => {}
+            kind => check.grant(false, "may.binds", || {
+                format!("a mount of type {} from {}", quoted(kind), quoted(source))
+            })?,
+        }
+    }
+    Ok(())
+}
+
+/// The volumes that `Binds` and `Mounts` name.
+pub(crate) fn volumes<'j>(fields: &Fields<'j>) -> Judged<Vec<&'j str>> {
+    let mut volumes = Vec::new();
+    for bind in fields.texts("Binds")? {
+        volumes.push(parts(bind)?.0);
+    }
+    for mount in fields.list("Mounts")? {
+        volumes.push(Fields::of(mount, "Mounts")?.text("Source")?);
+    }
+    volumes.retain(|source| is_volume(source) && !source.is_empty());
+    Ok(volumes)
+}
+
+fn propagation(check: &Check<'_>, shared: bool) -> Judged {
+    check.grant(!shared || check.may.propagation, "may.propagation", || {
+        "a mount asks for shared propagation".into()
+    })
+}
+
+/// Source and options of a bind; a volume without a name has no source.
+fn parts(bind: &str) -> Judged<(&str, &str)> {
+    if host_path::is_windows(bind) {
+        // The first colon is the drive's.
+        let colon = bind.get(2..).and_then(|rest| rest.find(':'));
+        let source = colon.map_or(bind, |at| &bind[..at + 2]);
+        let options = bind.rsplit(':').next().unwrap_or_default();
+        return Ok((source, options));
+    }
+    let mut parts = bind.split(':');
+    let (first, second, third) = (parts.next(), parts.next(), parts.next());
+    match (first, second, third, parts.next()) {
+        (Some(_), None, ..) => Ok(("", "")),
+        (Some(source), Some(_), options, None) => Ok((source, options.unwrap_or_default())),
+        _ => Err(Denied::shape(format!("Binds has {}", quoted(bind)))),
+    }
+}
+
+/// Nothing, or the name of a volume (moby `names.RestrictedNamePattern`).
+/// Whatever else is taken for a path.
+fn is_volume(source: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+    source.is_empty()
+        || source.starts_with(|c: char| c.is_ascii_alphanumeric()) && source.bytes().all(is_plain)
+}

@@ -1,0 +1,49 @@
+//! Ports of the host that a container or a service takes.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::{Check, demand};
+use crate::policy::json::{Fields, Json};
+use crate::policy::verdict::{Denied, Judged, quoted};
+
+/// `HostConfig.PortBindings` and `PublishAllPorts`.
+pub(super) fn container(check: &Check<'_>, host: &Fields<'_>) -> Judged {
+    if check.must.publish_on.is_empty() {
+        return Ok(());
+    }
+    if host.flag("PublishAllPorts")? {
+        on(check, "")?;
+    }
+    for (_, bindings) in host.map("PortBindings")? {
+        let bindings = match bindings {
+            Json::Null => continue,
+            Json::List(bindings) => bindings,
+            _ => return Err(Denied::shape("PortBindings has no lists".into())),
+        };
+        for binding in bindings {
+            on(check, Fields::of(binding, "PortBindings")?.text("HostIp")?)?;
+        }
+    }
+    Ok(())
+}
+
+/// `EndpointSpec.Ports`: a service's ports are open on every address.
+pub(super) fn service(check: &Check<'_>, endpoint: &Fields<'_>) -> Judged {
+    if check.must.publish_on.is_empty() || endpoint.list("Ports")?.is_empty() {
+        return Ok(());
+    }
+    on(check, "")
+}
+
+/// No address is all of them.
+fn on(check: &Check<'_>, address: &str) -> Judged {
+    let ip = match address {
+        "" => Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        address => address.parse::<IpAddr>(),
+    };
+    let met = ip.is_ok_and(|ip| check.must.publish_on.contains(&ip));
+    demand(met, "must.publish_on", || match address {
+        "" => "a port on every address of the host".into(),
+        address => format!("a port on the address {}", quoted(address)),
+    })
+}

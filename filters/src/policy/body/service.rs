@@ -1,0 +1,105 @@
+//! Services: the containers that a Swarm makes on its own.
+
+use super::{
+    Check, capability, demand, endpoint_settings, host, image, labels, limits, mounts, namespaces,
+    ports, security, user,
+};
+use crate::policy::json::{Fields, Json};
+use crate::policy::verdict::Judged;
+
+const KNOWN_CONTAINER: [&str; 28] = [
+    "Image",
+    "Labels",
+    "Command",
+    "Args",
+    "Hostname",
+    "Env",
+    "Dir",
+    "User",
+    "Groups",
+    "Privileges",
+    "Init",
+    "StopSignal",
+    "TTY",
+    "OpenStdin",
+    "ReadOnly",
+    "Mounts",
+    "StopGracePeriod",
+    "Healthcheck",
+    "Hosts",
+    "DNSConfig",
+    "Secrets",
+    "Configs",
+    "Isolation",
+    "Sysctls",
+    "CapabilityAdd",
+    "CapabilityDrop",
+    "Ulimits",
+    "OomScoreAdj",
+];
+
+const KNOWN_TASK: [&str; 10] = [
+    "ContainerSpec",
+    "PluginSpec",
+    "NetworkAttachmentSpec",
+    "Resources",
+    "RestartPolicy",
+    "Placement",
+    "Networks",
+    "LogDriver",
+    "ForceUpdate",
+    "Runtime",
+];
+
+/// `POST /services/create` and `/services/{id}/update`.
+pub(super) fn spec(check: &Check<'_>, body: &Json<'_>) -> Judged {
+    let service = Fields::of(body, "body")?;
+    labels::judge(check, &service)?;
+    ports::service(check, &service.object("EndpointSpec")?)?;
+    networks(check, &service)?;
+    task(check, &service.object("TaskTemplate")?)
+}
+
+fn task(check: &Check<'_>, task: &Fields<'_>) -> Judged {
+    check.knows(task, &KNOWN_TASK)?;
+    // A plugin runs as root on every node, whatever its container would be.
+    let runtime = task.text("Runtime")?;
+    let is_plugin = !matches!(runtime, "" | "container") || !task.get("PluginSpec").is_empty();
+    check.grant(!is_plugin || check.may.plugins, "may.plugins", || {
+        "a service of engine plugins".into()
+    })?;
+    networks(check, task)?;
+    host::log_driver(check, task.object("LogDriver")?.text("Name")?)?;
+    limits::service(check, &task.object("Resources")?.object("Limits")?)?;
+    container(check, &task.object("ContainerSpec")?)
+}
+
+fn container(check: &Check<'_>, container: &Fields<'_>) -> Judged {
+    check.knows(container, &KNOWN_CONTAINER)?;
+    image::judge(check, "Image", container.text("Image")?)?;
+    user::judge(check, "User", container.text("User")?)?;
+    host::groups(check, &container.texts("Groups")?)?;
+    capability::added(check, &container.texts("CapabilityAdd")?)?;
+    mounts::mounts(check, container)?;
+    let sysctls = container.map("Sysctls")?.iter();
+    security::sysctls(check, sysctls.map(|(name, _)| name.as_ref()))?;
+    security::privileges(check, &container.object("Privileges")?)?;
+    let read_only = !check.must.read_only || container.flag("ReadOnly")?;
+    demand(read_only, "must.read_only", || {
+        "ContainerSpec.ReadOnly is not on".into()
+    })?;
+    let survives = container.int("OomScoreAdj")? < 0;
+    check.grant(!survives || check.may.oom, "may.oom", || {
+        "living on when memory runs out".into()
+    })
+}
+
+/// `Networks`, of the task or, as before API 1.25, of the service.
+fn networks(check: &Check<'_>, fields: &Fields<'_>) -> Judged {
+    for network in fields.list("Networks")? {
+        let attachment = Fields::of(network, "Networks")?;
+        namespaces::named_network(check, "Networks", attachment.text("Target")?)?;
+        endpoint_settings::judge(check, network)?;
+    }
+    Ok(())
+}

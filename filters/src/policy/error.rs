@@ -1,0 +1,20 @@
+//! What may be wrong with a policy as it is written.
+
+/// A fault in a [`Spec`](super::Spec), with the place it is at.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{at}: {what}")]
+pub struct PolicyError {
+    /// The setting within the policy, such as `rules[1].allow[0]` or `must.memory`.
+    pub at: String,
+    /// What is wrong with it, and if possible what would be right.
+    pub what: String,
+}
+
+impl PolicyError {
+    pub(super) fn new(at: impl Into<String>, what: impl Into<String>) -> Self {
+        Self {
+            at: at.into(),
+            what: what.into(),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! An object that Go reads into a struct.
+
+use std::borrow::Cow;
+
+use super::fold::folded;
+use super::{Json, same_field};
+use crate::policy::verdict::{Denied, Judged, quoted};
+
+/// Most members of an object that is read field by field; engines know 80 of a `HostConfig`.
+const MAX_MEMBERS: usize = 256;
+
+static NULL: Json<'static> = Json::Null;
+
+/// The fields of an object, read as Go reads them. A field that is not there,
+/// or `null`, is the empty value.
+#[derive(Clone, Copy)]
+pub(crate) struct Fields<'j> {
+    /// What it is the value of, for messages.
+    at: &'static str,
+    members: &'j [(Cow<'j, str>, Json<'j>)],
+}
+
+impl<'j> Fields<'j> {
+    /// The fields of what is called `at`, which must be an object or `null`.
+    pub(crate) fn of(json: &'j Json<'_>, at: &'static str) -> Judged<Self> {
+        let members = match json {
+            Json::Null => &[],
+            Json::Object(members) => members.as_slice(),
+            _ => return Err(Denied::shape(format!("{at} is not an object"))),
+        };
+        if members.len() > MAX_MEMBERS {
+            return Err(Denied::shape(format!(
+                "{at} has more than {MAX_MEMBERS} members"
+            )));
+        }
+        let fields = Self { at, members };
+        match fields.repeated() {
+            None => Ok(fields),
+            Some(name) => {
+                let name = quoted(name);
+                Err(Denied::shape(format!(
+                    "{at} has {name} twice, in different case"
+                )))
+            }
+        }
+    }
+
+    /// Whether it has any member.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// The name of a field in full.
+    pub(crate) fn full(&self, name: &str) -> String {
+        format!("{}.{name}", self.at)
+    }
+
+    pub(crate) fn get(&self, name: &str) -> &'j Json<'j> {
+        let mut members = self.members.iter();
+        members
+            .find(|(key, _)| same_field(key, name))
+            .map_or(&NULL, |(_, value)| value)
+    }
+
+    pub(crate) fn object(&self, name: &'static str) -> Judged<Self> {
+        Self::of(self.get(name), name)
+    }
+
+    pub(crate) fn flag(&self, name: &str) -> Judged<bool> {
+        match self.get(name) {
+            Json::Null => Ok(false),
+            Json::Bool(value) => Ok(*value),
+            _ => Err(self.is_not(name, "true or false")),
+        }
+    }
+
+    pub(crate) fn int(&self, name: &str) -> Judged<i64> {
+        match self.get(name) {
+            Json::Null => Ok(0),
+            Json::Int(value) => Ok(*value),
+            _ => Err(self.is_not(name, "an integer")),
+        }
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Judged<&'j str> {
+        match self.get(name) {
+            Json::Null => Ok(""),
+            Json::Text(text) => Ok(text),
+            _ => Err(self.is_not(name, "a text")),
+        }
+    }
+
+    /// A list of texts. Some fields took a single text before they took a list.
+    pub(crate) fn texts(&self, name: &str) -> Judged<Vec<&'j str>> {
+        let one = |json: &'j Json<'j>| match json {
+            Json::Null => Ok(""),
+            Json::Text(text) => Ok(text.as_ref()),
+            _ => Err(self.is_not(name, "a list of texts")),
+        };
+        match self.get(name) {
+            Json::Null => Ok(Vec::new()),
+            Json::List(list) => list.iter().map(one).collect(),
+            single => one(single).map(|text| vec![text]),
+        }
+    }
+
+    pub(crate) fn list(&self, name: &str) -> Judged<&'j [Json<'j>]> {
+        match self.get(name) {
+            Json::Null => Ok(&[]),
+            Json::List(list) => Ok(list),
+            _ => Err(self.is_not(name, "a list")),
+        }
+    }
+
+    /// A map, whose names are the client's and differ by case.
+    pub(crate) fn map(&self, name: &str) -> Judged<&'j [(Cow<'j, str>, Json<'j>)]> {
+        match self.get(name) {
+            Json::Null => Ok(&[]),
+            Json::Object(members) => Ok(members),
+            _ => Err(self.is_not(name, "an object")),
+        }
+    }
+
+    /// A member with a value in it that is none of the fields in `known`.
+    pub(crate) fn unknown(&self, known: &[&str]) -> Option<&'j str> {
+        let mut members = self.members.iter();
+        let is_known = |key: &str| known.iter().any(|name| same_field(key, name));
+        let unknown = members.find(|(key, value)| !value.is_empty() && !is_known(key));
+        unknown.map(|(key, _)| key.as_ref())
+    }
+
+    fn is_not(&self, name: &str, what: &str) -> Denied {
+        Denied::shape(format!("{} is not {what}", self.full(name)))
+    }
+
+    fn repeated(&self) -> Option<&'j str> {
+        let fold = |key: &str| key.chars().map(folded).collect::<String>();
+        let mut names: Vec<_> = self
+            .members
+            .iter()
+            .map(|(key, _)| (fold(key), key))
+            .collect();
+        names.sort_unstable();
+        let mut pairs = names.windows(2);
+        pairs
+            .find(|pair| pair[0].0 == pair[1].0)
+            .map(|pair| pair[1].1.as_ref())
+    }
+}
+
+/// The text of a map's value; Go reads `null` as an empty one.
+pub(crate) fn text_of<'j>(json: &'j Json<'_>) -> Option<&'j str> {
+    match json {
+        Json::Null => Some(""),
+        Json::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// The value of a map's member, whose name is compared letter by letter.
+pub(crate) fn in_map<'j>(members: &'j [(Cow<'j, str>, Json<'j>)], name: &str) -> Option<&'j str> {
+    let mut members = members.iter();
+    let (_, value) = members.find(|(key, _)| key == name)?;
+    text_of(value)
+}

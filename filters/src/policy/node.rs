@@ -1,0 +1,68 @@
+//! Rules for some nodes only.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// What a Swarm node is in the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// It holds the Swarm's state.
+    Manager,
+    /// It does not.
+    Worker,
+}
+
+impl Role {
+    /// As in `docker node ls`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Manager => "manager",
+            Self::Worker => "worker",
+        }
+    }
+}
+
+/// The node that a request is going to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Manager or worker.
+    pub role: Role,
+    /// Its host name.
+    pub hostname: String,
+    /// Its Swarm labels (`Spec.Labels`).
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Which nodes a rule is for: all that is given has to hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NodeCondition {
+    /// Of this role.
+    pub role: Option<Role>,
+    /// Of this host name; host names are compared without regard to case.
+    pub hostname: Option<String>,
+    /// With all of these labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl NodeCondition {
+    /// Whether every node meets it.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether a node meets it; `None` if that is not known yet and matters.
+    pub(super) fn holds(&self, node: Option<&Node>) -> Option<bool> {
+        if self.is_empty() {
+            return Some(true);
+        }
+        let node = node?;
+        let role = self.role.is_none_or(|role| role == node.role);
+        let name = self.hostname.as_ref();
+        let name = name.is_none_or(|name| name.eq_ignore_ascii_case(&node.hostname));
+        let mut labels = self.labels.iter();
+        Some(role && name && labels.all(|(key, value)| node.labels.get(key) == Some(value)))
+    }
+}

@@ -1,0 +1,214 @@
+//! Ready policies for well-known clients, each with what the client calls and
+//! no more. They are data: [`Spec::to_yaml`] prints them.
+
+use super::may::May;
+use super::must::Must;
+use super::redact::Redact;
+use super::size::Size;
+use super::spec::Spec;
+
+/// What is set in a preset beside its entries.
+type Finish = fn(&mut Spec);
+
+/// Name, `allow`, `deny`, and the rest.
+type Preset = (
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+    Finish,
+);
+
+static PRESETS: &[Preset] = &[
+    // Its Docker and Swarm providers. Routes come out of labels, never out of the environment.
+    (
+        "traefik",
+        &[
+            "ping",
+            "events",
+            "GET /containers/json",
+            "GET /containers/*/json",
+            "GET /services",
+            "GET /tasks",
+            "GET /networks",
+        ],
+        &[],
+        without_env,
+    ),
+    // A Portainer server manages everything: its own users are where rights are told apart.
+    ("portainer", &["*"], &[], |spec| {
+        spec.may = Some(May::everything())
+    }),
+    // Recreates containers with a newer image. What they mount has to be granted in `may`.
+    (
+        "watchtower",
+        &[
+            "ping",
+            "GET /info",
+            "GET /containers/json",
+            "GET /containers/*/json",
+            "POST /containers/create",
+            "POST /containers/*/start",
+            "POST /containers/*/stop",
+            "POST /containers/*/kill",
+            "POST /containers/*/rename",
+            "DELETE /containers/*",
+            "GET /images/json",
+            "GET /images/*/json",
+            "DELETE /images/*",
+            "images.pull",
+            "GET /distribution/*/json",
+            "GET /networks/*",
+            "POST /networks/*/connect",
+            "POST /networks/*/disconnect",
+        ],
+        &[],
+        |_| (),
+    ),
+    (
+        "dozzle",
+        &[
+            "ping",
+            "events",
+            "GET /info",
+            "GET /containers/json",
+            "GET /containers/*/json",
+            "GET /containers/*/stats",
+            "containers.logs",
+        ],
+        &[],
+        without_env,
+    ),
+    (
+        "homepage",
+        &[
+            "ping",
+            "GET /containers/json",
+            "GET /containers/*/json",
+            "GET /containers/*/stats",
+            "GET /services",
+            "GET /services/*",
+            "GET /tasks",
+        ],
+        &[],
+        without_env,
+    ),
+    (
+        "diun",
+        &[
+            "ping",
+            "GET /info",
+            "GET /containers/json",
+            "GET /containers/*/json",
+            "GET /images/json",
+            "GET /images/*/json",
+            "GET /services",
+        ],
+        &[],
+        without_env,
+    ),
+    // `docker_sd_configs` and `dockerswarm_sd_configs`.
+    (
+        "prometheus",
+        &[
+            "ping",
+            "GET /containers/json",
+            "GET /networks",
+            "GET /services",
+            "GET /tasks",
+            "GET /nodes",
+        ],
+        &[],
+        without_env,
+    ),
+    // GitLab's and others' Docker executors: one network, one helper and one job container each.
+    (
+        "ci-runner",
+        &[
+            "ping",
+            "events",
+            "GET /info",
+            "containers.read",
+            "containers.logs",
+            "containers.lifecycle",
+            "POST /containers/create",
+            "DELETE /containers/*",
+            "attach",
+            "exec",
+            "images.read",
+            "images.pull",
+            "registry",
+            "volumes.read",
+            "POST /volumes/create",
+            "DELETE /volumes/*",
+            "networks.read",
+            "POST /networks/create",
+            "DELETE /networks/*",
+            "POST /networks/*/connect",
+            "POST /networks/*/disconnect",
+        ],
+        &[],
+        |_| (),
+    ),
+    // Configs hand out their content.
+    (
+        "read-only",
+        &["*.read", "*.logs", "ping", "events"],
+        &["configs.read", "GET /skep/**"],
+        without_env,
+    ),
+    // Works with containers of its own, which get and keep a label.
+    (
+        "ai-agent",
+        &[
+            "ping",
+            "GET /info",
+            "containers.read",
+            "containers.logs",
+            "containers.lifecycle",
+            "POST /containers/create",
+            "DELETE /containers/*",
+            "attach",
+            "exec",
+            "images.read",
+            "images.pull",
+            "volumes.read",
+            "POST /volumes/create",
+            "DELETE /volumes/*",
+            "networks.read",
+            "POST /networks/create",
+            "DELETE /networks/*",
+        ],
+        &[],
+        |spec| {
+            without_env(spec);
+            spec.labels = [("skep.owner".to_owned(), "ai-agent".to_owned())].into();
+            spec.must = Some(Must {
+                no_new_privileges: true,
+                memory: Some(Size(2 << 30)),
+                cpus: Some(2.0),
+                pids: Some(512),
+                restart: vec!["no".into(), "on-failure".into()],
+                publish_on: vec![std::net::Ipv4Addr::LOCALHOST.into()],
+                ..Must::default()
+            });
+        },
+    ),
+];
+
+/// The names of the presets.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    PRESETS.iter().map(|(name, ..)| *name)
+}
+
+/// The preset of this name.
+pub fn preset(name: &str) -> Option<Spec> {
+    let (_, allow, deny, finish) = PRESETS.iter().find(|(own, ..)| *own == name)?;
+    let mut spec = Spec::allowing(allow.iter().copied());
+    spec.deny = deny.iter().map(|entry| (*entry).to_owned()).collect();
+    finish(&mut spec);
+    Some(spec)
+}
+
+fn without_env(spec: &mut Spec) {
+    spec.redact = vec![Redact::Env, Redact::Secrets];
+}

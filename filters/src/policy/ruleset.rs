@@ -1,0 +1,313 @@
+//! A policy that is checked and ready to judge.
+
+use std::collections::BTreeMap;
+
+use super::body::{self, Check};
+use super::error::PolicyError;
+use super::json::{BodyError, Json};
+use super::may::May;
+use super::must::Must;
+use super::node::{Node, NodeCondition};
+use super::presets;
+use super::redact::Redact;
+use super::scope::Scope;
+use super::selector::Selector;
+use super::spec::{Effect, RuleSpec, Spec};
+use super::verdict::{Reason, Verdict};
+use crate::endpoint::{EndpointId, Match, RequestPath, Wire};
+
+/// Most entries a policy may have; beyond that it costs every request too much.
+const MAX_ENTRIES: usize = 1000;
+
+/// A request as far as its head shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'r> {
+    /// Its row of the endpoint table.
+    pub found: Option<&'r Match>,
+    /// Its method.
+    pub method: &'r str,
+    /// Its path.
+    pub path: &'r RequestPath<'r>,
+    /// Its query, without `?`, as it is forwarded.
+    pub query: &'r str,
+    /// Its `Upgrade` header.
+    pub upgrade: Option<&'r str>,
+    /// The node it goes to, once that is known.
+    pub node: Option<&'r Node>,
+}
+
+/// A body that is at hand whole, and what its headers say of it.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyOf<'r> {
+    /// The bytes that are forwarded.
+    pub bytes: &'r [u8],
+    /// Most bytes that are read.
+    pub bound: usize,
+    /// Its `Content-Type` header.
+    pub content_type: Option<&'r str>,
+    /// Its `Content-Encoding` header.
+    pub content_encoding: Option<&'r str>,
+}
+
+/// A policy that can judge.
+#[derive(Clone, Debug)]
+pub struct RuleSet {
+    unrestricted: bool,
+    rules: Vec<Rule>,
+    may: May,
+    must: Must,
+    scope: Option<Scope>,
+    redact: Vec<Redact>,
+}
+
+#[derive(Clone, Debug)]
+struct Rule {
+    effect: Effect,
+    selectors: Vec<Selector>,
+    node: NodeCondition,
+}
+
+impl RuleSet {
+    /// Allows everything, endpoints that the table does not know included.
+    pub fn admin() -> Self {
+        Self {
+            unrestricted: true,
+            rules: Vec::new(),
+            may: May::everything(),
+            must: Must::default(),
+            scope: None,
+            redact: Vec::new(),
+        }
+    }
+
+    /// Checks a policy.
+    ///
+    /// # Errors
+    /// All its faults, each with its place.
+    pub fn new(spec: &Spec) -> Result<Self, Vec<PolicyError>> {
+        let mut faults = Vec::new();
+        let preset = spec.preset.as_ref().and_then(|name| {
+            let preset = presets::preset(name);
+            if preset.is_none() {
+                let known = presets::names().collect::<Vec<_>>().join(", ");
+                let what = format!("`{name}` is no preset; there is {known}");
+                faults.push(PolicyError::new("preset", what));
+            }
+            preset
+        });
+        let preset = preset.unwrap_or_default();
+
+        let mut rules = rules(spec, "", &mut faults);
+        rules.extend(rules_of_preset(&preset, &mut faults));
+        let entries: usize = rules.iter().map(|rule| rule.selectors.len()).sum();
+        if entries > MAX_ENTRIES {
+            let what = format!("a policy has no more than {MAX_ENTRIES} entries");
+            faults.push(PolicyError::new("rules", what));
+        }
+        let may = spec.may.clone().or(preset.may).unwrap_or_default();
+        let must = spec.must.clone().or(preset.must).unwrap_or_default();
+        may.check(&mut faults);
+        must.check(&mut faults);
+        let labels = or_else(&spec.labels, preset.labels, BTreeMap::is_empty);
+        if labels.keys().any(|key| key.is_empty() || key.contains('=')) {
+            faults.push(PolicyError::new(
+                "labels",
+                "a label's name has no `=` and is not empty",
+            ));
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        Ok(Self {
+            unrestricted: false,
+            rules,
+            may,
+            must,
+            scope: Scope::new(labels),
+            redact: or_else(&spec.redact, preset.redact, Vec::is_empty),
+        })
+    }
+
+    /// Which part of the objects the caller sees; `None` is all.
+    pub fn scope(&self) -> Option<&Scope> {
+        self.scope.as_ref()
+    }
+
+    /// What is taken out of answers.
+    pub fn redact(&self) -> &[Redact] {
+        &self.redact
+    }
+
+    /// Judges what a request's head shows.
+    pub fn judge(&self, request: &Request<'_>) -> Verdict<'_> {
+        if self.unrestricted {
+            return Verdict::Allow { rule: "admin" };
+        }
+        let Some(found) = request.found else {
+            return deny("default", Reason::UnknownEndpoint);
+        };
+        let Some((effect, rule)) = self.first(request, found) else {
+            return deny("default", Reason::NotAllowed);
+        };
+        if effect == Effect::Deny {
+            return deny(rule, Reason::Denied);
+        }
+        let head = upgrade(found, request.upgrade)
+            .and_then(|()| body::head(&self.check(), found, request.query));
+        match head {
+            Ok(()) => Verdict::Allow { rule },
+            Err(denied) => deny(denied.rule, denied.reason),
+        }
+    }
+
+    /// Whether the body has to be at hand, to be judged by [`Self::judge_body`]
+    /// before any of it is forwarded.
+    pub fn inspects(&self, found: &Match) -> bool {
+        let indifferent = self.unrestricted || self.may.everything && self.must.is_empty();
+        !indifferent && body::inspector(found.endpoint.id).is_some()
+    }
+
+    /// Judges a body whose head was allowed. One that [`Self::inspects`] does
+    /// not ask for is allowed.
+    pub fn judge_body(&self, found: &Match, body: &BodyOf<'_>) -> Verdict<'_> {
+        let rule = "body";
+        let inspector = body::inspector(found.endpoint.id);
+        let Some(inspect) = inspector.filter(|_| self.inspects(found)) else {
+            return Verdict::Allow { rule };
+        };
+        let judged = body
+            .read()
+            .map_err(Into::into)
+            .and_then(|json| inspect(&self.check(), &json));
+        match judged {
+            Ok(()) => Verdict::Allow { rule },
+            Err(denied) => deny(denied.rule, denied.reason),
+        }
+    }
+
+    fn check(&self) -> Check<'_> {
+        Check {
+            may: &self.may,
+            must: &self.must,
+        }
+    }
+
+    fn first(&self, request: &Request<'_>, found: &Match) -> Option<(Effect, &str)> {
+        self.rules.iter().find_map(|rule| {
+            let holds = rule.node.holds(request.node);
+            if !holds.unwrap_or(rule.effect == Effect::Deny) {
+                return None;
+            }
+            let mut selectors = rule.selectors.iter();
+            let selector = selectors.find(|selector| selector.matches(request, found))?;
+            Some((rule.effect, selector.label.as_str()))
+        })
+    }
+}
+
+impl<'r> BodyOf<'r> {
+    /// Reads the body as the engine does, or refuses it.
+    pub(super) fn read(&self) -> Result<Json<'r>, BodyError> {
+        if self.bytes.len() > self.bound {
+            return Err(BodyError::TooLong(self.bound));
+        }
+        // The engine undoes no coding; what is between might.
+        let coding = self.content_encoding.unwrap_or_default().trim();
+        if !coding.is_empty() && !coding.eq_ignore_ascii_case("identity") {
+            return Err(BodyError::Encoded);
+        }
+        // Form bodies are read into the parameters instead (Go `ParseForm`).
+        let media = self.content_type.unwrap_or("application/json");
+        let media = media.split(';').next().unwrap_or_default().trim();
+        if !media.eq_ignore_ascii_case("application/json") {
+            return Err(BodyError::NotJsonType);
+        }
+        Json::parse(self.bytes)
+    }
+}
+
+fn deny(rule: &str, reason: Reason) -> Verdict<'_> {
+    Verdict::Deny { rule, reason }
+}
+
+fn or_else<T: Clone>(own: &T, preset: T, is_empty: impl Fn(&T) -> bool) -> T {
+    if is_empty(own) { preset } else { own.clone() }
+}
+
+fn rules_of_preset(preset: &Spec, faults: &mut Vec<PolicyError>) -> Vec<Rule> {
+    rules(preset, "preset ", faults)
+}
+
+/// A policy's rules in the order they are held against a request.
+fn rules(spec: &Spec, from: &str, faults: &mut Vec<PolicyError>) -> Vec<Rule> {
+    let everywhere = NodeCondition::default();
+    let mut rules = vec![rule(
+        Effect::Deny,
+        &spec.deny,
+        &everywhere,
+        from,
+        "",
+        faults,
+    )];
+    for (i, spec) in spec.rules.iter().enumerate() {
+        let RuleSpec { allow, deny, node } = spec;
+        let at = format!("rules[{i}]");
+        match (allow.is_empty(), deny.is_empty()) {
+            (false, true) => rules.push(rule(Effect::Allow, allow, node, from, &at, faults)),
+            (true, false) => rules.push(rule(Effect::Deny, deny, node, from, &at, faults)),
+            _ => faults.push(PolicyError::new(at, "a rule has either `allow` or `deny`")),
+        }
+    }
+    rules.push(rule(
+        Effect::Allow,
+        &spec.allow,
+        &everywhere,
+        from,
+        "",
+        faults,
+    ));
+    rules.retain(|rule| !rule.selectors.is_empty());
+    rules
+}
+
+fn rule(
+    effect: Effect,
+    entries: &[String],
+    node: &NodeCondition,
+    from: &str,
+    at: &str,
+    faults: &mut Vec<PolicyError>,
+) -> Rule {
+    let verb = effect.as_str();
+    let (space, dot) = if at.is_empty() { ("", "") } else { (" ", ".") };
+    let mut selectors = Vec::with_capacity(entries.len());
+    for (i, entry) in entries.iter().enumerate() {
+        match Selector::parse(entry, format!("{from}{at}{space}{verb} {entry}")) {
+            Ok(selector) => selectors.push(selector),
+            Err(what) => faults.push(PolicyError::new(format!("{at}{dot}{verb}[{i}]"), what)),
+        }
+    }
+    Rule {
+        effect,
+        selectors,
+        node: node.clone(),
+    }
+}
+
+/// An engine since 29 speaks HTTP/2 on the same port, where one connection
+/// carries any number of requests that nobody judges.
+fn upgrade(found: &Match, header: Option<&str>) -> super::verdict::Judged {
+    let Some(asked) = header else { return Ok(()) };
+    let expected = match found.endpoint.id {
+        EndpointId::Session | EndpointId::Grpc => "h2c",
+        _ if found.endpoint.wire == Wire::WebSocket => "websocket",
+        _ if found.endpoint.wire == Wire::Hijack => "tcp",
+        _ => "",
+    };
+    if asked.trim().eq_ignore_ascii_case(expected) {
+        return Ok(());
+    }
+    let asked = super::verdict::quoted(asked);
+    let what = format!("this endpoint does not become {asked}");
+    Err(super::verdict::Denied::asks("upgrade", what))
+}

@@ -1,0 +1,190 @@
+//! The objects that a body names: what is used has to be in scope as well.
+
+use super::{Kind, Scope, ScopeError};
+use crate::policy::body::mounts;
+use crate::policy::json::{Fields, Json};
+use crate::policy::verdict::Judged;
+
+/// Most objects that one body may name, for each has to be inspected.
+const MAX_NAMES: usize = 64;
+
+/// Networks that every engine has.
+const EVERYWHERE: [&str; 6] = ["", "default", "bridge", "host", "none", "nat"];
+
+/// An object that a body names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// What it is.
+    pub kind: Kind,
+    /// Its name or id.
+    pub name: String,
+}
+
+/// The names found so far, each once.
+#[derive(Default)]
+struct Names(Vec<Reference>);
+
+impl Names {
+    fn add(&mut self, kind: Kind, name: &str) {
+        let known = |own: &Reference| own.kind == kind && own.name == name;
+        if !name.is_empty() && self.0.len() <= MAX_NAMES && !self.0.iter().any(known) {
+            let name = name.to_owned();
+            self.0.push(Reference { kind, name });
+        }
+    }
+}
+
+impl Scope {
+    /// What the body of a create of this kind names, or of
+    /// `/networks/{id}/connect` and `/disconnect` for [`Kind::Network`]. A
+    /// volume that does not exist yet is made by the engine, without labels.
+    ///
+    /// # Errors
+    /// If the body cannot be read with certainty, or names too many.
+    pub fn references(kind: Kind, body: &[u8]) -> Result<Vec<Reference>, ScopeError> {
+        let unreadable = ScopeError::Unreadable("the body");
+        let json = Json::parse(body).map_err(|_| unreadable.clone())?;
+        let mut names = Names::default();
+        let read = match kind {
+            Kind::Container => container(&mut names, &json),
+            Kind::Service => service(&mut names, &json),
+            Kind::Network => network(&mut names, &json),
+            _ => Ok(()),
+        };
+        read.map_err(|_| unreadable)?;
+        if names.0.len() > MAX_NAMES {
+            return Err(ScopeError::Unreadable("it names more than 64 objects"));
+        }
+        Ok(names.0)
+    }
+}
+
+fn container(names: &mut Names, body: &Json<'_>) -> Judged {
+    let body = Fields::of(body, "body")?;
+    // Older engines take a `HostConfig`'s fields out of the body itself.
+    for host in [body, body.object("HostConfig")?] {
+        for field in ["NetworkMode", "PidMode", "IpcMode", "UTSMode", "Cgroup"] {
+            if let Some(name) = host.text(field)?.strip_prefix("container:") {
+                names.add(Kind::Container, name);
+            }
+        }
+        for field in ["VolumesFrom", "Links"] {
+            for entry in host.texts(field)? {
+                let name = entry.split(':').next().unwrap_or_default();
+                names.add(Kind::Container, name);
+            }
+        }
+        let mode = host.text("NetworkMode")?;
+        if !EVERYWHERE.contains(&mode) && !mode.starts_with("container:") {
+            names.add(Kind::Network, mode);
+        }
+        for volume in mounts::volumes(&host)? {
+            names.add(Kind::Volume, volume);
+        }
+    }
+    for (name, settings) in body.object("NetworkingConfig")?.map("EndpointsConfig")? {
+        if !EVERYWHERE.contains(&name.as_ref()) {
+            names.add(Kind::Network, name);
+        }
+        // The id counts too where there is one.
+        names.add(
+            Kind::Network,
+            Fields::of(settings, "EndpointsConfig")?.text("NetworkID")?,
+        );
+    }
+    Ok(())
+}
+
+fn service(names: &mut Names, body: &Json<'_>) -> Judged {
+    let body = Fields::of(body, "body")?;
+    let task = body.object("TaskTemplate")?;
+    for fields in [body, task] {
+        for network in fields.list("Networks")? {
+            let target = Fields::of(network, "Networks")?.text("Target")?;
+            if !EVERYWHERE.contains(&target) {
+                names.add(Kind::Network, target);
+            }
+        }
+    }
+    let container = task.object("ContainerSpec")?;
+    for volume in mounts::volumes(&container)? {
+        names.add(Kind::Volume, volume);
+    }
+    // It is by their ids that managers find them.
+    for (list, field, kind) in [
+        ("Secrets", "SecretID", Kind::Secret),
+        ("Configs", "ConfigID", Kind::Config),
+    ] {
+        for reference in container.list(list)? {
+            names.add(kind, Fields::of(reference, list)?.text(field)?);
+        }
+    }
+    Ok(())
+}
+
+fn network(names: &mut Names, body: &Json<'_>) -> Judged {
+    let body = Fields::of(body, "body")?;
+    names.add(Kind::Container, body.text("Container")?);
+    let from = body.object("ConfigFrom")?;
+    names.add(Kind::Network, from.text("Network")?);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(kind: Kind, body: &str) -> Vec<String> {
+        let references = Scope::references(kind, body.as_bytes()).unwrap();
+        let in_words = references
+            .into_iter()
+            .map(|r| format!("{:?} {}", r.kind, r.name));
+        in_words.collect()
+    }
+
+    #[test]
+    fn names_are_found_wherever_a_body_may_have_them() {
+        for (kind, body, expected) in [
+            (
+                Kind::Container,
+                r#"{"HostConfig":{"NetworkMode":"container:a","PidMode":"container:b","VolumesFrom":["c:ro"],"Links":["d:x"]}}"#,
+                "Container a,Container b,Container c,Container d",
+            ),
+            (
+                Kind::Container,
+                r#"{"HostConfig":{"NetworkMode":"app"},"NetworkingConfig":{"EndpointsConfig":{"app":null,"db":{},"bridge":{}}}}"#,
+                "Network app,Network db",
+            ),
+            (
+                Kind::Container,
+                r#"{"HostConfig":{"binds":["vol:/x","/srv:/y","/z"],"Mounts":[{"Type":"volume","Source":"m"},{"Type":"bind","Source":"/b"}]}}"#,
+                "Volume vol,Volume m",
+            ),
+            (
+                Kind::Container,
+                r#"{"VolumesFrom":["old"],"Image":"a"}"#,
+                "Container old",
+            ),
+            (
+                Kind::Service,
+                r#"{"TaskTemplate":{"Networks":[{"Target":"n"}],"ContainerSpec":{"Mounts":[{"Type":"volume","Source":"v"}],"Secrets":[{"SecretID":"s"}],"Configs":[{"ConfigID":"c"}]}}}"#,
+                "Network n,Volume v,Secret s,Config c",
+            ),
+            (Kind::Network, r#"{"Container":"a"}"#, "Container a"),
+            (Kind::Volume, r#"{"Name":"v"}"#, ""),
+        ] {
+            assert_eq!(named(kind, body).join(","), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn none_is_left_out_of_too_many() {
+        let body = |n: usize| {
+            let links: Vec<_> = (0..n).map(|i| format!("\"c{i}:x\"")).collect();
+            format!(r#"{{"HostConfig":{{"Links":[{}]}}}}"#, links.join(","))
+        };
+        assert_eq!(named(Kind::Container, &body(64)).len(), 64);
+        assert!(Scope::references(Kind::Container, body(65).as_bytes()).is_err());
+        assert!(Scope::references(Kind::Container, b"{\"HostConfig\":[]}").is_err());
+    }
+}

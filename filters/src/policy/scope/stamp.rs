@@ -1,0 +1,167 @@
+//! New objects: the scope's labels put into the body, all else as it came.
+
+use std::borrow::Cow;
+
+use super::{Kind, Scope, ScopeError};
+use crate::aggregate::splice::{Edit, json_string, spliced};
+use crate::placement::go::Members;
+use crate::policy::json::{Json, same_field};
+
+const UNREADABLE: ScopeError = ScopeError::Unreadable("the body");
+
+impl Scope {
+    /// The body of a create, or of an update that replaces the labels, with the
+    /// scope's labels in it. The containers of a service get them as well.
+    ///
+    /// # Errors
+    /// If the body cannot be read with certainty, or gives such a label another value.
+    pub fn stamp(&self, kind: Kind, body: &[u8]) -> Result<String, ScopeError> {
+        // Refuses what has two readings, such as a name that comes twice.
+        Json::parse(body).map_err(|_| UNREADABLE)?;
+        let text = std::str::from_utf8(body)
+            .map_err(|_| UNREADABLE)?
+            .trim_ascii();
+        let mut edits = vec![self.labels_of(text)?];
+        if kind == Kind::Service
+            && let Some(task) = member(text, "TaskTemplate")?.filter(|t| *t != "null")
+            && let Some(container) = member(task, "ContainerSpec")?.filter(|c| *c != "null")
+        {
+            let stamped = spliced(container, vec![self.labels_of(container)?]);
+            edits.extend(Edit::replace(text, container, stamped));
+        }
+        Ok(spliced(text, edits))
+    }
+
+    /// What has to change in an object for its `Labels` to have the scope's.
+    fn labels_of<'t>(&self, object: &'t str) -> Result<Edit<'t>, ScopeError> {
+        let Some(labels) = member(object, "Labels")? else {
+            let member = format!(",\"Labels\":{}", self.added_to("{}")?);
+            let Edit { range, with } = Edit::append(object, &member);
+            let with = Cow::Owned(with.into_owned());
+            return Ok(Edit { range, with });
+        };
+        // Go reads `null` as an empty map.
+        let with = self.added_to(if labels == "null" { "{}" } else { labels })?;
+        Edit::replace(object, labels, with).ok_or(UNREADABLE)
+    }
+
+    /// A map of labels with the scope's in it.
+    fn added_to(&self, labels: &str) -> Result<String, ScopeError> {
+        let own = Members::of(labels.as_bytes()).ok_or(UNREADABLE)?;
+        let mut added = String::new();
+        for (name, value) in self.labels() {
+            match own.iter().find(|(key, _)| key == name) {
+                None => {
+                    added.push_str(&format!(",{}:{}", json_string(name), json_string(value)));
+                }
+                Some((_, raw)) => {
+                    let same = serde_json::from_str::<String>(raw.get());
+                    if same.as_deref().ok() != Some(value) {
+                        return Err(ScopeError::Conflict(name.clone()));
+                    }
+                }
+            }
+        }
+        Ok(spliced(labels, vec![Edit::append(labels, &added)]))
+    }
+}
+
+/// The bytes of a field, `null` included.
+fn member<'t>(object: &'t str, name: &str) -> Result<Option<&'t str>, ScopeError> {
+    let members = Members::of(object.as_bytes()).ok_or(UNREADABLE)?;
+    let mut own = members.iter().filter(|(key, _)| same_field(key, name));
+    match (own.next(), own.next()) {
+        (None, _) => Ok(None),
+        (Some((_, raw)), None) => Ok(Some(raw.get())),
+        _ => Err(UNREADABLE),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn scope() -> Scope {
+        Scope::new([("owner".into(), "me".into())].into()).unwrap()
+    }
+
+    fn stamped(kind: Kind, body: &str) -> Result<String, ScopeError> {
+        scope().stamp(kind, body.as_bytes())
+    }
+
+    #[test]
+    fn the_labels_are_put_in_and_every_other_byte_stays() {
+        for (kind, body, expected) in [
+            (Kind::Volume, "{}", r#"{"Labels":{"owner":"me"}}"#),
+            (
+                Kind::Volume,
+                r#" {"Name" : "v"} "#,
+                r#"{"Name" : "v","Labels":{"owner":"me"}}"#,
+            ),
+            (
+                Kind::Container,
+                r#"{"Image":"a","Labels":null,"N":1.0}"#,
+                r#"{"Image":"a","Labels":{"owner":"me"},"N":1.0}"#,
+            ),
+            (
+                Kind::Container,
+                r#"{"labels":{"a":"\u0031"},"Memory":12345678901234567890}"#,
+                r#"{"labels":{"a":"\u0031","owner":"me"},"Memory":12345678901234567890}"#,
+            ),
+            (
+                Kind::Network,
+                r#"{"Labels":{ "owner" : "me" }}"#,
+                r#"{"Labels":{ "owner" : "me" }}"#,
+            ),
+            (
+                Kind::Service,
+                r#"{"Name":"s","TaskTemplate":{"ContainerSpec":{"Image":"a"}}}"#,
+                r#"{"Name":"s","TaskTemplate":{"ContainerSpec":{"Image":"a","Labels":{"owner":"me"}}},"Labels":{"owner":"me"}}"#,
+            ),
+            (
+                Kind::Service,
+                r#"{"Labels":{},"TaskTemplate":null}"#,
+                r#"{"Labels":{"owner":"me"},"TaskTemplate":null}"#,
+            ),
+        ] {
+            assert_eq!(stamped(kind, body).as_deref(), Ok(expected), "{body}");
+        }
+    }
+
+    #[test]
+    fn nobody_makes_an_object_that_is_somebody_else_s() {
+        for body in [
+            r#"{"Labels":{"owner":"you"}}"#,
+            r#"{"LABELS":{"own\u0065r":"you"}}"#,
+            r#"{"Labels":{"owner":null}}"#,
+        ] {
+            let conflict = Err(ScopeError::Conflict("owner".into()));
+            assert_eq!(stamped(Kind::Container, body), conflict, "{body}");
+        }
+        for body in [
+            "",
+            "[]",
+            "null",
+            r#"{"Labels":[]}"#,
+            r#"{"Labels":{},"Labels":{"owner":"you"}}"#,
+            r#"{"Labels":{},"labels":{"owner":"you"}}"#,
+            r#"{"Labels":{"owner":"me","owner":"you"}}"#,
+        ] {
+            assert_eq!(stamped(Kind::Container, body), Err(UNREADABLE), "{body}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_stamped_has_the_labels_and_is_stamped_once(
+            names in proptest::collection::btree_map("[a-z]{1,4}", "\\PC{0,4}", 0..4),
+        ) {
+            let body = serde_json::json!({"Image": "a", "Labels": names}).to_string();
+            let once = stamped(Kind::Container, &body)?;
+            let read: serde_json::Value = serde_json::from_str(&once)?;
+            prop_assert_eq!(&read["Labels"]["owner"], "me");
+            prop_assert_eq!(stamped(Kind::Container, &once)?, once);
+        }
+    }
+}

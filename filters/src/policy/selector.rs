@@ -1,0 +1,162 @@
+//! What a rule speaks of: a group of the endpoint table, or a method and path.
+
+use std::collections::BTreeSet;
+
+use super::pattern::PathPattern;
+use super::ruleset::Request;
+use crate::endpoint::{EndpointId, Match, all, query};
+
+/// Rows of the endpoint table as bits, and one more for imports.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Rows([u64; 3]);
+
+/// `POST /images/create` pulls or imports, which the table cannot show.
+/// An import belongs to `images.write`.
+const IMPORT: usize = 64 * 3 - 1;
+
+const _: () = assert!((EndpointId::AgentHealth as usize) < IMPORT);
+
+impl Rows {
+    fn insert(&mut self, row: usize) {
+        self.0[row / 64] |= 1 << (row % 64);
+    }
+
+    fn contains(self, row: usize) -> bool {
+        self.0[row / 64] & 1 << (row % 64) != 0
+    }
+}
+
+/// One entry of `allow` or `deny`.
+#[derive(Clone, Debug)]
+pub(super) struct Selector {
+    /// The rule it is of and its own text, for verdicts.
+    pub(super) label: String,
+    what: What,
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    Group(Rows),
+    Path(PathPattern),
+}
+
+impl Selector {
+    /// Reads `containers.read`, `services.*`, `*.read`, `*` or `GET /info`.
+    pub(super) fn parse(text: &str, label: String) -> Result<Self, String> {
+        let what = if text.contains(['/', ' ']) {
+            What::Path(PathPattern::parse(text)?)
+        } else {
+            What::Group(group(text)?)
+        };
+        Ok(Self { label, what })
+    }
+
+    pub(super) fn matches(&self, request: &Request<'_>, found: &Match) -> bool {
+        match &self.what {
+            What::Group(rows) => rows.contains(row(request, found)),
+            What::Path(pattern) => pattern.matches(request.method, request.path.path(), found),
+        }
+    }
+}
+
+/// The names of the groups, in order.
+pub fn groups() -> impl Iterator<Item = &'static str> {
+    let names: BTreeSet<_> = all().iter().map(|endpoint| endpoint.group).collect();
+    names.into_iter()
+}
+
+/// Whether `POST /images/create` with this query imports. The engine asks no
+/// more than whether `fromImage` has a value (moby `postImagesCreate`).
+pub(super) fn imports(query: &str) -> bool {
+    query::get(query, "fromImage").is_none_or(|image| image.is_empty())
+}
+
+fn row(request: &Request<'_>, found: &Match) -> usize {
+    match found.endpoint.id {
+        EndpointId::ImageCreate if imports(request.query) => IMPORT,
+        id => id as usize,
+    }
+}
+
+fn group(text: &str) -> Result<Rows, String> {
+    let is_meant = |group: &str| match text.split_once('.') {
+        _ if text == "*" => true,
+        Some((area, "*")) => group.split('.').next() == Some(area),
+        Some(("*", verb)) => group.split_once('.').is_some_and(|(_, own)| own == verb),
+        _ => group == text,
+    };
+    let mut rows = Rows::default();
+    for endpoint in all().iter().filter(|endpoint| is_meant(endpoint.group)) {
+        rows.insert(endpoint.id as usize);
+    }
+    if rows == Rows::default() {
+        return Err(unknown(text));
+    }
+    if is_meant("images.write") {
+        rows.insert(IMPORT);
+    }
+    Ok(rows)
+}
+
+fn unknown(text: &str) -> String {
+    let area = text.split('.').next().unwrap_or_default();
+    let is_near = |group: &&str| {
+        let own = group.split('.').next().unwrap_or_default();
+        !area.is_empty() && (own.starts_with(area) || area.starts_with(own))
+    };
+    let near: Vec<_> = groups().filter(is_near).collect();
+    let known: Vec<_> = if near.is_empty() {
+        groups().collect()
+    } else {
+        near
+    };
+    format!(
+        "`{text}` is no group of endpoints; there is {}",
+        known.join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(text: &str) -> Vec<EndpointId> {
+        let rows = group(text).unwrap();
+        let ids = all().iter().map(|endpoint| endpoint.id);
+        ids.filter(|id| rows.contains(*id as usize)).collect()
+    }
+
+    #[test]
+    fn a_group_is_named_whole_by_area_or_by_verb() {
+        assert_eq!(rows("containers.logs"), [EndpointId::ContainerLogs]);
+        assert_eq!(rows("exec").len(), 5);
+        assert!(rows("services.*").contains(&EndpointId::ServiceLogs));
+        assert!(rows("*.read").contains(&EndpointId::VolumeList));
+        assert!(!rows("*.read").contains(&EndpointId::SwarmInspect));
+        assert_eq!(rows("*").len(), all().len());
+    }
+
+    #[test]
+    fn an_import_is_writing_and_no_pull() {
+        for (text, expected) in [("images.write", true), ("images.pull", false), ("*", true)] {
+            assert_eq!(group(text).unwrap().contains(IMPORT), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_group_is_refused_with_those_that_are_near() {
+        let error = Selector::parse("container.read", String::new()).unwrap_err();
+        assert!(error.contains("containers.read"), "{error}");
+        for text in [
+            "",
+            ".",
+            "containers",
+            "containers.re*",
+            "x.*",
+            "*.x",
+            "Containers.read",
+        ] {
+            assert!(Selector::parse(text, String::new()).is_err(), "{text}");
+        }
+    }
+}

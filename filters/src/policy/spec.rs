@@ -1,0 +1,105 @@
+//! A policy as it is written, before it is checked.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::may::May;
+use super::must::Must;
+use super::node::NodeCondition;
+use super::redact::Redact;
+
+/// A policy as it stands in YAML. [`RuleSet::new`](super::RuleSet::new) checks it.
+///
+/// A request is held against `deny`, then `rules` in their order, then `allow`,
+/// then the preset's rules. The first that matches decides; without one the
+/// request is denied.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Spec {
+    /// A preset that this policy adds to; see [`presets`](super::presets). Its
+    /// `may`, `must`, `labels` and `redact` hold where this policy has none.
+    pub preset: Option<String>,
+    /// Never these: groups (`containers.read`, `services.*`) or `METHOD /path`.
+    pub deny: Vec<String>,
+    /// Rules in order.
+    pub rules: Vec<RuleSpec>,
+    /// These, unless one of the rules before denies them.
+    pub allow: Vec<String>,
+    /// What bodies may ask for.
+    pub may: Option<May>,
+    /// What bodies must have.
+    pub must: Option<Must>,
+    /// The labels of what it sees: only objects with these, and what it makes gets them.
+    pub labels: BTreeMap<String, String>,
+    /// What it does not see of them.
+    pub redact: Vec<Redact>,
+}
+
+/// One rule: either `allow` or `deny` has entries.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RuleSpec {
+    /// What it allows.
+    pub allow: Vec<String>,
+    /// What it denies.
+    pub deny: Vec<String>,
+    /// On which nodes. While it is not known which node a request goes to, a
+    /// rule with a condition allows nothing and denies what it speaks of.
+    pub node: NodeCondition,
+}
+
+/// What a rule does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Lets through.
+    Allow,
+    /// Refuses.
+    Deny,
+}
+
+impl Effect {
+    /// As in a policy.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+impl Spec {
+    /// A policy that allows these and nothing else.
+    pub fn allowing<'t>(entries: impl IntoIterator<Item = &'t str>) -> Self {
+        Self {
+            allow: entries.into_iter().map(str::to_owned).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// A policy that is a preset and nothing else.
+    pub fn of_preset(name: &str) -> Self {
+        Self {
+            preset: Some(name.to_owned()),
+            ..Self::default()
+        }
+    }
+}
+
+impl RuleSpec {
+    /// A rule that holds on every node.
+    pub fn new(effect: Effect, entries: Vec<String>) -> Self {
+        let mut rule = Self::default();
+        match effect {
+            Effect::Allow => rule.allow = entries,
+            Effect::Deny => rule.deny = entries,
+        }
+        rule
+    }
+
+    /// The same rule, on these nodes only.
+    #[must_use]
+    pub fn on(self, node: NodeCondition) -> Self {
+        Self { node, ..self }
+    }
+}

@@ -1,0 +1,711 @@
+//! The ways around other gateways that became known, each as a test: from
+//! sockguard's change log (1.1 to 1.7.5) and from Tecnativa's and other issues.
+
+use super::super::environment::from_environment;
+use super::super::scope::{Kind, Reach, Scope};
+use super::*;
+use crate::endpoint::{EndpointId, all};
+
+fn images(patterns: &[&str]) -> RuleSet {
+    let images = patterns
+        .iter()
+        .map(|pattern| (*pattern).to_owned())
+        .collect();
+    with(
+        May::default(),
+        Must {
+            images,
+            ..Must::default()
+        },
+    )
+}
+
+#[test]
+fn a_key_in_another_case_cannot_shadow_the_one_that_was_judged() {
+    let rules = images(&["alpine"]);
+    for body in [
+        r#"{"Image":"alpine","image":"evil"}"#,
+        r#"{"image":"evil","Image":"alpine"}"#,
+        r#"{"Image":"alpine","Image":"evil"}"#,
+        r#"{"Image":"alpine","\u0049mage":"evil"}"#,
+        r#"{"Image":"alpine","HostConfig":{"Privileged":false,"privileged":true}}"#,
+        r#"{"Image":"alpine","HostConfig":{},"hostconfig":{"Privileged":true}}"#,
+        r#"{"Image":"alpine","HostConfig":{"Link\u017f":[],"Links":["a:b"]}}"#,
+    ] {
+        denies(&rules, CREATE, body, "body:");
+    }
+    denies(&rules, CREATE, r#"{"iMAGE":"evil"}"#, "must.images");
+    denies(
+        &rules,
+        CREATE,
+        r#"{"Image":"alpine","hostCONFIG":{"PRIVILEGED":true}}"#,
+        "may.privileged",
+    );
+}
+
+#[test]
+fn root_is_root_with_any_number_of_zeros() {
+    let rules = with(
+        May::default(),
+        Must {
+            non_root: true,
+            ..Must::default()
+        },
+    );
+    for user in [
+        "",
+        "0",
+        "00",
+        "0:0",
+        "00:1000",
+        "root",
+        "root:1000",
+        "toor",
+        "+0",
+        "-0",
+        ":1000",
+        "0x0",
+        " 0",
+        "1000 ",
+    ] {
+        let user = format!(r#""User":"{user}""#);
+        denies(&rules, CREATE, &format!("{{{user}}}"), "must.non_root");
+        denies(&rules, SERVICE, &service(&user), "must.non_root");
+        denies(
+            &rules,
+            "POST /containers/a/exec",
+            &format!("{{{user}}}"),
+            "must.non_root",
+        );
+    }
+    for user in ["1000", "1000:0", "01", "65534:65534"] {
+        allows(&rules, CREATE, &format!(r#"{{"User":"{user}"}}"#));
+    }
+}
+
+#[test]
+fn a_mount_of_an_image_is_held_to_the_images() {
+    let rules = images(&["alpine"]);
+    let mount = r#""Mounts":[{"Type":"image","Source":"evil","Target":"/x"}]"#;
+    denies(&rules, CREATE, &host(mount), "must.images");
+    denies(
+        &rules,
+        SERVICE,
+        &service(&format!(r#""Image":"alpine",{mount}"#)),
+        "must.images",
+    );
+}
+
+#[test]
+fn a_volume_s_options_cannot_bind_a_path_of_the_host() {
+    let rules = plain();
+    for options in [
+        r#"{"type":"none","o":"bind","device":"/"}"#,
+        r#"{"type":"none","o":"rbind","device":"/etc"}"#,
+        r#"{"type":"tmpfs","o":"size=1m,rbind","device":"/etc"}"#,
+        r#"{"o":"ro, BIND","device":"/"}"#,
+        r#"{"device":"/"}"#,
+        r#"{"type":"","o":"","device":"/"}"#,
+    ] {
+        let mount = format!(
+            r#""Mounts":[{{"Type":"volume","Source":"v","Target":"/x","VolumeOptions":{{"DriverConfig":{{"Name":"local","Options":{options}}}}}}}]"#
+        );
+        denies(&rules, CREATE, &host(&mount), "may.binds");
+        denies(&rules, SERVICE, &service(&mount), "may.binds");
+        let volume = format!(r#"{{"Name":"v","DriverOpts":{options}}}"#);
+        denies(&rules, "POST /volumes/create", &volume, "may.binds");
+    }
+    for (options, rule) in [
+        (r#"{"type":"ext4","device":"/dev/sda1"}"#, "may.filesystems"),
+        (
+            r#"{"type":"overlay","o":"lowerdir=/,upperdir=/a,workdir=/b","device":"overlay"}"#,
+            "may.filesystems",
+        ),
+        (r#"{"Type":"none","type":"tmpfs","device":"/"}"#, "body"),
+        (r#"{"mountpoint":"/"}"#, "may.unknown_fields"),
+    ] {
+        let volume = format!(r#"{{"Name":"v","DriverOpts":{options}}}"#);
+        denies(&rules, "POST /volumes/create", &volume, rule);
+    }
+    allows(
+        &rules,
+        "POST /volumes/create",
+        r#"{"DriverOpts":{"type":"tmpfs","device":"tmpfs","o":"size=1m"}}"#,
+    );
+}
+
+#[test]
+fn a_device_that_goes_up_is_refused_even_below_a_granted_path() {
+    let rules = with(
+        May {
+            binds: vec!["/srv".into()],
+            ..May::default()
+        },
+        Must::default(),
+    );
+    let volume = |device: &str| {
+        format!(r#"{{"DriverOpts":{{"type":"none","o":"bind","device":"{device}"}}}}"#)
+    };
+    allows(&rules, "POST /volumes/create", &volume("/srv/a"));
+    denies(
+        &rules,
+        "POST /volumes/create",
+        &volume("/srv/a/../b"),
+        "may.binds",
+    );
+    denies(
+        &rules,
+        "POST /volumes/create",
+        &volume("/srv/../etc"),
+        "may.binds",
+    );
+}
+
+#[test]
+fn volumes_from_another_container_are_not_had() {
+    denies(
+        &plain(),
+        CREATE,
+        &host(r#""VolumesFrom":["web:ro"]"#),
+        "may.share",
+    );
+}
+
+#[test]
+fn the_host_s_uts_namespace_is_not_had() {
+    denies(
+        &plain(),
+        CREATE,
+        &host(r#""UTSMode":"host""#),
+        "may.namespaces",
+    );
+}
+
+#[test]
+fn a_cgroup_parent_is_not_chosen() {
+    denies(
+        &plain(),
+        CREATE,
+        &host(r#""CgroupParent":"/system.slice""#),
+        "may.cgroup_parents",
+    );
+    denies(
+        &plain(),
+        "POST /build?cgroupparent=%2Fx",
+        "",
+        "may.cgroup_parents",
+    );
+}
+
+#[test]
+fn groups_of_the_host_are_not_added() {
+    denies(
+        &plain(),
+        CREATE,
+        &host(r#""GroupAdd":["docker"]"#),
+        "may.groups",
+    );
+    denies(
+        &plain(),
+        SERVICE,
+        &service(r#""Groups":["0"]"#),
+        "may.groups",
+    );
+}
+
+#[test]
+fn namespaces_of_other_containers_are_not_joined() {
+    for field in ["NetworkMode", "PidMode", "IpcMode", "UTSMode", "Cgroup"] {
+        denies(
+            &plain(),
+            CREATE,
+            &host(&format!(r#""{field}":"container:web""#)),
+            "may.share",
+        );
+    }
+    denies(
+        &plain(),
+        "POST /build?networkmode=container:web",
+        "",
+        "may.share",
+    );
+}
+
+#[test]
+fn a_service_does_not_get_the_host_s_network_by_its_task_s_networks() {
+    for body in [
+        r#"{"TaskTemplate":{"Networks":[{"Target":"host"}],"ContainerSpec":{}}}"#,
+        r#"{"Networks":[{"Target":"host"}],"TaskTemplate":{"ContainerSpec":{}}}"#,
+        r#"{"TaskTemplate":{"networks":[{"Target":"app"},{"target":"host"}]}}"#,
+    ] {
+        denies(&plain(), SERVICE, body, "may.namespaces");
+        denies(
+            &plain(),
+            "POST /services/s/update?version=1",
+            body,
+            "may.namespaces",
+        );
+    }
+}
+
+#[test]
+fn a_service_is_held_to_what_a_container_is_held_to() {
+    for (fields, rule) in [
+        (
+            r#""Mounts":[{"Type":"bind","Source":"/","Target":"/x"}]"#,
+            "may.binds",
+        ),
+        (r#""CapabilityAdd":["CAP_SYS_ADMIN"]"#, "may.capabilities"),
+        (r#""Sysctls":{"kernel.core_pattern":"|/x"}"#, "may.sysctls"),
+        (
+            r#""Privileges":{"Seccomp":{"Mode":"unconfined"}}"#,
+            "may.security_options",
+        ),
+        (
+            r#""Privileges":{"Seccomp":{"Mode":"custom","Profile":"e30="}}"#,
+            "may.security_options",
+        ),
+        (
+            r#""Privileges":{"AppArmor":{"Mode":"disabled"}}"#,
+            "may.security_options",
+        ),
+        (
+            r#""Privileges":{"SELinuxContext":{"Disable":true}}"#,
+            "may.security_options",
+        ),
+        (r#""OomScoreAdj":-1000"#, "may.oom"),
+        (r#""Privileged":true"#, "may.unknown_fields"),
+    ] {
+        denies(&plain(), SERVICE, &service(fields), rule);
+    }
+    let plugin = r#"{"TaskTemplate":{"Runtime":"plugin","PluginSpec":{"Remote":"evil"}}}"#;
+    denies(&plain(), SERVICE, plugin, "may.plugins");
+}
+
+#[test]
+fn an_endpoint_s_settings_are_judged_on_create_and_on_connect() {
+    let settings = r#"{"DriverOpts":{"com.docker.network.endpoint.sysctls":"net.ipv4.conf.IFNAME.forwarding=1"}}"#;
+    for (request, body) in [
+        (
+            CREATE,
+            format!(r#"{{"NetworkingConfig":{{"EndpointsConfig":{{"app":{settings}}}}}}}"#),
+        ),
+        (
+            "POST /networks/app/connect",
+            format!(r#"{{"Container":"a","EndpointConfig":{settings}}}"#),
+        ),
+        (
+            SERVICE,
+            r#"{"TaskTemplate":{"Networks":[SETTINGS]}}"#.replace("SETTINGS", settings),
+        ),
+    ] {
+        denies(&plain(), request, &body, "may.sysctls");
+    }
+    let host = r#"{"NetworkingConfig":{"EndpointsConfig":{"host":{}}}}"#;
+    denies(&plain(), CREATE, host, "may.namespaces");
+    denies(
+        &plain(),
+        "POST /networks/host/connect",
+        "",
+        "may.namespaces",
+    );
+}
+
+#[test]
+fn a_plugin_s_archive_is_refused_unread_whatever_its_form() {
+    for request in [
+        "POST /plugins/create?name=x",
+        "POST /plugins/pull?remote=x",
+        "POST /plugins/x/upgrade",
+        "POST /plugins/x/set",
+        "POST /plugins/x/enable",
+    ] {
+        denies(&plain(), request, "", "may.plugins");
+    }
+}
+
+#[test]
+fn what_is_in_a_build_s_archive_needs_not_be_read_to_be_refused() {
+    // Compressed to burst, with a second Dockerfile, with a `# syntax=`
+    // frontend: where images are told apart no build is let through.
+    denies(
+        &images(&["alpine"]),
+        "POST /build?t=x",
+        "",
+        "may.name_images",
+    );
+    let digest = with(
+        May::default(),
+        Must {
+            digest: true,
+            ..Must::default()
+        },
+    );
+    denies(&digest, "POST /build?dockerfile=x", "", "must.digest");
+    allows(&plain(), "POST /build?t=x", "");
+}
+
+#[test]
+fn a_build_step_is_not_solved_around_the_policy() {
+    for request in [
+        "POST /grpc",
+        "POST /session",
+        "POST /build?version=2&session=x",
+    ] {
+        denies(&plain(), request, "", "may.buildkit");
+    }
+    let found = Match {
+        endpoint: EndpointId::Http2Preface.endpoint(),
+        object: None,
+    };
+    let path = RequestPath::parse("/").unwrap();
+    let rules = plain();
+    let request = Request {
+        found: Some(&found),
+        method: "PRI",
+        path: &path,
+        query: "",
+        upgrade: None,
+        node: None,
+    };
+    assert!(
+        told(rules.judge(&request))
+            .unwrap_err()
+            .starts_with("may.buildkit")
+    );
+}
+
+#[test]
+fn no_connection_becomes_http_2_under_another_endpoint_s_name() {
+    let rules = plain();
+    for (target, upgrade, expected) in [
+        ("POST /containers/a/attach", "h2c", false),
+        ("POST /exec/a/start", "h2c", false),
+        ("POST /exec/a/start", "tcp, h2c", false),
+        ("GET /info", "h2c", false),
+        ("POST /exec/a/start", "TCP", true),
+        ("GET /containers/a/attach/ws", "websocket", true),
+        ("GET /containers/a/attach/ws", "tcp", false),
+    ] {
+        let (method, raw) = target.split_once(' ').unwrap();
+        let path = RequestPath::parse(raw).unwrap();
+        let found = classify(method, &path);
+        let request = Request {
+            found: found.as_ref(),
+            method,
+            path: &path,
+            query: "",
+            upgrade: Some(upgrade),
+            node: None,
+        };
+        assert_eq!(
+            rules.judge(&request).is_allowed(),
+            expected,
+            "{target} {upgrade}"
+        );
+    }
+}
+
+#[test]
+fn every_sub_resource_of_an_image_is_known() {
+    let rules = RuleSet::new(&Spec {
+        deny: vec!["GET /images/*/attestations".into()],
+        ..Spec::allowing(["*"])
+    })
+    .unwrap();
+    for name in ["a", "a/b", "reg:5000/a/b", "a%2Fb"] {
+        denies(
+            &rules,
+            &format!("GET /images/{name}/attestations"),
+            "",
+            "deny",
+        );
+        allows(&rules, &format!("GET /images/{name}/json"), "");
+    }
+}
+
+#[test]
+fn a_name_that_was_in_scope_once_is_judged_anew() {
+    let scope = Scope::new([("owner".into(), "me".into())].into()).unwrap();
+    let holds = |inspect: &str| scope.holds(Kind::Container, inspect.as_bytes()).unwrap();
+    assert!(holds(
+        r#"{"Name":"/web","Config":{"Labels":{"owner":"me"}}}"#
+    ));
+    assert!(!holds(
+        r#"{"Name":"/web","Config":{"Labels":{"owner":"you"}}}"#
+    ));
+}
+
+#[test]
+fn an_exec_is_judged_again_when_it_starts() {
+    for id in [
+        EndpointId::ExecStart,
+        EndpointId::ExecResize,
+        EndpointId::ExecInspect,
+    ] {
+        assert_eq!(Reach::of(id), Reach::Object(Kind::Exec));
+    }
+}
+
+#[test]
+fn a_reason_is_one_short_line_whatever_was_asked_for() {
+    for nasty in [
+        "a\\r\\nGET /x",
+        "\\u001b[2J",
+        "\\u2028x",
+        &"x".repeat(10_000),
+    ] {
+        let body = host(&format!(r#""Runtime":"{nasty}""#));
+        let told = judged(&plain(), CREATE, &body).unwrap_err();
+        assert!(
+            told.len() < 500 && !told.contains(char::is_control),
+            "{told:?}"
+        );
+        let body = host(&format!(r#""{nasty}":1,"{nasty}":1"#));
+        let told = judged(&plain(), CREATE, &body).unwrap_err();
+        assert!(
+            told.len() < 500 && !told.contains(char::is_control),
+            "{told:?}"
+        );
+    }
+}
+
+#[test]
+fn a_body_beyond_the_bound_is_refused_before_it_is_read() {
+    let found = Match {
+        endpoint: EndpointId::ContainerCreate.endpoint(),
+        object: None,
+    };
+    let rules = plain();
+    let judge = |bytes: &[u8]| {
+        told(rules.judge_body(
+            &found,
+            &BodyOf {
+                bound: 10,
+                ..json(bytes)
+            },
+        ))
+    };
+    assert!(judge(b"{        }").is_ok());
+    assert_eq!(
+        judge(b"{         }").unwrap_err(),
+        "body: the body cannot be judged: it is longer than 10 bytes"
+    );
+}
+
+#[test]
+fn a_body_that_may_be_read_otherwise_is_refused() {
+    let found = Match {
+        endpoint: EndpointId::ContainerCreate.endpoint(),
+        object: None,
+    };
+    let rules = plain();
+    for (content_type, content_encoding, expected) in [
+        (None, None, true),
+        (
+            Some("application/json; charset=utf-8"),
+            Some("identity"),
+            true,
+        ),
+        (None, Some("gzip"), false),
+        (None, Some("identity, gzip"), false),
+        (Some("application/x-www-form-urlencoded"), None, false),
+        (
+            Some("multipart/form-data; boundary=application/json"),
+            None,
+            false,
+        ),
+        (Some("text/plain"), None, false),
+    ] {
+        let body = BodyOf {
+            content_type,
+            content_encoding,
+            ..json(b"{}")
+        };
+        let allowed = rules.judge_body(&found, &body).is_allowed();
+        assert_eq!(allowed, expected, "{content_type:?} {content_encoding:?}");
+    }
+    for body in [
+        "",
+        "null x",
+        "{}{}",
+        "[]",
+        "\u{feff}{}",
+        r#"{"HostConfig":[]}"#,
+        r#"{"HostConfig":{"Privileged":"true"}}"#,
+    ] {
+        let verdict = rules.judge_body(&found, &json(body.as_bytes()));
+        assert!(!verdict.is_allowed(), "{body}");
+    }
+}
+
+#[test]
+fn a_group_has_all_the_siblings_of_a_path() {
+    let rules = RuleSet::new(&Spec {
+        deny: vec!["images.archive".into(), "containers.archive".into()],
+        ..Spec::allowing(["*"])
+    })
+    .unwrap();
+    for request in [
+        "GET /images/get?names=a",
+        "GET /images/a/get",
+        "GET /images/a/b/get",
+        "GET /containers/a/export",
+        "GET /containers/a/archive?path=/",
+        "HEAD /containers/a/archive?path=/",
+        "PUT /containers/a/archive?path=/",
+    ] {
+        denies(&rules, request, "", "deny");
+    }
+}
+
+#[test]
+fn an_escape_in_the_path_is_decoded_before_it_is_matched() {
+    let rules = RuleSet::new(&Spec {
+        deny: vec!["GET /containers/*/export".into()],
+        ..Spec::allowing(["*"])
+    })
+    .unwrap();
+    for request in [
+        "GET /containers/a/%65xport",
+        "GET /%63ontainers/a/export",
+        "GET /v1%2E41/containers/a%2Fexport",
+    ] {
+        denies(&rules, request, "", "deny");
+    }
+}
+
+#[test]
+fn a_path_is_matched_to_its_end() {
+    let rules = RuleSet::new(&Spec::allowing(["GET /containers/json"])).unwrap();
+    allows(&rules, "GET /v1.41/containers/json", "");
+    for request in [
+        "GET /containers/json/json",
+        "GET /containers/json/export",
+        "GET /containers/jsonx/json",
+        "GET /containers/a/json",
+    ] {
+        denies(&rules, request, "", "default");
+    }
+}
+
+#[test]
+fn put_and_delete_do_not_ride_on_post() {
+    let rules = RuleSet::new(&Spec::allowing(["POST /containers/**", "POST /images/**"])).unwrap();
+    for request in [
+        "PUT /containers/a/archive?path=/",
+        "DELETE /containers/a",
+        "DELETE /images/a",
+    ] {
+        denies(&rules, request, "", "default");
+    }
+}
+
+#[test]
+fn reading_containers_is_not_reading_their_files() {
+    let rules = RuleSet::new(&from_environment([("CONTAINERS", "1")]).policy).unwrap();
+    for request in [
+        "GET /containers/a/archive?path=/",
+        "GET /containers/a/export",
+        "GET /containers/a/attach/ws",
+    ] {
+        denies(&rules, request, "", "default");
+    }
+}
+
+#[test]
+fn a_host_config_without_its_name_is_one_to_older_engines() {
+    for (body, rule) in [
+        (r#"{"Image":"a","Privileged":true}"#, "may.privileged"),
+        (r#"{"Image":"a","Binds":["/:/x"]}"#, "may.binds"),
+        (
+            r#"{"Image":"a","HostConfig":null,"PidMode":"host"}"#,
+            "may.namespaces",
+        ),
+        (
+            r#"{"Image":"a","HostConfig":{},"capadd":["ALL"]}"#,
+            "may.capabilities",
+        ),
+    ] {
+        denies(&plain(), CREATE, body, rule);
+    }
+}
+
+#[test]
+fn an_id_of_an_image_does_not_pass_for_a_name() {
+    let rules = images(&["docker.io/library/*"]);
+    for image in ["deadbeef", "sha256:00", &"a".repeat(64)] {
+        denies(
+            &rules,
+            CREATE,
+            &format!(r#"{{"Image":"{image}"}}"#),
+            "must.images",
+        );
+    }
+    for request in [
+        "POST /images/evil/tag?repo=alpine",
+        "POST /commit?container=a&repo=alpine",
+        "POST /images/load",
+        "POST /images/create?fromSrc=-&repo=alpine",
+    ] {
+        denies(&rules, request, "", "may.name_images");
+    }
+}
+
+#[test]
+fn a_checkpoint_is_not_kept_anywhere_on_the_host() {
+    denies(
+        &plain(),
+        "POST /containers/a/start?checkpoint=x&checkpoint-dir=/etc",
+        "",
+        "may.binds",
+    );
+    denies(
+        &plain(),
+        "POST /containers/a/checkpoints",
+        r#"{"CheckpointID":"x","CheckpointDir":"/etc"}"#,
+        "may.binds",
+    );
+    denies(
+        &plain(),
+        "GET /containers/a/checkpoints?dir=/etc",
+        "",
+        "may.binds",
+    );
+    allows(&plain(), "POST /containers/a/start?checkpoint=x", "");
+}
+
+#[test]
+fn every_json_body_is_either_judged_or_known_to_grant_nothing() {
+    // Those that say nothing of the host, or whose endpoint is a grant by itself.
+    use EndpointId as Id;
+    let unjudged = [
+        Id::ExecStart,
+        Id::ImageCommit,
+        Id::VolumeUpdate,
+        Id::NetworkDisconnect,
+        Id::SystemAuth,
+        Id::PluginPull,
+        Id::PluginUpgrade,
+        Id::PluginSet,
+        Id::SwarmInit,
+        Id::SwarmJoin,
+        Id::SwarmUpdate,
+        Id::SwarmUnlock,
+        Id::NodeUpdate,
+        Id::PortainerSetKey,
+        Id::BrowseRename,
+        Id::BrowseVolumeRename,
+        Id::HubLimits,
+    ];
+    let rules = plain();
+    for endpoint in all() {
+        let found = Match {
+            endpoint,
+            object: None,
+        };
+        let json = endpoint.body == crate::endpoint::Body::Json;
+        let expected = json && !unjudged.contains(&endpoint.id);
+        assert_eq!(rules.inspects(&found), expected, "{endpoint}");
+    }
+}

@@ -1,0 +1,90 @@
+//! What a policy says of a request, and why.
+
+use super::json::BodyError;
+
+/// The judgement over one request, with the rule that decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict<'p, R = Reason> {
+    /// It may go on.
+    Allow {
+        /// The rule, for the log.
+        rule: &'p str,
+    },
+    /// It may not.
+    Deny {
+        /// The rule, such as `deny exec`, `may.privileged` or `default`.
+        rule: &'p str,
+        /// Why, for the caller and the log.
+        reason: R,
+    },
+}
+
+impl<R> Verdict<'_, R> {
+    /// Whether it may go on.
+    pub fn is_allowed(&self) -> bool {
+        matches!(self, Self::Allow { .. })
+    }
+}
+
+/// Why a request is denied. The text is of bounded length and has no control
+/// characters, whatever the request had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// No rule speaks of it.
+    #[error("no rule allows it")]
+    NotAllowed,
+    /// A rule forbids it.
+    #[error("a rule denies it")]
+    Denied,
+    /// The table does not know it; an engine newer than the table may.
+    #[error("it is no endpoint that is known")]
+    UnknownEndpoint,
+    /// The body has no single certain reading.
+    #[error("the body cannot be judged: {0}")]
+    Body(#[from] BodyError),
+    /// A parameter, header or field asks for what is not granted, or lacks what is demanded.
+    #[error("{0}")]
+    Asks(String),
+}
+
+/// A denial on its way up to the verdict.
+#[derive(Debug)]
+pub(super) struct Denied {
+    pub(super) rule: &'static str,
+    pub(super) reason: Reason,
+}
+
+/// What a check comes to.
+pub(super) type Judged<T = ()> = Result<T, Denied>;
+
+impl Denied {
+    pub(super) fn asks(rule: &'static str, what: String) -> Self {
+        Self {
+            rule,
+            reason: Reason::Asks(what),
+        }
+    }
+
+    /// A body of another shape than the engine reads.
+    pub(super) fn shape(what: String) -> Self {
+        Self::asks("body", what)
+    }
+}
+
+impl From<BodyError> for Denied {
+    fn from(error: BodyError) -> Self {
+        Self {
+            rule: "body",
+            reason: error.into(),
+        }
+    }
+}
+
+/// A text of the request for a message: quoted, escaped and short.
+pub(super) fn quoted(text: &str) -> String {
+    const LONGEST: usize = 80;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
