@@ -12,6 +12,9 @@
 //! where a link on the host leads, and what a build does with BuildKit's own
 //! protocol. The first two are for [`scope`], the third for the operator who
 //! grants a path, the last needs a grant of its own ([`May::buildkit`]).
+//!
+//! The agent does not read policies from its configuration yet: it judges by
+//! [`Policy::Admin`] alone.
 
 mod body;
 pub mod environment;
