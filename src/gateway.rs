@@ -174,9 +174,16 @@ impl Gateway {
             // It names nothing: the engine knows what to say.
             return self.exchange(session, x, Hop::Engine, found).await;
         };
+        // Asked for by its id, an engine shows a network of any scope.
+        let scope = match class {
+            Class::Network => query::get(query, "scope"),
+            _ => None,
+        };
+        let scope = scope.map(|scope| query::with("", "scope", &scope));
         let object = Object {
             class,
             name: &name,
+            query: scope.as_deref().unwrap_or_default(),
             method: &session.req_header().method,
             version: path.version(),
             caller: &x.caller,

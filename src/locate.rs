@@ -86,6 +86,8 @@ pub struct Object<'a> {
     pub name: &'a str,
     /// The request's method.
     pub method: &'a Method,
+    /// What else the client says of it, as a query: the scope of a network.
+    pub query: &'a str,
     /// The version to ask in.
     pub version: Option<ApiVersion>,
     /// In whose name to ask.
@@ -155,7 +157,7 @@ pub async fn locate(gateway: &Gateway, object: &Object<'_>) -> Result<Found, Rej
         spoken: Spoken::of(gateway, object.version),
         patience: Patience::Deadline,
         path: &path,
-        query: "",
+        query: object.query,
         caller: object.caller,
     };
     // What may be on several nodes alike is taken from here, if it is here.
@@ -172,7 +174,7 @@ pub async fn locate(gateway: &Gateway, object: &Object<'_>) -> Result<Found, Rej
         let answers = join_all(round.iter().map(|node| async move {
             (
                 node,
-                ask_node(gateway, node, ask, "", &Budget::one(INSPECT)).await,
+                ask_node(gateway, node, ask, ask.query, &Budget::one(INSPECT)).await,
             )
         }));
         for (node, answer) in answers.await {

@@ -148,6 +148,7 @@ async fn find(
         class,
         name,
         method: &Method::POST,
+        query: "",
         version,
         caller: &x.caller,
     };

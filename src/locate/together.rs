@@ -26,6 +26,7 @@ pub async fn locate_together(
         class: Class::Image,
         name,
         method: &Method::GET,
+        query: "",
         version,
         caller,
     };
