@@ -90,6 +90,8 @@ impl Run {
 
     async fn fronts(&self, folder: &Path) -> anyhow::Result<()> {
         let fronts = fronts::start(folder, &self.skep).await?;
+        // What the start took is given back a moment later.
+        tokio::time::sleep(Duration::from_secs(5)).await;
         let idle = fronts.skep_rss()?;
         let time = Duration::from_secs_f64(self.seconds);
         rounds::measure(&fronts, self.rounds, time).await?;
