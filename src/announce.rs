@@ -8,14 +8,16 @@
 use bytes::Bytes;
 use http::StatusCode;
 use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
 use skep_filters::aggregate;
-use skep_filters::endpoint::EndpointId;
+use skep_filters::endpoint::{EndpointId, RequestPath};
 
 use crate::client::{Answer, Budget};
 use crate::cluster::identity::ApiRange;
 use crate::everyone::{Ask, ask_node, myself};
-use crate::gateway::Gateway;
-use crate::hop::Hop;
+use crate::exchange::Exchange;
+use crate::gateway::{Gateway, Next};
+use crate::hop::{self, Hop};
 use crate::reject::Reject;
 
 /// Bounds `/version`; a real one is a kilobyte.
@@ -27,11 +29,28 @@ pub fn negotiates(id: EndpointId) -> bool {
     matches!(id, SystemPing | SystemPingHead | SystemVersion)
 }
 
-/// The local engine's answer with the API versions of the cluster.
+/// Answers in the name of the cluster.
 ///
 /// # Errors
 /// If the local engine does not answer.
-pub async fn run(
+pub async fn answer(
+    gateway: &Gateway,
+    session: &mut Session,
+    x: &mut Exchange,
+    id: EndpointId,
+    path: &RequestPath<'_>,
+    query: &str,
+) -> Result<Next, Reject> {
+    x.to = Hop::Engine.in_words();
+    let ask = Ask::of(gateway, session.req_header(), path, query, &x.caller);
+    let (mut head, body) = run(gateway, id, &ask).await?;
+    hop::end_of_answer(&mut head);
+    head.remove_header("transfer-encoding");
+    gateway.answer(session, x, head, body).await
+}
+
+/// The local engine's answer with the API versions of the cluster.
+async fn run(
     gateway: &Gateway,
     id: EndpointId,
     ask: &Ask<'_>,

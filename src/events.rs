@@ -21,7 +21,7 @@ use skep_filters::aggregate::{Event, EventsPlan, decorate_event};
 use skep_filters::endpoint::RequestPath;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use crate::everyone::{self, Ask, Node, Patience, Spoken, missing_header};
+use crate::everyone::{self, Ask, Node, missing_header};
 use crate::exchange::Exchange;
 use crate::gateway::{Gateway, Next, internal};
 use crate::hop;
@@ -80,15 +80,7 @@ pub async fn run(
     let caller = x.caller.clone();
     let mut streams = Streams {
         gateway,
-        ask: Ask {
-            head: &asked,
-            method: &asked.method,
-            spoken: Spoken::of(gateway, path.version()),
-            patience: Patience::Deadline,
-            path: path.path(),
-            query,
-            caller: &caller,
-        },
+        ask: Ask::of(gateway, &asked, path, query, &caller),
         plan: &plan,
         began: seconds(began),
         floor: plan.since.as_deref().and_then(nanos).unwrap_or(began),

@@ -4,12 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
 use http::header::{ACCEPT, USER_AGENT};
 use pingora::http::RequestHeader;
 use skep_filters::aggregate::NodeTag;
 use skep_filters::auth::BodyBinding;
-use skep_filters::endpoint::ApiVersion;
+use skep_filters::endpoint::{ApiVersion, RequestPath};
 use tokio::time::timeout;
 
 use crate::client::{Answer, Budget};
@@ -83,15 +82,13 @@ pub enum Patience {
 /// What is asked of every node.
 #[derive(Clone, Copy)]
 pub struct Ask<'a> {
-    /// The client's request.
+    /// The client's request, which is asked without a body.
     pub head: &'a RequestHeader,
-    /// How it is asked; there is no body.
-    pub method: &'a Method,
     /// The API version to ask in.
     pub spoken: Spoken,
     /// How long a node may take.
     pub patience: Patience,
-    /// The path without the version.
+    /// The path without the version, decoded.
     pub path: &'a str,
     /// The query, without `?`.
     pub query: &'a str,
@@ -110,6 +107,26 @@ pub fn myself(gateway: &Gateway) -> Node {
         },
         hop: Hop::Engine,
         engine: me.engine.clone(),
+    }
+}
+
+impl<'a> Ask<'a> {
+    /// The client's request as it is, with the patience of a list.
+    pub fn of(
+        gateway: &Gateway,
+        head: &'a RequestHeader,
+        path: &'a RequestPath<'_>,
+        query: &'a str,
+        caller: &'a str,
+    ) -> Self {
+        Self {
+            head,
+            spoken: Spoken::of(gateway, path.version()),
+            patience: Patience::Deadline,
+            path: path.path(),
+            query,
+            caller,
+        }
     }
 }
 
@@ -184,7 +201,7 @@ async fn fetch(
     budget: &Budget,
 ) -> pingora::Result<Answer> {
     let target = target(node, ask.spoken, ask.path, query);
-    let mut head = request::build(ask.method, &target)?;
+    let mut head = request::build(&ask.head.method, &target)?;
     for name in [ACCEPT, USER_AGENT] {
         if let Some(value) = ask.head.headers.get(&name) {
             head.insert_header(name, value.clone())?;
@@ -198,13 +215,13 @@ async fn fetch(
     Ok(answer)
 }
 
-/// The request target for one node.
+/// The request target for one node; the path is a decoded one.
 pub fn target(node: &Node, spoken: Spoken, path: &str, query: &str) -> String {
     let mut target = String::with_capacity(path.len() + query.len() + 8);
     if let Some(version) = spoken.to(node.engine.as_ref()) {
         target.push_str(&format!("/v{version}"));
     }
-    target.push_str(path);
+    target.push_str(&request::escape(path));
     if !query.is_empty() {
         target.push('?');
         target.push_str(query);

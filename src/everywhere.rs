@@ -50,13 +50,8 @@ pub async fn run(
         return progress::run(gateway, session, x, nodes, targets, missing).await;
     }
     let ask = Ask {
-        head: session.req_header(),
-        method: &session.req_header().method,
-        spoken: Spoken::of(gateway, path.version()),
         patience: Patience::WhileThere,
-        path: path.path(),
-        query,
-        caller: &x.caller,
+        ..Ask::of(gateway, session.req_header(), path, query, &x.caller)
     };
     let ask = &ask;
     let asked = nodes.iter().map(|node| async move {

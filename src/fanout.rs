@@ -11,18 +11,23 @@ use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt};
 use http::StatusCode;
 use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
 use serde::Deserialize;
 use skep_filters::aggregate::{
-    Bound, ContainerPlan, MergeRule, Merged, NodeAnswer, NodeTag, Owns, merge,
+    Bound, ContainerPlan, MergeRule, Merged, NodeAnswer, NodeTag, Owns, container_ids, merge,
 };
+use skep_filters::endpoint::RequestPath;
 
 use crate::client::{Answer, Budget};
 use crate::cluster::route::List;
 use crate::config::Partial;
-use crate::everyone::{Ask, Missing, Node, ask_node, missing_header, nodes};
-use crate::gateway::Gateway;
+use crate::everyone::{Ask, Missing, Node, Patience, ask_node, missing_header, nodes};
+use crate::exchange::Exchange;
+use crate::gateway::{Gateway, Next, internal};
+use crate::hop;
 use crate::hop::Hop;
 use crate::reject::Reject;
+use crate::{MISSING_HEADER, NODE_HEADER};
 
 /// All nodes together may answer as much as this many at their limit.
 const ALL: usize = 4;
@@ -32,15 +37,65 @@ const INSPECT: usize = 8 << 20;
 
 /// A list of the whole cluster.
 #[derive(Debug)]
-pub struct Listed {
+struct Listed {
     /// The entry node's own headers, or those of whoever answered.
-    pub head: ResponseHeader,
+    head: ResponseHeader,
     /// The merged body.
-    pub body: Bytes,
+    body: Bytes,
     /// The nodes that are not in it, and why.
-    pub missing: Vec<Missing>,
+    missing: Vec<Missing>,
     /// Lists of containers by node id, for whoever wants to know where they are.
-    pub containers: Vec<(String, Bytes)>,
+    containers: Vec<(String, Bytes)>,
+}
+
+/// Answers with what all nodes have.
+///
+/// # Errors
+/// If no node gave a usable answer, or if one is missing and all were wanted.
+pub async fn answer(
+    gateway: &Gateway,
+    session: &mut Session,
+    x: &mut Exchange,
+    list: List,
+    path: &RequestPath<'_>,
+    query: &str,
+) -> Result<Next, Reject> {
+    x.to = "everyone".into();
+    let network = match &list {
+        List::Network(id) => Some(format!("/networks/{id}")),
+        _ => None,
+    };
+    let mut ask = Ask::of(gateway, session.req_header(), path, query, &x.caller);
+    if matches!(list, List::DataUsage | List::Prune) {
+        ask.patience = Patience::WhileThere;
+    }
+    if let Some(network) = &network {
+        ask.path = network;
+    }
+    let done = matches!(list, List::Prune);
+    let listed = run(gateway, list, &ask).await?;
+    let mut head = listed.head;
+    hop::end_of_answer(&mut head);
+    head.remove_header("transfer-encoding");
+    head.remove_header(NODE_HEADER);
+    if !listed.missing.is_empty() {
+        let missing = missing_header(&listed.missing);
+        log::warn!("{} is without {missing}", x.path());
+        if gateway.config.aggregate.partial == Partial::Refuse && !done {
+            return Err(Reject::Partial(missing));
+        }
+        head.insert_header(MISSING_HEADER, missing)
+            .map_err(internal)?;
+    }
+    let next = gateway.answer(session, x, head, listed.body).await;
+    // Whoever lists containers asks about one of them next. The client has its
+    // answer by now.
+    for (node, list) in &listed.containers {
+        for id in container_ids(list) {
+            gateway.known.saw(&id, node);
+        }
+    }
+    next
 }
 
 /// Asks every node and merges.
@@ -48,7 +103,7 @@ pub struct Listed {
 /// # Errors
 /// If no node gave a usable answer; the refusal of an engine, where all refuse
 /// alike, is passed on as an answer.
-pub async fn run(gateway: &Gateway, list: List, ask: &Ask<'_>) -> Result<Listed, Reject> {
+async fn run(gateway: &Gateway, list: List, ask: &Ask<'_>) -> Result<Listed, Reject> {
     let each = gateway.config.aggregate.max_bytes;
     let budget = &Budget::shared(each, each.saturating_mul(ALL));
     let (nodes, mut missing) = nodes(gateway);

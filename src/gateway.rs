@@ -3,16 +3,16 @@
 //!
 //! The hooks in `proxy.rs` call it; each step lives in its own module.
 
+mod answer;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{StatusCode, Uri};
+use http::Uri;
+use http::header::CONTENT_TYPE;
 use pingora::Error;
-use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::http::RequestHeader;
 use pingora::proxy::Session;
-use skep_filters::aggregate::container_ids;
 use skep_filters::auth::digest::sha256;
 use skep_filters::auth::{AuthError, BodyBinding, Principal, Verifier};
 use skep_filters::endpoint::{
@@ -25,22 +25,20 @@ use crate::authenticate::{self, Caller};
 use crate::client::Client;
 use crate::cluster::Cluster;
 use crate::cluster::route::{Destination, List, Request, route};
-use crate::config::{Config, InfoOf, Partial};
+use crate::config::{Config, InfoOf};
 use crate::engine::Engine;
 use crate::events;
-use crate::everyone::{Ask, Patience, Spoken, missing_header};
 use crate::everywhere;
 use crate::exchange::Exchange;
 use crate::fanout;
 use crate::held;
-use crate::hop::{self, Hop};
+use crate::hop::Hop;
 use crate::locate::{self, Found, Known, Object, locate_together};
-use crate::nameplate::Nameplate;
 use crate::own;
 use crate::peers::Peers;
 use crate::place::{self, Pulls};
 use crate::portainer::{self, Portainer};
-use crate::reject::{self, Reject, Words};
+use crate::reject::{self, Reject};
 use crate::trust::Trust;
 
 /// Everything a request's way needs.
@@ -129,11 +127,10 @@ impl Gateway {
                 None => Err(Reject::Internal("no such route".to_owned())),
             },
             Destination::Everyone(list) => {
-                x.to = "everyone".into();
-                Box::pin(self.everyone(session, x, list, &path, query)).await
+                Box::pin(fanout::answer(self, session, x, list, &path, query)).await
             }
             Destination::Announced(id) => {
-                Box::pin(self.announce(session, x, id, &path, query)).await
+                Box::pin(announce::answer(self, session, x, id, &path, query)).await
             }
             Destination::Events => {
                 x.to = "everyone".into();
@@ -210,9 +207,8 @@ impl Gateway {
             Found::Nowhere => self.exchange(session, x, Hop::Engine, found).await,
             Found::Manager => self.at_a_manager(session, x, found).await,
             Found::Everyone(id) => {
-                x.to = "everyone".into();
-                self.everyone(session, x, List::Network(id), path, query)
-                    .await
+                let list = List::Network(id);
+                fanout::answer(self, session, x, list, path, query).await
             }
         }
     }
@@ -304,149 +300,6 @@ impl Gateway {
                 Err(AuthError::UnsignedBody("this endpoint and key take signed bodies only").into())
             }
         }
-    }
-
-    async fn everyone(
-        &self,
-        session: &mut Session,
-        x: &mut Exchange,
-        list: List,
-        path: &RequestPath<'_>,
-        query: &str,
-    ) -> Result<Next, Reject> {
-        let network = match &list {
-            List::Network(id) => Some(format!("/networks/{id}")),
-            _ => None,
-        };
-        let patience = match &list {
-            List::DataUsage | List::Prune => Patience::WhileThere,
-            _ => Patience::Deadline,
-        };
-        let ask = Ask {
-            head: session.req_header(),
-            method: &session.req_header().method,
-            spoken: Spoken::of(self, path.version()),
-            patience,
-            path: network.as_deref().unwrap_or(path.path()),
-            query,
-            caller: &x.caller,
-        };
-        let done = matches!(list, List::Prune);
-        let listed = fanout::run(self, list, &ask).await?;
-        let mut head = listed.head;
-        hop::end_of_answer(&mut head);
-        head.remove_header("transfer-encoding");
-        head.remove_header(crate::NODE_HEADER);
-        if !listed.missing.is_empty() {
-            let missing = missing_header(&listed.missing);
-            log::warn!("{} is without {missing}", x.path());
-            if self.config.aggregate.partial == Partial::Refuse && !done {
-                return Err(Reject::Partial(missing));
-            }
-            head.insert_header(crate::MISSING_HEADER, missing)
-                .map_err(internal)?;
-        }
-        let next = self.answer(session, x, head, listed.body).await;
-        // Whoever lists containers asks about one of them next. The client has
-        // its answer by now.
-        for (node, list) in &listed.containers {
-            for id in container_ids(list) {
-                self.known.saw(&id, node);
-            }
-        }
-        next
-    }
-
-    async fn announce(
-        &self,
-        session: &mut Session,
-        x: &mut Exchange,
-        id: EndpointId,
-        path: &RequestPath<'_>,
-        query: &str,
-    ) -> Result<Next, Reject> {
-        x.to = Hop::Engine.in_words();
-        let ask = Ask {
-            head: session.req_header(),
-            method: &session.req_header().method,
-            spoken: Spoken::of(self, path.version()),
-            patience: Patience::Deadline,
-            path: path.path(),
-            query,
-            caller: &x.caller,
-        };
-        let (mut head, body) = announce::run(self, id, &ask).await?;
-        hop::end_of_answer(&mut head);
-        head.remove_header("transfer-encoding");
-        self.answer(session, x, head, body).await
-    }
-
-    /// Sends an answer that is at hand.
-    ///
-    /// # Errors
-    /// If the client has gone.
-    pub async fn answer(
-        &self,
-        session: &mut Session,
-        x: &mut Exchange,
-        mut head: ResponseHeader,
-        body: Bytes,
-    ) -> Result<Next, Reject> {
-        x.status = head.status.as_u16();
-        x.out_bytes = body.len() as u64;
-        let empty = head.status == StatusCode::NO_CONTENT;
-        if !empty {
-            head.insert_header(CONTENT_LENGTH, body.len())
-                .map_err(internal)?;
-        }
-        self.stamp(&mut head);
-        let gone = |e: Box<Error>| Reject::Client(reject::explain(&e));
-        session
-            .write_response_header(Box::new(head), empty)
-            .await
-            .map_err(gone)?;
-        if !empty {
-            session
-                .write_response_body(Some(body), true)
-                .await
-                .map_err(gone)?;
-        }
-        Ok(Next::Answered)
-    }
-
-    /// What all answers of this node carry.
-    pub fn nameplate(&self) -> Nameplate {
-        Nameplate::new(self.cluster.label(), self.portainer.is_some())
-    }
-
-    /// Puts on an answer what all answers carry.
-    pub fn stamp(&self, head: &mut ResponseHeader) {
-        self.nameplate().put_on(head);
-    }
-
-    /// Tells the caller why it is refused.
-    ///
-    /// # Errors
-    /// As the connection fails.
-    pub async fn refuse(
-        &self,
-        session: &mut Session,
-        x: &mut Exchange,
-        reject: &Reject,
-    ) -> pingora::Result<()> {
-        x.refused = Some(reject.reason());
-        if x.hijacked {
-            return Ok(());
-        }
-        let words = match x.portainer {
-            true => Words::to_portainer(reject, x.inspected()),
-            false => Words::of(reject),
-        };
-        if !reject::begun(session) {
-            x.status = words.status.as_u16();
-        }
-        log::debug!("{} {}: {reject}", x.method, x.path());
-        words.send(session, &self.nameplate()).await
     }
 
     /// Portainer's UI asks in versions that newer engines do not serve any more,

@@ -18,7 +18,6 @@ mod sources;
 
 use bytes::Bytes;
 use futures::future::join_all;
-use http::Method;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -71,7 +70,6 @@ pub async fn metrics(
     };
     let ask = Ask {
         head: session.req_header(),
-        method: &Method::GET,
         spoken: Spoken::Unsaid,
         patience: Patience::Deadline,
         path: METRICS,

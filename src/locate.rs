@@ -19,9 +19,10 @@ use skep_filters::endpoint::{ApiVersion, Class, EndpointId, Match, ObjectIn, que
 
 use crate::client::Budget;
 use crate::everyone::{Ask, Missing, Node, Patience, Spoken, ask_node, missing_header, nodes};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, internal};
 use crate::hop::Hop;
 use crate::reject::Reject;
+use crate::request;
 pub use together::locate_together;
 
 /// Bounds one inspect.
@@ -151,9 +152,7 @@ pub async fn locate(gateway: &Gateway, object: &Object<'_>) -> Result<Found, Rej
     }
     let path = path(object)?;
     let ask = Ask {
-        head: &pingora::http::RequestHeader::build("GET", b"/", None)
-            .map_err(|e| Reject::Internal(e.to_string()))?,
-        method: &Method::GET,
+        head: &request::get("/").map_err(internal)?,
         spoken: Spoken::of(gateway, object.version),
         patience: Patience::Deadline,
         path: &path,
@@ -216,7 +215,7 @@ fn remembered(gateway: &Gateway, nodes: &[Node], id: &str) -> Option<Hop> {
 
 /// The inspect that tells whether a node has it.
 fn path(object: &Object<'_>) -> Result<String, Reject> {
-    let name = escape(object.name);
+    let name = object.name;
     Ok(match object.class {
         Class::Container => format!("/containers/{name}/json"),
         Class::Exec => format!("/exec/{name}/json"),
@@ -225,19 +224,6 @@ fn path(object: &Object<'_>) -> Result<String, Reject> {
         Class::Network => format!("/networks/{name}"),
         other => return Err(Reject::Internal(format!("{other:?} has no owner"))),
     })
-}
-
-/// A decoded name as it can stand in a path again.
-pub(crate) fn escape(name: &str) -> String {
-    let mut escaped = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~/:@+".contains(&byte) {
-            escaped.push(byte.into());
-        } else {
-            escaped.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    escaped
 }
 
 /// As much of an inspect as tells objects apart; exec and container call
@@ -348,12 +334,6 @@ fn what(object: &Object<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_decoded_name_is_encoded_for_the_question() {
-        assert_eq!(escape("reg:5000/a/b@sha256:0a"), "reg:5000/a/b@sha256:0a");
-        assert_eq!(escape("a b?c#d%"), "a%20b%3Fc%23d%25");
-    }
 
     #[test]
     fn what_is_made_for_the_whole_swarm_is_made_by_a_manager() {

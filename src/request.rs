@@ -28,3 +28,27 @@ pub fn build(method: &Method, target: &str) -> pingora::Result<RequestHeader> {
     head.insert_header(HOST, AUTHORITY)?;
     Ok(head)
 }
+
+/// A decoded path, or a name in one, as it can stand in a target again.
+pub fn escape(name: &str) -> String {
+    let mut escaped = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/:@+".contains(&byte) {
+            escaped.push(byte.into());
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decoded_path_is_encoded_for_the_target() {
+        assert_eq!(escape("reg:5000/a/b@sha256:0a"), "reg:5000/a/b@sha256:0a");
+        assert_eq!(escape("a b?c#d%"), "a%20b%3Fc%23d%25");
+    }
+}

@@ -16,9 +16,9 @@ use super::{Problem, name, work};
 use crate::client::Budget;
 use crate::gateway::Gateway;
 use crate::hop::Hop;
-use crate::locate::escape;
 use crate::reject::Reject;
 use crate::request;
+use crate::request::escape;
 
 /// Where the host's file system is mounted, if it is at all.
 const HOST: &str = "/host";

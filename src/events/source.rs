@@ -132,7 +132,7 @@ async fn begin(
     query: &str,
 ) -> pingora::Result<(HttpSession, ResponseHeader)> {
     let target = everyone::target(node, ask.spoken, ask.path, query);
-    let mut head = request::build(ask.method, &target)?;
+    let mut head = request::build(&ask.head.method, &target)?;
     for name in [ACCEPT, USER_AGENT] {
         if let Some(value) = ask.head.headers.get(&name) {
             head.insert_header(name, value.clone())?;

@@ -35,7 +35,6 @@ pub async fn locate_together(
     let head = request::get("/").map_err(internal)?;
     let ask = Ask {
         head: &head,
-        method: &Method::GET,
         spoken: Spoken::of(gateway, version),
         patience: Patience::Deadline,
         path: "",

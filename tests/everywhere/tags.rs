@@ -121,3 +121,20 @@ async fn a_node_that_is_missing_is_named_and_might_have_what_nobody_else_has() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_encoded_in_a_name_does_not_become_a_query() {
+    with_cluster(three_nodes(), async |bed| {
+        let target = "/images/a%3Fforce=1/tag?repo=r";
+        let operator = bed.operator("n1");
+        let answer = operator.ask("POST", target, &[ALL], b"").await;
+        assert_eq!(answer.expect("an answer").status, 404);
+        for node in NODES {
+            let seen = bed.node(node).engine.requests();
+            let tags = seen.iter().filter(|r| r.target.contains("/tag"));
+            let targets: Vec<_> = tags.map(|r| r.target.as_str()).collect();
+            assert_eq!(targets, ["/images/a%3Fforce%3D1/tag?repo=r"], "{node}");
+        }
+    })
+    .await;
+}

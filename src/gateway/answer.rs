@@ -1,0 +1,85 @@
+//! What goes back to the caller from this node itself: answers that are at hand,
+//! refusals, and what every answer carries. Answers of engines that are passed
+//! on as they come are written where they come from.
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::CONTENT_LENGTH;
+use pingora::Error;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+
+use super::{Gateway, Next, internal};
+use crate::exchange::Exchange;
+use crate::nameplate::Nameplate;
+use crate::reject::{self, Reject, Words};
+
+impl Gateway {
+    /// Sends an answer that is at hand.
+    ///
+    /// # Errors
+    /// If the client has gone.
+    pub async fn answer(
+        &self,
+        session: &mut Session,
+        x: &mut Exchange,
+        mut head: ResponseHeader,
+        body: Bytes,
+    ) -> Result<Next, Reject> {
+        x.status = head.status.as_u16();
+        x.out_bytes = body.len() as u64;
+        let empty = head.status == StatusCode::NO_CONTENT;
+        if !empty {
+            head.insert_header(CONTENT_LENGTH, body.len())
+                .map_err(internal)?;
+        }
+        self.stamp(&mut head);
+        let gone = |e: Box<Error>| Reject::Client(reject::explain(&e));
+        session
+            .write_response_header(Box::new(head), empty)
+            .await
+            .map_err(gone)?;
+        if !empty {
+            session
+                .write_response_body(Some(body), true)
+                .await
+                .map_err(gone)?;
+        }
+        Ok(Next::Answered)
+    }
+
+    /// What all answers of this node carry.
+    pub fn nameplate(&self) -> Nameplate {
+        Nameplate::new(self.cluster.label(), self.portainer.is_some())
+    }
+
+    /// Puts on an answer what all answers carry.
+    pub fn stamp(&self, head: &mut ResponseHeader) {
+        self.nameplate().put_on(head);
+    }
+
+    /// Tells the caller why it is refused.
+    ///
+    /// # Errors
+    /// As the connection fails.
+    pub async fn refuse(
+        &self,
+        session: &mut Session,
+        x: &mut Exchange,
+        reject: &Reject,
+    ) -> pingora::Result<()> {
+        x.refused = Some(reject.reason());
+        if x.hijacked {
+            return Ok(());
+        }
+        let words = match x.portainer {
+            true => Words::to_portainer(reject, x.inspected()),
+            false => Words::of(reject),
+        };
+        if !reject::begun(session) {
+            x.status = words.status.as_u16();
+        }
+        log::debug!("{} {}: {reject}", x.method, x.path());
+        words.send(session, &self.nameplate()).await
+    }
+}
