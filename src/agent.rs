@@ -3,37 +3,37 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwap;
 use pingora::listeners::tls::{Acceptor, TlsSettings};
 use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
-use skep_filters::auth::{Key, KeyKind, NonceMemory, Verifier, Window, trim_secret};
+use skep_filters::auth::NonceMemory;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::audit::Audit;
 use crate::authenticate::Handshake;
 use crate::client::Client;
 use crate::cluster::identity::{self, Identity};
 use crate::cluster::{Cluster, Parts};
 use crate::cluster_secret;
-use crate::config::{Config, KeyFile, KeyMaterial, ListenTls};
+use crate::config::{Config, ListenTls};
 use crate::engine::Engine;
 use crate::gateway::Gateway;
+use crate::guard::{BadKey, Guard};
 use crate::listen::{self, Listener};
 use crate::locate::Known;
 use crate::memory;
-use crate::peers::{Peers, agent_key_id, operator_key_id};
+use crate::peers::Peers;
 use crate::place::Pulls;
 use crate::platform;
 use crate::portainer::{Others, Portainer};
 use crate::trust::{LeafNames, SecretError, Trust, UserCertificate};
-
-/// How far ahead of ours a caller's clock may be.
-const AHEAD: Duration = Duration::from_secs(10);
 
 /// The first look at the engine; later ones are the cluster's.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
@@ -85,12 +85,15 @@ pub enum StartError {
         error: io::Error,
     },
     /// A key cannot be used.
-    #[error("key {id:?}: {reason}")]
-    Key {
-        /// Its id.
-        id: String,
+    #[error(transparent)]
+    Key(#[from] BadKey),
+    /// The audit log cannot be written.
+    #[error("audit.file: {path}: {error}")]
+    Audit {
+        /// The file.
+        path: PathBuf,
         /// Why.
-        reason: String,
+        error: io::Error,
     },
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {error}{}", in_use(.error))]
@@ -117,6 +120,7 @@ pub struct Agent {
     cluster: Arc<Cluster>,
     trust: Arc<Trust>,
     portainer: Option<Arc<Portainer>>,
+    audit: Option<Arc<Audit>>,
     proxy: Arc<HttpProxy<Gateway>>,
     listeners: Vec<Listener>,
     names: Vec<String>,
@@ -196,9 +200,14 @@ impl Agent {
         let portainer = portainer
             .map(|p| Portainer::new(p, &config.state_dir, others()).map_err(StartError::Portainer))
             .transpose()?;
+        let nonces = Arc::new(NonceMemory::default());
+        let guard = Guard::new(&config, &trust, nonces)?;
+        let guard = Arc::new(ArcSwap::from_pointee(guard));
+        let audit = config.audit.as_deref().map(audit).transpose()?;
         let gateway = Gateway {
+            audit: audit.clone(),
             portainer: portainer.clone(),
-            verifier: verifier(&config, &trust)?,
+            guard: guard.clone(),
             known: Known::default(),
             pulls: Pulls::default(),
             config: config.clone(),
@@ -219,6 +228,7 @@ impl Agent {
             cluster,
             trust,
             portainer,
+            audit,
             listeners,
             names,
             config,
@@ -266,6 +276,9 @@ impl Agent {
         listen::serve(self.proxy, self.listeners, stop, self.config.drain).await;
         let _ = stopping.send(true);
         background.shutdown().await;
+        if let Some(audit) = self.audit {
+            audit.finish();
+        }
     }
 }
 
@@ -302,6 +315,14 @@ async fn first_look(client: &Client, engine: &Engine) -> Identity {
         hostname: hostname.trim().to_owned(),
         agent: env!("CARGO_PKG_VERSION").to_owned(),
         ..Identity::default()
+    }
+}
+
+fn audit(path: &Path) -> Result<Arc<Audit>, StartError> {
+    let path = path.to_owned();
+    match Audit::open(&path) {
+        Ok(audit) => Ok(Arc::new(audit)),
+        Err(error) => Err(StartError::Audit { path, error }),
     }
 }
 
@@ -344,56 +365,4 @@ fn acceptor(
     // connection (pingora#935), and nothing can be hijacked.
     tls.set_alpn(pingora::listeners::ALPN::H1);
     Ok(tls.build())
-}
-
-/// All keys whose signatures hold: the cluster's own and the configured ones.
-fn verifier(config: &Config, trust: &Trust) -> Result<Verifier, StartError> {
-    let refused = |id: &str| {
-        let id = id.to_owned();
-        move |e: skep_filters::auth::KeyError| StartError::Key {
-            id,
-            reason: e.to_string(),
-        }
-    };
-    let mut keys = Vec::new();
-    for generation in trust.generations() {
-        let agent = agent_key_id(generation);
-        let key = Key::hmac(&agent, generation.peer_key()).map_err(refused(&agent))?;
-        keys.push(key.with_kind(KeyKind::Agent).with_unsigned_streams(true));
-        let operator = operator_key_id(generation);
-        let key = Key::hmac(&operator, generation.operator_key()).map_err(refused(&operator))?;
-        keys.push(key.with_kind(KeyKind::Operator).with_unsigned_streams(true));
-    }
-    for file in &config.auth.keys {
-        let key = read_key(file)?;
-        keys.push(key.with_unsigned_streams(file.unsigned_streams));
-    }
-    let window = Window {
-        past: config.auth.window,
-        future: AHEAD,
-    };
-    let nonces = Arc::new(NonceMemory::default());
-    Verifier::new(keys, window, nonces).map_err(refused(""))
-}
-
-fn read_key(file: &KeyFile) -> Result<Key, StartError> {
-    let refused = |reason: String| StartError::Key {
-        id: file.id.clone(),
-        reason,
-    };
-    let (path, private) = match &file.material {
-        KeyMaterial::Secret(path) => (path, true),
-        KeyMaterial::PublicKey(path) => (path, false),
-    };
-    if private && platform::readable_by_others(path) && !path.starts_with("/run/secrets") {
-        log::warn!("{} can be read by others; chmod 600 it", path.display());
-    }
-    let bytes = std::fs::read(path).map_err(|e| refused(format!("{}: {e}", path.display())))?;
-    let key = if private {
-        Key::hmac(&file.id, trim_secret(&bytes))
-    } else {
-        let public = crate::access::ed25519_public(&bytes).map_err(refused)?;
-        Key::ed25519(&file.id, &public)
-    };
-    key.map_err(|e| refused(e.to_string()))
 }

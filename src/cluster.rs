@@ -143,7 +143,8 @@ impl Cluster {
     /// Every node of the cluster, this one as its engine describes it.
     pub fn all(&self) -> Vec<Arc<Member>> {
         let me = self.me.load();
-        let since = self.members.get(&me.node_id).map(|m| m.since);
+        let told = self.members.get(&me.node_id);
+        let since = told.as_ref().map(|m| m.since);
         let mut all = self.others();
         all.push(Arc::new(Member {
             id: me.node_id.clone(),
@@ -151,7 +152,8 @@ impl Cluster {
             manager: me.manager,
             engine: me.engine.clone(),
             agent: Some(me.agent.clone()),
-            address: self.members.get(&me.node_id).and_then(|m| m.address),
+            address: told.as_ref().and_then(|m| m.address),
+            labels: told.map(|m| m.labels.clone()).unwrap_or_default(),
             generation: 0,
             state: if me.engine.is_some() {
                 members::State::Ready

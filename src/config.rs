@@ -10,6 +10,9 @@ mod discover;
 mod engine;
 mod error;
 mod faults;
+mod grant;
+mod places;
+mod policies;
 mod portainer;
 pub mod portainer_env;
 mod raw;
@@ -25,6 +28,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     num::NonZeroUsize,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -35,6 +39,7 @@ pub use self::{
     discover::Discover,
     engine::{Engine, EngineTls},
     error::{ConfigError, ConfigErrors, Refusal},
+    grant::{Grant, Limits, Policy},
     portainer::{Hidden, Portainer, SecretSource},
 };
 
@@ -60,6 +65,10 @@ pub struct Config {
     pub cluster: Cluster,
     /// Who may call.
     pub auth: Auth,
+    /// The policies of this configuration, used or not, by name.
+    pub policies: Vec<Arc<Policy>>,
+    /// The file that gets a line for every request; `None` is none.
+    pub audit: Option<PathBuf>,
     /// Which files callers may look at and change.
     pub browse: Browse,
     /// How the answers of many nodes become one.
@@ -151,7 +160,7 @@ pub struct KeyFile {
     /// Where the key is.
     pub material: KeyMaterial,
     /// What the holder may do.
-    pub policy: PolicyName,
+    pub grant: Grant,
     /// Whether streamed bodies may go without a digest.
     pub unsigned_streams: bool,
 }
@@ -163,13 +172,6 @@ pub enum KeyMaterial {
     PublicKey(PathBuf),
     /// A shared secret for HMAC.
     Secret(PathBuf),
-}
-
-/// The name of a policy that exists.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum PolicyName {
-    /// Everything is allowed.
-    Admin,
 }
 
 /// How the answers of many nodes become one.
@@ -249,9 +251,11 @@ impl Config {
         if text.len() > MAX_FILE_BYTES {
             return Err(ConfigErrors::file(name, too_large()));
         }
-        raw::read(text)
-            .and_then(validate::validate)
-            .map_err(|problems| ConfigErrors::in_text(name, text, problems))
+        let read = raw::read(text).and_then(validate::validate);
+        read.map_err(|mut problems| {
+            places::refine(text, &mut problems);
+            ConfigErrors::in_text(name, text, problems)
+        })
     }
 }
 
@@ -262,6 +266,8 @@ impl Default for Config {
             engine: Engine::default(),
             cluster: Cluster::default(),
             auth: Auth::default(),
+            policies: Vec::new(),
+            audit: None,
             browse: Browse::default(),
             aggregate: Aggregate::default(),
             log: Log::default(),

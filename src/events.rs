@@ -19,6 +19,7 @@ use http::StatusCode;
 use pingora::proxy::Session;
 use skep_filters::aggregate::{Event, EventsPlan, decorate_event};
 use skep_filters::endpoint::RequestPath;
+use skep_filters::policy::redact::{Redact, RedactError, redact};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::everyone::{self, Ask, Node, missing_header};
@@ -42,6 +43,8 @@ struct Streams<'a> {
     began: String,
     /// Before this nothing is wanted, in nanoseconds since 1970.
     floor: i64,
+    /// What is taken out of every event.
+    redact: Vec<Redact>,
     open: SelectAll<Source<'a>>,
     /// Who is listened to, and what was heard last.
     known: HashMap<Name, Known>,
@@ -84,11 +87,12 @@ pub async fn run(
         plan: &plan,
         began: seconds(began),
         floor: plan.since.as_deref().and_then(nanos).unwrap_or(began),
+        redact: x.redacts().to_vec(),
         open: SelectAll::new(),
         known: HashMap::new(),
         first: true,
     };
-    let (nodes, missing) = everyone::nodes(gateway);
+    let (nodes, missing) = everyone::nodes(gateway, &x.reachable);
     streams.listen(nodes);
 
     let Some(mut head) = streams.first_head(session, x).await? else {
@@ -235,7 +239,7 @@ impl<'a> Streams<'a> {
                 }
                 () = sleep_until(order.settles()), if order.holds() => order.settle(),
                 _ = look.tick(), if !finite => {
-                    let (nodes, _) = everyone::nodes(self.gateway);
+                    let (nodes, _) = everyone::nodes(self.gateway, &x.reachable);
                     self.listen(nodes);
                 }
                 gone = session.read_body_or_idle(true) => {
@@ -268,7 +272,10 @@ impl<'a> Streams<'a> {
                     None => {}
                 }
                 match decorate_event(&line.bytes, &line.node.tag) {
-                    Ok(bytes) => order.put(&event, name == Name::Swarm, bytes),
+                    Ok(bytes) => match redacted(bytes, &self.redact) {
+                        Ok(bytes) => order.put(&event, name == Name::Swarm, bytes),
+                        Err(e) => log::warn!("an event of {name} is left out: {e}"),
+                    },
                     Err(e) => log::debug!("an event of {name} is left out: {e}"),
                 }
             }
@@ -289,6 +296,17 @@ impl<'a> Streams<'a> {
             }
         }
     }
+}
+
+/// An event without what the caller may not see.
+fn redacted(line: Vec<u8>, what: &[Redact]) -> Result<Vec<u8>, RedactError> {
+    // What begins a record of `application/json-seq` (RFC 7464 §2.2).
+    let begin = line.iter().take_while(|byte| **byte == 0x1e).count();
+    let (begin, event) = line.split_at(begin);
+    Ok(match redact(event, what)? {
+        Some(redacted) => [begin, redacted.as_bytes()].concat(),
+        None => line,
+    })
 }
 
 /// A time as engines take it: seconds and nanoseconds.

@@ -11,6 +11,7 @@ use skep_filters::auth::BodyBinding;
 use skep_filters::endpoint::{ApiVersion, RequestPath};
 use tokio::time::timeout;
 
+use crate::authorise::Reachable;
 use crate::client::{Answer, Budget};
 use crate::cluster::identity::{ApiRange, EngineFacts};
 use crate::cluster::members::Member;
@@ -92,7 +93,7 @@ pub struct Ask<'a> {
     pub path: &'a str,
     /// The query, without `?`.
     pub query: &'a str,
-    /// In whose name other agents are asked.
+    /// In whose name other agents are asked; empty for our own.
     pub caller: &'a str,
 }
 
@@ -107,6 +108,18 @@ pub fn myself(gateway: &Gateway) -> Node {
         },
         hop: Hop::Engine,
         engine: me.engine.clone(),
+    }
+}
+
+/// The node at the end of a hop.
+pub fn at(gateway: &Gateway, hop: &Hop) -> Node {
+    match hop {
+        Hop::Engine => myself(gateway),
+        Hop::Agent(member) => Node {
+            tag: tag(member),
+            engine: member.engine.clone(),
+            hop: hop.clone(),
+        },
     }
 }
 
@@ -130,19 +143,18 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// Everyone there is, split in those to ask and those who cannot be. This node
-/// comes first, the others in the order of their ids.
-pub fn nodes(gateway: &Gateway) -> (Vec<Node>, Vec<Missing>) {
+/// Everyone whom the request may reach, split in those to ask and those who
+/// cannot be. This node comes first, the others in the order of their ids.
+pub fn nodes(gateway: &Gateway, reachable: &Reachable) -> (Vec<Node>, Vec<Missing>) {
     let mut nodes = vec![myself(gateway)];
+    nodes.retain(|node| reachable.has(&node.tag.id));
     let mut missing = Vec::new();
-    for member in gateway.cluster.others() {
+    let mut others = gateway.cluster.others();
+    others.retain(|member| reachable.has(&member.id));
+    for member in others {
         let tag = tag(&member);
         if member.is_ready() {
-            nodes.push(Node {
-                tag,
-                engine: member.engine.clone(),
-                hop: Hop::Agent(member),
-            });
+            nodes.push(at(gateway, &Hop::Agent(member)));
         } else {
             let reason = member.state.to_string();
             missing.push(Missing { node: tag, reason });

@@ -40,7 +40,7 @@ pub async fn run(
     path: &RequestPath<'_>,
     query: &str,
 ) -> Result<Next, Reject> {
-    let (nodes, missing) = everyone::nodes(gateway);
+    let (nodes, missing) = everyone::nodes(gateway, &x.reachable);
     if matches!(id, EndpointId::ImageCreate | EndpointId::ImageLoad) {
         let spoken = Spoken::of(gateway, path.version());
         let targets = nodes

@@ -2,13 +2,19 @@
 //! context, and what the log line says in the end.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use http::{Method, Uri};
 use skep_filters::auth::BodyBinding;
-use skep_filters::endpoint::EndpointId;
+use skep_filters::endpoint::{EndpointId, Match};
+use skep_filters::policy::scope::Scope;
+use skep_filters::policy::{Redact, RuleSet};
 
+use crate::authorise::Reachable;
+use crate::config::Policy;
+use crate::guard::Place;
 use crate::hop::Hop;
 
 /// One exchange.
@@ -31,8 +37,16 @@ pub struct Exchange {
     pub from_peer: bool,
     /// What is called.
     pub endpoint: Option<EndpointId>,
-    /// The rule that allowed it.
-    pub rule: &'static str,
+    /// What the caller may do.
+    pub policy: Option<Arc<Policy>>,
+    /// The rule that decided.
+    pub rule: Cow<'static, str>,
+    /// Why it would be denied, if its policy were not only tried out.
+    pub would_deny: Option<String>,
+    /// The nodes that it may reach.
+    pub reachable: Reachable,
+    /// Its place among those that the caller may have open.
+    pub place: Place,
     /// What the signature says of the body.
     pub body: BodyBinding,
     /// The body, where it was read and checked.
@@ -49,8 +63,10 @@ pub struct Exchange {
     pub status: u16,
     /// Bytes of the answer's body.
     pub out_bytes: u64,
-    /// Why it was refused.
+    /// Why it was refused, in a word.
     pub refused: Option<&'static str>,
+    /// The same as the caller was told.
+    pub why: Option<String>,
     /// The session is a dummy: nothing may be asked of it.
     pub hijacked: bool,
 }
@@ -68,7 +84,11 @@ impl Exchange {
             portainer: false,
             from_peer: false,
             endpoint: None,
-            rule: "",
+            policy: None,
+            rule: Cow::Borrowed(""),
+            would_deny: None,
+            reachable: Reachable::All,
+            place: Place::default(),
             body: BodyBinding::Empty,
             held: None,
             to: Cow::Borrowed(""),
@@ -78,8 +98,37 @@ impl Exchange {
             status: 0,
             out_bytes: 0,
             refused: None,
+            why: None,
             hijacked: false,
         }
+    }
+
+    /// Whether the caller's policy wants to see the body.
+    pub fn inspects(&self, found: Option<&Match>) -> bool {
+        let policy = self.policy.as_ref();
+        policy
+            .zip(found)
+            .is_some_and(|(policy, found)| policy.rules.inspects(found))
+    }
+
+    /// What is taken out of the answer. What other agents ask is seen by them
+    /// first, and redacted there.
+    pub fn redacts(&self) -> &[Redact] {
+        match self.policy() {
+            Some(rules) => rules.redact(),
+            None => &[],
+        }
+    }
+
+    /// Which part of the objects the caller sees; `None` is all.
+    pub fn scope(&self) -> Option<&Scope> {
+        self.policy()?.scope()
+    }
+
+    /// What holds for a caller of this agent's own.
+    fn policy(&self) -> Option<&RuleSet> {
+        let rules = &self.policy.as_ref()?.rules;
+        (!self.from_peer && !rules.audit_only()).then_some(rules)
     }
 
     /// The path, as it was asked for.
@@ -94,6 +143,11 @@ impl Exchange {
         inspects.then(|| self.path().rsplit('/').nth(1)).flatten()
     }
 
+    /// Since it began.
+    pub fn milliseconds(&self) -> f64 {
+        self.started.elapsed().as_micros() as f64 / 1000.0
+    }
+
     /// The log line: one a request. What agents ask each other every few
     /// seconds, and what health checks ask, is only of interest when debugging.
     pub fn log(&self) {
@@ -103,16 +157,27 @@ impl Exchange {
             None if routine => log::Level::Debug,
             _ => log::Level::Info,
         };
-        let ms = self.started.elapsed().as_micros() as f64 / 1000.0;
+        let ms = self.milliseconds();
         let (caller, from, to) = (&*self.caller, &*self.from, &*self.to);
         let (status, bytes) = (self.status, self.out_bytes);
-        match self.refused {
-            None => log::log!(
+        let rule = &*self.rule;
+        match (self.refused, self.would_deny.as_deref()) {
+            (None, None) => log::log!(
                 target: "skep::request", level,
                 caller, from, to, status, bytes, ms;
                 "{} {}", self.method, self.path()
             ),
-            Some(refused) => log::log!(
+            (None, Some(would_deny)) => log::log!(
+                target: "skep::request", level,
+                caller, from, to, status, bytes, ms, rule, would_deny;
+                "{} {}", self.method, self.path()
+            ),
+            (Some("denied"), _) => log::log!(
+                target: "skep::request", level,
+                caller, from, to, status, bytes, ms, refused = "denied", rule;
+                "{} {}", self.method, self.path()
+            ),
+            (Some(refused), _) => log::log!(
                 target: "skep::request", level,
                 caller, from, to, status, bytes, ms, refused;
                 "{} {}", self.method, self.path()

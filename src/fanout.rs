@@ -18,6 +18,7 @@ use skep_filters::aggregate::{
 };
 use skep_filters::endpoint::RequestPath;
 
+use crate::authorise::Reachable;
 use crate::client::{Answer, Budget};
 use crate::cluster::route::List;
 use crate::config::Partial;
@@ -73,7 +74,7 @@ pub async fn answer(
         ask.path = network;
     }
     let done = matches!(list, List::Prune);
-    let listed = run(gateway, list, &ask).await?;
+    let listed = run(gateway, list, &ask, &x.reachable).await?;
     let mut head = listed.head;
     hop::end_of_answer(&mut head);
     head.remove_header("transfer-encoding");
@@ -103,10 +104,15 @@ pub async fn answer(
 /// # Errors
 /// If no node gave a usable answer; the refusal of an engine, where all refuse
 /// alike, is passed on as an answer.
-async fn run(gateway: &Gateway, list: List, ask: &Ask<'_>) -> Result<Listed, Reject> {
+async fn run(
+    gateway: &Gateway,
+    list: List,
+    ask: &Ask<'_>,
+    reachable: &Reachable,
+) -> Result<Listed, Reject> {
     let each = gateway.config.aggregate.max_bytes;
     let budget = &Budget::shared(each, each.saturating_mul(ALL));
-    let (nodes, mut missing) = nodes(gateway);
+    let (nodes, mut missing) = nodes(gateway, reachable);
     let whole = gateway.config.aggregate.partial == Partial::Refuse;
     if whole && matches!(list, List::Prune) && !missing.is_empty() {
         // What is done cannot be refused afterwards.
@@ -299,6 +305,8 @@ async fn owner(
     let inspect = Ask {
         path: &path,
         query: "",
+        // What is asked here the caller has not asked.
+        caller: "",
         ..*ask
     };
     let inspect = &inspect;

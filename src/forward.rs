@@ -4,12 +4,14 @@
 //! Which node that is has been decided; answers of several nodes are made in
 //! `fanout.rs`, `events.rs` and `everywhere.rs`.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_LENGTH;
-use pingora::Error;
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
+use pingora::{Error, ErrorType};
 use skep_filters::endpoint::{Match, Wire};
 
+use crate::everyone::GONE;
 use crate::exchange::Exchange;
 use crate::gateway::{Gateway, Next, internal};
 use crate::hop::{self, Hop};
@@ -30,12 +32,16 @@ impl Gateway {
         hop: Hop,
         found: Option<&Match>,
     ) -> Result<Next, Reject> {
+        self.reaches(x, &hop)?;
         if let (Hop::Engine, Some(found)) = (&hop, found.filter(|m| m.endpoint.id.is_own())) {
             return Box::pin(own::answer(self, session, x, found)).await;
         }
         x.to = hop.in_words();
         x.hop = Some(hop);
         let wire = found.map(|m| m.endpoint.wire);
+        if wire == Some(Wire::Json) && !x.redacts().is_empty() {
+            return Box::pin(self.redacted(session, x)).await;
+        }
         if matches!(wire, Some(Wire::Hijack | Wire::WebSocket)) || session.is_upgrade_req() {
             return Box::pin(self.tunnel(session, x)).await;
         }
@@ -47,6 +53,72 @@ impl Gateway {
             }
             _ => Ok(Next::Proxy),
         }
+    }
+
+    /// An answer that has to be at hand whole, to have something taken out of it.
+    async fn redacted(&self, session: &mut Session, x: &mut Exchange) -> Result<Next, Reject> {
+        let hop = x.hop.clone().unwrap_or(Hop::Engine);
+        let body = x.held.take().unwrap_or_default();
+        let bound = self.config.aggregate.max_bytes;
+        let (mut head, body) = self.whole(session, x, &hop, body, bound).await?;
+        hop::end_of_answer(&mut head);
+        head.remove_header("transfer-encoding");
+        self.answer(session, x, head, body).await
+    }
+
+    /// The whole answer of one node to the request with this body.
+    ///
+    /// # Errors
+    /// If the node does not answer, or with more than `bound` bytes.
+    pub async fn whole(
+        &self,
+        session: &Session,
+        x: &Exchange,
+        hop: &Hop,
+        body: Bytes,
+        bound: usize,
+    ) -> Result<(ResponseHeader, Bytes), Reject> {
+        let asked = async {
+            let head = self.head_with(session, x, hop, &body)?;
+            let peer = hop.peer(&self.engine, &self.peers).await?;
+            let (mut answer, head) = self.client.send(&peer, head, body).await?;
+            hop::refuse_misdirected(&head)?;
+            let mut whole = BytesMut::new();
+            while let Some(chunk) = answer.read_response_body().await? {
+                if whole.len() + chunk.len() > bound {
+                    return Error::e_explain(ErrorType::InternalError, "the answer is too long");
+                }
+                whole.extend_from_slice(&chunk);
+            }
+            self.client.release(answer, &peer).await;
+            Ok((head, whole.freeze()))
+        };
+        tokio::select! {
+            answer = asked => answer.map_err(|e| self.failed(hop, &e)),
+            () = self.lost(hop) => {
+                Err(hop.reject(self.cluster.me().name(), &self.engine, GONE.to_owned()))
+            }
+        }
+    }
+
+    /// The request's head for a hop, with the body that is at hand.
+    fn head_with(
+        &self,
+        session: &Session,
+        x: &Exchange,
+        hop: &Hop,
+        body: &Bytes,
+    ) -> pingora::Result<RequestHeader> {
+        let mut head = session.req_header().clone();
+        hop::end_of_connection(&mut head, false)?;
+        // The body is at hand: no need to ask whether it is wanted.
+        head.remove_header("expect");
+        head.remove_header("transfer-encoding");
+        if !body.is_empty() {
+            head.insert_header(CONTENT_LENGTH, body.len())?;
+        }
+        hop.prepare(&mut head, &self.peers, &x.caller, x.body)?;
+        Ok(head)
     }
 
     async fn relay(
@@ -83,15 +155,7 @@ impl Gateway {
         x: &Exchange,
         body: Bytes,
     ) -> pingora::Result<relay::Relayed> {
-        let mut head = session.req_header().clone();
-        hop::end_of_connection(&mut head, false)?;
-        // The body is at hand: no need to ask whether it is wanted.
-        head.remove_header("expect");
-        head.remove_header("transfer-encoding");
-        if !body.is_empty() {
-            head.insert_header(CONTENT_LENGTH, body.len())?;
-        }
-        hop.prepare(&mut head, &self.peers, &x.caller, x.body)?;
+        let head = self.head_with(session, x, hop, &body)?;
         let peer = hop.peer(&self.engine, &self.peers).await?;
         let plate = self.nameplate();
         let lost = self.lost(hop);

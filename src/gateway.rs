@@ -4,39 +4,35 @@
 //! The hooks in `proxy.rs` call it; each step lives in its own module.
 
 mod answer;
+mod how;
 
-use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use http::Uri;
 use http::header::CONTENT_TYPE;
 use pingora::Error;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use skep_filters::auth::digest::sha256;
-use skep_filters::auth::{AuthError, BodyBinding, Principal, Verifier};
-use skep_filters::endpoint::{
-    BadPath, Body, Class, EndpointId, Match, RequestPath, classify, query,
-};
-use skep_filters::policy::{Policy, Verdict};
+use skep_filters::auth::{AuthError, BodyBinding, Principal};
+use skep_filters::endpoint::{BadPath, Body, Match, RequestPath, classify};
 
-use crate::announce;
+use crate::audit::Audit;
 use crate::authenticate::{self, Caller};
 use crate::client::Client;
 use crate::cluster::Cluster;
-use crate::cluster::route::{Destination, List, Request, route};
+use crate::cluster::route::{Destination, Request, route};
 use crate::config::{Config, InfoOf};
 use crate::engine::Engine;
-use crate::events;
-use crate::everywhere;
 use crate::exchange::Exchange;
-use crate::fanout;
+use crate::guard::Guard;
 use crate::held;
 use crate::hop::Hop;
-use crate::locate::{self, Found, Known, Object, locate_together};
-use crate::own;
+use crate::locate::Known;
 use crate::peers::Peers;
-use crate::place::{self, Pulls};
+use crate::place::Pulls;
 use crate::portainer::{self, Portainer};
 use crate::reject::{self, Reject};
 use crate::trust::Trust;
@@ -55,14 +51,27 @@ pub struct Gateway {
     pub trust: Arc<Trust>,
     /// Which nodes there are.
     pub cluster: Arc<Cluster>,
-    /// Whose signatures hold.
-    pub verifier: Verifier,
+    /// Who is let in, and with what. It is replaced when the configuration changes.
+    pub guard: Arc<ArcSwap<Guard>>,
     /// Which Portainer servers are let in; `None` is none of them.
     pub portainer: Option<Arc<Portainer>>,
+    /// Who is told of every request; `None` is nobody.
+    pub audit: Option<Arc<Audit>>,
     /// Where objects were seen.
     pub known: Known,
     /// Where images were lacking.
     pub pulls: Pulls,
+}
+
+/// What is called.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// Its row of the endpoint table; `None` for a path that no table knows.
+    pub found: Option<&'a Match>,
+    /// The path.
+    pub path: &'a RequestPath<'a>,
+    /// The query, without `?`.
+    pub query: &'a str,
 }
 
 /// What is left to do once the way has been gone.
@@ -84,6 +93,7 @@ impl Gateway {
     pub async fn handle(&self, session: &mut Session, x: &mut Exchange) -> Result<Next, Reject> {
         // Who?
         let mut uri = plain_target(session)?;
+        let guard = self.guard.load_full();
         let caller = match &self.portainer {
             Some(_) if portainer::is_open(session.req_header()) => {
                 return Box::pin(portainer::open(self, session, x)).await;
@@ -91,12 +101,15 @@ impl Gateway {
             Some(portainer) if portainer::is_meant(&session.req_header().headers) => {
                 Box::pin(portainer.authenticate(&session.req_header().headers)).await?
             }
-            _ => authenticate::authenticate(session, &self.verifier)?,
+            _ => authenticate::authenticate(session, &guard.verifier)?,
         };
         x.caller = caller.principal.to_string();
         x.errand = caller.principal.is_errand();
         x.from_peer = matches!(caller.principal, Principal::Peer { .. });
         x.portainer = caller.principal.is_portainer();
+        let grant = guard.grant(&caller.principal, address(session))?;
+        x.policy = Some(grant.policy.clone());
+        x.place = guard.place(&caller.principal, grant)?;
         if let Some(served) = self.served(x, &uri) {
             session.req_header_mut().set_uri(served.clone());
             uri = served;
@@ -107,124 +120,39 @@ impl Gateway {
         let found = classify(session.req_header().method.as_str(), &path);
         x.endpoint = found.as_ref().map(|m| m.endpoint.id);
         // May?
-        let Verdict::Allow { rule } = Policy::Admin.judge(found.as_ref());
-        x.rule = rule;
-        self.body(session, x, &caller, found.as_ref()).await?;
-        // Where?
-        let headers = &session.req_header().headers;
-        let request = Request {
+        let asked = Asked {
             found: found.as_ref(),
+            path: &path,
             query,
-            headers,
+        };
+        self.authorise(x, session.req_header(), &asked)?;
+        self.body(session, x, &caller, asked.found).await?;
+        self.authorise_body(x, session.req_header(), asked.found)?;
+        // Where?
+        let who = &caller.principal;
+        let to = self.route(session, x, who, &asked)?;
+        // How?
+        match x.scope() {
+            None => self.go(session, x, to, asked).await,
+            Some(_) => Box::pin(self.go_in_scope(session, x, who, &to, asked)).await,
+        }
+    }
+
+    fn route(
+        &self,
+        session: &Session,
+        x: &Exchange,
+        who: &Principal,
+        asked: &Asked<'_>,
+    ) -> Result<Destination, Reject> {
+        let request = Request {
+            found: asked.found,
+            query: asked.query,
+            headers: &session.req_header().headers,
             body: x.held.as_deref(),
             totals: self.config.aggregate.info == InfoOf::Cluster,
         };
-        let to = route(&self.cluster, &request, &caller.principal)?;
-        // How?
-        match to {
-            Destination::Agent => match &found {
-                Some(found) => Box::pin(own::answer(self, session, x, found)).await,
-                None => Err(Reject::Internal("no such route".to_owned())),
-            },
-            Destination::Everyone(list) => {
-                Box::pin(fanout::answer(self, session, x, list, &path, query)).await
-            }
-            Destination::Announced(id) => {
-                Box::pin(announce::answer(self, session, x, id, &path, query)).await
-            }
-            Destination::Events => {
-                x.to = "everyone".into();
-                Box::pin(events::run(self, session, x, &path, query)).await
-            }
-            Destination::Everywhere(id) => {
-                x.to = "everywhere".into();
-                Box::pin(everywhere::run(self, session, x, id, &path, query)).await
-            }
-            Destination::Placed => Box::pin(place::run(self, session, x, &path)).await,
-            Destination::Local => self.exchange(session, x, Hop::Engine, found.as_ref()).await,
-            Destination::Pull => {
-                let hop = place::pulls_to(self, query, &x.caller);
-                self.exchange(session, x, hop, found.as_ref()).await
-            }
-            Destination::Node(m) => {
-                self.exchange(session, x, Hop::Agent(m), found.as_ref())
-                    .await
-            }
-            Destination::Manager => self.at_a_manager(session, x, found.as_ref()).await,
-            Destination::Owner(class) => {
-                Box::pin(self.at_the_owner(session, x, class, found.as_ref(), &path, query)).await
-            }
-        }
-    }
-
-    async fn at_the_owner(
-        &self,
-        session: &mut Session,
-        x: &mut Exchange,
-        class: Class,
-        found: Option<&Match>,
-        path: &RequestPath<'_>,
-        query: &str,
-    ) -> Result<Next, Reject> {
-        let held = x.held.as_deref();
-        let Some(name) = found.and_then(|m| locate::named(m, query, held)) else {
-            // It names nothing: the engine knows what to say.
-            return self.exchange(session, x, Hop::Engine, found).await;
-        };
-        // Asked for by its id, an engine shows a network of any scope.
-        let scope = match class {
-            Class::Network => query::get(query, "scope"),
-            _ => None,
-        };
-        let scope = scope.map(|scope| query::with("", "scope", &scope));
-        let object = Object {
-            class,
-            name: &name,
-            query: scope.as_deref().unwrap_or_default(),
-            method: &session.req_header().method,
-            version: path.version(),
-            caller: &x.caller,
-        };
-        let together: Vec<_> = match x.endpoint {
-            Some(EndpointId::ImageGetAll) => {
-                query::all(query, "names").map(Cow::into_owned).collect()
-            }
-            _ => Vec::new(),
-        };
-        let owner = if together.len() > 1 {
-            locate_together(self, &together, path.version(), &x.caller).await?
-        } else {
-            locate::locate(self, &object).await?
-        };
-        match owner {
-            // An exec's id is all that later calls know of it.
-            Found::At(hop) if x.endpoint == Some(EndpointId::ContainerExec) => {
-                x.to = hop.in_words();
-                place::create(self, session, x, hop, None).await
-            }
-            Found::At(hop) => self.exchange(session, x, hop, found).await,
-            // The local engine says so in its own words.
-            Found::Nowhere => self.exchange(session, x, Hop::Engine, found).await,
-            Found::Manager => self.at_a_manager(session, x, found).await,
-            Found::Everyone(id) => {
-                let list = List::Network(id);
-                fanout::answer(self, session, x, list, path, query).await
-            }
-        }
-    }
-
-    async fn at_a_manager(
-        &self,
-        session: &mut Session,
-        x: &mut Exchange,
-        found: Option<&Match>,
-    ) -> Result<Next, Reject> {
-        if self.cluster.me().can_manage() {
-            return self.exchange(session, x, Hop::Engine, found).await;
-        }
-        x.any_manager = true;
-        let manager = self.manager()?;
-        self.exchange(session, x, manager, found).await
+        Ok(route(&self.cluster, &request, who)?)
     }
 
     /// A manager other than this node.
@@ -278,7 +206,10 @@ impl Gateway {
                 x.held = Some(body);
                 Ok(())
             }
-            BodyBinding::Unsigned if portainer::sends_it_whole(&caller.principal, found) => {
+            BodyBinding::Unsigned
+                if portainer::sends_it_whole(&caller.principal, found)
+                    || x.from_peer && x.inspects(found) =>
+            {
                 let body = Box::pin(held::read(session)).await?;
                 // Other agents are to get what was read here.
                 x.body = BodyBinding::Digest(sha256(&body));
@@ -326,6 +257,12 @@ impl Gateway {
             hop.reject(me.name(), &self.engine, reason)
         })
     }
+}
+
+/// The caller's address; none on a socket of this machine.
+fn address(session: &Session) -> Option<IpAddr> {
+    let address = session.client_addr()?.as_inet()?;
+    Some(address.ip())
 }
 
 /// The target of a request, if it means the same to everybody.

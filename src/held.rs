@@ -12,7 +12,7 @@ use crate::reject::Reject;
 
 /// The longest body that is held: as moby's own limit for what an
 /// authorisation plugin is shown.
-const LONGEST: usize = 4 << 20;
+pub const LONGEST: usize = 4 << 20;
 
 /// A body that is held has to arrive within this.
 const DEADLINE: Duration = Duration::from_secs(60);

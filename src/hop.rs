@@ -59,7 +59,8 @@ impl Hop {
         }
     }
 
-    /// Makes the head what this hop is to see. Comes last: it signs.
+    /// Makes the head what this hop is to see, in the name of `caller`, or in our
+    /// own if that is empty. Comes last: it signs.
     ///
     /// # Errors
     /// Fails if the request is one that no agent would take.

@@ -29,6 +29,7 @@ use crate::client::Budget;
 use crate::everyone::{Ask, Missing, Node, Patience, Spoken, ask_node, missing_header, nodes};
 use crate::exchange::Exchange;
 use crate::gateway::{Gateway, Next, internal};
+use crate::hop::Hop;
 use crate::reject::Reject;
 
 /// Where nodes ask each other.
@@ -66,7 +67,7 @@ pub async fn metrics(
     let mine = async { json!(gather::read(gateway).await).to_string() };
     let (others, mut missing) = match alone {
         true => (Vec::new(), Vec::new()),
-        false => nodes(gateway),
+        false => nodes(gateway, &x.reachable),
     };
     let ask = Ask {
         head: session.req_header(),
@@ -77,13 +78,18 @@ pub async fn metrics(
         caller: &x.caller,
     };
     let budget = Budget::shared(EACH, ALL);
-    // The first of all nodes is this one.
     let asked = others
         .iter()
-        .skip(1)
+        .filter(|node| matches!(node.hop, Hop::Agent(_)))
         .map(|node| of(gateway, node, &ask, &budget));
     let (mine, answers) = futures::join!(mine, join_all(asked));
-    let mut rows = vec![mine];
+    let me = gateway.cluster.me();
+    let mut rows: Vec<_> = x
+        .reachable
+        .has(&me.node_id)
+        .then_some(mine)
+        .into_iter()
+        .collect();
     for answer in answers {
         match answer {
             Ok(found) => rows.extend(found),

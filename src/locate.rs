@@ -17,6 +17,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use skep_filters::endpoint::{ApiVersion, Class, EndpointId, Match, ObjectIn, query};
 
+use crate::authorise::Reachable;
 use crate::client::Budget;
 use crate::everyone::{Ask, Missing, Node, Patience, Spoken, ask_node, missing_header, nodes};
 use crate::gateway::{Gateway, internal};
@@ -91,8 +92,8 @@ pub struct Object<'a> {
     pub query: &'a str,
     /// The version to ask in.
     pub version: Option<ApiVersion>,
-    /// In whose name to ask.
-    pub caller: &'a str,
+    /// Where to look for it.
+    pub reachable: &'a Reachable,
 }
 
 /// The object a request is routed by, if there is one: from its path, its
@@ -143,9 +144,9 @@ type Fields = serde_json::Map<String, serde_json::Value>;
 /// If several nodes have one by this name, or if none that answered has and
 /// some did not answer.
 pub async fn locate(gateway: &Gateway, object: &Object<'_>) -> Result<Found, Reject> {
-    let (nodes, mut missing) = nodes(gateway);
-    if nodes.len() == 1 && missing.is_empty() {
-        return Ok(Found::At(Hop::Engine));
+    let (nodes, mut missing) = nodes(gateway, object.reachable);
+    if let ([only], true) = (&nodes[..], missing.is_empty()) {
+        return Ok(Found::At(only.hop.clone()));
     }
     if let Some(node) = remembered(gateway, &nodes, object.name) {
         return Ok(Found::At(node));
@@ -157,12 +158,16 @@ pub async fn locate(gateway: &Gateway, object: &Object<'_>) -> Result<Found, Rej
         patience: Patience::Deadline,
         path: &path,
         query: object.query,
-        caller: object.caller,
+        // The caller may be allowed to remove what it is not to inspect.
+        caller: "",
     };
     // What may be on several nodes alike is taken from here, if it is here.
     let mut owners = Vec::new();
     let local_is_enough = matches!(object.class, Class::Image | Class::Volume | Class::Network);
-    let (here, others) = nodes.split_at(1);
+    let this = nodes
+        .iter()
+        .take_while(|node| matches!(node.hop, Hop::Engine));
+    let (here, others) = nodes.split_at(this.count());
     let rounds: Vec<&[Node]> = if local_is_enough {
         vec![here, others]
     } else {

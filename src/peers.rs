@@ -121,6 +121,7 @@ impl Peers {
         let ours = self.generations.get(generation);
         let ours = ours.ok_or_else(|| Error::new(ErrorType::InternalError))?;
         head.insert_header(SKEP_TARGET, node_id)?;
+        let on_behalf_of = on_behalf_of.filter(|caller| !caller.is_empty());
         match on_behalf_of.map(HeaderValue::from_str) {
             Some(Ok(caller)) => head.insert_header(SKEP_ON_BEHALF_OF, caller)?,
             _ => drop(head.remove_header(&SKEP_ON_BEHALF_OF)),

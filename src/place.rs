@@ -9,16 +9,12 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
-use http::header::CONTENT_LENGTH;
 use http::{Method, StatusCode};
-use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use serde::Deserialize;
 use skep_filters::endpoint::{ApiVersion, Class, RequestPath, query};
 use skep_filters::placement::Placement;
 
-use crate::everyone::GONE;
 use crate::exchange::Exchange;
 use crate::gateway::{Gateway, Next};
 use crate::hop::{self, Hop};
@@ -150,7 +146,7 @@ async fn find(
         method: &Method::POST,
         query: "",
         version,
-        caller: &x.caller,
+        reachable: &x.reachable,
     };
     locate(gateway, &object).await
 }
@@ -184,14 +180,9 @@ pub async fn create(
     hop: Hop,
     image: Option<&str>,
 ) -> Result<Next, Reject> {
+    gateway.reaches(x, &hop)?;
     let body = x.held.take().unwrap_or_default();
-    let asked = ask(gateway, session, x, &hop, body);
-    let (mut head, body) = tokio::select! {
-        answer = asked => answer.map_err(|e| gateway.failed(&hop, &e))?,
-        () = gateway.lost(&hop) => {
-            return Err(hop.reject(gateway.cluster.me().name(), &gateway.engine, GONE.to_owned()));
-        }
-    };
+    let (mut head, body) = gateway.whole(session, x, &hop, body, ANSWER).await?;
     #[derive(Deserialize)]
     struct Created {
         #[serde(rename = "Id")]
@@ -209,36 +200,6 @@ pub async fn create(
     hop::end_of_answer(&mut head);
     head.remove_header("transfer-encoding");
     gateway.answer(session, x, head, body).await
-}
-
-async fn ask(
-    gateway: &Gateway,
-    session: &Session,
-    x: &Exchange,
-    hop: &Hop,
-    body: Bytes,
-) -> pingora::Result<(ResponseHeader, Bytes)> {
-    let mut head = session.req_header().clone();
-    hop::end_of_connection(&mut head, false)?;
-    head.remove_header("expect");
-    head.remove_header("transfer-encoding");
-    head.insert_header(CONTENT_LENGTH, body.len())?;
-    hop.prepare(&mut head, &gateway.peers, &x.caller, x.body)?;
-    let peer = hop.peer(&gateway.engine, &gateway.peers).await?;
-    let (mut answer, head) = gateway.client.send(&peer, head, body).await?;
-    hop::refuse_misdirected(&head)?;
-    let mut body = BytesMut::new();
-    while let Some(chunk) = answer.read_response_body().await? {
-        if body.len() + chunk.len() > ANSWER {
-            return pingora::Error::e_explain(
-                pingora::ErrorType::InternalError,
-                "the answer is too long",
-            );
-        }
-        body.extend_from_slice(&chunk);
-    }
-    gateway.client.release(answer, &peer).await;
-    Ok((head, body.freeze()))
 }
 
 #[cfg(test)]

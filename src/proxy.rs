@@ -133,6 +133,9 @@ impl ProxyHttp for Gateway {
             ExplainMalformed::in_hand(session.stream(), false);
         }
         x.log();
+        if let Some(audit) = &self.audit {
+            audit.tell(x);
+        }
     }
 
     // Our own line says it all, and clients that leave are no errors.

@@ -9,6 +9,8 @@ use pingora::{Error, ErrorSource, ErrorType};
 use skep_filters::auth::AuthError;
 use skep_filters::auth::portainer::PortainerError;
 use skep_filters::endpoint::BadPath;
+use skep_filters::policy::redact::RedactError;
+use skep_filters::policy::scope::ScopeError;
 
 use crate::cluster::route::TargetError;
 pub use words::Words;
@@ -25,6 +27,36 @@ pub enum Reject {
     /// A key of the agents was used from something that is not an agent.
     #[error("agent keys are accepted only over TLS 1.3 from an agent of this cluster")]
     NotAnAgent,
+    /// The caller's policy denies it.
+    #[error("the policy {policy:?} of {who} denies this ({rule}): {reason}")]
+    Denied {
+        /// The caller.
+        who: String,
+        /// Its policy.
+        policy: String,
+        /// The rule that decided.
+        rule: String,
+        /// Why.
+        reason: String,
+    },
+    /// What the caller may not see is as if it were not there.
+    #[error("{0}")]
+    NoSuch(String),
+    /// It goes beyond what the caller may see.
+    #[error("this is beyond what the caller may see: {0}")]
+    OutOfScope(String),
+    /// The answer may have something in it that the caller may not see.
+    #[error("the answer of the engine cannot be redacted: {0}")]
+    Unredacted(#[from] RedactError),
+    /// The caller is one that this node's configuration does not know.
+    #[error("{0} has no policy on this node; are the agents configured alike?")]
+    UnknownIdentity(String),
+    /// The caller may not call from where it does.
+    #[error("{0} may not call from this address")]
+    WrongNetwork(String),
+    /// The caller calls more than it may.
+    #[error("too many requests: {0}")]
+    TooMany(String),
     /// The path cannot be judged safely.
     #[error("{0}")]
     Path(#[from] BadPath),
@@ -138,6 +170,12 @@ pub enum Reject {
     Internal(String),
 }
 
+impl From<ScopeError> for Reject {
+    fn from(error: ScopeError) -> Self {
+        Self::OutOfScope(error.to_string())
+    }
+}
+
 impl Reject {
     /// The status that goes with it.
     pub fn status(&self) -> StatusCode {
@@ -145,6 +183,13 @@ impl Reject {
             Self::Auth(e) => e.status(),
             Self::Portainer(_) => StatusCode::FORBIDDEN,
             Self::Agent { status, .. } => *status,
+            Self::Denied { .. }
+            | Self::OutOfScope(_)
+            | Self::UnknownIdentity(_)
+            | Self::WrongNetwork(_) => StatusCode::FORBIDDEN,
+            Self::NoSuch(_) => StatusCode::NOT_FOUND,
+            Self::Unredacted(_) => StatusCode::BAD_GATEWAY,
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::NotServed => StatusCode::NOT_FOUND,
             Self::NotAnAgent => StatusCode::UNAUTHORIZED,
             Self::Path(_) | Self::Ambiguous | Self::Client(_) => StatusCode::BAD_REQUEST,
@@ -172,6 +217,13 @@ impl Reject {
             Self::Portainer(e) => e.reason(),
             Self::Agent { .. } => "agent-route",
             Self::NotServed => "not-served",
+            Self::Denied { .. } => "denied",
+            Self::NoSuch(_) => "no-such",
+            Self::OutOfScope(_) => "out-of-scope",
+            Self::Unredacted(_) => "unredacted",
+            Self::UnknownIdentity(_) => "unknown-identity",
+            Self::WrongNetwork(_) => "wrong-network",
+            Self::TooMany(_) => "too-many",
             Self::NotAnAgent => "not-an-agent",
             Self::Path(_) => "path",
             Self::Ambiguous => "ambiguous",

@@ -14,7 +14,8 @@ use env_logger::{Builder, Logger, Target};
 use log::{LevelFilter, SetLoggerError};
 
 use crate::config::LogFormat;
-use gather::Gather;
+pub(crate) use gather::Gather;
+pub(crate) use line::timestamp;
 
 /// The lines that are still to be written.
 static GATHER: OnceLock<Gather> = OnceLock::new();

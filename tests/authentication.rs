@@ -10,7 +10,7 @@ use common::{
 };
 use serde_json::Value;
 use skep::clock;
-use skep::config::{Config, KeyFile, KeyMaterial, PolicyName};
+use skep::config::{Config, Grant, KeyFile, KeyMaterial};
 use skep::peers::agent_key_id;
 use skep_bed::{Response, fixture};
 use skep_filters::auth::{BodyBinding, SigningKey};
@@ -25,7 +25,7 @@ fn key(id: &str, material: KeyMaterial) -> KeyFile {
     KeyFile {
         id: id.to_owned(),
         material,
-        policy: PolicyName::Admin,
+        grant: Grant::admin(),
         unsigned_streams: false,
     }
 }

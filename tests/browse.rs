@@ -8,7 +8,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use common::{Bed, Caller, Cluster, manager, worker};
-use skep::config::{Hidden, PolicyName, Portainer, SecretSource};
+use skep::config::{Grant, Hidden, Portainer, SecretSource};
 use skep_bed::{Response, Streaming, chunk, eventually, fixture};
 use tempfile::TempDir;
 
@@ -110,7 +110,7 @@ fn portainer() -> Portainer {
         secret: Some(SecretSource::Given(Hidden::new(vec![b'x'; 40]))),
         public_key_file: None,
         first_use: false,
-        policy: PolicyName::Admin,
+        grant: Grant::admin(),
     }
 }
 

@@ -5,7 +5,7 @@ mod common;
 
 use common::{Bed, Caller, Cluster, manager, worker};
 use futures::{SinkExt, StreamExt};
-use skep::config::{Hidden, PolicyName, Portainer, SecretSource};
+use skep::config::{Grant, Hidden, Portainer, SecretSource};
 use skep_bed::{FakeEngine, Hijack, Response, Seen, eventually, fixture};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
@@ -110,7 +110,7 @@ fn portainer() -> Portainer {
         secret: Some(SecretSource::Given(Hidden::new(vec![b'x'; 40]))),
         public_key_file: None,
         first_use: false,
-        policy: PolicyName::Admin,
+        grant: Grant::admin(),
     }
 }
 

@@ -172,6 +172,11 @@ fn every_setting_has_its_row() {
         ("auth.", "auth: { zz: 1 }"),
         ("auth.keys[].", "auth: { keys: [ { zz: 1 } ] }"),
         ("auth.portainer.", "auth: { portainer: { zz: 1 } }"),
+        (
+            "auth.keys[].limits.",
+            "auth: { keys: [ { limits: { zz: 1 } } ] }",
+        ),
+        ("audit.", "audit: { zz: 1 }"),
         ("browse.", "browse: { zz: 1 }"),
         ("aggregate.", "aggregate: { zz: 1 }"),
         ("log.", "log: { zz: 1 }"),

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Bed, Cluster, manager, with_cluster, worker};
-use skep::config::{Hidden, PolicyName, Portainer, SecretSource};
+use skep::config::{Grant, Hidden, Portainer, SecretSource};
 use skep_bed::Response;
 
 fn nodes(response: &Response) -> Vec<String> {
@@ -71,7 +71,7 @@ async fn what_is_built_in_is_told_in_portainers_form() {
         secret: Some(SecretSource::Given(Hidden::new(vec![b'x'; 40]))),
         public_key_file: None,
         first_use: false,
-        policy: PolicyName::Admin,
+        grant: Grant::admin(),
     };
     let cluster = Cluster::of([manager("n1"), worker("n2")])
         .configure(|_, _, config| config.auth.portainer = Some(portainer.clone()));

@@ -13,7 +13,7 @@ use md5::{Digest as _, Md5};
 use p256::ecdsa::signature::hazmat::PrehashSigner as _;
 use p256::ecdsa::{Signature, SigningKey};
 use serde_json::{Value, json};
-use skep::config::{Config, Hidden, PolicyName, Portainer, SecretSource};
+use skep::config::{Config, Grant, Hidden, Portainer, SecretSource};
 use skep_bed::{EngineBuilder, Response, eventually, fixture};
 
 const SECRET: &str = "a secret of server and agents";
@@ -104,7 +104,7 @@ fn portainer() -> Portainer {
         secret: Some(SecretSource::Given(Hidden::new(SECRET.into()))),
         public_key_file: None,
         first_use: false,
-        policy: PolicyName::Admin,
+        grant: Grant::admin(),
     }
 }
 

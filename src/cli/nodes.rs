@@ -107,6 +107,7 @@ mod tests {
     #[test]
     fn columns_line_up_and_this_node_is_marked() {
         let member = |id: &str, state| Member {
+            labels: Default::default(),
             id: id.to_owned(),
             hostname: "n1".to_owned(),
             manager: true,

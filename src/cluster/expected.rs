@@ -1,6 +1,8 @@
 //! Which nodes there should be, in the words of a manager (`GET /nodes`).
 //! Without it a node whose agent never came up would be missing in silence.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 /// One node as the managers know it.
@@ -12,6 +14,8 @@ pub struct Expected {
     pub hostname: String,
     /// Whether it is to be a manager.
     pub manager: bool,
+    /// Its labels (`Spec.Labels`), which only managers know.
+    pub labels: BTreeMap<String, String>,
     /// Whether the managers have lost it.
     pub down: bool,
 }
@@ -38,6 +42,8 @@ struct Description {
 struct Spec {
     #[serde(rename = "Role", default)]
     role: String,
+    #[serde(rename = "Labels", default)]
+    labels: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -56,6 +62,7 @@ pub fn parse(body: &[u8]) -> Result<Vec<Expected>, serde_json::Error> {
         id: node.id,
         hostname: node.description.hostname,
         manager: node.spec.role == "manager",
+        labels: node.spec.labels.unwrap_or_default(),
         down: node.status.state == "down",
     });
     Ok(expected.collect())
@@ -67,12 +74,13 @@ mod tests {
 
     #[test]
     fn a_list_of_nodes_is_read_and_what_is_not_asked_for_is_ignored() {
-        let body = br#"[{"ID":"a","Spec":{"Role":"manager","Labels":{}},
+        let body = br#"[{"ID":"a","Spec":{"Role":"manager","Labels":{"zone":"a"}},
             "Description":{"Hostname":"n1","Platform":{}},"Status":{"State":"ready","Addr":"1.2.3.4"}},
             {"ID":"b","Status":{"State":"down"}}]"#;
         let nodes = parse(body).unwrap();
         assert_eq!(nodes[0].hostname, "n1");
         assert!(nodes[0].manager && !nodes[0].down);
+        assert_eq!(nodes[0].labels["zone"], "a");
         assert!(!nodes[1].manager && nodes[1].down);
         assert!(parse(b"{\"message\":\"no\"}").is_err());
     }

@@ -28,6 +28,9 @@ pub struct Member {
     pub hostname: String,
     /// Whether it is a manager.
     pub manager: bool,
+    /// Its labels in the Swarm, as a manager told them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// Versions of its engine, once heard.
     pub engine: Option<EngineFacts>,
     /// The version of its agent, once heard.
@@ -220,6 +223,7 @@ impl Members {
             table.retain(|id, m| m.is_ready() || nodes.iter().any(|n| n.id == *id));
             for node in nodes {
                 let member = row(table, &node.id, &node.hostname, now);
+                member.labels.clone_from(&node.labels);
                 if member.agent.is_none() {
                     member.manager = node.manager;
                     member.hostname.clone_from(&node.hostname);
@@ -271,6 +275,7 @@ fn row<'a>(table: &'a mut Table, id: &str, hostname: &str, now: u64) -> &'a mut 
             id: id.to_owned(),
             hostname: hostname.to_owned(),
             manager: false,
+            labels: BTreeMap::new(),
             engine: None,
             agent: None,
             address: None,
@@ -306,6 +311,7 @@ mod tests {
             id: id.to_owned(),
             hostname: format!("host-{id}"),
             manager: false,
+            labels: BTreeMap::new(),
             down,
         }
     }

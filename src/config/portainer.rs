@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::PolicyName;
+use super::Grant;
 
 /// How a Portainer server proves that it is one. At least one of the proofs is
 /// asked for.
@@ -18,7 +18,7 @@ pub struct Portainer {
     /// Whether the first key that proves itself becomes the one that is trusted.
     pub first_use: bool,
     /// What servers may do.
-    pub policy: PolicyName,
+    pub grant: Grant,
 }
 
 /// Where a secret comes from.

@@ -12,7 +12,7 @@ use std::{
 use log::LevelFilter;
 
 use super::{
-    ClusterMode, Config, Discover, Hidden, LogFormat, PolicyName, Portainer, SecretSource, address,
+    ClusterMode, Config, Discover, Grant, Hidden, LogFormat, Portainer, SecretSource, address,
 };
 
 /// What the UI of Portainer calls the host's root, where it was mounted.
@@ -95,7 +95,7 @@ pub fn read(
             secret: Some(secret.clone()),
             public_key_file: None,
             first_use: false,
-            policy: PolicyName::Admin,
+            grant: Grant::admin(),
         });
         // Nothing is there unless somebody mounted it, as for Portainer's agent.
         config.browse.host = Some(PathBuf::from(HOST));

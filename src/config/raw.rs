@@ -4,13 +4,14 @@
 //! `validate` can tell of all wrong values at once, and YAML's own ideas of what `off` and `1_000`
 //! mean never apply.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_saphyr::{Error, Location, MessageFormatter, Options, Spanned, UserMessageFormatter};
+use skep_filters::policy::Spec;
 
 use super::{
     error::{Problem, Refusal},
@@ -27,6 +28,8 @@ pub(super) struct Raw {
     pub(super) engine: Option<Spanned<Engine>>,
     pub(super) cluster: Option<Cluster>,
     pub(super) auth: Option<Auth>,
+    pub(super) policies: Option<BTreeMap<String, Spanned<Spec>>>,
+    pub(super) audit: Option<Audit>,
     pub(super) browse: Option<Browse>,
     pub(super) aggregate: Option<Aggregate>,
     pub(super) log: Option<Log>,
@@ -98,6 +101,21 @@ pub(super) struct Portainer {
     pub(super) public_key_file: Option<Text>,
     pub(super) first_use: Option<Text>,
     pub(super) policy: Option<Text>,
+    pub(super) networks: Option<Vec<Text>>,
+    pub(super) limits: Option<Limits>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Limits {
+    pub(super) per_second: Option<Text>,
+    pub(super) at_once: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Audit {
+    pub(super) file: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]
@@ -113,6 +131,8 @@ pub(super) struct Key {
     pub(super) secret_file: Option<Text>,
     pub(super) public_key_file: Option<Text>,
     pub(super) policy: Option<Text>,
+    pub(super) networks: Option<Vec<Text>>,
+    pub(super) limits: Option<Limits>,
     pub(super) unsigned_streams: Option<Text>,
 }
 
@@ -169,7 +189,7 @@ pub(super) fn read(text: &str) -> Result<Raw, Vec<Problem>> {
 
 /// A configuration has no need of depth, nor of more than a few anchors: whatever blows up, does so
 /// early.
-fn options() -> Options {
+pub(super) fn options() -> Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: 16,

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use proptest::prelude::*;
+use skep_filters::policy::{RuleSet, Spec};
 
 use super::*;
 
@@ -64,10 +65,13 @@ cluster:
   certificate_lifetime: 1h30m
 auth:
   keys:
-    - { id: ci, secret_file: /ci, policy: admin, unsigned_streams: true }
+    - { id: ci, secret_file: /ci, policy: deploys, networks: [10.1.0.0/8], limits: { per_second: 5, at_once: 2 }, unsigned_streams: true }
     - { id: ops, public_key_file: /ops, policy: admin }
   window: 5m
   portainer: { secret_file: /agent, first_use: true, policy: admin }
+policies:
+  deploys: { allow: [services.*], audit_only: true }
+audit: { file: /var/log/audit }
 browse: { host: /host }
 aggregate: { deadline: 1s, partial: refuse, max_bytes: 1MiB, info: cluster }
 log: { format: json, level: off }
@@ -77,6 +81,14 @@ threads: 2
 ",
     );
     let seconds = Duration::from_secs;
+    let spec = Spec {
+        audit_only: true,
+        ..Spec::allowing(["services.*"])
+    };
+    let deploys = Policy {
+        name: "deploys".into(),
+        rules: RuleSet::new(&spec).unwrap(),
+    };
     let expected = Config {
         listen: vec![
             Listen {
@@ -125,13 +137,20 @@ threads: 2
                 KeyFile {
                     id: "ci".into(),
                     material: KeyMaterial::Secret("/ci".into()),
-                    policy: PolicyName::Admin,
+                    grant: Grant {
+                        networks: vec!["10.0.0.0/8".parse().unwrap()],
+                        limits: Limits {
+                            per_second: 5.try_into().ok(),
+                            at_once: 2.try_into().ok(),
+                        },
+                        ..Grant::of(deploys.clone())
+                    },
                     unsigned_streams: true,
                 },
                 KeyFile {
                     id: "ops".into(),
                     material: KeyMaterial::PublicKey("/ops".into()),
-                    policy: PolicyName::Admin,
+                    grant: Grant::admin(),
                     unsigned_streams: false,
                 },
             ],
@@ -140,9 +159,11 @@ threads: 2
                 secret: Some(SecretSource::File("/agent".into())),
                 public_key_file: None,
                 first_use: true,
-                policy: PolicyName::Admin,
+                grant: Grant::admin(),
             }),
         },
+        policies: vec![Arc::new(deploys)],
+        audit: Some("/var/log/audit".into()),
         browse: Browse {
             host: Some("/host".into()),
         },
@@ -191,7 +212,7 @@ fn a_fault_is_told_with_its_line_its_key_and_a_suggestion() {
         ("listen:\n  - adress: 0.0.0.0:1", 2, "adress", "did you mean `address`?"),
         ("engine: { tsl: {} }", 1, "tsl", "did you mean `tls`?"),
         ("auth:\n  keys:\n    - id: a\n      plicy: admin", 4, "plicy", "did you mean `policy`?"),
-        ("policies: {}", 1, "policies", "the settings here are: `listen`, `engine`"),
+        ("polices: {}", 1, "polices", "did you mean `policies`?"),
         // The wrong kind of thing.
         ("drain: 5s\ndrain: 6s", 2, "drain", "set twice"),
         ("log: json", 1, "log", "must be a map"),
@@ -224,16 +245,25 @@ fn a_fault_is_told_with_its_line_its_key_and_a_suggestion() {
         ("auth: { keys: [ { id: a b, secret_file: f, policy: admin } ] }", 1, "auth.keys[0].id", "for example `ci`"),
         ("auth: { keys: [ { secret_file: f, policy: admin } ] }", 1, "auth.keys[0]", "`id: ci`"),
         ("auth: { keys: [ { id: a, policy: admin } ] }", 1, "auth.keys[0]", "`secret_file` or `public_key_file`"),
-        ("auth: { keys: [ { id: a, secret_file: f } ] }", 1, "auth.keys[0]", "`policy: admin`"),
-        ("auth: { keys: [ { id: a, secret_file: f, policy: deploy } ] }", 1, "auth.keys[0].policy", "it can be: `admin`"),
+        ("auth: { keys: [ { id: a, secret_file: f } ] }", 1, "auth.keys[0]", "`policy: read-only`"),
+        ("auth: { keys: [ { id: a, secret_file: f, policy: deploy } ] }", 1, "auth.keys[0].policy", "there is: `admin`"),
+        ("auth: { keys: [ { id: a, secret_file: f, policy: red-only } ] }", 1, "auth.keys[0].policy", "did you mean `read-only`?"),
+        ("auth: { keys: [ { id: a, secret_file: f, policy: admin, networks: [10.0.0.0/99] } ] }", 1, "auth.keys[0].networks[0]", "10.0.0.0/8"),
+        ("auth: { keys: [ { id: a, secret_file: f, policy: admin, limits: { at_once: 0 } } ] }", 1, "auth.keys[0].limits.at_once", "from 1"),
+        ("policies:\n  admin: { allow: [ping] }", 2, "policies.admin", "`preset: NAME`"),
+        ("policies:\n  read-only: { allow: [ping] }", 2, "policies.read-only", "a name of your own"),
+        ("policies:\n  p:\n    allow:\n      - ping\n      - containers", 5, "policies.p.allow[1]", ""),
+        ("policies:\n  p:\n    rules:\n      - { allow: [exec], node: { labels: { zone: a } } }\n      - { deny: [secret.read] }", 5, "policies.p.rules[1].deny[0]", ""),
+        ("policies:\n  p:\n    allow: [ping]\n    may:\n      binds: [/srv,\n        srv]", 6, "policies.p.may.binds[1]", ""),
+        ("policies: { p: { alow: [ping] } }", 1, "alow", "did you mean `allow`?"),
         ("auth: { keys: [ { id: a, secret_file: f, policy: admin, unsigned_streams: yes } ] }", 1, "auth.keys[0].unsigned_streams", "`true`, `false`"),
         ("auth: { keys: [ { id: a, secret_file: f, public_key_file: f, policy: admin } ] }", 1, "auth.keys[0].public_key_file", "leave one out"),
-        ("auth: { portainer: { secret_file: f } }", 1, "auth.portainer", "`policy: admin`"),
+        ("auth: { portainer: { secret_file: f } }", 1, "auth.portainer", "`policy: read-only`"),
         ("auth: { portainer: { policy: admin } }", 1, "auth.portainer", "`first_use: true`"),
         ("auth: { portainer: { policy: admin, first_use: false } }", 1, "auth.portainer", "`first_use: true`"),
         ("auth: { portainer: { policy: admin, secret_file: f, first_use: 1 } }", 1, "auth.portainer.first_use", "`true`, `false`"),
         ("auth: { portainer: { policy: admin, first_use: true, public_key_file: f } }", 1, "auth.portainer.first_use", "leave one out"),
-        ("auth: { portainer: { policy: ro, secret_file: f } }", 1, "auth.portainer.policy", "it can be: `admin`"),
+        ("auth: { portainer: { policy: ro, secret_file: f } }", 1, "auth.portainer.policy", "there is: `admin`"),
         ("browse: { host: '' }", 1, "browse.host", "at least one character"),
         ("aggregate: { deadline: 3 s }", 1, "aggregate.deadline", "500ms, 30s, 5m"),
         ("aggregate: { partial: alow }", 1, "aggregate.partial", "did you mean `allow`?"),

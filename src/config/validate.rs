@@ -10,10 +10,11 @@ use serde_saphyr::Spanned;
 
 use super::{
     Aggregate, Auth, Browse, Cluster, ClusterMode, Config, Engine, EngineTls, InfoOf, KeyFile,
-    KeyMaterial, Listen, ListenTls, Log, LogFormat, Partial, PolicyName, Portainer, SecretSource,
-    address,
+    KeyMaterial, Listen, ListenTls, Log, LogFormat, Partial, Portainer, SecretSource, address,
     error::{Problem, Refusal},
     faults::Faults,
+    grant,
+    policies::Policies,
     raw::{self, Raw, Text},
     scalar,
 };
@@ -28,7 +29,6 @@ const MODES: &[(&str, ClusterMode)] = &[
     ("on", ClusterMode::On),
     ("off", ClusterMode::Off),
 ];
-const POLICIES: &[(&str, PolicyName)] = &[("admin", PolicyName::Admin)];
 const INFO: &[(&str, InfoOf)] = &[("manager", InfoOf::Manager), ("cluster", InfoOf::Cluster)];
 const PARTIAL: &[(&str, Partial)] = &[("allow", Partial::Allow), ("refuse", Partial::Refuse)];
 const FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
@@ -46,11 +46,14 @@ const FLAGS: &[(&str, bool)] = &[("true", true), ("false", false)];
 pub(super) fn validate(raw: Raw) -> Result<Config, Vec<Problem>> {
     let mut faults = Faults::default();
     let default = Config::default();
+    let policies = Policies::read(&mut faults, raw.policies.unwrap_or_default());
     let config = Config {
         listen: listen(&mut faults, raw.listen).unwrap_or(default.listen),
         engine: engine(&mut faults, raw.engine).unwrap_or(default.engine),
         cluster: cluster(&mut faults, raw.cluster.unwrap_or_default()),
-        auth: auth(&mut faults, raw.auth.unwrap_or_default()),
+        auth: auth(&mut faults, &policies, raw.auth.unwrap_or_default()),
+        policies: policies.all().cloned().collect(),
+        audit: faults.path("audit", "file", raw.audit.and_then(|audit| audit.file)),
         browse: browse(&mut faults, raw.browse.unwrap_or_default()),
         aggregate: aggregate(&mut faults, raw.aggregate.unwrap_or_default()),
         log: log(&mut faults, raw.log.unwrap_or_default()),
@@ -216,13 +219,13 @@ fn secret_files(
     faults.each(KEY, many.value, scalar::path)
 }
 
-fn auth(faults: &mut Faults, raw: raw::Auth) -> Auth {
+fn auth(faults: &mut Faults, policies: &Policies, raw: raw::Auth) -> Auth {
     let mut seen = HashSet::new();
     let mut keys = Vec::new();
     for (i, raw) in raw.keys.unwrap_or_default().into_iter().enumerate() {
         let key = format!("auth.keys[{i}]");
         let place = raw.value.id.as_ref().map(|text| text.referenced);
-        let read = key_file(faults, &key, raw);
+        let read = key_file(faults, policies, &key, raw);
         if let (Some(place), Some(read)) = (place, &read)
             && !seen.insert(read.id.clone())
         {
@@ -236,18 +239,26 @@ fn auth(faults: &mut Faults, raw: raw::Auth) -> Auth {
         window: faults.or("auth.window", raw.window, Auth::default().window, |text| {
             scalar::duration(text, Duration::from_secs(1)..=5 * MINUTE)
         }),
-        portainer: raw.portainer.and_then(|raw| portainer(faults, raw)),
+        portainer: raw
+            .portainer
+            .and_then(|raw| portainer(faults, policies, raw)),
     }
 }
 
-fn portainer(faults: &mut Faults, raw: Spanned<raw::Portainer>) -> Option<Portainer> {
+fn portainer(
+    faults: &mut Faults,
+    policies: &Policies,
+    raw: Spanned<raw::Portainer>,
+) -> Option<Portainer> {
     const KEY: &str = "auth.portainer";
     let place = raw.referenced;
     let raw = raw.value;
-    if raw.policy.is_none() {
-        let refusal = Refusal::new("this needs `policy`").help("for example `policy: admin`");
-        faults.note(KEY, place, refusal);
-    }
+    let grant = grant::Raw {
+        policy: raw.policy,
+        networks: raw.networks,
+        limits: raw.limits,
+    };
+    let grant = grant.read(faults, policies, KEY, place);
     let first_use = raw.first_use.as_ref().map_or(place, |text| text.referenced);
     let read = Portainer {
         secret: faults
@@ -257,9 +268,7 @@ fn portainer(faults: &mut Faults, raw: Spanned<raw::Portainer>) -> Option<Portai
         first_use: faults.or("auth.portainer.first_use", raw.first_use, false, |text| {
             scalar::choice(text, "true or false", FLAGS)
         }),
-        policy: faults.read("auth.portainer.policy", raw.policy, |text| {
-            scalar::choice(text, "a policy", POLICIES)
-        })?,
+        grant: grant?,
     };
     if read.first_use && read.public_key_file.is_some() {
         let refusal = Refusal::new("`public_key_file` is set too")
@@ -282,22 +291,25 @@ fn browse(faults: &mut Faults, raw: raw::Browse) -> Browse {
     }
 }
 
-fn key_file(faults: &mut Faults, key: &str, raw: Spanned<raw::Key>) -> Option<KeyFile> {
+fn key_file(
+    faults: &mut Faults,
+    policies: &Policies,
+    key: &str,
+    raw: Spanned<raw::Key>,
+) -> Option<KeyFile> {
     let place = raw.referenced;
     let raw = raw.value;
     if raw.id.is_none() {
         let refusal = Refusal::new("a key needs `id`").help("for example `id: ci`");
         faults.note(key, place, refusal);
     }
-    // No default: what a key may do is said by whoever hands it out.
-    if raw.policy.is_none() {
-        let refusal = Refusal::new("a key needs `policy`").help("for example `policy: admin`");
-        faults.note(key, place, refusal);
-    }
+    let grant = grant::Raw {
+        policy: raw.policy,
+        networks: raw.networks,
+        limits: raw.limits,
+    };
+    let grant = grant.read(faults, policies, key, place);
     let id = faults.read(&format!("{key}.id"), raw.id, scalar::key_id);
-    let policy = faults.read(&format!("{key}.policy"), raw.policy, |text| {
-        scalar::choice(text, "a policy", POLICIES)
-    });
     let unsigned_streams = faults.or(
         &format!("{key}.unsigned_streams"),
         raw.unsigned_streams,
@@ -331,7 +343,7 @@ fn key_file(faults: &mut Faults, key: &str, raw: Spanned<raw::Key>) -> Option<Ke
     Some(KeyFile {
         id: id?,
         material: material?,
-        policy: policy?,
+        grant: grant?,
         unsigned_streams,
     })
 }

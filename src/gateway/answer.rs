@@ -4,10 +4,13 @@
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use pingora::Error;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
+
+use skep_filters::endpoint::Wire;
+use skep_filters::policy::redact::redact;
 
 use super::{Gateway, Next, internal};
 use crate::exchange::Exchange;
@@ -26,6 +29,7 @@ impl Gateway {
         mut head: ResponseHeader,
         body: Bytes,
     ) -> Result<Next, Reject> {
+        let body = redacted(x, &head, body)?;
         x.status = head.status.as_u16();
         x.out_bytes = body.len() as u64;
         let empty = head.status == StatusCode::NO_CONTENT;
@@ -69,6 +73,7 @@ impl Gateway {
         reject: &Reject,
     ) -> pingora::Result<()> {
         x.refused = Some(reject.reason());
+        x.why = self.audit.as_ref().map(|_| reject.to_string());
         if x.hijacked {
             return Ok(());
         }
@@ -82,4 +87,24 @@ impl Gateway {
         log::debug!("{} {}: {reject}", x.method, x.path());
         words.send(session, &self.nameplate()).await
     }
+}
+
+/// The body without what the caller may not see.
+fn redacted(x: &Exchange, head: &ResponseHeader, body: Bytes) -> Result<Bytes, Reject> {
+    let what = x.redacts();
+    if what.is_empty() || body.is_empty() {
+        return Ok(body);
+    }
+    let kind = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let json = kind.is_some_and(|kind| kind.starts_with(b"application/json"));
+    let document = x
+        .endpoint
+        .is_some_and(|id| id.endpoint().wire == Wire::Json);
+    if !json && !document {
+        return Ok(body);
+    }
+    Ok(match redact(&body, what)? {
+        Some(redacted) => redacted.into(),
+        None => body,
+    })
 }

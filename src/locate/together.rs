@@ -6,6 +6,7 @@ use http::{Method, StatusCode};
 use skep_filters::endpoint::{ApiVersion, Class};
 
 use super::{Found, INSPECT, Object, path, what};
+use crate::authorise::Reachable;
 use crate::client::Budget;
 use crate::everyone::{Ask, Missing, Node, Patience, Spoken, ask_node, missing_header, nodes};
 use crate::gateway::{Gateway, internal};
@@ -20,7 +21,7 @@ pub async fn locate_together(
     gateway: &Gateway,
     names: &[String],
     version: Option<ApiVersion>,
-    caller: &str,
+    reachable: &Reachable,
 ) -> Result<Found, Reject> {
     let image = |name| Object {
         class: Class::Image,
@@ -28,10 +29,10 @@ pub async fn locate_together(
         method: &Method::GET,
         query: "",
         version,
-        caller,
+        reachable,
     };
     let paths: Result<Vec<_>, _> = names.iter().map(|name| path(&image(name))).collect();
-    let (nodes, mut missing) = nodes(gateway);
+    let (nodes, mut missing) = nodes(gateway, reachable);
     let head = request::get("/").map_err(internal)?;
     let ask = Ask {
         head: &head,
@@ -39,7 +40,7 @@ pub async fn locate_together(
         patience: Patience::Deadline,
         path: "",
         query: "",
-        caller,
+        caller: "",
     };
     let (ask, paths) = (&ask, &paths?);
     let asked = nodes.iter().map(|node| has_all(gateway, node, ask, paths));

@@ -56,6 +56,18 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
+/// Opens a file to write at its end; a new one only its owner may read.
+///
+/// # Errors
+/// As `open(2)`, or if its folder cannot be made.
+pub fn append_private(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o600).open(path)
+}
+
 /// Connects through the configured path, whatever name the engine's socket
 /// was bound under.
 #[derive(Debug)]

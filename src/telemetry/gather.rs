@@ -17,7 +17,7 @@ const MOST: usize = 256 << 10;
 
 /// Takes lines, and gives them to a thread of its own that writes them.
 #[derive(Clone)]
-pub(super) struct Gather(Arc<Shared>);
+pub(crate) struct Gather(Arc<Shared>);
 
 struct Shared {
     lines: Mutex<Lines>,
@@ -36,7 +36,7 @@ impl Gather {
     ///
     /// # Errors
     /// If there can be no thread.
-    pub(super) fn new(mut out: impl Write + Send + 'static) -> io::Result<Self> {
+    pub(crate) fn new(mut out: impl Write + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             lines: Mutex::default(),
             filled: Condvar::new(),
@@ -57,7 +57,7 @@ impl Gather {
     }
 
     /// Waits until everything that was logged is written.
-    pub(super) fn finish(&self) {
+    pub(crate) fn finish(&self) {
         let mut lines = self.0.lock();
         while lines.writing || !lines.waiting.is_empty() {
             lines = self.0.wait(&self.0.written, lines);

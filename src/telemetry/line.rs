@@ -77,7 +77,7 @@ fn json(out: &mut impl Write, now: SystemTime, record: &Record<'_>) -> io::Resul
 }
 
 /// RFC 3339 in UTC with milliseconds. All lines have the same width, so that they sort as text.
-fn timestamp(now: SystemTime) -> String {
+pub(crate) fn timestamp(now: SystemTime) -> String {
     let now = OffsetDateTime::from(now);
     let mut text = String::with_capacity(24);
     for (number, digits, end) in [

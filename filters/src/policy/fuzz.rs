@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use super::may::May;
 use super::must::Must;
+use super::node::On;
 use super::redact::{Redact, redact};
 use super::ruleset::{BodyOf, Request, RuleSet};
 use super::scope::{Kind, Scope};
@@ -54,7 +55,7 @@ pub fn request(data: &[u8]) {
         path: &path,
         query,
         upgrade: None,
-        node: None,
+        on: On::Unknown,
     };
     if let Some(rules) = STRICT.as_ref() {
         let _ = rules.judge(&request);

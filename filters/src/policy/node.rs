@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::spec::Effect;
+
 /// What a Swarm node is in the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -35,6 +37,18 @@ pub struct Node {
     pub labels: BTreeMap<String, String>,
 }
 
+/// On which node a request is judged.
+#[derive(Clone, Copy, Debug)]
+pub enum On<'n> {
+    /// On this one.
+    Node(&'n Node),
+    /// It is not known: a rule with a condition allows nothing, and denies what
+    /// it speaks of.
+    Unknown,
+    /// On whichever node suits it. Who judges so judges again for the node.
+    Any,
+}
+
 /// Which nodes a rule is for: all that is given has to hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -53,16 +67,18 @@ impl NodeCondition {
         *self == Self::default()
     }
 
-    /// Whether a node meets it; `None` if that is not known yet and matters.
-    pub(super) fn holds(&self, node: Option<&Node>) -> Option<bool> {
-        if self.is_empty() {
-            return Some(true);
-        }
-        let node = node?;
+    /// Whether a rule with this condition and effect speaks of a request there.
+    pub(super) fn holds(&self, on: On<'_>, effect: Effect) -> bool {
+        let node = match on {
+            _ if self.is_empty() => return true,
+            On::Unknown => return effect == Effect::Deny,
+            On::Any => return effect == Effect::Allow,
+            On::Node(node) => node,
+        };
         let role = self.role.is_none_or(|role| role == node.role);
         let name = self.hostname.as_ref();
         let name = name.is_none_or(|name| name.eq_ignore_ascii_case(&node.hostname));
         let mut labels = self.labels.iter();
-        Some(role && name && labels.all(|(key, value)| node.labels.get(key) == Some(value)))
+        role && name && labels.all(|(key, value)| node.labels.get(key) == Some(value))
     }
 }

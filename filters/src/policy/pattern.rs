@@ -9,7 +9,7 @@
 use crate::endpoint::{Endpoint, Match, all};
 
 /// A method and a path pattern.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct PathPattern {
     /// `None` is every method.
     method: Option<String>,

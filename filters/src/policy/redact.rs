@@ -24,7 +24,8 @@ pub enum Redact {
     /// The values of environment variables; their names stay.
     Env,
     /// Join tokens and keys of the Swarm, the content of configs, and labels
-    /// and options by whose name they are secrets, such as `db.password`.
+    /// (of objects and of events) and options that are secrets by their name,
+    /// such as `db.password`.
     Secrets,
 }
 
@@ -149,7 +150,7 @@ impl<'t> Scanner<'t> {
         }
         match (self.name.as_ref(), is_object) {
             ("Env", false) => Context::Env,
-            ("Labels" | "DriverOpts" | "Options", true) => Context::Map,
+            ("Labels" | "Attributes" | "DriverOpts" | "Options", true) => Context::Map,
             ("LogConfig" | "LogDriver", true) => Context::LogConfig,
             ("JoinTokens", true) => Context::Tokens,
             _ => Context::Plain,
@@ -258,6 +259,10 @@ mod tests {
             (
                 r#"{"Labels":{"db.password":"p","app":"web"},"LogConfig":{"Type":"x","Config":{"splunk-token":"t","tag":"a"}}}"#,
                 r#"{"Labels":{"db.password":"[redacted]","app":"web"},"LogConfig":{"Type":"x","Config":{"splunk-token":"[redacted]","tag":"a"}}}"#,
+            ),
+            (
+                r#"{"Type":"container","Actor":{"ID":"x","Attributes":{"image":"a","db.password":"p"}}}"#,
+                r#"{"Type":"container","Actor":{"ID":"x","Attributes":{"image":"a","db.password":"[redacted]"}}}"#,
             ),
             (
                 r#"{"Labels":{"Env":"A=1","Data":"d"},"Secrets":[{"SecretName":"s"}]}"#,

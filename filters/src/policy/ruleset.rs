@@ -7,7 +7,7 @@ use super::error::PolicyError;
 use super::json::{BodyError, Json};
 use super::may::May;
 use super::must::Must;
-use super::node::{Node, NodeCondition};
+use super::node::{NodeCondition, On};
 use super::presets;
 use super::redact::Redact;
 use super::scope::Scope;
@@ -32,8 +32,8 @@ pub struct Request<'r> {
     pub query: &'r str,
     /// Its `Upgrade` header.
     pub upgrade: Option<&'r str>,
-    /// The node it goes to, once that is known.
-    pub node: Option<&'r Node>,
+    /// Where it goes.
+    pub on: On<'r>,
 }
 
 /// A body that is at hand whole, and what its headers say of it.
@@ -50,9 +50,10 @@ pub struct BodyOf<'r> {
 }
 
 /// A policy that can judge.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RuleSet {
     unrestricted: bool,
+    audit_only: bool,
     rules: Vec<Rule>,
     may: May,
     must: Must,
@@ -60,7 +61,7 @@ pub struct RuleSet {
     redact: Vec<Redact>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Rule {
     effect: Effect,
     selectors: Vec<Selector>,
@@ -72,6 +73,7 @@ impl RuleSet {
     pub fn admin() -> Self {
         Self {
             unrestricted: true,
+            audit_only: false,
             rules: Vec::new(),
             may: May::everything(),
             must: Must::default(),
@@ -120,6 +122,7 @@ impl RuleSet {
         }
         Ok(Self {
             unrestricted: false,
+            audit_only: spec.audit_only,
             rules,
             may,
             must,
@@ -136,6 +139,16 @@ impl RuleSet {
     /// What is taken out of answers.
     pub fn redact(&self) -> &[Redact] {
         &self.redact
+    }
+
+    /// Whether what it denies is told and let through.
+    pub fn audit_only(&self) -> bool {
+        self.audit_only
+    }
+
+    /// Whether it depends on the node what is allowed.
+    pub fn depends_on_the_node(&self) -> bool {
+        self.rules.iter().any(|rule| !rule.node.is_empty())
     }
 
     /// Judges what a request's head shows.
@@ -194,8 +207,7 @@ impl RuleSet {
 
     fn first(&self, request: &Request<'_>, found: &Match) -> Option<(Effect, &str)> {
         self.rules.iter().find_map(|rule| {
-            let holds = rule.node.holds(request.node);
-            if !holds.unwrap_or(rule.effect == Effect::Deny) {
+            if !rule.node.holds(request.on, rule.effect) {
                 return None;
             }
             let mut selectors = rule.selectors.iter();

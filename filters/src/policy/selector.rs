@@ -27,14 +27,14 @@ impl Rows {
 }
 
 /// One entry of `allow` or `deny`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Selector {
     /// The rule it is of and its own text, for verdicts.
     pub(super) label: String,
     what: What,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 enum What {
     Group(Rows),
     Path(PathPattern),

@@ -34,6 +34,8 @@ pub struct Spec {
     pub labels: BTreeMap<String, String>,
     /// What it does not see of them.
     pub redact: Vec<Redact>,
+    /// What is denied is only told in the logs, and let through. For trying out.
+    pub audit_only: bool,
 }
 
 /// One rule: either `allow` or `deny` has entries.

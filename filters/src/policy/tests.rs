@@ -7,7 +7,7 @@ mod rules;
 mod spelling;
 
 use super::*;
-use crate::endpoint::{RequestPath, classify};
+use crate::endpoint::{Match, RequestPath, classify};
 
 /// Judges `METHOD target` and, if its head is allowed, a body.
 pub(super) fn judged(rules: &RuleSet, request: &str, body: &str) -> Result<String, String> {
@@ -21,7 +21,7 @@ pub(super) fn judged(rules: &RuleSet, request: &str, body: &str) -> Result<Strin
         path: &path,
         query,
         upgrade: None,
-        node: None,
+        on: On::Unknown,
     });
     let rule = told(head)?;
     let Some(found) = found.filter(|found| rules.inspects(found) && !body.is_empty()) else {

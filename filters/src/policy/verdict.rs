@@ -4,7 +4,7 @@ use super::json::BodyError;
 
 /// The judgement over one request, with the rule that decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict<'p, R = Reason> {
+pub enum Verdict<'p> {
     /// It may go on.
     Allow {
         /// The rule, for the log.
@@ -15,11 +15,11 @@ pub enum Verdict<'p, R = Reason> {
         /// The rule, such as `deny exec`, `may.privileged` or `default`.
         rule: &'p str,
         /// Why, for the caller and the log.
-        reason: R,
+        reason: Reason,
     },
 }
 
-impl<R> Verdict<'_, R> {
+impl Verdict<'_> {
     /// Whether it may go on.
     pub fn is_allowed(&self) -> bool {
         matches!(self, Self::Allow { .. })

@@ -98,7 +98,8 @@ fn spec(out: &mut Lines<'_>, spec: &Spec) -> fmt::Result {
         .iter()
         .map(|kind| kind.as_str().to_owned())
         .collect();
-    out.texts("redact", &redact)
+    out.texts("redact", &redact)?;
+    out.flag("audit_only", spec.audit_only)
 }
 
 fn node(out: &mut Lines<'_>, node: &NodeCondition) -> fmt::Result {
@@ -243,6 +244,7 @@ mod tests {
                 must,
                 labels,
                 redact: vec![Redact::Env],
+                audit_only: privileged,
             };
             prop_assert_eq!(read(&spec.to_yaml(indent)), spec);
         }

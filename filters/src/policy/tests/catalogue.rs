@@ -366,7 +366,7 @@ fn a_build_step_is_not_solved_around_the_policy() {
         path: &path,
         query: "",
         upgrade: None,
-        node: None,
+        on: On::Unknown,
     };
     assert!(
         told(rules.judge(&request))
@@ -396,7 +396,7 @@ fn no_connection_becomes_http_2_under_another_endpoint_s_name() {
             path: &path,
             query: "",
             upgrade: Some(upgrade),
-            node: None,
+            on: On::Unknown,
         };
         assert_eq!(
             rules.judge(&request).is_allowed(),

@@ -72,7 +72,7 @@ fn without_a_rule_nothing_is_allowed_and_admin_may_everything() {
             path: &path,
             query: "",
             upgrade: None,
-            node: None,
+            on: On::Unknown,
         };
         assert!(
             !none.judge(&request(Some(&found))).is_allowed(),
@@ -83,12 +83,6 @@ fn without_a_rule_nothing_is_allowed_and_admin_may_everything() {
     }
     let everything = rules(&Spec::allowing(["*"]));
     denies(&everything, "GET /nowhere", "", "default");
-}
-
-#[test]
-fn the_judgement_over_an_admin_has_one_outcome() {
-    let Verdict::Allow { rule } = Policy::Admin.judge(None);
-    assert_eq!(rule, "admin");
 }
 
 #[test]
@@ -130,7 +124,7 @@ fn a_rule_for_some_nodes_holds_there_only() {
         hostname: hostname.to_owned(),
         labels: [("zone".to_owned(), zone.to_owned())].into(),
     };
-    let judge = |target: &str, node: Option<&Node>| {
+    let judge = |target: &str, on: On<'_>| {
         let (method, raw) = target.split_once(' ').unwrap();
         let path = RequestPath::parse(raw).unwrap();
         let found = classify(method, &path);
@@ -140,27 +134,32 @@ fn a_rule_for_some_nodes_holds_there_only() {
             path: &path,
             query: "",
             upgrade: None,
-            node,
+            on,
         };
         rules.judge(&request).is_allowed()
     };
     for (node, is_meant) in [
-        (Some(node(Role::Worker, "node1", "a")), true),
-        (Some(node(Role::Manager, "node1", "a")), false),
-        (Some(node(Role::Worker, "node2", "a")), false),
-        (Some(node(Role::Worker, "node1", "b")), false),
+        (node(Role::Worker, "node1", "a"), true),
+        (node(Role::Manager, "node1", "a"), false),
+        (node(Role::Worker, "node2", "a"), false),
+        (node(Role::Worker, "node1", "b"), false),
     ] {
-        assert_eq!(judge("POST /exec/a/start", node.as_ref()), is_meant);
-        assert_eq!(judge("GET /containers/json", node.as_ref()), !is_meant);
+        assert_eq!(judge("POST /exec/a/start", On::Node(&node)), is_meant);
+        assert_eq!(judge("GET /containers/json", On::Node(&node)), !is_meant);
     }
     assert!(
-        !judge("POST /exec/a/start", None),
+        !judge("POST /exec/a/start", On::Unknown),
         "an unknown node is allowed nothing"
     );
     assert!(
-        !judge("GET /containers/json", None),
+        !judge("GET /containers/json", On::Unknown),
         "and is denied what any may be"
     );
+    for target in ["POST /exec/a/start", "GET /containers/json"] {
+        assert!(judge(target, On::Any), "some node may be meant: {target}");
+    }
+    assert!(!judge("GET /info", On::Any));
+    assert!(rules.depends_on_the_node() && !plain().depends_on_the_node());
 }
 
 #[test]

@@ -1,0 +1,222 @@
+//! The audit log: one JSON line for every request that was answered or refused.
+//!
+//! It says who did what, where, and what was said to that. It is for people who
+//! ask later, so nothing in it depends on the level of the other log; and what a
+//! stranger sends can only be in a JSON string, never a line of its own. Queries
+//! and bodies are not in it: they may hold secrets.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use serde::Serialize;
+use skep_filters::endpoint::EndpointId;
+
+use crate::exchange::Exchange;
+use crate::platform;
+use crate::telemetry::{Gather, timestamp};
+
+/// Longest text of the request's own in a line.
+const LONGEST: usize = 2048;
+
+/// Where the lines go.
+pub struct Audit {
+    path: PathBuf,
+    file: Arc<Mutex<File>>,
+    lines: Mutex<Gather>,
+}
+
+/// One line.
+#[derive(Serialize)]
+struct Line<'x> {
+    time: &'x str,
+    /// Empty if that was not proved.
+    who: &'x str,
+    from: &'x str,
+    method: &'x str,
+    path: &'x str,
+    /// The endpoint by its name in the API's description; absent if unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    what: Option<String>,
+    #[serde(rename = "where")]
+    to: &'x str,
+    verdict: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    policy: &'x str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    rule: &'x str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'x str>,
+    status: u16,
+    ms: f64,
+    bytes: u64,
+}
+
+impl Audit {
+    /// Appends to the file at `path`, which is made if there is none.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = Arc::new(Mutex::new(platform::append_private(path)?));
+        let lines = Gather::new(Out {
+            file: file.clone(),
+            path: path.to_owned(),
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            lines: Mutex::new(lines),
+        })
+    }
+
+    /// Begins a new file after somebody has moved the old one away.
+    ///
+    /// # Errors
+    /// If it cannot be written; the lines then go on where they went.
+    pub fn reopen(&self) -> io::Result<()> {
+        let file = platform::append_private(&self.path)?;
+        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = file;
+        Ok(())
+    }
+
+    /// Tells of an exchange that has ended. What agents ask each other, and what
+    /// health checks ask, is nobody's doing.
+    pub fn tell(&self, x: &Exchange) {
+        if x.errand || x.endpoint == Some(EndpointId::AgentHealth) {
+            return;
+        }
+        let line = Line {
+            time: &timestamp(SystemTime::now()),
+            who: &x.caller,
+            from: &x.from,
+            method: bounded(x.method.as_str()),
+            path: bounded(x.path()),
+            what: x.endpoint.map(|id| format!("{id:?}")),
+            to: &x.to,
+            verdict: match (x.refused, &x.would_deny) {
+                (Some("denied" | "no-such" | "out-of-scope"), _) => "deny",
+                (Some(_), _) => "refuse",
+                (None, Some(_)) => "would_deny",
+                (None, None) => "allow",
+            },
+            policy: x.policy.as_ref().map_or("", |policy| &policy.name),
+            rule: &x.rule,
+            reason: x.would_deny.as_deref().or(x.why.as_deref()),
+            status: x.status,
+            ms: x.milliseconds(),
+            bytes: x.out_bytes,
+        };
+        let Ok(mut bytes) = serde_json::to_vec(&line) else {
+            return log::error!("a line of the audit log could not be written");
+        };
+        bytes.push(b'\n');
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        // It only gathers; what becomes of the file is told by `Out`.
+        let _ = lines.write_all(&bytes);
+    }
+
+    /// Waits until everything is written.
+    pub fn finish(&self) {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.finish();
+    }
+}
+
+/// The file, whichever it is at the moment.
+struct Out {
+    file: Arc<Mutex<File>>,
+    path: PathBuf,
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write(bytes).inspect_err(|e| {
+            log::error!("{}: the audit log is not written: {e}", self.path.display());
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn bounded(text: &str) -> &str {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => &text[..end],
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    fn lines(audit: &Audit) -> Vec<Value> {
+        audit.finish();
+        let text = std::fs::read_to_string(&audit.path).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines.collect()
+    }
+
+    #[test]
+    fn a_line_says_who_did_what_where_and_what_was_said_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let audit = Audit::open(&folder.path().join("audit")).unwrap();
+        let mut x = Exchange::new();
+        x.caller = "key:ci".to_owned();
+        x.target = "/containers/a%22%0A%7B/json?secret=1".parse().unwrap();
+        x.endpoint = Some(EndpointId::ContainerInspect);
+        x.to = "node:n2".into();
+        x.rule = "deny containers.read".into();
+        x.refused = Some("denied");
+        x.why = Some("a\n{\"who\":\"root\"}".to_owned());
+        x.status = 403;
+        audit.tell(&x);
+        let [line] = &lines(&audit)[..] else {
+            panic!("one line");
+        };
+        assert_eq!(line["who"], "key:ci");
+        assert_eq!(line["path"], "/containers/a%22%0A%7B/json");
+        assert_eq!(line["what"], "ContainerInspect");
+        assert_eq!(line["where"], "node:n2");
+        assert_eq!(line["verdict"], "deny");
+        assert_eq!(line["rule"], "deny containers.read");
+        assert_eq!(line["reason"], "a\n{\"who\":\"root\"}");
+        assert_eq!(line["status"], 403);
+    }
+
+    #[test]
+    fn what_agents_do_among_themselves_is_not_told_and_what_is_tried_out_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let audit = Audit::open(&folder.path().join("audit")).unwrap();
+        let mut x = Exchange::new();
+        x.errand = true;
+        audit.tell(&x);
+        x.errand = false;
+        x.would_deny = Some("no rule allows it".to_owned());
+        audit.tell(&x);
+        let [line] = &lines(&audit)[..] else {
+            panic!("one line");
+        };
+        assert_eq!(line["verdict"], "would_deny");
+        assert_eq!(line["reason"], "no rule allows it");
+    }
+
+    #[test]
+    fn after_the_file_was_moved_away_a_new_one_is_begun() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit");
+        let audit = Audit::open(&path).unwrap();
+        audit.tell(&Exchange::new());
+        audit.finish();
+        std::fs::rename(&path, folder.path().join("old")).unwrap();
+        audit.reopen().unwrap();
+        audit.tell(&Exchange::new());
+        assert_eq!(lines(&audit).len(), 1);
+    }
+}

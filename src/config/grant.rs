@@ -1,0 +1,170 @@
+//! What an identity may do: under which policy, from where, and how much.
+//!
+//! How requests are judged is `skep_filters::policy`'s; that they are, `guard.rs`'s.
+
+use std::{net::IpAddr, num::NonZeroU32, sync::Arc};
+
+use ipnet::IpNet;
+use serde_saphyr::Location;
+use skep_filters::policy::RuleSet;
+
+use super::{
+    error::Refusal,
+    faults::Faults,
+    policies::Policies,
+    raw::{self, Text},
+    scalar,
+};
+
+/// More than one agent can serve.
+const MOST: usize = 1_000_000;
+
+/// A policy by its name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// As in the configuration, or that of a preset, or `admin`.
+    pub name: String,
+    /// What it says.
+    pub rules: RuleSet,
+}
+
+/// What an identity may do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Grant {
+    /// Its policy.
+    pub policy: Arc<Policy>,
+    /// Where it may call from; empty is from everywhere.
+    pub networks: Vec<IpNet>,
+    /// How much it may call.
+    pub limits: Limits,
+}
+
+/// How much an identity may call, at each agent that it calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests that begin within a second; `None` is any number.
+    pub per_second: Option<NonZeroU32>,
+    /// Requests that are open at a time, streams and consoles among them; `None`
+    /// is any number.
+    pub at_once: Option<NonZeroU32>,
+}
+
+impl Policy {
+    /// Everything is allowed.
+    pub fn admin() -> Self {
+        Self {
+            name: "admin".to_owned(),
+            rules: RuleSet::admin(),
+        }
+    }
+}
+
+impl Grant {
+    /// Everything, from everywhere, without limits.
+    pub fn admin() -> Self {
+        Self::of(Policy::admin())
+    }
+
+    /// What a policy allows, from everywhere and without limits.
+    pub fn of(policy: Policy) -> Self {
+        Self {
+            policy: Arc::new(policy),
+            networks: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// Whether a caller with this address may be the identity. One without an
+    /// address calls from this machine.
+    pub fn covers(&self, address: Option<IpAddr>) -> bool {
+        let address = address.map(|address| address.to_canonical());
+        let within = |net: &IpNet| address.is_some_and(|address| net.contains(&address));
+        self.networks.is_empty() || self.networks.iter().any(within)
+    }
+}
+
+/// What stands in the file of an identity's grant.
+pub(super) struct Raw {
+    pub(super) policy: Option<Text>,
+    pub(super) networks: Option<Vec<Text>>,
+    pub(super) limits: Option<raw::Limits>,
+}
+
+impl Raw {
+    /// The grant of the identity at `key`, whose map is at `place`.
+    pub(super) fn read(
+        self,
+        faults: &mut Faults,
+        policies: &Policies,
+        key: &str,
+        place: Location,
+    ) -> Option<Grant> {
+        // No default: what an identity may do is said by whoever lets it in.
+        if self.policy.is_none() {
+            let refusal = Refusal::new("this needs `policy`").help(policies.help());
+            faults.note(key, place, refusal);
+        }
+        let networks = self.networks.unwrap_or_default();
+        let networks = faults.each(&format!("{key}.networks"), networks, network);
+        let limits = self.limits.unwrap_or_default();
+        let mut limit = |name: &str, text: Option<Text>| {
+            let read = |text: &str| scalar::whole(text, 1..=MOST);
+            let number = faults.read(&format!("{key}.limits.{name}"), text, read)?;
+            u32::try_from(number).ok().and_then(NonZeroU32::new)
+        };
+        let limits = Limits {
+            per_second: limit("per_second", limits.per_second),
+            at_once: limit("at_once", limits.at_once),
+        };
+        let policy = faults.read(&format!("{key}.policy"), self.policy, |text| {
+            policies.find(text)
+        })?;
+        Some(Grant {
+            policy,
+            networks,
+            limits,
+        })
+    }
+}
+
+/// `10.0.0.0/8`, or one address.
+fn network(text: &str) -> Result<IpNet, Refusal> {
+    let one = || text.parse::<IpAddr>().map(IpNet::from);
+    let network = text.parse::<IpNet>().or_else(|_| one());
+    network.map(|net| net.trunc()).map_err(|_| {
+        Refusal::new(format!("`{text}` is not a network"))
+            .help("for example 10.0.0.0/8, fd00::/8 or 192.168.1.20")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_is_good_within_its_networks_only() {
+        let mut grant = Grant::admin();
+        assert!(grant.covers(None) && grant.covers("8.8.8.8".parse().ok()));
+        grant.networks = vec![network("10.1.2.3/8").unwrap(), network("::1").unwrap()];
+        for (address, expected) in [
+            ("10.9.9.9", true),
+            ("::ffff:10.9.9.9", true),
+            ("11.0.0.1", false),
+            ("::1", true),
+            ("::2", false),
+        ] {
+            assert_eq!(grant.covers(address.parse().ok()), expected, "{address}");
+        }
+        assert!(
+            !grant.covers(None),
+            "a socket of this machine has no address"
+        );
+    }
+
+    #[test]
+    fn what_is_no_network_is_refused() {
+        for text in ["", "10.0.0.0/33", "example.com", "10.0.0", "10.0.0.0/"] {
+            assert!(network(text).is_err(), "{text}");
+        }
+    }
+}

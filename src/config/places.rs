@@ -1,0 +1,106 @@
+//! Where each setting stands, by its path: for faults that are found only after
+//! the file was read into types that do not know it.
+
+use std::{collections::HashMap, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, SeqAccess, Visitor},
+};
+use serde_saphyr::{Location, Spanned};
+
+use super::{error::Problem, raw};
+
+/// Moves each problem of a policy to the exact place of its setting.
+pub(super) fn refine(text: &str, problems: &mut [Problem]) {
+    let of_policy = |key: &String| key.starts_with("policies.");
+    let read = serde_saphyr::from_str_with_options::<Spanned<Tree>>(text, raw::options());
+    let Ok(root) = read else { return };
+    let mut places = HashMap::new();
+    root.value.note(String::new(), &mut places);
+    for problem in problems {
+        let place = problem.key.as_ref().filter(|key| of_policy(key));
+        let place = place.and_then(|key| places.get(key));
+        if let Some(place) = place {
+            problem.location = *place;
+        }
+    }
+}
+
+/// Anything that YAML can be, by its places only.
+#[derive(Default)]
+struct Tree(Vec<(String, Spanned<Tree>)>);
+
+impl Tree {
+    fn note(self, path: String, places: &mut HashMap<String, Location>) {
+        for (
+            step,
+            Spanned {
+                value, referenced, ..
+            },
+        ) in self.0
+        {
+            let path = match (path.is_empty(), step.starts_with('[')) {
+                (true, _) | (_, true) => format!("{path}{step}"),
+                _ => format!("{path}.{step}"),
+            };
+            places.insert(path.clone(), referenced);
+            value.note(path, places);
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Tree {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TreeVisitor)
+    }
+}
+
+struct TreeVisitor;
+
+/// A value without any below it.
+macro_rules! leaf {
+    ($($visit:ident: $type:ty),*) => {
+        $(fn $visit<E>(self, _: $type) -> Result<Tree, E> {
+            Ok(Tree::default())
+        })*
+    };
+}
+
+impl<'de> Visitor<'de> for TreeVisitor {
+    type Value = Tree;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    leaf!(visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64, visit_str: &str);
+
+    fn visit_unit<E>(self) -> Result<Tree, E> {
+        Ok(Tree::default())
+    }
+
+    fn visit_none<E>(self) -> Result<Tree, E> {
+        Ok(Tree::default())
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Tree, D::Error> {
+        Tree::deserialize(deserializer)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Tree, A::Error> {
+        let mut tree = Tree::default();
+        while let Some(value) = list.next_element()? {
+            tree.0.push((format!("[{}]", tree.0.len()), value));
+        }
+        Ok(tree)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tree, A::Error> {
+        let mut tree = Tree::default();
+        while let Some(name) = map.next_key()? {
+            tree.0.push((name, map.next_value()?));
+        }
+        Ok(tree)
+    }
+}

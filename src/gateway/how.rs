@@ -1,0 +1,187 @@
+//! The last step of a request's way: to whom it goes has been decided, here it
+//! goes there. What an answer of many nodes is made of is in the modules called.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use pingora::proxy::Session;
+use skep_filters::auth::Principal;
+use skep_filters::endpoint::{Class, EndpointId, Match, RequestPath, classify, query};
+
+use super::{Asked, Gateway, Next};
+use crate::authorise::Reachable;
+use crate::cluster::route::{Destination, List};
+use crate::exchange::Exchange;
+use crate::hop::Hop;
+use crate::locate::{self, Found, Object, locate_together};
+use crate::reject::Reject;
+use crate::{announce, events, everywhere, fanout, own, place, scope};
+
+impl Gateway {
+    /// As [`Self::go`], for a caller that sees a part of the objects only: the
+    /// request may become another one on its way.
+    pub(super) async fn go_in_scope(
+        &self,
+        session: &mut Session,
+        x: &mut Exchange,
+        who: &Principal,
+        to: &Destination,
+        asked: Asked<'_>,
+    ) -> Result<Next, Reject> {
+        let policy = x.policy.clone();
+        let kept = match policy.as_ref().and_then(|policy| policy.rules.scope()) {
+            Some(scope) => scope::keep(self, x, scope, &asked, to).await?,
+            None => None,
+        };
+        if let Some(target) = kept {
+            session.req_header_mut().set_uri(target);
+        }
+        let uri = session.req_header().uri.clone();
+        let path = RequestPath::parse(uri.path())?;
+        let query = uri.query().unwrap_or_default();
+        let found = classify(session.req_header().method.as_str(), &path);
+        let asked = Asked {
+            found: found.as_ref(),
+            path: &path,
+            query,
+        };
+        let to = self.route(session, x, who, &asked)?;
+        self.go(session, x, to, asked).await
+    }
+
+    /// Goes to whoever answers it.
+    ///
+    /// The longer ways are boxed: a future has room for the largest of its
+    /// branches, and this one is allocated and moved for every request.
+    pub(super) async fn go(
+        &self,
+        session: &mut Session,
+        x: &mut Exchange,
+        to: Destination,
+        asked: Asked<'_>,
+    ) -> Result<Next, Reject> {
+        let Asked { found, path, query } = asked;
+        if let Some(nodes) = self.redacted_events(x, &to) {
+            x.reachable = nodes;
+            return Box::pin(events::run(self, session, x, path, query)).await;
+        }
+        match to {
+            Destination::Agent => match found {
+                Some(found) => {
+                    self.reaches(x, &Hop::Engine)?;
+                    Box::pin(own::answer(self, session, x, found)).await
+                }
+                None => Err(Reject::Internal("no such route".to_owned())),
+            },
+            Destination::Everyone(list) => {
+                Box::pin(fanout::answer(self, session, x, list, path, query)).await
+            }
+            Destination::Announced(id) => {
+                Box::pin(announce::answer(self, session, x, id, path, query)).await
+            }
+            Destination::Events => {
+                x.to = "everyone".into();
+                Box::pin(events::run(self, session, x, path, query)).await
+            }
+            Destination::Everywhere(id) => {
+                x.to = "everywhere".into();
+                Box::pin(everywhere::run(self, session, x, id, path, query)).await
+            }
+            Destination::Placed => Box::pin(place::run(self, session, x, path)).await,
+            Destination::Local => self.exchange(session, x, Hop::Engine, found).await,
+            Destination::Pull => {
+                let hop = place::pulls_to(self, query, &x.caller);
+                self.exchange(session, x, hop, found).await
+            }
+            Destination::Node(m) => self.exchange(session, x, Hop::Agent(m), found).await,
+            Destination::Manager => self.at_a_manager(session, x, found).await,
+            Destination::Owner(class) => {
+                Box::pin(self.at_the_owner(session, x, class, asked)).await
+            }
+        }
+    }
+
+    /// Events of one node that have to be looked through pass through here like
+    /// those of all: the nodes whose they are.
+    fn redacted_events(&self, x: &Exchange, to: &Destination) -> Option<Reachable> {
+        let id = match to {
+            Destination::Local => self.cluster.me().node_id.clone(),
+            Destination::Node(member) => member.id.clone(),
+            _ => return None,
+        };
+        let looked_through =
+            x.endpoint == Some(EndpointId::SystemEvents) && !x.redacts().is_empty();
+        let nodes = || BTreeSet::from_iter(Some(id).filter(|id| x.reachable.has(id)));
+        looked_through.then(|| Reachable::Some(Arc::new(nodes())))
+    }
+
+    async fn at_the_owner(
+        &self,
+        session: &mut Session,
+        x: &mut Exchange,
+        class: Class,
+        asked: Asked<'_>,
+    ) -> Result<Next, Reject> {
+        let Asked { found, path, query } = asked;
+        let held = x.held.as_deref();
+        let Some(name) = found.and_then(|m| locate::named(m, query, held)) else {
+            // It names nothing: the engine knows what to say.
+            return self.exchange(session, x, Hop::Engine, found).await;
+        };
+        // Asked for by its id, an engine shows a network of any scope.
+        let scope = match class {
+            Class::Network => query::get(query, "scope"),
+            _ => None,
+        };
+        let scope = scope.map(|scope| query::with("", "scope", &scope));
+        let object = Object {
+            class,
+            name: &name,
+            query: scope.as_deref().unwrap_or_default(),
+            method: &session.req_header().method,
+            version: path.version(),
+            reachable: &x.reachable,
+        };
+        let together: Vec<_> = match x.endpoint {
+            Some(EndpointId::ImageGetAll) => {
+                query::all(query, "names").map(Cow::into_owned).collect()
+            }
+            _ => Vec::new(),
+        };
+        let owner = if together.len() > 1 {
+            locate_together(self, &together, path.version(), &x.reachable).await?
+        } else {
+            locate::locate(self, &object).await?
+        };
+        match owner {
+            // An exec's id is all that later calls know of it.
+            Found::At(hop) if x.endpoint == Some(EndpointId::ContainerExec) => {
+                x.to = hop.in_words();
+                place::create(self, session, x, hop, None).await
+            }
+            Found::At(hop) => self.exchange(session, x, hop, found).await,
+            // The local engine says so in its own words.
+            Found::Nowhere => self.exchange(session, x, Hop::Engine, found).await,
+            Found::Manager => self.at_a_manager(session, x, found).await,
+            Found::Everyone(id) => {
+                let list = List::Network(id);
+                fanout::answer(self, session, x, list, path, query).await
+            }
+        }
+    }
+
+    async fn at_a_manager(
+        &self,
+        session: &mut Session,
+        x: &mut Exchange,
+        found: Option<&Match>,
+    ) -> Result<Next, Reject> {
+        if self.cluster.me().can_manage() {
+            return self.exchange(session, x, Hop::Engine, found).await;
+        }
+        x.any_manager = true;
+        let manager = self.manager()?;
+        self.exchange(session, x, manager, found).await
+    }
+}

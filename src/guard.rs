@@ -1,0 +1,174 @@
+//! Who is let in, and with what: the keys whose signatures hold, and the grant of
+//! every identity.
+//!
+//! One value, made from one configuration and replaced whole when that changes:
+//! a request sees the old one or the new one, never half of each. How a request
+//! is judged by its grant is `authorise.rs`'s.
+
+mod limit;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use skep_filters::auth::{Key, KeyKind, NonceMemory, Principal, Verifier, Window, trim_secret};
+
+use crate::config::{Config, Grant, KeyFile, KeyMaterial};
+use crate::peers::{agent_key_id, operator_key_id};
+use crate::platform;
+use crate::reject::Reject;
+use crate::trust::Trust;
+use limit::Limiter;
+pub use limit::Place;
+
+/// How far ahead of ours a caller's clock may be.
+const AHEAD: Duration = Duration::from_secs(10);
+
+/// All Portainer servers together, as their limits count them.
+const SERVERS: &str = "portainer";
+
+/// A key that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("key {id:?}: {reason}")]
+pub struct BadKey {
+    /// Its id.
+    pub id: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Who is let in, and with what.
+pub struct Guard {
+    /// Whose signatures hold.
+    pub verifier: Verifier,
+    admin: Arc<Grant>,
+    portainer: Option<Arc<Grant>>,
+    /// By the text form of the principal.
+    others: HashMap<String, Arc<Grant>>,
+    limiter: Limiter,
+}
+
+impl Guard {
+    /// Reads the keys that the configuration names. `nonces` are those seen so
+    /// far: what was used before a change of the configuration stays used.
+    ///
+    /// # Errors
+    /// If a key cannot be read or used.
+    pub fn new(config: &Config, trust: &Trust, nonces: Arc<NonceMemory>) -> Result<Self, BadKey> {
+        let keys = config.auth.keys.iter();
+        let others: HashMap<_, _> = keys
+            .map(|key| (format!("key:{}", key.id), Arc::new(key.grant.clone())))
+            .collect();
+        let portainer = config.auth.portainer.as_ref();
+        let portainer = portainer.map(|server| Arc::new(server.grant.clone()));
+        Ok(Self {
+            verifier: verifier(config, trust, nonces)?,
+            limiter: {
+                let others = others.iter().map(|(name, grant)| (name.as_str(), &**grant));
+                let servers = portainer.iter().map(|grant| (SERVERS, &**grant));
+                Limiter::new(others.chain(servers))
+            },
+            admin: Arc::new(Grant::admin()),
+            portainer,
+            others,
+        })
+    }
+
+    /// What a caller may do. `from` is its address, if it has one. Of another
+    /// agent's request, whoever stands behind it is judged by this node's
+    /// configuration; where that does not know the name, nothing is allowed.
+    ///
+    /// # Errors
+    /// If the identity is not known here, or not good from there.
+    pub fn grant(&self, who: &Principal, from: Option<IpAddr>) -> Result<&Arc<Grant>, Reject> {
+        let grant = match who {
+            Principal::Peer {
+                on_behalf_of: Some(name),
+                ..
+            } => self.by_name(name),
+            Principal::Operator { .. } | Principal::Peer { .. } => Some(&self.admin),
+            Principal::Portainer { .. } => self.portainer.as_ref(),
+            Principal::Key { id } => self.others.get(&format!("key:{id}")),
+        };
+        let unknown = || Reject::UnknownIdentity(who.to_string());
+        let grant = grant.ok_or_else(unknown)?;
+        // Where the caller of another agent calls from was seen there.
+        if matches!(who, Principal::Peer { .. }) || grant.covers(from) {
+            return Ok(grant);
+        }
+        Err(Reject::WrongNetwork(who.to_string()))
+    }
+
+    /// A place among the requests that a caller may have open. It is held until
+    /// it is dropped. Of what agents ask each other, the first one counts.
+    ///
+    /// # Errors
+    /// If the caller has used up what it may.
+    pub fn place(&self, who: &Principal, grant: &Grant) -> Result<Place, Reject> {
+        match who {
+            Principal::Operator { .. } | Principal::Peer { .. } => Ok(Place::default()),
+            Principal::Portainer { .. } => self.limiter.place(SERVERS, grant.limits),
+            Principal::Key { .. } => self.limiter.place(&who.to_string(), grant.limits),
+        }
+    }
+
+    fn by_name(&self, name: &str) -> Option<&Arc<Grant>> {
+        match name.split_once(':')? {
+            ("operator", _) => Some(&self.admin),
+            ("portainer", _) => self.portainer.as_ref(),
+            _ => self.others.get(name),
+        }
+    }
+}
+
+/// All keys whose signatures hold: the cluster's own and the configured ones.
+fn verifier(config: &Config, trust: &Trust, nonces: Arc<NonceMemory>) -> Result<Verifier, BadKey> {
+    let refused = |id: &str| {
+        let id = id.to_owned();
+        move |e: skep_filters::auth::KeyError| BadKey {
+            id,
+            reason: e.to_string(),
+        }
+    };
+    let mut keys = Vec::new();
+    for generation in trust.generations() {
+        let agent = agent_key_id(generation);
+        let key = Key::hmac(&agent, generation.peer_key()).map_err(refused(&agent))?;
+        keys.push(key.with_kind(KeyKind::Agent).with_unsigned_streams(true));
+        let operator = operator_key_id(generation);
+        let key = Key::hmac(&operator, generation.operator_key()).map_err(refused(&operator))?;
+        keys.push(key.with_kind(KeyKind::Operator).with_unsigned_streams(true));
+    }
+    for file in &config.auth.keys {
+        let key = read_key(file)?;
+        keys.push(key.with_unsigned_streams(file.unsigned_streams));
+    }
+    let window = Window {
+        past: config.auth.window,
+        future: AHEAD,
+    };
+    Verifier::new(keys, window, nonces).map_err(refused(""))
+}
+
+fn read_key(file: &KeyFile) -> Result<Key, BadKey> {
+    let refused = |reason: String| BadKey {
+        id: file.id.clone(),
+        reason,
+    };
+    let (path, private) = match &file.material {
+        KeyMaterial::Secret(path) => (path, true),
+        KeyMaterial::PublicKey(path) => (path, false),
+    };
+    if private && platform::readable_by_others(path) && !path.starts_with("/run/secrets") {
+        log::warn!("{} can be read by others; chmod 600 it", path.display());
+    }
+    let bytes = std::fs::read(path).map_err(|e| refused(format!("{}: {e}", path.display())))?;
+    let key = if private {
+        Key::hmac(&file.id, trim_secret(&bytes))
+    } else {
+        let public = crate::access::ed25519_public(&bytes).map_err(refused)?;
+        Key::ed25519(&file.id, &public)
+    };
+    key.map_err(|e| refused(e.to_string()))
+}

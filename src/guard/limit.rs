@@ -1,0 +1,104 @@
+//! How much an identity may call: requests a second, and requests at once.
+//!
+//! Both are counted at the agent that is called. Who exceeds one is told so at
+//! once and nothing waits: a queue would be one more thing that grows.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora_limits::rate::Rate;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::config::{Grant, Limits};
+use crate::reject::Reject;
+
+/// Counts for all identities.
+pub(super) struct Limiter {
+    /// Requests of this second, if anybody's are limited.
+    rate: Option<Rate>,
+    open: HashMap<String, Arc<Semaphore>>,
+}
+
+/// A place among the requests that an identity may have open.
+#[derive(Debug, Default)]
+pub struct Place(#[allow(dead_code)] Option<OwnedSemaphorePermit>);
+
+impl Limiter {
+    pub(super) fn new<'g>(grants: impl Iterator<Item = (&'g str, &'g Grant)> + Clone) -> Self {
+        let limited = grants
+            .clone()
+            .any(|(_, grant)| grant.limits.per_second.is_some());
+        let open = grants.filter_map(|(name, grant)| {
+            let at_once = usize::try_from(grant.limits.at_once?.get()).ok()?;
+            Some((name.to_owned(), Arc::new(Semaphore::new(at_once))))
+        });
+        Self {
+            rate: limited.then(|| Rate::new(Duration::from_secs(1))),
+            open: open.collect(),
+        }
+    }
+
+    pub(super) fn place(&self, name: &str, limits: Limits) -> Result<Place, Reject> {
+        if let (Some(rate), Some(most)) = (&self.rate, limits.per_second)
+            && rate.observe(&name, 1) > isize::try_from(most.get()).unwrap_or(isize::MAX)
+        {
+            return Err(Reject::TooMany(format!(
+                "{name} may begin {most} requests a second"
+            )));
+        }
+        let Some(open) = self.open.get(name) else {
+            return Ok(Place::default());
+        };
+        match open.clone().try_acquire_owned() {
+            Ok(permit) => Ok(Place(Some(permit))),
+            Err(_) => {
+                let most = limits.at_once.map_or(0, |most| most.get());
+                let what = format!("{name} may have {most} requests open at a time");
+                Err(Reject::TooMany(what))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::num::NonZeroU32;
+
+    fn limiter(limits: Limits) -> Limiter {
+        let grant = Grant {
+            limits,
+            ..Grant::admin()
+        };
+        Limiter::new([("key:ci", &grant)].into_iter())
+    }
+
+    #[test]
+    fn a_place_is_free_again_when_its_request_has_ended() {
+        let limits = Limits {
+            at_once: NonZeroU32::new(2),
+            per_second: None,
+        };
+        let limiter = limiter(limits);
+        let first = limiter.place("key:ci", limits).unwrap();
+        let _second = limiter.place("key:ci", limits).unwrap();
+        let refused = limiter.place("key:ci", limits).unwrap_err();
+        assert!(refused.to_string().contains("2 requests open"), "{refused}");
+        drop(first);
+        assert!(limiter.place("key:ci", limits).is_ok());
+    }
+
+    #[test]
+    fn who_begins_too_many_is_refused_and_others_are_not() {
+        let limits = Limits {
+            per_second: NonZeroU32::new(5),
+            at_once: None,
+        };
+        let limiter = limiter(limits);
+        // Two seconds may be touched, not three.
+        let refused = (0..50).filter(|_| limiter.place("key:ci", limits).is_err());
+        assert!(refused.count() >= 40);
+        assert!(limiter.place("key:else", Limits::default()).is_ok());
+    }
+}

@@ -1,0 +1,110 @@
+//! Rules over bodies, judged before the engine sees a byte.
+
+use serde_json::json;
+use skep_bed::fixture;
+
+use super::{configured, done, holder};
+use crate::common::{manager, worker};
+
+const RUNNER: &str = "
+auth: { keys: [ { id: ci, secret_file: KEY_FILE, policy: runner, unsigned_streams: true } ] }
+policies:
+  runner:
+    allow: [containers.*, exec, images.*, services.*]
+    may: { binds: [/srv/ci] }
+    must: { images: [busybox, 'ghcr.io/team/*'] }
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_container_may_not_have_never_reaches_an_engine() {
+    let images = || vec![fixture::image("sha256:b0", &["busybox:latest"], 1)];
+    let plans = [
+        manager("n1").engine(|e| e.images(images())),
+        worker("n2").engine(|e| e.images(images())),
+    ];
+    configured(plans, RUNNER)
+        .run(async |bed| {
+            let ci = holder(bed, "n2", "ci");
+            for (body, rule) in [
+                (
+                    json!({"Image": "busybox", "HostConfig": {"Privileged": true}}),
+                    "may.privileged",
+                ),
+                (
+                    json!({"Image": "busybox", "hostconfig": {"PRIVILEGED": true}}),
+                    "may.privileged",
+                ),
+                (
+                    json!({"Image": "busybox", "HostConfig": {"Binds": ["/:/host"]}}),
+                    "may.binds",
+                ),
+                (json!({"Image": "evil/one"}), "must.images"),
+            ] {
+                let body = body.to_string();
+                let answer = ci
+                    .ask("POST", "/containers/create", &[], body.as_bytes())
+                    .await;
+                let answer = answer.unwrap();
+                let why = answer.message().unwrap();
+                assert_eq!(answer.status, 403, "{body}: {why}");
+                assert!(why.contains(rule), "{body}: {why}");
+            }
+            for body in [
+                &b"{\"Image\":\"busybox\",\"Image\":\"x\"}"[..],
+                b"",
+                b"[]",
+                b"{",
+            ] {
+                let answer = ci
+                    .ask("POST", "/containers/create", &[], body)
+                    .await
+                    .unwrap();
+                assert_eq!(answer.status, 403, "{}", answer.text());
+            }
+            assert!(done(bed).is_empty(), "{:?}", done(bed));
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_judged_is_what_is_forwarded() {
+    let images = || vec![fixture::image("sha256:b0", &["busybox:latest"], 1)];
+    configured([manager("n1").engine(|e| e.images(images()))], RUNNER)
+        .run(async |bed| {
+            let ci = holder(bed, "n1", "ci");
+            let body = br#"{ "Image":"busybox" , "HostConfig":{"Binds":["/srv/ci/x:/x"]}}"#;
+            let answer = ci.ask("POST", "/containers/create?name=x", &[], body).await;
+            assert_eq!(answer.unwrap().status, 201);
+            let [created] = &done(bed)[..] else {
+                panic!("{:?}", done(bed));
+            };
+            assert_eq!(created.body.start, body);
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_cannot_be_judged_is_refused() {
+    let images = || vec![fixture::image("sha256:b0", &["busybox:latest"], 1)];
+    configured([manager("n1").engine(|e| e.images(images()))], RUNNER)
+        .run(async |bed| {
+            let ci = holder(bed, "n1", "ci");
+            let body = br#"{"Image":"busybox"}"#;
+            for (name, value) in [("Content-Encoding", "gzip"), ("Content-Type", "text/plain")] {
+                let headers = [(name, value)];
+                let answer = ci.ask("POST", "/containers/create", &headers, body);
+                let answer = answer.await.unwrap();
+                assert_eq!(answer.status, 403, "{name}: {value}: {}", answer.text());
+            }
+            // One that no signature covers is not taken at all.
+            let answer = ci.upload(
+                "/containers/create",
+                &[],
+                b"13\r\n{\"Image\":\"busybox\"}\r\n0\r\n\r\n",
+            );
+            let status = answer.await.unwrap().status;
+            assert_eq!(status, 401);
+            assert!(done(bed).is_empty(), "{:?}", done(bed));
+        })
+        .await;
+}

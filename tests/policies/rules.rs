@@ -1,0 +1,144 @@
+//! Rules over heads.
+
+use skep_bed::fixture;
+
+use super::{configured, done, holder};
+use crate::common::{manager, worker};
+
+const READERS: &str = "
+auth: { keys: [ { id: grafana, secret_file: KEY_FILE, policy: readers } ] }
+policies:
+  readers: { deny: [secrets.read], allow: ['*.read', ping] }
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_sees_every_node_and_changes_none() {
+    let plans = [
+        manager("n1").engine(|e| e.containers(vec![fixture::container("a1", "web", 1, 0)])),
+        worker("n2").engine(|e| e.containers(vec![fixture::container("b1", "db", 1, 0)])),
+    ];
+    configured(plans, READERS)
+        .run(async |bed| {
+            for node in ["n1", "n2"] {
+                let reader = holder(bed, node, "grafana");
+                let list = reader.get("/containers/json").await.unwrap();
+                assert_eq!(list.status, 200, "{}", list.text());
+                assert_eq!(list.json().unwrap().as_array().unwrap().len(), 2);
+                let other = reader.get("/containers/db/json").await.unwrap();
+                assert_eq!(other.status, 200, "{}", other.text());
+                let refused = reader.ask("POST", "/containers/db/start", &[], b"");
+                let refused = refused.await.unwrap();
+                assert_eq!(refused.status, 403);
+                assert_eq!(refused.header("Content-Type"), Some("application/json"));
+                let why = refused.message().unwrap();
+                assert!(
+                    why.contains("\"readers\"") && why.contains("key:grafana"),
+                    "{why}"
+                );
+                assert!(why.contains("default"), "{why}");
+                let secrets = reader.get("/secrets").await.unwrap();
+                assert_eq!(secrets.status, 403);
+                let why = secrets.message().unwrap();
+                assert!(why.contains("deny secrets.read"), "{why}");
+            }
+            assert!(done(bed).is_empty(), "{:?}", done(bed));
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_that_nobody_knows_is_for_admins_only() {
+    configured([manager("n1")], READERS)
+        .run(async |bed| {
+            let refused = holder(bed, "n1", "grafana").get("/v1.41/brand/new").await;
+            assert_eq!(refused.unwrap().status, 403);
+            let asked = bed.operator("n1").get("/v1.41/brand/new").await.unwrap();
+            assert_eq!(asked.status, 404, "the engine's own answer");
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_not_look_may_still_do_what_it_may() {
+    let yaml = "
+auth: { keys: [ { id: reaper, secret_file: KEY_FILE, policy: reaper } ] }
+policies: { reaper: { allow: ['POST /containers/*/start'] } }
+";
+    let db = || vec![fixture::container("b1", "db", 1, 0)];
+    let plans = [manager("n1"), worker("n2").engine(|e| e.containers(db()))];
+    configured(plans, yaml)
+        .run(async |bed| {
+            let reaper = holder(bed, "n1", "reaper");
+            let look = reaper.get("/containers/db/json").await.unwrap();
+            assert_eq!(look.status, 403);
+            let stop = reaper.ask("POST", "/containers/db/start", &[], b"").await;
+            assert_eq!(stop.unwrap().status, 204);
+            assert_eq!(done(bed).len(), 1);
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_only_tried_out_is_let_through() {
+    let yaml = "
+auth: { keys: [ { id: new, secret_file: KEY_FILE, policy: trial } ] }
+policies: { trial: { allow: [ping], labels: { owner: me }, redact: [env], audit_only: true } }
+";
+    let web = || vec![fixture::container("a1", "web", 1, 0)];
+    configured([manager("n1").engine(|e| e.containers(web()))], yaml)
+        .run(async |bed| {
+            let new = holder(bed, "n1", "new");
+            let stop = new.ask("POST", "/containers/web/start", &[], b"").await;
+            assert_eq!(stop.unwrap().status, 204);
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_node_that_does_it_judges_too() {
+    let open = "auth: { keys: [ { id: ci, secret_file: KEY_FILE, policy: admin } ] }";
+    let plans = [
+        manager("n1"),
+        worker("n2").engine(|e| e.containers(vec![fixture::container("b1", "db", 1, 0)])),
+    ];
+    crate::common::Cluster::of(plans)
+        .configure(move |hostname, folder, config| {
+            let yaml = match hostname {
+                "n1" => open.to_owned(),
+                _ => READERS.replace("grafana", "ci"),
+            };
+            super::apply(&yaml, folder, config);
+        })
+        .run(async |bed| {
+            let ci = holder(bed, "n1", "ci");
+            let stop = ci
+                .ask("POST", "/containers/db/start", &[], b"")
+                .await
+                .unwrap();
+            assert_eq!(stop.status, 403, "{}", stop.text());
+            assert!(stop.header("Skep-Node").unwrap().contains("n2"));
+            assert!(done(bed).is_empty());
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_the_other_node_does_not_know_may_do_nothing_there() {
+    let open = "auth: { keys: [ { id: ci, secret_file: KEY_FILE, policy: admin } ] }";
+    let plans = [
+        manager("n1"),
+        worker("n2").engine(|e| e.containers(vec![fixture::container("b1", "db", 1, 0)])),
+    ];
+    crate::common::Cluster::of(plans)
+        .configure(move |hostname, folder, config| {
+            super::apply(if hostname == "n1" { open } else { "" }, folder, config);
+        })
+        .run(async |bed| {
+            let ci = holder(bed, "n1", "ci");
+            let inspect = ci.get("/containers/db/json").await.unwrap();
+            assert_eq!(inspect.status, 403, "{}", inspect.text());
+            let why = inspect.message().unwrap();
+            assert!(why.contains("configured alike"), "{why}");
+        })
+        .await;
+}

@@ -1,0 +1,147 @@
+//! Callers that see only what has their labels.
+
+use serde_json::{Value, json};
+use skep_bed::fixture;
+
+use super::{configured, done, holder};
+use crate::common::node::Plan;
+use crate::common::{manager, worker};
+
+const AGENT: &str = "
+auth: { keys: [ { id: ai, secret_file: KEY_FILE, policy: ai } ] }
+policies:
+  ai: { allow: ['*'], may: { share: true }, labels: { owner: ai } }
+";
+
+const MINE: &str = "aaaa0000aaaa0000aaaa0000aaaa0000aaaa0000aaaa0000aaaa0000aaaa0000";
+const OTHERS: &str = "bbbb0000bbbb0000bbbb0000bbbb0000bbbb0000bbbb0000bbbb0000bbbb0000";
+
+fn labelled(mut object: Value, owner: &str) -> Value {
+    object["Labels"] = json!({ "owner": owner });
+    object
+}
+
+fn plans() -> [Plan; 2] {
+    let mine = || labelled(fixture::container(MINE, "mine", 1, 0), "ai");
+    let others = || labelled(fixture::container(OTHERS, "others", 1, 0), "me");
+    let volume = |name: &str, owner| labelled(fixture::volume(name), owner);
+    [
+        manager("n1").engine(|e| e.containers(vec![others()]).execs(&["e1"])),
+        worker("n2").engine(|e| {
+            e.containers(vec![mine()])
+                .images(vec![fixture::image("sha256:b0", &["a:latest"], 1)])
+                .volumes(vec![volume("data", "ai"), volume("shop", "me")])
+        }),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_have_is_as_if_it_were_not_there() {
+    configured(plans(), AGENT)
+        .run(async |bed| {
+            for entry in ["n1", "n2"] {
+                let ai = holder(bed, entry, "ai");
+                for name in ["mine", MINE, "aaaa"] {
+                    let own = ai
+                        .get(&format!("/v1.41/containers/{name}/json"))
+                        .await
+                        .unwrap();
+                    assert_eq!(own.status, 200, "{}", own.text());
+                }
+                for (method, target) in [
+                    ("GET", "/containers/others/json"),
+                    ("GET", "/containers/bbbb/logs"),
+                    ("POST", "/containers/others/start"),
+                    ("DELETE", "/containers/others"),
+                    ("POST", "/commit?container=others"),
+                    ("GET", "/volumes/shop"),
+                    ("DELETE", "/volumes/shop"),
+                    ("GET", "/containers/nobody/json"),
+                ] {
+                    let answer = ai.ask(method, target, &[], b"").await.unwrap();
+                    assert_eq!(answer.status, 404, "{method} {target}: {}", answer.text());
+                }
+                for target in ["/nodes", "/system/df", "/swarm", "/skep/v1/nodes"] {
+                    let answer = ai.get(target).await.unwrap();
+                    assert_eq!(answer.status, 403, "{target}: {}", answer.text());
+                }
+            }
+            assert!(done(bed).is_empty(), "{:?}", done(bed));
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_is_used_by_the_id_under_which_it_was_looked_at() {
+    configured(plans(), AGENT)
+        .run(async |bed| {
+            let ai = holder(bed, "n1", "ai");
+            let stop = ai
+                .ask(
+                    "POST",
+                    "/v1.41/containers/aaaa/start?detachKeys=a",
+                    &[],
+                    b"",
+                )
+                .await;
+            assert_eq!(stop.unwrap().status, 204);
+            let [stopped] = &done(bed)[..] else {
+                panic!("{:?}", done(bed));
+            };
+            assert_eq!(stopped.path, format!("/containers/{MINE}/start"));
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_are_asked_for_with_the_labels() {
+    configured(plans(), AGENT)
+        .run(async |bed| {
+            let ai = holder(bed, "n1", "ai");
+            let list = ai.get("/containers/json?all=1").await.unwrap();
+            assert_eq!(list.status, 200);
+            for node in &bed.nodes {
+                let asked = node.engine.requests_to("/containers/json");
+                assert!(!asked.is_empty());
+                for request in asked {
+                    assert!(request.target.contains("owner%3Dai"), "{}", request.target);
+                }
+            }
+            let other =
+                ai.get("/containers/json?filters=%7B%22label%22%3A%5B%22owner%3Dme%22%5D%7D");
+            assert_eq!(other.await.unwrap().status, 403);
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_made_gets_the_labels_and_uses_nothing_of_others() {
+    configured(plans(), AGENT)
+        .run(async |bed| {
+            let ai = holder(bed, "n1", "ai");
+            let create = async |body: &Value| {
+                let body = body.to_string();
+                let answer = ai.ask("POST", "/containers/create", &[], body.as_bytes());
+                answer.await.unwrap()
+            };
+            let made = create(&json!({"Image": "a", "HostConfig": {"Binds": ["data:/x"]}})).await;
+            assert_eq!(made.status, 201, "{}", made.text());
+            let [created] = &done(bed)[..] else {
+                panic!("{:?}", done(bed));
+            };
+            assert_eq!(created.json().unwrap()["Labels"], json!({"owner": "ai"}));
+            for body in [
+                json!({"Image": "a", "HostConfig": {"Binds": ["shop:/x"]}}),
+                json!({"Image": "a", "HostConfig": {"Binds": ["new:/x"]}}),
+                json!({"Image": "a", "HostConfig": {"NetworkMode": "container:others"}}),
+                json!({"Image": "a", "HostConfig": {"VolumesFrom": ["others"]}}),
+            ] {
+                let answer = create(&body).await;
+                assert_eq!(answer.status, 404, "{body}: {}", answer.text());
+            }
+            let stolen = create(&json!({"Image": "a", "Labels": {"owner": "me"}})).await;
+            assert_eq!(stolen.status, 403, "{}", stolen.text());
+            assert_eq!(done(bed).len(), 1);
+        })
+        .await;
+}
