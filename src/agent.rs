@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::authenticate::Handshake;
+use crate::certificates::Certificates;
 use crate::client::Client;
 use crate::cluster::identity::{self, Identity};
 use crate::cluster::{Cluster, Parts};
@@ -40,6 +41,9 @@ const FIRST_LOOK: Duration = Duration::from_secs(5);
 
 /// How often certificates are looked at.
 const REFRESH: Duration = Duration::from_secs(30);
+
+/// How often the list of revoked certificates is looked at.
+const LIST: Duration = Duration::from_secs(2);
 
 /// The first look is earlier: what only the start needed is free by then.
 const SETTLED: Duration = Duration::from_secs(2);
@@ -76,6 +80,9 @@ pub enum StartError {
     /// Portainer servers cannot be let in as was asked.
     #[error("auth.portainer: {0}")]
     Portainer(String),
+    /// The list of revoked certificates cannot be read.
+    #[error("auth.certificates.revoked_file: {0}")]
+    Revoked(String),
     /// The state folder cannot be written to.
     #[error("{path}: no secret could be kept here: {error}")]
     State {
@@ -117,6 +124,7 @@ pub struct Agent {
     cluster: Arc<Cluster>,
     trust: Arc<Trust>,
     portainer: Option<Arc<Portainer>>,
+    certificates: Arc<Certificates>,
     proxy: Arc<HttpProxy<Gateway>>,
     listeners: Vec<Listener>,
     names: Vec<String>,
@@ -196,7 +204,10 @@ impl Agent {
         let portainer = portainer
             .map(|p| Portainer::new(p, &config.state_dir, others()).map_err(StartError::Portainer))
             .transpose()?;
+        let certificates = Certificates::new(config.auth.certificates.as_ref());
+        let certificates = Arc::new(certificates.map_err(StartError::Revoked)?);
         let gateway = Gateway {
+            certificates: certificates.clone(),
             portainer: portainer.clone(),
             verifier: verifier(&config, &trust)?,
             known: Known::default(),
@@ -219,6 +230,7 @@ impl Agent {
             cluster,
             trust,
             portainer,
+            certificates,
             listeners,
             names,
             config,
@@ -262,6 +274,9 @@ impl Agent {
             let until = stopped.clone();
             background.spawn(async move { portainer.agree(until).await });
         }
+        if self.certificates.has_list() {
+            background.spawn(reread(self.certificates, stopped.clone()));
+        }
         background.spawn(refresh(trust, stopped));
         listen::serve(self.proxy, self.listeners, stop, self.config.drain).await;
         let _ = stopping.send(true);
@@ -284,6 +299,18 @@ async fn refresh(trust: Arc<Trust>, mut stopped: watch::Receiver<bool>) {
         if let Ok(Err(e)) = done {
             log::error!("certificates could not be renewed: {e}");
         }
+    }
+}
+
+/// Keeps to the list of revoked certificates, until told to stop.
+async fn reread(certificates: Arc<Certificates>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LIST) => {}
+            _ = stopped.changed() => return,
+        }
+        let certificates = certificates.clone();
+        let _ = tokio::task::spawn_blocking(move || certificates.refresh()).await;
     }
 }
 

@@ -6,6 +6,7 @@
 //! read by the part that needs them, when it needs them.
 
 mod address;
+mod certificates;
 mod discover;
 mod engine;
 mod error;
@@ -32,6 +33,7 @@ use log::LevelFilter;
 
 pub use self::{
     address::HostPort,
+    certificates::{CertificateIdentity, Certificates, client_name},
     discover::Discover,
     engine::{Engine, EngineTls},
     error::{ConfigError, ConfigErrors, Refusal},
@@ -134,6 +136,8 @@ pub struct Auth {
     pub window: Duration,
     /// Whether Portainer servers are let in; `None` is no.
     pub portainer: Option<Portainer>,
+    /// Whose certificates are let in; `None` is nobody's.
+    pub certificates: Option<Certificates>,
 }
 
 /// Which files callers may look at and change, besides those in volumes.
@@ -301,6 +305,7 @@ impl Default for Auth {
             keys: Vec::new(),
             window: Duration::from_secs(30),
             portainer: None,
+            certificates: None,
         }
     }
 }

@@ -22,6 +22,7 @@ use skep_filters::policy::{Policy, Verdict};
 
 use crate::announce;
 use crate::authenticate::{self, Caller};
+use crate::certificates::Certificates;
 use crate::client::Client;
 use crate::cluster::Cluster;
 use crate::cluster::route::{Destination, List, Request, route};
@@ -57,6 +58,8 @@ pub struct Gateway {
     pub cluster: Arc<Cluster>,
     /// Whose signatures hold.
     pub verifier: Verifier,
+    /// Whose certificates are let in.
+    pub certificates: Arc<Certificates>,
     /// Which Portainer servers are let in; `None` is none of them.
     pub portainer: Option<Arc<Portainer>>,
     /// Where objects were seen.
@@ -91,7 +94,7 @@ impl Gateway {
             Some(portainer) if portainer::is_meant(&session.req_header().headers) => {
                 Box::pin(portainer.authenticate(&session.req_header().headers)).await?
             }
-            _ => authenticate::authenticate(session, &self.verifier)?,
+            _ => authenticate::authenticate(session, &self.verifier, &self.certificates)?,
         };
         x.caller = caller.principal.to_string();
         x.errand = caller.principal.is_errand();
@@ -285,7 +288,7 @@ impl Gateway {
                 x.held = Some(body);
                 Ok(())
             }
-            BodyBinding::Unsigned if matches!(caller.principal, Principal::Portainer { .. }) => {
+            BodyBinding::Unsigned if caller.principal.binds_no_body() => {
                 session.set_read_timeout(None);
                 Ok(())
             }

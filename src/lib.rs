@@ -11,6 +11,7 @@ pub mod agent_api;
 pub mod announce;
 pub mod authenticate;
 pub mod browse;
+pub mod certificates;
 pub mod cli;
 pub mod client;
 pub mod clock;

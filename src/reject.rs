@@ -22,6 +22,9 @@ pub enum Reject {
     /// The caller did not prove that it is a Portainer server.
     #[error("{0}: {why}", why = .0.details())]
     Portainer(#[from] PortainerError),
+    /// The caller's certificate is not taken.
+    #[error("{0}")]
+    Certificate(#[from] crate::certificates::Refused),
     /// A key of the agents was used from something that is not an agent.
     #[error("agent keys are accepted only over TLS 1.3 from an agent of this cluster")]
     NotAnAgent,
@@ -144,6 +147,7 @@ impl Reject {
         match self {
             Self::Auth(e) => e.status(),
             Self::Portainer(_) => StatusCode::FORBIDDEN,
+            Self::Certificate(refused) => refused.status(),
             Self::Agent { status, .. } => *status,
             Self::NotServed => StatusCode::NOT_FOUND,
             Self::NotAnAgent => StatusCode::UNAUTHORIZED,
@@ -170,6 +174,7 @@ impl Reject {
         match self {
             Self::Auth(e) => e.reason(),
             Self::Portainer(e) => e.reason(),
+            Self::Certificate(refused) => refused.reason(),
             Self::Agent { .. } => "agent-route",
             Self::NotServed => "not-served",
             Self::NotAnAgent => "not-an-agent",

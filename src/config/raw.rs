@@ -89,6 +89,21 @@ pub(super) struct Auth {
     pub(super) keys: Option<Vec<Spanned<Key>>>,
     pub(super) window: Option<Text>,
     pub(super) portainer: Option<Spanned<Portainer>>,
+    pub(super) certificates: Option<Spanned<Certificates>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Certificates {
+    pub(super) identities: Option<Vec<Spanned<CertificateIdentity>>>,
+    pub(super) revoked_file: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct CertificateIdentity {
+    pub(super) name: Option<Text>,
+    pub(super) policy: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]

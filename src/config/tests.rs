@@ -68,6 +68,7 @@ auth:
     - { id: ops, public_key_file: /ops, policy: admin }
   window: 5m
   portainer: { secret_file: /agent, first_use: true, policy: admin }
+  certificates: { identities: [ { name: bob, policy: admin } ], revoked_file: /revoked }
 browse: { host: /host }
 aggregate: { deadline: 1s, partial: refuse, max_bytes: 1MiB, info: cluster }
 log: { format: json, level: off }
@@ -141,6 +142,13 @@ threads: 2
                 public_key_file: None,
                 first_use: true,
                 policy: PolicyName::Admin,
+            }),
+            certificates: Some(Certificates {
+                identities: vec![CertificateIdentity {
+                    name: "bob".into(),
+                    policy: PolicyName::Admin,
+                }],
+                revoked_file: Some("/revoked".into()),
             }),
         },
         browse: Browse {
@@ -234,6 +242,13 @@ fn a_fault_is_told_with_its_line_its_key_and_a_suggestion() {
         ("auth: { portainer: { policy: admin, secret_file: f, first_use: 1 } }", 1, "auth.portainer.first_use", "`true`, `false`"),
         ("auth: { portainer: { policy: admin, first_use: true, public_key_file: f } }", 1, "auth.portainer.first_use", "leave one out"),
         ("auth: { portainer: { policy: ro, secret_file: f } }", 1, "auth.portainer.policy", "it can be: `admin`"),
+        ("auth:\n  certificates: {}", 2, "auth.certificates", "needs `identities`"),
+        ("auth: { certificates: { identities: [ { policy: admin } ] } }", 1, "auth.certificates.identities[0]", "`name: alice`"),
+        ("auth: { certificates: { identities: [ { name: a } ] } }", 1, "auth.certificates.identities[0]", "`policy: admin`"),
+        ("auth: { certificates: { identities: [ { name: a/b, policy: admin } ] } }", 1, "auth.certificates.identities[0].name", "for example `alice`"),
+        ("auth: { certificates: { identities: [ { name: a, policy: ro } ] } }", 1, "auth.certificates.identities[0].policy", "it can be: `admin`"),
+        ("auth:\n  certificates:\n    identities:\n    - { name: a, policy: admin }\n    - { name: a, policy: admin }", 5, "auth.certificates.identities[1].name", "listed already"),
+        ("auth: { certificates: { identities: [], revoked_file: '' } }", 1, "auth.certificates.revoked_file", "not a path"),
         ("browse: { host: '' }", 1, "browse.host", "at least one character"),
         ("aggregate: { deadline: 3 s }", 1, "aggregate.deadline", "500ms, 30s, 5m"),
         ("aggregate: { partial: alow }", 1, "aggregate.partial", "did you mean `allow`?"),

@@ -11,7 +11,7 @@ use serde_saphyr::Spanned;
 use super::{
     Aggregate, Auth, Browse, Cluster, ClusterMode, Config, Engine, EngineTls, InfoOf, KeyFile,
     KeyMaterial, Listen, ListenTls, Log, LogFormat, Partial, PolicyName, Portainer, SecretSource,
-    address,
+    address, certificates,
     error::{Problem, Refusal},
     faults::Faults,
     raw::{self, Raw, Text},
@@ -28,7 +28,7 @@ const MODES: &[(&str, ClusterMode)] = &[
     ("on", ClusterMode::On),
     ("off", ClusterMode::Off),
 ];
-const POLICIES: &[(&str, PolicyName)] = &[("admin", PolicyName::Admin)];
+pub(super) const POLICIES: &[(&str, PolicyName)] = &[("admin", PolicyName::Admin)];
 const INFO: &[(&str, InfoOf)] = &[("manager", InfoOf::Manager), ("cluster", InfoOf::Cluster)];
 const PARTIAL: &[(&str, Partial)] = &[("allow", Partial::Allow), ("refuse", Partial::Refuse)];
 const FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
@@ -237,6 +237,9 @@ fn auth(faults: &mut Faults, raw: raw::Auth) -> Auth {
             scalar::duration(text, Duration::from_secs(1)..=5 * MINUTE)
         }),
         portainer: raw.portainer.and_then(|raw| portainer(faults, raw)),
+        certificates: raw
+            .certificates
+            .and_then(|raw| certificates::read(faults, raw)),
     }
 }
 
