@@ -21,7 +21,7 @@ use crate::client::Client;
 use crate::cluster::identity::{self, Identity};
 use crate::cluster::{Cluster, Parts};
 use crate::cluster_secret;
-use crate::config::{Config, KeyFile, KeyMaterial, ListenTls};
+use crate::config::{Config, KeyFile, KeyMaterial, ListenTls, Socket};
 use crate::engine::Engine;
 use crate::gateway::Gateway;
 use crate::listen::{self, Listener};
@@ -29,7 +29,7 @@ use crate::locate::Known;
 use crate::memory;
 use crate::peers::{Peers, agent_key_id, operator_key_id};
 use crate::place::Pulls;
-use crate::platform;
+use crate::platform::{self, LocalListener, SocketFile};
 use crate::portainer::{Others, Portainer};
 use crate::trust::{LeafNames, SecretError, Trust, UserCertificate};
 
@@ -107,6 +107,14 @@ pub enum StartError {
         /// Why.
         error: io::Error,
     },
+    /// The socket cannot be listened on.
+    #[error("cannot listen on unix://{}: {error}", path.display())]
+    Socket {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
     /// Certificates could not be made or read.
     #[error("{0}")]
     Trust(String),
@@ -181,6 +189,10 @@ impl Agent {
                 log::info!("listening on https://{address}");
             }
             listeners.push(listener);
+        }
+
+        for socket in &config.sockets {
+            listeners.push(local(socket)?);
         }
 
         let peers = Peers::new(trust.clone(), config.cluster.probe_timeout);
@@ -350,6 +362,21 @@ fn user_certificate(tls: &ListenTls) -> Result<Option<Arc<UserCertificate>>, Sta
         Ok(loaded) => Ok(Some(Arc::new(loaded))),
         Err(e) => Err(StartError::Trust(e.to_string())),
     }
+}
+
+fn local(socket: &Socket) -> Result<Listener, StartError> {
+    let file = SocketFile {
+        owner: socket.owner,
+        group: socket.group,
+        mode: socket.mode,
+    };
+    let bound = LocalListener::bind(&socket.path, file);
+    let bound = bound.map_err(|error| StartError::Socket {
+        path: socket.path.clone(),
+        error,
+    })?;
+    log::info!("listening on unix://{}", socket.path.display());
+    Ok(Listener::Local(bound, Some(socket.path.as_path().into())))
 }
 
 fn acceptor(

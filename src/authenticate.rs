@@ -1,8 +1,9 @@
 //! Who is calling? The first step of every request.
 //!
 //! A signature proves it; for agents the TLS client certificate of the same
-//! generation as well. Without a signature, a client's certificate does. What
-//! the caller may do is the next step's question.
+//! generation as well. Without a signature, a client's certificate does. At a
+//! socket of this machine, the kernel's word counts and nothing else. What the
+//! caller may do is the next step's question.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -17,6 +18,8 @@ use skep_filters::auth::{BodyBinding, KeyKind, Principal, Verifier};
 
 use crate::certificates::Certificates;
 use crate::clock;
+use crate::config::Socket;
+use crate::local::Visitor;
 use crate::reject::Reject;
 use crate::trust::{ClientCertificate, PeerCertificate, Trust};
 
@@ -31,7 +34,7 @@ pub struct Caller {
 }
 
 /// Checks the signature of a request and who may use its key; without one, the
-/// certificate of its connection.
+/// certificate of its connection. At a socket, who has connected.
 ///
 /// # Errors
 /// Says why the caller is refused.
@@ -39,8 +42,12 @@ pub fn authenticate(
     session: &Session,
     verifier: &Verifier,
     certificates: &Certificates,
+    sockets: &[Socket],
 ) -> Result<Caller, Reject> {
     let headers = &session.req_header().headers;
+    if let Some(visitor) = Visitor::of(session) {
+        return visitor.authenticate(sockets, headers);
+    }
     match shown::<ClientCertificate>(session) {
         Some(certificate) if !is_signed(headers) => certificates.authenticate(certificate, headers),
         _ => by_signature(session, verifier),

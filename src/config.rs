@@ -15,6 +15,7 @@ mod portainer;
 pub mod portainer_env;
 mod raw;
 mod scalar;
+mod sockets;
 mod suggest;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ pub use self::{
     engine::{Engine, EngineTls},
     error::{ConfigError, ConfigErrors, Refusal},
     portainer::{Hidden, Portainer, SecretSource},
+    sockets::{Socket, SocketIdentity, SocketUser},
 };
 
 /// The port on which agents listen and look for each other, unless told otherwise.
@@ -54,8 +56,10 @@ pub const MAX_FILE_BYTES: usize = 1024 * 1024;
 /// Everything that can be set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Where to listen; never empty.
+    /// Where to listen; empty only if there are `sockets`.
     pub listen: Vec<Listen>,
+    /// The sockets in the file system to listen on.
+    pub sockets: Vec<Socket>,
     /// The engine that this agent guards.
     pub engine: Engine,
     /// The other agents.
@@ -263,6 +267,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: vec![Listen::default()],
+            sockets: Vec::new(),
             engine: Engine::default(),
             cluster: Cluster::default(),
             auth: Auth::default(),

@@ -34,6 +34,7 @@ use crate::exchange::Exchange;
 use crate::fanout;
 use crate::held;
 use crate::hop::Hop;
+use crate::local::Visitor;
 use crate::locate::{self, Found, Known, Object, locate_together};
 use crate::own;
 use crate::peers::Peers;
@@ -91,10 +92,16 @@ impl Gateway {
             Some(_) if portainer::is_open(session.req_header()) => {
                 return Box::pin(portainer::open(self, session, x)).await;
             }
-            Some(portainer) if portainer::is_meant(&session.req_header().headers) => {
+            Some(portainer)
+                if portainer::is_meant(&session.req_header().headers)
+                    && Visitor::of(session).is_none() =>
+            {
                 Box::pin(portainer.authenticate(&session.req_header().headers)).await?
             }
-            _ => authenticate::authenticate(session, &self.verifier, &self.certificates)?,
+            _ => {
+                let sockets = &self.config.sockets;
+                authenticate::authenticate(session, &self.verifier, &self.certificates, sockets)?
+            }
         };
         x.caller = caller.principal.to_string();
         x.errand = caller.principal.is_errand();

@@ -33,6 +33,7 @@ pub mod held;
 pub mod hop;
 pub mod host;
 pub mod listen;
+pub mod local;
 pub mod locate;
 pub mod malformed;
 pub mod memory;

@@ -25,6 +25,17 @@ pub enum Reject {
     /// The caller's certificate is not taken.
     #[error("{0}")]
     Certificate(#[from] crate::certificates::Refused),
+    /// Nobody has said who the user at a socket is.
+    #[error(
+        "user {uid} of this machine is not let in at {socket}: its `uids` do not list the user, and it has \
+         no `policy` for everybody (`listen` in the agent's configuration)"
+    )]
+    Local {
+        /// The number of the user.
+        uid: String,
+        /// The path of the socket.
+        socket: String,
+    },
     /// A key of the agents was used from something that is not an agent.
     #[error("agent keys are accepted only over TLS 1.3 from an agent of this cluster")]
     NotAnAgent,
@@ -146,7 +157,7 @@ impl Reject {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Auth(e) => e.status(),
-            Self::Portainer(_) => StatusCode::FORBIDDEN,
+            Self::Portainer(_) | Self::Local { .. } => StatusCode::FORBIDDEN,
             Self::Certificate(refused) => refused.status(),
             Self::Agent { status, .. } => *status,
             Self::NotServed => StatusCode::NOT_FOUND,
@@ -175,6 +186,7 @@ impl Reject {
             Self::Auth(e) => e.reason(),
             Self::Portainer(e) => e.reason(),
             Self::Certificate(refused) => refused.reason(),
+            Self::Local { .. } => "user-unknown",
             Self::Agent { .. } => "agent-route",
             Self::NotServed => "not-served",
             Self::NotAnAgent => "not-an-agent",

@@ -166,6 +166,7 @@ fn every_setting_has_its_row() {
         ("", "zz: 1"),
         ("listen[].", "listen: [ { zz: 1 } ]"),
         ("listen[].tls.", "listen: [ { tls: { zz: 1 } } ]"),
+        ("listen[].uids[].", "listen: [ { uids: [ { zz: 1 } ] } ]"),
         ("engine.", "engine: { zz: 1 }"),
         ("engine.tls.", "engine: { tls: { zz: 1 } }"),
         ("cluster.", "cluster: { zz: 1 }"),

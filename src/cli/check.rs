@@ -31,11 +31,10 @@ pub fn run(files: &[PathBuf], out: &mut impl Write, err: &mut impl Write) -> io:
 }
 
 fn summary(config: &Config) -> String {
-    let listen: Vec<_> = config
-        .listen
-        .iter()
-        .map(|l| l.address.to_string())
-        .collect();
+    let addresses = config.listen.iter().map(|l| l.address.to_string());
+    let sockets = config.sockets.iter();
+    let sockets = sockets.map(|s| format!("unix://{}", s.path.display()));
+    let listen: Vec<_> = addresses.chain(sockets).collect();
     format!(
         "listens on {}, engine {}, cluster {}, {}{}{}",
         listen.join(" and "),
@@ -120,6 +119,15 @@ mod tests {
             let (_, out, _) = check(&[&text]);
             assert!(out.trim_end().ends_with(&format!("no keys{said}")), "{out}");
         }
+    }
+
+    #[test]
+    fn sockets_are_named_beside_addresses() {
+        let (_, out, err) = check(&["listen: [ {}, { socket: /run/s, policy: admin } ]"]);
+        assert!(
+            out.contains("listens on 0.0.0.0:9001 and unix:///run/s,"),
+            "{out}{err}"
+        );
     }
 
     #[test]

@@ -39,7 +39,22 @@ pub(super) struct Raw {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Listen {
     pub(super) address: Option<Text>,
-    pub(super) tls: Option<ListenTls>,
+    pub(super) tls: Option<Spanned<ListenTls>>,
+    pub(super) socket: Option<Text>,
+    pub(super) name: Option<Text>,
+    pub(super) owner: Option<Text>,
+    pub(super) group: Option<Text>,
+    pub(super) mode: Option<Text>,
+    pub(super) policy: Option<Text>,
+    pub(super) uids: Option<Vec<Spanned<SocketUser>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct SocketUser {
+    pub(super) uid: Option<Text>,
+    pub(super) name: Option<Text>,
+    pub(super) policy: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]

@@ -52,6 +52,7 @@ listen:
   - address: 127.0.0.1:9443
     tls: { certificate_file: c.pem, key_file: k.pem, names: [Docker.example.com, 10.0.0.1] }
   - address: '[::]:0'
+  - { socket: /run/s, owner: 1, group: 2, mode: '0600', name: t, policy: admin, uids: [ { uid: 3, name: u, policy: admin } ] }
 engine:
   address: tcp://engine
   tls: { ca_file: ca.pem, certificate_file: cert.pem, key_file: key.pem }
@@ -92,6 +93,23 @@ threads: 2
                 tls: ListenTls::default(),
             },
         ],
+        sockets: vec![Socket {
+            path: "/run/s".into(),
+            owner: Some(1),
+            group: Some(2),
+            mode: 0o600,
+            users: vec![SocketUser {
+                uid: 3,
+                identity: SocketIdentity {
+                    name: "u".into(),
+                    policy: PolicyName::Admin,
+                },
+            }],
+            others: Some(SocketIdentity {
+                name: "t".into(),
+                policy: PolicyName::Admin,
+            }),
+        }],
         engine: Engine::Tcp {
             host: "engine".into(),
             port: 2376,
@@ -212,6 +230,28 @@ fn a_fault_is_told_with_its_line_its_key_and_a_suggestion() {
         ("listen:\n  - {}\n  - address: 0.0.0.0:9001", 3, "listen[1].address", "already"),
         ("listen: [ { tls: { key_file: k } } ]", 1, "listen[0].tls.key_file", "`certificate_file` beside it"),
         ("listen: [ { tls: { names: [a, b c] } } ]", 1, "listen[0].tls.names[1]", "docker.example.com"),
+        ("listen:\n  - socket: /s\n    policy: admin", 2, "listen", "`cluster: { mode: off }`"),
+        ("listen: [ {}, { socket: s, policy: admin } ]", 1, "listen[1].socket", "/run/skep/traefik.sock"),
+        ("listen: [ {}, { socket: /s/, policy: admin } ]", 1, "listen[1].socket", "/run/skep/traefik.sock"),
+        ("listen: [ {}, { socket: /s } ]", 1, "listen[1].socket", "`policy` or `uids`"),
+        ("listen: [ {}, { socket: /s, uids: [] } ]", 1, "listen[1].socket", "`policy` or `uids`"),
+        ("listen: [ {}, { socket: /s, policy: admin, address: 0.0.0.0:1 } ]", 1, "listen[1].address", "an entry of its own"),
+        ("listen: [ {}, { socket: /s, policy: admin, tls: {} } ]", 1, "listen[1].tls", "an entry of its own"),
+        ("listen:\n  - {}\n  - { socket: /s, policy: admin }\n  - { socket: /s, policy: admin }", 4, "listen[2].socket", "already"),
+        ("listen: [ {}, { socket: /s, policy: ro } ]", 1, "listen[1].policy", "it can be: `admin`"),
+        ("listen: [ {}, { socket: /s, policy: admin, owner: root } ]", 1, "listen[1].owner", "`id -u NAME`"),
+        ("listen: [ {}, { socket: /s, policy: admin, group: docker } ]", 1, "listen[1].group", "/etc/passwd"),
+        ("listen: [ {}, { socket: /s, policy: admin, mode: 0999 } ]", 1, "listen[1].mode", "\"0660\""),
+        ("listen: [ {}, { socket: /s, policy: admin, name: a b } ]", 1, "listen[1].name", "for example `alice`"),
+        ("listen: [ {}, { socket: /a b.sock, policy: admin } ]", 1, "listen[1].name", "for example `alice`"),
+        ("listen: [ {}, { socket: /s, uids: [ { name: a, policy: admin } ] } ]", 1, "listen[1].uids[0]", "`uid: 1000`"),
+        ("listen: [ {}, { socket: /s, uids: [ { uid: 1, policy: admin } ] } ]", 1, "listen[1].uids[0]", "`name: backup`"),
+        ("listen: [ {}, { socket: /s, uids: [ { uid: 1, name: a } ] } ]", 1, "listen[1].uids[0]", "`policy: admin`"),
+        ("listen: [ {}, { socket: /s, uids: [ { uid: me, name: a, policy: admin } ] } ]", 1, "listen[1].uids[0].uid", "`id -u NAME`"),
+        ("listen:\n- {}\n- socket: /s\n  uids:\n  - { uid: 1, name: a, policy: admin }\n  - { uid: 1, name: b, policy: admin }", 6, "listen[1].uids[1].uid", "listed already"),
+        ("listen: [ { mode: 0600 } ]", 1, "listen[0].mode", "goes with `socket`"),
+        ("listen: [ { policy: admin } ]", 1, "listen[0].policy", "see `auth`"),
+        ("listen: [ { uids: [ { uid: 1 } ] } ]", 1, "listen[0].uids", "goes with `socket`"),
         ("engine: /run/docker.sock", 1, "engine", "did you mean `unix:///run/docker.sock`?"),
         ("engine:\n  address: http://a", 2, "engine.address", "did you mean `tcp://a`?"),
         ("engine:\n  tls: { ca_file: a }", 2, "engine", "needs `address`"),
