@@ -22,17 +22,18 @@ use crate::client::Client;
 use crate::cluster::identity::{self, Identity};
 use crate::cluster::{Cluster, Parts};
 use crate::cluster_secret;
-use crate::config::{Config, ListenTls};
+use crate::config::{Config, ListenTls, Socket};
 use crate::engine::Engine;
 use crate::gateway::Gateway;
-use crate::guard::{BadKey, Guard};
+use crate::guard::{Guard, GuardError};
 use crate::listen::{self, Listener};
 use crate::locate::Known;
 use crate::memory;
 use crate::peers::Peers;
 use crate::place::Pulls;
-use crate::platform;
+use crate::platform::{self, LocalListener, SocketFile};
 use crate::portainer::{Others, Portainer};
+use crate::reload::Reload;
 use crate::trust::{LeafNames, SecretError, Trust, UserCertificate};
 
 /// The first look at the engine; later ones are the cluster's.
@@ -84,9 +85,9 @@ pub enum StartError {
         /// Why.
         error: io::Error,
     },
-    /// A key cannot be used.
+    /// Who is let in cannot be told.
     #[error(transparent)]
-    Key(#[from] BadKey),
+    Guard(#[from] GuardError),
     /// The audit log cannot be written.
     #[error("audit.file: {path}: {error}")]
     Audit {
@@ -100,6 +101,14 @@ pub enum StartError {
     Listen {
         /// The address.
         address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// The socket cannot be listened on.
+    #[error("cannot listen on unix://{}: {error}", path.display())]
+    Socket {
+        /// Its path.
+        path: PathBuf,
         /// Why.
         error: io::Error,
     },
@@ -121,6 +130,7 @@ pub struct Agent {
     trust: Arc<Trust>,
     portainer: Option<Arc<Portainer>>,
     audit: Option<Arc<Audit>>,
+    reload: Reload,
     proxy: Arc<HttpProxy<Gateway>>,
     listeners: Vec<Listener>,
     names: Vec<String>,
@@ -179,6 +189,10 @@ impl Agent {
             listeners.push(listener);
         }
 
+        for socket in &config.sockets {
+            listeners.push(local(socket)?);
+        }
+
         let peers = Peers::new(trust.clone(), config.cluster.probe_timeout);
         let peers = Arc::new(peers.map_err(|e| StartError::Trust(e.to_string()))?);
         let cluster = Arc::new(Cluster::new(Parts {
@@ -201,13 +215,20 @@ impl Agent {
             .map(|p| Portainer::new(p, &config.state_dir, others()).map_err(StartError::Portainer))
             .transpose()?;
         let nonces = Arc::new(NonceMemory::default());
-        let guard = Guard::new(&config, &trust, nonces)?;
+        let guard = Guard::new(&config, &trust, nonces.clone())?;
         let guard = Arc::new(ArcSwap::from_pointee(guard));
         let audit = config.audit.as_deref().map(audit).transpose()?;
+        let reload = Reload {
+            guard: guard.clone(),
+            config: config.clone(),
+            trust: trust.clone(),
+            nonces,
+            audit: audit.clone(),
+        };
         let gateway = Gateway {
             audit: audit.clone(),
             portainer: portainer.clone(),
-            guard: guard.clone(),
+            guard,
             known: Known::default(),
             pulls: Pulls::default(),
             config: config.clone(),
@@ -229,6 +250,7 @@ impl Agent {
             trust,
             portainer,
             audit,
+            reload,
             listeners,
             names,
             config,
@@ -272,6 +294,7 @@ impl Agent {
             let until = stopped.clone();
             background.spawn(async move { portainer.agree(until).await });
         }
+        background.spawn(self.reload.run(stopped.clone()));
         background.spawn(refresh(trust, stopped));
         listen::serve(self.proxy, self.listeners, stop, self.config.drain).await;
         let _ = stopping.send(true);
@@ -344,6 +367,21 @@ fn user_certificate(tls: &ListenTls) -> Result<Option<Arc<UserCertificate>>, Sta
         Ok(loaded) => Ok(Some(Arc::new(loaded))),
         Err(e) => Err(StartError::Trust(e.to_string())),
     }
+}
+
+fn local(socket: &Socket) -> Result<Listener, StartError> {
+    let file = SocketFile {
+        owner: socket.owner,
+        group: socket.group,
+        mode: socket.mode,
+    };
+    let bound = LocalListener::bind(&socket.path, file);
+    let bound = bound.map_err(|error| StartError::Socket {
+        path: socket.path.clone(),
+        error,
+    })?;
+    log::info!("listening on unix://{}", socket.path.display());
+    Ok(Listener::Local(bound, Some(socket.path.as_path().into())))
 }
 
 fn acceptor(

@@ -1,20 +1,26 @@
 //! Who is calling? The first step of every request.
 //!
-//! The signature proves it; for agents the TLS client certificate of the same
-//! generation as well. What the caller may do is the next step's question.
+//! A signature proves it; for agents the TLS client certificate of the same
+//! generation as well. Without a signature, a client's certificate does. At a
+//! socket of this machine, the kernel's word counts and nothing else. What the
+//! caller may do is the next step's question.
 
 use std::any::Any;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use http::HeaderMap;
 use pingora::listeners::TlsAccept;
 use pingora::protocols::tls::TlsRef;
 use pingora::proxy::Session;
+use skep_filters::auth::profile::{SIGNATURE, SIGNATURE_INPUT};
 use skep_filters::auth::{BodyBinding, KeyKind, Principal, Verifier};
 
 use crate::clock;
+use crate::guard::Guard;
+use crate::local::Visitor;
 use crate::reject::Reject;
-use crate::trust::{PeerCertificate, Trust};
+use crate::trust::{ClientCertificate, PeerCertificate, Trust};
 
 /// A caller who has proved who it is.
 pub struct Caller {
@@ -22,21 +28,40 @@ pub struct Caller {
     pub principal: Principal,
     /// What the signature says of the body.
     pub body: BodyBinding,
-    /// Whether the key may send streams that no digest covers.
+    /// Whether the caller may send streams that no digest covers.
     pub unsigned_streams: bool,
 }
 
-/// Checks the signature of a request and who may use its key.
+/// Checks the signature of a request and who may use its key; without one, the
+/// certificate of its connection. At a socket, who has connected.
 ///
 /// # Errors
 /// Says why the caller is refused.
-pub fn authenticate(session: &Session, verifier: &Verifier) -> Result<Caller, Reject> {
+pub fn authenticate(session: &Session, guard: &Guard) -> Result<Caller, Reject> {
+    let headers = &session.req_header().headers;
+    if let Some(visitor) = Visitor::of(session) {
+        return visitor.authenticate(&guard.sockets, headers);
+    }
+    match shown::<ClientCertificate>(session) {
+        Some(certificate) if !is_signed(headers) => {
+            guard.certificates.authenticate(certificate, headers)
+        }
+        _ => by_signature(session, &guard.verifier),
+    }
+}
+
+/// Whether a request means to be judged by its signature; then that alone counts.
+fn is_signed(headers: &HeaderMap) -> bool {
+    headers.contains_key(SIGNATURE) || headers.contains_key(SIGNATURE_INPUT)
+}
+
+fn by_signature(session: &Session, verifier: &Verifier) -> Result<Caller, Reject> {
     let head = session.req_header();
     let signed = verifier.verify(head, clock::now().as_secs())?;
     let mut node_id = None;
     if signed.key.kind() == KeyKind::Agent {
         // The key alone is not enough: the connection must be an agent's too.
-        let agent = peer_certificate(session).ok_or(Reject::NotAnAgent)?;
+        let agent = shown::<Agent>(session).ok_or(Reject::NotAnAgent)?;
         let expected = signed.key.id().strip_prefix("agent-");
         if expected != Some(agent.fingerprint.as_str()) {
             return Err(Reject::NotAnAgent);
@@ -56,9 +81,10 @@ struct Agent {
     fingerprint: String,
 }
 
-fn peer_certificate(session: &Session) -> Option<&Agent> {
+/// What the other end of the connection has shown in its handshake.
+fn shown<T: Any + Send + Sync>(session: &Session) -> Option<&T> {
     let tls = session.digest()?.ssl_digest.as_ref()?;
-    tls.extension.get::<Agent>()
+    tls.extension.get::<T>()
 }
 
 /// Looks at the client's certificate once a handshake.
@@ -67,9 +93,22 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// Recognises the agents of these generations.
+    /// Recognises the agents and the clients of these generations.
     pub fn new(trust: Arc<Trust>) -> Self {
         Self { trust }
+    }
+
+    fn agent(&self, tls: &TlsRef) -> Option<Agent> {
+        // As rustls names its variant, not as TLS does.
+        if tls.version() != Some("TLSv1_3") {
+            return None;
+        }
+        let certificate = self.trust.classify(tls.peer_certificate_der()?)?;
+        let generation = self.trust.generations().get(certificate.generation)?;
+        Some(Agent {
+            certificate,
+            fingerprint: generation.fingerprint().to_owned(),
+        })
     }
 }
 
@@ -79,15 +118,10 @@ impl TlsAccept for Handshake {
         &self,
         tls: &TlsRef,
     ) -> Option<Arc<dyn Any + Send + Sync>> {
-        // As rustls names its variant, not as TLS does.
-        if tls.version() != Some("TLSv1_3") {
-            return None;
+        if let Some(agent) = self.agent(tls) {
+            return Some(Arc::new(agent));
         }
-        let certificate = self.trust.classify(tls.peer_certificate_der()?)?;
-        let generation = self.trust.generations().get(certificate.generation)?;
-        Some(Arc::new(Agent {
-            certificate,
-            fingerprint: generation.fingerprint().to_owned(),
-        }))
+        let client = self.trust.client(tls.peer_certificate_der()?)?;
+        Some(Arc::new(client))
     }
 }

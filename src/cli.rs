@@ -4,6 +4,7 @@
 //! holds one: arguments are seen by everybody who can list processes.
 
 mod ask;
+pub mod cert;
 pub mod check;
 pub mod connect;
 pub mod health;
@@ -32,6 +33,12 @@ pub enum Command {
     /// Print the certificate of the cluster's CA, derived from its secret
     #[command(after_help = "Example:\n  skep ca --secret-file secret.txt > ca.pem")]
     Ca(CaArgs),
+    /// Certificates for clients that cannot sign, such as the docker CLI
+    #[command(
+        subcommand,
+        after_help = "Example:\n  skep cert issue --secret-file secret.txt --name alice --out alice"
+    )]
+    Cert(cert::CertCommand),
     /// Say whether configuration files are right, and if not, everything that is wrong
     #[command(after_help = "Example:\n  skep check conf/swarm.yaml")]
     Check(CheckArgs),
@@ -252,9 +259,17 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// All commands, also those below others.
+    fn all(command: &clap::Command) -> Vec<clap::Command> {
+        let below = command.get_subcommands();
+        below
+            .flat_map(|c| [vec![c.clone()], all(c)].concat())
+            .collect()
+    }
+
     #[test]
     fn every_command_has_a_help_line_and_an_example() {
-        for command in Cli::command().get_subcommands() {
+        for command in all(&Cli::command()) {
             let name = command.get_name();
             assert!(command.get_about().is_some(), "{name}");
             let after = command.get_after_help().map(ToString::to_string);
@@ -271,7 +286,7 @@ mod tests {
     /// Secrets in arguments and in the environment are seen by others.
     #[test]
     fn whatever_is_secret_is_asked_for_as_a_file() {
-        for command in Cli::command().get_subcommands() {
+        for command in all(&Cli::command()) {
             for argument in command.get_arguments() {
                 let name = argument.get_id().as_str();
                 if name.contains("secret") || name.contains("key") && name != "key_id" {

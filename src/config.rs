@@ -6,6 +6,7 @@
 //! read by the part that needs them, when it needs them.
 
 mod address;
+mod certificates;
 mod discover;
 mod engine;
 mod error;
@@ -17,6 +18,7 @@ mod portainer;
 pub mod portainer_env;
 mod raw;
 mod scalar;
+mod sockets;
 mod suggest;
 #[cfg(test)]
 mod tests;
@@ -36,11 +38,13 @@ use log::LevelFilter;
 
 pub use self::{
     address::HostPort,
+    certificates::{CertificateIdentity, Certificates, client_name},
     discover::Discover,
     engine::{Engine, EngineTls},
     error::{ConfigError, ConfigErrors, Refusal},
     grant::{Grant, Limits, Policy},
     portainer::{Hidden, Portainer, SecretSource},
+    sockets::{Socket, SocketIdentity, SocketUser},
 };
 
 /// The port on which agents listen and look for each other, unless told otherwise.
@@ -57,8 +61,12 @@ pub const MAX_FILE_BYTES: usize = 1024 * 1024;
 /// Everything that can be set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Where to listen; never empty.
+    /// The file that it was read from; `None` is none.
+    pub file: Option<PathBuf>,
+    /// Where to listen; empty only if there are `sockets`.
     pub listen: Vec<Listen>,
+    /// The sockets in the file system to listen on.
+    pub sockets: Vec<Socket>,
     /// The engine that this agent guards.
     pub engine: Engine,
     /// The other agents.
@@ -143,6 +151,8 @@ pub struct Auth {
     pub window: Duration,
     /// Whether Portainer servers are let in; `None` is no.
     pub portainer: Option<Portainer>,
+    /// Whose certificates are let in; `None` is nobody's.
+    pub certificates: Option<Certificates>,
 }
 
 /// Which files callers may look at and change, besides those in volumes.
@@ -236,7 +246,10 @@ impl Config {
         };
         let name = path.display().to_string();
         match read_bounded(path) {
-            Ok(text) => Self::parse(&name, &text),
+            Ok(text) => Self::parse(&name, &text).map(|config| Self {
+                file: Some(path.to_owned()),
+                ..config
+            }),
             Err(e) => Err(ConfigErrors::file(&name, format!("cannot be read: {e}"))),
         }
     }
@@ -259,10 +272,40 @@ impl Config {
     }
 }
 
+impl Config {
+    /// This configuration with the part of another one that says who is let in,
+    /// and with what. How Portainer servers prove themselves, and where to
+    /// listen, stay.
+    #[must_use]
+    pub fn with_guard_of(&self, other: &Self) -> Self {
+        let mut config = self.clone();
+        config.policies.clone_from(&other.policies);
+        config.auth.keys.clone_from(&other.auth.keys);
+        config.auth.window = other.auth.window;
+        config
+            .auth
+            .certificates
+            .clone_from(&other.auth.certificates);
+        if let (Some(own), Some(other)) = (&mut config.auth.portainer, &other.auth.portainer) {
+            own.grant.clone_from(&other.grant);
+        }
+        for socket in &mut config.sockets {
+            let other = other.sockets.iter().find(|other| other.path == socket.path);
+            if let Some(other) = other {
+                socket.users.clone_from(&other.users);
+                socket.others.clone_from(&other.others);
+            }
+        }
+        config
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
+            file: None,
             listen: vec![Listen::default()],
+            sockets: Vec::new(),
             engine: Engine::default(),
             cluster: Cluster::default(),
             auth: Auth::default(),
@@ -307,6 +350,7 @@ impl Default for Auth {
             keys: Vec::new(),
             window: Duration::from_secs(30),
             portainer: None,
+            certificates: None,
         }
     }
 }

@@ -30,6 +30,7 @@ use crate::exchange::Exchange;
 use crate::guard::Guard;
 use crate::held;
 use crate::hop::Hop;
+use crate::local::Visitor;
 use crate::locate::Known;
 use crate::peers::Peers;
 use crate::place::Pulls;
@@ -98,10 +99,13 @@ impl Gateway {
             Some(_) if portainer::is_open(session.req_header()) => {
                 return Box::pin(portainer::open(self, session, x)).await;
             }
-            Some(portainer) if portainer::is_meant(&session.req_header().headers) => {
+            Some(portainer)
+                if portainer::is_meant(&session.req_header().headers)
+                    && Visitor::of(session).is_none() =>
+            {
                 Box::pin(portainer.authenticate(&session.req_header().headers)).await?
             }
-            _ => authenticate::authenticate(session, &guard.verifier)?,
+            _ => authenticate::authenticate(session, &guard)?,
         };
         x.caller = caller.principal.to_string();
         x.errand = caller.principal.is_errand();
@@ -216,7 +220,7 @@ impl Gateway {
                 x.held = Some(body);
                 Ok(())
             }
-            BodyBinding::Unsigned if matches!(caller.principal, Principal::Portainer { .. }) => {
+            BodyBinding::Unsigned if caller.principal.binds_no_body() => {
                 session.set_read_timeout(None);
                 Ok(())
             }

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use skep_filters::auth::{Key, KeyKind, NonceMemory, Principal, Verifier, Window, trim_secret};
 
-use crate::config::{Config, Grant, KeyFile, KeyMaterial};
+use crate::certificates::Certificates;
+use crate::config::{Config, Grant, KeyFile, KeyMaterial, Socket};
 use crate::peers::{agent_key_id, operator_key_id};
 use crate::platform;
 use crate::reject::Reject;
@@ -28,20 +29,30 @@ const AHEAD: Duration = Duration::from_secs(10);
 /// All Portainer servers together, as their limits count them.
 const SERVERS: &str = "portainer";
 
-/// A key that cannot be used.
+/// Why it cannot be told who is let in.
 #[derive(Debug, thiserror::Error)]
-#[error("key {id:?}: {reason}")]
-pub struct BadKey {
-    /// Its id.
-    pub id: String,
-    /// Why.
-    pub reason: String,
+pub enum GuardError {
+    /// A key cannot be used.
+    #[error("key {id:?}: {reason}")]
+    Key {
+        /// Its id.
+        id: String,
+        /// Why.
+        reason: String,
+    },
+    /// The list of revoked certificates cannot be read.
+    #[error("auth.certificates.revoked_file: {0}")]
+    Revoked(String),
 }
 
 /// Who is let in, and with what.
 pub struct Guard {
     /// Whose signatures hold.
     pub verifier: Verifier,
+    /// Whose certificates are let in.
+    pub certificates: Certificates,
+    /// Who is who at the sockets.
+    pub sockets: Vec<Socket>,
     admin: Arc<Grant>,
     portainer: Option<Arc<Grant>>,
     /// By the text form of the principal.
@@ -55,15 +66,21 @@ impl Guard {
     ///
     /// # Errors
     /// If a key cannot be read or used.
-    pub fn new(config: &Config, trust: &Trust, nonces: Arc<NonceMemory>) -> Result<Self, BadKey> {
-        let keys = config.auth.keys.iter();
-        let others: HashMap<_, _> = keys
-            .map(|key| (format!("key:{}", key.id), Arc::new(key.grant.clone())))
+    pub fn new(
+        config: &Config,
+        trust: &Trust,
+        nonces: Arc<NonceMemory>,
+    ) -> Result<Self, GuardError> {
+        let others: HashMap<_, _> = identities(config)
+            .map(|(name, grant)| (name, Arc::new(grant.clone())))
             .collect();
+        let certificates = Certificates::new(config.auth.certificates.as_ref());
         let portainer = config.auth.portainer.as_ref();
         let portainer = portainer.map(|server| Arc::new(server.grant.clone()));
         Ok(Self {
             verifier: verifier(config, trust, nonces)?,
+            certificates: certificates.map_err(GuardError::Revoked)?,
+            sockets: config.sockets.clone(),
             limiter: {
                 let others = others.iter().map(|(name, grant)| (name.as_str(), &**grant));
                 let servers = portainer.iter().map(|grant| (SERVERS, &**grant));
@@ -89,7 +106,9 @@ impl Guard {
             } => self.by_name(name),
             Principal::Operator { .. } | Principal::Peer { .. } => Some(&self.admin),
             Principal::Portainer { .. } => self.portainer.as_ref(),
-            Principal::Key { id } => self.others.get(&format!("key:{id}")),
+            Principal::Key { .. } | Principal::Certificate { .. } | Principal::Local { .. } => {
+                self.others.get(&who.to_string())
+            }
         };
         let unknown = || Reject::UnknownIdentity(who.to_string());
         let grant = grant.ok_or_else(unknown)?;
@@ -109,7 +128,9 @@ impl Guard {
         match who {
             Principal::Operator { .. } | Principal::Peer { .. } => Ok(Place::default()),
             Principal::Portainer { .. } => self.limiter.place(SERVERS, grant.limits),
-            Principal::Key { .. } => self.limiter.place(&who.to_string(), grant.limits),
+            Principal::Key { .. } | Principal::Certificate { .. } | Principal::Local { .. } => {
+                self.limiter.place(&who.to_string(), grant.limits)
+            }
         }
     }
 
@@ -117,16 +138,41 @@ impl Guard {
         match name.split_once(':')? {
             ("operator", _) => Some(&self.admin),
             ("portainer", _) => self.portainer.as_ref(),
+            // A socket is of one machine, and so may be who is called what
+            // there: that machine's agent has judged.
+            ("local", _) => self.others.get(name).or(Some(&self.admin)),
             _ => self.others.get(name),
         }
     }
 }
 
+/// Everybody whom the configuration names, in the text form of the principal.
+pub fn identities(config: &Config) -> impl Iterator<Item = (String, &Grant)> {
+    let keys = config.auth.keys.iter();
+    let keys = keys.map(|key| (format!("key:{}", key.id), &key.grant));
+    let certificates = config.auth.certificates.iter();
+    let certificates = certificates
+        .flat_map(|all| &all.identities)
+        .map(|one| (format!("cert:{}", one.name), &one.grant));
+    let sockets = config.sockets.iter();
+    let local = sockets
+        .flat_map(|socket| {
+            let users = socket.users.iter().map(|user| &user.identity);
+            users.chain(&socket.others)
+        })
+        .map(|one| (format!("local:{}", one.name), &one.grant));
+    keys.chain(certificates).chain(local)
+}
+
 /// All keys whose signatures hold: the cluster's own and the configured ones.
-fn verifier(config: &Config, trust: &Trust, nonces: Arc<NonceMemory>) -> Result<Verifier, BadKey> {
+fn verifier(
+    config: &Config,
+    trust: &Trust,
+    nonces: Arc<NonceMemory>,
+) -> Result<Verifier, GuardError> {
     let refused = |id: &str| {
         let id = id.to_owned();
-        move |e: skep_filters::auth::KeyError| BadKey {
+        move |e: skep_filters::auth::KeyError| GuardError::Key {
             id,
             reason: e.to_string(),
         }
@@ -151,8 +197,8 @@ fn verifier(config: &Config, trust: &Trust, nonces: Arc<NonceMemory>) -> Result<
     Verifier::new(keys, window, nonces).map_err(refused(""))
 }
 
-fn read_key(file: &KeyFile) -> Result<Key, BadKey> {
-    let refused = |reason: String| BadKey {
+fn read_key(file: &KeyFile) -> Result<Key, GuardError> {
+    let refused = |reason: String| GuardError::Key {
         id: file.id.clone(),
         reason,
     };

@@ -8,6 +8,7 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::local::Visitor;
 use crate::malformed::ExplainMalformed;
 use crate::platform::{LocalListener, tcp_stream};
 
@@ -48,8 +50,9 @@ pub const KEEPALIVE: TcpKeepalive = TcpKeepalive {
 pub enum Listener {
     /// TCP with TLS on it.
     Tls(TcpListener, Arc<Acceptor>),
-    /// A socket in the file system.
-    Local(LocalListener),
+    /// A socket in the file system; under its path, those who connect are
+    /// told apart.
+    Local(LocalListener, Option<Arc<Path>>),
 }
 
 impl Listener {
@@ -65,14 +68,21 @@ impl Listener {
     pub fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Tls(tcp, _) => tcp.local_addr().ok(),
-            Self::Local(_) => None,
+            Self::Local(..) => None,
         }
     }
 
     async fn accept(&self) -> io::Result<Accepted> {
         match self {
             Self::Tls(tcp, acceptor) => Ok(Accepted::Tls(tcp.accept().await?.0, acceptor.clone())),
-            Self::Local(local) => Ok(Accepted::Plain(Box::new(local.accept().await?))),
+            Self::Local(local, name) => {
+                let (mut stream, uid) = local.accept().await?;
+                if let Some(socket) = name.clone() {
+                    let put = Visitor { socket, uid }.put_on(&mut stream);
+                    put.map_err(io::Error::other)?;
+                }
+                Ok(Accepted::Plain(Box::new(stream)))
+            }
         }
     }
 }

@@ -62,6 +62,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Sign(args) => write!(out, "{}", cli::sign::run(args)?)?,
         Command::Secret => writeln!(out, "{}", Secret::generate()?)?,
+        Command::Cert(command) => write!(out, "{}", cli::cert::run(command)?)?,
         Command::Ca(args) => write!(out, "{}", access::generation(&args.secret_file)?.ca_pem())?,
     }
     Ok(ExitCode::SUCCESS)

@@ -176,7 +176,7 @@ pub fn sends_it_whole(principal: &Principal, found: Option<&Match>) -> bool {
         Body::None => !matches!(endpoint.wire, Wire::Hijack | Wire::WebSocket),
         Body::Stream => false,
     };
-    small && matches!(principal, Principal::Portainer { .. })
+    small && principal.binds_no_body()
 }
 
 fn open_row(head: &RequestHeader) -> Option<EndpointId> {

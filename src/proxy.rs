@@ -9,6 +9,7 @@ use pingora::{Error, ErrorType, Result};
 use crate::exchange::Exchange;
 use crate::gateway::{Gateway, Next};
 use crate::hop::{self, Hop};
+use crate::local::Visitor;
 use crate::malformed::ExplainMalformed;
 use crate::reject::Reject;
 
@@ -31,10 +32,13 @@ impl ProxyHttp for Gateway {
         if session.get_keepalive().is_some() {
             session.set_keepalive(Some(KEEPALIVE));
         }
-        x.from = session
-            .client_addr()
-            .map(ToString::to_string)
-            .unwrap_or_default();
+        x.from = match Visitor::of(session) {
+            Some(visitor) => visitor.in_words(),
+            None => session
+                .client_addr()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+        };
         x.method = session.req_header().method.clone();
         x.target = session.req_header().uri.clone();
         Ok(())

@@ -24,6 +24,20 @@ pub enum Reject {
     /// The caller did not prove that it is a Portainer server.
     #[error("{0}: {why}", why = .0.details())]
     Portainer(#[from] PortainerError),
+    /// The caller's certificate is not taken.
+    #[error("{0}")]
+    Certificate(#[from] crate::certificates::Refused),
+    /// Nobody has said who the user at a socket is.
+    #[error(
+        "user {uid} of this machine is not let in at {socket}: its `uids` do not list the user, and it has \
+         no `policy` for everybody (`listen` in the agent's configuration)"
+    )]
+    Local {
+        /// The number of the user.
+        uid: String,
+        /// The path of the socket.
+        socket: String,
+    },
     /// A key of the agents was used from something that is not an agent.
     #[error("agent keys are accepted only over TLS 1.3 from an agent of this cluster")]
     NotAnAgent,
@@ -181,7 +195,8 @@ impl Reject {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Auth(e) => e.status(),
-            Self::Portainer(_) => StatusCode::FORBIDDEN,
+            Self::Portainer(_) | Self::Local { .. } => StatusCode::FORBIDDEN,
+            Self::Certificate(refused) => refused.status(),
             Self::Agent { status, .. } => *status,
             Self::Denied { .. }
             | Self::OutOfScope(_)
@@ -215,6 +230,8 @@ impl Reject {
         match self {
             Self::Auth(e) => e.reason(),
             Self::Portainer(e) => e.reason(),
+            Self::Certificate(refused) => refused.reason(),
+            Self::Local { .. } => "user-unknown",
             Self::Agent { .. } => "agent-route",
             Self::NotServed => "not-served",
             Self::Denied { .. } => "denied",

@@ -8,22 +8,28 @@
 //! which node is Swarm's word, not a certificate's. What a caller may do is decided elsewhere.
 
 mod ca_key;
+mod client;
 mod generation;
+mod issue;
 mod leaf;
 mod peer;
 mod resolver;
 mod rotation;
 mod secret;
+mod serial;
 mod stretch;
 mod user_cert;
 
 #[cfg(test)]
 mod tests;
 
+pub use client::ClientCertificate;
 pub use generation::Generation;
+pub use issue::ClientCredential;
 pub use leaf::{Leaf, LeafNames};
 pub use peer::PeerCertificate;
 pub use secret::{Secret, SecretError, Warning};
+pub use serial::{BadSerial, Serial};
 pub use user_cert::{UserCertificate, UserCertificateError};
 
 use std::fmt;
@@ -219,6 +225,14 @@ impl Trust {
     /// one, bytes that are no certificate. That the client holds the key is for the handshake to prove.
     pub fn classify(&self, cert_der: &[u8]) -> Option<PeerCertificate> {
         peer::classify(&self.generations, cert_der)
+    }
+
+    /// Says whose certificate a client has shown, if it is one that [`ClientCredential::issue`] makes.
+    ///
+    /// `None` for everything else, an agent's too: no certificate is both. Whether the name is let in, and
+    /// whether the certificate still holds at a later request, is asked elsewhere.
+    pub fn client(&self, cert_der: &[u8]) -> Option<ClientCertificate> {
+        client::classify(&self.generations, cert_der)
     }
 
     fn reload_user_certificate(&self) {

@@ -166,6 +166,7 @@ fn every_setting_has_its_row() {
         ("", "zz: 1"),
         ("listen[].", "listen: [ { zz: 1 } ]"),
         ("listen[].tls.", "listen: [ { tls: { zz: 1 } } ]"),
+        ("listen[].uids[].", "listen: [ { uids: [ { zz: 1 } ] } ]"),
         ("engine.", "engine: { zz: 1 }"),
         ("engine.tls.", "engine: { tls: { zz: 1 } }"),
         ("cluster.", "cluster: { zz: 1 }"),
@@ -177,6 +178,11 @@ fn every_setting_has_its_row() {
             "auth: { keys: [ { limits: { zz: 1 } } ] }",
         ),
         ("audit.", "audit: { zz: 1 }"),
+        ("auth.certificates.", "auth: { certificates: { zz: 1 } }"),
+        (
+            "auth.certificates.identities[].",
+            "auth: { certificates: { identities: [ { zz: 1 } ] } }",
+        ),
         ("browse.", "browse: { zz: 1 }"),
         ("aggregate.", "aggregate: { zz: 1 }"),
         ("log.", "log: { zz: 1 }"),
@@ -225,7 +231,11 @@ fn every_range_is_the_one_that_is_enforced() {
 fn every_environment_variable_has_its_row() {
     let page = page("docs/configuration.md");
     let mut variables = BTreeSet::new();
-    for command in Cli::command().get_subcommands() {
+    let program = Cli::command();
+    let below = program
+        .get_subcommands()
+        .flat_map(clap::Command::get_subcommands);
+    for command in program.get_subcommands().chain(below) {
         for argument in command.get_arguments() {
             variables.extend(argument.get_env().map(|v| v.to_string_lossy().into_owned()));
         }
@@ -263,6 +273,7 @@ fn every_reason_of_a_refusal_has_its_row() {
     let mut count = 0;
     for file in [
         "src/reject.rs",
+        "src/certificates.rs",
         "filters/src/auth/error.rs",
         "filters/src/auth/portainer.rs",
     ] {

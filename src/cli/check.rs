@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
 };
 
-use crate::config::{ClusterMode, Config, Portainer};
+use crate::config::{Certificates, ClusterMode, Config, Portainer};
 
 /// Checks each file: a line to `out` for one that is right, everything that is wrong with another
 /// to `err`.
@@ -31,17 +31,17 @@ pub fn run(files: &[PathBuf], out: &mut impl Write, err: &mut impl Write) -> io:
 }
 
 fn summary(config: &Config) -> String {
-    let listen: Vec<_> = config
-        .listen
-        .iter()
-        .map(|l| l.address.to_string())
-        .collect();
+    let addresses = config.listen.iter().map(|l| l.address.to_string());
+    let sockets = config.sockets.iter();
+    let sockets = sockets.map(|s| format!("unix://{}", s.path.display()));
+    let listen: Vec<_> = addresses.chain(sockets).collect();
     format!(
-        "listens on {}, engine {}, cluster {}, {}{}",
+        "listens on {}, engine {}, cluster {}, {}{}{}",
         listen.join(" and "),
         config.engine,
         mode(config.cluster.mode),
         keys(config.auth.keys.len()),
+        certificates(config.auth.certificates.as_ref()),
         portainer(config.auth.portainer.as_ref()),
     )
 }
@@ -60,6 +60,14 @@ fn portainer(portainer: Option<&Portainer>) -> &'static str {
         Some(p) if p.public_key_file.is_some() => ", one Portainer server",
         Some(p) if p.first_use => ", the first Portainer server",
         Some(_) => ", Portainer servers",
+    }
+}
+
+fn certificates(certificates: Option<&Certificates>) -> String {
+    match certificates.map_or(0, |c| c.identities.len()) {
+        0 => String::new(),
+        1 => ", 1 certificate".to_owned(),
+        count => format!(", {count} certificates"),
     }
 }
 
@@ -110,6 +118,32 @@ mod tests {
             let text = format!("auth: {{ portainer: {{ policy: admin, {proof} }} }}");
             let (_, out, _) = check(&[&text]);
             assert!(out.trim_end().ends_with(&format!("no keys{said}")), "{out}");
+        }
+    }
+
+    #[test]
+    fn sockets_are_named_beside_addresses() {
+        let (_, out, err) = check(&["listen: [ {}, { socket: /run/s, policy: admin } ]"]);
+        assert!(
+            out.contains("listens on 0.0.0.0:9001 and unix:///run/s,"),
+            "{out}{err}"
+        );
+    }
+
+    #[test]
+    fn how_many_certificates_are_let_in_is_said() {
+        let one = "{ name: a, policy: admin }";
+        for (list, said) in [
+            ("", "no keys"),
+            (one, "no keys, 1 certificate"),
+            (
+                &format!("{one}, {{ name: b, policy: admin }}"),
+                "no keys, 2 certificates",
+            ),
+        ] {
+            let text = format!("auth: {{ certificates: {{ identities: [ {list} ] }} }}");
+            let (_, out, _) = check(&[&text]);
+            assert!(out.trim_end().ends_with(said), "{out}");
         }
     }
 

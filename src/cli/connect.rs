@@ -10,7 +10,7 @@ use super::{ConnectArgs, LocalSocket};
 use crate::access::Access;
 use crate::connect::Connect;
 use crate::listen::{self, Listener};
-use crate::platform::{self, LocalListener};
+use crate::platform::{self, LocalListener, SocketFile};
 
 /// Streams that are open when told to stop get this long.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -26,7 +26,7 @@ pub async fn run(args: ConnectArgs) -> anyhow::Result<()> {
         Some(LocalSocket::Pipe(_)) => bail!("named pipes are not served yet"),
         None => default_socket()?,
     };
-    let listener = LocalListener::bind(&path)
+    let listener = LocalListener::bind(&path, SocketFile::PRIVATE)
         .with_context(|| format!("cannot listen on {}", path.display()))?;
     let host = format!("unix://{}", path.display());
     log::info!("listening on {host}");
@@ -41,7 +41,7 @@ pub async fn run(args: ConnectArgs) -> anyhow::Result<()> {
     let stop = async {
         platform::told_to_stop().await;
     };
-    listen::serve(proxy, vec![Listener::Local(listener)], stop, DRAIN).await;
+    listen::serve(proxy, vec![Listener::Local(listener, None)], stop, DRAIN).await;
     Ok(())
 }
 

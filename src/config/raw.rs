@@ -42,7 +42,24 @@ pub(super) struct Raw {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Listen {
     pub(super) address: Option<Text>,
-    pub(super) tls: Option<ListenTls>,
+    pub(super) tls: Option<Spanned<ListenTls>>,
+    pub(super) socket: Option<Text>,
+    pub(super) name: Option<Text>,
+    pub(super) owner: Option<Text>,
+    pub(super) group: Option<Text>,
+    pub(super) mode: Option<Text>,
+    pub(super) policy: Option<Text>,
+    pub(super) limits: Option<Limits>,
+    pub(super) uids: Option<Vec<Spanned<SocketUser>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct SocketUser {
+    pub(super) uid: Option<Text>,
+    pub(super) name: Option<Text>,
+    pub(super) policy: Option<Text>,
+    pub(super) limits: Option<Limits>,
 }
 
 #[derive(Default, Deserialize)]
@@ -92,6 +109,23 @@ pub(super) struct Auth {
     pub(super) keys: Option<Vec<Spanned<Key>>>,
     pub(super) window: Option<Text>,
     pub(super) portainer: Option<Spanned<Portainer>>,
+    pub(super) certificates: Option<Spanned<Certificates>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Certificates {
+    pub(super) identities: Option<Vec<Spanned<CertificateIdentity>>>,
+    pub(super) revoked_file: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct CertificateIdentity {
+    pub(super) name: Option<Text>,
+    pub(super) policy: Option<Text>,
+    pub(super) networks: Option<Vec<Text>>,
+    pub(super) limits: Option<Limits>,
 }
 
 #[derive(Default, Deserialize)]

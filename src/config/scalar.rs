@@ -131,13 +131,23 @@ pub(super) fn path(text: &str) -> Result<PathBuf, Refusal> {
 
 /// The id of a key: it stands in headers and log lines, so it is kept plain.
 pub(super) fn key_id(text: &str) -> Result<String, Refusal> {
+    plain(text, "a key id", "ci")
+}
+
+/// The name of somebody who calls without a key; as plain as the id of one.
+pub(super) fn name(text: &str) -> Result<String, Refusal> {
+    plain(text, "a name", "alice")
+}
+
+fn plain(text: &str, what: &str, example: &str) -> Result<String, Refusal> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '@' | '-');
     let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric());
     if begins && text.len() <= 64 && text.chars().all(plain) {
         return Ok(text.to_owned());
     }
-    Err(Refusal::new(format!("`{text}` is not a key id"))
-        .help("1 to 64 letters, digits, `.`, `_`, `@` and `-`, the first a letter or digit, for example `ci`"))
+    let help = "1 to 64 letters, digits, `.`, `_`, `@` and `-`, the first a letter or digit";
+    Err(Refusal::new(format!("`{text}` is not {what}"))
+        .help(format!("{help}, for example `{example}`")))
 }
 
 #[cfg(test)]

@@ -53,6 +53,7 @@ listen:
   - address: 127.0.0.1:9443
     tls: { certificate_file: c.pem, key_file: k.pem, names: [Docker.example.com, 10.0.0.1] }
   - address: '[::]:0'
+  - { socket: /run/s, owner: 1, group: 2, mode: '0600', name: t, policy: admin, uids: [ { uid: 3, name: u, policy: admin } ] }
 engine:
   address: tcp://engine
   tls: { ca_file: ca.pem, certificate_file: cert.pem, key_file: key.pem }
@@ -69,6 +70,7 @@ auth:
     - { id: ops, public_key_file: /ops, policy: admin }
   window: 5m
   portainer: { secret_file: /agent, first_use: true, policy: admin }
+  certificates: { identities: [ { name: bob, policy: admin } ], revoked_file: /revoked }
 policies:
   deploys: { allow: [services.*], audit_only: true }
 audit: { file: /var/log/audit }
@@ -90,6 +92,7 @@ threads: 2
         rules: RuleSet::new(&spec).unwrap(),
     };
     let expected = Config {
+        file: None,
         listen: vec![
             Listen {
                 address: "127.0.0.1:9443".parse().unwrap(),
@@ -103,6 +106,23 @@ threads: 2
                 tls: ListenTls::default(),
             },
         ],
+        sockets: vec![Socket {
+            path: "/run/s".into(),
+            owner: Some(1),
+            group: Some(2),
+            mode: 0o600,
+            users: vec![SocketUser {
+                uid: 3,
+                identity: SocketIdentity {
+                    name: "u".into(),
+                    grant: Grant::admin(),
+                },
+            }],
+            others: Some(SocketIdentity {
+                name: "t".into(),
+                grant: Grant::admin(),
+            }),
+        }],
         engine: Engine::Tcp {
             host: "engine".into(),
             port: 2376,
@@ -160,6 +180,13 @@ threads: 2
                 public_key_file: None,
                 first_use: true,
                 grant: Grant::admin(),
+            }),
+            certificates: Some(Certificates {
+                identities: vec![CertificateIdentity {
+                    name: "bob".into(),
+                    grant: Grant::admin(),
+                }],
+                revoked_file: Some("/revoked".into()),
             }),
         },
         policies: vec![Arc::new(deploys)],
@@ -225,6 +252,28 @@ fn a_fault_is_told_with_its_line_its_key_and_a_suggestion() {
         ("listen:\n  - {}\n  - address: 0.0.0.0:9001", 3, "listen[1].address", "already"),
         ("listen: [ { tls: { key_file: k } } ]", 1, "listen[0].tls.key_file", "`certificate_file` beside it"),
         ("listen: [ { tls: { names: [a, b c] } } ]", 1, "listen[0].tls.names[1]", "docker.example.com"),
+        ("listen:\n  - socket: /s\n    policy: admin", 2, "listen", "`cluster: { mode: off }`"),
+        ("listen: [ {}, { socket: s, policy: admin } ]", 1, "listen[1].socket", "/run/skep/traefik.sock"),
+        ("listen: [ {}, { socket: /s/, policy: admin } ]", 1, "listen[1].socket", "/run/skep/traefik.sock"),
+        ("listen: [ {}, { socket: /s } ]", 1, "listen[1].socket", "`policy` or `uids`"),
+        ("listen: [ {}, { socket: /s, uids: [] } ]", 1, "listen[1].socket", "`policy` or `uids`"),
+        ("listen: [ {}, { socket: /s, policy: admin, address: 0.0.0.0:1 } ]", 1, "listen[1].address", "an entry of its own"),
+        ("listen: [ {}, { socket: /s, policy: admin, tls: {} } ]", 1, "listen[1].tls", "an entry of its own"),
+        ("listen:\n  - {}\n  - { socket: /s, policy: admin }\n  - { socket: /s, policy: admin }", 4, "listen[2].socket", "already"),
+        ("listen: [ {}, { socket: /s, policy: ro } ]", 1, "listen[1].policy", "there is: `admin`"),
+        ("listen: [ {}, { socket: /s, policy: admin, owner: root } ]", 1, "listen[1].owner", "`id -u NAME`"),
+        ("listen: [ {}, { socket: /s, policy: admin, group: docker } ]", 1, "listen[1].group", "/etc/passwd"),
+        ("listen: [ {}, { socket: /s, policy: admin, mode: 0999 } ]", 1, "listen[1].mode", "\"0660\""),
+        ("listen: [ {}, { socket: /s, policy: admin, name: a b } ]", 1, "listen[1].name", "for example `alice`"),
+        ("listen: [ {}, { socket: /a b.sock, policy: admin } ]", 1, "listen[1].name", "for example `alice`"),
+        ("listen: [ {}, { socket: /s, uids: [ { name: a, policy: admin } ] } ]", 1, "listen[1].uids[0]", "`uid: 1000`"),
+        ("listen: [ {}, { socket: /s, uids: [ { uid: 1, policy: admin } ] } ]", 1, "listen[1].uids[0]", "`name: backup`"),
+        ("listen: [ {}, { socket: /s, uids: [ { uid: 1, name: a } ] } ]", 1, "listen[1].uids[0]", "needs `policy`"),
+        ("listen: [ {}, { socket: /s, uids: [ { uid: me, name: a, policy: admin } ] } ]", 1, "listen[1].uids[0].uid", "`id -u NAME`"),
+        ("listen:\n- {}\n- socket: /s\n  uids:\n  - { uid: 1, name: a, policy: admin }\n  - { uid: 1, name: b, policy: admin }", 6, "listen[1].uids[1].uid", "listed already"),
+        ("listen: [ { mode: 0600 } ]", 1, "listen[0].mode", "goes with `socket`"),
+        ("listen: [ { policy: admin } ]", 1, "listen[0].policy", "see `auth`"),
+        ("listen: [ { uids: [ { uid: 1 } ] } ]", 1, "listen[0].uids", "goes with `socket`"),
         ("engine: /run/docker.sock", 1, "engine", "did you mean `unix:///run/docker.sock`?"),
         ("engine:\n  address: http://a", 2, "engine.address", "did you mean `tcp://a`?"),
         ("engine:\n  tls: { ca_file: a }", 2, "engine", "needs `address`"),
@@ -264,6 +313,13 @@ fn a_fault_is_told_with_its_line_its_key_and_a_suggestion() {
         ("auth: { portainer: { policy: admin, secret_file: f, first_use: 1 } }", 1, "auth.portainer.first_use", "`true`, `false`"),
         ("auth: { portainer: { policy: admin, first_use: true, public_key_file: f } }", 1, "auth.portainer.first_use", "leave one out"),
         ("auth: { portainer: { policy: ro, secret_file: f } }", 1, "auth.portainer.policy", "there is: `admin`"),
+        ("auth:\n  certificates: {}", 2, "auth.certificates", "needs `identities`"),
+        ("auth: { certificates: { identities: [ { policy: admin } ] } }", 1, "auth.certificates.identities[0]", "`name: alice`"),
+        ("auth: { certificates: { identities: [ { name: a } ] } }", 1, "auth.certificates.identities[0]", "needs `policy`"),
+        ("auth: { certificates: { identities: [ { name: a/b, policy: admin } ] } }", 1, "auth.certificates.identities[0].name", "for example `alice`"),
+        ("auth: { certificates: { identities: [ { name: a, policy: ro } ] } }", 1, "auth.certificates.identities[0].policy", "there is: `admin`"),
+        ("auth:\n  certificates:\n    identities:\n    - { name: a, policy: admin }\n    - { name: a, policy: admin }", 5, "auth.certificates.identities[1].name", "listed already"),
+        ("auth: { certificates: { identities: [], revoked_file: '' } }", 1, "auth.certificates.revoked_file", "not a path"),
         ("browse: { host: '' }", 1, "browse.host", "at least one character"),
         ("aggregate: { deadline: 3 s }", 1, "aggregate.deadline", "500ms, 30s, 5m"),
         ("aggregate: { partial: alow }", 1, "aggregate.partial", "did you mean `allow`?"),

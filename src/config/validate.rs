@@ -10,13 +10,14 @@ use serde_saphyr::Spanned;
 
 use super::{
     Aggregate, Auth, Browse, Cluster, ClusterMode, Config, Engine, EngineTls, InfoOf, KeyFile,
-    KeyMaterial, Listen, ListenTls, Log, LogFormat, Partial, Portainer, SecretSource, address,
+    KeyMaterial, Listen, ListenTls, Log, LogFormat, Partial, Portainer, SecretSource, Socket,
+    address, certificates,
     error::{Problem, Refusal},
     faults::Faults,
     grant,
     policies::Policies,
     raw::{self, Raw, Text},
-    scalar,
+    scalar, sockets,
 };
 
 const MAX_SECRETS: usize = 4;
@@ -47,8 +48,13 @@ pub(super) fn validate(raw: Raw) -> Result<Config, Vec<Problem>> {
     let mut faults = Faults::default();
     let default = Config::default();
     let policies = Policies::read(&mut faults, raw.policies.unwrap_or_default());
+    let place = raw.listen.as_ref().map(|list| list.referenced);
+    let listeners = listen(&mut faults, &policies, raw.listen);
+    let (listen, sockets) = listeners.unwrap_or((default.listen, default.sockets));
     let config = Config {
-        listen: listen(&mut faults, raw.listen).unwrap_or(default.listen),
+        file: None,
+        listen,
+        sockets,
         engine: engine(&mut faults, raw.engine).unwrap_or(default.engine),
         cluster: cluster(&mut faults, raw.cluster.unwrap_or_default()),
         auth: auth(&mut faults, &policies, raw.auth.unwrap_or_default()),
@@ -67,6 +73,15 @@ pub(super) fn validate(raw: Raw) -> Result<Config, Vec<Problem>> {
             })
             .and_then(NonZeroUsize::new),
     };
+    if let (true, Some(place), true) = (
+        config.listen.is_empty() && !config.sockets.is_empty(),
+        place,
+        config.cluster.mode != ClusterMode::Off,
+    ) {
+        let refusal = Refusal::new("other agents cannot reach an agent that has sockets only")
+            .help("add an address, for example `- address: 0.0.0.0:9001`, or set `cluster: { mode: off }`");
+        faults.note("listen", place, refusal);
+    }
     if faults.0.is_empty() {
         Ok(config)
     } else {
@@ -74,7 +89,11 @@ pub(super) fn validate(raw: Raw) -> Result<Config, Vec<Problem>> {
     }
 }
 
-fn listen(faults: &mut Faults, raw: Option<Spanned<Vec<raw::Listen>>>) -> Option<Vec<Listen>> {
+fn listen(
+    faults: &mut Faults,
+    policies: &Policies,
+    raw: Option<Spanned<Vec<raw::Listen>>>,
+) -> Option<(Vec<Listen>, Vec<Socket>)> {
     let Spanned {
         value, referenced, ..
     } = raw?;
@@ -85,8 +104,21 @@ fn listen(faults: &mut Faults, raw: Option<Spanned<Vec<raw::Listen>>>) -> Option
     }
     let mut seen = HashSet::new();
     let mut all = Vec::new();
+    let mut seen_sockets = sockets::Seen::default();
+    let mut all_sockets = Vec::new();
     for (i, one) in value.into_iter().enumerate() {
         let key = format!("listen[{i}]");
+        if one.socket.is_some() {
+            all_sockets.extend(sockets::read(
+                faults,
+                policies,
+                &key,
+                one,
+                &mut seen_sockets,
+            ));
+            continue;
+        }
+        sockets::none(faults, &key, &one);
         let default = Listen::default().address;
         let place = one.address.as_ref().map_or(referenced, |t| t.referenced);
         let address_key = format!("{key}.address");
@@ -95,7 +127,7 @@ fn listen(faults: &mut Faults, raw: Option<Spanned<Vec<raw::Listen>>>) -> Option
             let refusal = Refusal::new(format!("`{address}` is listened on already"));
             faults.note(&address_key, place, refusal);
         }
-        let tls = one.tls.unwrap_or_default();
+        let tls = one.tls.map(|tls| tls.value).unwrap_or_default();
         let key = format!("{key}.tls");
         all.push(Listen {
             address,
@@ -109,7 +141,7 @@ fn listen(faults: &mut Faults, raw: Option<Spanned<Vec<raw::Listen>>>) -> Option
             },
         });
     }
-    Some(all)
+    Some((all, all_sockets))
 }
 
 fn engine(faults: &mut Faults, raw: Option<Spanned<raw::Engine>>) -> Option<Engine> {
@@ -242,6 +274,9 @@ fn auth(faults: &mut Faults, policies: &Policies, raw: raw::Auth) -> Auth {
         portainer: raw
             .portainer
             .and_then(|raw| portainer(faults, policies, raw)),
+        certificates: raw
+            .certificates
+            .and_then(|raw| certificates::read(faults, policies, raw)),
     }
 }
 

@@ -16,6 +16,7 @@ use pingora::protocols::l4::socket::SocketAddr;
 use pingora::protocols::l4::stream::Stream;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{ErrorType, OrErr};
+use ring::rand::{SecureRandom, SystemRandom};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -122,65 +123,111 @@ pub fn pipe_peer(_: &str) -> pingora::Result<HttpPeer> {
     )
 }
 
+/// Whether programs can meet at sockets in the file system.
+pub const HAS_SOCKETS: bool = true;
+
+/// Whom the file of a socket belongs to, and who may connect.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SocketFile {
+    /// The user; `None` is this program's own.
+    pub owner: Option<u32>,
+    /// The group; `None` is this program's own.
+    pub group: Option<u32>,
+    /// The bits of `chmod`.
+    pub mode: u32,
+}
+
+impl SocketFile {
+    /// For this program's own user only.
+    pub const PRIVATE: Self = Self {
+        owner: None,
+        group: None,
+        mode: 0o600,
+    };
+}
+
 /// A socket in the file system that local programs connect to.
 pub struct LocalListener {
     listener: UnixListener,
     path: PathBuf,
+    /// Its place on the disk: what else may stand at its path one day is not ours.
+    inode: (u64, u64),
 }
 
 impl LocalListener {
-    /// Binds, for the owner only; a socket that nobody answers is replaced.
+    /// Binds, for these only; a socket that nobody answers is replaced.
     ///
     /// # Errors
     /// Fails if something else is at the path or somebody listens there.
-    pub fn bind(path: &Path) -> io::Result<Self> {
+    pub fn bind(path: &Path, file: SocketFile) -> io::Result<Self> {
+        let error = |kind, why: &str| Err(io::Error::new(kind, why));
         if let Ok(found) = path.symlink_metadata() {
             if !found.file_type().is_socket() {
-                return Err(io::Error::new(
-                    io::ErrorKind::AlreadyExists,
-                    "the path exists and is not a socket",
-                ));
+                let why = "the path exists and is not a socket";
+                return error(io::ErrorKind::AlreadyExists, why);
             }
-            if std::os::unix::net::UnixStream::connect(path).is_ok() {
-                return Err(io::Error::new(
-                    io::ErrorKind::AddrInUse,
-                    "another program listens there",
-                ));
+            match std::os::unix::net::UnixStream::connect(path) {
+                Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {}
+                Ok(_) => return error(io::ErrorKind::AddrInUse, "another program listens there"),
+                Err(e) => return Err(e),
             }
-            std::fs::remove_file(path)?;
         }
         // Bound in a private folder first: between bind and chmod the socket
         // would otherwise be open to everybody, and whoever connects then
-        // stays connected.
-        let folder = path.with_extension(format!("{}.tmp", std::process::id()));
+        // stays connected. It takes the place of a stale one at once.
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        let mut random = [0; 4];
+        SystemRandom::new()
+            .fill(&mut random)
+            .map_err(|_| io::Error::other("the system gave no random bytes"))?;
+        let folder = parent.join(format!(".{:08x}", u32::from_be_bytes(random)));
         let staging = folder.join("s");
-        DirBuilder::new().mode(0o700).create(&folder)?;
+        match DirBuilder::new().mode(0o700).create(&folder) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return error(e.kind(), "its folder does not exist");
+            }
+            made => made?,
+        }
         let bound = UnixListener::bind(&staging).and_then(|listener| {
-            std::fs::set_permissions(&staging, Permissions::from_mode(0o600))?;
+            if file.owner.is_some() || file.group.is_some() {
+                std::os::unix::fs::lchown(&staging, file.owner, file.group)?;
+            }
+            std::fs::set_permissions(&staging, Permissions::from_mode(file.mode))?;
+            let inode = inode(&staging)?;
             std::fs::rename(&staging, path)?;
-            Ok(listener)
+            Ok(Self {
+                listener,
+                path: path.to_owned(),
+                inode,
+            })
         });
         let _ = std::fs::remove_file(&staging);
         let _ = std::fs::remove_dir(&folder);
-        let listener = bound?;
-        Ok(Self {
-            listener,
-            path: path.to_owned(),
-        })
+        bound
     }
 
-    /// The next connection.
+    /// The next connection, and the user who has made it (`SO_PEERCRED`);
+    /// `None` if the kernel does not say.
     ///
     /// # Errors
     /// As `accept(2)`.
-    pub async fn accept(&self) -> io::Result<Stream> {
-        Ok(self.listener.accept().await?.0.into())
+    pub async fn accept(&self) -> io::Result<(Stream, Option<u32>)> {
+        let stream = self.listener.accept().await?.0;
+        let uid = stream.peer_cred().map(|who| who.uid()).ok();
+        Ok((stream.into(), uid))
     }
+}
+
+fn inode(path: &Path) -> io::Result<(u64, u64)> {
+    let found = path.symlink_metadata()?;
+    Ok((found.dev(), found.ino()))
 }
 
 impl Drop for LocalListener {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        if inode(&self.path).is_ok_and(|found| found == self.inode) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -203,6 +250,26 @@ pub async fn told_to_stop() -> &'static str {
     tokio::select! {
         _ = term.recv() => "SIGTERM",
         _ = int.recv() => "SIGINT",
+    }
+}
+
+/// SIGHUP, as often as it comes.
+#[derive(Debug)]
+pub struct Reloads(Option<tokio::signal::unix::Signal>);
+
+/// Listens for the word to read the configuration again. Without a listener, the
+/// signal would end the program.
+pub fn told_to_reload() -> Reloads {
+    Reloads(signal(SignalKind::hangup()).ok())
+}
+
+impl Reloads {
+    /// Resolves when it has come.
+    pub async fn next(&mut self) {
+        match &mut self.0 {
+            Some(signal) => drop(signal.recv().await),
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -280,10 +347,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let live = LocalListener::bind(&path).unwrap();
+        let live = LocalListener::bind(&path, SocketFile::PRIVATE).unwrap();
         let mode = path.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let second = LocalListener::bind(&path);
+        let second = LocalListener::bind(&path, SocketFile::PRIVATE);
         assert_eq!(second.err().unwrap().kind(), io::ErrorKind::AddrInUse);
         drop(live);
         assert!(!path.exists());

@@ -76,6 +76,29 @@ pub fn pipe_peer(_: &str) -> pingora::Result<HttpPeer> {
     )
 }
 
+/// Whether programs can meet at sockets in the file system.
+pub const HAS_SOCKETS: bool = false;
+
+/// Whom the file of a socket would belong to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SocketFile {
+    /// The user.
+    pub owner: Option<u32>,
+    /// The group.
+    pub group: Option<u32>,
+    /// The bits of `chmod`.
+    pub mode: u32,
+}
+
+impl SocketFile {
+    /// For this program's own user only.
+    pub const PRIVATE: Self = Self {
+        owner: None,
+        group: None,
+        mode: 0o600,
+    };
+}
+
 /// Stands where a Unix socket would listen.
 pub struct LocalListener(());
 
@@ -84,7 +107,7 @@ impl LocalListener {
     ///
     /// # Errors
     /// Always.
-    pub fn bind(_: &Path) -> io::Result<Self> {
+    pub fn bind(_: &Path, _: SocketFile) -> io::Result<Self> {
         Err(unsupported())
     }
 
@@ -92,7 +115,7 @@ impl LocalListener {
     ///
     /// # Errors
     /// Always.
-    pub async fn accept(&self) -> io::Result<Stream> {
+    pub async fn accept(&self) -> io::Result<(Stream, Option<u32>)> {
         Err(unsupported())
     }
 }
@@ -114,6 +137,36 @@ pub async fn told_to_stop() -> &'static str {
         return std::future::pending().await;
     }
     "Ctrl-C"
+}
+
+/// Windows has no such signal.
+#[derive(Debug)]
+pub struct Reloads;
+
+/// Listens for nothing: files are looked at every few seconds.
+pub fn told_to_reload() -> Reloads {
+    Reloads
+}
+
+impl Reloads {
+    /// Never resolves.
+    pub async fn next(&mut self) {
+        std::future::pending().await
+    }
+}
+
+/// Opens a file to write at its end.
+///
+/// # Errors
+/// As the system says, or if its folder cannot be made.
+pub fn append_private(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(path)
 }
 
 /// A file name out of bytes; names are text here.

@@ -44,7 +44,7 @@ impl Words {
             status: reject.status(),
             body,
             stranger: reject.status() == StatusCode::UNAUTHORIZED
-                || matches!(reject, Reject::Portainer(_)),
+                || matches!(reject, Reject::Portainer(_) | Reject::Certificate(_)),
         }
     }
 
@@ -139,6 +139,7 @@ mod tests {
     use skep_filters::auth::portainer::PortainerError;
 
     use super::*;
+    use crate::certificates::Refused;
     use crate::cluster::route::TargetError;
 
     fn node() -> Reject {
@@ -184,6 +185,10 @@ mod tests {
         for (reject, stranger) in [
             (Reject::Portainer(PortainerError::Missing), true),
             (Reject::NotAnAgent, true),
+            (
+                Reject::Certificate(Refused::Unknown("bob".to_owned())),
+                true,
+            ),
             (node(), false),
         ] {
             assert_eq!(Words::of(&reject).stranger, stranger, "{reject}");

@@ -96,8 +96,8 @@ impl Generation {
         &self,
         params: &CertificateParams,
         public_key: &impl PublicKeyData,
-    ) -> Result<CertificateDer<'static>, rcgen::Error> {
-        Ok(params.signed_by(public_key, &self.issuer)?.der().clone())
+    ) -> Result<Certificate, rcgen::Error> {
+        params.signed_by(public_key, &self.issuer)
     }
 }
 

@@ -91,7 +91,8 @@ impl Leaf {
             ExtendedKeyUsagePurpose::ClientAuth,
         ];
         params.use_authority_key_identifier_extension = true;
-        let cert_der = generation.issue(&params, &PublicKey(key.public_key().as_ref()))?;
+        let certificate = generation.issue(&params, &PublicKey(key.public_key().as_ref()))?;
+        let cert_der = certificate.der().clone();
 
         // Borrowed, so that no further copy of the key is made.
         let private_key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key_pkcs8.as_slice()));
@@ -130,7 +131,7 @@ impl PublicKeyData for PublicKey<'_> {
 }
 
 /// Sixteen bytes with 126 random bits; positive, and without a leading zero to be lost (RFC 5280 §4.1.2.2).
-fn random_serial(random: &SystemRandom) -> Result<[u8; 16], TrustError> {
+pub(super) fn random_serial(random: &SystemRandom) -> Result<[u8; 16], TrustError> {
     let mut serial = [0; 16];
     random.fill(&mut serial).map_err(|_| TrustError::Random)?;
     serial[0] = serial[0] & 0x3f | 0x40;
@@ -138,7 +139,7 @@ fn random_serial(random: &SystemRandom) -> Result<[u8; 16], TrustError> {
 }
 
 /// A clock that is years off gets a certificate too; it is minted again once the clock is right.
-fn within_ca_validity(at: SystemTime) -> OffsetDateTime {
+pub(super) fn within_ca_validity(at: SystemTime) -> OffsetDateTime {
     let (first, last) = ca_validity();
     let Ok(since_epoch) = at.duration_since(SystemTime::UNIX_EPOCH) else {
         return first;

@@ -43,7 +43,8 @@ pub(super) fn classify(
     })
 }
 
-fn is_issued_by(cert: &EndEntityCert<'_>, generation: &Generation) -> bool {
+/// Whether it is a client's certificate by this authority that is valid now.
+pub(super) fn is_issued_by(cert: &EndEntityCert<'_>, generation: &Generation) -> bool {
     let Ok(anchor) = anchor_from_trusted_cert(generation.ca_der()) else {
         return false;
     };
@@ -69,6 +70,7 @@ mod tests {
         generation(issuer)
             .issue(&params, &KeyPair::generate().unwrap())
             .unwrap()
+            .der()
             .to_vec()
     }
 

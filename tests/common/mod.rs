@@ -12,7 +12,7 @@ mod caller;
 mod logged;
 pub(crate) mod node;
 
-pub(crate) use bed::{Bed, Cluster, secret_file, with_cluster};
+pub(crate) use bed::{Bed, Cluster, generation, secret_file, with_cluster};
 pub(crate) use caller::{Caller, Signed};
 pub(crate) use logged::warnings_of;
 pub(crate) use node::{Node, manager, worker};

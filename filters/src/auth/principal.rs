@@ -43,6 +43,16 @@ pub enum Principal {
         /// The fingerprint of its key.
         key: String,
     },
+    /// A client, by the certificate of its connection.
+    Certificate {
+        /// The name in the certificate.
+        name: Arc<str>,
+    },
+    /// A client at a socket of the agent's machine.
+    Local {
+        /// What the user who has connected is called.
+        name: Arc<str>,
+    },
     /// Another agent of the cluster.
     Peer {
         /// Its node id, if the connection shows it.
@@ -85,7 +95,32 @@ impl Principal {
             Self::Peer { on_behalf_of, .. } => on_behalf_of
                 .as_ref()
                 .is_some_and(|name| name.starts_with(PORTAINER_PREFIX)),
-            Self::Key { .. } | Self::Operator { .. } => false,
+            Self::Key { .. }
+            | Self::Operator { .. }
+            | Self::Certificate { .. }
+            | Self::Local { .. } => false,
+        }
+    }
+
+    /// Whether nothing that the caller shows covers its bodies: what protects
+    /// them is the connection.
+    #[must_use]
+    pub fn binds_no_body(&self) -> bool {
+        match self {
+            Self::Portainer { .. } | Self::Certificate { .. } | Self::Local { .. } => true,
+            Self::Key { .. } | Self::Operator { .. } | Self::Peer { .. } => false,
+        }
+    }
+
+    /// The client whose connection shows a certificate of this name.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Malformed`] if it sends a `Skep-On-Behalf-Of`.
+    pub fn certificate(name: &str, headers: &HeaderMap) -> Result<Self, AuthError> {
+        match headers.contains_key(SKEP_ON_BEHALF_OF) {
+            true => Err(ONLY_AGENTS),
+            false => Ok(Self::Certificate { name: name.into() }),
         }
     }
 
@@ -98,6 +133,18 @@ impl Principal {
         match headers.contains_key(SKEP_ON_BEHALF_OF) {
             true => Err(ONLY_AGENTS),
             false => Ok(Self::Portainer { key }),
+        }
+    }
+
+    /// The client of this name at a socket of the agent's machine.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Malformed`] if it sends a `Skep-On-Behalf-Of`.
+    pub fn local(name: &str, headers: &HeaderMap) -> Result<Self, AuthError> {
+        match headers.contains_key(SKEP_ON_BEHALF_OF) {
+            true => Err(ONLY_AGENTS),
+            false => Ok(Self::Local { name: name.into() }),
         }
     }
 
@@ -136,6 +183,8 @@ impl fmt::Display for Principal {
             Self::Key { id } => write!(f, "key:{id}"),
             Self::Operator { generation } => write!(f, "operator:{generation}"),
             Self::Portainer { key } => write!(f, "{PORTAINER_PREFIX}{key}"),
+            Self::Certificate { name } => write!(f, "cert:{name}"),
+            Self::Local { name } => write!(f, "local:{name}"),
             Self::Peer {
                 node_id,
                 on_behalf_of,
@@ -219,6 +268,25 @@ mod tests {
         assert!(!behind("key:portainer").is_portainer());
         headers.insert(SKEP_ON_BEHALF_OF, HeaderValue::from_static("key:root"));
         assert!(Principal::portainer("05cff52c".to_owned(), &headers).is_err());
+    }
+
+    #[test]
+    fn who_is_known_by_the_connection_has_a_name_and_speaks_for_nobody_else() {
+        for (made, shown) in [
+            (
+                Principal::certificate as fn(&str, &HeaderMap) -> _,
+                "cert:alice",
+            ),
+            (Principal::local, "local:alice"),
+        ] {
+            let mut headers = HeaderMap::new();
+            let alice: Principal = made("alice", &headers).unwrap();
+            assert_eq!(alice.to_string(), shown);
+            assert!(alice.binds_no_body() && !alice.is_errand() && !alice.is_portainer());
+            headers.insert(SKEP_ON_BEHALF_OF, HeaderValue::from_static("key:root"));
+            let refused: AuthError = made("alice", &headers).unwrap_err();
+            assert_eq!(refused.reason(), "malformed");
+        }
     }
 
     #[test]

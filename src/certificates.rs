@@ -1,0 +1,197 @@
+//! Callers who show a client certificate instead of signing: which names are let
+//! in, and which certificates are not any more.
+//!
+//! A connection may live for days, so this is asked for every request. Whose
+//! certificate it is was settled by the handshake, in `trust/client.rs`.
+
+mod origin;
+mod revoked;
+
+use std::collections::HashSet;
+use std::time::SystemTime;
+
+use http::{HeaderMap, StatusCode};
+use skep_filters::auth::{BodyBinding, Principal};
+
+use crate::authenticate::Caller;
+use crate::config;
+use crate::reject::Reject;
+use crate::trust::ClientCertificate;
+use revoked::Revoked;
+
+/// Whose certificates are let in.
+#[derive(Default)]
+pub struct Certificates {
+    names: HashSet<String>,
+    revoked: Option<Revoked>,
+}
+
+/// Why a certificate is not taken.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Refused {
+    /// Nobody let it in.
+    #[error("the certificate of {0:?} is not let in here: auth.certificates does not name it")]
+    Unknown(String),
+    /// It was valid when the connection was made.
+    #[error("the certificate of {0:?} has expired")]
+    Expired(String),
+    /// Its serial number is in the list.
+    #[error("the certificate of {0:?} has been revoked")]
+    Revoked(String),
+    /// Nobody knows whether it was revoked.
+    #[error(
+        "no client certificate is taken now: the list of revoked ones cannot be read, see the agent's log"
+    )]
+    NoList,
+    /// A browser sends a certificate along with whatever any page makes it ask.
+    #[error("a web page of another origin asks, and a client certificate alone is no proof then")]
+    CrossOrigin,
+}
+
+impl Refused {
+    /// The status that goes with it.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::NoList => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::FORBIDDEN,
+        }
+    }
+
+    /// A short word for logs and metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Unknown(_) => "certificate-unknown",
+            Self::Expired(_) => "certificate-expired",
+            Self::Revoked(_) => "certificate-revoked",
+            Self::NoList => "certificate-list",
+            Self::CrossOrigin => "cross-origin",
+        }
+    }
+}
+
+impl Certificates {
+    /// Reads the list of revoked certificates, if there is one.
+    ///
+    /// # Errors
+    /// A sentence for the operator: an agent does not start without its list.
+    pub fn new(config: Option<&config::Certificates>) -> Result<Self, String> {
+        let Some(config) = config else {
+            return Ok(Self::default());
+        };
+        let identities = config.identities.iter();
+        Ok(Self {
+            names: identities.map(|one| one.name.clone()).collect(),
+            revoked: match &config.revoked_file {
+                Some(path) => Some(Revoked::open(path)?),
+                None => None,
+            },
+        })
+    }
+
+    /// Reads the list again. To be called every few seconds, off the reactor.
+    pub fn refresh(&self) {
+        if let Some(revoked) = &self.revoked {
+            revoked.refresh();
+        }
+    }
+
+    /// Whether there is anything to refresh.
+    pub fn has_list(&self) -> bool {
+        self.revoked.is_some()
+    }
+
+    /// The caller on a connection with this certificate, for one request.
+    ///
+    /// # Errors
+    /// [`Refused`], or as headers contradict each other.
+    pub fn authenticate(
+        &self,
+        shown: &ClientCertificate,
+        headers: &HeaderMap,
+    ) -> Result<Caller, Reject> {
+        self.admit(shown, SystemTime::now())?;
+        if !origin::is_own(headers) {
+            return Err(Refused::CrossOrigin.into());
+        }
+        Ok(Caller {
+            principal: Principal::certificate(&shown.name, headers)?,
+            body: BodyBinding::uncovered(headers)?,
+            unsigned_streams: true,
+        })
+    }
+
+    fn admit(&self, shown: &ClientCertificate, now: SystemTime) -> Result<(), Refused> {
+        let name = || shown.name.clone();
+        if !self.names.contains(&shown.name) {
+            return Err(Refused::Unknown(name()));
+        }
+        if shown.not_after < now {
+            return Err(Refused::Expired(name()));
+        }
+        match self.revoked.as_ref().map(|list| list.has(&shown.serial)) {
+            Some(None) => Err(Refused::NoList),
+            Some(Some(true)) => Err(Refused::Revoked(name())),
+            Some(Some(false)) | None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::config::{CertificateIdentity, Grant};
+
+    use super::*;
+
+    fn shown(name: &str) -> ClientCertificate {
+        ClientCertificate {
+            name: name.to_owned(),
+            serial: "41".repeat(16).parse().unwrap(),
+            not_after: SystemTime::UNIX_EPOCH + Duration::from_secs(1000),
+        }
+    }
+
+    fn alice(revoked_file: Option<std::path::PathBuf>) -> config::Certificates {
+        config::Certificates {
+            identities: vec![CertificateIdentity {
+                name: "alice".to_owned(),
+                grant: Grant::admin(),
+            }],
+            revoked_file,
+        }
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn only_names_that_are_listed_are_let_in_and_only_until_they_expire() {
+        let certificates = Certificates::new(Some(&alice(None))).unwrap();
+        assert_eq!(certificates.admit(&shown("alice"), at(1000)), Ok(()));
+        let expired = certificates.admit(&shown("alice"), at(1001)).unwrap_err();
+        assert_eq!(expired.reason(), "certificate-expired");
+        for name in ["bob", "Alice", "alice2"] {
+            let refused = certificates.admit(&shown(name), at(0)).unwrap_err();
+            assert_eq!(refused, Refused::Unknown(name.to_owned()));
+        }
+        let nobody = Certificates::new(None).unwrap();
+        assert!(nobody.admit(&shown("alice"), at(0)).is_err());
+    }
+
+    #[test]
+    fn a_revoked_certificate_is_refused_and_a_list_that_is_lost_refuses_all() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "# nobody\n").unwrap();
+        let certificates = Certificates::new(Some(&alice(Some(file.path().to_owned())))).unwrap();
+        let now = || certificates.admit(&shown("alice"), at(0));
+        assert_eq!(now(), Ok(()));
+        std::fs::write(file.path(), format!("{}\n", "41".repeat(16))).unwrap();
+        certificates.refresh();
+        assert_eq!(now(), Err(Refused::Revoked("alice".to_owned())));
+        file.close().unwrap();
+        certificates.refresh();
+        assert_eq!(now(), Err(Refused::NoList));
+    }
+}

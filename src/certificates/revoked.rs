@@ -1,0 +1,163 @@
+//! The list of certificates that are refused: a text file with one serial number
+//! a line, read again whenever it may have changed.
+//!
+//! A list that cannot be read is not an empty one: nobody is let in until it can.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::trust::Serial;
+
+/// Room for thirty thousand serial numbers.
+const MAX_BYTES: u64 = 1024 * 1024;
+
+/// What the file said when it was last read, or what was wrong with it.
+type List = Result<HashSet<Serial>, String>;
+
+/// The serial numbers that are refused.
+pub(super) struct Revoked {
+    path: PathBuf,
+    list: ArcSwap<List>,
+}
+
+impl Revoked {
+    /// Reads the list.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    pub(super) fn open(path: &Path) -> Result<Self, String> {
+        let list = read(path)?;
+        log::info!(
+            "{}: certificates are revoked: {}",
+            path.display(),
+            list.len()
+        );
+        Ok(Self {
+            path: path.to_owned(),
+            list: ArcSwap::from_pointee(Ok(list)),
+        })
+    }
+
+    /// Reads it again.
+    pub(super) fn refresh(&self) {
+        let list = read(&self.path);
+        if list == **self.list.load() {
+            return;
+        }
+        match &list {
+            Ok(list) => {
+                let path = self.path.display();
+                log::info!("{path}: certificates are revoked: {}", list.len());
+            }
+            Err(e) => log::error!("no client certificate is taken: {e}"),
+        }
+        self.list.store(Arc::new(list));
+    }
+
+    /// Whether this one is refused; `None` if nobody knows.
+    pub(super) fn has(&self, serial: &Serial) -> Option<bool> {
+        let list = self.list.load();
+        list.as_ref()
+            .as_ref()
+            .ok()
+            .map(|list| list.contains(serial))
+    }
+}
+
+fn read(path: &Path) -> List {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text));
+    let at = path.display();
+    read.map_err(|e| format!("{at}: {e}"))?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(format!("{at}: is larger than {} KiB", MAX_BYTES / 1024));
+    }
+    // Editors empty a file before they write it.
+    if text.is_empty() {
+        let help = "a list of nobody has a line such as `# nobody`";
+        return Err(format!("{at}: is empty; {help}"));
+    }
+    parse(&text).map_err(|line| {
+        format!("{at}:{line}: this is no serial number; `skep cert show` prints it, 32 hexadecimal digits")
+    })
+}
+
+/// The serial numbers, or the line that holds something else.
+fn parse(text: &str) -> Result<HashSet<Serial>, usize> {
+    let mut list = HashSet::new();
+    for (n, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if !line.is_empty() {
+            list.insert(line.parse().map_err(|_| n + 1)?);
+        }
+    }
+    Ok(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: &str = "41000000000000000000000000000001";
+    const TWO: &str = "41000000000000000000000000000002";
+
+    #[test]
+    fn a_list_has_one_serial_a_line_and_comments() {
+        let list = parse(&format!(
+            "# left in May\n\n{ONE}\n  {} # bob\r\n",
+            TWO.to_uppercase()
+        ));
+        let expected: HashSet<_> = [ONE, TWO].map(|s| s.parse().unwrap()).into();
+        assert_eq!(list, Ok(expected));
+        assert_eq!(parse(&format!("{ONE}\n{TWO} {ONE}\n")), Err(2));
+        assert_eq!(parse("# nobody\n"), Ok(HashSet::new()));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_never_an_empty_list() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("revoked");
+        let wrong = |says: &str| {
+            let error = Revoked::open(&path).err().unwrap();
+            assert!(error.contains(says), "{error}");
+        };
+        wrong("No such file");
+        for (text, says) in [
+            ("", "is empty"),
+            ("alice\n", ":1: this is no serial"),
+            (&ONE[1..], "no serial"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            wrong(says);
+        }
+        std::fs::write(&path, vec![b'#'; MAX_BYTES as usize + 1]).unwrap();
+        wrong("larger than");
+        std::fs::write(&path, b"# \xff\n").unwrap();
+        wrong("UTF-8");
+    }
+
+    #[test]
+    fn a_list_that_was_mended_holds_again() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let write = |text: &str| std::fs::write(file.path(), text).unwrap();
+        let one: Serial = ONE.parse().unwrap();
+        write("# nobody\n");
+        let revoked = Revoked::open(file.path()).unwrap();
+        assert_eq!(revoked.has(&one), Some(false));
+        for (text, expected) in [
+            ("nonsense\n", None),
+            ("", None),
+            (ONE, Some(true)),
+            (TWO, Some(false)),
+        ] {
+            write(text);
+            revoked.refresh();
+            assert_eq!(revoked.has(&one), expected, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! `skep cert`: certificates for clients that cannot sign requests.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::config::{DEFAULT_SECRET_FILE, client_name};
+use crate::trust::{ClientCertificate, ClientCredential};
+use crate::{access, platform};
+
+const DAY: u64 = 24 * 60 * 60;
+
+/// What to do with a client's certificate.
+#[derive(Debug, Subcommand)]
+pub enum CertCommand {
+    /// Issue a certificate for a client, with a fresh key
+    #[command(
+        after_help = "Example:\n  skep cert issue --secret-file secret.txt --name alice --out alice"
+    )]
+    Issue(IssueArgs),
+    /// Print name, serial number and expiry of a client's certificate
+    #[command(after_help = "Example:\n  skep cert show alice/cert.pem")]
+    Show(ShowArgs),
+}
+
+/// For whom, and where to.
+#[derive(Args, Debug)]
+pub struct IssueArgs {
+    /// File with the cluster's secret
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SKEP_SECRET_FILE",
+        default_value = DEFAULT_SECRET_FILE
+    )]
+    pub secret_file: PathBuf,
+    /// Name of the client, as auth.certificates lists it
+    #[arg(long, value_name = "NAME", value_parser = client_name)]
+    pub name: String,
+    /// Days until it expires, 1 to 366
+    #[arg(long, value_name = "N", default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=366))]
+    pub days: u16,
+    /// Folder for cert.pem, key.pem and ca.pem, as DOCKER_CERT_PATH takes it
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["cert_file", "key_file"], required_unless_present_all = ["cert_file", "key_file"])]
+    pub out: Option<PathBuf>,
+    /// File for the certificate, instead of a folder
+    #[arg(long = "cert", value_name = "FILE", requires = "key_file")]
+    pub cert_file: Option<PathBuf>,
+    /// File for its key, instead of a folder
+    #[arg(long = "key", value_name = "FILE", requires = "cert_file")]
+    pub key_file: Option<PathBuf>,
+    /// Replace files that exist
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Which certificate.
+#[derive(Args, Debug)]
+pub struct ShowArgs {
+    /// File with the certificate
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// What is to be printed; never a key.
+///
+/// # Errors
+/// If a file cannot be read or written, or holds something else.
+pub fn run(command: CertCommand) -> anyhow::Result<String> {
+    match command {
+        CertCommand::Issue(args) => issue(&args),
+        CertCommand::Show(args) => show(&args.file),
+    }
+}
+
+fn issue(args: &IssueArgs) -> anyhow::Result<String> {
+    let generation = access::generation(&args.secret_file)?;
+    let lifetime = Duration::from_secs(u64::from(args.days) * DAY);
+    let issued = ClientCredential::issue(&generation, &args.name, lifetime, SystemTime::now())?;
+    let ca_pem = generation.ca_pem();
+    let (cert, key, ca) = match (&args.out, &args.cert_file, &args.key_file) {
+        (None, Some(cert), Some(key)) => (cert.clone(), key.clone(), None),
+        (folder, ..) => {
+            let folder = folder.clone().unwrap_or_default();
+            let file = |name| folder.join(name);
+            (file("cert.pem"), file("key.pem"), Some(file("ca.pem")))
+        }
+    };
+    let mut files = vec![(&cert, issued.cert_pem.as_str()), (&key, &issued.key_pem)];
+    files.extend(ca.as_ref().map(|ca| (ca, ca_pem.as_str())));
+    if cert == key {
+        bail!("the certificate and its key need a file each");
+    }
+    if let (false, Some((path, _))) = (args.force, files.iter().find(|(path, _)| taken(path))) {
+        bail!("{} exists; --force replaces it", path.display());
+    }
+    for (path, text) in &files {
+        write(path, text, args.force).with_context(|| path.display().to_string())?;
+    }
+    let mut said = String::new();
+    for (path, _) in &files {
+        said.push_str(&format!("written: {}\n", path.display()));
+    }
+    said.push_str(&facts(&issued.certificate)?);
+    said.push_str(&usage(
+        &args.name,
+        &cert,
+        &key,
+        ca.as_deref(),
+        &args.secret_file,
+    ));
+    Ok(said)
+}
+
+fn taken(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+/// Writes a file for its owner only. One that is there is replaced as a whole.
+fn write(path: &Path, text: &str, force: bool) -> std::io::Result<()> {
+    if !force || !taken(path) {
+        return platform::write_private(path, text.as_bytes());
+    }
+    let beside = path.with_extension(format!("{}.new", std::process::id()));
+    platform::write_private(&beside, text.as_bytes())?;
+    std::fs::rename(&beside, path).inspect_err(|_| {
+        let _ = std::fs::remove_file(&beside);
+    })
+}
+
+fn show(path: &Path) -> anyhow::Result<String> {
+    let at = || path.display().to_string();
+    let pem = std::fs::read(path).with_context(at)?;
+    let der = CertificateDer::from_pem_slice(&pem)
+        .map_err(|_| std::io::Error::new(ErrorKind::InvalidData, "holds no certificate in PEM"))
+        .with_context(at)?;
+    let Some(certificate) = ClientCertificate::read(&der) else {
+        bail!(
+            "{}: is not a certificate that `skep cert issue` makes",
+            at()
+        );
+    };
+    facts(&certificate)
+}
+
+fn facts(certificate: &ClientCertificate) -> anyhow::Result<String> {
+    let expires = OffsetDateTime::from(certificate.not_after).format(&Rfc3339)?;
+    Ok(format!(
+        "name:    {}\nserial:  {}\nexpires: {expires}\n",
+        certificate.name, certificate.serial
+    ))
+}
+
+fn usage(name: &str, cert: &Path, key: &Path, ca: Option<&Path>, secret: &Path) -> String {
+    let (cert, key) = (cert.display(), key.display());
+    let mut said = format!(
+        "\nLet it in, in the configuration of every agent:\n\n  \
+         auth: {{ certificates: {{ identities: [ {{ name: {name}, policy: admin }} ] }} }}\n\nUse it:\n\n"
+    );
+    let ca = match ca {
+        Some(ca) => ca.display().to_string(),
+        None => {
+            said.push_str(&format!(
+                "  skep ca --secret-file {} > ca.pem\n",
+                secret.display()
+            ));
+            "ca.pem".to_owned()
+        }
+    };
+    said.push_str(&format!(
+        "  docker --tlsverify --tlscacert {ca} --tlscert {cert} --tlskey {key} -H tcp://NODE:9001 ps\n  \
+         curl --cacert {ca} --cert {cert} --key {key} https://NODE:9001/containers/json\n"
+    ));
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(subcommand)]
+        command: CertCommand,
+    }
+
+    /// A folder with a secret, and `skep cert` in it.
+    struct Desk(tempfile::TempDir);
+
+    impl Desk {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let secret = folder.path().join("secret");
+            platform::write_private(&secret, b"Yq3mZ0v8T1xkB7sRfL2cWnHd9uPjE5aG").unwrap();
+            Self(folder)
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.path().join(name)
+        }
+
+        fn read(&self, name: &str) -> String {
+            std::fs::read_to_string(self.path(name)).unwrap()
+        }
+
+        /// `@` in an argument is this folder.
+        fn run(&self, line: &str) -> anyhow::Result<String> {
+            let folder = format!("{}/", self.0.path().display());
+            let words = format!("cert {line}").replace('@', &folder);
+            run(Line::try_parse_from(words.split_whitespace())?.command)
+        }
+    }
+
+    const ALICE: &str = "issue --secret-file @secret --name alice --out @alice";
+
+    #[test]
+    fn a_folder_gets_what_docker_looks_for_and_the_key_is_not_shown() {
+        let desk = Desk::new();
+        let said = desk.run(ALICE).unwrap();
+        let key = desk.read("alice/key.pem");
+        assert!(key.starts_with("-----BEGIN PRIVATE KEY-----"));
+        assert!(!platform::readable_by_others(&desk.path("alice/key.pem")));
+        assert!(!said.contains("PRIVATE") && !said.contains(key.lines().nth(1).unwrap()));
+        let ca = access::generation(&desk.path("secret")).unwrap().ca_pem();
+        assert_eq!(desk.read("alice/ca.pem"), ca);
+        let shown = desk.run("show @alice/cert.pem").unwrap();
+        assert!(shown.starts_with("name:    alice\nserial:  "), "{shown}");
+        for part in [
+            &shown,
+            "docker --tlsverify --tlscacert ",
+            "curl --cacert ",
+            "name: alice, policy",
+        ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_overwritten_unless_it_is_asked_for() {
+        let desk = Desk::new();
+        desk.run(ALICE).unwrap();
+        let (cert, key) = (desk.read("alice/cert.pem"), desk.read("alice/key.pem"));
+        let refused = desk.run(ALICE).unwrap_err().to_string();
+        assert!(refused.contains("--force"), "{refused}");
+        // One that exists is enough to write none.
+        std::fs::remove_file(desk.path("alice/cert.pem")).unwrap();
+        desk.run(ALICE).unwrap_err();
+        assert!(!desk.path("alice/cert.pem").exists());
+        assert_eq!(desk.read("alice/key.pem"), key);
+        desk.run(&format!("{ALICE} --force")).unwrap();
+        assert_ne!(desk.read("alice/key.pem"), key);
+        assert_ne!(desk.read("alice/cert.pem"), cert);
+        assert_eq!(std::fs::read_dir(desk.path("alice")).unwrap().count(), 3);
+        assert!(!platform::readable_by_others(&desk.path("alice/key.pem")));
+    }
+
+    #[test]
+    fn certificate_and_key_may_be_named_one_by_one() {
+        let desk = Desk::new();
+        let line = "issue --secret-file @secret --name a --cert @c.pem --key @k.pem";
+        let said = desk.run(line).unwrap();
+        assert!(said.contains("skep ca --secret-file"), "{said}");
+        assert!(
+            desk.read("c.pem").contains("CERTIFICATE") && desk.read("k.pem").contains("PRIVATE")
+        );
+        let same = "issue --secret-file @secret --name a --cert @x.pem --key @x.pem";
+        assert!(desk.run(same).is_err() && !desk.path("x.pem").exists());
+    }
+
+    #[test]
+    fn the_expiry_is_as_many_days_away_as_was_asked_for() {
+        let desk = Desk::new();
+        desk.run(&format!("{ALICE} --days 1")).unwrap();
+        let pem = desk.read("alice/cert.pem");
+        let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+        let left = ClientCertificate::read(&der).unwrap().not_after;
+        let left = left.duration_since(SystemTime::now()).unwrap().as_secs();
+        assert!((DAY - 60..=DAY).contains(&left), "{left}");
+    }
+
+    #[test]
+    fn what_cannot_be_issued_is_refused_before_anything_is_written() {
+        let desk = Desk::new();
+        for line in [
+            "issue --secret-file @secret --name a/b --out @x",
+            "issue --secret-file @secret --name a --out @x --days 0",
+            "issue --secret-file @secret --name a --out @x --days 367",
+            "issue --secret-file @secret --name a --out @x --key @k",
+            "issue --secret-file @secret --name a --cert @x",
+            "issue --secret-file @secret --name a",
+            "issue --secret-file @missing --name a --out @x",
+            "show @secret",
+            "show @missing",
+        ] {
+            assert!(desk.run(line).is_err(), "{line}");
+        }
+        assert!(!desk.path("x").exists());
+    }
+
+    #[test]
+    fn an_authority_is_not_shown_as_a_client() {
+        let desk = Desk::new();
+        desk.run(ALICE).unwrap();
+        let refused = desk.run("show @alice/ca.pem").unwrap_err().to_string();
+        assert!(refused.contains("skep cert issue"), "{refused}");
+    }
+}

@@ -1,0 +1,116 @@
+//! A configuration that changes while the agent runs: who is let in, and with
+//! what, is replaced; all else needs a restart.
+//!
+//! The file is looked at every few seconds, and at once on SIGHUP. One that is
+//! wrong changes nothing: the old one stays, and the log says what is wrong.
+//! Keys and lists that it names are looked at together with it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use skep_filters::auth::NonceMemory;
+use tokio::sync::watch;
+
+use crate::audit::Audit;
+use crate::config::{Config, KeyMaterial};
+use crate::guard::Guard;
+use crate::platform;
+use crate::trust::Trust;
+
+/// How often the files are looked at.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// What it takes to replace a guard.
+pub struct Reload {
+    /// The guard to replace.
+    pub guard: Arc<ArcSwap<Guard>>,
+    /// What it was made of.
+    pub config: Config,
+    /// The certificates and keys of the cluster.
+    pub trust: Arc<Trust>,
+    /// The nonces seen so far: what was used stays used.
+    pub nonces: Arc<NonceMemory>,
+    /// The audit log, to be begun anew on SIGHUP.
+    pub audit: Option<Arc<Audit>>,
+}
+
+/// What tells a changed file from the same one.
+type Stamp = Vec<Option<(SystemTime, u64)>>;
+
+impl Reload {
+    /// Looks until told to stop.
+    pub async fn run(mut self, mut stopped: watch::Receiver<bool>) {
+        let mut told = platform::told_to_reload();
+        let mut stamp = stamp(&self.config);
+        loop {
+            let asked = tokio::select! {
+                () = tokio::time::sleep(LOOK) => false,
+                () = told.next() => true,
+                _ = stopped.changed() => return,
+            };
+            // It reads files.
+            let done = tokio::task::spawn_blocking(move || {
+                self.look(asked, &mut stamp);
+                (self, stamp)
+            });
+            match done.await {
+                Ok(next) => (self, stamp) = next,
+                Err(e) => return log::error!("the configuration is not looked at any more: {e}"),
+            }
+        }
+    }
+
+    fn look(&mut self, asked: bool, last: &mut Stamp) {
+        self.guard.load().certificates.refresh();
+        let now = stamp(&self.config);
+        if !asked && now == *last {
+            return;
+        }
+        *last = now;
+        if let (true, Some(audit)) = (asked, &self.audit)
+            && let Err(e) = audit.reopen()
+        {
+            log::error!("the audit log goes on in the old file: {e}");
+        }
+        match self.config.file.clone() {
+            Some(file) => self.replace(&file),
+            None => log::info!("there is no configuration file to read again"),
+        }
+        // Another configuration names other files.
+        *last = stamp(&self.config);
+    }
+
+    fn replace(&mut self, file: &Path) {
+        let changed = match Config::load(Some(file)) {
+            Ok(changed) => changed,
+            Err(e) => return log::error!("the old configuration stays in force:\n{e}"),
+        };
+        let now = self.config.with_guard_of(&changed);
+        match Guard::new(&now, &self.trust, self.nonces.clone()) {
+            Err(e) => log::error!("the old configuration stays in force: {e}"),
+            Ok(guard) => {
+                self.guard.store(Arc::new(guard));
+                log::info!("{}: policies and identities are in force", file.display());
+                if now != changed {
+                    log::warn!("{}: other settings need a restart", file.display());
+                }
+                self.config = now;
+            }
+        }
+    }
+}
+
+/// The files that make the guard, as they are now.
+fn stamp(config: &Config) -> Stamp {
+    let keys = config.auth.keys.iter().map(|key| match &key.material {
+        KeyMaterial::PublicKey(path) | KeyMaterial::Secret(path) => path,
+    });
+    let files = config.file.iter().chain(keys);
+    let stamp = |path: &PathBuf| {
+        let found = std::fs::metadata(path).ok()?;
+        Some((found.modified().ok()?, found.len()))
+    };
+    files.map(stamp).collect()
+}

@@ -1,0 +1,164 @@
+//! Certificates for clients: made where the cluster's secret is, for whoever cannot sign requests.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
+};
+use ring::rand::SystemRandom;
+use zeroize::Zeroizing;
+
+use super::leaf::{BACKDATED, random_serial, within_ca_validity};
+use super::{ClientCertificate, Generation, TrustError, client};
+
+/// A client's certificate with its key, in the forms in which they are handed over.
+pub struct ClientCredential {
+    /// What the certificate says.
+    pub certificate: ClientCertificate,
+    /// The certificate in PEM.
+    pub cert_pem: String,
+    /// The private key in PEM (PKCS#8).
+    pub key_pem: Zeroizing<String>,
+}
+
+impl ClientCredential {
+    /// Issues a certificate with a fresh key, valid from a day before `now` until `lifetime` after it.
+    ///
+    /// # Errors
+    /// When `name` is not one that [`crate::config::client_name`] takes, or the system gives no random bytes.
+    pub fn issue(
+        generation: &Generation,
+        name: &str,
+        lifetime: Duration,
+        now: SystemTime,
+    ) -> Result<Self, TrustError> {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let serial = random_serial(&SystemRandom::new())?;
+        let at = |time: Option<SystemTime>| within_ca_validity(time.unwrap_or(now));
+        let mut params = CertificateParams::default();
+        params.not_before = at(now.checked_sub(BACKDATED));
+        params.not_after = at(now.checked_add(lifetime));
+        params.serial_number = Some(SerialNumber::from_slice(&serial));
+        params.distinguished_name = DistinguishedName::new();
+        // For people: what counts is the URI.
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.subject_alt_names = vec![SanType::URI(client::uri(name).try_into()?)];
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.use_authority_key_identifier_extension = true;
+        let made = generation.issue(&params, &key)?;
+        let unusable = || TrustError::Unusable(format!("{name:?} cannot be its name"));
+        Ok(Self {
+            certificate: ClientCertificate::read(made.der()).ok_or_else(unusable)?,
+            cert_pem: made.pem(),
+            key_pem: Zeroizing::new(key.serialize_pem()),
+        })
+    }
+}
+
+impl fmt::Debug for ClientCredential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientCredential")
+            .field("certificate", &self.certificate)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trust::tests::{generation, trust};
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, UnixTime};
+    use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
+
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    fn issue(name: &str, now: SystemTime) -> (ClientCredential, CertificateDer<'static>) {
+        let issued = ClientCredential::issue(&generation("a"), name, 90 * DAY, now).unwrap();
+        let der = CertificateDer::from_pem_slice(issued.cert_pem.as_bytes()).unwrap();
+        (issued, der)
+    }
+
+    #[test]
+    fn what_was_issued_is_recognised_with_its_name_serial_and_expiry() {
+        let now = SystemTime::now();
+        let (issued, der) = issue("alice@example.com", now);
+        let known = trust(&["other", "a"]).client(&der).unwrap();
+        assert_eq!(known, issued.certificate);
+        assert_eq!(known.name, "alice@example.com");
+        let left = known.not_after.duration_since(now).unwrap();
+        // A certificate knows whole seconds.
+        assert!(left <= 90 * DAY && left + Duration::from_secs(1) > 90 * DAY);
+    }
+
+    #[test]
+    fn it_is_no_agent_s_and_no_server_s() {
+        let (_, der) = issue("alice", SystemTime::now());
+        assert_eq!(trust(&["a"]).classify(&der), None);
+        let cert = EndEntityCert::try_from(&der).unwrap();
+        let ca = generation("a");
+        let anchor = anchor_from_trusted_cert(ca.ca_der()).unwrap();
+        let holds = |usage| {
+            let algorithms = crate::trust::provider()
+                .signature_verification_algorithms
+                .all;
+            let anchors = [anchor.clone()];
+            cert.verify_for_usage(
+                algorithms,
+                &anchors,
+                &[],
+                UnixTime::now(),
+                usage,
+                None,
+                None,
+            )
+            .is_ok()
+        };
+        assert!(holds(KeyUsage::client_auth()));
+        assert!(!holds(KeyUsage::server_auth()));
+        assert_eq!(cert.valid_dns_names().count(), 0);
+    }
+
+    #[test]
+    fn it_is_no_agent_s_even_if_it_is_called_like_one() {
+        let name = generation("a").peer_sni().to_owned();
+        let (_, der) = issue(&name, SystemTime::now());
+        assert_eq!(trust(&["a"]).classify(&der), None);
+        assert_eq!(trust(&["a"]).client(&der).unwrap().name, name);
+    }
+
+    #[test]
+    fn an_expired_one_is_nobody_s() {
+        let (_, der) = issue("alice", SystemTime::now() - 91 * DAY);
+        assert_eq!(trust(&["a"]).client(&der), None);
+    }
+
+    #[test]
+    fn names_that_are_not_plain_are_not_issued() {
+        for name in ["", "a/b", "a b", "ä", "-a", &"x".repeat(65)] {
+            let refused = ClientCredential::issue(&generation("a"), name, DAY, SystemTime::now());
+            assert!(refused.is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn two_certificates_of_one_name_share_neither_key_nor_serial() {
+        let now = SystemTime::now();
+        let ((one, _), (other, _)) = (issue("alice", now), issue("alice", now));
+        assert_ne!(one.certificate.serial, other.certificate.serial);
+        assert_ne!(one.key_pem, other.key_pem);
+    }
+
+    #[test]
+    fn debug_output_shows_no_key() {
+        let (issued, _) = issue("alice", SystemTime::now());
+        let shown = format!("{issued:?}");
+        assert!(
+            shown.contains("alice") && !shown.contains("PRIVATE"),
+            "{shown}"
+        );
+    }
+}
