@@ -39,6 +39,10 @@ lint: ## rustfmt, clippy, and what the dependencies may be
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	@tests/deny
 
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZ_SECONDS (60) each; on stable Rust
+	@nice filters/fuzz/run
+
 .PHONY: bench
 bench: build ## HAProxy and skep in turn before the same engine; ratios
 	@SKEP=$(abspath $(BINARY)) benches/run

@@ -10,5 +10,7 @@
 pub mod aggregate;
 pub mod auth;
 pub mod endpoint;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod placement;
 pub mod policy;

@@ -16,7 +16,6 @@
 mod body;
 pub mod environment;
 mod error;
-pub mod fuzz;
 mod json;
 mod may;
 mod must;

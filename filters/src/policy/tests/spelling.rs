@@ -1,7 +1,8 @@
 //! What is denied stays denied in every spelling.
 
-use super::super::fuzz;
 use super::*;
+use crate::endpoint::all;
+use crate::fuzz::{body, request, rewrite};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -153,22 +154,20 @@ proptest! {
 
     #[test]
     fn nothing_that_a_stranger_sends_panics(data in vec(any::<u8>(), 0..200)) {
-        fuzz::request(&data);
-        fuzz::body(&data);
-        fuzz::rewrite(&data);
+        request::run(&data);
+        body::run(&data);
+        rewrite::run(&data);
     }
 
     #[test]
     fn nothing_that_looks_like_a_request_panics(
         method in "(GET|POST|PUT|DELETE|HEAD|OPTIONS|PRI)",
         target in "(/v1.41)?(/(containers|images|exec|create|json|%2F|a|networks|connect|build|\\*)){0,5}/?(\\?[a-zA-Z=&%,\\[\\]\"]{0,20})?",
-        first: u8,
+        endpoint in 0..all().len(),
         json in "[{}\\[\\]\",:a-zA-Z0-9 ]{0,60}",
     ) {
-        fuzz::request(format!("{method} {target}").as_bytes());
-        let mut body = vec![first];
-        body.extend_from_slice(json.as_bytes());
-        fuzz::body(&body);
-        fuzz::rewrite(json.as_bytes());
+        request::run(format!("{method} {target}").as_bytes());
+        body::run(format!("{}\n{json}", all()[endpoint]).as_bytes());
+        rewrite::run(json.as_bytes());
     }
 }

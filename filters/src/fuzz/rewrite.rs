@@ -1,0 +1,137 @@
+//! What changes bodies and answers and must leave the rest of them alone:
+//! taking secrets out, putting labels in.
+//!
+//! The bytes are a body, an answer or a query.
+
+use serde_json::Value;
+
+use super::is_json;
+use crate::endpoint::filters::Filters;
+use crate::endpoint::query;
+use crate::placement::Placement;
+use crate::policy::redact::{REDACTED, Redact, redact};
+use crate::policy::scope::{Kind, Scope};
+
+const KINDS: [Kind; 8] = [
+    Kind::Container,
+    Kind::Exec,
+    Kind::Volume,
+    Kind::Network,
+    Kind::Service,
+    Kind::Task,
+    Kind::Secret,
+    Kind::Config,
+];
+
+/// Redacts, stamps, narrows, and reads what they are about.
+///
+/// # Panics
+/// If what comes out is no JSON, is changed where it should not be, or is not
+/// where it should be.
+pub fn run(data: &[u8]) {
+    redacted(data);
+    let Some(scope) = Scope::new([("owner".to_owned(), "me".to_owned())].into()) else {
+        return;
+    };
+    for kind in KINDS {
+        stamped(&scope, kind, data);
+        let _ = scope.holds(kind, data);
+        let _ = Scope::references(kind, data);
+    }
+    let _ = Scope::container_of_exec(data);
+    let _ = Placement::of_create(data);
+    if let Ok(text) = std::str::from_utf8(data) {
+        narrowed(&scope, text);
+    }
+}
+
+fn redacted(data: &[u8]) {
+    let both: &[Redact] = &[Redact::Env, Redact::Secrets];
+    for what in [both, &[Redact::Env], &[Redact::Secrets]] {
+        let Ok(changed) = redact(data, what) else {
+            assert!(!is_json(data) || is_deep(data), "JSON that is not redacted");
+            continue;
+        };
+        let out = changed.as_ref().map_or(data, |text| text.as_bytes());
+        assert!(is_json(out), "redacted to what is no JSON");
+        let again = redact(out, what).ok().flatten();
+        assert!(again.is_none_or(|again| again.as_bytes() == out));
+
+        let values = (serde_json::from_slice(data), serde_json::from_slice(out));
+        if let (Ok(before), Ok(after)) = values {
+            assert!(is_only_redacted(&before, &after), "more is changed");
+            if what.contains(&Redact::Env) {
+                assert!(!tells_environment(&after), "an environment is told");
+            }
+        }
+    }
+}
+
+fn is_deep(data: &[u8]) -> bool {
+    data.iter().filter(|b| matches!(b, b'{' | b'[')).count() > 100
+}
+
+fn is_only_redacted(before: &Value, after: &Value) -> bool {
+    match (before, after) {
+        (Value::String(own), Value::String(out)) => out == own || out.ends_with(REDACTED),
+        (Value::Array(own), Value::Array(out)) => {
+            own.len() == out.len() && own.iter().zip(out).all(|(a, b)| is_only_redacted(a, b))
+        }
+        (Value::Object(own), Value::Object(out)) => {
+            let mut pairs = own.iter().zip(out);
+            own.len() == out.len() && pairs.all(|(a, b)| a.0 == b.0 && is_only_redacted(a.1, b.1))
+        }
+        (own, out) => own == out,
+    }
+}
+
+/// Whether a list called `Env` has a value in it. Within a map of labels or
+/// options the name is the map's, and such a map has no lists.
+fn tells_environment(json: &Value) -> bool {
+    match json {
+        Value::Array(list) => list.iter().any(tells_environment),
+        Value::Object(members) => members.iter().any(|(name, value)| match value {
+            Value::Array(list) if name == "Env" => {
+                let mut entries = list.iter().filter_map(Value::as_str);
+                entries.any(|entry| entry.contains('=') && !entry.ends_with(REDACTED))
+                    || tells_environment(value)
+            }
+            Value::Object(_) if is_map(name) => false,
+            value => tells_environment(value),
+        }),
+        _ => false,
+    }
+}
+
+fn is_map(name: &str) -> bool {
+    ["Labels", "DriverOpts", "Options", "Config", "JoinTokens"].contains(&name)
+}
+
+fn stamped(scope: &Scope, kind: Kind, data: &[u8]) {
+    let Ok(once) = scope.stamp(kind, data) else {
+        return;
+    };
+    assert!(is_json(once.as_bytes()), "stamped to what is no JSON");
+    let again = scope.stamp(kind, once.as_bytes());
+    assert_eq!(again.as_deref(), Ok(once.as_str()), "stamped twice");
+    let Ok(value) = serde_json::from_str::<Value>(&once) else {
+        return;
+    };
+    let labels = |value: &Value| {
+        let members = value.as_object().into_iter().flatten();
+        let mut labels = members.filter(|(name, _)| name.eq_ignore_ascii_case("Labels"));
+        labels.any(|(_, labels)| labels.get("owner").and_then(Value::as_str) == Some("me"))
+    };
+    // The long s is a letter of field names too.
+    assert!(labels(&value) || once.contains('\u{17f}') || once.contains("\\u017"));
+}
+
+fn narrowed(scope: &Scope, text: &str) {
+    let Ok(narrow) = scope.narrow(text) else {
+        return;
+    };
+    assert_eq!(query::all(&narrow, "filters").count(), 1);
+    let filters = Filters::from_query(&narrow);
+    let has = filters.is_ok_and(|f| f.values("label").any(|value| value == "owner=me"));
+    assert!(has, "narrowed to what is not: {narrow:?}");
+}
