@@ -7,8 +7,10 @@ mod ask;
 pub mod cert;
 pub mod check;
 pub mod connect;
+pub mod explain;
 pub mod health;
 pub mod nodes;
+pub mod policy;
 pub mod serve;
 pub mod sign;
 
@@ -47,6 +49,11 @@ pub enum Command {
         after_help = "Example:\n  skep connect --to https://10.0.0.1:9001 --secret-file secret.txt --context swarm\n  docker --context swarm ps"
     )]
     Connect(ConnectArgs),
+    /// Say whether a request would be allowed, by which rule and why
+    #[command(
+        after_help = "Example:\n  skep explain --config skep.yaml --as ci POST /containers/create --body create.json"
+    )]
+    Explain(ExplainArgs),
     /// Say whether the agent on this machine works; meant for Docker's HEALTHCHECK
     #[command(after_help = "Example:\n  HEALTHCHECK CMD [\"/skep\", \"health\"]")]
     Health(ConfigArgs),
@@ -55,6 +62,14 @@ pub enum Command {
         after_help = "Example:\n  skep nodes --to https://10.0.0.1:9001 --secret-file secret.txt"
     )]
     Nodes(ClientArgs),
+    /// Print a preset as YAML, or what Tecnativa's environment variables mean
+    #[command(
+        after_help = "Example:\n  skep policy traefik\n  CONTAINERS=1 POST=0 skep policy --from-env"
+    )]
+    Policy(PolicyArgs),
+    /// Print the JSON Schema of configuration files, for editors
+    #[command(after_help = "Example:\n  skep schema > skep.schema.json")]
+    Schema,
     /// Print a new secret, good for a cluster or a key
     #[command(after_help = "Example:\n  skep secret | docker secret create skep_secret -")]
     Secret,
@@ -82,6 +97,44 @@ pub struct CheckArgs {
     /// Configuration files
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
+}
+
+/// The request to judge.
+#[derive(Args, Debug)]
+pub struct ExplainArgs {
+    /// Configuration file
+    #[arg(long, value_name = "FILE", env = "SKEP_CONFIG", default_value = explain::default_config().as_os_str())]
+    pub config: PathBuf,
+    /// Who would ask: key:ID, cert:NAME, local:NAME, portainer, operator, or the id or name alone
+    #[arg(long = "as", value_name = "IDENTITY")]
+    pub identity: String,
+    /// File with the body of the request; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub body: Option<BodySource>,
+    /// Hostname of the node that it would go to
+    #[arg(long, value_name = "HOSTNAME")]
+    pub node: Option<String>,
+    /// That node is a manager
+    #[arg(long)]
+    pub manager: bool,
+    /// Label of that node in the Swarm; may be repeated
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = explain::label)]
+    pub labels: Vec<(String, String)>,
+    /// Method of the request
+    pub method: String,
+    /// Path of the request, with its query
+    pub path: String,
+}
+
+/// The policy to print.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub struct PolicyArgs {
+    /// Name of a preset
+    pub preset: Option<String>,
+    /// Read CONTAINERS, POST and so on from the environment
+    #[arg(long)]
+    pub from_env: bool,
 }
 
 /// The secret to derive from.

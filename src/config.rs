@@ -9,6 +9,7 @@ mod address;
 mod certificates;
 mod discover;
 mod engine;
+pub mod environment;
 mod error;
 mod faults;
 mod grant;

@@ -8,7 +8,7 @@ use clap::Parser;
 use log::LevelFilter;
 use skep::cli::{self, Cli, Command, ConfigArgs};
 use skep::config::portainer_env::{self, FromEnvironment};
-use skep::config::{Config, LogFormat};
+use skep::config::{Config, LogFormat, environment};
 use skep::trust::Secret;
 use skep::{access, platform, telemetry};
 
@@ -16,6 +16,9 @@ use skep::{access, platform, telemetry};
 /// system's allocator takes a sixth of the time for it.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What a configuration file may be, for editors. A test holds it to the parser.
+const SCHEMA: &str = include_str!("../conf/skep.schema.json");
 
 fn main() -> ExitCode {
     platform::small_pages();
@@ -60,6 +63,15 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             let said = runtime(Some(1))?.block_on(cli::health::run(&load(&args)?.0))?;
             write!(out, "{said}")?;
         }
+        Command::Explain(args) => {
+            let explained = cli::explain::run(&args)?;
+            write!(out, "{}", explained.text)?;
+            if !explained.allowed {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Command::Policy(args) => write!(out, "{}", cli::policy::run(&args)?)?,
+        Command::Schema => write!(out, "{SCHEMA}")?,
         Command::Sign(args) => write!(out, "{}", cli::sign::run(args)?)?,
         Command::Secret => writeln!(out, "{}", Secret::generate()?)?,
         Command::Cert(command) => write!(out, "{}", cli::cert::run(command)?)?,
@@ -73,7 +85,15 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 fn load(args: &ConfigArgs) -> anyhow::Result<(Config, Vec<String>)> {
     let variable = |name: &str| std::env::var(name).ok();
     let Some(path) = &args.config else {
-        let FromEnvironment { config, notes } = portainer_env::read(variable)?;
+        let FromEnvironment {
+            mut config,
+            mut notes,
+        } = portainer_env::read(variable)?;
+        let variables: Vec<_> = std::env::vars().collect();
+        let pairs = variables
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        notes.extend(environment::add(&mut config, pairs));
         return Ok((config, notes));
     };
     let config = Config::load(Some(path)).map_err(|e| anyhow::anyhow!("{e}"))?;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::str::Chars;
 
 use clap::{CommandFactory, Parser};
+use serde_json::Value;
 use skep::cli::Cli;
 use skep::config::{Config, portainer_env};
 use skep_filters::auth::profile::{COVERED_HEADERS, DERIVED};
@@ -159,40 +160,72 @@ fn every_link_between_the_pages_leads_somewhere() {
     assert!(count >= 20, "only {count} were found");
 }
 
+/// Where settings may be, and a text that has one there that does not exist.
+const SECTIONS: &[(&str, &str)] = &[
+    ("", "zz: 1"),
+    ("listen[].", "listen: [ { zz: 1 } ]"),
+    ("listen[].tls.", "listen: [ { tls: { zz: 1 } } ]"),
+    ("listen[].uids[].", "listen: [ { uids: [ { zz: 1 } ] } ]"),
+    ("engine.", "engine: { zz: 1 }"),
+    ("engine.tls.", "engine: { tls: { zz: 1 } }"),
+    ("cluster.", "cluster: { zz: 1 }"),
+    ("auth.", "auth: { zz: 1 }"),
+    ("auth.keys[].", "auth: { keys: [ { zz: 1 } ] }"),
+    ("auth.portainer.", "auth: { portainer: { zz: 1 } }"),
+    (
+        "auth.keys[].limits.",
+        "auth: { keys: [ { limits: { zz: 1 } } ] }",
+    ),
+    ("audit.", "audit: { zz: 1 }"),
+    ("auth.certificates.", "auth: { certificates: { zz: 1 } }"),
+    (
+        "auth.certificates.identities[].",
+        "auth: { certificates: { identities: [ { zz: 1 } ] } }",
+    ),
+    ("browse.", "browse: { zz: 1 }"),
+    ("aggregate.", "aggregate: { zz: 1 }"),
+    ("log.", "log: { zz: 1 }"),
+];
+
+/// Those of policies, which have a page of their own.
+const POLICY_SECTIONS: &[(&str, &str)] = &[
+    ("policies.NAME.", "policies: { p: { zz: 1 } }"),
+    (
+        "policies.NAME.rules[].",
+        "policies: { p: { rules: [ { zz: 1 } ] } }",
+    ),
+    (
+        "policies.NAME.rules[].node.",
+        "policies: { p: { rules: [ { node: { zz: 1 } } ] } }",
+    ),
+    ("policies.NAME.may.", "policies: { p: { may: { zz: 1 } } }"),
+    (
+        "policies.NAME.must.",
+        "policies: { p: { must: { zz: 1 } } }",
+    ),
+];
+
+/// The settings that the parser knows in a section: it names them when asked for
+/// one that it does not.
+fn known(text: &str) -> BTreeSet<String> {
+    let errors = Config::parse("skep.yaml", text).unwrap_err();
+    let help = errors.errors()[0].help.clone().unwrap();
+    let help = help.rsplit("? ").next().unwrap();
+    let known: BTreeSet<_> = help
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect();
+    assert!(!known.is_empty(), "{help}");
+    known
+}
+
 #[test]
 fn every_setting_has_its_row() {
     let page = page("docs/configuration.md");
-    for (section, text) in [
-        ("", "zz: 1"),
-        ("listen[].", "listen: [ { zz: 1 } ]"),
-        ("listen[].tls.", "listen: [ { tls: { zz: 1 } } ]"),
-        ("listen[].uids[].", "listen: [ { uids: [ { zz: 1 } ] } ]"),
-        ("engine.", "engine: { zz: 1 }"),
-        ("engine.tls.", "engine: { tls: { zz: 1 } }"),
-        ("cluster.", "cluster: { zz: 1 }"),
-        ("auth.", "auth: { zz: 1 }"),
-        ("auth.keys[].", "auth: { keys: [ { zz: 1 } ] }"),
-        ("auth.portainer.", "auth: { portainer: { zz: 1 } }"),
-        (
-            "auth.keys[].limits.",
-            "auth: { keys: [ { limits: { zz: 1 } } ] }",
-        ),
-        ("audit.", "audit: { zz: 1 }"),
-        ("auth.certificates.", "auth: { certificates: { zz: 1 } }"),
-        (
-            "auth.certificates.identities[].",
-            "auth: { certificates: { identities: [ { zz: 1 } ] } }",
-        ),
-        ("browse.", "browse: { zz: 1 }"),
-        ("aggregate.", "aggregate: { zz: 1 }"),
-        ("log.", "log: { zz: 1 }"),
-    ] {
-        // The parser names what it knows when asked for what it does not.
-        let errors = Config::parse("skep.yaml", text).unwrap_err();
-        let help = errors.errors()[0].help.clone().unwrap();
-        let known: Vec<_> = help.split('`').skip(1).step_by(2).collect();
-        assert!(!known.is_empty(), "{help}");
-        for setting in known {
+    for (section, text) in SECTIONS {
+        for setting in known(text) {
             let rows = [
                 format!("| `{section}{setting}` |"),
                 format!("| `{section}{setting}."),
@@ -201,6 +234,68 @@ fn every_setting_has_its_row() {
             assert!(documented, "{section}{setting}");
         }
     }
+}
+
+#[test]
+fn every_setting_of_a_policy_is_named_on_its_page() {
+    let page = page("docs/policies.md");
+    for (section, text) in POLICY_SECTIONS {
+        for setting in known(text) {
+            let word = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+            let named = page.text.split(word).any(|own| own == setting);
+            assert!(named, "{section}{setting}");
+        }
+    }
+}
+
+#[test]
+fn the_schema_has_the_settings_that_the_parser_knows_and_no_others() {
+    let text = std::fs::read_to_string("conf/skep.schema.json").unwrap();
+    let schema: Value = serde_json::from_str(&text).unwrap();
+    for (section, text) in SECTIONS.iter().chain(POLICY_SECTIONS) {
+        let mut at = &schema;
+        for step in section.split('.').filter(|step| !step.is_empty()) {
+            at = match step {
+                "NAME" => &at["additionalProperties"],
+                step => &at["properties"][step.trim_end_matches("[]")],
+            };
+            at = resolved(&schema, at);
+            if step.ends_with("[]") {
+                at = resolved(&schema, &at["items"]);
+            }
+        }
+        let own = at["properties"].as_object();
+        let own: BTreeSet<_> = own
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name.clone())
+            .collect();
+        assert_eq!(own, known(text), "{section}");
+        assert_eq!(at["additionalProperties"], false, "{section}");
+    }
+    let groups = schema["$defs"]["entry"]["examples"].as_array().unwrap();
+    for group in skep_filters::policy::groups() {
+        assert!(groups.iter().any(|known| known == group), "{group}");
+    }
+    let names = schema["$defs"]["policy_name"]["examples"]
+        .as_array()
+        .unwrap();
+    for preset in skep_filters::policy::presets::names() {
+        assert!(names.iter().any(|known| known == preset), "{preset}");
+    }
+}
+
+/// What a part of the schema refers to; of several forms, the one with settings.
+fn resolved<'s>(schema: &'s Value, part: &'s Value) -> &'s Value {
+    let part = match part["$ref"].as_str() {
+        Some(name) => &schema["$defs"][name.trim_start_matches("#/$defs/")],
+        None => part,
+    };
+    let forms = part["anyOf"].as_array();
+    let mut forms = forms.into_iter().flatten();
+    forms
+        .find(|form| form["properties"].is_object())
+        .unwrap_or(part)
 }
 
 #[test]

@@ -117,6 +117,12 @@ const SETTINGS: [&str; 7] = [
     "TZ",
 ];
 
+/// Whether one of the variables is set that open or close something.
+pub fn is_meant<'e>(variables: impl IntoIterator<Item = (&'e str, &'e str)>) -> bool {
+    let mut variables = variables.into_iter();
+    variables.any(|(name, value)| is_switch(name) && switch(value).is_some())
+}
+
 /// Reads the variables; of a name that comes twice, the last counts. Names that
 /// are none of that program's are not mentioned.
 pub fn from_environment<'e>(
