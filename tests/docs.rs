@@ -208,9 +208,9 @@ const POLICY_SECTIONS: &[(&str, &str)] = &[
 /// The settings that the parser knows in a section: it names them when asked for
 /// one that it does not.
 fn known(text: &str) -> BTreeSet<String> {
-    let errors = Config::parse("skep.yaml", text).unwrap_err();
-    let help = errors.errors()[0].help.clone().unwrap();
-    let help = help.rsplit("? ").next().unwrap();
+    let errors = Config::parse("skep.yaml", text).expect_err(text);
+    let help = errors.errors()[0].help.clone().expect(text);
+    let help = help.rsplit("? ").next().unwrap_or_default();
     let known: BTreeSet<_> = help
         .split('`')
         .skip(1)

@@ -42,6 +42,8 @@ mod manager;
 mod nodes;
 #[path = "lab/patience.rs"]
 mod patience;
+#[path = "lab/policies.rs"]
+mod policies;
 #[path = "lab/portainer.rs"]
 mod portainer;
 #[path = "lab/request.rs"]
@@ -107,6 +109,9 @@ const TESTS: &[(&str, Test)] = &tests! {
         a_killed_agent_comes_back without_a_manager_that_is_said_and_the_rest_works;
     alone: serve_without_a_file_says_how_to_use_it_and_that_works
         the_composed_agent_takes_requests_signed_with_docs_sign_sh the_compose_file_is_one;
+    policies: a_reader_sees_all_nodes_without_secrets_and_changes_none
+        a_node_by_its_label_is_all_that_a_developer_has what_an_assistant_makes_is_all_that_it_sees
+        the_docker_cli_with_a_certificate_may_what_its_name_may the_audit_log_says_who_was_denied_what;
     portainer: a_server_recognises_an_agent_and_adds_it a_snapshot_has_the_whole_swarm
         the_docker_cli_deploys_a_stack_through_a_worker
         files_of_a_volume_are_put_listed_got_and_deleted_on_their_node;
@@ -210,7 +215,14 @@ struct Caretaker(Child);
 
 impl Caretaker {
     fn start(lock: &File) -> Self {
-        let labs = [NAME, alone::NAME, portainer::NAME, versions::NAME].join(" ");
+        let labs = [
+            NAME,
+            alone::NAME,
+            policies::NAME,
+            portainer::NAME,
+            versions::NAME,
+        ]
+        .join(" ");
         let wait = format!(
             "cat >/dev/null; for name in {labs}; do LAB_NAME=$name '{}' down; done",
             cluster::script().display()

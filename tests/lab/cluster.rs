@@ -223,7 +223,8 @@ impl Lab {
         self.docker_at(socket)
     }
 
-    fn docker_at(&self, socket: PathBuf) -> Docker {
+    /// The docker CLI at this socket.
+    pub(crate) fn docker_at(&self, socket: PathBuf) -> Docker {
         let config = self.file("docker-config");
         Docker { socket, config }
     }

@@ -14,8 +14,14 @@ pub(crate) const SMALL: &str = "/containers/small/json";
 /// About 80 KB.
 pub(crate) const LARGE: &str = "/containers/large/json";
 
+/// About 2 KB are sent, and a hundred bytes come back.
+pub(crate) const CREATE: &str = "/containers/create";
+
 /// The answers by path, ready to be written.
 type Answers = Vec<(&'static str, Vec<u8>)>;
+
+const CREATED: &str =
+    r#"{"Id":"4f1e0c8a7b2d4f1e0c8a7b2d4f1e0c8a7b2d4f1e0c8a7b2d4f1e0c8a7b2d4f1e","Warnings":[]}"#;
 
 /// Serves until the process ends.
 pub(crate) async fn serve(socket: &Path) -> anyhow::Result<()> {
@@ -32,8 +38,8 @@ pub(crate) async fn serve(socket: &Path) -> anyhow::Result<()> {
 async fn connection(mut stream: UnixStream, answers: &Answers) -> std::io::Result<()> {
     let mut head = Vec::with_capacity(4096);
     loop {
-        // Fronts send one request at a time, and these have no body.
-        while !head.ends_with(b"\r\n\r\n") {
+        // Fronts send one request at a time.
+        while !is_whole(&head) {
             if stream.read_buf(&mut head).await? == 0 {
                 return Ok(());
             }
@@ -48,8 +54,22 @@ async fn connection(mut stream: UnixStream, answers: &Answers) -> std::io::Resul
     }
 }
 
+/// Whether a request is there, with the body that its length announces.
+fn is_whole(bytes: &[u8]) -> bool {
+    let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
+        return false;
+    };
+    let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length:"));
+    let length = length.and_then(|length| length.trim().parse().ok());
+    bytes.len() >= end + 4 + length.unwrap_or(0_usize)
+}
+
 fn is_for(head: &[u8], path: &str) -> bool {
-    let rest = head.strip_prefix(b"GET ").unwrap_or_default();
+    let get = head.strip_prefix(b"GET ");
+    let rest = get.or(head.strip_prefix(b"POST ")).unwrap_or_default();
     rest.strip_prefix(path.as_bytes())
         .is_some_and(|rest| rest.first() == Some(&b' '))
 }
@@ -57,6 +77,7 @@ fn is_for(head: &[u8], path: &str) -> bool {
 fn answers() -> Answers {
     vec![
         (PING, answer("text/plain; charset=utf-8", "OK")),
+        (CREATE, answer("application/json", CREATED)),
         (SMALL, json(&inspect(2_000))),
         (LARGE, json(&inspect(80_000))),
         // An agent asks who its engine is before it serves anybody.

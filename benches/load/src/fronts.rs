@@ -33,6 +33,8 @@ pub(crate) struct Fronts {
     pub(crate) skep: Front,
     pub(crate) tls: Tls,
     pub(crate) signers: Vec<Signer>,
+    /// Keys whose policy has rules.
+    pub(crate) ruled: Vec<Signer>,
     _engine: Process,
 }
 
@@ -76,11 +78,9 @@ pub(crate) async fn start(folder: &Path, skep: &Path) -> anyhow::Result<Fronts> 
     let skep = front("skep", address, command, folder).await?;
 
     let secret = fs::read(&secret)?;
-    let signer = |n| {
-        anyhow::Ok(Signer::new(SigningKey::hmac(
-            &format!("bench{n}"),
-            &secret,
-        )?))
+    let signers = |name: &str| {
+        let signer = |n| SigningKey::hmac(&format!("{name}{n}"), &secret).map(Signer::new);
+        (0..KEYS).map(signer).collect::<Result<Vec<_>, _>>()
     };
     let certificate = CertificateDer::from_pem_file(&place.certificate)?;
     Ok(Fronts {
@@ -88,7 +88,8 @@ pub(crate) async fn start(folder: &Path, skep: &Path) -> anyhow::Result<Fronts> 
         bare,
         skep,
         tls: Tls::new(&certificate, "localhost")?,
-        signers: (0..KEYS).map(signer).collect::<Result<_, _>>()?,
+        signers: signers("bench")?,
+        ruled: signers("ruled")?,
         _engine: engine,
     })
 }
@@ -168,7 +169,12 @@ impl Place {
     /// Authentication and the log are on, as they are by default.
     fn skep(&self, address: SocketAddr, secret: &Path) -> String {
         let secret = secret.display();
-        let key = |n| format!("    - {{ id: bench{n}, secret_file: {secret}, policy: admin }}\n");
+        let key = |n| {
+            format!(
+                "    - {{ id: bench{n}, secret_file: {secret}, policy: admin }}\n    \
+                   - {{ id: ruled{n}, secret_file: {secret}, policy: ruled }}\n"
+            )
+        };
         let keys: String = (0..KEYS).map(key).collect();
         format!(
             "listen:\n  - address: {address}\n    \
@@ -176,6 +182,12 @@ impl Place {
              engine: unix://{engine}\n\
              cluster: {{ mode: off }}\n\
              auth:\n  keys:\n{keys}\
+             policies:\n  ruled:\n    \
+               deny: [exec, 'GET /containers/*/archive', secrets.read]\n    \
+               rules: [ {{ deny: ['DELETE /volumes/*'] }}, {{ allow: [services.read, 'GET /nodes'] }} ]\n    \
+               allow: [images.read, ping, containers.read, 'POST /containers/create']\n    \
+               may: {{ binds: [/srv/data] }}\n    \
+               must: {{ images: ['ghcr.io/team/*'], memory: 1g }}\n\
              state_dir: {state}\n\
              threads: 1\n",
             certificate = self.certificate.display(),

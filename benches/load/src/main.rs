@@ -11,6 +11,7 @@ mod engine;
 mod fronts;
 mod load;
 mod numbers;
+mod policies;
 mod process;
 mod rounds;
 mod signed;
@@ -95,6 +96,7 @@ impl Run {
         let idle = fronts.skep_rss()?;
         let time = Duration::from_secs_f64(self.seconds);
         rounds::measure(&fronts, self.rounds, time).await?;
+        policies::measure(&fronts, self.rounds, time).await?;
         size::print(&self.skep, idle, fronts.skep_rss()?)
     }
 }

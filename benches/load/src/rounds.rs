@@ -15,10 +15,10 @@ use crate::{say, signed};
 const MOST: f64 = 60_000.0;
 
 /// One front's turn.
-struct Turn {
-    load: Load,
+pub(crate) struct Turn {
+    pub(crate) load: Load,
     /// Processor time of the front for each answer, in microseconds.
-    cpu: f64,
+    pub(crate) cpu: f64,
 }
 
 /// Prints a line for each front and answer as soon as its rounds are over.
@@ -50,7 +50,7 @@ pub(crate) async fn measure(fronts: &Fronts, rounds: usize, time: Duration) -> a
     say("\nAims: skep at least 0.90 of Pingora in req/s.")
 }
 
-async fn turn(
+pub(crate) async fn turn(
     fronts: &Fronts,
     front: &Front,
     requests: &Arc<Vec<Vec<u8>>>,

@@ -4,6 +4,7 @@
 
 use http::request::Parts;
 use ring::rand::{SecureRandom, SystemRandom};
+use skep_filters::auth::digest::sha256;
 use skep_filters::auth::{BodyBinding, Signer};
 
 /// `GET path`, each time newly signed, by the signers in turn.
@@ -23,18 +24,46 @@ pub(crate) fn requests(
     let random = SystemRandom::new();
     let in_turn = signers.iter().cycle().take(count);
     in_turn
-        .map(|signer| sign(signer, parts.clone(), &random))
+        .map(|signer| sign(signer, parts.clone(), b"", &random))
         .collect()
 }
 
-fn sign(signer: &Signer, mut parts: Parts, random: &SystemRandom) -> anyhow::Result<Vec<u8>> {
+/// `POST path` with this body, each time newly signed, by the signers in turn.
+pub(crate) fn posts(
+    signers: &[Signer],
+    path: &str,
+    body: &[u8],
+    count: usize,
+) -> anyhow::Result<Vec<Vec<u8>>> {
+    let request = http::Request::post(path)
+        .header("host", "docker")
+        .header("user-agent", "Docker-Client/26.1.5 (linux)")
+        .header("content-type", "application/json")
+        .header("content-length", body.len());
+    let parts = request.body(())?.into_parts().0;
+    let random = SystemRandom::new();
+    let in_turn = signers.iter().cycle().take(count);
+    in_turn
+        .map(|signer| sign(signer, parts.clone(), body, &random))
+        .collect()
+}
+
+fn sign(
+    signer: &Signer,
+    mut parts: Parts,
+    body: &[u8],
+    random: &SystemRandom,
+) -> anyhow::Result<Vec<u8>> {
     let mut nonce = [0; 16];
     random
         .fill(&mut nonce)
         .map_err(|_| anyhow::anyhow!("no random bytes"))?;
     signer.sign(
         &mut parts,
-        BodyBinding::Empty,
+        match body {
+            [] => BodyBinding::Empty,
+            body => BodyBinding::Digest(sha256(body)),
+        },
         skep::clock::now().as_secs(),
         nonce,
     )?;
@@ -46,5 +75,6 @@ fn sign(signer: &Signer, mut parts: Parts, random: &SystemRandom) -> anyhow::Res
         bytes.extend_from_slice(b"\r\n");
     }
     bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(body);
     Ok(bytes)
 }

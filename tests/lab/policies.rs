@@ -1,0 +1,209 @@
+//! Who may do what, in a Swarm: a lab of its own, where the agents are deployed by docker/stack.yml with a configuration
+//! that has policies, and the stock CLI is used by those who have them.
+
+use std::fs;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use super::cluster::{Docker, Lab, repository, skep};
+use super::command::{Running, task};
+use super::patience::eventually;
+
+/// Its name.
+pub(crate) const NAME: &str = "policies";
+
+/// A worker.
+const ENTRY: usize = 2;
+
+const CONFIG: &str = "
+cluster: { secret_file: /run/secrets/skep_secret }
+auth:
+  keys:
+    - { id: reader, secret_file: /run/secrets/key, policy: read-only }
+    - { id: dev, secret_file: /run/secrets/key, policy: dev }
+    - { id: ai, secret_file: /run/secrets/key, policy: ai }
+  certificates: { identities: [ { name: carol, policy: runner } ] }
+policies:
+  dev:
+    rules: [ { allow: ['containers.*', exec, attach], node: { labels: { zone: dev } } } ]
+    allow: [ping, 'GET /info']
+  ai: { preset: ai-agent, labels: { owner: ai }, must: { images: [busybox] } }
+  runner: { preset: ci-runner, must: { images: [busybox] } }
+audit: { file: /dev/stdout }
+";
+
+/// Up from the first test on that needs it.
+static DEPLOYED: LazyLock<Lab> = LazyLock::new(|| {
+    let lab = Lab::up(NAME, "--nodes 3 --managers 1");
+    lab.engine(1).ok("node update --label-add zone=dev node3");
+    let (config, key, stack) = (
+        lab.file("skep.yaml"),
+        lab.file("key"),
+        lab.file("stack.yml"),
+    );
+    fs::write(&config, CONFIG).expect("a file of ours");
+    fs::write(&key, task(skep(), "secret").ok()).expect("a file of ours");
+    let stock = fs::read_to_string(repository().join("docker/stack.yml"));
+    let yaml = stock
+        .expect("a file of the repository")
+        .replace("../conf/swarm.yaml", &config.display().to_string())
+        .replace("secrets: [skep_secret]", "secrets: [skep_secret, key]");
+    let yaml = format!("{yaml}  key: {{ file: {} }}\n", key.display());
+    fs::write(&stack, yaml).expect("a file of ours");
+    let deploy = lab.lab("deploy").arg(stack.display().to_string());
+    deploy.within(120).ok();
+    lab.all_ready(60);
+    for node in lab.numbers() {
+        let run = "run --detach --env PASSWORD=hunter2 --label owner=ops";
+        let run = format!("{run} --name web{node} busybox sleep 86400");
+        lab.engine(node).ok(&run);
+    }
+    lab
+});
+
+/// The docker CLI of whoever holds the key with this id, through the worker.
+struct Holder {
+    docker: Docker,
+    _connection: Running,
+}
+
+fn holder(lab: &Lab, id: &str) -> Holder {
+    let socket = lab.file(&format!("{id}.sock"));
+    let connect = task(skep(), "connect --to")
+        .arg(lab.url(ENTRY))
+        .arg("--listen")
+        .arg(format!("unix://{}", socket.display()))
+        .arg_each(&format!("--key-id {id} --key-file"))
+        .arg(lab.file("key").display().to_string())
+        .arg("--ca")
+        .arg(lab.ca());
+    let connection = connect.within(120).background();
+    connection.line_with("to use it", Duration::from_secs(10));
+    let docker = lab.docker_at(socket);
+    Holder {
+        docker,
+        _connection: connection,
+    }
+}
+
+fn names(docker: &Docker) -> Vec<String> {
+    let list = docker.ok("ps -a --format {{.Names}}");
+    let mut names: Vec<_> = list.lines().map(str::to_owned).collect();
+    names.retain(|name| !name.starts_with("skep_agent"));
+    names.sort();
+    names
+}
+
+pub(crate) fn a_reader_sees_all_nodes_without_secrets_and_changes_none(_: &Lab) {
+    let lab = &*DEPLOYED;
+    let reader = holder(lab, "reader");
+    let docker = &reader.docker;
+    assert_eq!(names(docker), ["web1", "web2", "web3"]);
+    let inspect = docker.ok("inspect web3");
+    assert!(inspect.contains("PASSWORD=[redacted]"), "{inspect}");
+    assert!(!inspect.contains("hunter2"), "{inspect}");
+    for words in [
+        "rm -f web1",
+        "rm -f web3",
+        "exec web3 true",
+        "run busybox true",
+        "volume create mine",
+        "node update --availability drain node1",
+        "swarm join-token worker",
+    ] {
+        let refusal = docker.cmd(words).run().refused();
+        assert!(
+            refusal.contains("policy \"read-only\""),
+            "{words}: {refusal}"
+        );
+    }
+    assert_eq!(names(docker), ["web1", "web2", "web3"]);
+}
+
+pub(crate) fn a_node_by_its_label_is_all_that_a_developer_has(_: &Lab) {
+    let lab = &*DEPLOYED;
+    let dev = holder(lab, "dev");
+    let known = || {
+        let found = names(&dev.docker);
+        (found == ["web3"])
+            .then_some(())
+            .ok_or(format!("{found:?}"))
+    };
+    // Which labels there are, agents hear from a manager at their next round.
+    eventually(20, "only node3's container is there", known);
+    assert_eq!(dev.docker.ok("exec web3 echo hello").trim(), "hello");
+    for words in ["exec web1 true", "rm -f web2"] {
+        dev.docker.cmd(words).run().refused();
+    }
+    assert_eq!(names(&lab.docker(1)).len(), 3);
+}
+
+pub(crate) fn what_an_assistant_makes_is_all_that_it_sees(_: &Lab) {
+    let lab = &*DEPLOYED;
+    let ai = holder(lab, "ai");
+    let docker = &ai.docker;
+    assert!(names(docker).is_empty());
+    docker.ok("run --detach --name mine --memory 64m --cpus 0.1 --security-opt no-new-privileges busybox sleep 86400");
+    assert_eq!(names(docker), ["mine"]);
+    assert_eq!(docker.ok("exec mine echo hello").trim(), "hello");
+    let gone = docker.cmd("rm -f web1").run();
+    assert!(gone.to_string().contains("No such container"), "{gone}");
+    for words in [
+        "exec web1 true",
+        "run --memory 64m --cpus 0.1 --security-opt no-new-privileges --volume /:/host busybox true",
+        "run --memory 64m --cpus 0.1 --security-opt no-new-privileges --volumes-from web1 busybox true",
+    ] {
+        docker.cmd(words).run().refused();
+    }
+    docker.ok("rm -f mine");
+    assert_eq!(names(&lab.docker(1)), ["web1", "web2", "web3"]);
+}
+
+pub(crate) fn the_docker_cli_with_a_certificate_may_what_its_name_may(_: &Lab) {
+    let lab = &*DEPLOYED;
+    let folder = lab.file("carol");
+    let issue = lab
+        .skep("cert issue --name carol --out")
+        .arg(folder.display().to_string());
+    issue.ok();
+    let docker = |words: &str| {
+        let file = |name: &str| folder.join(name).display().to_string();
+        // The certificate has the node's name, not where the lab's own network has it.
+        task("/usr/bin/docker", "--tlsverify --tlscacert")
+            .arg(file("ca.pem"))
+            .arg("--tlscert")
+            .arg(file("cert.pem"))
+            .arg("--tlskey")
+            .arg(file("key.pem"))
+            .arg("-H")
+            .arg(format!("tcp://{}:9001", lab.address(ENTRY)))
+            .arg_each(words)
+            .within(60)
+    };
+    let hello = docker("run --rm busybox echo hello").ok();
+    assert_eq!(hello.trim(), "hello");
+    let refusal = docker("run --rm --privileged busybox true").run().refused();
+    assert!(refusal.contains("may.privileged"), "{refusal}");
+    let refusal = docker("service ls").run().refused();
+    assert!(refusal.contains("cert:carol"), "{refusal}");
+}
+
+pub(crate) fn the_audit_log_says_who_was_denied_what(_: &Lab) {
+    let lab = &*DEPLOYED;
+    let reader = holder(lab, "reader");
+    reader.docker.cmd("volume create audited").run().refused();
+    let agent = lab.agent(ENTRY).container;
+    let told = || {
+        let log = lab.engine(ENTRY).cmd("logs").arg(&agent).run().text();
+        let mut lines = log
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        let line = lines.rfind(|line: &serde_json::Value| line["what"] == "VolumeCreate");
+        line.ok_or("no such line".to_owned())
+    };
+    let (_, line) = eventually(10, "the denial is in the audit log", told);
+    assert_eq!(line["who"], "key:reader", "{line}");
+    assert_eq!(line["verdict"], "deny", "{line}");
+    assert_eq!(line["policy"], "read-only", "{line}");
+    assert_eq!(line["status"], 403, "{line}");
+}
