@@ -1,8 +1,13 @@
 //! A server that takes stock: it adds an environment and takes snapshots of it.
 
 use serde_json::{Value, json};
+use skep_bed::Behaviour;
 
 use super::*;
+
+/// Whole ids: once a list has shown where they are, nobody looks for them again.
+const ONE: &str = "1111111111111111111111111111111111111111111111111111111111111111";
+const TWO: &str = "2222222222222222222222222222222222222222222222222222222222222222";
 
 fn nodes_of(rows: &Value) -> Vec<String> {
     let rows = rows.as_array().expect("a list").iter();
@@ -166,6 +171,56 @@ async fn a_node_that_is_lost_between_list_and_inspect_does_not_spoil_a_snapshot(
             assert_eq!(answer.status, 200);
             let rows = server.get(bed, "n1", "/containers/json?all=1").await;
             assert_eq!(nodes_of(&rows.json().unwrap()), ["n1"]);
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_that_hangs_after_the_list_does_not_hold_up_a_snapshot() {
+    let nodes = [
+        manager("n1").engine(holding(ONE)),
+        worker("n2").engine(holding(TWO)),
+    ];
+    Cluster::of(nodes)
+        .configure(with_secret)
+        .run(async |bed| {
+            let server = server();
+            for (hanging, container) in [("n2", TWO), ("n1", ONE)] {
+                let rows = server.get(bed, "n1", "/containers/json?all=1").await;
+                assert_eq!(nodes_of(&rows.json().unwrap()), ["n1", "n2"]);
+                // Connections are made and kept, and nothing comes.
+                let engine = &bed.node(hanging).engine;
+                engine.set_behaviour(Behaviour::Hang);
+                let target = format!("/containers/{container}/json");
+                let answer = server.get(bed, "n1", &target).await;
+                assert_eq!(answer.status, 503, "{hanging}: {}", answer.text());
+                let gone = format!("No such container: {container}");
+                let message = answer.message().unwrap();
+                assert!(message.contains(&gone), "{hanging}: {message}");
+                engine.set_behaviour(Behaviour::Normal);
+                bed.settle().await;
+            }
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_manager_that_hangs_is_replaced_by_one_that_does_not() {
+    let nodes = [
+        manager("n1").engine(holding("c1")),
+        manager("n2").engine(holding("c2")),
+        worker("n3"),
+    ];
+    Cluster::of(nodes)
+        .configure(with_secret)
+        .run(async |bed| {
+            bed.node("n1").engine.set_behaviour(Behaviour::Hang);
+            // In turn, so one of two is asked of the one that hangs.
+            for _ in 0..2 {
+                let answer = server().get(bed, "n3", "/services").await;
+                assert_eq!(answer.status, 200, "{}", answer.text());
+            }
+            bed.node("n1").engine.set_behaviour(Behaviour::Normal);
         })
         .await;
 }
