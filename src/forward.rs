@@ -98,7 +98,7 @@ impl Gateway {
         };
         tokio::select! {
             answer = asked => answer.map_err(|e| self.failed(hop, &e)),
-            () = self.lost(hop) => {
+            () = self.given_up(hop, session.req_header().method == http::Method::GET) => {
                 Err(hop.reject(self.cluster.me().name(), &self.engine, GONE.to_owned()))
             }
         }
@@ -170,13 +170,16 @@ impl Gateway {
         let head = self.head_with(session, x, hop, &body)?;
         let peer = hop.peer(&self.engine, &self.peers).await?;
         let plate = self.nameplate();
-        let lost = async {
-            match reads {
-                true => self.silent(hop).await,
-                false => self.lost(hop).await,
-            }
-        };
+        let lost = self.given_up(hop, reads);
         relay::run(session, &self.client, &peer, head, body, plate, lost).await
+    }
+
+    /// Resolves when an answer need not be waited for any longer.
+    async fn given_up(&self, hop: &Hop, reads: bool) {
+        match reads {
+            true => self.silent(hop).await,
+            false => self.lost(hop).await,
+        }
     }
 
     async fn tunnel(&self, session: &mut Session, x: &mut Exchange) -> Result<Next, Reject> {
