@@ -55,6 +55,11 @@ async fn the_first_server_that_proves_itself_stays_the_only_one() {
             for node in ["n1", "n2"] {
                 bed.node_mut(node).start().await.unwrap();
                 assert_eq!(status(&stranger, bed, node).await, 403);
+            }
+            // A worker that has just started knows no manager yet.
+            bed.settle().await;
+            for node in ["n1", "n2"] {
+                assert_eq!(status(&stranger, bed, node).await, 403);
                 assert_eq!(status(&owner, bed, node).await, 200);
             }
         })
