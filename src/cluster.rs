@@ -49,6 +49,15 @@ const PAUSE: Duration = Duration::from_millis(250);
 const LOOK: Duration = Duration::from_secs(1);
 const MISSES: u32 = 3;
 
+/// Resolves when so many looks in a row have found no answer.
+async fn missed(times: u32, answers: impl Fn() -> bool) {
+    let mut misses = 0;
+    while misses < times {
+        tokio::time::sleep(LOOK).await;
+        misses = if answers() { 0 } else { misses + 1 };
+    }
+}
+
 /// This node and the others.
 pub struct Cluster {
     me: ArcSwap<Identity>,
@@ -211,12 +220,23 @@ impl Cluster {
 
     /// Resolves when this member's agent has not answered probes for a while.
     pub async fn lost(&self, member: &Member) {
-        let mut misses = 0;
-        while misses < MISSES {
-            tokio::time::sleep(LOOK).await;
-            let answers = member.address.is_some_and(|a| self.members.answers(a));
-            misses = if answers { 0 } else { misses + 1 };
-        }
+        missed(MISSES, || {
+            member.address.is_some_and(|a| self.members.answers(a))
+        })
+        .await;
+    }
+
+    /// Resolves when the engine behind this hop has not answered for a while,
+    /// whether its agent does or not. One that was too busy to say who it is
+    /// has another probe's time.
+    pub async fn silent(&self, hop: &Hop) {
+        let probe = (self.interval + self.deadline).as_secs();
+        let times = MISSES.saturating_add(probe.try_into().unwrap_or(u32::MAX));
+        missed(times, || match hop {
+            Hop::Engine => self.me.load().engine.is_some(),
+            Hop::Agent(member) => member.address.is_some_and(|a| self.members.at(a).is_some()),
+        })
+        .await;
     }
 
     /// Keeps the picture current until told to stop; `changed` hears who this

@@ -3,11 +3,14 @@
 //! the pulls come from.
 //!
 //! The one place that calls somebody outside the cluster, and only when it is
-//! asked to. The platform's authorities vouch for Docker Hub and nobody else.
+//! asked to. The platform's authorities vouch for Docker Hub and nobody else;
+//! the agent's image has none, so the host's are taken where its root is
+//! mounted. Some of our own would weigh more than all of this, and grow old.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -159,7 +162,7 @@ async fn ask(
     if let Some(value) = authorization {
         head.insert_header(AUTHORIZATION, value).map_err(failed)?;
     }
-    let peer = peer(host).await?;
+    let peer = peer(host, gateway.config.browse.host.as_deref()).await?;
     let budget = Budget::one(ANSWER);
     gateway
         .client
@@ -168,8 +171,8 @@ async fn ask(
         .map_err(failed)
 }
 
-async fn peer(host: &str) -> Result<HttpPeer, String> {
-    let (roots, fingerprint) = roots().await?;
+async fn peer(host: &str, root: Option<&Path>) -> Result<HttpPeer, String> {
+    let (roots, fingerprint) = roots(root).await?;
     let found = tokio::net::lookup_host((host, 443)).await;
     let mut found = found.map_err(|e| format!("{host}: {e}"))?;
     let address = found
@@ -189,21 +192,34 @@ async fn peer(host: &str) -> Result<HttpPeer, String> {
 type Roots = (Arc<[WrappedX509]>, u64);
 
 /// The platform's authorities, read once: they are many.
-async fn roots() -> Result<&'static Roots, String> {
+async fn roots(root: Option<&Path>) -> Result<&'static Roots, String> {
     static ROOTS: OnceCell<Roots> = OnceCell::const_new();
     let read = || async {
-        let read = tokio::task::spawn_blocking(read_roots).await;
+        let files = root_files(std::env::var_os("SSL_CERT_FILE"), root);
+        let read = tokio::task::spawn_blocking(move || read_roots(&files)).await;
         read.map_err(|e| e.to_string())?
     };
     ROOTS.get_or_try_init(read).await
 }
 
-fn read_roots() -> Result<Roots, String> {
-    let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
-    let known = platform::ROOT_FILES.iter().map(PathBuf::from);
-    let file = named.into_iter().chain(known).find(|path| path.exists());
-    let file = file.ok_or("this machine has no file of certificate authorities")?;
-    let found = tls_files::certificates(&file).map_err(|e| e.to_string())?;
+/// Where they may be: in the file that is named, in this container, on the
+/// host, whose `/` is at `root`.
+fn root_files(named: Option<OsString>, root: Option<&Path>) -> Vec<PathBuf> {
+    let here = platform::ROOT_FILES.iter().map(PathBuf::from);
+    let of_the_host = root.into_iter().flat_map(|root| {
+        let files = platform::ROOT_FILES.iter();
+        files.map(move |file| root.join(file.trim_start_matches('/')))
+    });
+    let named = named.map(PathBuf::from).into_iter();
+    named.chain(here).chain(of_the_host).collect()
+}
+
+fn read_roots(files: &[PathBuf]) -> Result<Roots, String> {
+    let file = files.iter().find(|path| path.exists()).ok_or(
+        "there is no file of certificate authorities here; \
+         mount the host's at /etc/ssl/certs/ca-certificates.crt",
+    )?;
+    let found = tls_files::certificates(file).map_err(|e| e.to_string())?;
     let mut fingerprint = DefaultHasher::new();
     found.hash(&mut fingerprint);
     Ok((tls_files::wrap(found), fingerprint.finish()))
@@ -238,6 +254,27 @@ mod tests {
             None
         );
         assert_eq!(json!(None::<Limits>), Value::Null);
+    }
+
+    #[test]
+    fn authorities_are_looked_for_where_they_are_named_then_here_then_on_the_host() {
+        let files = root_files(Some("/named.pem".into()), Some(Path::new("/host")));
+        let on_host = |file: &&str| Path::new("/host").join(&file[1..]);
+        let known = platform::ROOT_FILES;
+        assert_eq!(files[0], Path::new("/named.pem"));
+        assert!(
+            files[1..=known.len()]
+                .iter()
+                .eq(known.iter().map(Path::new))
+        );
+        assert!(
+            files[1 + known.len()..]
+                .iter()
+                .eq(&known.iter().map(on_host).collect::<Vec<_>>())
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let none = read_roots(&[folder.path().join("none.pem")]);
+        assert!(none.is_err_and(|why| why.contains("mount the host's")));
     }
 
     #[test]

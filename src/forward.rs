@@ -8,8 +8,8 @@ use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_LENGTH;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
-use pingora::{Error, ErrorType};
-use skep_filters::endpoint::{Match, Wire};
+use pingora::{Error, ErrorSource, ErrorType};
+use skep_filters::endpoint::{Match, Method, Wire};
 
 use crate::everyone::GONE;
 use crate::exchange::Exchange;
@@ -46,10 +46,13 @@ impl Gateway {
             return Box::pin(self.tunnel(session, x)).await;
         }
         match x.held.take() {
-            Some(body) if !body.is_empty() => Box::pin(self.relay(session, x, body)).await,
-            // Another agent may fall silent, which an engine does not.
-            _ if matches!(x.hop, Some(Hop::Agent(_))) && session.is_body_empty() => {
-                Box::pin(self.relay(session, x, Bytes::new())).await
+            Some(body) if !body.is_empty() => Box::pin(self.relay(session, x, body, found)).await,
+            // Another agent may fall silent, and a Portainer server that hears
+            // nothing of one container drops them all (portainer#7937).
+            _ if (matches!(x.hop, Some(Hop::Agent(_))) || x.portainer)
+                && session.is_body_empty() =>
+            {
+                Box::pin(self.relay(session, x, Bytes::new(), found)).await
             }
             _ => Ok(Next::Proxy),
         }
@@ -95,7 +98,7 @@ impl Gateway {
         };
         tokio::select! {
             answer = asked => answer.map_err(|e| self.failed(hop, &e)),
-            () = self.lost(hop) => {
+            () = self.given_up(hop, session.req_header().method == http::Method::GET) => {
                 Err(hop.reject(self.cluster.me().name(), &self.engine, GONE.to_owned()))
             }
         }
@@ -126,10 +129,12 @@ impl Gateway {
         session: &mut Session,
         x: &mut Exchange,
         body: Bytes,
+        found: Option<&Match>,
     ) -> Result<Next, Reject> {
+        let reads = found.is_some_and(reads);
         let mut hop = x.hop.clone().unwrap_or(Hop::Engine);
         loop {
-            let error = match self.relay_to(&hop, session, x, body.clone()).await {
+            let error = match self.relay_to(&hop, session, x, body.clone(), reads).await {
                 Ok(done) => {
                     x.status = done.status.as_u16();
                     x.out_bytes = done.out_bytes;
@@ -139,11 +144,17 @@ impl Gateway {
             };
             let reject = self.failed(&hop, &error);
             x.failures += 1;
-            // Nothing was sent yet: another manager may be asked.
-            if !(x.any_manager && reject::was_not_reached(&error) && x.failures < 3) {
+            // Nothing was sent yet, or nothing that changes anything: another
+            // manager may be asked.
+            let unheard = reads
+                && session.response_written().is_none()
+                && *error.esource() == ErrorSource::Upstream;
+            let again = unheard || reject::was_not_reached(&error);
+            if !(x.any_manager && again && x.failures < 3) {
                 return Err(reject);
             }
             hop = self.manager()?;
+            self.reaches(x, &hop)?;
             x.to = hop.in_words();
         }
     }
@@ -154,12 +165,21 @@ impl Gateway {
         session: &mut Session,
         x: &Exchange,
         body: Bytes,
+        reads: bool,
     ) -> pingora::Result<relay::Relayed> {
         let head = self.head_with(session, x, hop, &body)?;
         let peer = hop.peer(&self.engine, &self.peers).await?;
         let plate = self.nameplate();
-        let lost = self.lost(hop);
+        let lost = self.given_up(hop, reads);
         relay::run(session, &self.client, &peer, head, body, plate, lost).await
+    }
+
+    /// Resolves when an answer need not be waited for any longer.
+    async fn given_up(&self, hop: &Hop, reads: bool) {
+        match reads {
+            true => self.silent(hop).await,
+            false => self.lost(hop).await,
+        }
     }
 
     async fn tunnel(&self, session: &mut Session, x: &mut Exchange) -> Result<Next, Reject> {
@@ -183,4 +203,12 @@ impl Gateway {
         x.out_bytes = ended.out_bytes;
         Ok(Next::Answered)
     }
+}
+
+/// Whether a request only reads, and is answered at once: of a stream it cannot
+/// be said when it should begin.
+fn reads(found: &Match) -> bool {
+    let endpoint = found.endpoint;
+    matches!(endpoint.method, Method::Get | Method::Head)
+        && matches!(endpoint.wire, Wire::Json | Wire::Text)
 }

@@ -180,6 +180,12 @@ impl Gateway {
         }
     }
 
+    /// Resolves when there is no more hope of an answer to what is only read:
+    /// a hung engine neither answers nor closes, and reading again does no harm.
+    pub async fn silent(&self, hop: &Hop) {
+        self.cluster.silent(hop).await;
+    }
+
     /// Passive failure: what a broken connection says of who was called.
     pub fn hop_failed(&self, hop: &Hop, error: &Error, reason: &str) {
         match hop {

@@ -46,6 +46,12 @@ mod patience;
 mod policies;
 #[path = "lab/portainer.rs"]
 mod portainer;
+#[path = "lab/portainer/console.rs"]
+mod portainer_console;
+#[path = "lab/portainer/engine.rs"]
+mod portainer_engine;
+#[path = "lab/portainer/faults.rs"]
+mod portainer_faults;
 #[path = "lab/request.rs"]
 mod request;
 #[path = "lab/size.rs"]
@@ -115,6 +121,12 @@ const TESTS: &[(&str, Test)] = &tests! {
     portainer: a_server_recognises_an_agent_and_adds_it a_snapshot_has_the_whole_swarm
         the_docker_cli_deploys_a_stack_through_a_worker
         files_of_a_volume_are_put_listed_got_and_deleted_on_their_node;
+    portainer_engine: an_action_is_done_on_the_node_of_its_row the_logs_of_a_container_come_from_its_node
+        a_pull_that_fails_says_why_in_the_engines_words;
+    portainer_console: an_exec_has_the_size_of_the_browsers_window bytes_come_back_as_they_went_and_a_closed_browser_ends_it
+        a_container_outlives_the_browser_that_was_attached;
+    portainer_faults: a_node_that_is_cut_off_after_the_list_is_passed_over
+        a_node_whose_engine_hangs_after_the_list_is_passed_over;
     versions: every_agent_finds_three_engines_and_their_api_ranges the_commands_that_list_show_all_nodes
         lists_in_any_version_ask_each_node_in_the_nearest_it_serves exec_works_on_every_node_through_every_agent
         a_new_client_finds_a_version_that_every_node_serves ping_and_version_announce_what_every_node_serves

@@ -18,7 +18,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const BACK: u64 = 90;
 
 /// Undoes a fault also if the test fails; then it must not panic.
-struct Undo<F: FnMut()>(F);
+pub(crate) struct Undo<F: FnMut()>(pub(crate) F);
 
 impl<F: FnMut()> Drop for Undo<F> {
     fn drop(&mut self) {

@@ -12,7 +12,7 @@ use p256::ecdsa::{Signature, SigningKey};
 use serde_json::Value;
 
 use super::cluster::Lab;
-use super::command::task;
+use super::command::{Task, task};
 use super::patience::eventually;
 use super::request::{Answer, answer};
 
@@ -20,9 +20,9 @@ use super::request::{Answer, answer};
 pub(crate) const NAME: &str = "portainer";
 
 /// A worker.
-const ENTRY: usize = 2;
+pub(crate) const ENTRY: usize = 2;
 
-const SECRET: &str = "kJ2vXw8pQ4nT7mR1sYc5bZ9fLh3gD6aE0uVi";
+pub(crate) const SECRET: &str = "kJ2vXw8pQ4nT7mR1sYc5bZ9fLh3gD6aE0uVi";
 
 /// Portainer's `agent-stack.yml` after the two changes that docs/portainer.md names. The port is a host's, because not
 /// every kernel has the routing mesh, and the volumes are where the lab's engines keep theirs.
@@ -51,7 +51,7 @@ networks:
 const SPKI: &str = "3059301306072a8648ce3d020106082a8648ce3d030107034200";
 
 /// Up from the first test on that needs it.
-static DEPLOYED: LazyLock<Lab> = LazyLock::new(|| {
+pub(crate) static DEPLOYED: LazyLock<Lab> = LazyLock::new(|| {
     let lab = Lab::up(NAME, "--nodes 3 --managers 1");
     let stack = lab.file("agent-stack.yml");
     let volumes = stack.ancestors().nth(2).expect("the lab's folder");
@@ -83,19 +83,19 @@ static DEPLOYED: LazyLock<Lab> = LazyLock::new(|| {
     lab
 });
 
-struct Server {
+pub(crate) struct Server {
     key: SigningKey,
     secret: &'static str,
 }
 
 impl Server {
-    fn new(secret: &'static str) -> Self {
+    pub(crate) fn new(secret: &'static str) -> Self {
         let key = SigningKey::from_slice(&[7; 32]).expect("a key");
         Self { key, secret }
     }
 
     /// The two headers that every request of a server has.
-    fn signed(&self) -> [String; 2] {
+    pub(crate) fn signed(&self) -> [String; 2] {
         let digest = Md5::digest(self.secret);
         let signature: Signature = self.key.sign_prehash(&digest).expect("a signature");
         let point = self.key.verifying_key().to_sec1_point(false);
@@ -113,11 +113,29 @@ impl Server {
         ]
     }
 
-    fn ask(&self, lab: &Lab, method: &str, path: &str, more: &[&str]) -> Answer {
+    pub(crate) fn ask(&self, lab: &Lab, method: &str, path: &str, more: &[&str]) -> Answer {
+        // As a server does with --tlsskipverify.
+        self.send(lab, task("curl", "--insecure"), method, path, more)
+    }
+
+    /// A `POST` with this JSON, or with a body of no bytes, as Go sends one.
+    pub(crate) fn post(&self, lab: &Lab, path: &str, body: &str, more: &[&str]) -> Answer {
+        let curl = task("curl", "--insecure --data").arg(body);
+        let mut headers = more.to_vec();
+        headers.push("Content-Type: application/json");
+        self.send(lab, curl, "POST", path, &headers)
+    }
+
+    pub(crate) fn send(
+        &self,
+        lab: &Lab,
+        curl: Task,
+        method: &str,
+        path: &str,
+        more: &[&str],
+    ) -> Answer {
         let mut headers = self.signed().to_vec();
         headers.extend(more.iter().map(|&h| h.to_owned()));
-        // As a server does with --tlsskipverify.
-        let curl = task("curl", "--insecure --max-time 20");
         answer(curl, method, &format!("{}{path}", lab.url(ENTRY)), &headers)
     }
 
