@@ -24,6 +24,8 @@ mod changes;
 mod cluster;
 #[path = "lab/command.rs"]
 mod command;
+#[path = "lab/compose.rs"]
+mod compose;
 #[path = "lab/copies.rs"]
 mod copies;
 #[path = "lab/faults.rs"]
@@ -101,6 +103,7 @@ const TESTS: &[(&str, Test)] = &tests! {
         an_exec_is_known_to_every_agent an_image_is_loaded_tagged_and_removed_on_all_nodes
         a_prune_is_of_one_node_unless_all_are_named a_container_is_made_where_what_it_needs_is
         the_commands_about_a_container_reach_it_by_its_name an_event_of_the_swarm_is_told_once;
+    compose: the_compose_file_is_one an_application_is_built_brought_up_used_and_taken_down;
     targets: a_node_can_be_named_by_id_or_hostname a_list_of_one_node_has_only_what_is_there
         a_node_that_is_not_there_is_refused_with_those_that_are
         a_target_that_the_signature_does_not_cover_is_refused portainers_headers_choose_a_node_or_a_manager
@@ -114,7 +117,7 @@ const TESTS: &[(&str, Test)] = &tests! {
     faults: a_node_that_is_cut_off_is_named_and_comes_back a_node_whose_engine_hangs_is_named_and_comes_back
         a_killed_agent_comes_back without_a_manager_that_is_said_and_the_rest_works;
     alone: serve_without_a_file_says_how_to_use_it_and_that_works
-        the_composed_agent_takes_requests_signed_with_docs_sign_sh the_compose_file_is_one;
+        the_composed_agent_takes_requests_signed_with_docs_sign_sh;
     policies: a_reader_sees_all_nodes_without_secrets_and_changes_none
         a_node_by_its_label_is_all_that_a_developer_has what_an_assistant_makes_is_all_that_it_sees
         the_docker_cli_with_a_certificate_may_what_its_name_may the_audit_log_says_who_was_denied_what;
@@ -175,14 +178,11 @@ fn run(arguments: &Arguments, keep: bool) -> ExitCode {
     let lab = Arc::new(kept.unwrap_or_else(prepare));
     let trials = TESTS.iter().map(|&(name, test)| {
         let lab = lab.clone();
-        let is_there =
-            name != "alone::the_compose_file_is_one" || alone::compose_program().is_some();
-        let trial = Trial::test(name, move || {
+        Trial::test(name, move || {
             lab.all_ready(60);
             test(&lab);
             Ok(())
-        });
-        trial.with_ignored_flag(!is_there)
+        })
     });
     let conclusion = libtest_mimic::run(arguments, trials.collect());
     if conclusion.has_failed() {

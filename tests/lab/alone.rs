@@ -172,26 +172,3 @@ pub(crate) fn the_composed_agent_takes_requests_signed_with_docs_sign_sh(_: &Lab
     assert!(line["caller"].to_string().contains("ci"), "{line}");
     lab.engine(1).ok("rm -f agent");
 }
-
-/// Whichever of the two forms of Compose is there.
-pub(crate) fn compose_program() -> Option<&'static str> {
-    let works = |words: &str| {
-        task("sh", "-c")
-            .arg(format!("{words} version >/dev/null 2>&1"))
-            .run()
-            .code
-            == 0
-    };
-    ["docker compose", "docker-compose"]
-        .into_iter()
-        .find(|words| works(words))
-}
-
-pub(crate) fn the_compose_file_is_one(_: &Lab) {
-    let compose = compose_program().unwrap_or("docker-compose");
-    let file = repository().join("docker/compose.yml");
-    let said = task("sh", "-c")
-        .arg(format!("{compose} -f {} config", file.display()))
-        .ok();
-    assert!(said.contains("/var/run/docker.sock"), "{said}");
-}
