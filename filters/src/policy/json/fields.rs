@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::fold::folded;
+use super::fold::{digest, spelled_alike};
 use super::{Json, same_field};
 use crate::policy::verdict::{Denied, Judged, quoted};
 
@@ -134,17 +134,20 @@ impl<'j> Fields<'j> {
     }
 
     fn repeated(&self) -> Option<&'j str> {
-        let fold = |key: &str| key.chars().map(folded).collect::<String>();
-        let mut names: Vec<_> = self
-            .members
-            .iter()
-            .map(|(key, _)| (fold(key), key))
-            .collect();
-        names.sort_unstable();
-        let mut pairs = names.windows(2);
-        pairs
-            .find(|pair| pair[0].0 == pair[1].0)
-            .map(|pair| pair[1].1.as_ref())
+        let members = self.members.iter();
+        let mut names: Vec<_> = members.map(|(key, _)| (digest(key), key)).collect();
+        names.sort_unstable_by_key(|(digest, _)| *digest);
+        let mut alike = names.chunk_by(|a, b| a.0 == b.0);
+        alike.find_map(|names| {
+            let mut at = 0;
+            names.iter().find_map(|(_, name)| {
+                at += 1;
+                let other = names[at..]
+                    .iter()
+                    .find(|(_, other)| spelled_alike(name, other))?;
+                Some(other.1.as_ref())
+            })
+        })
     }
 }
 

@@ -1,20 +1,33 @@
 //! Names of fields, as Go's `encoding/json` compares them.
 
+use std::cmp::Ordering;
+
 /// Whether Go takes `key` for the field `name`, which is ASCII: without regard
 /// to case, where the two characters beyond ASCII that fold to a letter of it
 /// count too (`ſ` and the Kelvin sign).
 pub(crate) fn same_field(key: &str, name: &str) -> bool {
-    // No spelling of a name is shorter than it, and none of its letters takes more than 3 bytes.
-    if key.len() < name.len() {
-        return false;
+    // In ASCII both have the same length, and every other spelling is longer.
+    // Asked for each field of each body: most differ in that alone.
+    match key.len().cmp(&name.len()) {
+        Ordering::Less => false,
+        Ordering::Equal => key.eq_ignore_ascii_case(name),
+        Ordering::Greater => !key.is_ascii() && spelled_alike(key, name),
     }
-    if key.is_ascii() {
-        return key.eq_ignore_ascii_case(name);
-    }
-    key.chars().map(folded).eq(name.chars().map(folded))
 }
 
-pub(super) fn folded(char: char) -> char {
+/// The same for all spellings of a name, and hardly ever for two names (FNV-1a).
+pub(super) fn digest(key: &str) -> u64 {
+    let step =
+        |hash: u64, char: char| (hash ^ u64::from(u32::from(char))).wrapping_mul(0x100_0000_01b3);
+    key.chars().map(folded).fold(0xcbf2_9ce4_8422_2325, step)
+}
+
+/// Whether two names are one to Go.
+pub(super) fn spelled_alike(one: &str, other: &str) -> bool {
+    one.chars().map(folded).eq(other.chars().map(folded))
+}
+
+fn folded(char: char) -> char {
     match char {
         '\u{17f}' => 's',
         '\u{212a}' => 'k',
