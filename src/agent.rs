@@ -33,7 +33,7 @@ use crate::peers::Peers;
 use crate::place::Pulls;
 use crate::platform::{self, LocalListener, SocketFile};
 use crate::portainer::{Others, Portainer};
-use crate::reload::Reload;
+use crate::reload::{Reload, Stamp};
 use crate::trust::{LeafNames, SecretError, Trust, UserCertificate};
 
 /// The first look at the engine; later ones are the cluster's.
@@ -144,6 +144,7 @@ impl Agent {
     /// # Errors
     /// Says what to mend.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        let stamp = Stamp::of(&config);
         let client = Arc::new(Client::new());
         let engine = Engine::new(&config.engine).map_err(|e| StartError::Trust(e.to_string()))?;
         let engine = Arc::new(engine);
@@ -224,6 +225,7 @@ impl Agent {
             trust: trust.clone(),
             nonces,
             audit: audit.clone(),
+            stamp,
         };
         let gateway = Gateway {
             audit: audit.clone(),

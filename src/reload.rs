@@ -34,16 +34,18 @@ pub struct Reload {
     pub nonces: Arc<NonceMemory>,
     /// The audit log, to be begun anew on SIGHUP.
     pub audit: Option<Arc<Audit>>,
+    /// The files as they were when the guard was made, or before.
+    pub stamp: Stamp,
 }
 
-/// What tells a changed file from the same one.
-type Stamp = Vec<Option<(SystemTime, u64)>>;
+/// What tells changed files from the same ones.
+#[derive(Debug, PartialEq)]
+pub struct Stamp(Vec<Option<(SystemTime, u64)>>);
 
 impl Reload {
     /// Looks until told to stop.
     pub async fn run(mut self, mut stopped: watch::Receiver<bool>) {
         let mut told = platform::told_to_reload();
-        let mut stamp = stamp(&self.config);
         loop {
             let asked = tokio::select! {
                 () = tokio::time::sleep(LOOK) => false,
@@ -52,23 +54,24 @@ impl Reload {
             };
             // It reads files.
             let done = tokio::task::spawn_blocking(move || {
-                self.look(asked, &mut stamp);
-                (self, stamp)
+                self.look(asked);
+                self
             });
             match done.await {
-                Ok(next) => (self, stamp) = next,
+                Ok(next) => self = next,
                 Err(e) => return log::error!("the configuration is not looked at any more: {e}"),
             }
         }
     }
 
-    fn look(&mut self, asked: bool, last: &mut Stamp) {
+    fn look(&mut self, asked: bool) {
         self.guard.load().certificates.refresh();
-        let now = stamp(&self.config);
-        if !asked && now == *last {
+        let now = Stamp::of(&self.config);
+        if !asked && now == self.stamp {
             return;
         }
-        *last = now;
+        // From before they are read. One that names other files is read twice.
+        self.stamp = now;
         if let (true, Some(audit)) = (asked, &self.audit)
             && let Err(e) = audit.reopen()
         {
@@ -78,8 +81,6 @@ impl Reload {
             Some(file) => self.replace(&file),
             None => log::info!("there is no configuration file to read again"),
         }
-        // Another configuration names other files.
-        *last = stamp(&self.config);
     }
 
     fn replace(&mut self, file: &Path) {
@@ -102,15 +103,17 @@ impl Reload {
     }
 }
 
-/// The files that make the guard, as they are now.
-fn stamp(config: &Config) -> Stamp {
-    let keys = config.auth.keys.iter().map(|key| match &key.material {
-        KeyMaterial::PublicKey(path) | KeyMaterial::Secret(path) => path,
-    });
-    let files = config.file.iter().chain(keys);
-    let stamp = |path: &PathBuf| {
-        let found = std::fs::metadata(path).ok()?;
-        Some((found.modified().ok()?, found.len()))
-    };
-    files.map(stamp).collect()
+impl Stamp {
+    /// The files that make the guard, as they are now.
+    pub fn of(config: &Config) -> Self {
+        let keys = config.auth.keys.iter().map(|key| match &key.material {
+            KeyMaterial::PublicKey(path) | KeyMaterial::Secret(path) => path,
+        });
+        let files = config.file.iter().chain(keys);
+        let stamp = |path: &PathBuf| {
+            let found = std::fs::metadata(path).ok()?;
+            Some((found.modified().ok()?, found.len()))
+        };
+        Self(files.map(stamp).collect())
+    }
 }

@@ -11,6 +11,8 @@ mod limits;
 mod nodes;
 #[path = "policies/redaction.rs"]
 mod redaction;
+#[path = "policies/reload.rs"]
+mod reload;
 #[path = "policies/rules.rs"]
 mod rules;
 #[path = "policies/scope.rs"]
@@ -39,11 +41,15 @@ fn configured<'a>(
 }
 
 fn apply(yaml: &str, folder: &Path, config: &mut Config) {
-    let file = secret_file(folder, "key", KEY);
-    let yaml = yaml.replace(FILE, &file.display().to_string());
-    let read = Config::parse("test", &yaml).unwrap_or_else(|e| panic!("{e}"));
+    let read = Config::parse("test", &with_key(yaml, folder)).unwrap_or_else(|e| panic!("{e}"));
     config.auth.keys = read.auth.keys;
     config.policies = read.policies;
+}
+
+/// The configuration with the file of its keys, which is made.
+fn with_key(yaml: &str, folder: &Path) -> String {
+    let file = secret_file(folder, "key", KEY);
+    yaml.replace(FILE, &file.display().to_string())
 }
 
 /// The holder of the key with this id, calling this node's agent.

@@ -19,7 +19,7 @@ pub(super) fn listen() {
     });
 }
 
-/// The warnings so far that contain this text.
+/// The warnings and errors so far that contain this text.
 pub(crate) fn warnings_of(text: &str) -> Vec<String> {
     let warnings = WARNINGS.lock().unwrap_or_else(PoisonError::into_inner);
     warnings
@@ -35,7 +35,7 @@ impl Log for Logged {
     }
 
     fn log(&self, record: &Record<'_>) {
-        if record.level() == Level::Warn {
+        if record.level() <= Level::Warn {
             let mut warnings = WARNINGS.lock().unwrap_or_else(PoisonError::into_inner);
             warnings.push(record.args().to_string());
         }

@@ -1,0 +1,82 @@
+//! A configuration that is changed while agents run.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use skep::config::Config;
+
+use super::{apply, holder, with_key};
+use crate::common::{Bed, Cluster, manager, warnings_of};
+
+const OPEN: &str = "
+auth: { keys: [ { id: ci, secret_file: KEY_FILE, policy: ci } ] }
+policies: { ci: { allow: [containers.read] } }
+";
+
+const CLOSED: &str = "
+auth: { keys: [ { id: ci, secret_file: KEY_FILE, policy: ci } ] }
+policies: { ci: { allow: [images.read] } }
+";
+
+fn with_a_file() -> Cluster<'static> {
+    Cluster::of([manager("n1")]).configure(|_, folder: &Path, config: &mut Config| {
+        apply(OPEN, folder, config);
+        let file = folder.join("skep.yaml");
+        fs::write(&file, with_key(OPEN, folder)).unwrap_or_else(|e| panic!("{e}"));
+        config.file = Some(file);
+    })
+}
+
+fn write(bed: &Bed, yaml: &str) {
+    let text = with_key(yaml, bed.folder());
+    fs::write(bed.folder().join("skep.yaml"), text).unwrap_or_else(|e| panic!("{e}"));
+}
+
+async fn becomes(bed: &Bed, id: &str, status: u16) -> bool {
+    for _ in 0..100 {
+        let answer = holder(bed, "n1", id).get("/containers/json").await;
+        if answer.is_ok_and(|answer| answer.status == status) {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    false
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_policy_is_in_force_without_a_restart() {
+    with_a_file()
+        .run(async |bed| {
+            assert!(becomes(bed, "ci", 200).await);
+            let request = holder(bed, "n1", "ci").sign("GET", "/containers/json", &[], b"");
+            let client = holder(bed, "n1", "ci");
+            let fields = request.fields();
+            let send = async || {
+                let sent = client
+                    .client()
+                    .request("GET", "/containers/json", &fields, b"");
+                sent.await.unwrap().status
+            };
+            assert_eq!(send().await, 200);
+            write(bed, CLOSED);
+            assert!(becomes(bed, "ci", 403).await, "the new policy");
+            assert_eq!(send().await, 401, "what was used stays used");
+            write(bed, &OPEN.replace("id: ci,", "id: other,"));
+            assert!(becomes(bed, "other", 200).await, "a new key");
+            assert!(becomes(bed, "ci", 401).await, "the old one is gone");
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_file_changes_nothing_and_is_told_of() {
+    with_a_file()
+        .run(async |bed| {
+            write(bed, "policies: { ci: { allow: [nothing.such] } }");
+            let told = || !warnings_of("the old configuration stays in force").is_empty();
+            assert!(skep_bed::eventually(told).await);
+            assert!(becomes(bed, "ci", 200).await);
+        })
+        .await;
+}
