@@ -94,6 +94,10 @@ fn load(args: &ConfigArgs) -> anyhow::Result<(Config, Vec<String>)> {
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()));
         notes.extend(environment::add(&mut config, pairs));
+        if !config.sockets.is_empty() {
+            // Where it cannot be made, the agent says what to do.
+            let _ = std::fs::create_dir_all(environment::FOLDER);
+        }
         return Ok((config, notes));
     };
     let config = Config::load(Some(path)).map_err(|e| anyhow::anyhow!("{e}"))?;

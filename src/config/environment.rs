@@ -9,7 +9,10 @@ use std::path::PathBuf;
 
 use skep_filters::policy::{RuleSet, environment};
 
-use super::{Config, Grant, Policy, Socket, SocketIdentity};
+use super::{Config, Grant, Policy, Socket, SocketIdentity, portainer_env::TAKEN};
+
+/// The folder of the socket.
+pub const FOLDER: &str = "/run/skep";
 
 /// Where the socket is, for a volume to be shared with those who use it.
 pub const SOCKET: &str = "/run/skep/docker.sock";
@@ -46,6 +49,8 @@ pub fn add<'e>(
          configuration"
     )];
     let ignored = read.ignored.iter();
+    // Also a variable of Portainer's agent, which is taken.
+    let ignored = ignored.filter(|one| !TAKEN.contains(&one.name.as_str()));
     notes.extend(ignored.map(|one| format!("{} has no effect: {}", one.name, one.why)));
     notes
 }
@@ -59,13 +64,19 @@ mod tests {
         let mut config = Config::default();
         let notes = add(
             &mut config,
-            [("CONTAINERS", "1"), ("LOG_LEVEL", "info"), ("HOME", "/")],
+            [
+                ("CONTAINERS", "1"),
+                ("LOG_LEVEL", "info"),
+                ("TZ", "UTC"),
+                ("HOME", "/"),
+            ],
         );
         let [socket] = &config.sockets[..] else {
             panic!("{:?}", config.sockets);
         };
         assert_eq!(socket.who(0).unwrap().name, "environment");
         assert_eq!(notes.len(), 2, "{notes:?}");
+        assert!(notes[1].starts_with("TZ has no effect"), "{notes:?}");
         let rules = &socket.others.as_ref().unwrap().grant.policy.rules;
         let read = environment::from_environment([("CONTAINERS", "1")]);
         assert_eq!(rules, &RuleSet::new(&read.policy).unwrap());

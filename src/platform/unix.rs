@@ -184,7 +184,10 @@ impl LocalListener {
         let staging = folder.join("s");
         match DirBuilder::new().mode(0o700).create(&folder) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                return error(e.kind(), "its folder does not exist");
+                return error(
+                    e.kind(),
+                    "its folder does not exist; make it, or mount a volume there",
+                );
             }
             made => made?,
         }
