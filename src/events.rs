@@ -73,7 +73,12 @@ pub async fn run(
     let plan = EventsPlan::new(query);
     let nobody = plan.local_query(None).is_none() && plan.swarm_query(None).is_none();
     if plan.malformed() || nobody {
-        // The engine knows what to say.
+        // The engine knows what to say; but it may read what is not read here.
+        gateway.reaches(x, &hop::Hop::Engine)?;
+        if !x.redacts().is_empty() {
+            let what = "the filters of the events cannot be read";
+            return Err(Reject::OutOfScope(what.to_owned()));
+        }
         x.hop = Some(hop::Hop::Engine);
         x.to = hop::Hop::Engine.in_words();
         return Ok(Next::Proxy);

@@ -43,6 +43,8 @@ pub struct Exchange {
     pub rule: Cow<'static, str>,
     /// Why it would be denied, if its policy were not only tried out.
     pub would_deny: Option<String>,
+    /// The one node that it goes to, because what it is about was looked at there.
+    pub pinned: Option<Hop>,
     /// The nodes that it may reach.
     pub reachable: Reachable,
     /// Its place among those that the caller may have open.
@@ -87,6 +89,7 @@ impl Exchange {
             policy: None,
             rule: Cow::Borrowed(""),
             would_deny: None,
+            pinned: None,
             reachable: Reachable::All,
             place: Place::default(),
             body: BodyBinding::Empty,
@@ -123,6 +126,19 @@ impl Exchange {
     /// Which part of the objects the caller sees; `None` is all.
     pub fn scope(&self) -> Option<&Scope> {
         self.policy()?.scope()
+    }
+
+    /// Whether a service is being made or changed whose networks have to be looked at.
+    pub fn may_not_join_the_host(&self, found: Option<&Match>) -> bool {
+        let id = found.map(|found| found.endpoint.id);
+        let service = matches!(
+            id,
+            Some(EndpointId::ServiceCreate | EndpointId::ServiceUpdate)
+        );
+        service
+            && self
+                .policy()
+                .is_some_and(|rules| !rules.grants_the_hosts_network())
     }
 
     /// What holds for a caller of this agent's own.

@@ -36,6 +36,7 @@ use crate::peers::Peers;
 use crate::place::Pulls;
 use crate::portainer::{self, Portainer};
 use crate::reject::{self, Reject};
+use crate::scope;
 use crate::trust::Trust;
 
 /// Everything a request's way needs.
@@ -135,6 +136,9 @@ impl Gateway {
         // Where?
         let who = &caller.principal;
         let to = self.route(session, x, who, &asked)?;
+        if x.may_not_join_the_host(asked.found) {
+            Box::pin(scope::keep_off_the_hosts_network(self, x, &asked, &to)).await?;
+        }
         // How?
         match x.scope() {
             None => self.go(session, x, to, asked).await,

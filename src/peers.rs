@@ -124,7 +124,11 @@ impl Peers {
         let on_behalf_of = on_behalf_of.filter(|caller| !caller.is_empty());
         match on_behalf_of.map(HeaderValue::from_str) {
             Some(Ok(caller)) => head.insert_header(SKEP_ON_BEHALF_OF, caller)?,
-            _ => drop(head.remove_header(&SKEP_ON_BEHALF_OF)),
+            // Without it the request would be our own, which may do everything.
+            Some(Err(_)) => {
+                return Error::e_explain(ErrorType::InvalidHTTPHeader, "the caller's name");
+            }
+            None => drop(head.remove_header(&SKEP_ON_BEHALF_OF)),
         }
         sign(head, &ours.signer, body, &self.random)
     }

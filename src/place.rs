@@ -161,7 +161,10 @@ pub async fn run(
     x: &mut Exchange,
     path: &RequestPath<'_>,
 ) -> Result<Next, Reject> {
-    let hop = place(gateway, x, path.version()).await?;
+    let hop = match x.pinned.take() {
+        Some(hop) => hop,
+        None => place(gateway, x, path.version()).await?,
+    };
     let image = Placement::of_create(x.held.as_deref().unwrap_or_default()).image;
     x.to = hop.in_words();
     create(gateway, session, x, hop, image.as_deref()).await

@@ -58,7 +58,12 @@ impl ProxyHttp for Gateway {
     async fn upstream_peer(&self, _: &mut Session, x: &mut Exchange) -> Result<Box<HttpPeer>> {
         if x.any_manager && x.failures > 0 {
             match self.manager() {
-                Ok(manager) => x.hop = Some(manager),
+                Ok(manager) => {
+                    self.reaches(x, &manager).map_err(|e| {
+                        Error::because(ErrorType::HTTPStatus(403), "another manager", e)
+                    })?;
+                    x.hop = Some(manager);
+                }
                 Err(e) => return Err(Error::because(ErrorType::ConnectError, "no manager", e)),
             }
         }

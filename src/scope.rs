@@ -6,9 +6,10 @@
 //! for that one alone looks at the whole cluster.
 
 use http::{Method, Uri};
+use serde::Deserialize;
 use skep_filters::auth::BodyBinding;
 use skep_filters::auth::digest::sha256;
-use skep_filters::endpoint::{ApiVersion, Class, Match, ObjectIn, query};
+use skep_filters::endpoint::{ApiVersion, Class, EndpointId, Match, ObjectIn, query};
 use skep_filters::policy::scope::{Kind, Reach, Scope};
 
 use crate::client::Budget;
@@ -18,6 +19,7 @@ use crate::exchange::Exchange;
 use crate::gateway::{Asked, Gateway, internal};
 use crate::hop::Hop;
 use crate::locate::{Found, Object, locate, named};
+use crate::place::place;
 use crate::reject::Reject;
 use crate::request;
 
@@ -26,7 +28,8 @@ const INSPECT: usize = 8 << 20;
 
 /// Keeps the request within the scope; its body may be another one afterwards.
 /// The target, if it has to be another one: with narrower filters, or with the
-/// object's id in place of a name that may be another one's in a moment.
+/// object's id in place of a name that may be another one's in a moment. What was
+/// looked at on one node is used on that node.
 ///
 /// # Errors
 /// [`Reject::OutOfScope`], or as the object cannot be found.
@@ -38,44 +41,111 @@ pub async fn keep(
     to: &Destination,
 ) -> Result<Option<Uri>, Reject> {
     let Some(found) = asked.found else {
-        let why = "it is no endpoint that is known";
-        return Err(Reject::OutOfScope(why.to_owned()));
+        return Err(beyond("it is no endpoint that is known"));
     };
-    let look = Look {
+    let mut look = Look {
         gateway,
         scope,
         asked,
         found,
         to,
+        at: Hop::Engine,
     };
     match Reach::of(found.endpoint.id) {
+        Reach::Free if found.endpoint.id == EndpointId::ImageBuild => {
+            joins_no_network(asked.query)?;
+            Ok(None)
+        }
         Reach::Free => Ok(None),
         Reach::List => {
             let narrowed = scope.narrow(asked.query)?;
             target(asked.path.raw(), &narrowed).map(Some)
         }
-        Reach::Object(kind) => {
-            let id = look.at_the_object(x, kind).await?;
-            id.map_or(Ok(None), |id| look.with_id(kind, &id))
-        }
+        Reach::Object(kind) => look.at_the_object(x, kind).await,
         Reach::Replace(kind) => {
-            let id = look.at_the_object(x, kind).await?;
+            let target = look.at_the_object(x, kind).await?;
             look.stamp(x, kind).await?;
-            id.map_or(Ok(None), |id| look.with_id(kind, &id))
+            Ok(target)
         }
         Reach::Create(kind) => {
+            look.settle(x, kind, None).await?;
+            if kind == Kind::Volume {
+                look.makes_a_new_one(x).await?;
+            }
             look.stamp(x, kind).await?;
             Ok(None)
         }
-        Reach::NetworkAndContainer => {
-            let network = asked.path.segments().nth(1).unwrap_or_default();
-            look.holds(x, Kind::Network, network).await?;
-            look.at_what_it_names(x, Kind::Network).await?;
-            Ok(None)
+        Reach::NetworkAndContainer => look.at_network_and_container(x).await.map(Some),
+        Reach::Closed => Err(beyond("it shows or changes what belongs to others")),
+    }
+}
+
+/// A service's network by its id or the beginning of one may be the host's, which
+/// its name alone does not tell: managers resolve it (moby `populateNetworkID`).
+///
+/// # Errors
+/// [`Reject::Denied`] if it is, or cannot be looked at.
+pub async fn keep_off_the_hosts_network(
+    gateway: &Gateway,
+    x: &mut Exchange,
+    asked: &Asked<'_>,
+    to: &Destination,
+) -> Result<(), Reject> {
+    #[derive(Default, Deserialize)]
+    #[serde(default, rename_all = "PascalCase")]
+    struct Network {
+        name: String,
+        driver: String,
+    }
+    let body = x.held.clone().unwrap_or_default();
+    let mut references = Scope::references(Kind::Service, &body)?;
+    references.retain(|reference| reference.kind == Kind::Network);
+    if references.is_empty() {
+        return Ok(());
+    }
+    let hop = match to {
+        Destination::Node(member) => Hop::Agent(member.clone()),
+        Destination::Manager => pin_a_manager(gateway, x)?,
+        _ => Hop::Engine,
+    };
+    for reference in references {
+        let inspect = inspect(gateway, &hop, asked, Kind::Network, &reference.name).await?;
+        let nothing = || Reject::NoSuch(in_words(Kind::Network, &reference.name));
+        let inspect = inspect.ok_or_else(nothing)?;
+        let network: Network = serde_json::from_slice(&inspect).unwrap_or_default();
+        if network.name.is_empty() || network.name == "host" || network.driver == "host" {
+            return Err(Reject::Denied {
+                who: x.caller.clone(),
+                policy: x.policy.as_ref().map_or(String::new(), |p| p.name.clone()),
+                rule: "may.namespaces".to_owned(),
+                reason: "Networks asks for the host's network".to_owned(),
+            });
         }
-        Reach::Closed => Err(Reject::OutOfScope(
-            "it shows or changes what belongs to others".to_owned(),
-        )),
+    }
+    Ok(())
+}
+
+/// One and the same manager for all that this request needs.
+fn pin_a_manager(gateway: &Gateway, x: &mut Exchange) -> Result<Hop, Reject> {
+    let hop = match &x.pinned {
+        Some(hop) => hop.clone(),
+        None if gateway.cluster.me().can_manage() || !gateway.cluster.is_on() => Hop::Engine,
+        None => gateway.manager()?,
+    };
+    x.pinned = Some(hop.clone());
+    Ok(hop)
+}
+
+fn beyond(what: &str) -> Reject {
+    Reject::OutOfScope(what.to_owned())
+}
+
+/// Commands of a build could otherwise talk to others' containers.
+fn joins_no_network(query: &str) -> Result<(), Reject> {
+    let own = |mode: &str| ["", "default", "bridge", "none", "host"].contains(&mode);
+    match query::all(query, "networkmode").all(|mode| own(&mode)) {
+        true => Ok(()),
+        false => Err(beyond("a build joins no network")),
     }
 }
 
@@ -85,49 +155,97 @@ struct Look<'a> {
     asked: &'a Asked<'a>,
     found: &'a Match,
     to: &'a Destination,
+    /// Where the request goes, and everything is looked at.
+    at: Hop,
 }
 
 impl Look<'_> {
-    /// The id of the object that the request is about, which is in scope.
-    async fn at_the_object(&self, x: &Exchange, kind: Kind) -> Result<Option<String>, Reject> {
-        let held = x.held.as_deref();
-        // Swarm's objects are not routed by, so the table does not name them.
-        let name = named(self.found, self.asked.query, held)
-            .or_else(|| self.asked.path.segments().nth(1).map(str::to_owned))
-            .filter(|name| !name.is_empty());
-        match name {
-            Some(name) => self.holds(x, kind, &name).await,
-            None => Err(Reject::OutOfScope("it names no object".to_owned())),
+    /// The target with the id of the object that the request is about, which is
+    /// in scope.
+    async fn at_the_object(&mut self, x: &mut Exchange, kind: Kind) -> Result<Option<Uri>, Reject> {
+        let name = named(self.found, self.asked.query, x.held.as_deref());
+        let name = name.ok_or_else(|| beyond("it names no object"))?;
+        self.settle(x, kind, Some(&name)).await?;
+        match self.holds(kind, &name).await? {
+            Some(id) => self.with_id(kind, &id),
+            None => Ok(None),
+        }
+    }
+
+    /// The network's path and the container's place in the body, both by their
+    /// full ids.
+    async fn at_network_and_container(&mut self, x: &mut Exchange) -> Result<Uri, Reject> {
+        let body = x.held.clone().unwrap_or_default();
+        let name = named(self.found, self.asked.query, Some(&body));
+        let name = name.ok_or_else(|| beyond("it names no container"))?;
+        let path = self.asked.path.path();
+        let (network, verb) = path.rsplit_once('/').unwrap_or((path, ""));
+        let network = network.strip_prefix("/networks/").unwrap_or_default();
+        self.settle(x, Kind::Container, Some(&name)).await?;
+        let ids = (
+            self.holds(Kind::Container, &name).await?,
+            self.holds(Kind::Network, network).await?,
+        );
+        let (Some(container), Some(network)) = ids else {
+            return Err(beyond("it names what has no id"));
+        };
+        let body = Scope::with_container(&body, &container)?;
+        x.body = BodyBinding::Digest(sha256(body.as_bytes()));
+        x.held = Some(body.into());
+        let version = self.version();
+        let version = version.map(|v| format!("/v{v}")).unwrap_or_default();
+        let path = format!("{version}/networks/{network}/{verb}");
+        target(&path, self.asked.query)
+    }
+
+    /// An engine answers the creation of a volume that is there by showing it.
+    async fn makes_a_new_one(&self, x: &Exchange) -> Result<(), Reject> {
+        let body = x.held.as_deref().unwrap_or_default();
+        let fields: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(body).unwrap_or_default();
+        let mut names = fields
+            .iter()
+            .filter(|(key, _)| key.eq_ignore_ascii_case("Name"));
+        let name = names
+            .next()
+            .and_then(|(_, name)| name.as_str())
+            .unwrap_or_default();
+        if name.is_empty() {
+            return Ok(());
+        }
+        match self.inspect(Kind::Volume, name).await? {
+            Some(there) if !self.scope.holds(Kind::Volume, &there)? => Err(beyond(
+                "there is a volume of this name, and it is another's",
+            )),
+            _ => Ok(()),
         }
     }
 
     /// Puts the labels into the body, if all that it names is in scope.
     async fn stamp(&self, x: &mut Exchange, kind: Kind) -> Result<(), Reject> {
-        self.at_what_it_names(x, kind).await?;
         let body = x.held.clone().unwrap_or_default();
+        for reference in Scope::references(kind, &body)? {
+            if kind == Kind::Service && reference.kind == Kind::Volume {
+                return Err(beyond(
+                    "every node has volumes of its own: a service uses none by name",
+                ));
+            }
+            self.holds(reference.kind, &reference.name).await?;
+        }
         let stamped = self.scope.stamp(kind, &body)?;
         x.body = BodyBinding::Digest(sha256(stamped.as_bytes()));
         x.held = Some(stamped.into());
         Ok(())
     }
 
-    async fn at_what_it_names(&self, x: &Exchange, kind: Kind) -> Result<(), Reject> {
-        let body = x.held.clone().unwrap_or_default();
-        for reference in Scope::references(kind, &body)? {
-            self.holds(x, reference.kind, &reference.name).await?;
-        }
-        Ok(())
-    }
-
     /// Refuses an object that is out of scope in the words for one that does
     /// not exist. Its full id, for those that have one beside their name.
-    async fn holds(&self, x: &Exchange, kind: Kind, name: &str) -> Result<Option<String>, Reject> {
+    async fn holds(&self, kind: Kind, name: &str) -> Result<Option<String>, Reject> {
         let nothing = || Reject::NoSuch(in_words(kind, name));
-        let inspect = self.inspect(x, kind, name).await?;
-        let inspect = inspect.ok_or_else(nothing)?;
+        let inspect = self.inspect(kind, name).await?.ok_or_else(nothing)?;
         if kind == Kind::Exec {
             let container = Scope::container_of_exec(&inspect)?;
-            let inspect = self.inspect(x, Kind::Container, &container).await?;
+            let inspect = self.inspect(Kind::Container, &container).await?;
             let inspect = inspect.ok_or_else(nothing)?;
             return match self.scope.holds(Kind::Container, &inspect)? {
                 true => Ok(None),
@@ -140,60 +258,56 @@ impl Look<'_> {
         }
     }
 
-    /// What there is by this name, where the request goes; `None` is nothing.
-    async fn inspect(
-        &self,
-        x: &Exchange,
-        kind: Kind,
-        name: &str,
-    ) -> Result<Option<bytes::Bytes>, Reject> {
+    /// What there is by this name, where the request goes; `None` is nothing. A
+    /// network of the Swarm may not have come to that node yet.
+    async fn inspect(&self, kind: Kind, name: &str) -> Result<Option<bytes::Bytes>, Reject> {
         let gateway = self.gateway;
-        let Some(hop) = self.hop(x, kind, name).await? else {
-            return Ok(None);
+        let here = inspect(gateway, &self.at, self.asked, kind, name).await?;
+        if here.is_some() || kind != Kind::Network || !gateway.cluster.is_on() {
+            return Ok(here);
+        }
+        let manager = match gateway.cluster.me().can_manage() {
+            true => Hop::Engine,
+            false => gateway.manager()?,
         };
-        let path = path(kind, name);
-        let ask = Ask {
-            head: &request::get("/").map_err(internal)?,
-            spoken: Spoken::of(gateway, self.version()),
-            patience: Patience::Deadline,
-            path: &path,
-            query: "",
-            // The caller may be allowed to remove what it is not to inspect.
-            caller: "",
-        };
-        let node = at(gateway, &hop);
-        let answer = ask_node(gateway, &node, &ask, "", &Budget::one(INSPECT)).await;
-        let me = gateway.cluster.me();
-        let answer = answer.map_err(|e| hop.reject(me.name(), &gateway.engine, e))?;
-        Ok(match answer.head.status.as_u16() {
-            200 => Some(answer.body),
-            _ => None,
-        })
+        let there = inspect(gateway, &manager, self.asked, kind, name).await?;
+        Ok(there.filter(|network| is_of_the_swarm(network)))
     }
 
-    /// Where an object of this kind and name would be used.
-    async fn hop(&self, x: &Exchange, kind: Kind, name: &str) -> Result<Option<Hop>, Reject> {
+    /// Settles where the request goes: there everything is looked at.
+    async fn settle(
+        &mut self,
+        x: &mut Exchange,
+        kind: Kind,
+        name: Option<&str>,
+    ) -> Result<(), Reject> {
         let gateway = self.gateway;
+        self.at = match self.to {
+            Destination::Node(member) => Hop::Agent(member.clone()),
+            Destination::Manager => pin_a_manager(gateway, x)?,
+            Destination::Placed => place(gateway, x, self.version()).await?,
+            Destination::Owner(_) => match name {
+                Some(name) => self.owner(x, kind, name).await?,
+                None => Hop::Engine,
+            },
+            _ => Hop::Engine,
+        };
+        if !matches!(self.to, Destination::Node(_) | Destination::Local) {
+            x.pinned = Some(self.at.clone());
+        }
+        Ok(())
+    }
+
+    async fn owner(&self, x: &mut Exchange, kind: Kind, name: &str) -> Result<Hop, Reject> {
         let class = match kind {
             Kind::Container => Class::Container,
             Kind::Exec => Class::Exec,
             Kind::Volume => Class::Volume,
             Kind::Network => Class::Network,
-            Kind::Service | Kind::Task | Kind::Secret | Kind::Config => Class::Manager,
-        };
-        let managed = class == Class::Manager || matches!(self.to, Destination::Manager);
-        match self.to {
-            Destination::Node(member) => return Ok(Some(Hop::Agent(member.clone()))),
-            Destination::Local if class != Class::Manager => return Ok(Some(Hop::Engine)),
-            _ if !gateway.cluster.is_on() => return Ok(Some(Hop::Engine)),
-            _ if managed && class != Class::Volume => {
-                return match gateway.cluster.me().can_manage() {
-                    true => Ok(Some(Hop::Engine)),
-                    false => gateway.manager().map(Some),
-                };
+            Kind::Service | Kind::Task | Kind::Secret | Kind::Config => {
+                return pin_a_manager(self.gateway, x);
             }
-            _ => {}
-        }
+        };
         let object = Object {
             class,
             name,
@@ -202,14 +316,11 @@ impl Look<'_> {
             version: self.version(),
             reachable: &x.reachable,
         };
-        Ok(match locate(gateway, &object).await? {
-            Found::At(hop) => Some(hop),
-            Found::Nowhere => None,
-            Found::Manager | Found::Everyone(_) => match gateway.cluster.me().can_manage() {
-                true => Some(Hop::Engine),
-                false => Some(gateway.manager()?),
-            },
-        })
+        match locate(self.gateway, &object).await? {
+            Found::At(hop) => Ok(hop),
+            Found::Nowhere => Err(Reject::NoSuch(in_words(kind, name))),
+            Found::Manager | Found::Everyone(_) => pin_a_manager(self.gateway, x),
+        }
     }
 
     /// The same target with the object's full id. An engine takes a name before the
@@ -250,6 +361,44 @@ impl Look<'_> {
     }
 }
 
+/// What a node has by this name; `None` is nothing.
+async fn inspect(
+    gateway: &Gateway,
+    hop: &Hop,
+    asked: &Asked<'_>,
+    kind: Kind,
+    name: &str,
+) -> Result<Option<bytes::Bytes>, Reject> {
+    let path = path(kind, name);
+    let ask = Ask {
+        head: &request::get("/").map_err(internal)?,
+        spoken: Spoken::of(gateway, asked.path.version()),
+        patience: Patience::Deadline,
+        path: &path,
+        query: "",
+        // The caller may be allowed to remove what it is not to inspect.
+        caller: "",
+    };
+    let node = at(gateway, hop);
+    let answer = ask_node(gateway, &node, &ask, "", &Budget::one(INSPECT)).await;
+    let me = gateway.cluster.me();
+    let answer = answer.map_err(|e| hop.reject(me.name(), &gateway.engine, e))?;
+    Ok(match answer.head.status.as_u16() {
+        200 => Some(answer.body),
+        _ => None,
+    })
+}
+
+fn is_of_the_swarm(network: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Network {
+        #[serde(rename = "Scope")]
+        scope: String,
+    }
+    let network = serde_json::from_slice::<Network>(network);
+    network.is_ok_and(|network| network.scope == "swarm")
+}
+
 /// The inspect of an object.
 fn path(kind: Kind, name: &str) -> String {
     match kind {
@@ -279,7 +428,7 @@ fn in_words(kind: Kind, name: &str) -> String {
 }
 
 fn id_of(inspect: &[u8]) -> Option<String> {
-    #[derive(serde::Deserialize)]
+    #[derive(Deserialize)]
     struct Row {
         #[serde(alias = "ID", alias = "Id")]
         id: String,

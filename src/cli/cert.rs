@@ -162,7 +162,7 @@ fn usage(name: &str, cert: &Path, key: &Path, ca: Option<&Path>, secret: &Path) 
     let (cert, key) = (cert.display(), key.display());
     let mut said = format!(
         "\nLet it in, in the configuration of every agent:\n\n  \
-         auth: {{ certificates: {{ identities: [ {{ name: {name}, policy: admin }} ] }} }}\n\nUse it:\n\n"
+         auth: {{ certificates: {{ identities: [ {{ name: {name}, policy: read-only }} ] }} }}\n\nUse it:\n\n"
     );
     let ca = match ca {
         Some(ca) => ca.display().to_string(),

@@ -108,6 +108,10 @@ impl Gateway {
         let id = match to {
             Destination::Local => self.cluster.me().node_id.clone(),
             Destination::Node(member) => member.id.clone(),
+            Destination::Manager if self.cluster.me().can_manage() => {
+                self.cluster.me().node_id.clone()
+            }
+            Destination::Manager => self.cluster.manager()?.id.clone(),
             _ => return None,
         };
         let looked_through =
@@ -143,6 +147,11 @@ impl Gateway {
             version: path.version(),
             reachable: &x.reachable,
         };
+        if x.endpoint != Some(EndpointId::NetworkInspect)
+            && let Some(hop) = x.pinned.take()
+        {
+            return self.at_its_node(session, x, hop, found).await;
+        }
         let together: Vec<_> = match x.endpoint {
             Some(EndpointId::ImageGetAll) => {
                 query::all(query, "names").map(Cow::into_owned).collect()
@@ -155,12 +164,7 @@ impl Gateway {
             locate::locate(self, &object).await?
         };
         match owner {
-            // An exec's id is all that later calls know of it.
-            Found::At(hop) if x.endpoint == Some(EndpointId::ContainerExec) => {
-                x.to = hop.in_words();
-                place::create(self, session, x, hop, None).await
-            }
-            Found::At(hop) => self.exchange(session, x, hop, found).await,
+            Found::At(hop) => self.at_its_node(session, x, hop, found).await,
             // The local engine says so in its own words.
             Found::Nowhere => self.exchange(session, x, Hop::Engine, found).await,
             Found::Manager => self.at_a_manager(session, x, found).await,
@@ -171,12 +175,30 @@ impl Gateway {
         }
     }
 
+    async fn at_its_node(
+        &self,
+        session: &mut Session,
+        x: &mut Exchange,
+        hop: Hop,
+        found: Option<&Match>,
+    ) -> Result<Next, Reject> {
+        if x.endpoint != Some(EndpointId::ContainerExec) {
+            return self.exchange(session, x, hop, found).await;
+        }
+        // An exec's id is all that later calls know of it.
+        x.to = hop.in_words();
+        place::create(self, session, x, hop, None).await
+    }
+
     async fn at_a_manager(
         &self,
         session: &mut Session,
         x: &mut Exchange,
         found: Option<&Match>,
     ) -> Result<Next, Reject> {
+        if let Some(hop) = x.pinned.take() {
+            return self.exchange(session, x, hop, found).await;
+        }
         if self.cluster.me().can_manage() {
             return self.exchange(session, x, Hop::Engine, found).await;
         }

@@ -80,7 +80,7 @@ families! {
     };
     skep_agent_memory_bytes gauge "Resident memory of the agent." =>
         |m| maybe(m.agent.memory_bytes.map(|bytes| bytes as f64));
-    skep_cluster_nodes gauge "Nodes by whether their agents answer this one." => |m| vec![
+    skep_cluster_nodes gauge "Nodes by whether their agents and engines answer this one." => |m| vec![
         by("state", "ready", m.cluster.ready as f64),
         by("state", "missing", m.cluster.missing as f64),
     ];

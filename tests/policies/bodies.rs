@@ -84,6 +84,46 @@ async fn what_is_judged_is_what_is_forwarded() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_does_not_get_the_host_s_network_by_its_id() {
+    let yaml = "
+auth: { keys: [ { id: ops, secret_file: KEY_FILE, policy: ops } ] }
+policies: { ops: { allow: [services.*] } }
+";
+    const HOST: &str = "feed000000000000000000000000000000000000000000000000000000000000";
+    const OVERLAY: &str = "0ver000000000000000000000";
+    let networks = || {
+        let mut host = fixture::network(HOST, "host", "local");
+        host["Driver"] = json!("host");
+        vec![host, fixture::network(OVERLAY, "shop", "swarm")]
+    };
+    let plans = [
+        manager("n1").engine(|e| {
+            e.networks(networks())
+                .answer("POST", "/services/create", 201, json!({"ID": "s"}))
+        }),
+        worker("n2"),
+    ];
+    configured(plans, yaml)
+        .run(async |bed| {
+            for entry in ["n1", "n2"] {
+                let ops = holder(bed, entry, "ops");
+                for (target, status) in
+                    [(HOST, 403), ("host", 403), ("nothing", 404), ("shop", 201)]
+                {
+                    let body = json!({"TaskTemplate": {
+                        "Networks": [{"Target": target}], "ContainerSpec": {"Image": "a"},
+                    }});
+                    let body = body.to_string();
+                    let answer = ops.ask("POST", "/services/create", &[], body.as_bytes());
+                    let answer = answer.await.unwrap();
+                    assert_eq!(answer.status, status, "{target}: {}", answer.text());
+                }
+            }
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_that_cannot_be_judged_is_refused() {
     let images = || vec![fixture::image("sha256:b0", &["busybox:latest"], 1)];
     configured([manager("n1").engine(|e| e.images(images()))], RUNNER)

@@ -67,6 +67,8 @@ async fn nor_in_events_of_all_nodes_or_of_one() {
             let dev = holder(bed, "n1", "dev");
             let mut event = fixture::event("local", "container", "die", "b1", 1);
             event["Actor"]["Attributes"]["db.password"] = json!("hunter2");
+            let odd = "/events?filters=%7B%22type%22:%5B%22container%22%5D,%22type%22:%5B%5D%7D";
+            assert_eq!(dev.get(odd).await.unwrap().status, 403);
             for headers in [&[][..], &[("Skep-Target", "n2")]] {
                 let mut events = dev.stream("GET", "/events", headers).await.unwrap();
                 assert_eq!(events.status, 200);

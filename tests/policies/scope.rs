@@ -145,3 +145,91 @@ async fn what_is_made_gets_the_labels_and_uses_nothing_of_others() {
         })
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_looked_at_on_one_node_is_not_used_on_another() {
+    // The victim's volume is the manager's; one of the same name is the caller's own.
+    let volume = |owner| labelled(fixture::volume("data"), owner);
+    let images = || vec![fixture::image("sha256:b0", &["a:latest"], 1)];
+    let plans = [
+        manager("n1").engine(|e| e.volumes(vec![volume("me")]).images(images())),
+        worker("n2").engine(|e| e.volumes(vec![volume("ai")]).images(images())),
+    ];
+    configured(plans, AGENT)
+        .run(async |bed| {
+            let ai = holder(bed, "n2", "ai");
+            let body = json!({"Image": "a", "HostConfig": {"Binds": ["data:/x"]}}).to_string();
+            let create = async |headers: &[(&str, &str)]| {
+                let answer = ai.ask("POST", "/containers/create", headers, body.as_bytes());
+                answer.await.unwrap().status
+            };
+            for manager in [
+                ("X-PortainerAgent-ManagerOperation", "1"),
+                ("Skep-Target", "n1"),
+            ] {
+                assert_eq!(create(&[manager]).await, 404, "{manager:?}");
+            }
+            assert_eq!(create(&[("Skep-Target", "n2")]).await, 201);
+            let delete = ai.ask(
+                "DELETE",
+                "/volumes/data",
+                &[("X-PortainerAgent-ManagerOperation", "1")],
+                b"",
+            );
+            assert_eq!(delete.await.unwrap().status, 404);
+            let n1 = bed.node("n1").engine.requests();
+            assert!(n1.iter().all(|seen| seen.method == "GET"), "{n1:?}");
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_volume_that_is_there_is_not_shown_by_creating_it() {
+    configured(plans(), AGENT)
+        .run(async |bed| {
+            let ai = holder(bed, "n2", "ai");
+            let create = async |name: &str| {
+                let body = json!({ "Name": name }).to_string();
+                let answer = ai.ask("POST", "/volumes/create", &[], body.as_bytes());
+                answer.await.unwrap().status
+            };
+            assert_eq!(create("shop").await, 403);
+            assert_ne!(create("data").await, 403);
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_network_and_a_container_are_joined_by_their_ids_on_one_node() {
+    const NET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    let network = |owner| {
+        let mut network = fixture::network(NET, "backend", "local");
+        network["Labels"] = json!({ "owner": owner });
+        network
+    };
+    let mine = || labelled(fixture::container(MINE, "mine", 1, 0), "ai");
+    let connect = format!("/networks/{NET}/connect");
+    for (there, status) in [("ai", 200), ("me", 404)] {
+        let plans = [
+            manager("n1").engine(|e| e.networks(vec![network("ai")])),
+            worker("n2").engine(|e| {
+                e.containers(vec![mine()])
+                    .networks(vec![network(there)])
+                    .answer("POST", &connect, 200, json!({}))
+            }),
+        ];
+        configured(plans, AGENT)
+            .run(async |bed| {
+                let ai = holder(bed, "n1", "ai");
+                let body = br#"{"Container":"mine"}"#;
+                let answer = ai.ask("POST", "/networks/backend/connect", &[], body).await;
+                assert_eq!(answer.unwrap().status, status, "{there}");
+                let seen = bed.node("n2").engine.requests_to(&connect);
+                assert_eq!(seen.len(), usize::from(status == 200));
+                for request in seen {
+                    assert_eq!(request.json().unwrap()["Container"], MINE);
+                }
+            })
+            .await;
+    }
+}

@@ -106,11 +106,12 @@ static PRESETS: &[Preset] = &[
         &[],
         without_env,
     ),
-    // `docker_sd_configs` and `dockerswarm_sd_configs`.
+    // `docker_sd_configs`, `dockerswarm_sd_configs`, and the nodes' metrics.
     (
         "prometheus",
         &[
             "ping",
+            "metrics",
             "GET /containers/json",
             "GET /networks",
             "GET /services",
@@ -153,7 +154,7 @@ static PRESETS: &[Preset] = &[
     (
         "read-only",
         &["*.read", "*.logs", "ping", "events"],
-        &["configs.read", "GET /skep/**"],
+        &["configs.read", "browse.read", "GET /skep/**"],
         without_env,
     ),
     // Works with containers of its own, which get and keep a label.

@@ -21,7 +21,8 @@ const MAX_DEPTH: usize = 100;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Redact {
-    /// The values of environment variables; their names stay.
+    /// The values of environment variables; their names stay. Also what sets them
+    /// in the history of images, and `ps` with arguments that could show them.
     Env,
     /// Join tokens and keys of the Swarm, the content of configs, and labels
     /// (of objects and of events) and options that are secrets by their name,
@@ -170,6 +171,10 @@ impl<'t> Scanner<'t> {
             },
             Context::Tokens if self.secrets => json_string(REDACTED),
             Context::Map if self.secrets && sounds_secret(&self.name) => json_string(REDACTED),
+            // A layer's command in the history of an image.
+            Context::Plain if self.env && self.name == "CreatedBy" && token.contains("ENV ") => {
+                json_string(REDACTED)
+            }
             Context::Plain if self.secrets && is_object && is_secret(&self.name) => {
                 json_string(REDACTED)
             }

@@ -14,7 +14,7 @@ use super::scope::Scope;
 use super::selector::Selector;
 use super::spec::{Effect, RuleSpec, Spec};
 use super::verdict::{Reason, Verdict};
-use crate::endpoint::{EndpointId, Match, RequestPath, Wire};
+use crate::endpoint::{EndpointId, Match, RequestPath, Wire, query};
 
 /// Most entries a policy may have; beyond that it costs every request too much.
 const MAX_ENTRIES: usize = 1000;
@@ -141,6 +141,15 @@ impl RuleSet {
         &self.redact
     }
 
+    /// Whether a service may be in the host's network.
+    pub fn grants_the_hosts_network(&self) -> bool {
+        let namespaces = &self.may.namespaces;
+        self.may.everything
+            || namespaces
+                .iter()
+                .any(|name| name == "network" || name == "*")
+    }
+
     /// Whether what it denies is told and let through.
     pub fn audit_only(&self) -> bool {
         self.audit_only
@@ -166,7 +175,8 @@ impl RuleSet {
             return deny(rule, Reason::Denied);
         }
         let head = upgrade(found, request.upgrade)
-            .and_then(|()| body::head(&self.check(), found, request.query));
+            .and_then(|()| body::head(&self.check(), found, request.query))
+            .and_then(|()| self.shows_no_environment(found, request.query));
         match head {
             Ok(()) => Verdict::Allow { rule },
             Err(denied) => deny(denied.rule, denied.reason),
@@ -196,6 +206,20 @@ impl RuleSet {
             Ok(()) => Verdict::Allow { rule },
             Err(denied) => deny(denied.rule, denied.reason),
         }
+    }
+
+    /// `ps axe` shows the environment of every process.
+    fn shows_no_environment(&self, found: &Match, query: &str) -> super::verdict::Judged {
+        let plain = |arguments: &str| ["", "-ef", "aux", "-aux", "-o pid,cmd"].contains(&arguments);
+        let top =
+            found.endpoint.id == EndpointId::ContainerTop && self.redact.contains(&Redact::Env);
+        let mut arguments = query::all(query, "ps_args");
+        if !top || arguments.all(|arguments| plain(&arguments)) {
+            return Ok(());
+        }
+        let what =
+            "ps with arguments of its own can show the environment; aux and -ef do not".into();
+        Err(super::verdict::Denied::asks("redact", what))
     }
 
     fn check(&self) -> Check<'_> {

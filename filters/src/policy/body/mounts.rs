@@ -1,7 +1,7 @@
 //! Mounts of containers and services, in both of their languages.
 
 use super::{Check, host_path, image, volume};
-use crate::policy::json::Fields;
+use crate::policy::json::{Fields, text_of};
 use crate::policy::verdict::{Denied, Judged, quoted};
 
 const KNOWN: [&str; 10] = [
@@ -63,6 +63,39 @@ pub(super) fn mounts(check: &Check<'_>, fields: &Fields<'_>) -> Judged {
         }
     }
     Ok(())
+}
+
+/// Managers expand templates in what a service mounts, after anybody could judge
+/// it (swarmkit `template.ExpandContainerSpec`): `{{"bi"}}nd` is judged as one
+/// thing and mounted as another.
+pub(super) fn templates(check: &Check<'_>, fields: &Fields<'_>) -> Judged {
+    for mount in fields.list("Mounts")? {
+        let mount = Fields::of(mount, "Mounts")?;
+        let options = mount.object("VolumeOptions")?;
+        let driver = options.object("DriverConfig")?;
+        let maps = [options.map("Labels")?, driver.map("Options")?];
+        let mut texts = vec![mount.text("Source")?, mount.text("Target")?];
+        texts.extend(maps.into_iter().flatten().filter_map(|(_, v)| text_of(v)));
+        template(check, "Mounts", texts)?;
+    }
+    Ok(())
+}
+
+/// Denies templates in texts that are judged as they stand.
+pub(super) fn template<'t>(
+    check: &Check<'_>,
+    at: &str,
+    texts: impl IntoIterator<Item = &'t str>,
+) -> Judged {
+    match texts.into_iter().find(|text| text.contains("{{")) {
+        None => Ok(()),
+        Some(text) => check.grant(false, "may.everything", || {
+            format!(
+                "{at} has a template, {}, that is expanded later",
+                quoted(text)
+            )
+        }),
+    }
 }
 
 /// The volumes that `Binds` and `Mounts` name.

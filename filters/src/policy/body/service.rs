@@ -4,7 +4,7 @@ use super::{
     Check, capability, demand, endpoint_settings, host, image, labels, limits, mounts, namespaces,
     ports, security, user,
 };
-use crate::policy::json::{Fields, Json};
+use crate::policy::json::{Fields, Json, text_of};
 use crate::policy::verdict::Judged;
 
 const KNOWN_CONTAINER: [&str; 28] = [
@@ -81,6 +81,7 @@ fn container(check: &Check<'_>, container: &Fields<'_>) -> Judged {
     host::groups(check, &container.texts("Groups")?)?;
     capability::added(check, &container.texts("CapabilityAdd")?)?;
     mounts::mounts(check, container)?;
+    mounts::templates(check, container)?;
     let sysctls = container.map("Sysctls")?.iter();
     security::sysctls(check, sysctls.map(|(name, _)| name.as_ref()))?;
     security::privileges(check, &container.object("Privileges")?)?;
@@ -100,6 +101,9 @@ fn networks(check: &Check<'_>, fields: &Fields<'_>) -> Judged {
         let attachment = Fields::of(network, "Networks")?;
         namespaces::named_network(check, "Networks", attachment.text("Target")?)?;
         endpoint_settings::judge(check, network)?;
+        let options = attachment.map("DriverOpts")?.iter();
+        let options = options.filter_map(|(_, value)| text_of(value));
+        mounts::template(check, "Networks.DriverOpts", options)?;
     }
     Ok(())
 }

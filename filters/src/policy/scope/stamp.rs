@@ -32,6 +32,20 @@ impl Scope {
         Ok(spliced(text, edits))
     }
 
+    /// The body of `/networks/{id}/connect` and `/disconnect` with a container's
+    /// full id in place of what it is called there.
+    ///
+    /// # Errors
+    /// If the body cannot be read with certainty.
+    pub fn with_container(body: &[u8], id: &str) -> Result<String, ScopeError> {
+        Json::parse(body).map_err(|_| UNREADABLE)?;
+        let text = std::str::from_utf8(body).map_err(|_| UNREADABLE)?;
+        let text = text.trim_ascii();
+        let named = member(text, "Container")?.ok_or(UNREADABLE)?;
+        let edit = Edit::replace(text, named, json_string(id)).ok_or(UNREADABLE)?;
+        Ok(spliced(text, vec![edit]))
+    }
+
     /// What has to change in an object for its `Labels` to have the scope's.
     fn labels_of<'t>(&self, object: &'t str) -> Result<Edit<'t>, ScopeError> {
         let Some(labels) = member(object, "Labels")? else {
@@ -126,6 +140,25 @@ mod tests {
             ),
         ] {
             assert_eq!(stamped(kind, body).as_deref(), Ok(expected), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_container_is_named_by_its_id() {
+        for (body, expected) in [
+            (
+                r#"{"Container":"web","X":1.0}"#,
+                Some(r#"{"Container":"4f","X":1.0}"#),
+            ),
+            (
+                r#" {"container" : "w\u0065b"} "#,
+                Some(r#"{"container" : "4f"}"#),
+            ),
+            ("{}", None),
+            (r#"{"Container":"a","container":"b"}"#, None),
+        ] {
+            let named = Scope::with_container(body.as_bytes(), "4f").ok();
+            assert_eq!(named.as_deref(), expected, "{body}");
         }
     }
 

@@ -248,6 +248,48 @@ fn a_service_does_not_get_the_host_s_network_by_its_task_s_networks() {
     }
 }
 
+/// swarmkit `template.ExpandContainerSpec`, `ExpandNetworks`: after the judgement.
+#[test]
+fn what_a_manager_expands_later_is_not_taken_for_what_it_looks_like() {
+    let may = May {
+        binds: vec!["/srv/data".into()],
+        filesystems: vec!["*".into()],
+        ..May::default()
+    };
+    let rules = with(may, Must::default());
+    let service = |inner: &str| format!(r#"{{"TaskTemplate":{inner}}}"#);
+    for task in [
+        r#"{"ContainerSpec":{"Mounts":[{"Type":"volume","Source":"x","Target":"/h","VolumeOptions":{"DriverConfig":{"Name":"local","Options":{"type":"tmpfs","device":"/","o":"{{\"bi\"}}nd"}}}}]}}"#,
+        r#"{"ContainerSpec":{"Mounts":[{"Type":"bind","Source":"/srv/data/{{\"..\"}}/{{\"..\"}}/etc","Target":"/h"}]}}"#,
+        r#"{"ContainerSpec":{"Mounts":[{"Type":"volume","Source":"v","Target":"/{{.Node.ID}}"}]}}"#,
+        r#"{"ContainerSpec":{"Mounts":[{"Type":"volume","Source":"v","VolumeOptions":{"Labels":{"a":"{{1}}"}}}]}}"#,
+        r#"{"Networks":[{"Target":"n","DriverOpts":{"com.docker.network.endpoint.sysctls":"{{1}}"}}]}"#,
+    ] {
+        let denied = judged(&rules, "POST /services/create", &service(task)).unwrap_err();
+        assert!(denied.starts_with("may."), "{task}: {denied}");
+    }
+    let plain = r#"{"ContainerSpec":{"Env":["HOST={{.Node.Hostname}}"],"Mounts":[{"Type":"bind","Source":"/srv/data/x","Target":"/h"}]}}"#;
+    assert!(judged(&rules, "POST /services/create", &service(plain)).is_ok());
+}
+
+/// `ps axe` shows what redaction takes out of an inspect.
+#[test]
+fn without_the_environment_ps_does_not_show_it_either() {
+    let mut spec = Spec::allowing(["containers.read"]);
+    let open = RuleSet::new(&spec).unwrap();
+    spec.redact = vec![Redact::Env];
+    let closed = RuleSet::new(&spec).unwrap();
+    for (query, allowed) in [
+        ("", true),
+        ("?ps_args=aux", true),
+        ("?ps_args=axeww", false),
+    ] {
+        let request = format!("GET /containers/a/top{query}");
+        assert!(is_allowed(&open, &request));
+        assert_eq!(is_allowed(&closed, &request), allowed, "{request}");
+    }
+}
+
 #[test]
 fn a_service_is_held_to_what_a_container_is_held_to() {
     for (fields, rule) in [
