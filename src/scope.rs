@@ -5,11 +5,11 @@
 //! here the nodes are asked. It is done by the agent that the caller called,
 //! for that one alone looks at the whole cluster.
 
-use http::{Method, Uri};
+mod look;
+
+use http::Uri;
 use serde::Deserialize;
-use skep_filters::auth::BodyBinding;
-use skep_filters::auth::digest::sha256;
-use skep_filters::endpoint::{ApiVersion, Class, EndpointId, Match, ObjectIn, query};
+use skep_filters::endpoint::{EndpointId, query};
 use skep_filters::policy::scope::{Kind, Reach, Scope};
 
 use crate::client::Budget;
@@ -18,10 +18,9 @@ use crate::everyone::{Ask, Patience, Spoken, ask_node, at};
 use crate::exchange::Exchange;
 use crate::gateway::{Asked, Gateway, internal};
 use crate::hop::Hop;
-use crate::locate::{Found, Object, locate, named};
-use crate::place::place;
 use crate::reject::Reject;
 use crate::request;
+use look::Look;
 
 /// Bounds one inspect.
 const INSPECT: usize = 8 << 20;
@@ -149,218 +148,6 @@ fn joins_no_network(query: &str) -> Result<(), Reject> {
     }
 }
 
-struct Look<'a> {
-    gateway: &'a Gateway,
-    scope: &'a Scope,
-    asked: &'a Asked<'a>,
-    found: &'a Match,
-    to: &'a Destination,
-    /// Where the request goes, and everything is looked at.
-    at: Hop,
-}
-
-impl Look<'_> {
-    /// The target with the id of the object that the request is about, which is
-    /// in scope.
-    async fn at_the_object(&mut self, x: &mut Exchange, kind: Kind) -> Result<Option<Uri>, Reject> {
-        let name = named(self.found, self.asked.query, x.held.as_deref());
-        let name = name.ok_or_else(|| beyond("it names no object"))?;
-        self.settle(x, kind, Some(&name)).await?;
-        match self.holds(kind, &name).await? {
-            Some(id) => self.with_id(kind, &id),
-            None => Ok(None),
-        }
-    }
-
-    /// The network's path and the container's place in the body, both by their
-    /// full ids.
-    async fn at_network_and_container(&mut self, x: &mut Exchange) -> Result<Uri, Reject> {
-        let body = x.held.clone().unwrap_or_default();
-        let name = named(self.found, self.asked.query, Some(&body));
-        let name = name.ok_or_else(|| beyond("it names no container"))?;
-        let path = self.asked.path.path();
-        let (network, verb) = path.rsplit_once('/').unwrap_or((path, ""));
-        let network = network.strip_prefix("/networks/").unwrap_or_default();
-        self.settle(x, Kind::Container, Some(&name)).await?;
-        let ids = (
-            self.holds(Kind::Container, &name).await?,
-            self.holds(Kind::Network, network).await?,
-        );
-        let (Some(container), Some(network)) = ids else {
-            return Err(beyond("it names what has no id"));
-        };
-        let body = Scope::with_container(&body, &container)?;
-        x.body = BodyBinding::Digest(sha256(body.as_bytes()));
-        x.held = Some(body.into());
-        let version = self.version();
-        let version = version.map(|v| format!("/v{v}")).unwrap_or_default();
-        let path = format!("{version}/networks/{network}/{verb}");
-        target(&path, self.asked.query)
-    }
-
-    /// An engine answers the creation of a volume that is there by showing it.
-    async fn makes_a_new_one(&self, x: &Exchange) -> Result<(), Reject> {
-        let body = x.held.as_deref().unwrap_or_default();
-        let fields: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_slice(body).unwrap_or_default();
-        let mut names = fields
-            .iter()
-            .filter(|(key, _)| key.eq_ignore_ascii_case("Name"));
-        let name = names
-            .next()
-            .and_then(|(_, name)| name.as_str())
-            .unwrap_or_default();
-        if name.is_empty() {
-            return Ok(());
-        }
-        match self.inspect(Kind::Volume, name).await? {
-            Some(there) if !self.scope.holds(Kind::Volume, &there)? => Err(beyond(
-                "there is a volume of this name, and it is another's",
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    /// Puts the labels into the body, if all that it names is in scope.
-    async fn stamp(&self, x: &mut Exchange, kind: Kind) -> Result<(), Reject> {
-        let body = x.held.clone().unwrap_or_default();
-        for reference in Scope::references(kind, &body)? {
-            if kind == Kind::Service && reference.kind == Kind::Volume {
-                return Err(beyond(
-                    "every node has volumes of its own: a service uses none by name",
-                ));
-            }
-            self.holds(reference.kind, &reference.name).await?;
-        }
-        let stamped = self.scope.stamp(kind, &body)?;
-        x.body = BodyBinding::Digest(sha256(stamped.as_bytes()));
-        x.held = Some(stamped.into());
-        Ok(())
-    }
-
-    /// Refuses an object that is out of scope in the words for one that does
-    /// not exist. Its full id, for those that have one beside their name.
-    async fn holds(&self, kind: Kind, name: &str) -> Result<Option<String>, Reject> {
-        let nothing = || Reject::NoSuch(in_words(kind, name));
-        let inspect = self.inspect(kind, name).await?.ok_or_else(nothing)?;
-        if kind == Kind::Exec {
-            let container = Scope::container_of_exec(&inspect)?;
-            let inspect = self.inspect(Kind::Container, &container).await?;
-            let inspect = inspect.ok_or_else(nothing)?;
-            return match self.scope.holds(Kind::Container, &inspect)? {
-                true => Ok(None),
-                false => Err(nothing()),
-            };
-        }
-        match self.scope.holds(kind, &inspect)? {
-            true => Ok(id_of(&inspect)),
-            false => Err(nothing()),
-        }
-    }
-
-    /// What there is by this name, where the request goes; `None` is nothing. A
-    /// network of the Swarm may not have come to that node yet.
-    async fn inspect(&self, kind: Kind, name: &str) -> Result<Option<bytes::Bytes>, Reject> {
-        let gateway = self.gateway;
-        let here = inspect(gateway, &self.at, self.asked, kind, name).await?;
-        if here.is_some() || kind != Kind::Network || !gateway.cluster.is_on() {
-            return Ok(here);
-        }
-        let manager = match gateway.cluster.me().can_manage() {
-            true => Hop::Engine,
-            false => gateway.manager()?,
-        };
-        let there = inspect(gateway, &manager, self.asked, kind, name).await?;
-        Ok(there.filter(|network| is_of_the_swarm(network)))
-    }
-
-    /// Settles where the request goes: there everything is looked at.
-    async fn settle(
-        &mut self,
-        x: &mut Exchange,
-        kind: Kind,
-        name: Option<&str>,
-    ) -> Result<(), Reject> {
-        let gateway = self.gateway;
-        self.at = match self.to {
-            Destination::Node(member) => Hop::Agent(member.clone()),
-            Destination::Manager => pin_a_manager(gateway, x)?,
-            Destination::Placed => place(gateway, x, self.version()).await?,
-            Destination::Owner(_) => match name {
-                Some(name) => self.owner(x, kind, name).await?,
-                None => Hop::Engine,
-            },
-            _ => Hop::Engine,
-        };
-        if !matches!(self.to, Destination::Node(_) | Destination::Local) {
-            x.pinned = Some(self.at.clone());
-        }
-        Ok(())
-    }
-
-    async fn owner(&self, x: &mut Exchange, kind: Kind, name: &str) -> Result<Hop, Reject> {
-        let class = match kind {
-            Kind::Container => Class::Container,
-            Kind::Exec => Class::Exec,
-            Kind::Volume => Class::Volume,
-            Kind::Network => Class::Network,
-            Kind::Service | Kind::Task | Kind::Secret | Kind::Config => {
-                return pin_a_manager(self.gateway, x);
-            }
-        };
-        let object = Object {
-            class,
-            name,
-            method: &Method::GET,
-            query: "",
-            version: self.version(),
-            reachable: &x.reachable,
-        };
-        match locate(self.gateway, &object).await? {
-            Found::At(hop) => Ok(hop),
-            Found::Nowhere => Err(Reject::NoSuch(in_words(kind, name))),
-            Found::Manager | Found::Everyone(_) => pin_a_manager(self.gateway, x),
-        }
-    }
-
-    /// The same target with the object's full id. An engine takes a name before the
-    /// beginning of an id: whoever may rename its own container could otherwise make
-    /// the name it was let through with mean another one's id.
-    fn with_id(&self, kind: Kind, id: &str) -> Result<Option<Uri>, Reject> {
-        let endpoint = self.found.endpoint;
-        if matches!(kind, Kind::Exec | Kind::Volume) || endpoint.id.is_own() {
-            return Ok(None);
-        }
-        if let Some(ObjectIn::Query(name)) = endpoint.object {
-            let query = query::with(self.asked.query, name, id);
-            return target(self.asked.path.raw(), &query).map(Some);
-        }
-        let pattern = endpoint.pattern;
-        let (before, rest) = pattern.split_once('{').unwrap_or((pattern, ""));
-        let (_, after) = rest.split_once('}').unwrap_or((rest, ""));
-        // What follows a second placeholder is not the object's.
-        let tail = match after.contains('{') {
-            true => self
-                .asked
-                .path
-                .segments()
-                .skip(2)
-                .fold(String::new(), |tail, s| tail + "/" + s),
-            false => after.to_owned(),
-        };
-        let path = request::escape(&format!("{before}{id}{tail}"));
-        let path = match self.asked.path.version() {
-            Some(version) => format!("/v{version}{path}"),
-            None => path,
-        };
-        target(&path, self.asked.query).map(Some)
-    }
-
-    fn version(&self) -> Option<ApiVersion> {
-        self.asked.path.version()
-    }
-}
-
 /// What a node has by this name; `None` is nothing.
 async fn inspect(
     gateway: &Gateway,
@@ -389,16 +176,6 @@ async fn inspect(
     })
 }
 
-fn is_of_the_swarm(network: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Network {
-        #[serde(rename = "Scope")]
-        scope: String,
-    }
-    let network = serde_json::from_slice::<Network>(network);
-    network.is_ok_and(|network| network.scope == "swarm")
-}
-
 /// The inspect of an object.
 fn path(kind: Kind, name: &str) -> String {
     match kind {
@@ -425,17 +202,6 @@ fn in_words(kind: Kind, name: &str) -> String {
         Kind::Secret => format!("secret {name} not found"),
         Kind::Config => format!("config {name} not found"),
     }
-}
-
-fn id_of(inspect: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Row {
-        #[serde(alias = "ID", alias = "Id")]
-        id: String,
-    }
-    let row: Row = serde_json::from_slice(inspect).ok()?;
-    let plain = row.id.bytes().all(|b| b.is_ascii_alphanumeric());
-    (plain && !row.id.is_empty()).then_some(row.id)
 }
 
 fn target(path: &str, query: &str) -> Result<Uri, Reject> {
