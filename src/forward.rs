@@ -176,9 +176,9 @@ impl Gateway {
 
     /// Resolves when an answer need not be waited for any longer.
     async fn given_up(&self, hop: &Hop, reads: bool) {
-        match reads {
-            true => self.silent(hop).await,
-            false => self.lost(hop).await,
+        tokio::select! {
+            () = self.lost(hop) => {}
+            () = self.silent(hop), if reads => {}
         }
     }
 
