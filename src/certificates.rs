@@ -95,11 +95,6 @@ impl Certificates {
         }
     }
 
-    /// Whether there is anything to refresh.
-    pub fn has_list(&self) -> bool {
-        self.revoked.is_some()
-    }
-
     /// The caller on a connection with this certificate, for one request.
     ///
     /// # Errors

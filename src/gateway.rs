@@ -112,9 +112,9 @@ impl Gateway {
         x.errand = caller.principal.is_errand();
         x.from_peer = matches!(caller.principal, Principal::Peer { .. });
         x.portainer = caller.principal.is_portainer();
-        let grant = guard.grant(&caller.principal, address(session))?;
+        let grant = guard.grant(&caller.principal, &x.caller, address(session))?;
         x.policy = Some(grant.policy.clone());
-        x.place = guard.place(&caller.principal, grant)?;
+        x.place = guard.place(&caller.principal, &x.caller, grant)?;
         if let Some(served) = self.served(x, &uri) {
             session.req_header_mut().set_uri(served.clone());
             uri = served;

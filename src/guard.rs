@@ -92,31 +92,37 @@ impl Guard {
         })
     }
 
-    /// What a caller may do. `from` is its address, if it has one. Of another
+    /// What a caller may do; `name` is its text form, and `from` its address, if it
+    /// has one. Of another
     /// agent's request, whoever stands behind it is judged by this node's
     /// configuration; where that does not know the name, nothing is allowed.
     ///
     /// # Errors
     /// If the identity is not known here, or not good from there.
-    pub fn grant(&self, who: &Principal, from: Option<IpAddr>) -> Result<&Arc<Grant>, Reject> {
+    pub fn grant(
+        &self,
+        who: &Principal,
+        name: &str,
+        from: Option<IpAddr>,
+    ) -> Result<&Arc<Grant>, Reject> {
         let grant = match who {
             Principal::Peer {
-                on_behalf_of: Some(name),
+                on_behalf_of: Some(behind),
                 ..
-            } => self.by_name(name),
+            } => self.by_name(behind),
             Principal::Operator { .. } | Principal::Peer { .. } => Some(&self.admin),
             Principal::Portainer { .. } => self.portainer.as_ref(),
             Principal::Key { .. } | Principal::Certificate { .. } | Principal::Local { .. } => {
-                self.others.get(&who.to_string())
+                self.others.get(name)
             }
         };
-        let unknown = || Reject::UnknownIdentity(who.to_string());
+        let unknown = || Reject::UnknownIdentity(name.to_owned());
         let grant = grant.ok_or_else(unknown)?;
         // Where the caller of another agent calls from was seen there.
         if matches!(who, Principal::Peer { .. }) || grant.covers(from) {
             return Ok(grant);
         }
-        Err(Reject::WrongNetwork(who.to_string()))
+        Err(Reject::WrongNetwork(name.to_owned()))
     }
 
     /// A place among the requests that a caller may have open. It is held until
@@ -124,12 +130,12 @@ impl Guard {
     ///
     /// # Errors
     /// If the caller has used up what it may.
-    pub fn place(&self, who: &Principal, grant: &Grant) -> Result<Place, Reject> {
+    pub fn place(&self, who: &Principal, name: &str, grant: &Grant) -> Result<Place, Reject> {
         match who {
             Principal::Operator { .. } | Principal::Peer { .. } => Ok(Place::default()),
             Principal::Portainer { .. } => self.limiter.place(SERVERS, grant.limits),
             Principal::Key { .. } | Principal::Certificate { .. } | Principal::Local { .. } => {
-                self.limiter.place(&who.to_string(), grant.limits)
+                self.limiter.place(name, grant.limits)
             }
         }
     }

@@ -32,6 +32,8 @@ mod copies;
 mod faults;
 #[path = "lab/furniture.rs"]
 mod furniture;
+#[path = "lab/gateway.rs"]
+mod gateway;
 #[path = "lab/lists.rs"]
 mod lists;
 #[path = "lab/live.rs"]
@@ -118,6 +120,7 @@ const TESTS: &[(&str, Test)] = &tests! {
         a_killed_agent_comes_back without_a_manager_that_is_said_and_the_rest_works;
     alone: serve_without_a_file_says_how_to_use_it_and_that_works
         the_composed_agent_takes_requests_signed_with_docs_sign_sh;
+    gateway: a_socket_has_its_owner_and_its_policy_changes_by_a_signal;
     policies: a_reader_sees_all_nodes_without_secrets_and_changes_none
         a_node_by_its_label_is_all_that_a_developer_has what_an_assistant_makes_is_all_that_it_sees
         the_docker_cli_with_a_certificate_may_what_its_name_may the_audit_log_says_who_was_denied_what;

@@ -22,7 +22,9 @@ pub(super) struct Limiter {
 
 /// A place among the requests that an identity may have open.
 #[derive(Debug, Default)]
-pub struct Place(#[allow(dead_code)] Option<OwnedSemaphorePermit>);
+pub struct Place {
+    _permit: Option<OwnedSemaphorePermit>,
+}
 
 impl Limiter {
     pub(super) fn new<'g>(grants: impl Iterator<Item = (&'g str, &'g Grant)> + Clone) -> Self {
@@ -51,7 +53,9 @@ impl Limiter {
             return Ok(Place::default());
         };
         match open.clone().try_acquire_owned() {
-            Ok(permit) => Ok(Place(Some(permit))),
+            Ok(permit) => Ok(Place {
+                _permit: Some(permit),
+            }),
             Err(_) => {
                 let most = limits.at_once.map_or(0, |most| most.get());
                 let what = format!("{name} may have {most} requests open at a time");

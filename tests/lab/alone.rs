@@ -15,7 +15,7 @@ use super::request::{Answer, answer};
 pub(crate) const NAME: &str = "alone";
 
 /// Up from the first test on that needs it.
-static ALONE: LazyLock<Lab> = LazyLock::new(|| Lab::up(NAME, "--standalone"));
+pub(crate) static ALONE: LazyLock<Lab> = LazyLock::new(|| Lab::up(NAME, "--standalone"));
 
 /// No file, no secret, no argument; and then word for word what the agent says.
 pub(crate) fn serve_without_a_file_says_how_to_use_it_and_that_works(_: &Lab) {

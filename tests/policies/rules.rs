@@ -3,6 +3,7 @@
 use skep_bed::fixture;
 
 use super::{configured, done, holder};
+use crate::common::node::Plan;
 use crate::common::{manager, worker};
 
 const READERS: &str = "
@@ -10,6 +11,13 @@ auth: { keys: [ { id: grafana, secret_file: KEY_FILE, policy: readers } ] }
 policies:
   readers: { deny: [secrets.read], allow: ['*.read', ping] }
 ";
+
+const OPEN: &str = "auth: { keys: [ { id: ci, secret_file: KEY_FILE, policy: admin } ] }";
+
+fn db_on_n2() -> [Plan; 2] {
+    let db = || vec![fixture::container("b1", "db", 1, 0)];
+    [manager("n1"), worker("n2").engine(|e| e.containers(db()))]
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_sees_every_node_and_changes_none() {
@@ -64,9 +72,7 @@ async fn who_may_not_look_may_still_do_what_it_may() {
 auth: { keys: [ { id: reaper, secret_file: KEY_FILE, policy: reaper } ] }
 policies: { reaper: { allow: ['POST /containers/*/start'] } }
 ";
-    let db = || vec![fixture::container("b1", "db", 1, 0)];
-    let plans = [manager("n1"), worker("n2").engine(|e| e.containers(db()))];
-    configured(plans, yaml)
+    configured(db_on_n2(), yaml)
         .run(async |bed| {
             let reaper = holder(bed, "n1", "reaper");
             let look = reaper.get("/containers/db/json").await.unwrap();
@@ -96,15 +102,10 @@ policies: { trial: { allow: [ping], labels: { owner: me }, redact: [env], audit_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_node_that_does_it_judges_too() {
-    let open = "auth: { keys: [ { id: ci, secret_file: KEY_FILE, policy: admin } ] }";
-    let plans = [
-        manager("n1"),
-        worker("n2").engine(|e| e.containers(vec![fixture::container("b1", "db", 1, 0)])),
-    ];
-    crate::common::Cluster::of(plans)
+    crate::common::Cluster::of(db_on_n2())
         .configure(move |hostname, folder, config| {
             let yaml = match hostname {
-                "n1" => open.to_owned(),
+                "n1" => OPEN.to_owned(),
                 _ => READERS.replace("grafana", "ci"),
             };
             super::apply(&yaml, folder, config);
@@ -124,14 +125,9 @@ async fn the_node_that_does_it_judges_too() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_name_that_the_other_node_does_not_know_may_do_nothing_there() {
-    let open = "auth: { keys: [ { id: ci, secret_file: KEY_FILE, policy: admin } ] }";
-    let plans = [
-        manager("n1"),
-        worker("n2").engine(|e| e.containers(vec![fixture::container("b1", "db", 1, 0)])),
-    ];
-    crate::common::Cluster::of(plans)
+    crate::common::Cluster::of(db_on_n2())
         .configure(move |hostname, folder, config| {
-            super::apply(if hostname == "n1" { open } else { "" }, folder, config);
+            super::apply(if hostname == "n1" { OPEN } else { "" }, folder, config);
         })
         .run(async |bed| {
             let ci = holder(bed, "n1", "ci");
