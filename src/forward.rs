@@ -49,7 +49,9 @@ impl Gateway {
             Some(body) if !body.is_empty() => Box::pin(self.relay(session, x, body, found)).await,
             // Another agent may fall silent, and a Portainer server that hears
             // nothing of one container drops them all (portainer#7937).
-            _ if (matches!(x.hop, Some(Hop::Agent(_))) || x.portainer)
+            // Who asks through another agent is given up on there: it may ask
+            // another manager.
+            _ if (matches!(x.hop, Some(Hop::Agent(_))) || x.portainer && !x.from_peer)
                 && session.is_body_empty() =>
             {
                 Box::pin(self.relay(session, x, Bytes::new(), found)).await
