@@ -3,7 +3,9 @@
 //! all their requests by it.
 //!
 //! Everything else in these answers is the local engine's, and so is the
-//! range where the engines of a cluster have no version in common.
+//! range where the engines of a cluster have no version in common. While the
+//! local engine does not answer, it is another one's: clients give a whole
+//! cluster up that has no answer to `/_ping`.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -12,9 +14,10 @@ use pingora::proxy::Session;
 use skep_filters::aggregate;
 use skep_filters::endpoint::{EndpointId, RequestPath};
 
+use crate::authorise::Reachable;
 use crate::client::{Answer, Budget};
 use crate::cluster::identity::ApiRange;
-use crate::everyone::{Ask, ask_node, myself};
+use crate::everyone::{Ask, ask_node, myself, nodes};
 use crate::exchange::Exchange;
 use crate::gateway::{Gateway, Next};
 use crate::hop::{self, Hop};
@@ -32,7 +35,7 @@ pub fn negotiates(id: EndpointId) -> bool {
 /// Answers in the name of the cluster.
 ///
 /// # Errors
-/// If the local engine does not answer.
+/// If no engine answers.
 pub async fn answer(
     gateway: &Gateway,
     session: &mut Session,
@@ -43,22 +46,21 @@ pub async fn answer(
 ) -> Result<Next, Reject> {
     x.to = Hop::Engine.in_words();
     let ask = Ask::of(gateway, session.req_header(), path, query, &x.caller);
-    let (mut head, body) = run(gateway, id, &ask).await?;
+    let (hop, answer) = first(gateway, &ask, &x.reachable).await?;
+    let (mut head, body) = announced(gateway, id, answer)?;
+    x.to = hop.in_words();
     hop::end_of_answer(&mut head);
     head.remove_header("transfer-encoding");
     gateway.answer(session, x, head, body).await
 }
 
-/// The local engine's answer with the API versions of the cluster.
-async fn run(
+/// An engine's answer with the API versions of the cluster.
+fn announced(
     gateway: &Gateway,
     id: EndpointId,
-    ask: &Ask<'_>,
+    answer: Answer,
 ) -> Result<(ResponseHeader, Bytes), Reject> {
-    let me = myself(gateway);
-    let answer = ask_node(gateway, &me, ask, ask.query, &Budget::one(LIMIT)).await;
-    let Answer { mut head, mut body } =
-        answer.map_err(|reason| Hop::Engine.reject(&me.tag.hostname, &gateway.engine, reason))?;
+    let Answer { mut head, mut body } = answer;
     let internal = |e: Box<pingora::Error>| Reject::Internal(e.to_string());
     if let Some(range) = ApiRange::common(gateway.cluster.ranges()) {
         if head.headers.contains_key("api-version") {
@@ -73,4 +75,30 @@ async fn run(
         }
     }
     Ok((head, body))
+}
+
+/// The local engine's answer, else a manager's, else anybody's.
+async fn first(
+    gateway: &Gateway,
+    ask: &Ask<'_>,
+    reachable: &Reachable,
+) -> Result<(Hop, Answer), Reject> {
+    let me = myself(gateway);
+    let (mut others, _) = nodes(gateway, reachable);
+    others.retain(|node| matches!(node.hop, Hop::Agent(_)));
+    let other = others.iter().find(|node| node.tag.is_manager);
+    let other = other.or(others.first());
+    let mut order = [Some(&me), other];
+    if gateway.cluster.me().engine.is_none() {
+        order.reverse();
+    }
+    let mut why = String::new();
+    for node in order.into_iter().flatten() {
+        match ask_node(gateway, node, ask, ask.query, &Budget::one(LIMIT)).await {
+            Ok(answer) => return Ok((node.hop.clone(), answer)),
+            Err(reason) if matches!(node.hop, Hop::Engine) => why = reason,
+            Err(_) => {}
+        }
+    }
+    Err(Hop::Engine.reject(&me.tag.hostname, &gateway.engine, why))
 }

@@ -5,7 +5,7 @@ mod common;
 
 use common::node::Plan;
 use common::{Bed, Caller, manager, with_cluster, worker};
-use skep_bed::{Response, fixture};
+use skep_bed::{Behaviour, Response, fixture};
 
 fn serving(plan: Plan, engine: &str, min: &str, max: &str) -> Plan {
     plan.engine(|e| {
@@ -115,6 +115,31 @@ async fn what_is_announced_follows_the_engines_that_are_there() {
         bed.node_mut("old").kill().await;
         assert!(skep_bed::eventually(|| bed.node("mid").sees() == 2).await);
         assert_eq!(pinged(&operator, "HEAD", &[]).await, "1.45");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_an_engine_hangs_another_one_is_announced() {
+    let nodes = [worker("a"), manager("m"), worker("z")];
+    with_cluster(nodes, async |bed| {
+        let operator = bed.operator("z");
+        let said = async |path: &str| {
+            let answer = operator.get(path).await.unwrap();
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            let node = answer.header("Skep-Node").unwrap_or_default();
+            node.rsplit(' ').next().unwrap_or_default().to_owned()
+        };
+        assert_eq!(said("/_ping").await, "z");
+        bed.node("z").engine.set_behaviour(Behaviour::Hang);
+        // Before it is known, and afterwards.
+        assert_eq!(said("/_ping").await, "m");
+        assert!(skep_bed::eventually(|| bed.node("z").cluster().me().engine.is_none()).await);
+        assert_eq!(said("/version").await, "m");
+        assert_eq!(pinged(&operator, "HEAD", &[]).await, "1.45");
+        bed.node("z").engine.set_behaviour(Behaviour::Normal);
+        assert!(skep_bed::eventually(|| bed.node("z").cluster().me().engine.is_some()).await);
+        assert_eq!(said("/_ping").await, "z");
     })
     .await;
 }
