@@ -33,6 +33,9 @@ use crate::{MISSING_HEADER, NODE_HEADER};
 /// All nodes together may answer as much as this many at their limit.
 const ALL: usize = 4;
 
+/// An answer that a client takes a while to read.
+const LONG: usize = 1 << 20;
+
 /// Bounds the inspect of a container that `before` or `since` names.
 const INSPECT: usize = 8 << 20;
 
@@ -74,7 +77,7 @@ pub async fn answer(
         ask.path = network;
     }
     let done = matches!(list, List::Prune);
-    let listed = run(gateway, list, &ask, &x.reachable).await?;
+    let mut listed = run(gateway, list, &ask, &x.reachable).await?;
     let mut head = listed.head;
     hop::end_of_answer(&mut head);
     head.remove_header("transfer-encoding");
@@ -88,14 +91,20 @@ pub async fn answer(
         head.insert_header(MISSING_HEADER, missing)
             .map_err(internal)?;
     }
-    let next = gateway.answer(session, x, head, listed.body).await;
-    // Whoever lists containers asks about one of them next. The client has its
-    // answer by now.
-    for (node, list) in &listed.containers {
-        for id in container_ids(list) {
-            gateway.known.saw(&id, node);
+    // Whoever lists containers asks about one of them next.
+    let remember = |containers: Vec<(String, Bytes)>| {
+        for (node, list) in containers {
+            for id in container_ids(&list) {
+                gateway.known.saw(&id, &node);
+            }
         }
+    };
+    if listed.body.len() > LONG {
+        // What the nodes sent is not kept as long as a client takes to read it.
+        remember(std::mem::take(&mut listed.containers));
     }
+    let next = gateway.answer(session, x, head, listed.body).await;
+    remember(listed.containers);
     next
 }
 

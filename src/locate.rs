@@ -5,11 +5,8 @@
 //! each of these steps is taken over all nodes before the next. Ids never move,
 //! so where one was seen is remembered; names can, and are asked for each time.
 
+mod known;
 mod together;
-
-use std::collections::HashMap;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 
 use futures::future::join_all;
 use http::{Method, StatusCode};
@@ -24,48 +21,11 @@ use crate::gateway::{Gateway, internal};
 use crate::hop::Hop;
 use crate::reject::Reject;
 use crate::request;
+pub use known::Known;
 pub use together::locate_together;
 
 /// Bounds one inspect.
 const INSPECT: usize = 8 << 20;
-
-/// Ids remembered; a stranger cannot fill it, only containers that exist.
-const KNOWN: usize = 16_384;
-
-/// Where ids were seen: node ids by container and exec id.
-#[derive(Default)]
-pub struct Known {
-    nodes: Mutex<HashMap<String, String>>,
-}
-
-impl Known {
-    fn get(&self, id: &str) -> Option<String> {
-        let nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        nodes.get(id).cloned()
-    }
-
-    fn put(&self, id: String, node: &str) {
-        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        // Forgetting all at once costs one more question each, no answer.
-        if nodes.len() >= KNOWN {
-            nodes.clear();
-        }
-        nodes.insert(id, node.to_owned());
-    }
-
-    /// Notes that a container or exec with this full id is on this node.
-    pub fn saw(&self, id: &str, node: &str) {
-        if id.len() == 64 && !node.is_empty() {
-            self.put(id.to_owned(), node);
-        }
-    }
-
-    /// A container is gone.
-    pub fn forget(&self, id: &str) {
-        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        nodes.remove(id);
-    }
-}
 
 /// Where an object is.
 pub enum Found {
@@ -211,7 +171,7 @@ pub async fn locate(gateway: &Gateway, object: &Object<'_>) -> Result<Found, Rej
 
 fn remembered(gateway: &Gateway, nodes: &[Node], id: &str) -> Option<Hop> {
     let node = gateway.known.get(id)?;
-    let found = nodes.iter().find(|n| n.tag.id == node);
+    let found = nodes.iter().find(|n| *n.tag.id == *node);
     if found.is_none() {
         gateway.known.forget(id);
     }
@@ -361,17 +321,5 @@ mod tests {
             Some(b"{}")
         ));
         assert!(!creates_for_the_swarm(EndpointId::NetworkCreate, None));
-    }
-
-    #[test]
-    fn what_was_seen_is_remembered_within_bounds() {
-        let known = Known::default();
-        for n in 0..=KNOWN {
-            known.put(n.to_string(), "node");
-        }
-        assert_eq!(known.get(&KNOWN.to_string()).as_deref(), Some("node"));
-        assert!(known.get("0").is_none());
-        known.forget(&KNOWN.to_string());
-        assert!(known.get(&KNOWN.to_string()).is_none());
     }
 }
