@@ -15,10 +15,11 @@ use pingora::protocols::http::v1;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 
+use crate::cluster::discover;
 use crate::platform;
 
-/// Unused connections kept in all.
-const POOL: usize = 256;
+/// Unused connections kept in all: one to each agent there can be, and the engine's.
+const POOL: usize = discover::MOST + 256;
 
 /// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_secs(60);

@@ -48,7 +48,7 @@ pub async fn info(
     session: &mut Session,
     x: &mut Exchange,
 ) -> Result<Next, Reject> {
-    let found = tokio::task::spawn_blocking(|| hardware::read(&sources::Sources::here())).await;
+    let found = gather::reading(hardware::read).await;
     let body = json!(found.unwrap_or_default()).to_string();
     let head = head("application/json").map_err(internal)?;
     gateway.answer(session, x, head, body.into()).await

@@ -21,7 +21,7 @@ use crate::clock;
 use crate::config::Discover;
 
 /// Addresses kept at most: DNS is not under our control.
-const MOST: usize = 1024;
+pub const MOST: usize = 1024;
 
 /// Resolves what the configuration names.
 pub struct Discovery {

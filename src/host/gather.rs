@@ -85,17 +85,23 @@ async fn engine(gateway: &Gateway) -> (Engine, String) {
 }
 
 async fn machine(docker_root: String) -> Metrics {
-    let Ok(permit) = READINGS.try_acquire() else {
-        return Metrics::default();
+    let read = reading(move |sources| of(sources, &docker_root));
+    read.await.unwrap_or_default()
+}
+
+/// What is read of this machine, if it can be in time.
+pub(super) async fn reading<T: Send + 'static>(
+    read: impl FnOnce(&Sources) -> T + Send + 'static,
+) -> Option<T> {
+    let read = async {
+        let permit = READINGS.acquire().await.ok()?;
+        let reading = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            read(&Sources::here())
+        });
+        reading.await.ok()
     };
-    let reading = tokio::task::spawn_blocking(move || {
-        let _permit = permit;
-        of(&Sources::here(), &docker_root)
-    });
-    match timeout(PATIENCE, reading).await {
-        Ok(Ok(metrics)) => metrics,
-        _ => Metrics::default(),
-    }
+    timeout(PATIENCE, read).await.ok()?
 }
 
 /// What the files say.
