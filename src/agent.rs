@@ -224,6 +224,7 @@ impl Agent {
             config: config.clone(),
             trust: trust.clone(),
             nonces,
+            portainer: portainer.clone(),
             audit: audit.clone(),
             stamp,
         };

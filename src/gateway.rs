@@ -96,6 +96,7 @@ impl Gateway {
         // Who?
         let mut uri = plain_target(session)?;
         let guard = self.guard.load_full();
+        let mut newcomer = None;
         let caller = match &self.portainer {
             Some(_) if portainer::is_open(session.req_header()) => {
                 return Box::pin(portainer::open(self, session, x)).await;
@@ -104,7 +105,9 @@ impl Gateway {
                 if portainer::is_meant(&session.req_header().headers)
                     && Visitor::of(session).is_none() =>
             {
-                Box::pin(portainer.authenticate(&session.req_header().headers)).await?
+                let proved = portainer.authenticate(&session.req_header().headers)?;
+                newcomer = proved.newcomer;
+                proved.caller
             }
             _ => authenticate::authenticate(session, &guard)?,
         };
@@ -115,6 +118,9 @@ impl Gateway {
         let grant = guard.grant(&caller.principal, &x.caller, address(session))?;
         x.policy = Some(grant.policy.clone());
         x.place = guard.place(&caller.principal, &x.caller, grant)?;
+        if let (Some(portainer), Some(key)) = (&self.portainer, newcomer) {
+            Box::pin(portainer.settle(&key)).await?;
+        }
         if let Some(served) = self.served(x, &uri) {
             session.req_header_mut().set_uri(served.clone());
             uri = served;

@@ -7,12 +7,13 @@
 
 pub mod agents;
 pub mod first_use;
+mod others;
 mod pin;
-mod share;
 
 use std::path::Path;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
@@ -32,25 +33,34 @@ use crate::gateway::{Gateway, Next, internal};
 use crate::nameplate::Nameplate;
 use crate::reject::{self, Reject};
 use first_use::FirstUse;
+pub use others::Others;
 use pin::Pin;
-pub use share::Others;
 
 /// A shorter secret is found out by trying, by who has seen one request.
 const GOOD_SECRET: usize = 16;
 
 /// Which servers are let in.
 pub struct Portainer {
-    message: Message,
-    keys: Keys,
+    config: config::Portainer,
+    proof: ArcSwap<Proof>,
+    /// The first one stays the only one.
+    first: Option<FirstUse>,
 }
 
-enum Keys {
-    /// Whoever knows the secret.
-    Any,
-    /// The one that was configured.
-    Only(PublicKey),
-    /// The first one.
-    First(FirstUse),
+/// What a server has to show, as the configured files say it.
+#[derive(PartialEq)]
+struct Proof {
+    message: Message,
+    /// `None` is whoever signs the message.
+    only: Option<PublicKey>,
+}
+
+/// A server that has proved itself.
+pub struct Proved {
+    /// Who it is.
+    pub caller: Caller,
+    /// Its key, if it would be the first to be trusted; see [`Portainer::settle`].
+    pub newcomer: Option<Box<PublicKey>>,
 }
 
 impl Portainer {
@@ -64,6 +74,84 @@ impl Portainer {
         state: &Path,
         others: Others,
     ) -> Result<Arc<Self>, String> {
+        let proof = Proof::read(config)?;
+        if let Some(key) = &proof.only {
+            log::info!("the Portainer server {} is let in", key.fingerprint());
+        }
+        let first = config.first_use && proof.only.is_none();
+        let first = first.then(|| FirstUse::open(state, others)).transpose()?;
+        Ok(Arc::new(Self {
+            config: config.clone(),
+            proof: ArcSwap::from_pointee(proof),
+            first,
+        }))
+    }
+
+    /// Reads the secret and the key again; whether one of them is another one now.
+    ///
+    /// # Errors
+    /// A sentence for the operator. What was in force stays so.
+    pub fn reread(&self) -> Result<bool, String> {
+        let proof = Proof::read(&self.config)?;
+        let changed = proof != **self.proof.load();
+        if changed {
+            self.proof.store(Arc::new(proof));
+        }
+        Ok(changed)
+    }
+
+    /// Who calls. Nothing is remembered of anybody here.
+    ///
+    /// # Errors
+    /// [`Reject::Portainer`], or as headers contradict each other.
+    pub fn authenticate(&self, headers: &HeaderMap) -> Result<Proved, Reject> {
+        let shown = Shown::of(headers)?;
+        let key = shown.key();
+        let proof = self.proof.load();
+        let pinned = self.first.as_ref().and_then(FirstUse::trusted);
+        let trusted = pinned.as_ref().or(proof.only.as_ref());
+        if trusted.is_some_and(|trusted| trusted != key) {
+            return Err(another(key));
+        }
+        shown.verify(&proof.message)?;
+        Ok(Proved {
+            caller: Caller {
+                principal: Principal::portainer(key.fingerprint(), headers)?,
+                body: BodyBinding::uncovered(headers)?,
+                unsigned_streams: true,
+            },
+            newcomer: (self.first.is_some() && trusted.is_none()).then(|| Box::new(key.clone())),
+        })
+    }
+
+    /// Trusts a newcomer from now on, if it is the first. Called once nothing else
+    /// speaks against it: who may not call from there must not be remembered.
+    ///
+    /// # Errors
+    /// [`Reject::Portainer`] if another one is trusted, or may be.
+    pub async fn settle(&self, newcomer: &PublicKey) -> Result<(), Reject> {
+        match &self.first {
+            Some(first) if first.settle(newcomer).await? != *newcomer => Err(another(newcomer)),
+            _ => Ok(()),
+        }
+    }
+
+    /// What other agents are told: the key that was trusted at its first use.
+    pub fn told(&self) -> Bytes {
+        let pin: Option<Arc<Pin>> = self.first.as_ref().and_then(FirstUse::pin);
+        Bytes::from(format!("{}\n", json!({ "pin": pin.as_deref() })))
+    }
+
+    /// Keeps to the same key as the other agents, until told to stop.
+    pub async fn agree(&self, stop: watch::Receiver<bool>) {
+        if let Some(first) = &self.first {
+            first.agree(stop).await;
+        }
+    }
+}
+
+impl Proof {
+    fn read(config: &config::Portainer) -> Result<Self, String> {
         let message = match &config.secret {
             None => Message::application(),
             Some(SecretSource::Given(secret)) => message(secret.expose(), "AGENT_SECRET")?,
@@ -72,67 +160,18 @@ impl Portainer {
                 message(trim_secret(&secret), &path.display().to_string())?
             }
         };
-        let keys = match &config.public_key_file {
-            Some(path) => {
-                let text = String::from_utf8(read(path)?).unwrap_or_default();
-                let key = PublicKey::from_text(&text);
-                let key = key.map_err(|e| format!("{}: {e}", path.display()))?;
-                log::info!("the Portainer server {} is let in", key.fingerprint());
-                Keys::Only(key)
-            }
-            None if config.first_use => Keys::First(FirstUse::open(state, others)?),
-            None => Keys::Any,
-        };
-        Ok(Arc::new(Self { message, keys }))
+        let only = config.public_key_file.as_deref().map(|path| {
+            let text = String::from_utf8(read(path)?).unwrap_or_default();
+            PublicKey::from_text(&text).map_err(|e| format!("{}: {e}", path.display()))
+        });
+        let only = only.transpose()?;
+        Ok(Self { message, only })
     }
+}
 
-    /// Who calls. Nothing is remembered of a caller whose signature does not hold.
-    ///
-    /// # Errors
-    /// [`Reject::Portainer`], or as headers contradict each other.
-    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Reject> {
-        let shown = Shown::of(headers)?;
-        let key = shown.key();
-        let other = || PortainerError::OtherKey {
-            shown: key.fingerprint(),
-        };
-        match &self.keys {
-            Keys::Any => shown.verify(&self.message)?,
-            Keys::Only(only) if only != key => return Err(other().into()),
-            Keys::Only(_) => shown.verify(&self.message)?,
-            Keys::First(first) => {
-                let trusted = first.trusted();
-                if trusted.is_some_and(|trusted| trusted != *key) {
-                    return Err(other().into());
-                }
-                shown.verify(&self.message)?;
-                if first.settle(key).await? != *key {
-                    return Err(other().into());
-                }
-            }
-        }
-        Ok(Caller {
-            principal: Principal::portainer(key.fingerprint(), headers)?,
-            body: BodyBinding::uncovered(headers)?,
-            unsigned_streams: true,
-        })
-    }
-
-    /// What other agents are told: the key that was trusted at its first use.
-    pub fn told(&self) -> Bytes {
-        let pin: Option<Arc<Pin>> = match &self.keys {
-            Keys::First(first) => first.pin(),
-            Keys::Any | Keys::Only(_) => None,
-        };
-        Bytes::from(format!("{}\n", json!({ "pin": pin.as_deref() })))
-    }
-
-    /// Keeps to the same key as the other agents, until told to stop.
-    pub async fn agree(&self, stop: watch::Receiver<bool>) {
-        if let Keys::First(first) = &self.keys {
-            first.agree(stop).await;
-        }
-    }
+fn another(key: &PublicKey) -> Reject {
+    let shown = key.fingerprint();
+    PortainerError::OtherKey { shown }.into()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

@@ -3,7 +3,7 @@
 //!
 //! The file is looked at every few seconds, and at once on SIGHUP. One that is
 //! wrong changes nothing: the old one stays, and the log says what is wrong.
-//! Keys and lists that it names are looked at together with it.
+//! Keys, secrets and lists that it names are looked at together with it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use crate::audit::Audit;
 use crate::config::{Config, KeyMaterial};
 use crate::guard::Guard;
 use crate::platform;
+use crate::portainer::Portainer;
 use crate::trust::Trust;
 
 /// How often the files are looked at.
@@ -32,6 +33,8 @@ pub struct Reload {
     pub trust: Arc<Trust>,
     /// The nonces seen so far: what was used stays used.
     pub nonces: Arc<NonceMemory>,
+    /// The Portainer servers, whose secret and key are read anew.
+    pub portainer: Option<Arc<Portainer>>,
     /// The audit log, to be begun anew on SIGHUP.
     pub audit: Option<Arc<Audit>>,
     /// The files as they were when the guard was made, or before.
@@ -81,6 +84,11 @@ impl Reload {
             Some(file) => self.replace(&file),
             None => log::info!("there is no configuration file to read again"),
         }
+        match self.portainer.as_ref().map(|portainer| portainer.reread()) {
+            Some(Err(e)) => log::error!("auth.portainer: the old one stays in force: {e}"),
+            Some(Ok(true)) => log::info!("auth.portainer: another secret or key is in force"),
+            Some(Ok(false)) | None => {}
+        }
     }
 
     fn replace(&mut self, file: &Path) {
@@ -104,12 +112,17 @@ impl Reload {
 }
 
 impl Stamp {
-    /// The files that make the guard, as they are now.
+    /// The files that say who is let in, as they are now.
     pub fn of(config: &Config) -> Self {
         let keys = config.auth.keys.iter().map(|key| match &key.material {
             KeyMaterial::PublicKey(path) | KeyMaterial::Secret(path) => path,
         });
-        let files = config.file.iter().chain(keys);
+        let servers = config
+            .auth
+            .portainer
+            .iter()
+            .flat_map(|server| server.files());
+        let files = config.file.iter().chain(keys).chain(servers);
         let stamp = |path: &PathBuf| {
             let found = std::fs::metadata(path).ok()?;
             Some((found.modified().ok()?, found.len()))

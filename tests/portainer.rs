@@ -2,6 +2,8 @@
 
 #[path = "portainer/actions.rs"]
 mod actions;
+#[path = "portainer/changes.rs"]
+mod changes;
 mod common;
 #[path = "portainer/first_use.rs"]
 mod first_use;
@@ -11,17 +13,21 @@ mod refusals;
 mod stock;
 
 use std::path::Path;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use common::{Bed, Cluster, manager, worker};
+use common::{Bed, Cluster, manager, warnings_of, worker};
 use md5::{Digest as _, Md5};
 use p256::ecdsa::signature::hazmat::PrehashSigner as _;
 use p256::ecdsa::{Signature, SigningKey};
 use skep::config::{Config, Grant, Hidden, Portainer, SecretSource};
-use skep_bed::{EngineBuilder, Response, fixture};
+use skep_bed::{Behaviour, EngineBuilder, Response, fixture};
 
 const SECRET: &str = "a secret of server and agents";
+
+/// How long a server waits for an answer.
+const MINUTE: Duration = Duration::from_secs(60);
 
 const HEADERS: [(&str, &str); 3] = [
     ("Portainer-Agent", "2.45.0"),
@@ -87,8 +93,8 @@ async fn send(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Response {
-    let operator = bed.operator(node);
-    let sent = operator.client().request(method, target, headers, body);
+    let client = bed.operator(node).client().clone().limit(MINUTE);
+    let sent = client.request(method, target, headers, body);
     let answer = sent
         .await
         .unwrap_or_else(|e| panic!("{method} {target}: {e}"));

@@ -21,6 +21,17 @@ pub struct Portainer {
     pub grant: Grant,
 }
 
+impl Portainer {
+    /// The files that hold a proof.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let secret = match &self.secret {
+            Some(SecretSource::File(path)) => Some(path),
+            Some(SecretSource::Given(_)) | None => None,
+        };
+        secret.into_iter().chain(&self.public_key_file)
+    }
+}
+
 /// Where a secret comes from.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum SecretSource {

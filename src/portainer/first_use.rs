@@ -11,9 +11,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use skep_filters::auth::portainer::{PortainerError, PublicKey};
 use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
 
+use super::others::Others;
 use super::pin::{Pin, PinFile};
-use super::share::Others;
 use crate::clock;
 
 /// A key that is trusted is compared with the others' this much less often than
@@ -25,8 +26,9 @@ pub struct FirstUse {
     pin: ArcSwapOption<Pin>,
     file: PinFile,
     others: Others,
-    /// Who comes second waits for what becomes of the first.
-    deciding: Mutex<()>,
+    /// Who comes second waits for what becomes of the first. Holds when it was
+    /// said that nobody can be trusted yet, and why.
+    deciding: Mutex<Option<(Instant, String)>>,
 }
 
 impl FirstUse {
@@ -47,7 +49,7 @@ impl FirstUse {
             pin: ArcSwapOption::new(pin.map(Arc::new)),
             file,
             others,
-            deciding: Mutex::new(()),
+            deciding: Mutex::new(None),
         })
     }
 
@@ -69,33 +71,45 @@ impl FirstUse {
         if let Some(trusted) = self.trusted() {
             return Ok(trusted);
         }
-        let _one_at_a_time = self.deciding.lock().await;
+        let came = Instant::now();
+        let mut refused = self.deciding.lock().await;
         if let Some(trusted) = self.trusted() {
             return Ok(trusted);
         }
+        // It was said meanwhile: the others are asked once for all who wait.
+        if let Some((_, why)) = refused.as_ref().filter(|(said, _)| *said >= came) {
+            return Err(PortainerError::NotYet(why.clone()));
+        }
+        let decided = match self.decide(shown).await {
+            Ok(pin) => self.keep(pin).map_err(|why| {
+                log::error!("no Portainer server can be trusted: {why}");
+                "The key could not be kept on this node; see its log".to_owned()
+            }),
+            Err(why) => Err(why),
+        };
+        *refused = decided.clone().err().map(|why| (Instant::now(), why));
+        decided.map_err(PortainerError::NotYet)?;
+        Ok(self.trusted().unwrap_or_else(|| shown.clone()))
+    }
+
+    /// The key to trust, or why that cannot be said yet.
+    async fn decide(&self, shown: &PublicKey) -> Result<Pin, String> {
         if !self.others.cluster.has_looked() {
             let why = "This agent has just started and does not know the others yet";
-            return Err(PortainerError::NotYet(why.to_owned()));
+            return Err(why.to_owned());
         }
         let heard = self.others.ask().await;
-        let pin = match heard.oldest {
-            Some(pin) => pin,
+        match heard.oldest {
+            Some(pin) => Ok(pin),
             None if heard.silent.is_empty() => {
                 let now = clock::now().as_millis();
-                Pin::new(shown, now.try_into().unwrap_or(u64::MAX))
+                Ok(Pin::new(shown, now.try_into().unwrap_or(u64::MAX)))
             }
-            None => {
-                return Err(PortainerError::NotYet(format!(
-                    "Another node may know a trusted key and does not answer: {}",
-                    heard.silent.join(", ")
-                )));
-            }
-        };
-        self.keep(pin).map_err(|why| {
-            log::error!("no Portainer server can be trusted: {why}");
-            PortainerError::NotYet("The key could not be kept on this node; see its log".to_owned())
-        })?;
-        Ok(self.trusted().unwrap_or_else(|| shown.clone()))
+            None => Err(format!(
+                "Another node may know a trusted key and does not answer: {}",
+                heard.silent.join(", ")
+            )),
+        }
     }
 
     /// Takes over what another agent trusts, and what it has trusted for longer

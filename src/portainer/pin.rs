@@ -82,7 +82,16 @@ impl PinFile {
         }
         let bytes = serde_json::to_vec(pin)?;
         platform::write_private(&new, &bytes)?;
-        fs::rename(&new, &self.0)
+        fs::rename(&new, &self.0)?;
+        // A power cut must not open the door again; not every system can.
+        if let Some(folder) = self
+            .0
+            .parent()
+            .and_then(|folder| fs::File::open(folder).ok())
+        {
+            let _ = folder.sync_all();
+        }
+        Ok(())
     }
 }
 

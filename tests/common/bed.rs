@@ -12,7 +12,7 @@ use skep::trust::{Generation, Secret};
 use skep_bed::{eventually, fixture};
 use tempfile::TempDir;
 
-use super::node::{Node, Plan};
+use super::node::{Node, Plan, worker};
 use super::{Caller, logged};
 
 /// The secret of every cluster whose test does not choose one.
@@ -25,6 +25,7 @@ pub(crate) struct Cluster<'a> {
     plans: Vec<Plan>,
     configure: Configure<'a>,
     awaited: bool,
+    bare: Vec<&'static str>,
 }
 
 /// A running cluster.
@@ -49,7 +50,14 @@ impl<'a> Cluster<'a> {
             plans: plans.into_iter().collect(),
             configure: Box::new(|_, _, _| {}),
             awaited: true,
+            bare: Vec::new(),
         }
+    }
+
+    /// A worker of the Swarm on which no agent runs.
+    pub(crate) fn and_without_an_agent(mut self, hostname: &'static str) -> Self {
+        self.bare.push(hostname);
+        self
     }
 
     /// Changes the configuration of each agent, given its hostname and the
@@ -86,7 +94,8 @@ impl<'a> Cluster<'a> {
             .expect("a folder");
         let secret = secret_file(folder.path(), "secret", SECRET);
         let addresses = addresses(self.plans.len());
-        let rows: Vec<_> = self.plans.iter().map(row).collect();
+        let bare: Vec<_> = self.bare.iter().copied().map(worker).collect();
+        let rows: Vec<_> = self.plans.iter().chain(&bare).map(row).collect();
         let mut nodes = Vec::new();
         for (plan, address) in self.plans.into_iter().zip(&addresses) {
             let engine = plan.engine.swarm_objects("nodes", rows.clone());

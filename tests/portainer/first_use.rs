@@ -1,9 +1,11 @@
 //! Trust on first use: one server, on every node and after every restart.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::future::join_all;
 use skep_bed::eventually;
+use tokio::net::TcpListener;
 
 use super::*;
 
@@ -104,6 +106,120 @@ async fn while_another_node_may_know_a_key_none_is_taken() {
             assert!(details.contains("n2"), "{details}");
             bed.node_mut("n2").start().await.unwrap();
             assert_eq!(status(&app(2), bed, "n1").await, 200);
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_not_call_from_there_is_not_the_first() {
+    let from_elsewhere = |hostname: &str, folder: &Path, config: &mut Config| {
+        with_first_use(hostname, folder, config);
+        let elsewhere = "10.9.0.0/16".parse().expect("a network");
+        let portainer = config.auth.portainer.as_mut().expect("servers");
+        portainer.grant.networks = vec![elsewhere];
+    };
+    Cluster::of([manager("n1"), worker("n2")])
+        .configure(from_elsewhere)
+        .run(async |bed| {
+            let (owner, stranger) = (app(1), app(2));
+            for _ in 0..2 {
+                assert_eq!(status(&stranger, bed, "n1").await, 403);
+            }
+            bed.node_mut("n1").stopping().await;
+            let portainer = bed.node_mut("n1").config.auth.portainer.as_mut();
+            portainer.expect("servers").grant.networks.clear();
+            bed.node_mut("n1").start().await.unwrap();
+            bed.settle().await;
+            assert_eq!(status(&owner, bed, "n1").await, 200);
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_contradicts_itself_pins_no_key() {
+    Cluster::of([manager("n1")])
+        .configure(with_first_use)
+        .run(async |bed| {
+            let (owner, stranger) = (app(1), app(2));
+            let behind = [("Skep-On-Behalf-Of", "operator:1")];
+            let mut last = 403;
+            // An agent that has just started tells everybody to wait.
+            for _ in 0..100 {
+                let answer = stranger.ask(bed, "n1", "GET", "/info", &behind, b"").await;
+                assert_eq!(answer.status, 400);
+                last = status(&owner, bed, "n1").await;
+                if last == 200 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            assert_eq!(last, 200);
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_without_an_agent_keeps_the_first_server_out_for_a_while_only() {
+    Cluster::of([manager("n1"), worker("n2")])
+        .and_without_an_agent("n3")
+        .configure(with_first_use)
+        .run(async |bed| {
+            let (owner, stranger) = (app(1), app(2));
+            let answer = owner.get(bed, "n1", "/info").await;
+            assert_eq!(answer.status, 403);
+            let details = answer.json().unwrap()["details"].to_string();
+            assert!(details.contains("n3"), "{details}");
+            let mut last = 403;
+            for _ in 0..100 {
+                last = status(&owner, bed, "n1").await;
+                if last == 200 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            assert_eq!(last, 200);
+            assert_eq!(status(&stranger, bed, "n2").await, 403);
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_strangers_at_once_do_not_queue_for_a_node_that_is_silent() {
+    let rarely = |hostname: &str, folder: &Path, config: &mut Config| {
+        with_first_use(hostname, folder, config);
+        config.cluster.interval = Duration::from_secs(3600);
+    };
+    Cluster::of([manager("n1"), worker("n2")])
+        .configure(rarely)
+        .run(async |bed| {
+            bed.node_mut("n2").kill().await;
+            // Takes connections, and says nothing.
+            let silent = loop {
+                match TcpListener::bind(bed.node("n2").address).await {
+                    Ok(silent) => break silent,
+                    // The agent's own is not yet closed.
+                    Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+                }
+            };
+            let asked = Arc::new(AtomicUsize::new(0));
+            let counted = asked.clone();
+            let listening = tokio::spawn(async move {
+                let mut open = Vec::new();
+                while let Ok((connection, _)) = silent.accept().await {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    open.push(connection);
+                }
+            });
+            let bed = &*bed;
+            let strangers: Vec<_> = (10..40).map(app).collect();
+            let all = strangers.iter().map(|stranger| status(stranger, bed, "n1"));
+            assert!(join_all(all).await.iter().all(|&status| status == 403));
+            let asked = asked.load(Ordering::Relaxed);
+            assert!(
+                (1..=3).contains(&asked),
+                "the silent node was asked {asked} times"
+            );
+            listening.abort();
         })
         .await;
 }

@@ -1,7 +1,6 @@
 //! A server that takes stock: it adds an environment and takes snapshots of it.
 
 use serde_json::{Value, json};
-use skep_bed::Behaviour;
 
 use super::*;
 

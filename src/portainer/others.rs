@@ -15,13 +15,17 @@ use crate::client::{Budget, Client};
 use crate::cluster::Cluster;
 use crate::cluster::members::{Member, State};
 use crate::peers::Peers;
-use crate::{reject, request};
+use crate::{clock, reject, request};
 
 /// Where an agent tells it.
 const PATH: &str = "/skep/v1/portainer";
 
 /// Bounds what an agent tells.
 const LIMIT: usize = 4 << 10;
+
+/// A node on which no agent was found for so many rounds has none: it is drained,
+/// or the agents' service leaves it out.
+const ROUNDS: u32 = 24;
 
 /// The other agents, and the way to them.
 pub struct Others {
@@ -52,14 +56,20 @@ struct Told {
 }
 
 impl Others {
-    /// Asks all of them. Who is down knows nothing that counts now.
+    /// Asks all of them. Who is down knows nothing that counts now, and where no
+    /// agent is, nobody does: if one comes after all, the older key counts.
     pub async fn ask(&self) -> Heard {
         let mut heard = Heard::default();
         if !self.cluster.is_on() {
             return heard;
         }
         let mut others = self.cluster.others();
-        others.retain(|m| m.state != State::Down);
+        let now = clock::now().as_secs();
+        others.retain(|m| match m.state {
+            State::Down => false,
+            State::NoAgent => now.saturating_sub(m.since) < (self.interval * ROUNDS).as_secs(),
+            State::Ready | State::NoEngine | State::Unreachable(_) => true,
+        });
         let answers = join_all(others.iter().map(|member| async move {
             let asked = timeout(self.patience, self.ask_one(member)).await;
             (
