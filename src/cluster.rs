@@ -14,7 +14,7 @@ pub mod route;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -49,6 +49,14 @@ const PAUSE: Duration = Duration::from_millis(250);
 const LOOK: Duration = Duration::from_secs(1);
 const MISSES: u32 = 3;
 
+/// Seconds since the last round after which a node that is missed is worth
+/// another one.
+const AGAIN: u64 = 5;
+
+/// Seconds after which a silent engine is given up at the latest: a Portainer
+/// server waits for a minute.
+const LONGEST: u64 = 20;
+
 /// Resolves when so many looks in a row have found no answer.
 async fn missed(times: u32, answers: impl Fn() -> bool) {
     let mut misses = 0;
@@ -72,6 +80,10 @@ pub struct Cluster {
     deadline: Duration,
     wake: Notify,
     looked: AtomicBool,
+    /// When the last round ended, in seconds since the Unix epoch.
+    rounded: AtomicU64,
+    /// Since when this node's engine has not answered; 0 if it does.
+    silenced: AtomicU64,
 }
 
 /// What it takes to know the cluster.
@@ -103,7 +115,10 @@ impl Cluster {
             members.clone(),
             parts.config.probe_timeout,
         )));
+        let now = clock::now().as_secs();
         Self {
+            rounded: AtomicU64::new(now),
+            silenced: AtomicU64::new(if parts.me.engine.is_some() { 0 } else { now }),
             label: ArcSwap::from_pointee(label(&parts.me)),
             me: ArcSwap::from_pointee(parts.me),
             members,
@@ -227,16 +242,45 @@ impl Cluster {
     }
 
     /// Resolves when the engine behind this hop has not answered for a while,
-    /// whether its agent does or not. One that was too busy to say who it is
-    /// has another probe's time.
+    /// whether its agent does or not: at the next look, if that while is over by
+    /// now. One that was too busy to say who it is has another probe's time.
     pub async fn silent(&self, hop: &Hop) {
         let probe = (self.interval + self.deadline).as_secs();
-        let times = MISSES.saturating_add(probe.try_into().unwrap_or(u32::MAX));
-        missed(times, || match hop {
-            Hop::Engine => self.me.load().engine.is_some(),
-            Hop::Agent(member) => member.address.is_some_and(|a| self.members.at(a).is_some()),
-        })
-        .await;
+        let patience = LONGEST.min((LOOK * MISSES).as_secs().saturating_add(probe));
+        let began = clock::now().as_secs();
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let now = clock::now().as_secs();
+            let since = |then: u64| now.saturating_sub(then);
+            let silent = self.silent_since(hop);
+            // Told in whole seconds, it may be one more.
+            if silent.is_some_and(|then| since(then) + 1 >= patience) {
+                return;
+            }
+            if since(began) >= AGAIN {
+                self.look_again();
+            }
+        }
+    }
+
+    /// Somebody misses a node: it is looked for now, if that was not done just
+    /// before, however rarely it is done otherwise.
+    pub fn look_again(&self) {
+        let rounded = self.rounded.load(Ordering::Relaxed);
+        if clock::now().as_secs().saturating_sub(rounded) >= AGAIN {
+            self.wake.notify_one();
+        }
+    }
+
+    fn silent_since(&self, hop: &Hop) -> Option<u64> {
+        match hop {
+            Hop::Engine => Some(self.silenced.load(Ordering::Relaxed)).filter(|&then| then > 0),
+            Hop::Agent(member) => match self.members.get(&member.id) {
+                Some(member) if member.is_ready() => None,
+                Some(member) => Some(member.since),
+                None => Some(0),
+            },
+        }
     }
 
     /// Keeps the picture current until told to stop; `changed` hears who this
@@ -264,6 +308,8 @@ impl Cluster {
             false => self.me.load().engine.is_some(),
         };
         self.looked.fetch_or(looked, Ordering::Relaxed);
+        self.rounded
+            .store(clock::now().as_secs(), Ordering::Relaxed);
     }
 
     /// Whether a manager has said which nodes there are.
@@ -308,6 +354,14 @@ impl Cluster {
         };
         if now == *before {
             return;
+        }
+        if before.engine.is_some() != now.engine.is_some() {
+            let since = if now.engine.is_some() {
+                0
+            } else {
+                clock::now().as_secs()
+            };
+            self.silenced.store(since, Ordering::Relaxed);
         }
         if before.engine.is_none() && now.engine.is_some() {
             log::info!("the engine at {} answers", self.engine.address());

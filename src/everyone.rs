@@ -160,6 +160,9 @@ pub fn nodes(gateway: &Gateway, reachable: &Reachable) -> (Vec<Node>, Vec<Missin
             missing.push(Missing { node: tag, reason });
         }
     }
+    if !missing.is_empty() {
+        gateway.cluster.look_again();
+    }
     (nodes, missing)
 }
 

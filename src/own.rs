@@ -37,6 +37,8 @@ pub async fn answer(
     x.to = "agent".into();
     match found.endpoint.id {
         id @ (AgentIdentity | AgentNodes | AgentHealth) => {
+            // Others may probe more often than this agent looks around.
+            gateway.cluster.look_again();
             let body = agent_api::answer(&gateway.cluster, id)?;
             return json(gateway, session, x, body).await;
         }

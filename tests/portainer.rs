@@ -9,6 +9,8 @@ mod common;
 mod first_use;
 #[path = "portainer/refusals.rs"]
 mod refusals;
+#[path = "portainer/silence.rs"]
+mod silence;
 #[path = "portainer/stock.rs"]
 mod stock;
 
