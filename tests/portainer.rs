@@ -2,6 +2,8 @@
 
 #[path = "portainer/actions.rs"]
 mod actions;
+#[path = "portainer/browser.rs"]
+mod browser;
 mod common;
 #[path = "portainer/first_use.rs"]
 mod first_use;
