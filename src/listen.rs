@@ -23,8 +23,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::downstream::Downstream;
 use crate::local::Visitor;
-use crate::malformed::ExplainMalformed;
 use crate::platform::{LocalListener, tcp_stream};
 
 /// Connections open at a time; further ones wait in the kernel's queue.
@@ -206,7 +206,7 @@ async fn connection<P>(
     P::CTX: Send + Sync,
 {
     let stream = accepted.handshake().await;
-    let mut next: Option<Stream> = stream.map(|s| Box::new(ExplainMalformed::new(s)) as Stream);
+    let mut next: Option<Stream> = stream.map(|s| Box::new(Downstream::new(s)) as Stream);
     while let Some(stream) = next {
         next = proxy.process_new(stream, &stopped).await;
     }

@@ -40,7 +40,7 @@ const HEAD_LIMIT: usize = 256 << 10;
 
 /// A connection whose framework-made refusals explain themselves.
 #[derive(Debug)]
-pub struct ExplainMalformed {
+pub struct Downstream {
     inner: Stream,
     in_hand: AtomicBool,
     head: AtomicUsize,
@@ -55,7 +55,7 @@ struct Replacement {
     stands_for: usize,
 }
 
-impl ExplainMalformed {
+impl Downstream {
     /// Wraps a connection.
     pub fn new(inner: Stream) -> Self {
         Self {
@@ -111,7 +111,7 @@ fn explain(head: &[u8]) -> Option<Vec<u8>> {
     Some(answer.into_bytes())
 }
 
-impl AsyncWrite for ExplainMalformed {
+impl AsyncWrite for Downstream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -170,7 +170,7 @@ impl AsyncWrite for ExplainMalformed {
     }
 }
 
-impl AsyncRead for ExplainMalformed {
+impl AsyncRead for Downstream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -207,19 +207,19 @@ impl AsyncRead for ExplainMalformed {
 // === What Pingora asks of a connection, answered by the one inside ===
 
 #[async_trait]
-impl Shutdown for ExplainMalformed {
+impl Shutdown for Downstream {
     async fn shutdown(&mut self) {
         self.inner.shutdown().await;
     }
 }
 
-impl UniqueID for ExplainMalformed {
+impl UniqueID for Downstream {
     fn id(&self) -> UniqueIDType {
         self.inner.id()
     }
 }
 
-impl Ssl for ExplainMalformed {
+impl Ssl for Downstream {
     fn get_ssl(&self) -> Option<&TlsRef> {
         self.inner.get_ssl()
     }
@@ -233,26 +233,26 @@ impl Ssl for ExplainMalformed {
     }
 }
 
-impl GetTimingDigest for ExplainMalformed {
+impl GetTimingDigest for Downstream {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
         self.inner.get_timing_digest()
     }
 }
 
-impl GetProxyDigest for ExplainMalformed {
+impl GetProxyDigest for Downstream {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
         self.inner.get_proxy_digest()
     }
 }
 
-impl GetSocketDigest for ExplainMalformed {
+impl GetSocketDigest for Downstream {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
         self.inner.get_socket_digest()
     }
 }
 
 #[async_trait]
-impl Peek for ExplainMalformed {
+impl Peek for Downstream {
     async fn try_peek(&mut self, buf: &mut [u8]) -> io::Result<bool> {
         self.inner.try_peek(buf).await
     }
@@ -266,8 +266,8 @@ mod tests {
 
     async fn through(bytes: &[u8], in_hand: bool) -> String {
         let (near, mut far) = tokio::io::duplex(7);
-        let mut stream: Stream = Box::new(ExplainMalformed::new(Box::new(near)));
-        ExplainMalformed::in_hand(Some(&stream), in_hand);
+        let mut stream: Stream = Box::new(Downstream::new(Box::new(near)));
+        Downstream::in_hand(Some(&stream), in_hand);
         let bytes = bytes.to_vec();
         tokio::spawn(async move {
             stream.write_all(&bytes).await.unwrap();
@@ -294,7 +294,7 @@ mod tests {
     /// Sends the pieces, with `pause` after each.
     async fn slow_request(pieces: &[&[u8]], pause: Duration) -> io::Result<usize> {
         let (near, mut far) = tokio::io::duplex(1 << 20);
-        let mut stream = ExplainMalformed::new(Box::new(near));
+        let mut stream = Downstream::new(Box::new(near));
         let mut read = 0;
         let mut buffer = vec![0; 64 << 10];
         for piece in pieces {
