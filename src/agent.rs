@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use http::HeaderValue;
 use pingora::listeners::tls::{Acceptor, TlsSettings};
 use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
@@ -29,6 +30,7 @@ use crate::guard::{Guard, GuardError};
 use crate::listen::{self, Listener};
 use crate::locate::Known;
 use crate::memory;
+use crate::nameplate::Nameplate;
 use crate::peers::Peers;
 use crate::place::Pulls;
 use crate::platform::{self, LocalListener, SocketFile};
@@ -292,13 +294,16 @@ impl Agent {
             };
             cluster.run(until, changed).await;
         });
+        let nobody = HeaderValue::from_static("");
+        let plate = Nameplate::new(nobody, self.portainer.is_some());
         if let Some(portainer) = self.portainer {
             let until = stopped.clone();
             background.spawn(async move { portainer.agree(until).await });
         }
         background.spawn(self.reload.run(stopped.clone()));
         background.spawn(refresh(trust, stopped));
-        listen::serve(self.proxy, self.listeners, stop, self.config.drain).await;
+        let drain = self.config.drain;
+        listen::serve(self.proxy, self.listeners, &plate, stop, drain).await;
         let _ = stopping.send(true);
         background.shutdown().await;
         if let Some(audit) = self.audit {
