@@ -36,6 +36,7 @@ use crate::place::Pulls;
 use crate::platform::{self, LocalListener, SocketFile};
 use crate::portainer::{Others, Portainer};
 use crate::reload::{Reload, Stamp};
+use crate::strangers::Strangers;
 use crate::trust::{LeafNames, SecretError, Trust, UserCertificate};
 
 /// The first look at the engine; later ones are the cluster's.
@@ -132,6 +133,7 @@ pub struct Agent {
     trust: Arc<Trust>,
     portainer: Option<Arc<Portainer>>,
     audit: Option<Arc<Audit>>,
+    strangers: Arc<Strangers>,
     reload: Reload,
     proxy: Arc<HttpProxy<Gateway>>,
     listeners: Vec<Listener>,
@@ -221,6 +223,7 @@ impl Agent {
         let guard = Guard::new(&config, &trust, nonces.clone())?;
         let guard = Arc::new(ArcSwap::from_pointee(guard));
         let audit = config.audit.as_deref().map(audit).transpose()?;
+        let strangers = Strangers::new(audit.clone());
         let reload = Reload {
             guard: guard.clone(),
             config: config.clone(),
@@ -231,6 +234,7 @@ impl Agent {
         };
         let gateway = Gateway {
             audit: audit.clone(),
+            strangers: strangers.clone(),
             portainer: portainer.clone(),
             guard,
             known: Known::default(),
@@ -254,6 +258,7 @@ impl Agent {
             trust,
             portainer,
             audit,
+            strangers,
             reload,
             listeners,
             names,
@@ -306,6 +311,7 @@ impl Agent {
         listen::serve(self.proxy, self.listeners, &plate, stop, drain).await;
         let _ = stopping.send(true);
         background.shutdown().await;
+        self.strangers.sum_up();
         if let Some(audit) = self.audit {
             audit.finish();
         }

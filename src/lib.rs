@@ -52,6 +52,7 @@ pub mod relay;
 pub mod reload;
 pub mod request;
 pub mod scope;
+pub mod strangers;
 pub mod telemetry;
 pub mod tls_files;
 pub mod trust;

@@ -141,6 +141,9 @@ impl ProxyHttp for Gateway {
             x.out_bytes = x.out_bytes.max(session.body_bytes_sent() as u64);
             Downstream::in_hand(session.stream(), false);
         }
+        if !self.strangers.lets_tell(x) {
+            return;
+        }
         x.log();
         if let Some(audit) = &self.audit {
             audit.tell(x);

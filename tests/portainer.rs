@@ -7,6 +7,8 @@ mod browser;
 mod common;
 #[path = "portainer/first_use.rs"]
 mod first_use;
+#[path = "portainer/flood.rs"]
+mod flood;
 #[path = "portainer/refusals.rs"]
 mod refusals;
 #[path = "portainer/stock.rs"]
