@@ -9,10 +9,14 @@ mod common;
 mod first_use;
 #[path = "portainer/flood.rs"]
 mod flood;
+#[path = "portainer/pairing.rs"]
+mod pairing;
 #[path = "portainer/refusals.rs"]
 mod refusals;
 #[path = "portainer/stock.rs"]
 mod stock;
+#[path = "portainer/words.rs"]
+mod words;
 
 use std::path::Path;
 
