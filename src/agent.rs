@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use http::HeaderValue;
 use pingora::listeners::tls::{Acceptor, TlsSettings};
 use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
@@ -29,11 +30,13 @@ use crate::guard::{Guard, GuardError};
 use crate::listen::{self, Listener};
 use crate::locate::Known;
 use crate::memory;
+use crate::nameplate::Nameplate;
 use crate::peers::Peers;
 use crate::place::Pulls;
 use crate::platform::{self, LocalListener, SocketFile};
 use crate::portainer::{Others, Portainer};
 use crate::reload::{Reload, Stamp};
+use crate::strangers::Strangers;
 use crate::trust::{LeafNames, SecretError, Trust, UserCertificate};
 
 /// The first look at the engine; later ones are the cluster's.
@@ -130,6 +133,7 @@ pub struct Agent {
     trust: Arc<Trust>,
     portainer: Option<Arc<Portainer>>,
     audit: Option<Arc<Audit>>,
+    strangers: Arc<Strangers>,
     reload: Reload,
     proxy: Arc<HttpProxy<Gateway>>,
     listeners: Vec<Listener>,
@@ -219,6 +223,7 @@ impl Agent {
         let guard = Guard::new(&config, &trust, nonces.clone())?;
         let guard = Arc::new(ArcSwap::from_pointee(guard));
         let audit = config.audit.as_deref().map(audit).transpose()?;
+        let strangers = Strangers::new(audit.clone());
         let reload = Reload {
             guard: guard.clone(),
             config: config.clone(),
@@ -230,6 +235,7 @@ impl Agent {
         };
         let gateway = Gateway {
             audit: audit.clone(),
+            strangers: strangers.clone(),
             portainer: portainer.clone(),
             guard,
             known: Known::default(),
@@ -253,6 +259,7 @@ impl Agent {
             trust,
             portainer,
             audit,
+            strangers,
             reload,
             listeners,
             names,
@@ -293,15 +300,19 @@ impl Agent {
             };
             cluster.run(until, changed).await;
         });
+        let nobody = HeaderValue::from_static("");
+        let plate = Nameplate::new(nobody, self.portainer.is_some());
         if let Some(portainer) = self.portainer {
             let until = stopped.clone();
             background.spawn(async move { portainer.agree(until).await });
         }
         background.spawn(self.reload.run(stopped.clone()));
         background.spawn(refresh(trust, stopped));
-        listen::serve(self.proxy, self.listeners, stop, self.config.drain).await;
+        let drain = self.config.drain;
+        listen::serve(self.proxy, self.listeners, &plate, stop, drain).await;
         let _ = stopping.send(true);
         background.shutdown().await;
+        self.strangers.sum_up();
         if let Some(audit) = self.audit {
             audit.finish();
         }

@@ -1,4 +1,5 @@
-//! The audit log: one JSON line for every request that was answered or refused.
+//! The audit log: one JSON line for every request that was answered or refused,
+//! and one for those of a flood of strangers' that have none.
 //!
 //! It says who did what, where, and what was said to that. It is for people who
 //! ask later, so nothing in it depends on the level of the other log; and what a
@@ -12,9 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use serde::Serialize;
-use skep_filters::endpoint::EndpointId;
 
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, bounded};
 use crate::platform;
 use crate::telemetry::{Gather, timestamp};
 
@@ -54,6 +54,17 @@ struct Line<'x> {
     bytes: u64,
 }
 
+/// The line of those that have none.
+#[derive(Serialize)]
+struct LeftOut<'x> {
+    time: &'x str,
+    verdict: &'static str,
+    count: u64,
+    /// Where the last of them came from.
+    from: &'x str,
+    reason: &'static str,
+}
+
 impl Audit {
     /// Appends to the file at `path`, which is made if there is none.
     ///
@@ -82,18 +93,17 @@ impl Audit {
         Ok(())
     }
 
-    /// Tells of an exchange that has ended. What agents ask each other, and what
-    /// health checks ask, is nobody's doing.
+    /// Tells of an exchange that has ended. What is routine is nobody's doing.
     pub fn tell(&self, x: &Exchange) {
-        if x.errand || x.endpoint == Some(EndpointId::AgentHealth) {
+        if x.is_routine() {
             return;
         }
         let line = Line {
             time: &timestamp(SystemTime::now()),
             who: &x.caller,
             from: &x.from,
-            method: bounded(x.method.as_str()),
-            path: bounded(x.path()),
+            method: bounded(x.method.as_str(), LONGEST),
+            path: bounded(x.told_path(), LONGEST),
             what: x.endpoint.map(|id| format!("{id:?}")),
             to: &x.to,
             verdict: match (x.refused, &x.would_deny) {
@@ -109,7 +119,23 @@ impl Audit {
             ms: x.milliseconds(),
             bytes: x.out_bytes,
         };
-        let Ok(mut bytes) = serde_json::to_vec(&line) else {
+        self.write(&line);
+    }
+
+    /// Tells of so many exchanges of strangers that have no line of their own, so
+    /// that the file says where it is not whole.
+    pub fn left_out(&self, count: u64, last_from: &str) {
+        self.write(&LeftOut {
+            time: &timestamp(SystemTime::now()),
+            verdict: "left_out",
+            count,
+            from: last_from,
+            reason: "more requests of strangers were refused than are told one by one",
+        });
+    }
+
+    fn write(&self, line: &impl Serialize) {
+        let Ok(mut bytes) = serde_json::to_vec(line) else {
             return log::error!("a line of the audit log could not be written");
         };
         bytes.push(b'\n');
@@ -144,15 +170,10 @@ impl Write for Out {
     }
 }
 
-fn bounded(text: &str) -> &str {
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => &text[..end],
-        None => text,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use skep_filters::endpoint::EndpointId;
+
     use super::*;
     use serde_json::Value;
 
@@ -198,6 +219,9 @@ mod tests {
         x.errand = true;
         audit.tell(&x);
         x.errand = false;
+        x.endpoint = Some(EndpointId::PortainerPing);
+        audit.tell(&x);
+        x.endpoint = None;
         x.would_deny = Some("no rule allows it".to_owned());
         audit.tell(&x);
         let [line] = &lines(&audit)[..] else {
@@ -205,6 +229,21 @@ mod tests {
         };
         assert_eq!(line["verdict"], "would_deny");
         assert_eq!(line["reason"], "no rule allows it");
+    }
+
+    #[test]
+    fn a_gap_is_told_with_its_length() {
+        let folder = tempfile::tempdir().unwrap();
+        let audit = Audit::open(&folder.path().join("audit")).unwrap();
+        audit.left_out(7, "192.0.2.1:5");
+        let [line] = &lines(&audit)[..] else {
+            panic!("one line");
+        };
+        assert_eq!(line["verdict"], "left_out");
+        assert_eq!(
+            (&line["count"], &line["from"]),
+            (&7.into(), &"192.0.2.1:5".into())
+        );
     }
 
     #[test]

@@ -23,9 +23,9 @@ use skep_filters::endpoint::{Body, RequestPath, Wire, classify};
 use crate::access::Access;
 use crate::cli::AgentUrl;
 use crate::client::Client;
+use crate::downstream::Downstream;
 use crate::gateway;
 use crate::held;
-use crate::malformed::ExplainMalformed;
 use crate::nameplate::Nameplate;
 use crate::reject::{self, Reject, Words};
 use crate::{hop, peers, platform, relay, tunnel};
@@ -227,7 +227,7 @@ impl ProxyHttp for Connect {
     }
 
     async fn early_request_filter(&self, session: &mut Session, _: &mut Passage) -> Result<()> {
-        ExplainMalformed::in_hand(session.stream(), true);
+        Downstream::in_hand(session.stream(), true);
         // Off where the framing forbids another request (RFC 9112 §6.1).
         if session.get_keepalive().is_some() {
             session.set_keepalive(Some(KEEPALIVE));
@@ -297,7 +297,7 @@ impl ProxyHttp for Connect {
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, x: &mut Passage) {
         if !x.hijacked {
-            ExplainMalformed::in_hand(session.stream(), false);
+            Downstream::in_hand(session.stream(), false);
         }
     }
 

@@ -7,6 +7,9 @@
 //! the agent's image has none, so the host's are taken where its root is
 //! mounted. Some of our own would weigh more than all of this, and grow old.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -27,14 +30,16 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
-use crate::client::{Answer, Budget};
+use crate::client::{Answer, Budget, Client};
 use crate::exchange::Exchange;
 use crate::gateway::{Gateway, Next, internal};
 use crate::reject::Reject;
 use crate::{held, platform, reject, tls_files};
 
-const AUTH: &str = "auth.docker.io";
-const REGISTRY: &str = "registry-1.docker.io";
+/// Who gives tokens, and who wants them.
+const AUTH: Origin = ("auth.docker.io", 443);
+const REGISTRY: Origin = ("registry-1.docker.io", 443);
+
 const TOKEN: &str = "/token?service=registry.docker.io&scope=repository:ratelimitpreview/test:pull";
 const MANIFEST: &str = "/v2/ratelimitpreview/test/manifests/latest";
 
@@ -43,6 +48,18 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Bounds an answer; a token has a few kilobytes.
 const ANSWER: usize = 64 << 10;
+
+/// A server's name and port.
+type Origin = (&'static str, u16);
+
+/// How Docker Hub is asked.
+struct Hub<'a> {
+    client: &'a Client,
+    auth: Origin,
+    registry: Origin,
+    /// Who vouches for both.
+    roots: &'a Roots,
+}
 
 /// Whose pulls are counted: an account's, or else this address's.
 #[derive(Default)]
@@ -71,7 +88,16 @@ pub async fn answer(
         Some(body) => body,
         None => Box::pin(held::read(session)).await?,
     };
-    let limits = timeout(PATIENCE, limits(gateway, account(&body))).await;
+    let limits = async {
+        let hub = Hub {
+            client: &gateway.client,
+            auth: AUTH,
+            registry: REGISTRY,
+            roots: roots(gateway.config.browse.host.as_deref()).await?,
+        };
+        hub.limits(account(&body)).await
+    };
+    let limits = timeout(PATIENCE, limits).await;
     let limits = limits.unwrap_or_else(|_| Err(format!("no answer within {PATIENCE:?}")));
     let (status, body) = match limits {
         Ok(limits) => (StatusCode::OK, json!(limits)),
@@ -116,24 +142,56 @@ fn account(body: &[u8]) -> Option<Account> {
     (wanted && !account.username.is_empty()).then_some(account)
 }
 
-async fn limits(gateway: &Gateway, account: Option<Account>) -> Result<Option<Limits>, String> {
-    #[derive(Deserialize)]
-    struct Granted {
-        token: String,
+impl Hub<'_> {
+    async fn limits(&self, account: Option<Account>) -> Result<Option<Limits>, String> {
+        #[derive(Deserialize)]
+        struct Granted {
+            token: String,
+        }
+        let login = account.map(|account| {
+            let pair = format!("{}:{}", account.username, account.password);
+            format!("Basic {}", STANDARD.encode(pair))
+        });
+        let granted = self.ask(self.auth, Method::GET, TOKEN, login).await?;
+        let refused =
+            |by: Origin, answer: &Answer| format!("{} answered {}", by.0, answer.head.status);
+        if granted.head.status != StatusCode::OK {
+            return Err(refused(self.auth, &granted));
+        }
+        let granted: Granted = serde_json::from_slice(&granted.body)
+            .map_err(|_| format!("{} gave no token", self.auth.0))?;
+        let bearer = Some(format!("Bearer {}", granted.token));
+        let manifest = self
+            .ask(self.registry, Method::HEAD, MANIFEST, bearer)
+            .await?;
+        // Also who has used up everything is told so.
+        match said(&manifest.head.headers) {
+            None if manifest.head.status != StatusCode::OK => {
+                Err(refused(self.registry, &manifest))
+            }
+            said => Ok(said),
+        }
     }
-    let login = account.map(|account| {
-        let pair = format!("{}:{}", account.username, account.password);
-        format!("Basic {}", STANDARD.encode(pair))
-    });
-    let granted = ask(gateway, AUTH, Method::GET, TOKEN, login).await?;
-    if granted.head.status != StatusCode::OK {
-        return Err(format!("{AUTH} answered {}", granted.head.status));
+
+    async fn ask(
+        &self,
+        origin: Origin,
+        method: Method,
+        target: &str,
+        authorization: Option<String>,
+    ) -> Result<Answer, String> {
+        let (host, _) = origin;
+        let failed = |e: Box<pingora::Error>| format!("{host}: {}", reject::explain(&e));
+        let mut head = RequestHeader::build(method, target.as_bytes(), Some(4)).map_err(failed)?;
+        head.insert_header(HOST, host).map_err(failed)?;
+        if let Some(value) = authorization {
+            head.insert_header(AUTHORIZATION, value).map_err(failed)?;
+        }
+        let peer = peer(origin, self.roots).await?;
+        let budget = Budget::one(ANSWER);
+        let asked = self.client.fetch(&peer, head, &budget);
+        asked.await.map_err(failed)
     }
-    let granted: Granted =
-        serde_json::from_slice(&granted.body).map_err(|_| format!("{AUTH} gave no token"))?;
-    let bearer = format!("Bearer {}", granted.token);
-    let manifest = ask(gateway, REGISTRY, Method::HEAD, MANIFEST, Some(bearer)).await?;
-    Ok(said(&manifest.head.headers))
 }
 
 /// The limits in an answer; accounts that pay have none.
@@ -149,31 +207,8 @@ fn said(headers: &HeaderMap) -> Option<Limits> {
     })
 }
 
-async fn ask(
-    gateway: &Gateway,
-    host: &str,
-    method: Method,
-    target: &str,
-    authorization: Option<String>,
-) -> Result<Answer, String> {
-    let failed = |e: Box<pingora::Error>| format!("{host}: {}", reject::explain(&e));
-    let mut head = RequestHeader::build(method, target.as_bytes(), Some(4)).map_err(failed)?;
-    head.insert_header(HOST, host).map_err(failed)?;
-    if let Some(value) = authorization {
-        head.insert_header(AUTHORIZATION, value).map_err(failed)?;
-    }
-    let peer = peer(host, gateway.config.browse.host.as_deref()).await?;
-    let budget = Budget::one(ANSWER);
-    gateway
-        .client
-        .fetch(&peer, head, &budget)
-        .await
-        .map_err(failed)
-}
-
-async fn peer(host: &str, root: Option<&Path>) -> Result<HttpPeer, String> {
-    let (roots, fingerprint) = roots(root).await?;
-    let found = tokio::net::lookup_host((host, 443)).await;
+async fn peer((host, port): Origin, (roots, fingerprint): &Roots) -> Result<HttpPeer, String> {
+    let found = tokio::net::lookup_host((host, port)).await;
     let mut found = found.map_err(|e| format!("{host}: {e}"))?;
     let address = found
         .next()
@@ -223,82 +258,4 @@ fn read_roots(files: &[PathBuf]) -> Result<Roots, String> {
     let mut fingerprint = DefaultHasher::new();
     found.hash(&mut fingerprint);
     Ok((tls_files::wrap(found), fingerprint.finish()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn limits_are_read_of_the_headers() {
-        let told = |pairs: &[(&'static str, &str)]| {
-            let pairs = pairs.iter();
-            said(
-                &pairs
-                    .map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap()))
-                    .collect(),
-            )
-        };
-        let both = [
-            ("ratelimit-limit", "100;w=21600"),
-            ("ratelimit-remaining", "76;w=21600"),
-        ];
-        let expected = Limits {
-            remaining: 76,
-            limit: 100,
-        };
-        assert_eq!(told(&both), Some(expected));
-        assert_eq!(told(&both[..1]), None);
-        assert_eq!(
-            told(&[("ratelimit-limit", "x"), ("ratelimit-remaining", "1")]),
-            None
-        );
-        assert_eq!(json!(None::<Limits>), Value::Null);
-    }
-
-    #[test]
-    fn authorities_are_looked_for_where_they_are_named_then_here_then_on_the_host() {
-        let files = root_files(Some("/named.pem".into()), Some(Path::new("/host")));
-        let on_host = |file: &&str| Path::new("/host").join(&file[1..]);
-        let known = platform::ROOT_FILES;
-        assert_eq!(files[0], Path::new("/named.pem"));
-        assert!(
-            files[1..=known.len()]
-                .iter()
-                .eq(known.iter().map(Path::new))
-        );
-        assert!(
-            files[1 + known.len()..]
-                .iter()
-                .eq(&known.iter().map(on_host).collect::<Vec<_>>())
-        );
-        let folder = tempfile::tempdir().unwrap();
-        let none = read_roots(&[folder.path().join("none.pem")]);
-        assert!(none.is_err_and(|why| why.contains("mount the host's")));
-    }
-
-    #[test]
-    fn an_account_is_used_if_the_request_says_so() {
-        let user = |body: &str| account(body.as_bytes()).map(|a| (a.username, a.password));
-        let pair = Some(("u".to_owned(), "p".to_owned()));
-        for (body, expected) in [
-            (
-                r#"{"authentication":true,"username":"u","password":"p"}"#,
-                &pair,
-            ),
-            (
-                r#"{"Type":6,"Authentication":true,"Username":"u","Password":"p"}"#,
-                &pair,
-            ),
-            (
-                r#"{"authentication":false,"username":"u","password":"p"}"#,
-                &None,
-            ),
-            (r#"{"authentication":true}"#, &None),
-            ("{}", &None),
-            ("", &None),
-        ] {
-            assert_eq!(&user(body), expected, "{body}");
-        }
-    }
 }

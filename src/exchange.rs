@@ -17,6 +17,9 @@ use crate::config::Policy;
 use crate::guard::Place;
 use crate::hop::Hop;
 
+/// Characters of a stranger's path that are told.
+const STRANGERS_PATH: usize = 256;
+
 /// One exchange.
 pub struct Exchange {
     /// When it began.
@@ -152,6 +155,16 @@ impl Exchange {
         self.target.path()
     }
 
+    /// The path, as it is told: whoever has not proved who it is has not much to
+    /// say in it.
+    pub fn told_path(&self) -> &str {
+        let path = self.path();
+        match self.caller.is_empty() {
+            true => bounded(path, STRANGERS_PATH),
+            false => path,
+        }
+    }
+
     /// The container that is inspected, if that is what is asked: the part of the
     /// path before its last.
     pub fn inspected(&self) -> Option<&str> {
@@ -164,13 +177,23 @@ impl Exchange {
         self.started.elapsed().as_micros() as f64 / 1000.0
     }
 
-    /// The log line: one a request. What agents ask each other every few
-    /// seconds, and what health checks ask, is only of interest when debugging.
+    /// Whether it is asked all the time and changes nothing: what agents ask each
+    /// other, health checks, and what Portainer's agent answers to anybody.
+    pub fn is_routine(&self) -> bool {
+        use EndpointId::{AgentHealth, PortainerKey, PortainerPing, PortainerSetKey};
+        match self.endpoint {
+            Some(AgentHealth) => true,
+            Some(PortainerPing | PortainerKey | PortainerSetKey) => self.caller.is_empty(),
+            _ => self.errand,
+        }
+    }
+
+    /// The log line: one a request. What is routine is only of interest when
+    /// debugging.
     pub fn log(&self) {
-        let routine = self.errand || self.endpoint == Some(EndpointId::AgentHealth);
         let level = match self.refused {
             Some(_) if self.status >= 500 => log::Level::Warn,
-            None if routine => log::Level::Debug,
+            None if self.is_routine() => log::Level::Debug,
             _ => log::Level::Info,
         };
         let ms = self.milliseconds();
@@ -181,29 +204,74 @@ impl Exchange {
             (None, None) => log::log!(
                 target: "skep::request", level,
                 caller, from, to, status, bytes, ms;
-                "{} {}", self.method, self.path()
+                "{} {}", self.method, self.told_path()
             ),
             (None, Some(would_deny)) => log::log!(
                 target: "skep::request", level,
                 caller, from, to, status, bytes, ms, rule, would_deny;
-                "{} {}", self.method, self.path()
+                "{} {}", self.method, self.told_path()
             ),
             (Some("denied"), _) => log::log!(
                 target: "skep::request", level,
                 caller, from, to, status, bytes, ms, refused = "denied", rule;
-                "{} {}", self.method, self.path()
+                "{} {}", self.method, self.told_path()
             ),
             (Some(refused), _) => log::log!(
                 target: "skep::request", level,
                 caller, from, to, status, bytes, ms, refused;
-                "{} {}", self.method, self.path()
+                "{} {}", self.method, self.told_path()
             ),
         }
+    }
+}
+
+/// So many characters of a text, or all that it has.
+pub(crate) fn bounded(text: &str, most: usize) -> &str {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => &text[..end],
+        None => text,
     }
 }
 
 impl Default for Exchange {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_stranger_s_path_the_beginning_is_told() {
+        let long = format!("/{}", "a".repeat(8000));
+        let mut x = Exchange {
+            target: long.parse().unwrap(),
+            ..Exchange::new()
+        };
+        assert_eq!(x.told_path(), &long[..STRANGERS_PATH]);
+        x.caller = "key:ci".to_owned();
+        assert_eq!(x.told_path(), long);
+        assert_eq!(Exchange::new().told_path(), "/");
+    }
+
+    #[test]
+    fn what_anybody_may_ask_is_routine_and_what_is_done_is_not() {
+        let routine = |endpoint, caller: &str| {
+            let caller = caller.to_owned();
+            let x = Exchange {
+                endpoint,
+                caller,
+                ..Exchange::new()
+            };
+            x.is_routine()
+        };
+        assert!(routine(Some(EndpointId::PortainerPing), ""));
+        assert!(routine(Some(EndpointId::PortainerKey), ""));
+        assert!(routine(Some(EndpointId::AgentHealth), "operator:a"));
+        assert!(!routine(Some(EndpointId::PortainerPing), "key:ci"));
+        assert!(!routine(Some(EndpointId::ContainerList), "key:ci"));
+        assert!(!routine(None, ""));
     }
 }

@@ -37,6 +37,7 @@ use crate::place::Pulls;
 use crate::portainer::{self, Portainer};
 use crate::reject::{self, Reject};
 use crate::scope;
+use crate::strangers::Strangers;
 use crate::trust::Trust;
 
 /// Everything a request's way needs.
@@ -59,6 +60,8 @@ pub struct Gateway {
     pub portainer: Option<Arc<Portainer>>,
     /// Who is told of every request; `None` is nobody.
     pub audit: Option<Arc<Audit>>,
+    /// How much is told of strangers.
+    pub strangers: Arc<Strangers>,
     /// Where objects were seen.
     pub known: Known,
     /// Where images were lacking.

@@ -23,8 +23,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::downstream::{Common, Downstream};
 use crate::local::Visitor;
-use crate::malformed::ExplainMalformed;
+use crate::nameplate::Nameplate;
 use crate::platform::{LocalListener, tcp_stream};
 
 /// Connections open at a time; further ones wait in the kernel's queue.
@@ -116,10 +117,12 @@ impl Accepted {
     }
 }
 
-/// Accepts until `stop` resolves, then drains for at most `drain`.
+/// Accepts until `stop` resolves, then drains for at most `drain`. What the
+/// framework refuses by itself carries `plate`.
 pub async fn serve<P>(
     proxy: Arc<HttpProxy<P>>,
     listeners: Vec<Listener>,
+    plate: &Nameplate,
     stop: impl Future<Output = ()>,
     drain: Duration,
 ) where
@@ -127,13 +130,16 @@ pub async fn serve<P>(
     P::CTX: Send + Sync,
 {
     let (stopping, stopped) = watch::channel(false);
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let doors = Doors {
+        places: Arc::new(Semaphore::new(CONNECTIONS)),
+        common: Common::new(plate),
+    };
     let mut loops = JoinSet::new();
     for listener in listeners {
         loops.spawn(accept_loop(
             proxy.clone(),
             listener,
-            places.clone(),
+            doors.clone(),
             stopped.clone(),
         ));
     }
@@ -155,11 +161,18 @@ pub async fn serve<P>(
     }
 }
 
+/// What all listeners share.
+#[derive(Clone)]
+struct Doors {
+    places: Arc<Semaphore>,
+    common: Common,
+}
+
 /// One listener's connections, until told to stop; those still open then.
 async fn accept_loop<P>(
     proxy: Arc<HttpProxy<P>>,
     listener: Listener,
-    places: Arc<Semaphore>,
+    doors: Doors,
     stopped: ShutdownWatch,
 ) -> JoinSet<()>
 where
@@ -170,14 +183,15 @@ where
     let mut stop = stopped.clone();
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener, &doors.places) => accepted,
             _ = stop.changed() => return connections,
             // Reaps finished tasks, which would otherwise pile up in the set.
             Some(_) = connections.join_next() => continue,
         };
         match accepted {
             Ok((place, accepted)) => {
-                connections.spawn(connection(proxy.clone(), place, accepted, stopped.clone()));
+                let (proxy, common) = (proxy.clone(), doors.common.clone());
+                connections.spawn(connection(proxy, place, accepted, common, stopped.clone()));
             }
             Err(e) => {
                 log::warn!("accept failed: {e}");
@@ -200,13 +214,14 @@ async fn connection<P>(
     proxy: Arc<HttpProxy<P>>,
     _place: OwnedSemaphorePermit,
     accepted: Accepted,
+    common: Common,
     stopped: ShutdownWatch,
 ) where
     P: ProxyHttp + Send + Sync + 'static,
     P::CTX: Send + Sync,
 {
     let stream = accepted.handshake().await;
-    let mut next: Option<Stream> = stream.map(|s| Box::new(ExplainMalformed::new(s)) as Stream);
+    let mut next: Option<Stream> = stream.map(|s| Box::new(Downstream::new(s, &common)) as Stream);
     while let Some(stream) = next {
         next = proxy.process_new(stream, &stopped).await;
     }

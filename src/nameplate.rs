@@ -59,20 +59,33 @@ impl Nameplate {
 
     /// The lines that a head lacks which is passed on as the bytes it was.
     pub fn lines(&self, head: &ResponseHeader) -> Vec<u8> {
-        let mut lines = Vec::new();
-        let mut line = |name: &str, value: &HeaderValue| {
-            if !head.headers.contains_key(name) && !value.is_empty() {
-                lines.extend([name.as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
-            }
-        };
-        line(crate::NODE_HEADER, &self.node);
-        if self.portainer {
-            for (name, value) in &PORTAINER {
-                line(name, value);
-            }
-        }
-        lines
+        let lacking = self
+            .all()
+            .filter(|(name, _)| !head.headers.contains_key(*name));
+        lacking
+            .flat_map(|(name, value)| line(name, value))
+            .collect()
     }
+
+    /// Its lines in a head that has none of them.
+    pub fn all_lines(&self) -> String {
+        let lines: Vec<_> = self
+            .all()
+            .flat_map(|(name, value)| line(name, value))
+            .collect();
+        String::from_utf8(lines).unwrap_or_default()
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&'static str, &HeaderValue)> {
+        let node = Some((crate::NODE_HEADER, &self.node)).filter(|(_, node)| !node.is_empty());
+        let portainer = PORTAINER.iter().filter(|_| self.portainer);
+        node.into_iter()
+            .chain(portainer.map(|(name, value)| (*name, value)))
+    }
+}
+
+fn line(name: &str, value: &HeaderValue) -> Vec<u8> {
+    [name.as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat()
 }
 
 #[cfg(test)]

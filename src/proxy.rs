@@ -6,11 +6,11 @@ use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
+use crate::downstream::Downstream;
 use crate::exchange::Exchange;
 use crate::gateway::{Gateway, Next};
 use crate::hop::{self, Hop};
 use crate::local::Visitor;
-use crate::malformed::ExplainMalformed;
 use crate::reject::Reject;
 
 /// Seconds that a connection may idle between two requests. Pingora's default
@@ -26,7 +26,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn early_request_filter(&self, session: &mut Session, x: &mut Exchange) -> Result<()> {
-        ExplainMalformed::in_hand(session.stream(), true);
+        Downstream::in_hand(session.stream(), true);
         // Off for HTTP/1.0 and where the framing forbids another request
         // (RFC 9112 §6.1): that stands.
         if session.get_keepalive().is_some() {
@@ -139,7 +139,10 @@ impl ProxyHttp for Gateway {
     async fn logging(&self, session: &mut Session, _: Option<&Error>, x: &mut Exchange) {
         if !x.hijacked {
             x.out_bytes = x.out_bytes.max(session.body_bytes_sent() as u64);
-            ExplainMalformed::in_hand(session.stream(), false);
+            Downstream::in_hand(session.stream(), false);
+        }
+        if !self.strangers.lets_tell(x) {
+            return;
         }
         x.log();
         if let Some(audit) = &self.audit {

@@ -19,8 +19,8 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, OkOrErr};
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
 
+use crate::downstream::Downstream;
 use crate::hop;
-use crate::malformed::ExplainMalformed;
 use crate::nameplate::Nameplate;
 
 /// How an exchange with a fresh upstream connection ended.
@@ -201,7 +201,7 @@ pub(crate) async fn take(session: &mut Session) -> pingora::Result<(Stream, Opti
     let connection = taken.finish().await?;
     let connection = connection.or_err(ErrorType::ConnectionClosed, "the client is gone")?;
     let (stream, early) = connection.into_parts();
-    Ok((ExplainMalformed::unwrap(stream), early.map(|b| b.freeze())))
+    Ok((Downstream::unwrap(stream), early.map(|b| b.freeze())))
 }
 
 /// The upstream's head as it was, and who gave it.

@@ -350,6 +350,24 @@ fn every_variable_of_portainer_s_agent_has_its_row() {
 }
 
 #[test]
+fn the_ignored_variables_of_portainer_s_agent_are_those_that_the_page_names() {
+    let page = page("docs/portainer.md");
+    let (_, rest) = page.text.split_once("ignored. Where one of").unwrap();
+    let (told, rest) = rest.split_once("ignored without a word").unwrap();
+    let (untold, _) = rest.split_once("\n## ").unwrap();
+    // Code is every second piece between backticks.
+    let named = |text: &str| -> BTreeSet<String> {
+        let code = text.split('`').skip(1).step_by(2);
+        let variables =
+            code.filter(|code| code.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'));
+        variables.map(str::to_owned).collect()
+    };
+    let expected = |all: &[&str]| all.iter().map(|name| (*name).to_owned()).collect();
+    assert_eq!(named(told), expected(&portainer_env::IGNORED));
+    assert_eq!(named(untold), expected(&portainer_env::EVERYBODYS));
+}
+
+#[test]
 fn every_ready_file_is_taken() {
     let files = fs::read_dir(root().join("conf")).unwrap();
     let mut count = 0;

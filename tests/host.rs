@@ -42,6 +42,36 @@ async fn all_nodes_are_told_of_together_and_each_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_node_tells_of_its_processors_disks_networks_and_time() {
+    with_cluster([manager("n1"), worker("n2")], async |bed| {
+        let all = bed.operator("n1").get("/skep/v1/metrics").await.unwrap();
+        let all = all.json().expect("JSON");
+        let rows = all["nodes"].as_array().expect("nodes");
+        assert_eq!(rows.len(), 2);
+        for row in rows {
+            let positive = |at: &str| {
+                let number = row.pointer(at).and_then(serde_json::Value::as_f64);
+                assert!(number > Some(0.0), "{at}: {row}");
+            };
+            positive("/uptime_seconds");
+            positive("/cpu/count");
+            positive("/memory/total");
+            // A container may have no disk to show, and no network but itself.
+            for lists in ["filesystems", "disks", "networks"] {
+                assert!(row[lists].is_array(), "{lists}: {row}");
+            }
+            let (disks, networks) = (row["disks"].as_array(), row["networks"].as_array());
+            for one in disks.into_iter().chain(networks).flatten() {
+                assert!(one["device"].is_string(), "{one}");
+                let numbers = one.as_object().expect("an object").values();
+                assert!(numbers.filter(|v| v.is_number()).count() >= 2, "{one}");
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prometheus_reads_one_node_at_a_time() {
     with_cluster([manager("n1"), worker("n2")], async |bed| {
         let operator = bed.operator("n1");

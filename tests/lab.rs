@@ -56,6 +56,10 @@ mod portainer_console;
 mod portainer_engine;
 #[path = "lab/portainer/faults.rs"]
 mod portainer_faults;
+#[path = "lab/portainer/proxy.rs"]
+mod portainer_proxy;
+#[path = "lab/portainer/stack.rs"]
+mod portainer_stack;
 #[path = "lab/request.rs"]
 mod request;
 #[path = "lab/size.rs"]
@@ -125,8 +129,11 @@ const TESTS: &[(&str, Test)] = &tests! {
         a_node_by_its_label_is_all_that_a_developer_has what_an_assistant_makes_is_all_that_it_sees
         the_docker_cli_with_a_certificate_may_what_its_name_may the_audit_log_says_who_was_denied_what;
     portainer: a_server_recognises_an_agent_and_adds_it a_snapshot_has_the_whole_swarm
-        the_docker_cli_deploys_a_stack_through_a_worker
+        every_container_of_a_snapshot_is_inspected_without_a_target lists_are_whole_for_who_takes_them_compressed
         files_of_a_volume_are_put_listed_got_and_deleted_on_their_node;
+    portainer_stack: the_docker_cli_deploys_a_stack_through_a_worker
+        a_stack_is_made_pruned_and_removed_with_all_that_it_owns a_login_is_refused_in_the_engines_words
+        the_docker_cli_runs_and_builds_through_a_proxy_that_only_signs compose_works_through_a_proxy_that_only_signs;
     portainer_engine: an_action_is_done_on_the_node_of_its_row the_logs_of_a_container_come_from_its_node
         a_pull_that_fails_says_why_in_the_engines_words;
     portainer_console: an_exec_has_the_size_of_the_browsers_window bytes_come_back_as_they_went_and_a_closed_browser_ends_it

@@ -3,8 +3,12 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use common::{Bed, Caller, manager, with_cluster};
-use skep_bed::{Connection, Response};
+use skep_bed::{Connection, Response, eventually};
+use tokio::task::JoinSet;
 
 /// A refusal that a client can show to a person.
 fn assert_refused(asked: &str, answer: &Response) {
@@ -129,6 +133,37 @@ async fn a_head_without_an_end_is_cut_off() {
             taken += 64 << 10;
             assert!(taken < 64 << 20, "it takes whatever comes");
         }
+        assert_untouched(bed);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_heads_without_an_end_are_cut_off_and_others_are_served_meanwhile() {
+    // Each has some 60 KiB of the 32 MiB that all may have together.
+    const CONNECTIONS: usize = 620;
+    const TOO_MANY: usize = 60;
+    with_cluster([manager("n1")], async |bed| {
+        let operator = bed.operator("n1");
+        let head = format!("GET / HTTP/1.1\r\nA: {}", "b".repeat(63 << 10));
+        let closed = Arc::new(AtomicUsize::new(0));
+        let mut strangers = JoinSet::new();
+        for _ in 0..CONNECTIONS {
+            let mut connection = operator.client().connect().await.unwrap();
+            let (head, closed) = (head.clone(), closed.clone());
+            strangers.spawn(async move {
+                let _ = connection.send(head.as_bytes()).await;
+                if connection.closed().await.is_ok() {
+                    closed.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        // Their time is not up yet: it is room that they lack.
+        assert!(eventually(|| closed.load(Ordering::Relaxed) >= TOO_MANY).await);
+        assert!(closed.load(Ordering::Relaxed) < CONNECTIONS / 2);
+        assert_eq!(operator.get("/skep/v1/health").await.unwrap().status, 200);
+        strangers.abort_all();
+        while strangers.join_next().await.is_some() {}
         assert_untouched(bed);
     })
     .await;

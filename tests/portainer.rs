@@ -2,17 +2,25 @@
 
 #[path = "portainer/actions.rs"]
 mod actions;
+#[path = "portainer/browser.rs"]
+mod browser;
 #[path = "portainer/changes.rs"]
 mod changes;
 mod common;
 #[path = "portainer/first_use.rs"]
 mod first_use;
+#[path = "portainer/flood.rs"]
+mod flood;
+#[path = "portainer/pairing.rs"]
+mod pairing;
 #[path = "portainer/refusals.rs"]
 mod refusals;
 #[path = "portainer/silence.rs"]
 mod silence;
 #[path = "portainer/stock.rs"]
 mod stock;
+#[path = "portainer/words.rs"]
+mod words;
 
 use std::path::Path;
 use std::time::Duration;
@@ -87,6 +95,7 @@ impl Server {
         self.ask(bed, node, "GET", target, &[], b"").await
     }
 }
+
 async fn send(
     bed: &Bed,
     node: &str,

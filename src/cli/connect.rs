@@ -10,6 +10,7 @@ use super::{ConnectArgs, LocalSocket};
 use crate::access::Access;
 use crate::connect::Connect;
 use crate::listen::{self, Listener};
+use crate::nameplate::Nameplate;
 use crate::platform::{self, LocalListener, SocketFile};
 
 /// Streams that are open when told to stop get this long.
@@ -41,7 +42,8 @@ pub async fn run(args: ConnectArgs) -> anyhow::Result<()> {
     let stop = async {
         platform::told_to_stop().await;
     };
-    listen::serve(proxy, vec![Listener::Local(listener, None)], stop, DRAIN).await;
+    let listeners = vec![Listener::Local(listener, None)];
+    listen::serve(proxy, listeners, &Nameplate::none(), stop, DRAIN).await;
     Ok(())
 }
 

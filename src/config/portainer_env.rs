@@ -29,8 +29,8 @@ pub const TAKEN: [&str; 7] = [
     "LOG_MODE",
 ];
 
-/// Those that mean nothing here.
-const IGNORED: [&str; 12] = [
+/// Those that mean nothing here, which an operator is told.
+pub const IGNORED: [&str; 30] = [
     "AGENT_CLUSTER_PROBE_TIMEOUT",
     "AGENT_CLUSTER_PROBE_INTERVAL",
     "AGENT_SECRET_TIMEOUT",
@@ -38,11 +38,44 @@ const IGNORED: [&str; 12] = [
     "DATA_PATH",
     "CAP_HOST_MANAGEMENT",
     "UPDATE_ID",
+    "COMPOSE_UNPACKER_IMAGE",
+    "PODMAN",
+    "PORTAINER_GROUP",
+    "PORTAINER_TAGS",
     "EDGE",
     "EDGE_ASYNC",
     "EDGE_KEY",
     "EDGE_ID",
+    "EDGE_GROUPS",
+    "EDGE_INACTIVITY_TIMEOUT",
     "EDGE_INSECURE_POLL",
+    "EDGE_SERVER_HOST",
+    "EDGE_SERVER_PORT",
+    "EDGE_TUNNEL",
+    "MTLS_SSL_CERT",
+    "MTLS_SSL_KEY",
+    "MTLS_SSL_CA",
+    "MTLS_CERT_RETRY_INTERVAL",
+    "AWS_CLIENT_CERT",
+    "AWS_CLIENT_KEY",
+    "AWS_CLIENT_BUNDLE",
+    "AWS_TRUST_ANCHOR_ARN",
+    "AWS_PROFILE_ARN",
+];
+
+/// Those that mean nothing here either. Others set them for their own programs,
+/// so nobody is told.
+pub const EVERYBODYS: [&str; 10] = [
+    "DOCKER_HOST",
+    "DOCKER_API_VERSION",
+    "DOCKER_CERT_PATH",
+    "DOCKER_TLS_VERIFY",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "AWS_ROLE_ARN",
+    "AWS_REGION",
+    "KUBERNETES_SERVICE_HOST",
+    "KUBERNETES_POD_IP",
 ];
 
 /// A variable that cannot be understood. The message never quotes a secret.
@@ -310,6 +343,17 @@ mod tests {
             notes,
             ["ignored, as they mean nothing here: AGENT_SECRET_TIMEOUT, EDGE"]
         );
+    }
+
+    #[test]
+    fn what_is_portainer_s_alone_is_told_and_what_is_everybody_s_is_not() {
+        let all: Vec<_> = IGNORED.iter().map(|name| (*name, "1")).collect();
+        let notes = from(&all).unwrap().notes;
+        let told = format!("ignored, as they mean nothing here: {}", IGNORED.join(", "));
+        assert_eq!(notes, [told]);
+        let all: Vec<_> = EVERYBODYS.iter().map(|name| (*name, "1")).collect();
+        let read = from(&all).unwrap();
+        assert_eq!((read.config, read.notes), (Config::default(), vec![]));
     }
 
     #[test]

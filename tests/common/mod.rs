@@ -25,6 +25,11 @@ pub(crate) fn is_private(name: &str) -> bool {
         "signature-input",
         "content-digest",
         "authorization",
+        "proxy-authorization",
+        "cookie",
+        "x-api-key",
+        "x-csrf-token",
+        "private-token",
     ];
     exact.contains(&name.as_str())
         || name.starts_with("skep-")

@@ -8,7 +8,8 @@ use super::command::{Task, task};
 /// A worker.
 const ENTRY: usize = 2;
 
-const FILE: &str = r#"version: "3.8"
+/// An application of two services, one of which is built.
+pub(crate) const FILE: &str = r#"version: "3.8"
 services:
   db:
     image: busybox
@@ -26,7 +27,7 @@ volumes:
 "#;
 
 /// Whichever of the two forms of Compose is there.
-fn program() -> &'static str {
+pub(crate) fn program() -> &'static str {
     let works = |words: &str| {
         let try_it = format!("{words} version >/dev/null 2>&1");
         task("sh", "-c").arg(try_it).run().code == 0

@@ -214,40 +214,56 @@ pub(crate) fn a_snapshot_has_the_whole_swarm(_: &Lab) {
     assert_eq!(get("/v2/agents").body, get("/v1.41/v2/agents").body);
 }
 
-pub(crate) fn the_docker_cli_deploys_a_stack_through_a_worker(_: &Lab) {
+pub(crate) fn every_container_of_a_snapshot_is_inspected_without_a_target(_: &Lab) {
     let lab = &*DEPLOYED;
-    let folder = lab.file("server");
-    fs::create_dir_all(&folder).expect("a folder of ours");
-    let mut headers = serde_json::Map::new();
-    for header in Server::new(SECRET).signed() {
-        let (name, value) = header.split_once(": ").expect("a header");
-        headers.insert(name.to_owned(), value.into());
+    let server = Server::new(SECRET);
+    let containers = server.ask(lab, "GET", "/v1.41/containers/json?all=1", &[]);
+    let containers = containers.list();
+    assert!(containers.len() >= 2 * lab.numbers().count());
+    for row in &containers {
+        let id = row["Id"].as_str().expect("an id");
+        let inspect = server.ask(lab, "GET", &format!("/v1.41/containers/{id}/json"), &[]);
+        assert_eq!(inspect.status, 200, "{inspect:?}");
+        assert_eq!(inspect.json()["Id"], id);
+        let node = inspect.header("skep-node");
+        assert!(node.ends_with(&format!(" {}", hostname(row))), "{node}");
     }
-    headers.insert("X-PortainerAgent-ManagerOperation".to_owned(), "1".into());
-    let config = serde_json::json!({ "HttpHeaders": headers }).to_string();
-    fs::write(folder.join("config.json"), config).expect("a file of ours");
-    let stack = lab.file("app.yml");
-    let yaml = "version: \"3.3\"\nservices:\n  app: { image: busybox, command: sleep 86400, deploy: { mode: global, endpoint_mode: dnsrr } }\n";
-    fs::write(&stack, yaml).expect("a file of ours");
-    let docker = |words: &str| {
-        // As a server calls it with --tlsskipverify.
-        let docker = task("/usr/bin/docker", "--tls --tlscacert ''");
-        docker
-            .env("DOCKER_CONFIG", folder.display().to_string())
-            .arg("--host")
-            .arg(format!("tcp://{}:9001", lab.address(ENTRY)))
-            .arg_each(words)
-            .within(60)
-    };
-    docker("stack deploy --resolve-image never -c")
-        .arg(stack.display().to_string())
-        .arg("app")
-        .ok();
-    assert_eq!(
-        docker("service ls --filter name=app_app --format {{.Name}}").ok(),
-        "app_app"
-    );
-    docker("stack rm app").ok();
+}
+
+pub(crate) fn lists_are_whole_for_who_takes_them_compressed(_: &Lab) {
+    let lab = &*DEPLOYED;
+    let server = Server::new(SECRET);
+    for path in [
+        "/containers/json?all=1",
+        "/images/json",
+        "/networks",
+        "/services",
+        "/nodes",
+        "/tasks",
+        "/secrets",
+        "/configs",
+        "/v2/agents",
+    ] {
+        let plain = server.ask(lab, "GET", path, &[]).list().len();
+        // It undoes what it knows of these, and says so if it does not know one.
+        let curl = task("curl", "--insecure --compressed");
+        let coded = server.send(
+            lab,
+            curl,
+            "GET",
+            path,
+            &["Accept-Encoding: gzip, deflate, br"],
+        );
+        assert!(
+            ["", "gzip"].contains(&coded.header("content-encoding")),
+            "{path}"
+        );
+        assert_eq!(coded.list().len(), plain, "{path}");
+    }
+    let curl = task("curl", "--insecure --compressed");
+    let coded = ["Accept-Encoding: gzip, deflate, br"];
+    let volumes = server.send(lab, curl, "GET", "/volumes", &coded);
+    assert!(volumes.json()["Volumes"].is_array(), "{volumes:?}");
 }
 
 pub(crate) fn files_of_a_volume_are_put_listed_got_and_deleted_on_their_node(_: &Lab) {

@@ -67,6 +67,40 @@ async fn an_endpoint_that_nobody_knows_is_for_admins_only() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_read_numbers_reads_nothing_else() {
+    let yaml = "
+auth: { keys: [ { id: prometheus, secret_file: KEY_FILE, policy: numbers } ] }
+policies: { numbers: { allow: ['GET /metrics'] } }
+";
+    configured(db_on_n2(), yaml)
+        .run(async |bed| {
+            for node in ["n1", "n2"] {
+                let prometheus = holder(bed, node, "prometheus");
+                let told = prometheus.get("/metrics").await.unwrap();
+                assert_eq!(told.status, 200, "{}", told.text());
+                assert!(told.text().contains(&format!("hostname=\"{node}\"")));
+                for target in [
+                    "/skep/v1/metrics",
+                    "/skep/v1/nodes",
+                    "/skep/v1/health",
+                    "/_ping",
+                    "/info",
+                    "/containers/json",
+                    "/containers/db/json",
+                    "/v2/host/info",
+                ] {
+                    let refused = prometheus.get(target).await.unwrap();
+                    assert_eq!(refused.status, 403, "{target}: {}", refused.text());
+                }
+                let changed = prometheus.ask("POST", "/metrics", &[], b"").await;
+                assert_eq!(changed.unwrap().status, 403);
+            }
+            assert!(done(bed).is_empty(), "{:?}", done(bed));
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_may_not_look_may_still_do_what_it_may() {
     let yaml = "
 auth: { keys: [ { id: reaper, secret_file: KEY_FILE, policy: reaper } ] }

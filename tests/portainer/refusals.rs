@@ -50,6 +50,29 @@ async fn who_cannot_prove_it_hears_what_the_server_looks_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_request_hears_from_an_agent_too() {
+    swarm()
+        .run(async |bed| {
+            let operator = bed.operator("n1");
+            for (bytes, status) in [
+                ("CONNECT docker:2375 HTTP/1.1\r\nHost: docker\r\n\r\n", 405),
+                ("GET / HTTP/3.7\r\nHost: docker\r\n\r\n", 400),
+                ("GET / HTTP/1.1\r\nno colon\r\n\r\n", 400),
+                ("no request at all\r\n\r\n", 400),
+            ] {
+                let answer = operator.client().raw(bytes.as_bytes()).await.unwrap();
+                assert_eq!(answer.status, status, "{bytes}");
+                for (name, value) in HEADERS {
+                    let all: Vec<_> = answer.head.all(name).collect();
+                    assert_eq!(all, [value], "{bytes}: {name}");
+                }
+                assert!(answer.message().is_some_and(|m| !m.is_empty()), "{bytes}");
+            }
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn outside_of_a_swarm_there_are_no_agents_and_no_targets() {
     let alone = manager("n1").engine(|engine| holding("c1")(engine).in_swarm(false));
     Cluster::of([alone])

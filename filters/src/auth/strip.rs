@@ -1,21 +1,29 @@
 //! Authentication headers never reach an engine.
 //!
 //! An engine's authorisation plugins and its debug log see request headers;
-//! what proves who is calling is none of their business. `X-Registry-Auth` is
-//! not among these headers: it is meant for the engine.
+//! what proves who is calling is none of their business. That goes for what
+//! proves it to somebody else as well: Portainer servers pass on all that a
+//! browser sent them, its session with the server among it. `X-Registry-Auth`
+//! is not among these headers: it is meant for the engine.
 
 use http::{HeaderMap, HeaderName, header};
 
 use super::profile::{CONTENT_DIGEST, SIGNATURE, SIGNATURE_INPUT};
 
 /// The headers to remove by name. `Content-Digest` goes because a body may be
-/// rewritten after it was checked.
-pub static NAMES: [HeaderName; 5] = [
+/// rewritten after it was checked. The last three are a Portainer server's: its
+/// API keys, its defence against forged requests, and GitLab's tokens, which its
+/// UI sends to registries. Docker's API has a use for none of them.
+pub static NAMES: [HeaderName; 9] = [
     header::AUTHORIZATION,
     header::PROXY_AUTHORIZATION,
+    header::COOKIE,
     CONTENT_DIGEST,
     SIGNATURE,
     SIGNATURE_INPUT,
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("x-csrf-token"),
+    HeaderName::from_static("private-token"),
 ];
 
 /// The headers to remove by how their names begin, in lower case: this agent's
@@ -65,6 +73,10 @@ mod tests {
             "signature-input",
             "authorization",
             "proxy-authorization",
+            "cookie",
+            "x-api-key",
+            "x-csrf-token",
+            "private-token",
             "content-digest",
             "skep-body",
             "skep-target",
@@ -88,7 +100,7 @@ mod tests {
         for name in engines {
             headers.insert(name, HeaderValue::from_static("c"));
         }
-        assert_eq!(authentication_headers(&headers).len(), 12);
+        assert_eq!(authentication_headers(&headers).len(), 16);
         strip(&mut headers);
         let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();

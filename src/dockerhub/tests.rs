@@ -1,0 +1,243 @@
+//! Docker Hub is asked by what it is told to be: here, a server of this machine.
+
+use std::sync::Mutex;
+
+use pingora::listeners::tls::TlsSettings;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, lookup_host};
+
+use super::*;
+
+#[test]
+fn limits_are_read_of_the_headers() {
+    let told = |pairs: &[(&'static str, &str)]| {
+        let pairs = pairs.iter();
+        said(
+            &pairs
+                .map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap()))
+                .collect(),
+        )
+    };
+    let both = [
+        ("ratelimit-limit", "100;w=21600"),
+        ("ratelimit-remaining", "76;w=21600"),
+    ];
+    let expected = Limits {
+        remaining: 76,
+        limit: 100,
+    };
+    assert_eq!(told(&both), Some(expected));
+    assert_eq!(told(&both[..1]), None);
+    assert_eq!(
+        told(&[("ratelimit-limit", "x"), ("ratelimit-remaining", "1")]),
+        None
+    );
+    assert_eq!(json!(None::<Limits>), Value::Null);
+}
+
+#[test]
+fn authorities_are_looked_for_where_they_are_named_then_here_then_on_the_host() {
+    let files = root_files(Some("/named.pem".into()), Some(Path::new("/host")));
+    let on_host = |file: &&str| Path::new("/host").join(&file[1..]);
+    let known = platform::ROOT_FILES;
+    assert_eq!(files[0], Path::new("/named.pem"));
+    assert!(
+        files[1..=known.len()]
+            .iter()
+            .eq(known.iter().map(Path::new))
+    );
+    assert!(
+        files[1 + known.len()..]
+            .iter()
+            .eq(&known.iter().map(on_host).collect::<Vec<_>>())
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let none = read_roots(&[folder.path().join("none.pem")]);
+    assert!(none.is_err_and(|why| why.contains("mount the host's")));
+}
+
+#[test]
+fn an_account_is_used_if_the_request_says_so() {
+    let user = |body: &str| account(body.as_bytes()).map(|a| (a.username, a.password));
+    let pair = Some(("u".to_owned(), "p".to_owned()));
+    for (body, expected) in [
+        (
+            r#"{"authentication":true,"username":"u","password":"p"}"#,
+            &pair,
+        ),
+        (
+            r#"{"Type":6,"Authentication":true,"Username":"u","Password":"p"}"#,
+            &pair,
+        ),
+        (
+            r#"{"authentication":false,"username":"u","password":"p"}"#,
+            &None,
+        ),
+        (r#"{"authentication":true}"#, &None),
+        ("{}", &None),
+        ("", &None),
+    ] {
+        assert_eq!(&user(body), expected, "{body}");
+    }
+}
+
+fn user() -> Option<Account> {
+    Some(Account {
+        username: "u".to_owned(),
+        password: "p".to_owned(),
+    })
+}
+
+/// A Docker Hub on this machine.
+struct Fake {
+    port: u16,
+    roots: Roots,
+    /// The heads of requests.
+    asked: Arc<Mutex<Vec<String>>>,
+    _folder: TempDir,
+}
+
+impl Fake {
+    /// It answers with these, in turn.
+    async fn start(answers: &'static [&'static str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let (certificate, key) = (folder.path().join("cert"), folder.path().join("key"));
+        std::fs::write(&certificate, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        let text = |path: &Path| path.to_str().unwrap().to_owned();
+        let tls = TlsSettings::intermediate(&text(&certificate), &text(&key)).unwrap();
+        let acceptor = tls.build();
+        // The address that a look at the name finds first.
+        let address = lookup_host(("localhost", 0)).await.unwrap().next().unwrap();
+        let listener = TcpListener::bind(address).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let heads = asked.clone();
+        tokio::spawn(async move {
+            for answer in answers {
+                let (tcp, _) = listener.accept().await.unwrap();
+                // Whoever does not trust it ends here.
+                let Ok(mut tls) = acceptor.tls_handshake(platform::tcp_stream(tcp)).await else {
+                    continue;
+                };
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    match tls.read_u8().await {
+                        Ok(byte) => head.push(byte),
+                        Err(_) => return,
+                    }
+                }
+                heads.lock().unwrap().push(String::from_utf8(head).unwrap());
+                tls.write_all(answer.as_bytes()).await.unwrap();
+                let _ = tls.shutdown().await;
+            }
+        });
+        Self {
+            port,
+            roots: read_roots(&[certificate]).unwrap(),
+            asked,
+            _folder: folder,
+        }
+    }
+
+    async fn limits(&self, account: Option<Account>) -> Result<Option<Limits>, String> {
+        self.limits_trusting(&self.roots, account).await
+    }
+
+    async fn limits_trusting(
+        &self,
+        roots: &Roots,
+        account: Option<Account>,
+    ) -> Result<Option<Limits>, String> {
+        let origin = ("localhost", self.port);
+        let hub = Hub {
+            client: &Client::new(),
+            auth: origin,
+            registry: origin,
+            roots,
+        };
+        hub.limits(account).await
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+const TOKEN_ABC: &str =
+    "HTTP/1.1 200 OK\r\nContent-Length: 15\r\nConnection: close\r\n\r\n{\"token\":\"abc\"}";
+const UNLIMITED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 528\r\nConnection: close\r\n\r\n";
+const LIMITED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 528\r\nRateLimit-Limit: 100;w=21600\r\n\
+     RateLimit-Remaining: 76;w=21600\r\nConnection: close\r\n\r\n";
+const USED_UP: &str = "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\nRateLimit-Limit: 100;w=21600\r\n\
+     RateLimit-Remaining: 0;w=21600\r\nConnection: close\r\n\r\n";
+const REFUSED: &str = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+#[tokio::test]
+async fn a_token_is_asked_for_and_used_with_and_without_an_account() {
+    for (account, login) in [(None, None), (user(), Some("authorization: basic dtpw"))] {
+        let hub = Fake::start(&[TOKEN_ABC, LIMITED]).await;
+        let limits = hub.limits(account).await.unwrap();
+        let expected = Limits {
+            remaining: 76,
+            limit: 100,
+        };
+        assert_eq!(limits, Some(expected));
+        let asked = hub.asked();
+        let [token, manifest] = &asked[..] else {
+            panic!("{asked:?}");
+        };
+        assert!(
+            token.starts_with(&format!("GET {TOKEN} HTTP/1.1\r\n")),
+            "{token}"
+        );
+        let manifest_line = format!("HEAD {MANIFEST} HTTP/1.1\r\n");
+        assert!(manifest.starts_with(&manifest_line), "{manifest}");
+        let shown = |head: &str| {
+            let head = head.to_ascii_lowercase();
+            let mut lines = head.lines().map(str::to_owned);
+            lines.find(|line| line.starts_with("authorization:"))
+        };
+        assert_eq!(shown(token).as_deref(), login);
+        assert_eq!(
+            shown(manifest).as_deref(),
+            Some("authorization: bearer abc")
+        );
+    }
+}
+
+#[tokio::test]
+async fn who_pays_has_no_limits_and_who_has_used_them_up_is_told_so() {
+    let hub = Fake::start(&[TOKEN_ABC, UNLIMITED]).await;
+    assert_eq!(hub.limits(user()).await, Ok(None));
+    let hub = Fake::start(&[TOKEN_ABC, USED_UP]).await;
+    let none = Limits {
+        remaining: 0,
+        limit: 100,
+    };
+    assert_eq!(hub.limits(None).await, Ok(Some(none)));
+}
+
+#[tokio::test]
+async fn a_refusal_is_no_answer() {
+    for answers in [&[REFUSED][..], &[TOKEN_ABC, REFUSED]] {
+        let hub = Fake::start(answers).await;
+        let error = hub.limits(user()).await.unwrap_err();
+        assert_eq!(error, "localhost answered 401 Unauthorized");
+    }
+    let hub = Fake::start(&[UNLIMITED]).await;
+    assert!(hub.limits(None).await.is_err());
+}
+
+#[tokio::test]
+async fn only_who_is_vouched_for_is_asked() {
+    let (other, hub) = (
+        Fake::start(&[]).await,
+        Fake::start(&[TOKEN_ABC, LIMITED]).await,
+    );
+    let error = hub.limits_trusting(&other.roots, user()).await.unwrap_err();
+    assert!(error.starts_with("localhost: "), "{error}");
+    assert!(hub.asked().is_empty());
+}

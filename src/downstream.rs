@@ -1,0 +1,234 @@
+//! The connection that a client made, while none of its requests is in the
+//! hands of the hooks.
+//!
+//! Until a head is complete, and where it is none, no hook sees anything: the
+//! framework answers by itself, and its limits are wide. So the connection holds
+//! a stranger to [`heads`] on the way in, and gives words to [`refusal`]s on the
+//! way out. Once a request is in hand, no byte is looked at.
+
+mod heads;
+mod passed;
+mod refusal;
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+
+use pingora::protocols::Stream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::nameplate::Nameplate;
+use heads::{Budget, Head};
+
+/// A connection whose heads are bounded and whose refusals explain themselves.
+#[derive(Debug)]
+pub struct Downstream {
+    inner: Stream,
+    in_hand: AtomicBool,
+    head: Head,
+    /// The header lines of every refusal.
+    lines: Arc<str>,
+    replacement: Option<Replacement>,
+}
+
+/// What the connections of one agent have in common.
+#[derive(Clone, Debug)]
+pub struct Common {
+    budget: Arc<Budget>,
+    lines: Arc<str>,
+}
+
+#[derive(Debug)]
+struct Replacement {
+    bytes: Vec<u8>,
+    written: usize,
+    stands_for: usize,
+}
+
+impl Common {
+    /// For connections whose refusals carry this nameplate.
+    pub fn new(plate: &Nameplate) -> Self {
+        Self {
+            budget: Arc::default(),
+            lines: plate.all_lines().into(),
+        }
+    }
+}
+
+impl Downstream {
+    /// Wraps a connection.
+    pub fn new(inner: Stream, common: &Common) -> Self {
+        Self {
+            inner,
+            in_hand: AtomicBool::new(false),
+            head: Head::new(common.budget.clone()),
+            lines: common.lines.clone(),
+            replacement: None,
+        }
+    }
+
+    /// Says whether a request of this connection is in the hands of the hooks.
+    pub fn in_hand(connection: Option<&Stream>, yes: bool) {
+        let this = connection.and_then(|stream| stream.as_any().downcast_ref::<Self>());
+        if let Some(this) = this {
+            this.in_hand.store(yes, Ordering::Relaxed);
+            this.head.clear();
+        }
+    }
+
+    /// The connection inside, if it is wrapped.
+    pub fn unwrap(connection: Stream) -> Stream {
+        if !connection.as_any().is::<Self>() {
+            return connection;
+        }
+        match connection.into_any().downcast::<Self>() {
+            Ok(this) => this.inner,
+            // Cannot be: the type was asked for above.
+            Err(_) => Box::new(tokio::io::duplex(1).0),
+        }
+    }
+}
+
+impl AsyncRead for Downstream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.in_hand.load(Ordering::Relaxed) {
+            return Pin::new(&mut this.inner).poll_read(cx, buf);
+        }
+        this.head.may_go_on()?;
+        let before = buf.filled().len();
+        match Pin::new(&mut this.inner).poll_read(cx, buf) {
+            Poll::Pending => this.head.poll_late(cx).map(Err),
+            Poll::Ready(Ok(())) => Poll::Ready(this.head.came(buf.filled().len() - before)),
+            failed => failed,
+        }
+    }
+}
+
+impl AsyncWrite for Downstream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        if this.in_hand.load(Ordering::Relaxed) {
+            return Pin::new(&mut this.inner).poll_write(cx, buf);
+        }
+        if this.replacement.is_none() {
+            match refusal::explain(buf, &this.lines) {
+                None => return Pin::new(&mut this.inner).poll_write(cx, buf),
+                Some(bytes) => {
+                    this.replacement = Some(Replacement {
+                        bytes,
+                        written: 0,
+                        stands_for: buf.len(),
+                    });
+                }
+            }
+        }
+        while let Some(r) = &mut this.replacement {
+            if r.written == r.bytes.len() {
+                let length = r.stands_for;
+                this.replacement = None;
+                return Poll::Ready(Ok(length));
+            }
+            let n = ready!(Pin::new(&mut this.inner).poll_write(cx, &r.bytes[r.written..]))?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            r.written += n;
+        }
+        Poll::Ready(Ok(0))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        // Only bodies are written in pieces; refusals have none.
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    const REFUSAL: &str =
+        "HTTP/1.1 400 Bad Request\r\nServer: Pingora\r\nContent-Length: 0\r\n\r\n";
+
+    async fn through(bytes: &str, portainer: bool, in_hand: bool) -> String {
+        let (near, mut far) = tokio::io::duplex(7);
+        let node = HeaderValue::from_static("id n1");
+        let common = Common::new(&Nameplate::new(node, portainer).anonymous());
+        let mut stream: Stream = Box::new(Downstream::new(Box::new(near), &common));
+        Downstream::in_hand(Some(&stream), in_hand);
+        let bytes = bytes.to_owned();
+        tokio::spawn(async move {
+            stream.write_all(bytes.as_bytes()).await.unwrap();
+            AsyncWriteExt::shutdown(&mut stream).await.unwrap();
+        });
+        let mut seen = String::new();
+        far.read_to_string(&mut seen).await.unwrap();
+        seen
+    }
+
+    #[tokio::test]
+    async fn a_refusal_of_the_framework_gets_a_json_body() {
+        let seen = through(REFUSAL, false, false).await;
+        let (head, body) = seen.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains("Content-Type: application/json\r\n"));
+        assert!(head.contains(&format!("Content-Length: {}", body.len())));
+        assert!(!head.contains("Portainer-Agent"));
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert!(body["message"].is_string());
+    }
+
+    #[tokio::test]
+    async fn a_refusal_of_the_framework_shows_an_agent_to_portainer_but_not_the_node() {
+        let seen = through(REFUSAL, true, false).await;
+        let (head, _) = seen.split_once("\r\n\r\n").unwrap();
+        for line in [
+            "Portainer-Agent: 2.45.0",
+            "Portainer-Agent-API-Version: 2",
+            "Portainer-Agent-Platform: 1",
+        ] {
+            assert!(head.split("\r\n").any(|l| l == line), "{head}");
+        }
+        assert!(!head.contains("Skep-Node"), "{head}");
+    }
+
+    #[tokio::test]
+    async fn an_engines_own_400_passes_untouched() {
+        let answer = "HTTP/1.1 400 Bad Request\r\nServer: Docker/20.10\r\n\r\n";
+        assert_eq!(through(answer, true, false).await, answer);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_quotes_a_refusal_passes_untouched() {
+        assert_eq!(through(REFUSAL, true, true).await, REFUSAL);
+    }
+}

@@ -1,0 +1,31 @@
+//! The refusals that the framework sends by itself.
+//!
+//! A request that does not parse is answered by it with an empty 400 (405 for
+//! `CONNECT`), but every error of ours is `{"message": …}`. No hook sees these,
+//! so they are replaced on their way out.
+
+/// How the framework signs its own answers; an engine's name is `Docker/…`,
+/// and what we answer ourselves carries no `Server` at all.
+const SIGNED: &[u8] = b"Server: Pingora";
+
+/// The replacement of a refusal with these header lines too, if `head` is one.
+pub(super) fn explain(head: &[u8], lines: &str) -> Option<Vec<u8>> {
+    let (status, message) = if head.starts_with(b"HTTP/1.1 400 ") {
+        ("400 Bad Request", "the request is not well-formed HTTP/1.1")
+    } else if head.starts_with(b"HTTP/1.1 405 ") {
+        ("405 Method Not Allowed", "CONNECT is not served here")
+    } else {
+        return None;
+    };
+    let signed = head.windows(SIGNED.len()).any(|window| window == SIGNED);
+    if !signed || !head.ends_with(b"\r\n\r\n") {
+        return None;
+    }
+    let body = format!("{{\"message\":\"{message}\"}}\n");
+    let length = body.len();
+    let answer = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+         {lines}Connection: close\r\n\r\n{body}"
+    );
+    Some(answer.into_bytes())
+}

@@ -1,0 +1,107 @@
+//! How much is written down of strangers who are refused.
+//!
+//! Whoever reaches the port is refused as often as it likes, each time with a
+//! path of its own choice, and no limit of a policy holds for it. So such
+//! refusals are told one by one up to a rate, and beyond it as a number. What a
+//! known caller does, and what this side did wrong, is always told.
+
+mod allowance;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::audit::Audit;
+use crate::exchange::Exchange;
+use allowance::{Allowance, Verdict};
+
+/// What was left out is told so long after the first of it.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Counts the refusals of strangers.
+pub struct Strangers {
+    allowance: Mutex<Allowance>,
+    audit: Option<Arc<Audit>>,
+}
+
+impl Strangers {
+    /// None so far; the audit log is told of numbers too, if there is one.
+    pub fn new(audit: Option<Arc<Audit>>) -> Arc<Self> {
+        Arc::new(Self {
+            allowance: Mutex::new(Allowance::new(Instant::now())),
+            audit,
+        })
+    }
+
+    /// Whether an exchange has lines of its own; if not, it is counted, and told
+    /// of soon.
+    pub fn lets_tell(self: &Arc<Self>, x: &Exchange) -> bool {
+        if !is_refused(x) {
+            return true;
+        }
+        let verdict = self.lock().refused(Instant::now(), &x.from);
+        if verdict == Verdict::FirstLeftOut {
+            let this = self.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(PAUSE).await;
+                this.sum_up();
+            });
+        }
+        verdict == Verdict::Tell
+    }
+
+    /// Tells how many were left out since it last was told.
+    pub fn sum_up(&self) {
+        let Some((count, from)) = self.lock().left_out() else {
+            return;
+        };
+        log::warn!(
+            target: "skep::request", count, from = &*from;
+            "{count} more requests of strangers were refused"
+        );
+        if let Some(audit) = &self.audit {
+            audit.left_out(count, &from);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Allowance> {
+        self.allowance
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether somebody was refused who has not proved who it is.
+fn is_refused(x: &Exchange) -> bool {
+    x.caller.is_empty() && x.refused.is_some() && x.status < 500
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_strangers_who_are_refused_are_counted() {
+        let stranger = || Exchange {
+            refused: Some("missing"),
+            status: 401,
+            ..Exchange::new()
+        };
+        assert!(is_refused(&stranger()));
+        for x in [
+            Exchange {
+                caller: "key:ci".to_owned(),
+                ..stranger()
+            },
+            Exchange {
+                status: 503,
+                ..stranger()
+            },
+            Exchange {
+                refused: None,
+                ..stranger()
+            },
+        ] {
+            assert!(!is_refused(&x), "{} {} {:?}", x.caller, x.status, x.refused);
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Stacks as a Portainer server deploys them: on a Swarm by the docker CLI with an operation for managers, and as Compose
+//! through a proxy of its own that adds the signature and nothing else.
+
+use std::fs;
+
+use super::cluster::Lab;
+use super::command::{Task, task};
+use super::compose;
+use super::patience::eventually;
+use super::portainer::{DEPLOYED, ENTRY, SECRET, Server};
+use super::portainer_proxy::signing_proxy;
+
+/// Everything that a stack can own. Virtual addresses are not in every kernel.
+const WHOLE: &str = r#"version: "3.7"
+services:
+  web:
+    image: busybox
+    command: sh -c "cat /run/secrets/pass /settings && exec sleep 86400"
+    deploy: { endpoint_mode: dnsrr }
+    networks: [back]
+    secrets: [pass]
+    configs: [ { source: settings, target: /settings } ]
+  job:
+    image: busybox
+    command: sleep 86400
+    deploy: { endpoint_mode: dnsrr }
+    networks: [back]
+networks:
+  back: { driver: overlay }
+secrets:
+  pass: { file: ./pass }
+configs:
+  settings: { file: ./settings }
+"#;
+
+/// The same without its second service.
+fn one_service() -> String {
+    let (before, rest) = WHOLE.split_once("  job:\n").expect("two services");
+    let (_, after) = rest.split_once("networks:\n  back").expect("a network");
+    format!("{before}networks:\n  back{after}")
+}
+
+/// The docker CLI as a server calls it with `--tlsskipverify`.
+fn docker(lab: &Lab, words: &str) -> Task {
+    let folder = lab.file("server");
+    let config = folder.join("config.json");
+    if !config.exists() {
+        fs::create_dir_all(&folder).expect("a folder of ours");
+        let mut headers = serde_json::Map::new();
+        for header in Server::new(SECRET).signed() {
+            let (name, value) = header.split_once(": ").expect("a header");
+            headers.insert(name.to_owned(), value.into());
+        }
+        headers.insert("X-PortainerAgent-ManagerOperation".to_owned(), "1".into());
+        let json = serde_json::json!({ "HttpHeaders": headers }).to_string();
+        fs::write(config, json).expect("a file of ours");
+    }
+    task("/usr/bin/docker", "--tls --tlscacert ''")
+        .env("DOCKER_CONFIG", folder.display().to_string())
+        .arg("--host")
+        .arg(format!("tcp://{}:9001", lab.address(ENTRY)))
+        .arg_each(words)
+        .within(60)
+}
+
+/// What a manager has of a stack: its services, networks, secrets and configs.
+fn owned(lab: &Lab, stack: &str) -> [Vec<String>; 4] {
+    ["service", "network", "secret", "config"].map(|kind| {
+        let label = format!("label=com.docker.stack.namespace={stack}");
+        let list = format!("{kind} ls --filter {label} --format {{{{.Name}}}}");
+        lab.engine(1).sorted(&list)
+    })
+}
+
+pub(crate) fn the_docker_cli_deploys_a_stack_through_a_worker(_: &Lab) {
+    let lab = &*DEPLOYED;
+    let stack = lab.file("app.yml");
+    let yaml = "version: \"3.3\"\nservices:\n  app: { image: busybox, command: sleep 86400, deploy: { mode: global, endpoint_mode: dnsrr } }\n";
+    fs::write(&stack, yaml).expect("a file of ours");
+    docker(lab, "stack deploy --resolve-image never -c")
+        .arg(stack.display().to_string())
+        .arg("app")
+        .ok();
+    assert_eq!(
+        docker(lab, "service ls --filter name=app_app --format {{.Name}}").ok(),
+        "app_app"
+    );
+    docker(lab, "stack rm app").ok();
+}
+
+pub(crate) fn a_stack_is_made_pruned_and_removed_with_all_that_it_owns(_: &Lab) {
+    let lab = &*DEPLOYED;
+    let folder = lab.file("shop-stack");
+    fs::create_dir_all(&folder).expect("a folder of ours");
+    let file = folder.join("stack.yml");
+    for (name, text) in [("pass", "hunter2"), ("settings", "a: b")] {
+        fs::write(folder.join(name), text).expect("a file of ours");
+    }
+    let deploy = |yaml: &str| {
+        fs::write(&file, yaml).expect("a file of ours");
+        let deploy = "stack deploy --prune --with-registry-auth --resolve-image never -c";
+        docker(lab, deploy)
+            .arg(file.display().to_string())
+            .arg("shop")
+            .ok();
+    };
+    let names = |all: &[&str]| all.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+    let rest = || {
+        [
+            names(&["shop_back"]),
+            names(&["shop_pass"]),
+            names(&["shop_settings"]),
+        ]
+    };
+
+    deploy(WHOLE);
+    let [services, others @ ..] = owned(lab, "shop");
+    assert_eq!(services, names(&["shop_job", "shop_web"]));
+    assert_eq!(others, rest());
+    let runs = || {
+        let counts = lab
+            .engine(1)
+            .ok("service ls --filter name=shop_web --format {{.Replicas}}");
+        (counts == "1/1").then_some(()).ok_or(counts)
+    };
+    eventually(60, "the service reads its secret and its config", runs);
+
+    deploy(&one_service());
+    let [services, others @ ..] = owned(lab, "shop");
+    assert_eq!(services, names(&["shop_web"]));
+    assert_eq!(others, rest());
+
+    docker(lab, "stack rm shop").ok();
+    // A network waits for the tasks in it.
+    let gone = || {
+        let left = owned(lab, "shop");
+        let none = left.iter().all(Vec::is_empty);
+        none.then_some(()).ok_or(format!("{left:?}"))
+    };
+    eventually(60, "nothing of the stack is left", gone);
+}
+
+pub(crate) fn a_login_is_refused_in_the_engines_words(_: &Lab) {
+    let lab = &*DEPLOYED;
+    let login = docker(
+        lab,
+        "login --username u --password hunter2 registry.invalid",
+    );
+    let said = login.run().refused();
+    assert!(said.contains("lookup registry.invalid"), "{said}");
+    let account = r#"{"username":"u","password":"hunter2","serveraddress":"registry.invalid"}"#;
+    let manager = ["X-PortainerAgent-ManagerOperation: 1"];
+    let auth = Server::new(SECRET).post(lab, "/v1.41/auth", account, &manager);
+    assert_eq!(auth.status, 500, "{auth:?}");
+    assert!(
+        auth.message().contains("lookup registry.invalid"),
+        "{auth:?}"
+    );
+    assert!(auth.header("skep-node").ends_with(" node1"), "{auth:?}");
+}
+
+/// A client that has the signing proxy for an engine.
+fn through(proxy: &str, client: Task) -> Task {
+    client
+        .env("DOCKER_HOST", format!("tcp://{proxy}"))
+        // The classic builder: the other one needs a plugin.
+        .env("DOCKER_BUILDKIT", "0")
+        .env("COMPOSE_DOCKER_CLI_BUILD", "0")
+        .within(120)
+}
+
+pub(crate) fn the_docker_cli_runs_and_builds_through_a_proxy_that_only_signs(_: &Lab) {
+    let lab = &*DEPLOYED;
+    let proxy = signing_proxy(lab);
+    let config = lab.file("no-config").display().to_string();
+    let docker = |words: &str| {
+        let docker = task("/usr/bin/docker", words);
+        through(&proxy, docker.env("DOCKER_CONFIG", &config))
+    };
+    let said = docker("run --rm busybox echo hello").ok();
+    assert_eq!(said, "hello");
+    docker("build -t signed -")
+        .input("FROM busybox\nRUN echo built > /built\n")
+        .ok();
+    assert_eq!(docker("run --rm signed cat /built").ok(), "built");
+    docker("rmi signed").ok();
+}
+
+pub(crate) fn compose_works_through_a_proxy_that_only_signs(_: &Lab) {
+    let lab = &*DEPLOYED;
+    let proxy = signing_proxy(lab);
+    let project = lab.file("shop-compose");
+    fs::create_dir_all(&project).expect("a folder of ours");
+    let file = project.join("compose.yml");
+    fs::write(&file, compose::FILE).expect("a file of ours");
+    let build = "FROM busybox\nRUN echo built > /built\n";
+    fs::write(project.join("Dockerfile"), build).expect("a file of ours");
+    let compose = |words: &str| {
+        let command = format!(
+            "{} -p signed -f {} {words}",
+            compose::program(),
+            file.display()
+        );
+        through(&proxy, task("sh", "-c").arg(command))
+    };
+    compose("up -d --build").ok();
+    let services = compose("ps --services").ok();
+    assert!(
+        services.contains("db") && services.contains("web"),
+        "{services}"
+    );
+    let logs = || {
+        let logs = compose("logs web").ok();
+        logs.contains("ready").then_some(()).ok_or(logs)
+    };
+    eventually(20, "the service says that it is ready", logs);
+    let running = lab
+        .engine(ENTRY)
+        .ok("ps -q --filter label=com.docker.compose.project=signed");
+    assert_eq!(running.lines().count(), 2, "{running}");
+    compose("down --volumes --rmi local").ok();
+    let left = lab
+        .engine(ENTRY)
+        .ok("ps -aq --filter label=com.docker.compose.project=signed");
+    assert!(left.is_empty(), "{left}");
+}

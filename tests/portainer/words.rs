@@ -1,0 +1,154 @@
+//! What a server reads in answers: the texts and the order of Portainer's agent.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use skep_bed::eventually;
+
+use super::*;
+
+async fn agents(bed: &Bed, node: &str) -> Vec<String> {
+    let answer = server().get(bed, node, "/v2/agents").await;
+    let agents = answer.json().expect("JSON");
+    let names = agents.as_array().expect("a list").iter();
+    let name = |agent: &Value| agent["NodeName"].as_str().unwrap_or_default().to_owned();
+    names.map(name).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_manager_the_server_hears_that_none_was_found() {
+    swarm()
+        .run(async |bed| {
+            bed.node_mut("n1").kill().await;
+            assert!(eventually(|| bed.node("n2").sees() == 1).await);
+            for (method, target) in [("GET", "/services"), ("POST", "/services/create")] {
+                let answer = server().ask(bed, "n2", method, target, &[], b"").await;
+                assert_eq!(answer.status, 500, "{}", answer.text());
+                let said = answer.json().unwrap();
+                assert_eq!(
+                    said["message"],
+                    "The agent was unable to contact any other agent located on a manager node"
+                );
+                let details = said["details"].as_str().unwrap();
+                assert!(
+                    details.starts_with("Unable to find an agent on any manager node: "),
+                    "{details}"
+                );
+            }
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_engine_the_server_hears_that_the_socket_is_dead() {
+    let alone = manager("n1").engine(|engine| holding("c1")(engine).in_swarm(false));
+    Cluster::of([alone])
+        .unawaited()
+        .configure(with_secret)
+        .run(async |bed| {
+            bed.node("n1").engine.stop().await;
+            for (method, target) in [("GET", "/version"), ("POST", "/containers/c1/start")] {
+                let answer = server().ask(bed, "n1", method, target, &[], b"").await;
+                assert_eq!(answer.status, 500, "{}", answer.text());
+                let said = answer.json().unwrap();
+                assert_eq!(
+                    said["message"],
+                    "Unable to proxy the request via the Docker socket"
+                );
+                assert!(said["details"].is_string());
+            }
+            bed.node("n1").engine.restart().await.unwrap();
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn agents_keep_their_order_whoever_comes_and_goes() {
+    let all = ["n1", "n2", "n3"];
+    let row = |name: &str| {
+        let role = if name == "n1" { "manager" } else { "worker" };
+        fixture::node(&format!("{name:0<25}"), name, role)
+    };
+    let swarm_of = |names: &[&str]| json!(names.iter().copied().map(row).collect::<Vec<_>>());
+    let nodes = [manager("n1"), worker("n2"), worker("n3")];
+    Cluster::of(nodes)
+        .configure(with_secret)
+        .run(async |bed| {
+            assert_eq!(agents(bed, "n3").await, all);
+            // Its agent is gone: it is still in its place, before that is noticed and after.
+            bed.node_mut("n2").kill().await;
+            assert_eq!(agents(bed, "n1").await, all);
+            assert!(eventually(|| bed.node("n1").sees() == 2).await);
+            assert_eq!(agents(bed, "n1").await, all);
+            // It leaves the Swarm.
+            let engine = &bed.node("n1").engine;
+            engine.set_answer("GET", "/nodes", 200, swarm_of(&["n1", "n3"]));
+            assert!(eventually(|| bed.node("n1").cluster().all().len() == 2).await);
+            assert_eq!(agents(bed, "n1").await, ["n1", "n3"]);
+            // It comes again.
+            let engine = &bed.node("n1").engine;
+            engine.set_answer("GET", "/nodes", 200, swarm_of(&all));
+            bed.node_mut("n2").start().await.unwrap();
+            bed.settle().await;
+            for node in all {
+                assert_eq!(agents(bed, node).await, all);
+            }
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn docker_hub_s_limits_come_or_an_error_does_before_the_page_gives_up() {
+    let account = br#"{"Type":6,"Authentication":true,"Username":"u","Password":"p"}"#;
+    let kind = [("Content-Type", "application/json")];
+    swarm()
+        .run(async |bed| {
+            for target in ["/v2/dockerhub", "/v1.41/v2/dockerhub"] {
+                let begun = Instant::now();
+                let answer = server()
+                    .ask(bed, "n2", "POST", target, &kind, account)
+                    .await;
+                assert!(begun.elapsed() < Duration::from_secs(5), "{target}");
+                let said = answer.json().unwrap();
+                // Whether there is a way to Docker Hub from here is not known; it
+                // knows no such account.
+                assert_eq!(answer.status, 500, "{target}: {said}");
+                assert_eq!(
+                    said["message"],
+                    "Unable to retrieve DockerHub rate limits from DockerHub"
+                );
+                let details = said["details"].as_str().unwrap_or_default();
+                assert!(
+                    !details.is_empty() && !details.contains("password"),
+                    "{said}"
+                );
+            }
+            assert!(bed.node("n1").asked().is_empty() && bed.node("n2").asked().is_empty());
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn accounts_of_registries_arrive_as_they_were_sent() {
+    let builds = |engine: EngineBuilder| engine.answer("POST", "/build", 200, json!({}));
+    let nodes = [manager("n1"), worker("n2").engine(builds)];
+    Cluster::of(nodes)
+        .configure(with_secret)
+        .run(async |bed| {
+            let accounts = "eyJyLmV4YW1wbGUuY29tIjp7InVzZXJuYW1lIjoidSJ9fQ==".repeat(200);
+            let headers = [
+                ("X-PortainerAgent-Target", "n2"),
+                ("Content-Type", "application/x-tar"),
+                ("X-Registry-Config", accounts.as_str()),
+            ];
+            let target = "/build?t=app:1";
+            let answer = server()
+                .ask(bed, "n1", "POST", target, &headers, b"tar")
+                .await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            let seen = bed.node("n2").engine.requests_to("/build").remove(0);
+            assert_eq!(seen.header("X-Registry-Config"), Some(accounts.as_str()));
+            assert_eq!(seen.body.start, b"tar");
+        })
+        .await;
+}
