@@ -130,6 +130,7 @@ async fn run(
     let (rule, queries) = match list {
         List::Containers(plan) => containers(gateway, &nodes, plan, ask).await,
         List::Images => (MergeRule::Images, Queries::same(ask.query)),
+        List::ImagesApart => (MergeRule::ImagesApart, Queries::same(ask.query)),
         List::Volumes(filter) => (MergeRule::Volumes(filter), Queries::same(ask.query)),
         List::Networks => (MergeRule::Networks, Queries::same(ask.query)),
         List::Network(_) => (MergeRule::NetworkInspect, Queries::same(ask.query)),

@@ -11,6 +11,8 @@ mod common;
 mod first_use;
 #[path = "portainer/flood.rs"]
 mod flood;
+#[path = "portainer/newer.rs"]
+mod newer;
 #[path = "portainer/pairing.rs"]
 mod pairing;
 #[path = "portainer/refusals.rs"]

@@ -84,6 +84,8 @@ pub enum MergeRule {
     Containers(ContainerQuery),
     /// `GET /images/json`: one row per image id.
     Images,
+    /// The same with a row for each node that has an image.
+    ImagesApart,
     /// `GET /volumes`: local volumes of every node, cluster volumes once.
     Volumes(VolumeFilter),
     /// `GET /networks`: swarm networks once, local networks of every node.
@@ -114,7 +116,8 @@ pub fn merge(rule: &MergeRule, mut answers: Vec<NodeAnswer>) -> Merged {
     answers.sort_by(|a, b| (&a.node, &a.body).cmp(&(&b.node, &b.body)));
     match rule {
         MergeRule::Containers(query) => containers::merge(query, &answers),
-        MergeRule::Images => images::merge(&answers),
+        MergeRule::Images => images::merge(&answers, true),
+        MergeRule::ImagesApart => images::merge(&answers, false),
         MergeRule::Volumes(filter) => volumes::merge(filter, &answers),
         MergeRule::Networks => networks::merge(&answers),
         MergeRule::NetworkInspect => network::merge(&answers),
@@ -158,6 +161,7 @@ mod tests {
         vec![
             MergeRule::Containers(ContainerQuery::default()),
             MergeRule::Images,
+            MergeRule::ImagesApart,
             MergeRule::Volumes(VolumeFilter::default()),
             MergeRule::Networks,
         ]
@@ -233,6 +237,7 @@ mod tests {
         for rule in [
             MergeRule::Containers(ContainerQuery::default()),
             MergeRule::Images,
+            MergeRule::ImagesApart,
             MergeRule::Networks,
         ] {
             let out = merged(&rule, vec![worker("n1", &format!(" [ {element} ] "))]);

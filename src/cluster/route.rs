@@ -60,6 +60,8 @@ pub enum List {
     Containers(ContainerPlan),
     /// `GET /images/json`.
     Images,
+    /// The same with a row for each node that has an image.
+    ImagesApart,
     /// `GET /volumes`.
     Volumes(VolumeFilter),
     /// `GET /networks`.
@@ -179,7 +181,8 @@ pub fn route(
     }
     // 1. An explicit target.
     let wished = header(headers, PORTAINER_MANAGER)?.is_some();
-    match target(cluster, headers, class, id, wished)? {
+    let creates = id.is_some_and(|id| creates_for_the_swarm(id, body));
+    match target(cluster, headers, class, id, wished || creates)? {
         Some(asked) if asked == EVERYONE => match id.and_then(everywhere) {
             Some(_) if !cluster.is_on() => return Ok(Destination::Local),
             Some(everywhere) => return Ok(everywhere),
@@ -195,9 +198,7 @@ pub fn route(
         return Ok(Destination::Local);
     }
     // 2. A manager; `docker stack deploy` asks /info whether it talks to one.
-    let swarms = class == Class::Manager
-        || id == Some(EndpointId::SystemInfo)
-        || id.is_some_and(|id| creates_for_the_swarm(id, body));
+    let swarms = class == Class::Manager || id == Some(EndpointId::SystemInfo) || creates;
     let totals = id == Some(EndpointId::SystemInfo) && totals && !wished;
     if totals {
         return Ok(Destination::Everyone(List::InfoTotals));
@@ -212,7 +213,11 @@ pub fn route(
     // 3. and 6. What acts on this engine is local, and so is the rest.
     // 4. Everyone.
     if let Some(list) = id.and_then(|id| list(id, query)) {
-        return Ok(Destination::Everyone(list));
+        return Ok(Destination::Everyone(match list {
+            // Its UI acts on a row and the node that the row names.
+            List::Images if principal.is_portainer() => List::ImagesApart,
+            list => list,
+        }));
     }
     if let Some(id) = id.filter(|id| negotiates(*id)) {
         return Ok(Destination::Announced(id));
@@ -299,8 +304,10 @@ fn volume_filter(query: &str) -> VolumeFilter {
 
 /// The node that is named. Portainer's UI names one also where that has no
 /// meaning, as its agent does not look there: outside of a cluster, with a wish
-/// for a manager, and where only managers answer. Whether `/info` is a
-/// manager's decides by which ids Portainer knows volumes.
+/// for a manager, and where only managers answer. Newer servers take the wish
+/// out of what the UI sends (their list of headers in 2.43), so what is made for
+/// the whole Swarm counts as wished. Whether `/info` is a manager's decides by
+/// which ids Portainer knows volumes.
 fn target(
     cluster: &Cluster,
     headers: &HeaderMap,

@@ -6,7 +6,8 @@
 //! it is about one node's disk. A field is rewritten only if it changes.
 //!
 //! Engines with the containerd store and engines with graph drivers use
-//! different ids for the same image; such rows are not united.
+//! different ids for the same image; such rows are not united. Nor is any row
+//! for who acts on a row and the one node that it names, as Portainer's UI does.
 
 mod unite;
 
@@ -48,15 +49,18 @@ struct Image<'r, 'a> {
     others: Vec<(&'a NodeTag, &'r Row<'a>)>,
 }
 
-pub(super) fn merge(answers: &[NodeAnswer]) -> Merged {
+pub(super) fn merge(answers: &[NodeAnswer], united: bool) -> Merged {
     let (nodes, unusable) = read_lists::<Row<'_>>(answers);
-    let mut images = group(&nodes);
+    let mut images = group(&nodes, united);
     images.sort_by_key(|image| Reverse(image.base.row.created));
 
     let mut list = ListWriter::new("", answers);
     for image in &images {
         let text = image.base.text;
-        let decoration = Decoration::of_many(image.first, &image.nodes());
+        let decoration = match united {
+            true => Decoration::of_many(image.first, &image.nodes()),
+            false => Decoration::of(image.first),
+        };
         let mut edits = image.united_fields();
         edits.push(decoration.edit(text, image.base.row.portainer));
         list.push(text, edits);
@@ -67,13 +71,16 @@ pub(super) fn merge(answers: &[NodeAnswer]) -> Merged {
     }
 }
 
-fn group<'r, 'a>(nodes: &'r [NodeRows<'a, Row<'a>>]) -> Vec<Image<'r, 'a>> {
+fn group<'r, 'a>(nodes: &'r [NodeRows<'a, Row<'a>>], united: bool) -> Vec<Image<'r, 'a>> {
     let mut images: Vec<Image<'r, 'a>> = Vec::new();
     let mut by_id: HashMap<&str, usize> = HashMap::new();
     for node in nodes {
         for element in &node.elements {
             let next = images.len();
-            let at = *by_id.entry(&element.row.id).or_insert(next);
+            let at = match united {
+                true => *by_id.entry(&element.row.id).or_insert(next),
+                false => next,
+            };
             match images.get_mut(at) {
                 Some(image) => image.others.push((node.node, &element.row)),
                 None => images.push(Image {
@@ -155,6 +162,37 @@ mod tests {
         );
         let answers = vec![worker("n2", &body), worker("n1", &body)];
         assert_eq!(merged(&MergeRule::Images, answers), expected);
+    }
+
+    #[test]
+    fn apart_each_row_is_of_one_node_as_it_said() {
+        let (one, two) = (
+            image("x", 5, r#"["a:1"]"#, 2),
+            image("x", 5, r#"["b:1"]"#, 3),
+        );
+        let answers = vec![
+            worker("n2", &format!("[{two}]")),
+            worker("n1", &format!("[{one},{}]", image("y", 9, "[]", 0))),
+        ];
+        let rows: serde_json::Value =
+            serde_json::from_str(&merged(&MergeRule::ImagesApart, answers)).unwrap();
+        let told = |n: usize| {
+            (
+                &rows[n]["Id"],
+                &rows[n]["RepoTags"],
+                &rows[n]["Portainer"]["Agent"]["NodeName"],
+            )
+        };
+        assert_eq!(rows.as_array().map(Vec::len), Some(3));
+        assert_eq!(told(0), (&"y".into(), &serde_json::json!([]), &"N1".into()));
+        assert_eq!(
+            told(1),
+            (&"x".into(), &serde_json::json!(["a:1"]), &"N1".into())
+        );
+        assert_eq!(
+            told(2),
+            (&"x".into(), &serde_json::json!(["b:1"]), &"N2".into())
+        );
     }
 
     #[test]

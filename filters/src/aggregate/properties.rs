@@ -18,6 +18,7 @@ fn rules() -> Vec<MergeRule> {
     vec![
         MergeRule::Containers(ContainerQuery::default()),
         MergeRule::Images,
+        MergeRule::ImagesApart,
         MergeRule::Volumes(VolumeFilter::default()),
         MergeRule::Networks,
     ]

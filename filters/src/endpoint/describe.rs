@@ -169,7 +169,8 @@ fn exception(id: EndpointId) -> (Option<&'static str>, Option<&'static str>) {
         NetworkPrune => "the engine's; of every node, lists are joined",
         ImageList => {
             "newest first, one row for each image id, with the hostnames of all nodes that have it; names are united, \
-             `Containers` summed, `Manifests` united; sizes are those of the first node"
+             `Containers` summed, `Manifests` united; sizes are those of the first node. \
+             For a Portainer server a row for each node"
         }
         ImageDelete => "the engine's; of every node, lists are joined",
         ImageCreate | ImageLoad => {

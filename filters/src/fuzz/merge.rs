@@ -56,6 +56,7 @@ fn rules() -> Vec<MergeRule> {
             since: bound("1970-01-01T00:00:02.5+00:00"),
         }),
         MergeRule::Images,
+        MergeRule::ImagesApart,
         MergeRule::Volumes(VolumeFilter::default()),
         MergeRule::Volumes(VolumeFilter {
             names: vec!["^v.\\.$".into(), "(a".into()],

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::patience::{LIMIT, within};
@@ -84,16 +85,21 @@ impl Client {
 
     /// Opens a connection that can take several requests.
     pub async fn connect(&self) -> io::Result<Connection> {
-        let io = within(self.limit, "connect", self.dial()).await?;
+        let io = within(self.limit, "connect", self.open()).await?;
         Ok(Connection::new(Link::new(io), self.limit))
     }
 
-    async fn dial(&self) -> io::Result<Box<dyn Duplex>> {
+    async fn open(&self) -> io::Result<Box<dyn Duplex>> {
         Ok(match &self.target {
             Target::Unix(path) => Box::new(UnixStream::connect(path).await?),
             Target::Tcp(address) => Box::new(tcp(*address).await?),
             Target::Tls(address, tls) => Box::new(tls.wrap(tcp(*address).await?).await?),
         })
+    }
+
+    /// A connection on which somebody else speaks.
+    pub async fn dial(&self) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + use<>> {
+        self.open().await
     }
 
     /// `GET` on a connection of its own.

@@ -1,10 +1,15 @@
 //! The proxy that a Portainer server opens for Compose: TCP in front, TLS behind, and in each request the two headers of
 //! the signature and nothing else.
 
-use std::io::{Read, Write, copy};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::process::{Command, Stdio};
+use std::io;
+use std::net::TcpListener;
 use std::thread;
+
+use skep::trust::{Generation, Secret};
+use skep_bed::Client;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::net::TcpStream;
+use tokio::runtime::Builder;
 
 use super::cluster::Lab;
 use super::portainer::{ENTRY, SECRET, Server};
@@ -13,53 +18,51 @@ use super::portainer::{ENTRY, SECRET, Server};
 pub(crate) fn signing_proxy(lab: &Lab) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address").to_string();
-    let agent = format!("{}:9001", lab.address(ENTRY));
-    let lines = Server::new(SECRET).signed().join("\r\n");
+    let (agent, lines) = (agent(lab), Server::new(SECRET).signed().join("\r\n"));
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
     thread::spawn(move || {
-        for client in listener.incoming().flatten() {
-            let (agent, lines) = (agent.clone(), lines.clone());
-            // What goes wrong here is seen by the client.
-            thread::spawn(move || drop(pass(client, &agent, &lines)));
-        }
+        runtime.block_on(async move {
+            listener.set_nonblocking(true)?;
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            loop {
+                let (client, _) = listener.accept().await?;
+                let (agent, lines) = (agent.clone(), lines.clone());
+                // What goes wrong here is seen by the client.
+                tokio::spawn(async move { pass(client, &agent, &lines).await.ok() });
+            }
+            #[allow(unreachable_code)] // It says what the block returns.
+            io::Result::Ok(())
+        })
     });
     address
 }
 
-/// One request and its answer. The server does not verify its agents either.
-fn pass(mut client: TcpStream, agent: &str, lines: &str) -> std::io::Result<()> {
-    let head = signed(&head_of(&mut client)?, lines);
-    let mut tls = Command::new("openssl")
-        .args(["s_client", "-quiet", "-connect", agent])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()?;
-    let (mut up, down) = (tls.stdin.take(), tls.stdout.take());
-    let mut body = client.try_clone()?;
-    let upload = thread::spawn(move || {
-        if let Some(up) = &mut up {
-            up.write_all(head.as_bytes())?;
-            copy(&mut body, up)?;
-        }
-        Ok::<_, std::io::Error>(up)
-    });
-    if let Some(mut down) = down {
-        copy(&mut down, &mut client)?;
-    }
-    client.shutdown(Shutdown::Both)?;
-    drop(upload.join());
-    tls.kill()?;
-    tls.wait()?;
+/// The agents of this lab trust each other by the server's secret.
+fn agent(lab: &Lab) -> Client {
+    let secret = Secret::from_bytes(SECRET.as_bytes()).expect("a secret");
+    let generation = Generation::derive(&secret).expect("a generation");
+    let address = format!("{}:9001", lab.address(ENTRY));
+    let address = address.parse().expect("an address");
+    let roots = vec![generation.ca_der().clone()];
+    let client = Client::tls(address, generation.peer_sni(), roots, None);
+    client.expect("a TLS client")
+}
+
+/// One request and its answer, or the stream that it becomes.
+async fn pass(mut client: TcpStream, agent: &Client, lines: &str) -> io::Result<()> {
+    let head = signed(&head_of(&mut client).await?, lines);
+    let mut agent = agent.dial().await?;
+    agent.write_all(head.as_bytes()).await?;
+    copy_bidirectional(&mut client, &mut agent).await?;
     Ok(())
 }
 
 /// Read byte by byte, so that nothing of the body is in it.
-fn head_of(client: &mut TcpStream) -> std::io::Result<String> {
+async fn head_of(client: &mut TcpStream) -> io::Result<String> {
     let mut head = Vec::new();
-    let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
-        client.read_exact(&mut byte)?;
-        head.push(byte[0]);
+        head.push(client.read_u8().await?);
     }
     Ok(String::from_utf8_lossy(&head).into_owned())
 }

@@ -10,7 +10,7 @@ type Nodes<'a> = &'a [(NodeTag, Vec<Value>)];
 
 pub(super) fn merge(rule: &MergeRule, nodes: Nodes<'_>) -> Value {
     match rule {
-        MergeRule::Containers(_) => {
+        MergeRule::Containers(_) | MergeRule::ImagesApart => {
             let mut rows = all(nodes);
             rows.sort_by_key(|(_, row)| Reverse(row["Created"].as_i64()));
             rows.into_iter().map(decorated).collect()

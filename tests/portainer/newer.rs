@@ -1,0 +1,71 @@
+//! What servers of 2.43 and their UI do that older ones do not.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_made_for_the_swarm_is_made_by_a_manager_whatever_node_is_named() {
+    let creates = |engine: EngineBuilder| {
+        engine.answer("POST", "/networks/create", 201, json!({ "Id": "n" }))
+    };
+    let nodes = [
+        worker("a1").engine(creates),
+        manager("m1").engine(creates),
+        worker("z1").engine(creates),
+    ];
+    Cluster::of(nodes)
+        .configure(with_secret)
+        .run(async |bed| {
+            let server = server();
+            // The server takes out the UI's wish for a manager, and the target stays.
+            let headers = [
+                ("X-PortainerAgent-Target", "a1"),
+                ("Content-Type", "application/json"),
+            ];
+            for (body, node) in [
+                (&br#"{"Name":"o","Driver":"overlay"}"#[..], "m1"),
+                (br#"{"Name":"m","Driver":"macvlan","Scope":"swarm"}"#, "m1"),
+                (br#"{"Name":"b","Driver":"bridge"}"#, "a1"),
+            ] {
+                let target = "/v1.41/networks/create";
+                let answer = server.ask(bed, "z1", "POST", target, &headers, body).await;
+                assert_eq!(answer.status, 201, "{}", answer.text());
+                let named = answer.header("Skep-Node").unwrap();
+                assert!(named.ends_with(&format!(" {node}")), "{named}");
+            }
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_has_a_row_on_each_node_that_the_ui_can_act_on() {
+    let with_image = |tag: &'static str| {
+        move |engine: EngineBuilder| engine.images(vec![fixture::image("sha256:a", &[tag], 1)])
+    };
+    let nodes = [
+        manager("n1").engine(with_image("app:1")),
+        worker("n2").engine(with_image("only2:1")),
+    ];
+    Cluster::of(nodes)
+        .configure(with_secret)
+        .run(async |bed| {
+            let rows = server().get(bed, "n1", "/images/json").await;
+            let rows: Value = rows.json().unwrap();
+            let told: Vec<_> = (0..2)
+                .map(|n| {
+                    let name = &rows[n]["Portainer"]["Agent"]["NodeName"];
+                    (rows[n]["RepoTags"].clone(), name.clone())
+                })
+                .collect();
+            let expected = [
+                (json!(["app:1"]), json!("n1")),
+                (json!(["only2:1"]), json!("n2")),
+            ];
+            assert_eq!(told, expected, "{rows}");
+            // Everybody else sees one image.
+            let rows = bed.operator("n1").get("/images/json").await.unwrap();
+            assert_eq!(rows.json().unwrap().as_array().map(Vec::len), Some(1));
+        })
+        .await;
+}
