@@ -194,8 +194,8 @@ impl Connect {
                 .await
                 .map_err(|e| e.into_up())?;
             let body = Some(body);
-            let plate = Nameplate::none();
-            tunnel::run(session, upstream, head, body, plate, &mut x.hijacked).await?;
+            let (plate, watch) = (Nameplate::none(), &tunnel::Unwatched);
+            tunnel::run(session, upstream, head, body, plate, watch, &mut x.hijacked).await?;
         } else {
             relay::run(
                 session,

@@ -27,6 +27,9 @@ use crate::tunnel;
 /// is, so this is also what one console can make the agent hold.
 const MESSAGE: usize = 1 << 20;
 
+/// Bytes read of an engine at a time. In frames they are written at once too.
+const BLOCK: usize = 16 << 10;
+
 /// What a console is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -97,8 +100,8 @@ pub async fn answer(
         return Ok(Next::Answered);
     }
     let config = WebSocketConfig::default()
-        .read_buffer_size(16 << 10)
-        .write_buffer_size(0)
+        .read_buffer_size(BLOCK)
+        .write_buffer_size(BLOCK)
         .max_write_buffer_size(2 * MESSAGE)
         .max_message_size(Some(MESSAGE))
         .max_frame_size(Some(MESSAGE));

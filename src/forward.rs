@@ -4,21 +4,28 @@
 //! Which node that is has been decided; answers of several nodes are made in
 //! `fanout.rs`, `events.rs` and `everywhere.rs`.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_LENGTH;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType};
+use skep_filters::auth::BodyBinding;
 use skep_filters::endpoint::{Match, Method, Wire};
 
+use crate::client::Budget;
+use crate::cluster::probe::{IDENTITY, WHOEVER};
 use crate::everyone::GONE;
 use crate::exchange::Exchange;
 use crate::gateway::{Gateway, Next, internal};
 use crate::hop::{self, Hop};
 use crate::own;
 use crate::reject::{self, Reject};
-use crate::relay;
-use crate::tunnel;
+use crate::{relay, request, tunnel};
+
+/// Bounds what an agent says of itself.
+const ANSWER: usize = 64 << 10;
 
 impl Gateway {
     /// Passes a request on to whoever answers it, in the form that it needs.
@@ -199,11 +206,60 @@ impl Gateway {
         let upstream = self.client.dedicated(&peer).await;
         let upstream = upstream.map_err(|e| failed(e.into_up()))?;
         let plate = self.nameplate();
-        let ended = tunnel::run(session, upstream, head, held, plate, &mut x.hijacked).await;
+        let watch = &Watched(self, &hop);
+        let hijacked = &mut x.hijacked;
+        let ended = tunnel::run(session, upstream, head, held, plate, watch, hijacked).await;
         let ended = ended.map_err(failed)?;
         x.status = ended.status.as_u16();
         x.out_bytes = ended.out_bytes;
         Ok(Next::Answered)
+    }
+}
+
+/// Who is at the other end of a tunnel.
+struct Watched<'a>(&'a Gateway, &'a Hop);
+
+impl tunnel::Watch for Watched<'_> {
+    async fn lost(&self) {
+        self.0.lost(self.1).await;
+    }
+
+    async fn answers(&self) -> bool {
+        let Self(gateway, hop) = self;
+        let Hop::Agent(member) = hop else {
+            return true;
+        };
+        let asked = async {
+            let mut head = request::get(IDENTITY)?;
+            let (peers, nobody) = (&gateway.peers, None);
+            peers.sign(
+                &mut head,
+                member.generation,
+                WHOEVER,
+                nobody,
+                BodyBinding::Empty,
+            )?;
+            let mut peer = hop.peer(&gateway.engine, peers).await?;
+            peer.options.connection_timeout = Some(self.try_for());
+            peer.options.total_connection_timeout = Some(self.try_for());
+            gateway
+                .client
+                .fetch(&peer, head, &Budget::one(ANSWER))
+                .await
+        };
+        let silent = |e: &Error| {
+            use ErrorType::{ConnectNoRoute, ConnectTimedout, TLSHandshakeTimedout};
+            matches!(
+                e.etype(),
+                ConnectNoRoute | ConnectTimedout | TLSHandshakeTimedout
+            )
+        };
+        asked.await.map_or_else(|e| !silent(&e), |_| true)
+    }
+
+    fn try_for(&self) -> Duration {
+        // More patient than a probe: the agent may be busy.
+        5 * self.0.config.cluster.probe_timeout
     }
 }
 

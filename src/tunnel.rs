@@ -7,6 +7,8 @@
 //! and joined byte for byte; the end of one direction is carried through, for
 //! it is how standard input ends. Nothing is inspected here.
 
+mod watch;
+
 use bytes::Bytes;
 use futures::FutureExt;
 use http::StatusCode;
@@ -20,8 +22,13 @@ use pingora::{Error, ErrorType, OkOrErr};
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
 
 use crate::downstream::Downstream;
+use crate::everyone::GONE;
 use crate::hop;
 use crate::nameplate::Nameplate;
+
+pub use watch::{Unwatched, Watch};
+
+use watch::{Heard, Listened, silence};
 
 /// How an exchange with a fresh upstream connection ended.
 #[derive(Debug)]
@@ -33,8 +40,9 @@ pub struct Ended {
 }
 
 /// Carries out the exchange. `head` is the request as the upstream is to see
-/// it; `body` is the request body if it was read already. Once `hijacked` is
-/// set the session is a dummy: nothing may be asked of it any more.
+/// it; `body` is the request body if it was read already. It is given up where
+/// `watch` finds that nobody is there. Once `hijacked` is set the session is a
+/// dummy: nothing may be asked of it any more.
 ///
 /// # Errors
 /// As either connection fails before the hijack. What happens after it ends
@@ -45,9 +53,36 @@ pub async fn run(
     head: RequestHeader,
     body: Option<Bytes>,
     plate: Nameplate,
+    watch: &impl Watch,
     hijacked: &mut bool,
 ) -> pingora::Result<Ended> {
     let upgrade = session.is_upgrade_req();
+    let answer = tokio::select! {
+        answer = ask(session, &mut upstream, head, body) => answer?,
+        () = watch.lost() => {
+            return Err(Error::explain(ErrorType::ReadTimedout, GONE).into_up());
+        }
+    };
+    let up = |e: Box<Error>| e.into_up();
+    hop::refuse_misdirected(&answer).map_err(up)?;
+    let switched = answer.status == StatusCode::SWITCHING_PROTOCOLS;
+    if switched && !upgrade {
+        return Error::e_explain(ErrorType::InvalidHTTPHeader, "a 101 nobody asked for")
+            .map_err(up);
+    }
+    if switched || is_raw_stream(&answer) {
+        join(session, upstream, answer, plate, watch, hijacked).await
+    } else {
+        relay(session, upstream, answer, plate, watch).await
+    }
+}
+
+async fn ask(
+    session: &mut Session,
+    upstream: &mut Upstream,
+    head: RequestHeader,
+    body: Option<Bytes>,
+) -> pingora::Result<ResponseHeader> {
     let up = |e: Box<Error>| e.into_up();
     let down = |e: Box<Error>| e.into_down();
     upstream
@@ -64,18 +99,7 @@ pub async fn run(
         }
     }
     upstream.finish_body().await.map_err(up)?;
-    let answer = answer_head(&mut upstream).await.map_err(up)?;
-    hop::refuse_misdirected(&answer).map_err(up)?;
-    let switched = answer.status == StatusCode::SWITCHING_PROTOCOLS;
-    if switched && !upgrade {
-        return Error::e_explain(ErrorType::InvalidHTTPHeader, "a 101 nobody asked for")
-            .map_err(up);
-    }
-    if switched || is_raw_stream(&answer) {
-        join(session, upstream, answer, plate, hijacked).await
-    } else {
-        relay(session, upstream, answer, plate).await
-    }
+    answer_head(upstream).await.map_err(up)
 }
 
 pub(crate) async fn answer_head(upstream: &mut Upstream) -> pingora::Result<ResponseHeader> {
@@ -106,13 +130,16 @@ async fn relay(
     mut upstream: Upstream,
     mut answer: ResponseHeader,
     plate: Nameplate,
+    watch: &impl Watch,
 ) -> pingora::Result<Ended> {
     let status = answer.status;
     session.set_keepalive(None);
     hop::end_of_answer(&mut answer);
     plate.put_on(&mut answer);
     let down = |e: Box<Error>| e.into_down();
-    let mut out_bytes = 0;
+    let heard = Heard::default();
+    let silence = silence(watch, &heard);
+    tokio::pin!(silence);
     let begun = session.write_response_header(Box::new(answer), false);
     begun.await.map_err(down)?;
     loop {
@@ -123,9 +150,12 @@ async fn relay(
                 gone.map_err(down)?;
                 None
             }
+            () = &mut silence => {
+                return Err(Error::explain(ErrorType::ReadTimedout, GONE).into_up());
+            }
         };
         let Some(chunk) = chunk else { break };
-        out_bytes += chunk.len() as u64;
+        heard.add(chunk.len());
         let written = session.write_response_body(Some(chunk), false);
         written.await.map_err(down)?;
     }
@@ -133,50 +163,57 @@ async fn relay(
         .write_response_body(None, true)
         .await
         .map_err(down)?;
+    let out_bytes = heard.bytes();
     Ok(Ended { status, out_bytes })
 }
 
-/// Takes both connections over and copies until both directions have ended.
+/// Takes both connections over and copies until both directions have ended, or
+/// nobody is at the other end any more. Then the client's connection breaks
+/// without the farewell of TLS: what came over it may not be all.
 async fn join(
     session: &mut Session,
     mut upstream: Upstream,
     answer: ResponseHeader,
     plate: Nameplate,
+    watch: &impl Watch,
     hijacked: &mut bool,
 ) -> pingora::Result<Ended> {
     let head = raw_head(&upstream, &answer, &plate);
     // At most what was read together with the head; a live read is cancelled.
     let first = upstream.read_body_bytes().now_or_never();
     let first = first.transpose()?.flatten();
-    let mut server = upstream.into_inner();
+    let heard = Heard::default();
+    heard.add(first.as_ref().map_or(0, Bytes::len));
+    let mut server = Listened {
+        stream: upstream.into_inner(),
+        heard: &heard,
+    };
     *hijacked = true;
     let (mut client, early) = take(session).await?;
-
-    let opened = open(
-        &mut client,
-        &mut server,
-        &head,
-        first.as_deref(),
-        early.as_deref(),
-    )
-    .await;
-    let mut out_bytes = first.map_or(0, |b| b.len() as u64);
-    match opened {
-        Ok(()) => match copy_bidirectional(&mut client, &mut server).await {
-            Ok((_, out)) => out_bytes += out,
-            Err(e) => log::debug!("a hijacked stream ended: {e}"),
-        },
-        Err(e) => log::debug!("a hijacked stream ended at its start: {e}"),
+    let copied = async {
+        let (first, early) = (first.as_deref(), early.as_deref());
+        open(&mut client, &mut server, &head, first, early).await?;
+        copy_bidirectional(&mut client, &mut server).await
+    };
+    tokio::select! {
+        copied = copied => {
+            if let Err(e) = copied {
+                log::debug!("a hijacked stream ended: {e}");
+            }
+        }
+        () = silence(watch, &heard) => {
+            log::info!("a hijacked stream is ended: its other end gives no sign of life");
+        }
     }
     Ok(Ended {
         status: answer.status,
-        out_bytes,
+        out_bytes: heard.bytes(),
     })
 }
 
 async fn open(
     client: &mut Stream,
-    server: &mut Stream,
+    server: &mut Listened<'_>,
     head: &[u8],
     first: Option<&[u8]>,
     early: Option<&[u8]>,

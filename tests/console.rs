@@ -3,10 +3,17 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
 use common::{Bed, Caller, Cluster, manager, worker};
 use futures::{SinkExt, StreamExt};
+use serde_json::json;
 use skep::config::{Grant, Hidden, Portainer, SecretSource};
-use skep_bed::{FakeEngine, Hijack, Response, Seen, eventually, fixture};
+use skep_bed::{
+    EngineBuilder, FakeEngine, Hijack, Noise, Response, Seen, eventually, fixture, noise,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -23,10 +30,14 @@ const WEBSOCKET: [(&str, &str); 4] = [
 /// Ids by what the engine does with them.
 const EXACT: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const FIRST: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+const FLOOD: &str = "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee";
+const DEAF: &str = "ddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd";
+const PLAIN: &str = "fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff";
 const EXEC: &str = "ccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc";
 
 /// One way to a node's containers; its ids end in the node's own digit.
 struct Way<'a> {
+    bed: &'a Bed,
     operator: Caller,
     digit: &'a str,
     headers: Vec<(&'a str, &'a str)>,
@@ -74,14 +85,29 @@ async fn hijack(operator: &Caller, target: &str, headers: &[(&str, &str)]) -> Hi
 /// A test over each way: the engine next door, a node that is named, and a
 /// node that the agent has to find.
 async fn everywhere(test: impl AsyncFn(&Way<'_>)) {
-    let rows = |digit: &str| {
-        let row = |id: &str, name: &str| fixture::container(&format!("{id}{digit}"), name, 1, 0);
-        vec![row(EXACT, "exact.1"), row(FIRST, "server-first.1")]
+    let engine = |digit: &'static str| {
+        let names = [
+            (EXACT, "exact.1"),
+            (FIRST, "server-first.1"),
+            (FLOOD, "flood.1"),
+            (DEAF, "deaf.1"),
+            (PLAIN, "exact.2"),
+        ];
+        let id = |id: &str| format!("{id}{digit}");
+        let rows = names.map(|(of, name)| fixture::container(&id(of), name, 1, 0));
+        let plain = json!({ "Id": id(PLAIN), "Name": "/exact.2", "Config": { "Tty": false } });
+        move |e: EngineBuilder| {
+            let inspect = format!("/containers/{PLAIN}{digit}/json");
+            // Of before there was a type for streams with headers in them.
+            e.version("20.10.24", "1.41")
+                .containers(rows.to_vec())
+                .answer("GET", &inspect, 200, plain)
+                .execs(&[&format!("{EXEC}{digit}")])
+        }
     };
-    let execs = [format!("{EXEC}1"), format!("{EXEC}2")];
     let nodes = [
-        manager("n1").engine(|e| e.containers(rows("1")).execs(&[&execs[0]])),
-        worker("n2").engine(|e| e.containers(rows("2")).execs(&[&execs[1]])),
+        manager("n1").engine(engine("1")),
+        worker("n2").engine(engine("2")),
     ];
     let cluster =
         Cluster::of(nodes).configure(|_, _, config| config.auth.portainer = Some(portainer()));
@@ -93,6 +119,7 @@ async fn everywhere(test: impl AsyncFn(&Way<'_>)) {
             ("n2", "2", vec![]),
         ] {
             test(&Way {
+                bed,
                 operator: bed.operator("n1"),
                 digit,
                 headers,
@@ -241,6 +268,147 @@ async fn what_is_refused_is_an_ordinary_answer() {
         foreign.push(("Origin", "https://elsewhere.example"));
         let foreign = hijack(&way.operator, &target, &foreign).await;
         assert_eq!(foreign.status, 403);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agreed_console_says_who_gave_it() {
+    everywhere(async |way| {
+        let target = format!("/websocket/attach?id={}", way.id(EXACT));
+        let agreed = way.ask(&target).await;
+        assert_eq!(agreed.status, 101);
+        let head = String::from_utf8(agreed.head.raw).unwrap();
+        let node = format!("n{}", way.digit);
+        for (name, value) in [
+            ("Portainer-Agent", "2.45.0"),
+            ("Portainer-Agent-API-Version", "2"),
+            ("Portainer-Agent-Platform", "1"),
+            ("Skep-Node", &*format!("{node:0<25} {node}")),
+        ] {
+            let line = format!("\r\n{name}: {value}\r\n");
+            assert_eq!(head.matches(&line).count(), 1, "{name}: {head}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pings_are_answered_by_whoever_has_the_console() {
+    everywhere(async |way| {
+        let target = format!("/websocket/attach?id={}", way.id(EXACT));
+        let mut browser = way.open(&target).await;
+        browser.send(Message::Ping("a".into())).await.unwrap();
+        assert_eq!(next(&mut browser).await, Message::Pong("a".into()));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_engine_is_asked_whether_the_container_has_a_terminal() {
+    everywhere(async |way| {
+        let target = format!("/websocket/attach?id={}", way.id(PLAIN));
+        let mut browser = way.open(&target).await;
+        // The engine returns it: output and errors as it would tell them apart.
+        let typed = b"\x01\0\0\0\0\0\0\x03out\x02\0\0\0\0\0\0\x03err";
+        let typed = Message::Binary(typed.to_vec().into());
+        browser.send(typed).await.unwrap();
+        let mut shown = String::new();
+        while shown.len() < 6 {
+            shown.push_str(next(&mut browser).await.to_text().unwrap());
+        }
+        assert_eq!(shown, "outerr");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_browser_is_told_that_the_engine_has_died() {
+    everywhere(async |way| {
+        let target = format!("/websocket/exec?id={}", way.id(EXEC));
+        let mut browser = way.open(&target).await;
+        browser.send(Message::Text("x".into())).await.unwrap();
+        assert_eq!(next(&mut browser).await, Message::Text("x".into()));
+        way.engine.restart().await.unwrap();
+        let end = next(&mut browser).await;
+        assert!(matches!(end, Message::Close(Some(_))), "{end:?}");
+        // For the next way: until the agents have looked at it twice since.
+        let looks = || way.engine.requests_to("/version").len();
+        let before = looks();
+        assert!(eventually(|| looks() >= before + 2).await);
+        way.bed.settle().await;
+    })
+    .await;
+}
+
+/// More than all sockets on the way hold.
+const MUCH: u64 = 64 << 20;
+
+/// Waits until this grows no more.
+async fn stops(count: impl Fn() -> u64) -> u64 {
+    let mut before = 0;
+    loop {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        match count() {
+            now if now == before && now > 0 => return now,
+            now => before = now,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn output_waits_for_the_browser_and_is_all_there_then() {
+    everywhere(async |way| {
+        let target = format!("/websocket/attach?id={}", way.id(FLOOD));
+        let mut browser = way.open(&target).await;
+        let path = format!("/containers/{}/attach", way.id(FLOOD));
+        let said = || way.seen(&path).map_or(0, |seen| seen.sent);
+        let stopped = stops(said).await;
+        assert!(stopped < MUCH, "{stopped}");
+        let mut expected = Noise::new();
+        let mut shown = 0;
+        while shown <= stopped {
+            let frame = next(&mut browser).await.into_data();
+            let mut same = vec![0; frame.len()];
+            expected.fill(&mut same);
+            assert!(frame == same, "after {shown}");
+            shown += frame.len() as u64;
+        }
+        drop(browser);
+        let gone = || way.seen(&path).is_some_and(|seen| seen.client_closed);
+        assert!(eventually(gone).await);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_browser_waits_for_an_engine_that_does_not_read() {
+    everywhere(async |way| {
+        let target = format!("/websocket/attach?id={}", way.id(DEAF));
+        let (mut sink, mut source) = way.open(&target).await.split();
+        let typed = noise(64 << 10);
+        let sent = Arc::new(AtomicU64::new(0));
+        let (piece, count) = (typed.clone(), sent.clone());
+        let typing = tokio::spawn(async move {
+            let message = Message::Binary(piece.into());
+            while sink.send(message.clone()).await.is_ok() {
+                count.fetch_add(64 << 10, Ordering::Relaxed);
+            }
+        });
+        let sent = || sent.load(Ordering::Relaxed);
+        let stopped = stops(sent).await;
+        assert!(stopped < MUCH, "{stopped}");
+        way.engine.publish(json!({ "Type": "container" }));
+        assert!(eventually(|| way.engine.listeners() == 0).await);
+        let mut shown = 0;
+        while shown <= stopped {
+            let next = tokio::time::timeout(skep_bed::LIMIT, source.next()).await;
+            let frame = next.expect("in time").unwrap().unwrap().into_data();
+            let same = typed.iter().cycle().skip(shown as usize % typed.len());
+            assert!(frame.iter().eq(same.take(frame.len())), "after {shown}");
+            shown += frame.len() as u64;
+        }
+        typing.abort();
     })
     .await;
 }

@@ -5,6 +5,7 @@
 //! connections and broken answers are possible, and what arrives can be
 //! compared byte for byte. Nothing here knows the agent; it stands between.
 
+mod cable;
 mod client;
 mod engine;
 pub mod fixture;
@@ -12,6 +13,7 @@ mod patience;
 mod payload;
 mod wire;
 
+pub use cable::Cable;
 pub use client::{Client, Connection, Hijack, RawStream, Response, Streaming};
 pub use engine::{Behaviour, EngineBuilder, FakeEngine, Seen, tail};
 pub use patience::{LIMIT, eventually};

@@ -109,6 +109,8 @@ impl EngineBuilder {
     /// - `server-first`: `hello`, ends its own direction after 100 ms, reads on
     /// - `early`: `early` in one segment with the head, then what comes
     /// - `eager`: the 101 before the request's body is read, then what comes
+    /// - `flood`: [`noise`](crate::noise) for as long as it is taken; reads nothing
+    /// - `deaf`: reads nothing until an event is published, then what came and comes
     /// - `exact` (and every other name): what comes
     pub fn execs(self, ids: &[&str]) -> Self {
         self.with(|c| c.execs = ids.iter().map(|&id| id.to_owned()).collect())

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use super::exchange::{After, Exchange};
 use super::objects::{find, name};
 use super::seen::Connected;
-use crate::payload::noise;
+use crate::payload::{Noise, noise};
 use crate::wire::{Head, Link};
 
 /// How a hijacked exchange goes on, by the name that an exec id or a container begins with.
@@ -25,14 +25,20 @@ pub(super) enum Manner {
     Eager,
     /// Returns what comes.
     Exact,
+    /// Sends [`noise`] for as long as it is taken, and reads nothing.
+    Flood,
+    /// Reads nothing until an event is published, then returns what came and comes.
+    Deaf,
 }
 
-pub(super) const MANNERS: [(&str, Manner); 5] = [
+pub(super) const MANNERS: [(&str, Manner); 7] = [
     ("echo", Manner::Echo),
     ("server-first", Manner::ServerFirst),
     ("early", Manner::Early),
     ("eager", Manner::Eager),
     ("exact", Manner::Exact),
+    ("flood", Manner::Flood),
+    ("deaf", Manner::Deaf),
 ];
 
 const EAGER: &str = "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\n\
@@ -159,6 +165,14 @@ async fn converse(x: &mut Exchange<'_>, manner: Manner) -> io::Result<After> {
         sleep(Duration::from_millis(100)).await;
         x.link.close_write().await?;
     }
+    if manner == Manner::Flood {
+        return flood(x).await;
+    }
+    if manner == Manner::Deaf {
+        let (_, mut published) = x.shared.listen();
+        // Nobody may be left to publish one.
+        let _ = published.recv().await;
+    }
     loop {
         let bytes = x.link.receive().await?;
         if bytes.is_empty() {
@@ -168,7 +182,9 @@ async fn converse(x: &mut Exchange<'_>, manner: Manner) -> io::Result<After> {
         match manner {
             Manner::ServerFirst => {}
             Manner::Echo => x.link.send(&bytes.to_ascii_uppercase()).await?,
-            Manner::Early | Manner::Eager | Manner::Exact => x.link.send(&bytes).await?,
+            Manner::Early | Manner::Eager | Manner::Exact | Manner::Flood | Manner::Deaf => {
+                x.link.send(&bytes).await?;
+            }
         }
     }
     x.ticket.note(|seen| seen.client_closed = true);
@@ -177,4 +193,17 @@ async fn converse(x: &mut Exchange<'_>, manner: Manner) -> io::Result<After> {
         x.link.send(&tail()).await?;
     }
     Ok(After::Close)
+}
+
+async fn flood(x: &mut Exchange<'_>) -> io::Result<After> {
+    let mut source = Noise::new();
+    let mut piece = vec![0; 16 * 1024];
+    loop {
+        source.fill(&mut piece);
+        if x.link.send(&piece).await.is_err() {
+            x.ticket.note(|seen| seen.client_closed = true);
+            return Ok(After::Close);
+        }
+        x.ticket.note(|seen| seen.sent += piece.len() as u64);
+    }
 }

@@ -1,0 +1,133 @@
+//! What the engine says, on its way to the browser; and pings where it is
+//! quiet.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::SinkExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use super::{End, Life, STUCK, Sink, send};
+use crate::console::BLOCK;
+use crate::console::demux::Demux;
+use crate::console::text::{Piece, Text};
+
+/// Proxies close what is quiet for a minute.
+const PING: Duration = Duration::from_secs(50);
+
+/// Pings without a sign of life after which the browser is gone.
+const UNANSWERED: u32 = 2;
+
+/// Output on its way to frames.
+pub(super) struct Output {
+    demux: Option<Demux>,
+    text: Text,
+    bytes: u64,
+}
+
+impl Output {
+    pub(super) fn new(multiplexed: bool) -> Self {
+        Self {
+            demux: multiplexed.then(Demux::default),
+            text: Text::default(),
+            bytes: 0,
+        }
+    }
+
+    /// How much went to the browser.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Shows what the engine says until it ends.
+    pub(super) async fn show<C>(
+        &mut self,
+        sink: &mut Sink<C>,
+        engine: impl AsyncRead + Unpin,
+        first: &[u8],
+        life: &Life,
+    ) -> End
+    where
+        C: AsyncRead + AsyncWrite + Unpin,
+    {
+        match self.showing(sink, engine, first, life).await {
+            Ok(end) | Err(end) => end,
+        }
+    }
+
+    async fn showing<C>(
+        &mut self,
+        sink: &mut Sink<C>,
+        mut engine: impl AsyncRead + Unpin,
+        first: &[u8],
+        life: &Life,
+    ) -> Result<End, End>
+    where
+        C: AsyncRead + AsyncWrite + Unpin,
+    {
+        let pieces = self.read(first);
+        self.send(sink, pieces).await?;
+        let mut pings = interval(PING);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        pings.tick().await;
+        let mut unanswered = 0;
+        let mut buffer = BytesMut::with_capacity(BLOCK);
+        loop {
+            buffer.clear();
+            tokio::select! {
+                read = engine.read_buf(&mut buffer) => {
+                    if let Ok(1..) = read {
+                        let pieces = self.read(&buffer);
+                        self.send(sink, pieces).await?;
+                        continue;
+                    }
+                    let rest = std::mem::take(&mut self.text).end();
+                    self.send(sink, rest).await?;
+                    return Ok(read.map_or(End::Broken, |_| End::Engine));
+                }
+                _ = pings.tick() => {
+                    if life.shown() {
+                        unanswered = 0;
+                    }
+                    if unanswered == UNANSWERED {
+                        return Err(End::Browser);
+                    }
+                    unanswered += 1;
+                    send(sink, Message::Ping(Bytes::new())).await?;
+                }
+            }
+        }
+    }
+
+    fn read(&mut self, bytes: &[u8]) -> Vec<Piece> {
+        match &mut self.demux {
+            None => self.text.read(bytes),
+            Some(demux) => self.text.read(&demux.read(bytes)),
+        }
+    }
+
+    /// Sends what was read at once, however many frames it is.
+    async fn send<C>(&mut self, sink: &mut Sink<C>, pieces: Vec<Piece>) -> Result<(), End>
+    where
+        C: AsyncRead + AsyncWrite + Unpin,
+    {
+        let sending = async {
+            for piece in pieces {
+                let (length, message) = match piece {
+                    Piece::Text(text) => (text.len(), Message::Text(text.into())),
+                    Piece::Binary(bytes) => (bytes.len(), Message::Binary(bytes)),
+                };
+                sink.feed(message).await?;
+                self.bytes += length as u64;
+            }
+            sink.flush().await
+        };
+        let sent: Result<Result<(), Error>, _> = timeout(STUCK, sending).await;
+        match sent {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(End::Browser),
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Whether who was asked is still there, for a stream that may be silent for
+//! hours.
+//!
+//! TCP tells of a process that has died, and of a machine that has gone while
+//! nothing waits to be acknowledged: keep-alive runs only then. It does not
+//! tell of a process that is stopped, for its kernel acknowledges in its place.
+//! `TCP_USER_TIMEOUT` would tell of the machine in any case, but it also bounds
+//! how long a reader may keep its window closed (Linux `tcp_probe_timer`), and
+//! a terminal that is stopped with Ctrl-S would lose its stream. So whoever is
+//! in doubt is asked.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use pingora::protocols::Stream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+/// Tries in a row without a sign of life after which nobody is there. With a
+/// try's usual length this is as long as keep-alive takes.
+const TRIES: u32 = 9;
+
+/// What is known of who was asked.
+pub trait Watch: Sync {
+    /// Resolves when there is doubt: no answer need be waited for any longer.
+    fn lost(&self) -> impl Future<Output = ()> + Send;
+
+    /// Asks once. A refusal is an answer too: an agent that ends takes no new
+    /// connections while it lets its streams finish.
+    fn answers(&self) -> impl Future<Output = bool> + Send;
+
+    /// How long it is asked and listened to for one try.
+    fn try_for(&self) -> Duration;
+}
+
+/// Of whom nothing is known but what TCP tells.
+pub struct Unwatched;
+
+impl Watch for Unwatched {
+    async fn lost(&self) {
+        std::future::pending().await
+    }
+
+    async fn answers(&self) -> bool {
+        true
+    }
+
+    fn try_for(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// How much has come from the other end.
+#[derive(Debug, Default)]
+pub(super) struct Heard(AtomicU64);
+
+impl Heard {
+    pub(super) fn add(&self, bytes: usize) {
+        self.0.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Resolves when the other end of a stream has neither answered nor sent
+/// anything for so long that it is gone.
+pub(super) async fn silence(watch: &impl Watch, heard: &Heard) {
+    let mut tries = 0;
+    while tries < TRIES {
+        if tries == 0 {
+            watch.lost().await;
+        }
+        let before = heard.bytes();
+        let end = Instant::now() + watch.try_for();
+        let answered = timeout_at(end, watch.answers()).await.unwrap_or(false);
+        sleep_until(end).await;
+        let lives = answered || heard.bytes() != before;
+        tries = if lives { 0 } else { tries + 1 };
+    }
+}
+
+/// The other end's connection, of which it is noted what is heard.
+pub(super) struct Listened<'a> {
+    pub(super) stream: Stream,
+    pub(super) heard: &'a Heard,
+}
+
+impl AsyncRead for Listened<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        self.heard.add(buffer.filled().len() - before);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Listened<'_> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+
+    const TRY: Duration = Duration::from_secs(10);
+    const PATIENCE: Duration = TRY.saturating_mul(TRIES);
+
+    /// An agent as its probes and as questions find it.
+    #[derive(Default)]
+    struct Agent {
+        probed: AtomicBool,
+        answers: AtomicBool,
+        heard: Heard,
+    }
+
+    impl Watch for Agent {
+        async fn lost(&self) {
+            while self.probed.load(Ordering::Relaxed) {
+                sleep(Duration::from_secs(1)).await;
+            }
+        }
+
+        async fn answers(&self) -> bool {
+            while !self.answers.load(Ordering::Relaxed) {
+                sleep(Duration::from_secs(1)).await;
+            }
+            true
+        }
+
+        fn try_for(&self) -> Duration {
+            TRY
+        }
+    }
+
+    impl Agent {
+        async fn is_gone_within(&self, time: Duration) -> bool {
+            timeout(time, silence(self, &self.heard)).await.is_ok()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_gives_no_sign_of_life_is_gone_and_not_sooner() {
+        let agent = Agent::default();
+        let early = PATIENCE - Duration::from_secs(1);
+        assert!(!agent.is_gone_within(early).await);
+        assert!(agent.is_gone_within(PATIENCE + TRY).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_quiet_stream_of_a_member_that_answers_is_never_ended() {
+        let day = Duration::from_secs(86_400);
+        for set in [
+            |agent: &Agent| agent.probed.store(true, Ordering::Relaxed),
+            // Its probes fail, as those of an agent that is cut off by a new
+            // secret do, or of one that lets its streams finish.
+            |agent: &Agent| agent.answers.store(true, Ordering::Relaxed),
+        ] {
+            let agent = Agent::default();
+            set(&agent);
+            assert!(!agent.is_gone_within(day).await);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_are_a_sign_of_life() {
+        let agent = Agent::default();
+        let speaking = async {
+            for _ in 0..1000 {
+                sleep(TRY / 2 * 3).await;
+                agent.heard.add(1);
+            }
+        };
+        tokio::select! {
+            () = silence(&agent, &agent.heard) => panic!("it is ended while it speaks"),
+            () = speaking => {}
+        }
+        assert!(agent.is_gone_within(PATIENCE + TRY).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_answer_begins_the_patience_anew() {
+        let agent = Agent::default();
+        let answering = async {
+            loop {
+                sleep(PATIENCE - TRY * 2).await;
+                agent.answers.store(true, Ordering::Relaxed);
+                sleep(TRY).await;
+                agent.answers.store(false, Ordering::Relaxed);
+            }
+        };
+        tokio::select! {
+            gone = agent.is_gone_within(PATIENCE * 100) => assert!(!gone),
+            () = answering => {}
+        }
+    }
+}
