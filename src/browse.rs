@@ -7,6 +7,7 @@
 //! is decided by routing; this answers for the node it runs on.
 
 mod change;
+mod folder;
 mod get;
 mod list;
 mod name;
@@ -14,6 +15,7 @@ mod problem;
 mod put;
 mod range;
 mod root;
+mod temporary;
 mod upload;
 mod work;
 
@@ -71,7 +73,7 @@ pub async fn answer(
     let volume = call.volume.filter(|volume| !volume.is_empty());
     let root = match (volume, call.host) {
         (Some(volume), _) => root::of_volume(gateway, volume).await?,
-        (None, Some(host)) => Root::of_host(host.to_owned()).await?,
+        (None, Some(host)) => Root::of_host(host.to_owned(), &gateway.config.state_dir).await?,
         (None, None) => return Err(Problem::HostIsOff.into()),
     };
     let path = query::get(call.query, "path");

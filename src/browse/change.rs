@@ -87,7 +87,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join("full/of")).unwrap();
         std::fs::write(folder.path().join("file"), "x").unwrap();
-        let root = Root::of_host(folder.path().to_owned()).await.unwrap();
+        let root = Root::of_host(folder.path().to_owned(), Path::new("/none"));
+        let root = root.await.unwrap();
         let at = folder.path().to_str().unwrap().to_owned();
         (folder, root, at)
     }

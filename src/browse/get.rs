@@ -4,11 +4,11 @@
 //! volume is for saving, never for a browser to run.
 
 use std::fs::File;
-use std::io::SeekFrom;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use bytes::{BufMut, BytesMut};
+use bytes::Bytes;
 use cap_fs_ext::OpenOptionsSyncExt;
 use cap_std::fs::{Dir, OpenOptions};
 use http::header::{
@@ -17,13 +17,14 @@ use http::header::{
 };
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
-use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use super::range::{self, Part};
 use super::root::Root;
-use super::{Problem, begin, gone, name, work};
+use super::work::{self, Limit};
+use super::{Problem, begin, gone, name};
 use crate::exchange::Exchange;
 use crate::gateway::{Gateway, Next, internal};
+use crate::platform;
 use crate::reject::Reject;
 
 /// Bytes read at a time.
@@ -58,9 +59,14 @@ pub(super) async fn run(
         Part::NotModified | Part::Unsatisfiable => (0, 0),
     };
     begin(gateway, session, x, head, left == 0).await?;
-    if left > 0 {
-        send(session, x, file, start, left, asked).await?;
-    }
+    let blocks = Blocks {
+        file: Arc::new(file),
+        asked: asked.to_owned(),
+        start,
+        left,
+        limit: &work::BYTES,
+    };
+    send(session, x, blocks).await?;
     Ok(Next::Answered)
 }
 
@@ -120,33 +126,50 @@ fn head(part: &Part, whole: u64, modified: Option<SystemTime>) -> pingora::Resul
     Ok(head)
 }
 
-async fn send(
-    session: &mut Session,
-    x: &mut Exchange,
-    file: File,
-    start: u64,
-    mut left: u64,
-    asked: &str,
-) -> Result<(), Reject> {
-    let mut file = tokio::fs::File::from_std(file);
-    let sought = file.seek(SeekFrom::Start(start)).await;
-    sought.map_err(Problem::io(asked))?;
-    while left > 0 {
-        let wanted = BLOCK.min(usize::try_from(left).unwrap_or(BLOCK));
-        let mut block = BytesMut::with_capacity(wanted);
-        let read = file.read_buf(&mut (&mut block).limit(wanted)).await;
-        let read = read.map_err(Problem::io(asked))? as u64;
-        if read == 0 {
-            // Half a file must not look like a whole one.
-            let why = format!("{asked}: became shorter while it was read");
-            return Err(Problem::Internal(why).into());
-        }
-        left -= read;
-        x.out_bytes += read;
-        let written = session.write_response_body(Some(block.freeze()), left == 0);
-        written.await.map_err(|e| gone(&e))?;
+async fn send(session: &mut Session, x: &mut Exchange, mut blocks: Blocks) -> Result<(), Reject> {
+    let mut next = blocks.next().await?;
+    while let Some(block) = next {
+        x.out_bytes += block.len() as u64;
+        let written = session.write_response_body(Some(block), blocks.left == 0);
+        // The disk and the client are busy at the same time.
+        let (written, read) = tokio::join!(written, blocks.next());
+        written.map_err(|e| gone(&e))?;
+        next = read?;
     }
     Ok(())
+}
+
+/// What is still to be read of a file.
+struct Blocks {
+    file: Arc<File>,
+    asked: String,
+    start: u64,
+    left: u64,
+    limit: &'static Limit,
+}
+
+impl Blocks {
+    /// The next bytes; none at the end.
+    async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        let (file, start) = (self.file.clone(), self.start);
+        let wanted = BLOCK.min(usize::try_from(self.left).unwrap_or(BLOCK));
+        let read = self.limit.wait(move || {
+            let read = platform::read_at(&file, start, wanted);
+            Ok(read.map(Bytes::from))
+        });
+        let block = read.await?.map_err(Problem::io(&self.asked))?;
+        if block.is_empty() {
+            // Half a file must not look like a whole one.
+            let why = format!("{}: became shorter while it was read", self.asked);
+            return Err(Problem::Internal(why));
+        }
+        self.start += block.len() as u64;
+        self.left -= block.len() as u64;
+        Ok(Some(block))
+    }
 }
 
 #[cfg(test)]
@@ -154,6 +177,42 @@ mod tests {
     use cap_std::ambient_authority;
 
     use super::*;
+
+    fn blocks(content: &[u8], start: u64, left: u64, limit: &'static Limit) -> Blocks {
+        let mut file = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut file, content).unwrap();
+        Blocks {
+            file: Arc::new(file),
+            asked: "f".to_owned(),
+            start,
+            left,
+            limit,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_part_is_read_block_by_block_and_a_file_that_shrinks_is_no_whole_one() {
+        let content: Vec<u8> = (0..BLOCK + 100).map(|n| (n % 251) as u8).collect();
+        let (start, left) = (3, BLOCK as u64 + 50);
+        let mut whole = blocks(&content, start, left, &work::BYTES);
+        let first = whole.next().await.unwrap().unwrap();
+        let second = whole.next().await.unwrap().unwrap();
+        assert_eq!((first.len(), second.len()), (BLOCK, 50));
+        assert_eq!([first, second].concat(), content[3..][..BLOCK + 50]);
+        assert!(whole.next().await.unwrap().is_none());
+
+        let mut short = blocks(b"12345", 3, 10, &work::BYTES);
+        assert_eq!(short.next().await.unwrap().unwrap(), "45");
+        let refused = short.next().await.unwrap_err().to_string();
+        assert!(refused.contains("became shorter"), "{refused}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_that_do_not_get_their_turn_end_the_answer() {
+        static NONE: Limit = Limit::new(0);
+        let refused = blocks(b"12345", 0, 5, &NONE).next().await.unwrap_err();
+        assert_eq!(refused.status(), 503);
+    }
 
     #[cfg(unix)]
     #[test]

@@ -1,6 +1,8 @@
 //! An upload as browsers send it: `multipart/form-data` (RFC 7578) with the
 //! target directory in the field `Path` and the file in the field `file`, in
 //! either order, passed on to the disk as it comes.
+//!
+//! Portainer's UI sends the file first. [`Upload`] knows where it may wait.
 
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -12,8 +14,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{Stream, stream};
-use http::header::{CONTENT_TYPE, EXPECT};
+use futures::{Stream, StreamExt, stream};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use multer::{Field, Multipart};
 use pingora::proxy::Session;
 use tokio::time::timeout;
@@ -51,10 +53,16 @@ pub(super) async fn run(
     }
     let stored = match x.held.take() {
         Some(body) => {
+            let size = body.len() as u64;
             let body = stream::iter([Ok::<_, Infallible>(body)]);
-            receive(root, Box::pin(body), boundary).await
+            receive(root, size, Box::pin(body), boundary).await
         }
-        None => receive(root, Box::pin(body(session)), boundary).await,
+        None => {
+            let size = session.req_header().headers.get(CONTENT_LENGTH);
+            let size = size.and_then(|size| size.to_str().ok()?.parse().ok());
+            let body = Box::pin(paced(body(session)));
+            receive(root, size.unwrap_or_default(), body, boundary).await
+        }
     };
     let Err(problem) = stored else {
         return done(gateway, session, x).await;
@@ -75,23 +83,56 @@ pub(super) async fn run(
 /// The request's body as it comes.
 fn body(session: &mut Session) -> impl Stream<Item = Result<Bytes, String>> + Send {
     stream::try_unfold(session, |session| async move {
-        let read = timeout(PAUSE, session.read_request_body()).await;
-        let read = read.map_err(|_| format!("nothing came for {PAUSE:?}"))?;
+        let read = session.read_request_body().await;
         let read = read.map_err(|e| crate::reject::explain(&e))?;
         Ok(read.map(|bytes| (bytes, session)))
     })
 }
 
-/// Stores the file of a form.
+/// A body that fails when it pauses for too long.
+fn paced(
+    body: impl Stream<Item = Result<Bytes, String>> + Send,
+) -> impl Stream<Item = Result<Bytes, String>> + Send {
+    stream::try_unfold(Box::pin(body), |mut body| async move {
+        let next = timeout(PAUSE, body.next()).await;
+        let next = next.map_err(|_| format!("nothing came for {PAUSE:?}"))?;
+        Ok(next.transpose()?.map(|bytes| (bytes, body)))
+    })
+}
+
+/// Stores the file of a form, which has so many bytes as far as it is known.
 async fn receive<E: Display>(
     root: &Root,
+    size: u64,
     body: Pin<Box<dyn Stream<Item = Result<Bytes, E>> + Send + '_>>,
     boundary: String,
 ) -> Result<(), Problem> {
+    let mut file = None;
+    let read = read(root, size, body, boundary, &mut file).await;
+    let missing = |what| Problem::request(format!("the field '{what}' is missing"));
+    match (read, file) {
+        (Ok(Some(folder)), Some(upload)) => upload.finish(folder).await,
+        (Ok(Some(_)), None) => Err(missing("file")),
+        (read, upload) => {
+            if let Some(upload) = upload {
+                upload.abandon().await;
+            }
+            Err(read.err().unwrap_or_else(|| missing("Path")))
+        }
+    }
+}
+
+/// Reads a form to its end; the folder that it names.
+async fn read<E: Display>(
+    root: &Root,
+    size: u64,
+    body: Pin<Box<dyn Stream<Item = Result<Bytes, E>> + Send + '_>>,
+    boundary: String,
+    file: &mut Option<Upload>,
+) -> Result<Option<PathBuf>, Problem> {
     let pending = Arc::new(AtomicUsize::new(0));
     let mut form = Multipart::new(Gate::new(body, pending.clone()), boundary);
     let mut folder: Option<PathBuf> = None;
-    let mut file: Option<(Upload, String)> = None;
     while let Some(mut field) = form.next_field().await.map_err(broken)? {
         pending.store(0, Ordering::Relaxed);
         match field.name() {
@@ -99,15 +140,14 @@ async fn receive<E: Display>(
                 folder = Some(root.path(&text(&mut field, &pending).await?)?);
             }
             Some("file") if file.is_none() => {
-                let name = file_name(&field)?;
-                // Beside its place, if that is known by now.
-                let beside = folder.clone().unwrap_or_default();
-                let mut upload = Upload::begin(root.dir.clone(), beside).await?;
+                let upload = file.insert(Upload::new(root, file_name(&field)?, size));
+                if let Some(folder) = &folder {
+                    upload.begin(folder).await?;
+                }
                 while let Some(bytes) = field.chunk().await.map_err(broken)? {
                     pending.store(0, Ordering::Relaxed);
-                    upload.write(&bytes).await.map_err(Problem::io(&name))?;
+                    upload.write(&bytes).await?;
                 }
-                file = Some((upload, name));
             }
             Some("Path" | "file") => {
                 return Err(Problem::request("one Path and one file at a time"));
@@ -119,10 +159,7 @@ async fn receive<E: Display>(
             }
         }
     }
-    let missing = |what| Problem::request(format!("the field '{what}' is missing"));
-    let folder = folder.ok_or_else(|| missing("Path"))?;
-    let (upload, name) = file.ok_or_else(|| missing("file"))?;
-    upload.finish(folder, name).await
+    Ok(folder)
 }
 
 /// Only the last part of the name counts: some clients send a whole path.
@@ -207,6 +244,8 @@ impl<E: Display> Stream for Gate<'_, E> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     const B: &str = "xYz";
@@ -224,7 +263,8 @@ mod tests {
     impl Bed {
         async fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
-            let root = Root::of_host(folder.path().to_owned()).await.unwrap();
+            let root = Root::of_host(folder.path().to_owned(), Path::new("/none"));
+            let root = root.await.unwrap();
             let at = folder.path().to_str().unwrap().to_owned();
             Self { folder, root, at }
         }
@@ -235,7 +275,8 @@ mod tests {
                 .chunks(piece)
                 .map(|c| Ok::<_, Infallible>(Bytes::copy_from_slice(c)))
                 .collect();
-            receive(&self.root, Box::pin(stream::iter(pieces)), B.to_owned()).await
+            let body = Box::pin(stream::iter(pieces));
+            receive(&self.root, 0, body, B.to_owned()).await
         }
 
         fn left(&self) -> usize {
@@ -282,6 +323,26 @@ mod tests {
         assert_eq!(bed.left(), 1);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn an_upload_that_pauses_for_too_long_ends_and_leaves_nothing() {
+        let bed = Bed::new().await;
+        let path = part("name=\"Path\"", &format!("{}/new/dir", bed.at));
+        // More than is held in memory.
+        let content = "x".repeat(3 << 20);
+        let file = format!(
+            "--{B}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n{content}"
+        );
+        for begun in [format!("{path}{file}"), format!("{file}\r\n{path}"), file] {
+            let begun = stream::iter([Ok(Bytes::from(begun))]);
+            let body = paced(begun.chain(stream::pending()));
+            let refused = receive(&bed.root, 0, Box::pin(body), B.to_owned()).await;
+            let refused = refused.unwrap_err();
+            assert_eq!(refused.status(), 400);
+            assert!(refused.to_string().contains("nothing came for 300s"));
+            assert_eq!(bed.left(), 0);
+        }
+    }
+
     #[tokio::test]
     async fn what_is_no_upload_is_refused() {
         let bed = Bed::new().await;
@@ -321,12 +382,11 @@ mod tests {
             let count = handed.clone();
             let first = stream::iter([Bytes::from(endless)]);
             let rest = stream::repeat(Bytes::from(vec![b'a'; 64 << 10]));
-            let body =
-                futures::StreamExt::map(futures::StreamExt::chain(first, rest), move |bytes| {
-                    count.fetch_add(bytes.len(), Ordering::Relaxed);
-                    Ok::<_, Infallible>(bytes)
-                });
-            let refused = receive(&bed.root, Box::pin(body), B.to_owned()).await;
+            let body = first.chain(rest).map(move |bytes| {
+                count.fetch_add(bytes.len(), Ordering::Relaxed);
+                Ok::<_, Infallible>(bytes)
+            });
+            let refused = receive(&bed.root, 0, Box::pin(body), B.to_owned()).await;
             assert_eq!(refused.unwrap_err().status(), 400);
             assert!(handed.load(Ordering::Relaxed) < 2 * BETWEEN);
         }

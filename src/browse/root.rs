@@ -33,6 +33,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) struct Root {
     /// The folder.
     pub(super) dir: Arc<Dir>,
+    /// Where else a file may wait whose place beneath is not known yet; none if
+    /// all that is beneath is on one file system, as in a volume.
+    pub(super) spare: Option<PathBuf>,
     /// What the callers' paths begin with.
     under: Option<PathBuf>,
 }
@@ -42,7 +45,7 @@ impl Root {
     ///
     /// # Errors
     /// If the folder cannot be opened.
-    pub(super) async fn of_host(folder: PathBuf) -> Result<Self, Problem> {
+    pub(super) async fn of_host(folder: PathBuf, spare: &Path) -> Result<Self, Problem> {
         let path = folder.clone();
         let dir = work::run(move || {
             let opened = Dir::open_ambient_dir(&path, ambient_authority());
@@ -50,6 +53,7 @@ impl Root {
         });
         Ok(Self {
             dir: Arc::new(dir.await?),
+            spare: Some(spare.to_owned()),
             under: Some(folder),
         })
     }
@@ -102,6 +106,7 @@ pub(super) async fn of_volume(gateway: &Gateway, volume: &str) -> Result<Root, R
     });
     Ok(Root {
         dir: Arc::new(dir.await?),
+        spare: None,
         under: None,
     })
 }
@@ -174,7 +179,9 @@ mod tests {
     async fn the_hosts_paths_begin_with_where_it_is_mounted() {
         let host = tempfile::tempdir().unwrap();
         let shown = host.path().to_str().unwrap();
-        let root = Root::of_host(host.path().to_owned()).await.unwrap();
+        let spare = Path::new("/none");
+        let root = Root::of_host(host.path().to_owned(), spare);
+        let root = root.await.unwrap();
         assert_eq!(
             root.path(&format!("{shown}/etc")).unwrap(),
             Path::new("etc")

@@ -1,142 +1,230 @@
 //! A file that comes into being at once: written under a temporary name beside
 //! its place, brought to the disk, and then renamed. Until then nobody sees
-//! it, and if it is not finished nothing of it stays.
+//! it, and if it is not finished nothing of it stays, no folder either.
+//!
+//! Where its place is may be known only when all of it has come: Portainer's
+//! UI sends the file first. A small one waits in memory, a large one in the
+//! root of what is browsed, else in the agent's own folder.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cap_fs_ext::OpenOptionsSyncExt;
-use cap_std::fs::{Dir, OpenOptions};
-use ring::rand::{SecureRandom, SystemRandom};
-use tokio::fs::File;
-use tokio::io::AsyncWriteExt;
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
 
-use super::{Problem, name, work};
+use super::Problem;
+use super::folder::Folder;
+use super::root::Root;
+use super::temporary::Temporary;
+use super::work::{self, Limit};
 use crate::platform;
+
+/// Bytes written at a time, and held until there are so many.
+const BLOCK: usize = 1 << 20;
+
+/// What stays free where a file waits that may belong elsewhere: the host's
+/// other programs write there too. At most so much, and of a small file system
+/// a twentieth.
+const RESERVE: u64 = 256 << 20;
 
 /// An upload on its way.
 pub(super) struct Upload {
-    file: File,
-    place: Place,
-}
-
-/// The temporary file; it goes with this value.
-struct Place {
-    dir: Arc<Dir>,
-    temporary: PathBuf,
-    renamed: bool,
+    root: Arc<Dir>,
+    /// Where else it may wait; then the root may be another file system than
+    /// the one that it belongs to.
+    spare: Option<PathBuf>,
+    name: String,
+    /// What is said to come, at most.
+    size: u64,
+    /// What has come and is not written yet.
+    held: Vec<u8>,
+    temporary: Option<Temporary>,
+    /// Whether it waits where it may not belong.
+    guest: bool,
+    limit: &'static Limit,
 }
 
 impl Upload {
-    /// Begins one in a directory, which is made if need be.
-    pub(super) async fn begin(dir: Arc<Dir>, folder: PathBuf) -> Result<Self, Problem> {
-        let mut random = [0; 8];
-        let filled = SystemRandom::new().fill(&mut random);
-        filled.map_err(|_| Problem::Internal("no random bytes".to_owned()))?;
-        let temporary = format!(".skep-upload-{:016x}", u64::from_ne_bytes(random));
-        work::run(move || {
-            let shown = folder.display().to_string();
-            let folder = made(&dir, &folder).map_err(Problem::io(&shown))?;
-            let temporary = folder.join(temporary);
-            let mut options = OpenOptions::new();
-            options.write(true).create_new(true);
-            let file = dir.open_with(&temporary, &options);
-            let file = file.map_err(Problem::io(&shown))?;
-            let place = Place {
-                dir,
-                temporary,
-                renamed: false,
-            };
-            Ok(Self {
-                file: File::from_std(file.into_std()),
-                place,
-            })
-        })
-        .await
+    /// One of a file with this name, whose folder is not known yet.
+    pub(super) fn new(root: &Root, name: String, size: u64) -> Self {
+        Self {
+            root: root.dir.clone(),
+            spare: root.spare.clone(),
+            name,
+            size,
+            held: Vec::new(),
+            temporary: None,
+            guest: false,
+            limit: &work::BYTES,
+        }
+    }
+
+    /// Begins in this folder, so that what cannot be is known before all has come.
+    pub(super) async fn begin(&mut self, folder: &Path) -> Result<(), Problem> {
+        let (root, folder) = (self.root.clone(), folder.to_owned());
+        let begun = self.limit.wait(move || {
+            let there = Folder::find(&root, &folder).map(|folder| folder.there);
+            let begun = there.and_then(|there| Temporary::new(root, &there));
+            begun.map_err(Problem::io(&folder.display().to_string()))
+        });
+        self.temporary = Some(begun.await?);
+        Ok(())
     }
 
     /// Adds bytes.
-    pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes).await
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), Problem> {
+        self.held.extend_from_slice(bytes);
+        if self.held.len() < BLOCK {
+            return Ok(());
+        }
+        let file = match &self.temporary {
+            Some(temporary) => temporary.file.clone(),
+            None => self.wait_somewhere().await?,
+        };
+        let (mut held, name) = (std::mem::take(&mut self.held), self.name.clone());
+        let guest = self.guest;
+        let written = self.limit.wait(move || {
+            let room = if guest { leave_room(&file, 0) } else { Ok(()) };
+            let written = room.and_then(|()| (&*file).write_all(&held));
+            written.map_err(Problem::io(&name))?;
+            held.clear();
+            Ok(held)
+        });
+        self.held = written.await?;
+        Ok(())
+    }
+
+    async fn wait_somewhere(&mut self) -> Result<Arc<File>, Problem> {
+        let (root, spare) = (self.root.clone(), self.spare.clone());
+        let (name, size) = (self.name.clone(), self.size);
+        self.guest = spare.is_some();
+        let begun = self.limit.wait(move || {
+            let begun = match spare {
+                None => Temporary::new(root, Path::new("")),
+                Some(spare) => guest(root, size).or_else(|e| own(&spare, size).map_err(|_| e)),
+            };
+            begun.map_err(Problem::io(&name))
+        });
+        let temporary = begun.await?;
+        let file = temporary.file.clone();
+        self.temporary = Some(temporary);
+        Ok(file)
     }
 
     /// Puts the file where it belongs, in place of what was there.
-    pub(super) async fn finish(mut self, folder: PathBuf, name: String) -> Result<(), Problem> {
-        self.file.flush().await.map_err(Problem::io(&name))?;
-        let (file, place) = (self.file.into_std().await, self.place);
-        work::run(move || place.rename(&file, &folder, &name)).await
-    }
-}
-
-impl Place {
-    fn rename(mut self, file: &std::fs::File, folder: &Path, name: &str) -> Result<(), Problem> {
-        let io = || Problem::io(name);
-        let dir = self.dir.clone();
-        let folder = made(&dir, folder).map_err(io())?;
-        let to = folder.join(name);
-        let replaced = match dir.symlink_metadata(&to) {
-            Ok(meta) if meta.is_dir() => {
-                return Err(io()(io::ErrorKind::IsADirectory.into()));
+    pub(super) async fn finish(self, folder: PathBuf) -> Result<(), Problem> {
+        let permit = match self.limit.permit().await {
+            Ok(permit) => permit,
+            Err(busy) => {
+                self.leave();
+                return Err(busy);
             }
-            Ok(meta) if meta.is_file() => {
-                let mut options = OpenOptions::new();
-                options.read(true).nonblock(true);
-                dir.open_with(&to, &options).ok()
-            }
-            _ => None,
         };
-        let replaced = replaced.map(cap_std::fs::File::into_std);
-        platform::inherit(file, replaced.as_ref()).map_err(io())?;
-        file.sync_all().map_err(io())?;
-        dir.rename(&self.temporary, &dir, &to).map_err(io())?;
-        self.renamed = true;
-        // So that the name outlives a power cut too; not every system can.
-        if let Ok(folder) = open(&dir, &folder) {
-            let _ = folder.into_std_file().sync_all();
-        }
-        Ok(())
+        let Self {
+            root,
+            name,
+            held,
+            temporary,
+            ..
+        } = self;
+        let finish = move || {
+            let shown = folder.display().to_string();
+            let folder = Folder::find(&root, &folder).map_err(Problem::io(&shown))?;
+            let temporary = match temporary {
+                Some(temporary) => temporary.beside(&root, &folder.there),
+                None => Temporary::new(root, &folder.there),
+            };
+            let temporary = temporary.map_err(Problem::io(&shown))?;
+            let named = (&*temporary.file).write_all(&held);
+            let named = named.and_then(|()| temporary.name(&folder, &name));
+            named.map_err(Problem::io(&name))
+        };
+        permit.run(finish).await
     }
-}
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        if self.renamed {
+    /// Nothing of it stays.
+    pub(super) async fn abandon(mut self) {
+        let Some(temporary) = self.temporary.take() else {
             return;
+        };
+        match self.limit.permit().await {
+            Ok(permit) => {
+                let gone = move || {
+                    drop(temporary);
+                    Ok(())
+                };
+                let _ = permit.run(gone).await;
+            }
+            Err(_) => temporary.leave(),
         }
-        if let Err(e) = self.dir.remove_file(&self.temporary) {
-            let temporary = self.temporary.display();
-            log::warn!("{temporary}, of an upload that failed, stays: {e}");
+    }
+
+    /// Its file system does not answer, and would hold whoever asks it.
+    fn leave(self) {
+        if let Some(temporary) = self.temporary {
+            temporary.leave();
         }
     }
 }
 
-/// The directory, which exists from now on.
-fn made(dir: &Dir, folder: &Path) -> io::Result<PathBuf> {
-    let folder = name::existing(dir, folder);
-    if folder != Path::new("") {
-        dir.create_dir_all(&folder)?;
-    }
-    Ok(folder)
+/// A place where it may not belong, if there is room.
+fn guest(dir: Arc<Dir>, size: u64) -> io::Result<Temporary> {
+    let temporary = Temporary::new(dir, Path::new(""))?;
+    leave_room(&temporary.file, size)?;
+    Ok(temporary)
 }
 
-fn open(dir: &Dir, folder: &Path) -> io::Result<Dir> {
-    if folder == Path::new("") {
-        return dir.try_clone();
+/// A place in the agent's own folder.
+fn own(folder: &Path, size: u64) -> io::Result<Temporary> {
+    std::fs::create_dir_all(folder)?;
+    let dir = Dir::open_ambient_dir(folder, ambient_authority())?;
+    guest(Arc::new(dir), size)
+}
+
+/// Whether enough is free, with so much still to come.
+fn leave_room(file: &File, size: u64) -> io::Result<()> {
+    match platform::space_of(file) {
+        Ok((all, free)) if free.saturating_sub(size) < RESERVE.min(all / 20) => {
+            let why = "where it waits until its folder is known, space runs out";
+            Err(io::Error::new(ErrorKind::StorageFull, why))
+        }
+        // A system that cannot say it will say so when the file is written.
+        Ok(_) | Err(_) => Ok(()),
     }
-    dir.open_dir(folder)
 }
 
 #[cfg(test)]
 mod tests {
-    use cap_std::ambient_authority;
-
     use super::*;
 
-    fn bed() -> (tempfile::TempDir, Arc<Dir>) {
-        let folder = tempfile::tempdir().unwrap();
-        let dir = Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap();
-        (folder, Arc::new(dir))
+    struct Bed {
+        folder: tempfile::TempDir,
+        own: tempfile::TempDir,
+        root: Root,
+    }
+
+    impl Bed {
+        async fn new() -> Self {
+            let (folder, own) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            let root = Root::of_host(folder.path().to_owned(), own.path());
+            let root = root.await.unwrap();
+            Self { folder, own, root }
+        }
+
+        fn upload(&self, name: &str) -> Upload {
+            Upload::new(&self.root, name.to_owned(), 0)
+        }
+
+        async fn begin(&self, folder: &str) -> Result<Upload, Problem> {
+            let mut upload = self.upload("f");
+            upload.begin(folder.as_ref()).await.map(|()| upload)
+        }
+
+        fn names(&self, folder: &str) -> Vec<String> {
+            names(&self.folder.path().join(folder))
+        }
     }
 
     fn names(folder: &Path) -> Vec<String> {
@@ -147,67 +235,144 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_is_there_whole_or_not_at_all() {
-        let (folder, dir) = bed();
-        let mut upload = Upload::begin(dir.clone(), "a/b".into()).await.unwrap();
+        let bed = Bed::new().await;
+        std::fs::create_dir(bed.folder.path().join("a")).unwrap();
+        let mut upload = bed.begin("a").await.unwrap();
         upload.write(b"123").await.unwrap();
-        assert_eq!(names(&folder.path().join("a/b")).len(), 1);
-        drop(upload);
-        assert!(names(&folder.path().join("a/b")).is_empty());
+        assert_eq!(bed.names("a").len(), 1);
+        upload.abandon().await;
+        assert!(bed.names("a").is_empty());
 
-        let mut upload = Upload::begin(dir, "a".into()).await.unwrap();
+        let mut upload = bed.begin("a").await.unwrap();
         upload.write(b"123").await.unwrap();
-        assert!(!names(&folder.path().join("a")).contains(&"f".to_owned()));
-        upload.finish("a/c".into(), "f".to_owned()).await.unwrap();
-        assert_eq!(std::fs::read(folder.path().join("a/c/f")).unwrap(), b"123");
-        assert_eq!(names(&folder.path().join("a/c")), ["f"]);
+        assert!(!bed.names("a").contains(&"f".to_owned()));
+        upload.finish("a".into()).await.unwrap();
+        let stored = std::fs::read(bed.folder.path().join("a/f")).unwrap();
+        assert_eq!(stored, b"123");
+        assert_eq!(bed.names("a"), ["f"]);
+    }
+
+    #[tokio::test]
+    async fn folders_are_made_with_the_file_and_never_without_it() {
+        let bed = Bed::new().await;
+        let mut upload = bed.begin("a/b").await.unwrap();
+        upload.write(b"123").await.unwrap();
+        assert!(!bed.names("").contains(&"a".to_owned()));
+        upload.abandon().await;
+        assert!(bed.names("").is_empty());
+
+        // Its name is refused when the folders are there already.
+        let upload = bed.upload(&"long".repeat(100));
+        let refused = upload.finish("a/b".into()).await.unwrap_err();
+        assert_eq!(refused.status(), 400, "{refused}");
+        assert!(bed.names("").is_empty());
+
+        let upload = bed.begin("a/b").await.unwrap();
+        upload.finish("a/b".into()).await.unwrap();
+        assert_eq!(bed.names(""), ["a"]);
+        assert_eq!(bed.names("a/b"), ["f"]);
+    }
+
+    #[tokio::test]
+    async fn what_has_no_folder_yet_waits_in_memory_while_it_is_small() {
+        let bed = Bed::new().await;
+        let mut upload = bed.upload("f");
+        upload.write(b"12").await.unwrap();
+        assert!(bed.names("").is_empty());
+        upload.write(&vec![b'3'; BLOCK]).await.unwrap();
+        assert_eq!(bed.names("").len(), 1);
+        upload.write(b"45").await.unwrap();
+        upload.finish("a".into()).await.unwrap();
+        let stored = std::fs::read(bed.folder.path().join("a/f")).unwrap();
+        assert_eq!(stored.len(), BLOCK + 4);
+        assert!(stored.starts_with(b"123") && stored.ends_with(b"345"));
+        assert_eq!(bed.names(""), ["a"]);
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn what_would_fill_the_root_waits_with_the_agent_if_there_is_room() {
+        let bed = Bed::new().await;
+        let mut upload = bed.upload("f");
+        let (all, _) = platform::space(bed.folder.path()).unwrap();
+        upload.size = all;
+        // Here both are on one file system, so there is room in neither.
+        let refused = upload.write(&vec![b'x'; BLOCK]).await.unwrap_err();
+        assert_eq!(refused.status(), 507, "{refused}");
+        upload.abandon().await;
+        assert!(bed.names("").is_empty() && names(bed.own.path()).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_that_do_not_get_their_turn_end_the_upload() {
+        static NONE: Limit = Limit::new(0);
+        let bed = Bed::new().await;
+        let mut upload = bed.begin("").await.unwrap();
+        upload.limit = &NONE;
+        let refused = upload.write(&vec![b'x'; BLOCK]).await.unwrap_err();
+        assert_eq!(refused.status(), 503);
+        // Removing it would have to wait as well, so a later sweep does.
+        upload.abandon().await;
+        assert_eq!(bed.names("").len(), 1);
     }
 
     #[cfg(unix)]
     #[tokio::test]
     async fn what_is_replaced_hands_its_mode_down_and_leaves_no_tail() {
         use std::os::unix::fs::PermissionsExt;
-        let (folder, dir) = bed();
-        let path = folder.path().join("f");
-        let mode = || path.metadata().unwrap().permissions().mode() & 0o777;
+        let bed = Bed::new().await;
+        let mode_of = |name: &str| {
+            let meta = bed.folder.path().join(name).metadata().unwrap();
+            meta.permissions().mode() & 0o777
+        };
         let put = async |bytes: &[u8]| {
-            let mut upload = Upload::begin(dir.clone(), "".into()).await.unwrap();
+            let mut upload = bed.begin("").await.unwrap();
             upload.write(bytes).await.unwrap();
-            upload.finish("".into(), "f".to_owned()).await.unwrap();
+            let temporary = bed.names("").into_iter().find(|name| name != "f");
+            // What is replaced may be secret, and so is what replaces it.
+            assert_eq!(mode_of(&temporary.unwrap()), 0o600);
+            upload.finish("".into()).await.unwrap();
         };
         put(b"long content").await;
-        assert_eq!(mode(), 0o755);
+        assert_eq!(mode_of("f"), 0o755);
+        let path = bed.folder.path().join("f");
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
         put(b"short").await;
-        assert_eq!(mode(), 0o640);
+        assert_eq!(mode_of("f"), 0o640);
         assert_eq!(std::fs::read(&path).unwrap(), b"short");
     }
 
     #[cfg(unix)]
     #[tokio::test]
     async fn a_symlink_is_replaced_and_one_that_leads_out_is_not_followed() {
-        let (folder, dir) = bed();
+        let bed = Bed::new().await;
         let outside = tempfile::tempdir().unwrap();
         let secret = outside.path().join("secret");
         std::fs::write(&secret, "x").unwrap();
-        std::os::unix::fs::symlink(&secret, folder.path().join("f")).unwrap();
-        std::os::unix::fs::symlink(outside.path(), folder.path().join("out")).unwrap();
-        let mut upload = Upload::begin(dir.clone(), "".into()).await.unwrap();
+        std::os::unix::fs::symlink(&secret, bed.folder.path().join("f")).unwrap();
+        std::os::unix::fs::symlink(outside.path(), bed.folder.path().join("out")).unwrap();
+        let mut upload = bed.begin("").await.unwrap();
         upload.write(b"new").await.unwrap();
-        upload.finish("".into(), "f".to_owned()).await.unwrap();
+        upload.finish("".into()).await.unwrap();
         assert_eq!(std::fs::read(&secret).unwrap(), b"x");
-        assert_eq!(std::fs::read(folder.path().join("f")).unwrap(), b"new");
-        let refused = Upload::begin(dir, "out".into()).await.err().unwrap();
-        assert!(matches!(refused.status().as_u16(), 403 | 409), "{refused}");
+        let replaced = std::fs::read(bed.folder.path().join("f")).unwrap();
+        assert_eq!(replaced, b"new");
+        for folder in ["out", "out/new"] {
+            let refused = bed.begin(folder).await.err().unwrap();
+            assert!(matches!(refused.status().as_u16(), 403 | 409), "{refused}");
+            let refused = bed.upload("f").finish(folder.into()).await.unwrap_err();
+            assert!(matches!(refused.status().as_u16(), 403 | 409), "{refused}");
+        }
         assert_eq!(names(outside.path()), ["secret"]);
     }
 
     #[tokio::test]
     async fn a_directory_is_not_replaced_by_a_file() {
-        let (folder, dir) = bed();
-        std::fs::create_dir(folder.path().join("d")).unwrap();
-        let upload = Upload::begin(dir, "".into()).await.unwrap();
-        let refused = upload.finish("".into(), "d".to_owned()).await.unwrap_err();
+        let bed = Bed::new().await;
+        std::fs::create_dir(bed.folder.path().join("f")).unwrap();
+        let upload = bed.begin("").await.unwrap();
+        let refused = upload.finish("".into()).await.unwrap_err();
         assert_eq!(refused.status(), 409);
-        assert_eq!(names(folder.path()), ["d"]);
+        assert_eq!(bed.names(""), ["f"]);
     }
 }

@@ -306,15 +306,45 @@ pub fn inherit(file: &File, replaced: Option<&File>) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(old.permissions().mode() & 0o777))
 }
 
+/// Has a new file made such that only its owner may read it.
+pub fn private(options: &mut cap_std::fs::OpenOptions) {
+    cap_std::fs::OpenOptionsExt::mode(options, 0o600);
+}
+
+/// Bytes of a file from there on, as many at most; none at its end. Memory that
+/// is filled anyway is not cleared first.
+///
+/// # Errors
+/// As `pread(2)`.
+pub fn read_at(file: &File, start: u64, most: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(most);
+    let read = || rustix::io::pread(file, rustix::buffer::spare_capacity(&mut bytes), start);
+    rustix::io::retry_on_intr(read)?;
+    // A vector may have more room than it was asked for.
+    bytes.truncate(most);
+    Ok(bytes)
+}
+
 /// Bytes of the file system that a path is on: all, and those that may still
 /// be written.
 ///
 /// # Errors
 /// As `statvfs(3)`.
 pub fn space(path: &Path) -> io::Result<(u64, u64)> {
-    let found = rustix::fs::statvfs(path)?;
+    Ok(bytes_of(rustix::fs::statvfs(path)?))
+}
+
+/// The same for the file system that a file is on.
+///
+/// # Errors
+/// As `fstatvfs(3)`.
+pub fn space_of(file: &File) -> io::Result<(u64, u64)> {
+    Ok(bytes_of(rustix::fs::fstatvfs(file)?))
+}
+
+fn bytes_of(found: rustix::fs::StatVfs) -> (u64, u64) {
     let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
-    Ok((bytes(found.f_blocks), bytes(found.f_bavail)))
+    (bytes(found.f_blocks), bytes(found.f_bavail))
 }
 
 #[cfg(test)]

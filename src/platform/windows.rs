@@ -182,6 +182,28 @@ pub fn inherit(_: &File, _: Option<&File>) -> io::Result<()> {
     Ok(())
 }
 
+/// A new file has the access list that its folder hands down.
+pub fn private(_: &mut cap_std::fs::OpenOptions) {}
+
+/// Bytes of a file from there on, as many at most; none at its end.
+///
+/// # Errors
+/// As the system says.
+pub fn read_at(file: &File, start: u64, most: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; most];
+    let read = std::os::windows::fs::FileExt::seek_read(file, &mut bytes, start)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+/// The space of a file system is not asked yet.
+///
+/// # Errors
+/// Always.
+pub fn space_of(_: &File) -> io::Result<(u64, u64)> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// The space of a file system is not asked yet.
 ///
 /// # Errors

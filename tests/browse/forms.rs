@@ -1,0 +1,48 @@
+//! Every form in which a server asks for files: its UI, its older versions, and
+//! whoever writes the engine's version before the agent's.
+
+use super::{both, file_first, path_first, put, text};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_is_put_read_renamed_and_deleted_in_every_form_of_the_call() {
+    both(async |v| {
+        let name = v.name;
+        let forms: [&dyn Fn(&str) -> String; 5] = [
+            &|action| format!("/v2/browse/{action}?volumeID={name}"),
+            &|action| format!("/browse/{action}?volumeID={name}"),
+            &|action| format!("/v1/browse/{name}/{action}?"),
+            &|action| format!("/v1.41/v2/browse/{action}?volumeID={name}"),
+            &|action| format!("/v1.41/browse/{action}?volumeID={name}"),
+        ];
+        for form in forms {
+            for body in [
+                file_first("/d", "f", "12345"),
+                path_first("/d", "f", "12345"),
+            ] {
+                let target = form("put");
+                let stored = put(&v.operator, &target, &body).await;
+                assert_eq!(stored.status, 204, "{target}: {}", text(&stored));
+                assert_eq!(v.names("d"), ["f"], "{target}");
+
+                let target = format!("{}&path=/d/f", form("get"));
+                let got = v.operator.get(&target).await.unwrap();
+                assert_eq!((got.status, &*text(&got)), (200, "12345"), "{target}");
+
+                let target = form("rename");
+                let json = [("Content-Type", "application/json")];
+                let body = br#"{"CurrentFilePath":"/d/f","NewFilePath":"/d/g"}"#;
+                let renamed = v.operator.ask("PUT", &target, &json, body).await.unwrap();
+                assert_eq!(renamed.status, 204, "{target}: {}", text(&renamed));
+                assert_eq!(v.names("d"), ["g"], "{target}");
+
+                for path in ["/d/g", "/d"] {
+                    let target = format!("{}&path={path}", form("delete"));
+                    let gone = v.operator.ask("DELETE", &target, &[], b"").await.unwrap();
+                    assert_eq!(gone.status, 204, "{target}: {}", text(&gone));
+                }
+                assert!(v.names("").is_empty(), "{target}");
+            }
+        }
+    })
+    .await;
+}

@@ -1,0 +1,120 @@
+//! Uploads on their way: whole in the end, or as if they had never been.
+
+use std::fs;
+use std::time::Duration;
+
+use skep_bed::{chunk, eventually};
+
+use super::{BOUNDARY, FORM, both, file_first, part, path_first, put, text};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_is_there_at_once_and_not_before() {
+    both(async |v| {
+        let form = format!(
+            "{}--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f.txt\"\r\n\r\n",
+            part("name=\"Path\"", "/new/dir")
+        );
+        let target = format!("/v2/browse/put?volumeID={}", v.name);
+        // Longer than any body that is held.
+        let megabyte = "x".repeat(1 << 20);
+        let body = format!("{form}{}\r\n--{BOUNDARY}--\r\n", megabyte.repeat(6));
+        let put = put(&v.operator, &target, &body).await;
+        assert_eq!(put.status, 204, "{}", text(&put));
+        assert_eq!(v.names("new/dir"), ["f.txt"]);
+        let stored = fs::metadata(v.folder.join("new/dir/f.txt")).unwrap();
+        assert_eq!(stored.len(), 6 << 20);
+        // A short one over it leaves no tail.
+        let body = format!("{form}short\r\n--{BOUNDARY}--\r\n");
+        let put = v.operator.ask("POST", &target, &[FORM], body.as_bytes()).await;
+        assert_eq!(put.expect("an answer").status, 204);
+        let stored = fs::read_to_string(v.folder.join("new/dir/f.txt")).unwrap();
+        assert_eq!(stored, "short");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_that_breaks_off_leaves_nothing() {
+    both(async |v| {
+        fs::create_dir(v.folder.join("dir")).unwrap();
+        let target = format!("/v2/browse/put?volumeID={}", v.name);
+        let form = format!(
+            "{}--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n{}",
+            part("name=\"Path\"", "/dir/new"),
+            "x".repeat(300_000)
+        );
+        let mut connection = v.operator.client().connect().await.unwrap();
+        let signed = v.operator.sign_stream("POST", &target, &[FORM]);
+        let signed = signed.and("Transfer-Encoding", "chunked");
+        let (fields, first) = (signed.fields(), chunk(form.as_bytes()));
+        let asked = connection.ask("POST", &target, &fields, &first);
+        asked.await.unwrap();
+        let begun = eventually(|| v.names("dir").iter().any(|n| n.starts_with(".skep-upload-")));
+        assert!(begun.await, "{:?}", v.names("dir"));
+        drop(connection);
+        let gone = eventually(|| v.names("dir").is_empty()).await;
+        assert!(gone, "{:?}", v.names("dir"));
+    })
+    .await;
+}
+
+/// On one thread, whose clock the test may set.
+#[tokio::test]
+async fn an_upload_that_pauses_for_too_long_is_answered_and_leaves_nothing() {
+    both(async |v| {
+        let target = format!("/v2/browse/put?volumeID={}", v.name);
+        let client = v.operator.client().clone();
+        let client = client.limit(Duration::from_secs(1_000_000));
+        // More than is held in memory.
+        let content = "x".repeat(3 << 20);
+        for form in [file_first, path_first] {
+            let form = form("/new", "f", &content);
+            let begun = chunk(&form.as_bytes()[..2 << 20]);
+            let signed = v.operator.sign_stream("POST", &target, &[FORM]);
+            let signed = signed.and("Transfer-Encoding", "chunked");
+            let mut connection = client.connect().await.unwrap();
+            let fields = signed.fields();
+            let asked = connection.ask("POST", &target, &fields, &begun);
+            asked.await.unwrap();
+            let begun = || v.names("").iter().any(|n| n.starts_with(".skep-upload-"));
+            assert!(eventually(begun).await, "{:?}", v.names(""));
+            // What is on its way yet arrives between two looks at the clock.
+            let forward = async {
+                loop {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    tokio::time::pause();
+                    tokio::time::advance(Duration::from_secs(301)).await;
+                    tokio::time::resume();
+                }
+            };
+            let answer = tokio::select! {
+                answer = connection.response("POST") => answer.unwrap(),
+                () = forward => unreachable!(),
+            };
+            assert_eq!(answer.status, 400, "{}", text(&answer));
+            let message = answer.message().unwrap_or_default();
+            assert!(message.contains("nothing came for 300s"), "{message}");
+            assert!(v.names("").is_empty(), "{:?}", v.names(""));
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_is_refused_while_it_sends_is_told_why() {
+    both(async |v| {
+        fs::write(v.folder.join("file"), "").unwrap();
+        let first = format!(
+            "{}--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n",
+            part("name=\"Path\"", "/file")
+        );
+        // Its body never ends.
+        let answer = v.begin(&first).await;
+        assert_eq!(answer.status, 409);
+        assert_eq!(v.names(""), ["file"]);
+        let first = part("name=\"Path\"", "/../up");
+        let answer = v.begin(&format!("{first}--{BOUNDARY}\r\n")).await;
+        assert_eq!(answer.status, 400);
+    })
+    .await;
+}
