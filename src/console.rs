@@ -108,7 +108,11 @@ pub async fn answer(
     let early = early.map(Vec::from).unwrap_or_default();
     let socket =
         WebSocketStream::from_partially_read(client, early, Role::Server, Some(config)).await;
-    x.out_bytes = pump::run(socket, opened).await;
+    let text = match x.portainer {
+        true => text::Text::alone(),
+        false => text::Text::default(),
+    };
+    x.out_bytes = pump::run(socket, opened, text).await;
     Ok(Next::Answered)
 }
 

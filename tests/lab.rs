@@ -136,7 +136,7 @@ const TESTS: &[(&str, Test)] = &tests! {
         the_docker_cli_runs_and_builds_through_a_proxy_that_only_signs compose_works_through_a_proxy_that_only_signs;
     portainer_engine: an_action_is_done_on_the_node_of_its_row the_logs_of_a_container_come_from_its_node
         a_pull_that_fails_says_why_in_the_engines_words;
-    portainer_console: an_exec_has_the_size_of_the_browsers_window bytes_come_back_as_they_went_and_a_closed_browser_ends_it
+    portainer_console: an_exec_has_the_size_of_the_browsers_window bytes_go_in_as_they_are_come_back_as_text_and_a_closed_browser_ends_it
         a_container_outlives_the_browser_that_was_attached;
     portainer_faults: a_node_that_is_cut_off_after_the_list_is_passed_over
         a_node_whose_engine_hangs_after_the_list_is_passed_over;

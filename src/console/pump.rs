@@ -26,6 +26,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::MESSAGE;
 use super::engine::Opened;
+use super::text::Text;
 use output::Output;
 
 /// A browser that takes nothing for so long is gone.
@@ -54,12 +55,12 @@ type Sink<C> = SplitSink<WebSocketStream<C>, Message>;
 type Source<C> = SplitStream<WebSocketStream<C>>;
 
 /// Runs a console to its end; the bytes that went to the browser.
-pub(super) async fn run<C>(socket: WebSocketStream<C>, engine: Opened) -> u64
+pub(super) async fn run<C>(socket: WebSocketStream<C>, engine: Opened, text: Text) -> u64
 where
     C: AsyncRead + AsyncWrite + Unpin,
 {
     let (mut sink, mut source) = socket.split();
-    let mut output = Output::new(engine.multiplexed);
+    let mut output = Output::new(engine.multiplexed, text);
     let end = {
         let (from_engine, to_engine) = tokio::io::split(engine.stream);
         let life = Life::default();

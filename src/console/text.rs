@@ -2,8 +2,9 @@
 //! read happens to end, and binary for what is no text. Put together again,
 //! the frames are what the engine sent, byte for byte.
 //!
-//! Portainer's pages show text frames alone. Of a binary one they show nothing,
-//! or in newer versions the words `[object Blob]`.
+//! Portainer's pages know text frames alone. Of a binary one they show nothing,
+//! or in newer versions the words `[object Blob]` (2.43 encodes `e.data` as text).
+//! For them, what is no text is a replacement character.
 
 use bytes::{Bytes, BytesMut};
 
@@ -30,20 +31,39 @@ pub(super) enum Piece {
 #[derive(Debug, Default)]
 pub(super) struct Text {
     begun: BytesMut,
+    /// Nothing else is understood.
+    alone: bool,
 }
 
 impl Text {
+    /// For a page that knows text alone.
+    pub(super) fn alone() -> Self {
+        Self {
+            alone: true,
+            ..Self::default()
+        }
+    }
+
     /// What can be sent now that this was read.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Vec<Piece> {
         let mut all = std::mem::take(&mut self.begun);
         all.extend_from_slice(bytes);
         self.begun = all.split_off(all.len() - begun(&all));
-        pieces(all.freeze())
+        self.pieces(all.freeze())
     }
 
     /// What is left when nothing more comes.
-    pub(super) fn end(self) -> Vec<Piece> {
-        pieces(self.begun.freeze())
+    pub(super) fn end(mut self) -> Vec<Piece> {
+        let rest = std::mem::take(&mut self.begun);
+        self.pieces(rest.freeze())
+    }
+
+    fn pieces(&self, bytes: Bytes) -> Vec<Piece> {
+        match self.alone {
+            true if bytes.is_empty() => Vec::new(),
+            true => vec![Piece::Text(String::from_utf8_lossy(&bytes).into_owned())],
+            false => pieces(bytes),
+        }
     }
 }
 
@@ -139,6 +159,21 @@ mod tests {
             Piece::Binary(_) => None,
         });
         texts.collect()
+    }
+
+    #[test]
+    fn a_page_that_knows_text_alone_gets_nothing_else() {
+        let mut stream = Text::alone();
+        assert_eq!(
+            stream.read(b"a\xffb latin\xe4 \xe2\x82"),
+            [text("a\u{fffd}b latin\u{fffd} ")]
+        );
+        assert_eq!(stream.read(b"\xac\xf0\x9f"), [text("€")]);
+        assert_eq!(stream.read(b""), []);
+        assert_eq!(stream.end(), [text("\u{fffd}")]);
+        let noise = Text::alone().read(&b"\0\xffa\xff".repeat(2500));
+        assert_eq!(noise, [text(&"\0\u{fffd}a\u{fffd}".repeat(2500))]);
+        assert_eq!(Text::alone().end(), []);
     }
 
     #[test]

@@ -28,10 +28,10 @@ pub(super) struct Output {
 }
 
 impl Output {
-    pub(super) fn new(multiplexed: bool) -> Self {
+    pub(super) fn new(multiplexed: bool, text: Text) -> Self {
         Self {
             demux: multiplexed.then(Demux::default),
-            text: Text::default(),
+            text,
             bytes: 0,
         }
     }

@@ -52,7 +52,7 @@ async fn over(
             first: Bytes::from_static(first),
             multiplexed,
         };
-        run(socket, opened).await
+        run(socket, opened, Text::default()).await
     });
     let browser = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
     (browser, pump)
