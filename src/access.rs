@@ -14,9 +14,9 @@ use rustls::pki_types::{PrivateKeyDer, SubjectPublicKeyInfoDer};
 use skep_filters::auth::{KeyError, Signer, SigningKey, trim_secret};
 
 use crate::cli::{AgentUrl, Credentials};
-use crate::peers::{self, operator_key_id};
-use crate::tls_files::{self, FileError};
 use crate::trust::{Generation, Secret, SecretError, TrustError};
+use crate::upstream::peers::{self, operator_key_id};
+use crate::upstream::tls_files::{self, FileError};
 
 /// How long a connection to an agent may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);

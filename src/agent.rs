@@ -19,25 +19,25 @@ use tokio::time::timeout;
 
 use crate::audit::Audit;
 use crate::authenticate::Handshake;
-use crate::client::Client;
 use crate::cluster::identity::{self, Identity};
 use crate::cluster::{Cluster, Parts};
 use crate::cluster_secret;
 use crate::config::{Config, ListenTls, Socket};
-use crate::engine::Engine;
 use crate::gateway::Gateway;
 use crate::guard::{Guard, GuardError};
 use crate::listen::{self, Listener};
 use crate::locate::Known;
 use crate::memory;
 use crate::nameplate::Nameplate;
-use crate::peers::Peers;
 use crate::place::Pulls;
 use crate::platform::{self, LocalListener, SocketFile};
 use crate::portainer::{Others, Portainer};
 use crate::reload::{Reload, Stamp};
 use crate::strangers::Strangers;
 use crate::trust::{LeafNames, SecretError, Trust, UserCertificate};
+use crate::upstream::client::Client;
+use crate::upstream::engine::Engine;
+use crate::upstream::peers::Peers;
 
 /// The first look at the engine; later ones are the cluster's.
 const FIRST_LOOK: Duration = Duration::from_secs(5);

@@ -15,13 +15,13 @@ use skep_filters::aggregate;
 use skep_filters::endpoint::{EndpointId, RequestPath};
 
 use crate::authorise::Reachable;
-use crate::client::{Answer, Budget};
 use crate::cluster::identity::ApiRange;
 use crate::everyone::{Ask, ask_node, myself, nodes};
 use crate::exchange::Exchange;
 use crate::gateway::{Gateway, Next};
 use crate::hop::{self, Hop};
 use crate::reject::Reject;
+use crate::upstream::client::{Answer, Budget};
 
 /// Bounds `/version`; a real one is a kilobyte.
 const LIMIT: usize = 1 << 20;

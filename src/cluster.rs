@@ -26,12 +26,13 @@ use skep_filters::auth::BodyBinding;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-use crate::client::{Budget, Client};
+use crate::clock;
 use crate::config::ClusterMode;
-use crate::engine::Engine;
 use crate::hop::Hop;
-use crate::peers::Peers;
-use crate::{clock, request};
+use crate::upstream::client::{Budget, Client};
+use crate::upstream::engine::Engine;
+use crate::upstream::peers::Peers;
+use crate::upstream::request;
 use discover::Discovery;
 use identity::{ApiRange, Identity};
 use members::{Member, Members};

@@ -22,13 +22,14 @@ use skep_filters::endpoint::{Body, RequestPath, Wire, classify};
 
 use crate::access::Access;
 use crate::cli::AgentUrl;
-use crate::client::Client;
 use crate::downstream::Downstream;
 use crate::gateway;
 use crate::held;
 use crate::nameplate::Nameplate;
 use crate::reject::{self, Reject, Words};
-use crate::{hop, peers, platform, relay, tunnel};
+use crate::upstream::client::Client;
+use crate::upstream::peers;
+use crate::{hop, platform, relay, tunnel};
 
 /// Seconds that a local client may idle between two requests.
 const KEEPALIVE: u64 = 300;

@@ -30,11 +30,12 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
-use crate::client::{Answer, Budget, Client};
 use crate::exchange::Exchange;
 use crate::gateway::{Gateway, Next, internal};
 use crate::reject::Reject;
-use crate::{held, platform, reject, tls_files};
+use crate::upstream::client::{Answer, Budget, Client};
+use crate::upstream::tls_files;
+use crate::{held, platform, reject};
 
 /// Who gives tokens, and who wants them.
 const AUTH: Origin = ("auth.docker.io", 443);

@@ -17,13 +17,13 @@ use pingora::proxy::Session;
 use skep_filters::endpoint::{EndpointId, RequestPath};
 
 use crate::MISSING_HEADER;
-use crate::client::{Answer, Budget};
 use crate::everyone::{self, Ask, Missing, Node, Patience, Spoken, ask_node, missing_header};
 use crate::exchange::Exchange;
 use crate::fanout::refusal;
 use crate::gateway::{Gateway, Next, internal};
 use crate::hop;
 use crate::reject::Reject;
+use crate::upstream::client::{Answer, Budget};
 
 /// Bounds what a node answers to a tag or a removal.
 const ANSWER: usize = 4 << 20;

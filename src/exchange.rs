@@ -202,22 +202,22 @@ impl Exchange {
         let rule = &*self.rule;
         match (self.refused, self.would_deny.as_deref()) {
             (None, None) => log::log!(
-                target: "skep::request", level,
+                target: "skep::upstream::request", level,
                 caller, from, to, status, bytes, ms;
                 "{} {}", self.method, self.told_path()
             ),
             (None, Some(would_deny)) => log::log!(
-                target: "skep::request", level,
+                target: "skep::upstream::request", level,
                 caller, from, to, status, bytes, ms, rule, would_deny;
                 "{} {}", self.method, self.told_path()
             ),
             (Some("denied"), _) => log::log!(
-                target: "skep::request", level,
+                target: "skep::upstream::request", level,
                 caller, from, to, status, bytes, ms, refused = "denied", rule;
                 "{} {}", self.method, self.told_path()
             ),
             (Some(refused), _) => log::log!(
-                target: "skep::request", level,
+                target: "skep::upstream::request", level,
                 caller, from, to, status, bytes, ms, refused;
                 "{} {}", self.method, self.told_path()
             ),

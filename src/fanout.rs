@@ -19,7 +19,6 @@ use skep_filters::aggregate::{
 use skep_filters::endpoint::RequestPath;
 
 use crate::authorise::Reachable;
-use crate::client::{Answer, Budget};
 use crate::cluster::route::List;
 use crate::config::Partial;
 use crate::everyone::{Ask, Missing, Node, Patience, ask_node, missing_header, nodes};
@@ -28,6 +27,7 @@ use crate::gateway::{Gateway, Next, internal};
 use crate::hop;
 use crate::hop::Hop;
 use crate::reject::Reject;
+use crate::upstream::client::{Answer, Budget};
 use crate::{MISSING_HEADER, NODE_HEADER};
 
 /// All nodes together may answer as much as this many at their limit.

@@ -14,7 +14,6 @@ use pingora::{Error, ErrorSource, ErrorType};
 use skep_filters::auth::BodyBinding;
 use skep_filters::endpoint::{Match, Method, Wire};
 
-use crate::client::Budget;
 use crate::cluster::probe::{IDENTITY, WHOEVER};
 use crate::everyone::GONE;
 use crate::exchange::Exchange;
@@ -22,7 +21,9 @@ use crate::gateway::{Gateway, Next, internal};
 use crate::hop::{self, Hop};
 use crate::own;
 use crate::reject::{self, Reject};
-use crate::{relay, request, tunnel};
+use crate::upstream::client::Budget;
+use crate::upstream::request;
+use crate::{relay, tunnel};
 
 /// Bounds what an agent says of itself.
 const ANSWER: usize = 64 << 10;

@@ -21,24 +21,24 @@ use skep_filters::endpoint::{BadPath, Body, Match, RequestPath, classify};
 
 use crate::audit::Audit;
 use crate::authenticate::{self, Caller};
-use crate::client::Client;
 use crate::cluster::Cluster;
 use crate::cluster::route::{Destination, Request, route};
 use crate::config::{Config, InfoOf};
-use crate::engine::Engine;
 use crate::exchange::Exchange;
 use crate::guard::Guard;
 use crate::held;
 use crate::hop::Hop;
 use crate::local::Visitor;
 use crate::locate::Known;
-use crate::peers::Peers;
 use crate::place::Pulls;
 use crate::portainer::{self, Portainer};
 use crate::reject::{self, Reject};
 use crate::scope;
 use crate::strangers::Strangers;
 use crate::trust::Trust;
+use crate::upstream::client::Client;
+use crate::upstream::engine::Engine;
+use crate::upstream::peers::Peers;
 
 /// Everything a request's way needs.
 pub struct Gateway {

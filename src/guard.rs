@@ -16,10 +16,10 @@ use skep_filters::auth::{Key, KeyKind, NonceMemory, Principal, Verifier, Window,
 
 use crate::certificates::Certificates;
 use crate::config::{Config, Grant, KeyFile, KeyMaterial, Socket};
-use crate::peers::{agent_key_id, operator_key_id};
 use crate::platform;
 use crate::reject::Reject;
 use crate::trust::Trust;
+use crate::upstream::peers::{agent_key_id, operator_key_id};
 use limit::Limiter;
 pub use limit::Place;
 

@@ -16,10 +16,10 @@ use skep_filters::auth::{BodyBinding, strip};
 
 use crate::cluster::identity::Identity;
 use crate::cluster::members::Member;
-use crate::engine::Engine;
 use crate::gateway::Gateway;
-use crate::peers::Peers;
 use crate::reject::Reject;
+use crate::upstream::engine::Engine;
+use crate::upstream::peers::Peers;
 
 /// Who is asked.
 #[derive(Clone, Debug)]

@@ -25,12 +25,12 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::client::Budget;
 use crate::everyone::{Ask, Missing, Node, Patience, Spoken, ask_node, missing_header, nodes};
 use crate::exchange::Exchange;
 use crate::gateway::{Gateway, Next, internal};
 use crate::hop::Hop;
 use crate::reject::Reject;
+use crate::upstream::client::Budget;
 
 /// Where nodes ask each other.
 const METRICS: &str = "/skep/v1/metrics";

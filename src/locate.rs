@@ -15,12 +15,12 @@ use serde::de::IgnoredAny;
 use skep_filters::endpoint::{ApiVersion, Class, EndpointId, Match, ObjectIn, query};
 
 use crate::authorise::Reachable;
-use crate::client::Budget;
 use crate::everyone::{Ask, Missing, Node, Patience, Spoken, ask_node, missing_header, nodes};
 use crate::gateway::{Gateway, internal};
 use crate::hop::Hop;
 use crate::reject::Reject;
-use crate::request;
+use crate::upstream::client::Budget;
+use crate::upstream::request;
 pub use known::Known;
 pub use together::locate_together;
 

@@ -15,10 +15,10 @@ use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 
-use crate::client::Client;
 use crate::everyone::GONE;
 use crate::hop;
 use crate::nameplate::Nameplate;
+use crate::upstream::client::Client;
 
 /// What was passed on.
 #[derive(Debug)]

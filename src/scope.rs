@@ -12,14 +12,14 @@ use serde::Deserialize;
 use skep_filters::endpoint::{EndpointId, query};
 use skep_filters::policy::scope::{Kind, Reach, Scope};
 
-use crate::client::Budget;
 use crate::cluster::route::Destination;
 use crate::everyone::{Ask, Patience, Spoken, ask_node, at};
 use crate::exchange::Exchange;
 use crate::gateway::{Asked, Gateway, internal};
 use crate::hop::Hop;
 use crate::reject::Reject;
-use crate::request;
+use crate::upstream::client::Budget;
+use crate::upstream::request;
 use look::Look;
 
 /// Bounds one inspect.

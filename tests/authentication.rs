@@ -11,7 +11,7 @@ use common::{
 use serde_json::Value;
 use skep::clock;
 use skep::config::{Config, Grant, KeyFile, KeyMaterial};
-use skep::peers::agent_key_id;
+use skep::upstream::peers::agent_key_id;
 use skep_bed::{Response, fixture};
 use skep_filters::auth::{BodyBinding, SigningKey};
 

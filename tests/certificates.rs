@@ -10,8 +10,8 @@ use common::{Bed, Caller, Cluster, generation, is_private, manager, secret_file,
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use skep::config::{CertificateIdentity, Certificates, Config, Grant};
-use skep::peers::{agent_key_id, operator_key_id};
 use skep::trust::ClientCredential;
+use skep::upstream::peers::{agent_key_id, operator_key_id};
 use skep_bed::{Client, Connection, EngineBuilder, Response, fixture};
 use skep_filters::auth::SigningKey;
 

@@ -12,7 +12,7 @@ use common::{Bed, Cluster, generation, is_private, manager, worker};
 use skep::agent::{Agent, StartError};
 use skep::cli::health;
 use skep::config::{ClusterMode, Config, Grant, Socket, SocketIdentity, SocketUser};
-use skep::peers::agent_key_id;
+use skep::upstream::peers::agent_key_id;
 use skep_bed::{Client, EngineBuilder, fixture};
 use skep_filters::auth::SigningKey;
 

@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 use common::{Bed, Caller, Cluster, manager, secret_file, with_cluster, worker};
 use skep::agent::{Agent, StartError};
 use skep::config::Config;
-use skep::peers::agent_key_id;
 use skep::trust::{Generation, Secret};
+use skep::upstream::peers::agent_key_id;
 use skep_bed::{Behaviour, EngineBuilder, eventually, fixture};
 use skep_filters::auth::SigningKey;
 

@@ -13,12 +13,12 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::{Problem, name, work};
-use crate::client::Budget;
 use crate::gateway::Gateway;
 use crate::hop::Hop;
 use crate::reject::Reject;
-use crate::request;
-use crate::request::escape;
+use crate::upstream::client::Budget;
+use crate::upstream::request;
+use crate::upstream::request::escape;
 
 /// Where the host's file system is mounted, if it is at all.
 const HOST: &str = "/host";

@@ -11,8 +11,10 @@ use tokio::time::timeout;
 
 use super::AgentUrl;
 use crate::access::Access;
-use crate::client::{Budget, Client};
-use crate::{peers, reject, request};
+use crate::reject;
+use crate::upstream::client::{Budget, Client};
+use crate::upstream::peers;
+use crate::upstream::request;
 
 /// How long an agent may take.
 const DEADLINE: Duration = Duration::from_secs(5);

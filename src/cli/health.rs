@@ -12,9 +12,10 @@ use tokio::time::timeout;
 use super::AgentUrl;
 use super::ask::ask;
 use crate::access::Access;
-use crate::client::{Budget, Client};
 use crate::config::Config;
-use crate::{cluster_secret, platform, reject, request};
+use crate::upstream::client::{Budget, Client};
+use crate::upstream::request;
+use crate::{cluster_secret, platform, reject};
 
 /// How long a socket may take.
 const DEADLINE: Duration = Duration::from_secs(5);

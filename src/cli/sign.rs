@@ -11,7 +11,8 @@ use skep_filters::auth::profile::{
 use skep_filters::auth::{BodyBinding, digest};
 
 use super::{BodySource, SignArgs};
-use crate::{access, peers, reject};
+use crate::upstream::peers;
+use crate::{access, reject};
 
 /// The header lines.
 ///

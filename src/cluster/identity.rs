@@ -4,9 +4,9 @@
 use serde::{Deserialize, Serialize};
 use skep_filters::endpoint::ApiVersion;
 
-use crate::client::{Budget, Client};
-use crate::engine::Engine;
-use crate::request;
+use crate::upstream::client::{Budget, Client};
+use crate::upstream::engine::Engine;
+use crate::upstream::request;
 
 /// Bounds `/info` and `/version`; real ones are a few kilobytes.
 const LIMIT: usize = 4 << 20;

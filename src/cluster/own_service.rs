@@ -6,9 +6,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use serde::Deserialize;
 
-use crate::client::{Budget, Client};
-use crate::engine::Engine;
-use crate::request;
+use crate::upstream::client::{Budget, Client};
+use crate::upstream::engine::Engine;
+use crate::upstream::request;
 
 /// Bounds an inspect of our own container.
 const LIMIT: usize = 1 << 20;

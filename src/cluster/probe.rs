@@ -14,9 +14,10 @@ use tokio::time::timeout;
 
 use super::identity::Identity;
 use super::members::Members;
-use crate::client::{Budget, Client};
-use crate::peers::Peers;
-use crate::{clock, reject, request};
+use crate::upstream::client::{Budget, Client};
+use crate::upstream::peers::Peers;
+use crate::upstream::request;
+use crate::{clock, reject};
 
 /// Bounds what an agent says of itself.
 const LIMIT: usize = 64 << 10;

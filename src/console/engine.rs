@@ -15,12 +15,13 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::{Kind, Problem};
-use crate::client::{Budget, Client};
-use crate::engine::Engine;
 use crate::gateway::Gateway;
 use crate::hop::Hop;
 use crate::reject::Reject;
-use crate::{request, tunnel};
+use crate::tunnel;
+use crate::upstream::client::{Budget, Client};
+use crate::upstream::engine::Engine;
+use crate::upstream::request;
 
 /// An engine agrees at once, or when a container that starts has started.
 const PATIENCE: Duration = Duration::from_secs(60);

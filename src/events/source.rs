@@ -13,11 +13,12 @@ use skep_filters::aggregate::LineSplitter;
 use skep_filters::auth::BodyBinding;
 use tokio::time::{Duration, sleep, timeout};
 
-use crate::client::Answer;
 use crate::everyone::{self, Ask, GONE, Node};
 use crate::gateway::Gateway;
 use crate::hop::{self, Hop};
-use crate::{reject, request};
+use crate::reject;
+use crate::upstream::client::Answer;
+use crate::upstream::request;
 
 /// Bounds what an engine says that refuses.
 const REFUSAL: usize = 64 << 10;

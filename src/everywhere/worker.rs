@@ -18,15 +18,15 @@ use skep_filters::aggregate::LineSplitter;
 use tokio::sync::mpsc;
 
 use super::progress::Said;
-use crate::client::Client;
 use crate::cluster::Cluster;
-use crate::engine::Engine;
 use crate::everyone::{GONE, Node};
 use crate::exchange::Exchange;
 use crate::gateway::Gateway;
 use crate::hop::{self, Hop};
-use crate::peers::Peers;
 use crate::reject;
+use crate::upstream::client::Client;
+use crate::upstream::engine::Engine;
+use crate::upstream::peers::Peers;
 
 /// Bounds what an engine says that refuses.
 const REFUSAL: usize = 64 << 10;

@@ -9,9 +9,10 @@ use tokio::time::timeout;
 use super::model::{Agent, Cluster, Engine, FileSystem, Metrics, Node};
 use super::sources::Sources;
 use super::{cpu, disk, memory, network};
-use crate::client::Budget;
 use crate::gateway::Gateway;
-use crate::{platform, request};
+use crate::platform;
+use crate::upstream::client::Budget;
+use crate::upstream::request;
 
 /// Bounds `/info`.
 const INFO: usize = 4 << 20;

@@ -7,11 +7,11 @@ use skep_filters::endpoint::{ApiVersion, Class};
 
 use super::{Found, INSPECT, Object, path, what};
 use crate::authorise::Reachable;
-use crate::client::Budget;
 use crate::everyone::{Ask, Missing, Node, Patience, Spoken, ask_node, missing_header, nodes};
 use crate::gateway::{Gateway, internal};
 use crate::reject::Reject;
-use crate::request;
+use crate::upstream::client::Budget;
+use crate::upstream::request;
 
 /// Finds a node that has all of these images, this one first.
 ///

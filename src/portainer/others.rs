@@ -11,11 +11,12 @@ use skep_filters::auth::BodyBinding;
 use tokio::time::timeout;
 
 use super::pin::Pin;
-use crate::client::{Budget, Client};
 use crate::cluster::Cluster;
 use crate::cluster::members::{Member, State};
-use crate::peers::Peers;
-use crate::{clock, reject, request};
+use crate::upstream::client::{Budget, Client};
+use crate::upstream::peers::Peers;
+use crate::upstream::request;
+use crate::{clock, reject};
 
 /// Where an agent tells it.
 const PATH: &str = "/skep/v1/portainer";

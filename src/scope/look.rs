@@ -15,7 +15,7 @@ use crate::hop::Hop;
 use crate::locate::{Found, Object, locate, named};
 use crate::place::place;
 use crate::reject::Reject;
-use crate::request;
+use crate::upstream::request;
 
 /// What is looked at, and where.
 pub(super) struct Look<'a> {

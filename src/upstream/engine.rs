@@ -13,7 +13,7 @@ use pingora::{ErrorType, OkOrErr, OrErr};
 
 use crate::config;
 use crate::platform;
-use crate::tls_files::{self, ClientFiles};
+use crate::upstream::tls_files::{self, ClientFiles};
 
 /// How long a connection to the engine may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);

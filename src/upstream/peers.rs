@@ -18,8 +18,8 @@ use rustls::pki_types::CertificateDer;
 use skep_filters::auth::profile::{SKEP_ON_BEHALF_OF, SKEP_TARGET};
 use skep_filters::auth::{BodyBinding, KeyError, Signer, SigningKey};
 
-use crate::tls_files;
 use crate::trust::{Generation, Leaf, Trust};
+use crate::upstream::tls_files;
 
 /// How long an unused connection to another agent is kept.
 const IDLE: Duration = Duration::from_secs(60);
