@@ -17,7 +17,6 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::audit::Audit;
 use crate::authenticate::Handshake;
 use crate::cluster::identity::{self, Identity};
 use crate::cluster::{Cluster, Parts};
@@ -33,7 +32,8 @@ use crate::place::Pulls;
 use crate::platform::{self, LocalListener, SocketFile};
 use crate::portainer::{Others, Portainer};
 use crate::reload::{Reload, Stamp};
-use crate::strangers::Strangers;
+use crate::telemetry::audit::Audit;
+use crate::telemetry::strangers::Strangers;
 use crate::trust::{LeafNames, SecretError, Trust, UserCertificate};
 use crate::upstream::client::Client;
 use crate::upstream::engine::Engine;

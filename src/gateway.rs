@@ -19,7 +19,6 @@ use skep_filters::auth::digest::sha256;
 use skep_filters::auth::{AuthError, BodyBinding, Principal};
 use skep_filters::endpoint::{BadPath, Body, Match, RequestPath, classify};
 
-use crate::audit::Audit;
 use crate::authenticate::{self, Caller};
 use crate::cluster::Cluster;
 use crate::cluster::route::{Destination, Request, route};
@@ -34,7 +33,8 @@ use crate::place::Pulls;
 use crate::portainer::{self, Portainer};
 use crate::reject::{self, Reject};
 use crate::scope;
-use crate::strangers::Strangers;
+use crate::telemetry::audit::Audit;
+use crate::telemetry::strangers::Strangers;
 use crate::trust::Trust;
 use crate::upstream::client::Client;
 use crate::upstream::engine::Engine;

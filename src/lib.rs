@@ -7,9 +7,8 @@
 
 pub mod access;
 pub mod agent;
-pub mod agent_api;
 pub mod announce;
-pub mod audit;
+pub mod api;
 pub mod authenticate;
 pub mod authorise;
 pub mod browse;
@@ -33,7 +32,6 @@ pub mod gateway;
 pub mod guard;
 pub mod held;
 pub mod hop;
-pub mod host;
 pub mod listen;
 pub mod local;
 pub mod locate;
@@ -48,7 +46,6 @@ pub mod reject;
 pub mod relay;
 pub mod reload;
 pub mod scope;
-pub mod strangers;
 pub mod telemetry;
 pub mod trust;
 pub mod tunnel;

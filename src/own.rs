@@ -10,13 +10,15 @@ use pingora::proxy::Session;
 use skep_filters::auth::profile::SKEP_TARGET;
 use skep_filters::endpoint::{EndpointId, Match};
 
+use crate::api::metrics;
+use crate::api::nodes;
 use crate::browse::{self, Action, Call};
 use crate::console::{self, Kind};
+use crate::dockerhub;
 use crate::exchange::Exchange;
 use crate::gateway::{Gateway, Next, internal};
 use crate::portainer;
 use crate::reject::Reject;
-use crate::{agent_api, dockerhub, host};
 
 /// Answers one of the agent's own endpoints.
 ///
@@ -39,14 +41,14 @@ pub async fn answer(
         id @ (AgentIdentity | AgentNodes | AgentHealth) => {
             // Others may probe more often than this agent looks around.
             gateway.cluster.look_again();
-            let body = agent_api::answer(&gateway.cluster, id)?;
+            let body = nodes::answer(&gateway.cluster, id)?;
             return json(gateway, session, x, body).await;
         }
         NodeMetrics => {
             let named = session.req_header().headers.contains_key(SKEP_TARGET);
-            return host::metrics(gateway, session, x, x.from_peer || named).await;
+            return metrics::metrics(gateway, session, x, x.from_peer || named).await;
         }
-        Metrics => return host::prometheus(gateway, session, x).await,
+        Metrics => return metrics::prometheus(gateway, session, x).await,
         _ => {}
     }
     // The rest is Portainer's.
@@ -65,7 +67,7 @@ pub async fn answer(
             return json(gateway, session, x, body).await;
         }
         HubLimits => return dockerhub::answer(gateway, session, x).await,
-        HostInfo => return host::info(gateway, session, x).await,
+        HostInfo => return metrics::info(gateway, session, x).await,
         ConsoleAttach => return console::answer(gateway, session, x, Kind::Attach, &query).await,
         ConsoleExec => return console::answer(gateway, session, x, Kind::Exec, &query).await,
         BrowseList | BrowseVolumeList => Action::List,

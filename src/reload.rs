@@ -13,11 +13,11 @@ use arc_swap::ArcSwap;
 use skep_filters::auth::NonceMemory;
 use tokio::sync::watch;
 
-use crate::audit::Audit;
 use crate::config::{Config, KeyMaterial};
 use crate::guard::Guard;
 use crate::platform;
 use crate::portainer::Portainer;
+use crate::telemetry::audit::Audit;
 use crate::trust::Trust;
 
 /// How often the files are looked at.

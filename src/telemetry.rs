@@ -3,8 +3,10 @@
 //! The code logs through the `log` crate and gives facts as key-value pairs; the form of a line is
 //! decided in [`line`]. What this is not for: deciding what is worth a line.
 
+pub mod audit;
 mod gather;
 mod line;
+pub mod strangers;
 
 use std::io;
 use std::sync::OnceLock;

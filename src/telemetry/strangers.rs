@@ -10,8 +10,8 @@ mod allowance;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::audit::Audit;
 use crate::exchange::Exchange;
+use crate::telemetry::audit::Audit;
 use allowance::{Allowance, Verdict};
 
 /// What was left out is told so long after the first of it.
