@@ -5,6 +5,9 @@
 //! socket of this machine, the kernel's word counts and nothing else. What the
 //! caller may do is the next step's question.
 
+pub mod certificates;
+pub mod sockets;
+
 use std::any::Any;
 use std::sync::Arc;
 
@@ -16,9 +19,9 @@ use pingora::proxy::Session;
 use skep_filters::auth::profile::{SIGNATURE, SIGNATURE_INPUT};
 use skep_filters::auth::{BodyBinding, KeyKind, Principal, Verifier};
 
+use crate::authenticate::sockets::Visitor;
 use crate::clock;
 use crate::guard::Guard;
-use crate::local::Visitor;
 use crate::reject::Reject;
 use crate::trust::{ClientCertificate, PeerCertificate, Trust};
 

@@ -19,6 +19,7 @@ use skep_filters::auth::digest::sha256;
 use skep_filters::auth::{AuthError, BodyBinding, Principal};
 use skep_filters::endpoint::{BadPath, Body, Match, RequestPath, classify};
 
+use crate::authenticate::sockets::Visitor;
 use crate::authenticate::{self, Caller};
 use crate::cluster::Cluster;
 use crate::cluster::route::{Destination, Request, route};
@@ -27,7 +28,6 @@ use crate::exchange::Exchange;
 use crate::guard::Guard;
 use crate::held;
 use crate::hop::Hop;
-use crate::local::Visitor;
 use crate::locate::Known;
 use crate::place::Pulls;
 use crate::portainer::{self, Portainer};

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use skep_filters::auth::{Key, KeyKind, NonceMemory, Principal, Verifier, Window, trim_secret};
 
-use crate::certificates::Certificates;
+use crate::authenticate::certificates::Certificates;
 use crate::config::{Config, Grant, KeyFile, KeyMaterial, Socket};
 use crate::platform;
 use crate::reject::Reject;

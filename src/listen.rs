@@ -23,8 +23,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::authenticate::sockets::Visitor;
 use crate::downstream::{Common, Downstream};
-use crate::local::Visitor;
 use crate::nameplate::Nameplate;
 use crate::platform::{LocalListener, tcp_stream};
 

@@ -26,7 +26,7 @@ pub enum Reject {
     Portainer(#[from] PortainerError),
     /// The caller's certificate is not taken.
     #[error("{0}")]
-    Certificate(#[from] crate::certificates::Refused),
+    Certificate(#[from] crate::authenticate::certificates::Refused),
     /// Nobody has said who the user at a socket is.
     #[error(
         "user {uid} of this machine is not let in at {socket}: its `uids` do not list the user, and it has \

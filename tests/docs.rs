@@ -386,7 +386,7 @@ fn every_reason_of_a_refusal_has_its_row() {
     let mut count = 0;
     for file in [
         "src/reject.rs",
-        "src/certificates.rs",
+        "src/authenticate/certificates.rs",
         "filters/src/auth/error.rs",
         "filters/src/auth/portainer.rs",
     ] {

@@ -139,7 +139,7 @@ mod tests {
     use skep_filters::auth::portainer::PortainerError;
 
     use super::*;
-    use crate::certificates::Refused;
+    use crate::authenticate::certificates::Refused;
     use crate::cluster::route::TargetError;
 
     fn node() -> Reject {
