@@ -12,12 +12,12 @@ use skep_filters::endpoint::{EndpointId, Match};
 
 use crate::api::metrics;
 use crate::api::nodes;
-use crate::browse::{self, Action, Call};
-use crate::console::{self, Kind};
-use crate::dockerhub;
 use crate::exchange::Exchange;
 use crate::gateway::{Gateway, Next, internal};
 use crate::portainer;
+use crate::portainer::browse::{self, Action, Call};
+use crate::portainer::console::{self, Kind};
+use crate::portainer::{dockerhub, host_info};
 use crate::reject::Reject;
 
 /// Answers one of the agent's own endpoints.
@@ -67,7 +67,7 @@ pub async fn answer(
             return json(gateway, session, x, body).await;
         }
         HubLimits => return dockerhub::answer(gateway, session, x).await,
-        HostInfo => return metrics::info(gateway, session, x).await,
+        HostInfo => return host_info::answer(gateway, session, x).await,
         ConsoleAttach => return console::answer(gateway, session, x, Kind::Attach, &query).await,
         ConsoleExec => return console::answer(gateway, session, x, Kind::Exec, &query).await,
         BrowseList | BrowseVolumeList => Action::List,

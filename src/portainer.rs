@@ -6,7 +6,11 @@
 //! and who shows a signature of skep's own is judged by that alone.
 
 pub mod agents;
+pub mod browse;
+pub mod console;
+pub mod dockerhub;
 pub mod first_use;
+pub mod host_info;
 mod others;
 mod pin;
 

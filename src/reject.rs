@@ -158,10 +158,10 @@ pub enum Reject {
     Nobody(String),
     /// The files of a volume cannot be had.
     #[error("{0}")]
-    Browse(#[from] crate::browse::Problem),
+    Browse(#[from] crate::portainer::browse::Problem),
     /// There is no console.
     #[error("{0}")]
-    Console(#[from] crate::console::Problem),
+    Console(#[from] crate::portainer::console::Problem),
     /// One of the routes of Portainer's agent cannot do what it was asked; the
     /// texts are that agent's.
     #[error("{message}{}{details}", if details.is_empty() { "" } else { ": " })]

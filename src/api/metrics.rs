@@ -6,15 +6,13 @@
 //! Nothing here fails for lack of a file: what cannot be read is left out.
 
 mod cpu;
-mod disk;
-mod gather;
-mod hardware;
+pub(crate) mod disk;
+pub(crate) mod gather;
 mod memory;
 mod model;
 mod network;
-mod pci_ids;
 mod prometheus;
-mod sources;
+pub(crate) mod sources;
 
 use bytes::Bytes;
 use futures::future::join_all;
@@ -38,21 +36,6 @@ const METRICS: &str = "/skep/v1/metrics";
 /// Bounds one node's numbers, and all nodes' together.
 const EACH: usize = 1 << 20;
 const ALL: usize = 64 << 20;
-
-/// What is built into this node, as Portainer asks for it.
-///
-/// # Errors
-/// If the client has gone.
-pub async fn info(
-    gateway: &Gateway,
-    session: &mut Session,
-    x: &mut Exchange,
-) -> Result<Next, Reject> {
-    let found = gather::reading(hardware::read).await;
-    let body = json!(found.unwrap_or_default()).to_string();
-    let head = head("application/json").map_err(internal)?;
-    gateway.answer(session, x, head, body.into()).await
-}
 
 /// How the nodes are doing, as JSON: this one if it is asked `alone`, else all.
 ///
@@ -151,7 +134,8 @@ pub async fn prometheus(
     gateway.answer(session, x, head, Bytes::from(text)).await
 }
 
-fn head(kind: &str) -> pingora::Result<ResponseHeader> {
+/// The head of an answer that changes from one moment to the next.
+pub(crate) fn head(kind: &str) -> pingora::Result<ResponseHeader> {
     let mut head = ResponseHeader::build(200, Some(5))?;
     head.insert_header(CONTENT_TYPE, kind)?;
     head.insert_header(CACHE_CONTROL, "no-store")?;

@@ -3,22 +3,22 @@
 use serde::Serialize;
 
 /// The kernel counts in these, whatever the disk's own sectors are.
-pub(super) const SECTOR: u64 = 512;
+pub(crate) const SECTOR: u64 = 512;
 
 /// One disk, since the start.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub(super) struct Disk {
-    pub(super) device: String,
-    pub(super) reads: u64,
-    pub(super) read_bytes: u64,
-    pub(super) writes: u64,
-    pub(super) written_bytes: u64,
+pub(crate) struct Disk {
+    pub(crate) device: String,
+    pub(crate) reads: u64,
+    pub(crate) read_bytes: u64,
+    pub(crate) writes: u64,
+    pub(crate) written_bytes: u64,
     /// Seconds in which it was busy.
-    pub(super) busy_seconds: f64,
+    pub(crate) busy_seconds: f64,
 }
 
 /// Whether a block device holds data of its own: no loop, no memory.
-pub(super) fn is_disk(device: &str) -> bool {
+pub(crate) fn is_disk(device: &str) -> bool {
     let not = ["loop", "ram", "zram", "fd", "sr"];
     !not.iter().any(|kind| {
         let number = device.strip_prefix(kind);
@@ -27,7 +27,7 @@ pub(super) fn is_disk(device: &str) -> bool {
 }
 
 /// Reads `/proc/diskstats`, as far as it is about whole disks.
-pub(super) fn parse(diskstats: &str, is_whole: impl Fn(&str) -> bool) -> Vec<Disk> {
+pub(crate) fn parse(diskstats: &str, is_whole: impl Fn(&str) -> bool) -> Vec<Disk> {
     let disk = |line: &str| {
         let mut words = line.split_ascii_whitespace().skip(2);
         let device = words.next()?.to_owned();

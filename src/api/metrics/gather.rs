@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 static READINGS: Semaphore = Semaphore::const_new(4);
 
 /// The numbers of this node.
-pub(super) async fn read(gateway: &Gateway) -> Metrics {
+pub(crate) async fn read(gateway: &Gateway) -> Metrics {
     let (engine, root) = engine(gateway).await;
     let mut metrics = machine(root).await;
     let me = gateway.cluster.me();
@@ -91,7 +91,7 @@ async fn machine(docker_root: String) -> Metrics {
 }
 
 /// What is read of this machine, if it can be in time.
-pub(super) async fn reading<T: Send + 'static>(
+pub(crate) async fn reading<T: Send + 'static>(
     read: impl FnOnce(&Sources) -> T + Send + 'static,
 ) -> Option<T> {
     let read = async {

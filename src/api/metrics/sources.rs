@@ -10,18 +10,18 @@ use std::path::{Path, PathBuf};
 const LONGEST: u64 = 8 << 20;
 
 /// Where to read.
-pub(super) struct Sources {
+pub(crate) struct Sources {
     host: Option<PathBuf>,
 }
 
 impl Sources {
     /// Those of this process.
-    pub(super) fn here() -> Self {
+    pub(crate) fn here() -> Self {
         Self::beneath(Path::new("/host"))
     }
 
     /// Those of a host that is mounted there, if one is.
-    pub(super) fn beneath(host: &Path) -> Self {
+    pub(crate) fn beneath(host: &Path) -> Self {
         let mounted = host.join("proc/stat").exists() || host.join("sys/block").exists();
         Self {
             host: mounted.then(|| host.to_owned()),
@@ -29,7 +29,7 @@ impl Sources {
     }
 
     /// A path of the host's as it is called here, whether it is there or not.
-    pub(super) fn path(&self, path: &str) -> PathBuf {
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
         let beneath = |host: &PathBuf| host.join(path.trim_start_matches('/'));
         let there = self
             .host
@@ -40,7 +40,7 @@ impl Sources {
     }
 
     /// A file's text; none if it cannot be read or is too long to be one of these.
-    pub(super) fn text(&self, path: &str) -> Option<String> {
+    pub(crate) fn text(&self, path: &str) -> Option<String> {
         use std::io::Read;
         let mut text = Vec::new();
         let file = fs::File::open(self.path(path)).ok()?;
@@ -50,7 +50,7 @@ impl Sources {
     }
 
     /// The names in a directory, sorted.
-    pub(super) fn names(&self, path: &str) -> Vec<String> {
+    pub(crate) fn names(&self, path: &str) -> Vec<String> {
         let entries = fs::read_dir(self.path(path));
         let entries = entries.into_iter().flatten().flatten();
         let mut names: Vec<_> = entries
@@ -61,7 +61,7 @@ impl Sources {
     }
 
     /// The interfaces of the host if its processes are to be seen, else ours.
-    pub(super) fn interfaces(&self) -> Option<String> {
+    pub(crate) fn interfaces(&self) -> Option<String> {
         match self.host {
             Some(_) => self.text("/proc/1/net/dev"),
             None => self.text("/proc/net/dev"),

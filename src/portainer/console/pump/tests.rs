@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::*;
-use crate::console::BLOCK;
+use crate::portainer::console::BLOCK;
 
 struct Bed {
     browser: WebSocketStream<DuplexStream>,

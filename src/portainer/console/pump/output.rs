@@ -10,9 +10,9 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::{End, Life, STUCK, Sink, send};
-use crate::console::BLOCK;
-use crate::console::demux::Demux;
-use crate::console::text::{Piece, Text};
+use crate::portainer::console::BLOCK;
+use crate::portainer::console::demux::Demux;
+use crate::portainer::console::text::{Piece, Text};
 
 /// Proxies close what is quiet for a minute.
 const PING: Duration = Duration::from_secs(50);

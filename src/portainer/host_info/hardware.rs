@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
-use super::disk::{SECTOR, is_disk};
 use super::pci_ids::PciIds;
-use super::sources::Sources;
+use crate::api::metrics::disk::{SECTOR, is_disk};
+use crate::api::metrics::sources::Sources;
 
 /// Where systems keep the names of PCI ids.
 const NAMES: [&str; 3] = [

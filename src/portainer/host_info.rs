@@ -1,0 +1,27 @@
+//! `/host/info`: the hardware of this node, in the form of Portainer's agent.
+
+mod hardware;
+mod pci_ids;
+
+use pingora::proxy::Session;
+use serde_json::json;
+
+use crate::api::metrics::{self, gather};
+use crate::exchange::Exchange;
+use crate::gateway::{Gateway, Next, internal};
+use crate::reject::Reject;
+
+/// What is built into this node, as Portainer asks for it.
+///
+/// # Errors
+/// If the client has gone.
+pub async fn answer(
+    gateway: &Gateway,
+    session: &mut Session,
+    x: &mut Exchange,
+) -> Result<Next, Reject> {
+    let found = gather::reading(hardware::read).await;
+    let body = json!(found.unwrap_or_default()).to_string();
+    let head = metrics::head("application/json").map_err(internal)?;
+    gateway.answer(session, x, head, body.into()).await
+}
