@@ -1,5 +1,9 @@
 //! The agent as a whole: put together from its configuration, run, drained.
 
+pub mod memory;
+pub mod reload;
+pub mod secrets;
+
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -17,21 +21,19 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::agent::reload::{Reload, Stamp};
 use crate::authenticate::Handshake;
 use crate::cluster::identity::{self, Identity};
 use crate::cluster::{Cluster, Parts};
-use crate::cluster_secret;
 use crate::config::{Config, ListenTls, Socket};
 use crate::gateway::Gateway;
 use crate::guard::{Guard, GuardError};
 use crate::listen::{self, Listener};
 use crate::locate::Known;
-use crate::memory;
 use crate::nameplate::Nameplate;
 use crate::place::Pulls;
 use crate::platform::{self, LocalListener, SocketFile};
 use crate::portainer::{Others, Portainer};
-use crate::reload::{Reload, Stamp};
 use crate::telemetry::audit::Audit;
 use crate::telemetry::strangers::Strangers;
 use crate::trust::{LeafNames, SecretError, Trust, UserCertificate};
@@ -153,7 +155,7 @@ impl Agent {
         let engine = Engine::new(&config.engine).map_err(|e| StartError::Trust(e.to_string()))?;
         let engine = Arc::new(engine);
         let me = first_look(&client, &engine).await;
-        let secrets = cluster_secret::all(&config, me.swarm)?;
+        let secrets = secrets::all(&config, me.swarm)?;
 
         let names: Vec<_> = config
             .listen

@@ -12,10 +12,11 @@ use tokio::time::timeout;
 use super::AgentUrl;
 use super::ask::ask;
 use crate::access::Access;
+use crate::agent::secrets;
 use crate::config::Config;
 use crate::upstream::client::{Budget, Client};
 use crate::upstream::request;
-use crate::{cluster_secret, platform, reject};
+use crate::{platform, reject};
 
 /// How long a socket may take.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -31,7 +32,7 @@ pub async fn run(config: &Config) -> anyhow::Result<String> {
     let Some(listen) = config.listen.first() else {
         return at_a_socket(config).await;
     };
-    let access = Access::operator(&cluster_secret::first(config)?)?;
+    let access = Access::operator(&secrets::first(config)?)?;
     let address = reachable(listen.address);
     let url = AgentUrl {
         host: address.ip().to_string(),
