@@ -4,6 +4,8 @@
 //!
 //! Whoever can open the socket has the key's rights; it is the owner's only.
 
+pub mod access;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -20,8 +22,8 @@ use skep_filters::auth::profile::SKEP_TARGET;
 use skep_filters::auth::{BodyBinding, digest};
 use skep_filters::endpoint::{Body, RequestPath, Wire, classify};
 
-use crate::access::Access;
 use crate::cli::AgentUrl;
+use crate::connect::access::Access;
 use crate::downstream::Downstream;
 use crate::gateway;
 use crate::held;

@@ -219,7 +219,7 @@ fn read_key(file: &KeyFile) -> Result<Key, GuardError> {
     let key = if private {
         Key::hmac(&file.id, trim_secret(&bytes))
     } else {
-        let public = crate::access::ed25519_public(&bytes).map_err(refused)?;
+        let public = crate::connect::access::ed25519_public(&bytes).map_err(refused)?;
         Key::ed25519(&file.id, &public)
     };
     key.map_err(|e| refused(e.to_string()))

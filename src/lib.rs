@@ -5,7 +5,6 @@
 //! Pingora's own proxying, [`tunnel`], [`relay`] or [`fanout`]. [`gateway`]
 //! goes it; [`proxy`] holds Pingora's hooks, which only call.
 
-pub mod access;
 pub mod agent;
 pub mod announce;
 pub mod api;

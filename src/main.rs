@@ -9,8 +9,9 @@ use log::LevelFilter;
 use skep::cli::{self, Cli, Command, ConfigArgs};
 use skep::config::portainer_env::{self, FromEnvironment};
 use skep::config::{Config, LogFormat, environment};
+use skep::connect::access;
 use skep::trust::Secret;
-use skep::{access, platform, telemetry};
+use skep::{platform, telemetry};
 
 /// Every request makes and drops some two hundred pieces of memory; the
 /// system's allocator takes a sixth of the time for it.

@@ -10,7 +10,7 @@ use skep_filters::auth::BodyBinding;
 use tokio::time::timeout;
 
 use super::AgentUrl;
-use crate::access::Access;
+use crate::connect::access::Access;
 use crate::reject;
 use crate::upstream::client::{Budget, Client};
 use crate::upstream::peers;

@@ -12,8 +12,9 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::config::{DEFAULT_SECRET_FILE, client_name};
+use crate::connect::access;
+use crate::platform;
 use crate::trust::{ClientCertificate, ClientCredential};
-use crate::{access, platform};
 
 const DAY: u64 = 24 * 60 * 60;
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use super::{ConnectArgs, LocalSocket};
-use crate::access::Access;
 use crate::connect::Connect;
+use crate::connect::access::Access;
 use crate::listen::{self, Listener};
 use crate::nameplate::Nameplate;
 use crate::platform::{self, LocalListener, SocketFile};

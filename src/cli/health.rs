@@ -11,9 +11,9 @@ use tokio::time::timeout;
 
 use super::AgentUrl;
 use super::ask::ask;
-use crate::access::Access;
 use crate::agent::secrets;
 use crate::config::Config;
+use crate::connect::access::Access;
 use crate::upstream::client::{Budget, Client};
 use crate::upstream::request;
 use crate::{platform, reject};

@@ -8,9 +8,9 @@ use serde::Deserialize;
 
 use super::ClientArgs;
 use super::ask::ask;
-use crate::access::Access;
 use crate::clock;
 use crate::cluster::members::{Member, State};
+use crate::connect::access::Access;
 
 #[derive(Deserialize)]
 struct Nodes {

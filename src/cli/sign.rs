@@ -11,8 +11,9 @@ use skep_filters::auth::profile::{
 use skep_filters::auth::{BodyBinding, digest};
 
 use super::{BodySource, SignArgs};
+use crate::connect::access;
+use crate::reject;
 use crate::upstream::peers;
-use crate::{access, reject};
 
 /// The header lines.
 ///
