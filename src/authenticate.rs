@@ -20,8 +20,8 @@ use skep_filters::auth::profile::{SIGNATURE, SIGNATURE_INPUT};
 use skep_filters::auth::{BodyBinding, KeyKind, Principal, Verifier};
 
 use crate::authenticate::sockets::Visitor;
-use crate::clock;
 use crate::guard::Guard;
+use crate::platform::clock;
 use crate::reject::Reject;
 use crate::trust::{ClientCertificate, PeerCertificate, Trust};
 

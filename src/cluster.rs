@@ -26,9 +26,9 @@ use skep_filters::auth::BodyBinding;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-use crate::clock;
 use crate::config::ClusterMode;
 use crate::hop::Hop;
+use crate::platform::clock;
 use crate::upstream::client::{Budget, Client};
 use crate::upstream::engine::Engine;
 use crate::upstream::peers::Peers;

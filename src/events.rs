@@ -22,12 +22,13 @@ use skep_filters::endpoint::RequestPath;
 use skep_filters::policy::redact::{Redact, RedactError, redact};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use crate::MISSING_HEADER;
 use crate::everyone::{self, Ask, Node, missing_header};
 use crate::exchange::Exchange;
 use crate::gateway::{Gateway, Next, internal};
 use crate::hop;
+use crate::platform::clock;
 use crate::reject::{self, Reject};
-use crate::{MISSING_HEADER, clock};
 use order::Order;
 use source::{Got, Name, Source};
 

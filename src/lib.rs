@@ -11,7 +11,6 @@ pub mod api;
 pub mod authenticate;
 pub mod authorise;
 pub mod cli;
-pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod connect;

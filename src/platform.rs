@@ -4,6 +4,8 @@
 //! place for policy: callers decide what a readable secret or a missing socket
 //! means.
 
+pub mod clock;
+
 #[cfg(unix)]
 #[path = "platform/unix.rs"]
 mod system;

@@ -9,8 +9,8 @@ use common::{
     worker,
 };
 use serde_json::Value;
-use skep::clock;
 use skep::config::{Config, Grant, KeyFile, KeyMaterial};
+use skep::platform::clock;
 use skep::upstream::peers::agent_key_id;
 use skep_bed::{Response, fixture};
 use skep_filters::auth::{BodyBinding, SigningKey};

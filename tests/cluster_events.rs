@@ -24,7 +24,7 @@ fn three_nodes() -> [Plan; 3] {
 }
 
 fn now() -> i64 {
-    i64::try_from(skep::clock::now().as_nanos()).expect("before 2262")
+    i64::try_from(skep::platform::clock::now().as_nanos()).expect("before 2262")
 }
 
 fn local(id: &str, at: i64) -> Value {
@@ -277,7 +277,7 @@ async fn the_past_comes_sorted_before_the_present() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_with_an_end_to_come_ends_then() {
     with_cluster(three_nodes(), async |bed| {
-        let until = skep::clock::now().as_secs() + 3;
+        let until = skep::platform::clock::now().as_secs() + 3;
         let mut stream = listen(bed, "w", &format!("?until={until}")).await;
         teller(bed).await;
         bed.node("m1").engine.publish(local("x", now()));

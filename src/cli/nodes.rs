@@ -8,9 +8,9 @@ use serde::Deserialize;
 
 use super::ClientArgs;
 use super::ask::ask;
-use crate::clock;
 use crate::cluster::members::{Member, State};
 use crate::connect::access::Access;
+use crate::platform::clock;
 
 #[derive(Deserialize)]
 struct Nodes {

@@ -17,8 +17,8 @@ use pingora::{Error, ErrorType};
 
 use super::members::Members;
 use super::own_service::OwnService;
-use crate::clock;
 use crate::config::Discover;
+use crate::platform::clock;
 
 /// Addresses kept at most: DNS is not under our control.
 pub const MOST: usize = 1024;

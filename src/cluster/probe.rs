@@ -14,10 +14,11 @@ use tokio::time::timeout;
 
 use super::identity::Identity;
 use super::members::Members;
+use crate::platform::clock;
+use crate::reject;
 use crate::upstream::client::{Budget, Client};
 use crate::upstream::peers::Peers;
 use crate::upstream::request;
-use crate::{clock, reject};
 
 /// Bounds what an agent says of itself.
 const LIMIT: usize = 64 << 10;

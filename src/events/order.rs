@@ -113,5 +113,5 @@ impl Order {
 /// Whether a time that the client named is over, so that streams end by themselves.
 fn is_past(until: &str) -> bool {
     let until = until.parse::<f64>();
-    until.is_ok_and(|until| until <= crate::clock::now().as_secs_f64())
+    until.is_ok_and(|until| until <= crate::platform::clock::now().as_secs_f64())
 }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::others::Others;
 use super::pin::{Pin, PinFile};
-use crate::clock;
+use crate::platform::clock;
 
 /// A key that is trusted is compared with the others' this much less often than
 /// one is looked for.

@@ -13,10 +13,11 @@ use tokio::time::timeout;
 use super::pin::Pin;
 use crate::cluster::Cluster;
 use crate::cluster::members::{Member, State};
+use crate::platform::clock;
+use crate::reject;
 use crate::upstream::client::{Budget, Client};
 use crate::upstream::peers::Peers;
 use crate::upstream::request;
-use crate::{clock, reject};
 
 /// Where an agent tells it.
 const PATH: &str = "/skep/v1/portainer";

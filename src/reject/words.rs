@@ -32,7 +32,7 @@ impl Words {
             Reject::Auth(e) => json!({
                 "message": e.public_message(),
                 "reason": e.public_reason(),
-                "time": crate::clock::now().as_secs(),
+                "time": crate::platform::clock::now().as_secs(),
             }),
             Reject::Portainer(e) => both(&e.to_string(), e.details()),
             Reject::Agent {

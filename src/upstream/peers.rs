@@ -170,7 +170,7 @@ pub fn sign(
     random
         .fill(&mut nonce)
         .map_err(|_| Error::explain(ErrorType::InternalError, "no random bytes"))?;
-    let now = crate::clock::now().as_secs();
+    let now = crate::platform::clock::now().as_secs();
     let signed = signer
         .headers(head, body, now, nonce)
         .map_err(|e| Error::because(ErrorType::InvalidHTTPHeader, "signing", e))?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use http::HeaderName;
 use ring::rand::{SecureRandom, SystemRandom};
-use skep::clock;
+use skep::platform::clock;
 use skep::trust::{Generation, Leaf};
 use skep::upstream::peers::operator_key_id;
 use skep_bed::{Client, Hijack, Response, Streaming};

@@ -64,7 +64,7 @@ fn sign(
             [] => BodyBinding::Empty,
             body => BodyBinding::Digest(sha256(body)),
         },
-        skep::clock::now().as_secs(),
+        skep::platform::clock::now().as_secs(),
         nonce,
     )?;
     let mut bytes = format!("{} {} HTTP/1.1\r\n", parts.method, parts.uri).into_bytes();
