@@ -24,10 +24,10 @@ use skep_filters::endpoint::{Body, RequestPath, Wire, classify};
 
 use crate::cli::AgentUrl;
 use crate::connect::access::Access;
-use crate::downstream::Downstream;
 use crate::gateway;
 use crate::held;
-use crate::nameplate::Nameplate;
+use crate::listen::downstream::Downstream;
+use crate::listen::nameplate::Nameplate;
 use crate::reject::{self, Reject, Words};
 use crate::upstream::client::Client;
 use crate::upstream::peers;

@@ -5,6 +5,9 @@
 //! `Server::run` is not used: it binds after the start has reported success,
 //! sleeps through its grace period and owns the runtime.
 
+pub mod downstream;
+pub mod nameplate;
+
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -24,8 +27,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::authenticate::sockets::Visitor;
-use crate::downstream::{Common, Downstream};
-use crate::nameplate::Nameplate;
+use crate::listen::downstream::{Common, Downstream};
+use crate::listen::nameplate::Nameplate;
 use crate::platform::{LocalListener, tcp_stream};
 
 /// Connections open at a time; further ones wait in the kernel's queue.

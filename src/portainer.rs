@@ -34,7 +34,7 @@ use crate::authenticate::Caller;
 use crate::config::{self, SecretSource};
 use crate::exchange::Exchange;
 use crate::gateway::{Gateway, Next, internal};
-use crate::nameplate::Nameplate;
+use crate::listen::nameplate::Nameplate;
 use crate::reject::{self, Reject};
 use first_use::FirstUse;
 pub use others::Others;

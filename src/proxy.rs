@@ -7,10 +7,10 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
 use crate::authenticate::sockets::Visitor;
-use crate::downstream::Downstream;
 use crate::exchange::Exchange;
 use crate::gateway::{Gateway, Next};
 use crate::hop::{self, Hop};
+use crate::listen::downstream::Downstream;
 use crate::reject::Reject;
 
 /// Seconds that a connection may idle between two requests. Pingora's default

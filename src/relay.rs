@@ -17,7 +17,7 @@ use pingora::{Error, ErrorType};
 
 use crate::everyone::GONE;
 use crate::hop;
-use crate::nameplate::Nameplate;
+use crate::listen::nameplate::Nameplate;
 use crate::upstream::client::Client;
 
 /// What was passed on.

@@ -21,10 +21,10 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, OkOrErr};
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
 
-use crate::downstream::Downstream;
 use crate::everyone::GONE;
 use crate::hop;
-use crate::nameplate::Nameplate;
+use crate::listen::downstream::Downstream;
+use crate::listen::nameplate::Nameplate;
 
 pub use watch::{Unwatched, Watch};
 

@@ -9,8 +9,8 @@ use anyhow::{Context, bail};
 use super::{ConnectArgs, LocalSocket};
 use crate::connect::Connect;
 use crate::connect::access::Access;
+use crate::listen::nameplate::Nameplate;
 use crate::listen::{self, Listener};
-use crate::nameplate::Nameplate;
 use crate::platform::{self, LocalListener, SocketFile};
 
 /// Streams that are open when told to stop get this long.

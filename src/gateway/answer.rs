@@ -14,7 +14,7 @@ use skep_filters::policy::redact::redact;
 
 use super::{Gateway, Next, internal};
 use crate::exchange::Exchange;
-use crate::nameplate::Nameplate;
+use crate::listen::nameplate::Nameplate;
 use crate::reject::{self, Reject, Words};
 
 impl Gateway {

@@ -13,7 +13,7 @@ use pingora::proxy::Session;
 use serde_json::{Value, json};
 
 use super::{Reject, begun};
-use crate::nameplate::Nameplate;
+use crate::listen::nameplate::Nameplate;
 
 /// A refusal as its caller reads it.
 pub struct Words {

@@ -11,7 +11,7 @@ use pingora::http::ResponseHeader;
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 
 use super::Problem;
-use crate::nameplate::Nameplate;
+use crate::listen::nameplate::Nameplate;
 
 /// What the key is hashed with (§1.3).
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";

@@ -19,7 +19,7 @@ use std::task::{Context, Poll, ready};
 use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::nameplate::Nameplate;
+use crate::listen::nameplate::Nameplate;
 use heads::{Budget, Head};
 
 /// A connection whose heads are bounded and whose refusals explain themselves.

@@ -152,7 +152,7 @@ mod tests {
 
     use super::super::{Common, Downstream};
     use super::*;
-    use crate::nameplate::Nameplate;
+    use crate::listen::nameplate::Nameplate;
 
     const PAUSE: Duration = Duration::from_secs(5);
 
