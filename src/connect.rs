@@ -24,6 +24,8 @@ use skep_filters::endpoint::{Body, RequestPath, Wire, classify};
 
 use crate::cli::AgentUrl;
 use crate::connect::access::Access;
+use crate::forward::relay;
+use crate::forward::tunnel;
 use crate::gateway;
 use crate::held;
 use crate::listen::downstream::Downstream;
@@ -31,7 +33,7 @@ use crate::listen::nameplate::Nameplate;
 use crate::reject::{self, Reject, Words};
 use crate::upstream::client::Client;
 use crate::upstream::peers;
-use crate::{hop, platform, relay, tunnel};
+use crate::{hop, platform};
 
 /// Seconds that a local client may idle between two requests.
 const KEEPALIVE: u64 = 300;

@@ -4,6 +4,13 @@
 //! Which node that is has been decided; answers of several nodes are made in
 //! `fanout.rs`, `events.rs` and `everywhere.rs`.
 
+pub mod broadcast;
+pub mod events;
+pub mod fanout;
+pub mod negotiate;
+pub mod relay;
+pub mod tunnel;
+
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -23,7 +30,6 @@ use crate::own;
 use crate::reject::{self, Reject};
 use crate::upstream::client::Budget;
 use crate::upstream::request;
-use crate::{relay, tunnel};
 
 /// Bounds what an agent says of itself.
 const ANSWER: usize = 64 << 10;

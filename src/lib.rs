@@ -6,7 +6,6 @@
 //! goes it; [`proxy`] holds Pingora's hooks, which only call.
 
 pub mod agent;
-pub mod announce;
 pub mod api;
 pub mod authenticate;
 pub mod authorise;
@@ -14,11 +13,8 @@ pub mod cli;
 pub mod cluster;
 pub mod config;
 pub mod connect;
-pub mod events;
 pub mod everyone;
-pub mod everywhere;
 pub mod exchange;
-pub mod fanout;
 pub mod forward;
 pub mod gateway;
 pub mod guard;
@@ -32,11 +28,9 @@ pub mod platform;
 pub mod portainer;
 pub mod proxy;
 pub mod reject;
-pub mod relay;
 pub mod scope;
 pub mod telemetry;
 pub mod trust;
-pub mod tunnel;
 pub mod upstream;
 
 /// Says which node gave an answer: its id and hostname.

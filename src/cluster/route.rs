@@ -11,7 +11,7 @@ use skep_filters::endpoint::{Class, EndpointId, Match};
 use super::Cluster;
 use super::members::{Member, State};
 use super::probe::WHOEVER;
-use crate::announce::negotiates;
+use crate::forward::negotiate::negotiates;
 use crate::locate::creates_for_the_swarm;
 
 /// The node that is to answer, by id or hostname.

@@ -13,10 +13,14 @@ use super::{Asked, Gateway, Next};
 use crate::authorise::Reachable;
 use crate::cluster::route::{Destination, List};
 use crate::exchange::Exchange;
+use crate::forward::broadcast;
+use crate::forward::events;
+use crate::forward::fanout;
+use crate::forward::negotiate;
 use crate::hop::Hop;
 use crate::locate::{self, Found, Object, locate_together};
 use crate::reject::Reject;
-use crate::{announce, events, everywhere, fanout, own, place, scope};
+use crate::{own, place, scope};
 
 impl Gateway {
     /// As [`Self::go`], for a caller that sees a part of the objects only: the
@@ -78,7 +82,7 @@ impl Gateway {
                 Box::pin(fanout::answer(self, session, x, list, path, query)).await
             }
             Destination::Announced(id) => {
-                Box::pin(announce::answer(self, session, x, id, path, query)).await
+                Box::pin(negotiate::answer(self, session, x, id, path, query)).await
             }
             Destination::Events => {
                 x.to = "everyone".into();
@@ -86,7 +90,7 @@ impl Gateway {
             }
             Destination::Everywhere(id) => {
                 x.to = "everywhere".into();
-                Box::pin(everywhere::run(self, session, x, id, path, query)).await
+                Box::pin(broadcast::run(self, session, x, id, path, query)).await
             }
             Destination::Placed => Box::pin(place::run(self, session, x, path)).await,
             Destination::Local => self.exchange(session, x, Hop::Engine, found).await,

@@ -15,10 +15,10 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::{Kind, Problem};
+use crate::forward::tunnel;
 use crate::gateway::Gateway;
 use crate::hop::Hop;
 use crate::reject::Reject;
-use crate::tunnel;
 use crate::upstream::client::{Budget, Client};
 use crate::upstream::engine::Engine;
 use crate::upstream::request;

@@ -19,7 +19,7 @@ use skep_filters::endpoint::{EndpointId, RequestPath};
 use crate::MISSING_HEADER;
 use crate::everyone::{self, Ask, Missing, Node, Patience, Spoken, ask_node, missing_header};
 use crate::exchange::Exchange;
-use crate::fanout::refusal;
+use crate::forward::fanout::refusal;
 use crate::gateway::{Gateway, Next, internal};
 use crate::hop;
 use crate::reject::Reject;
