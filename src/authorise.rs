@@ -13,12 +13,12 @@ use pingora::http::RequestHeader;
 use skep_filters::endpoint::Match;
 use skep_filters::policy::{BodyOf, Node, On, Reason, Request, Role, Verdict};
 
+use crate::cluster::hop::Hop;
 use crate::cluster::members::Member;
 use crate::config::Policy;
 use crate::exchange::Exchange;
 use crate::gateway::{Asked, Gateway};
 use crate::held;
-use crate::hop::Hop;
 use crate::reject::Reject;
 
 /// The nodes that a caller's request may reach.

@@ -4,13 +4,15 @@
 //! who should be. Swarm itself is the membership protocol; nothing is gossiped.
 //! What is sent to a node, and how, is not decided here.
 
+pub mod ask;
 pub mod discover;
 pub mod expected;
+pub mod hop;
 pub mod identity;
+pub mod known;
 pub mod members;
 pub mod own_service;
 pub mod probe;
-pub mod route;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,8 +28,8 @@ use skep_filters::auth::BodyBinding;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
+use crate::cluster::hop::Hop;
 use crate::config::ClusterMode;
-use crate::hop::Hop;
 use crate::platform::clock;
 use crate::upstream::client::{Budget, Client};
 use crate::upstream::engine::Engine;

@@ -23,6 +23,7 @@ use skep_filters::auth::{BodyBinding, digest};
 use skep_filters::endpoint::{Body, RequestPath, Wire, classify};
 
 use crate::cli::AgentUrl;
+use crate::cluster::hop;
 use crate::connect::access::Access;
 use crate::forward::relay;
 use crate::forward::tunnel;
@@ -30,10 +31,10 @@ use crate::gateway;
 use crate::held;
 use crate::listen::downstream::Downstream;
 use crate::listen::nameplate::Nameplate;
+use crate::platform;
 use crate::reject::{self, Reject, Words};
 use crate::upstream::client::Client;
 use crate::upstream::peers;
-use crate::{hop, platform};
 
 /// Seconds that a local client may idle between two requests.
 const KEEPALIVE: u64 = 300;

@@ -21,11 +21,11 @@ use pingora::{Error, ErrorSource, ErrorType};
 use skep_filters::auth::BodyBinding;
 use skep_filters::endpoint::{Match, Method, Wire};
 
+use crate::cluster::ask::GONE;
+use crate::cluster::hop::{self, Hop};
 use crate::cluster::probe::{IDENTITY, WHOEVER};
-use crate::everyone::GONE;
 use crate::exchange::Exchange;
 use crate::gateway::{Gateway, Next, internal};
-use crate::hop::{self, Hop};
 use crate::own;
 use crate::reject::{self, Reject};
 use crate::upstream::client::Budget;

@@ -5,7 +5,6 @@
 //! each of these steps is taken over all nodes before the next. Ids never move,
 //! so where one was seen is remembered; names can, and are asked for each time.
 
-mod known;
 mod together;
 
 use futures::future::join_all;
@@ -15,13 +14,12 @@ use serde::de::IgnoredAny;
 use skep_filters::endpoint::{ApiVersion, Class, EndpointId, Match, ObjectIn, query};
 
 use crate::authorise::Reachable;
-use crate::everyone::{Ask, Missing, Node, Patience, Spoken, ask_node, missing_header, nodes};
+use crate::cluster::ask::{Ask, Missing, Node, Patience, Spoken, ask_node, missing_header, nodes};
+use crate::cluster::hop::Hop;
 use crate::gateway::{Gateway, internal};
-use crate::hop::Hop;
 use crate::reject::Reject;
 use crate::upstream::client::Budget;
 use crate::upstream::request;
-pub use known::Known;
 pub use together::locate_together;
 
 /// Bounds one inspect.

@@ -15,9 +15,9 @@ use serde::Deserialize;
 use skep_filters::endpoint::{ApiVersion, Class, RequestPath, query};
 use skep_filters::placement::Placement;
 
+use crate::cluster::hop::{self, Hop};
 use crate::exchange::Exchange;
 use crate::gateway::{Gateway, Next};
-use crate::hop::{self, Hop};
 use crate::locate::{Found, Object, locate};
 use crate::reject::Reject;
 

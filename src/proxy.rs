@@ -7,9 +7,9 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
 use crate::authenticate::sockets::Visitor;
+use crate::cluster::hop::{self, Hop};
 use crate::exchange::Exchange;
 use crate::gateway::{Gateway, Next};
-use crate::hop::{self, Hop};
 use crate::listen::downstream::Downstream;
 use crate::reject::Reject;
 

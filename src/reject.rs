@@ -12,7 +12,7 @@ use skep_filters::endpoint::BadPath;
 use skep_filters::policy::redact::RedactError;
 use skep_filters::policy::scope::ScopeError;
 
-use crate::cluster::route::TargetError;
+use crate::route::TargetError;
 pub use words::Words;
 
 /// Why a request was not answered by an engine.

@@ -12,12 +12,12 @@ use serde::Deserialize;
 use skep_filters::endpoint::{EndpointId, query};
 use skep_filters::policy::scope::{Kind, Reach, Scope};
 
-use crate::cluster::route::Destination;
-use crate::everyone::{Ask, Patience, Spoken, ask_node, at};
+use crate::cluster::ask::{Ask, Patience, Spoken, ask_node, at};
+use crate::cluster::hop::Hop;
 use crate::exchange::Exchange;
 use crate::gateway::{Asked, Gateway, internal};
-use crate::hop::Hop;
 use crate::reject::Reject;
+use crate::route::Destination;
 use crate::upstream::client::Budget;
 use crate::upstream::request;
 use look::Look;

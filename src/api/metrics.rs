@@ -23,10 +23,10 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::everyone::{Ask, Missing, Node, Patience, Spoken, ask_node, missing_header, nodes};
+use crate::cluster::ask::{Ask, Missing, Node, Patience, Spoken, ask_node, missing_header, nodes};
+use crate::cluster::hop::Hop;
 use crate::exchange::Exchange;
 use crate::gateway::{Gateway, Next, internal};
-use crate::hop::Hop;
 use crate::reject::Reject;
 use crate::upstream::client::Budget;
 

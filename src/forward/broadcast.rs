@@ -17,11 +17,11 @@ use pingora::proxy::Session;
 use skep_filters::endpoint::{EndpointId, RequestPath};
 
 use crate::MISSING_HEADER;
-use crate::everyone::{self, Ask, Missing, Node, Patience, Spoken, ask_node, missing_header};
+use crate::cluster::ask::{self, Ask, Missing, Node, Patience, Spoken, ask_node, missing_header};
+use crate::cluster::hop;
 use crate::exchange::Exchange;
 use crate::forward::fanout::refusal;
 use crate::gateway::{Gateway, Next, internal};
-use crate::hop;
 use crate::reject::Reject;
 use crate::upstream::client::{Answer, Budget};
 
@@ -40,12 +40,12 @@ pub async fn run(
     path: &RequestPath<'_>,
     query: &str,
 ) -> Result<Next, Reject> {
-    let (nodes, missing) = everyone::nodes(gateway, &x.reachable);
+    let (nodes, missing) = ask::nodes(gateway, &x.reachable);
     if matches!(id, EndpointId::ImageCreate | EndpointId::ImageLoad) {
         let spoken = Spoken::of(gateway, path.version());
         let targets = nodes
             .iter()
-            .map(|node| everyone::target(node, spoken, path.path(), query))
+            .map(|node| ask::target(node, spoken, path.path(), query))
             .collect();
         return progress::run(gateway, session, x, nodes, targets, missing).await;
     }

@@ -23,10 +23,10 @@ use skep_filters::policy::redact::{Redact, RedactError, redact};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::MISSING_HEADER;
-use crate::everyone::{self, Ask, Node, missing_header};
+use crate::cluster::ask::{self, Ask, Node, missing_header};
+use crate::cluster::hop;
 use crate::exchange::Exchange;
 use crate::gateway::{Gateway, Next, internal};
-use crate::hop;
 use crate::platform::clock;
 use crate::reject::{self, Reject};
 use order::Order;
@@ -98,7 +98,7 @@ pub async fn run(
         known: HashMap::new(),
         first: true,
     };
-    let (nodes, missing) = everyone::nodes(gateway, &x.reachable);
+    let (nodes, missing) = ask::nodes(gateway, &x.reachable);
     streams.listen(nodes);
 
     let Some(mut head) = streams.first_head(session, x).await? else {
@@ -245,7 +245,7 @@ impl<'a> Streams<'a> {
                 }
                 () = sleep_until(order.settles()), if order.holds() => order.settle(),
                 _ = look.tick(), if !finite => {
-                    let (nodes, _) = everyone::nodes(self.gateway, &x.reachable);
+                    let (nodes, _) = ask::nodes(self.gateway, &x.reachable);
                     self.listen(nodes);
                 }
                 gone = session.read_body_or_idle(true) => {

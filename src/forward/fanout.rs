@@ -19,14 +19,14 @@ use skep_filters::aggregate::{
 use skep_filters::endpoint::RequestPath;
 
 use crate::authorise::Reachable;
-use crate::cluster::route::List;
+use crate::cluster::ask::{Ask, Missing, Node, Patience, ask_node, missing_header, nodes};
+use crate::cluster::hop;
+use crate::cluster::hop::Hop;
 use crate::config::Partial;
-use crate::everyone::{Ask, Missing, Node, Patience, ask_node, missing_header, nodes};
 use crate::exchange::Exchange;
 use crate::gateway::{Gateway, Next, internal};
-use crate::hop;
-use crate::hop::Hop;
 use crate::reject::Reject;
+use crate::route::List;
 use crate::upstream::client::{Answer, Budget};
 use crate::{MISSING_HEADER, NODE_HEADER};
 

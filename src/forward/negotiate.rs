@@ -15,11 +15,11 @@ use skep_filters::aggregate;
 use skep_filters::endpoint::{EndpointId, RequestPath};
 
 use crate::authorise::Reachable;
+use crate::cluster::ask::{Ask, ask_node, myself, nodes};
+use crate::cluster::hop::{self, Hop};
 use crate::cluster::identity::ApiRange;
-use crate::everyone::{Ask, ask_node, myself, nodes};
 use crate::exchange::Exchange;
 use crate::gateway::{Gateway, Next};
-use crate::hop::{self, Hop};
 use crate::reject::Reject;
 use crate::upstream::client::{Answer, Budget};
 

@@ -15,8 +15,8 @@ use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 
-use crate::everyone::GONE;
-use crate::hop;
+use crate::cluster::ask::GONE;
+use crate::cluster::hop;
 use crate::listen::nameplate::Nameplate;
 use crate::upstream::client::Client;
 

@@ -21,8 +21,8 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, OkOrErr};
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
 
-use crate::everyone::GONE;
-use crate::hop;
+use crate::cluster::ask::GONE;
+use crate::cluster::hop;
 use crate::listen::downstream::Downstream;
 use crate::listen::nameplate::Nameplate;
 

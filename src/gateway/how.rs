@@ -11,15 +11,15 @@ use skep_filters::endpoint::{Class, EndpointId, Match, RequestPath, classify, qu
 
 use super::{Asked, Gateway, Next};
 use crate::authorise::Reachable;
-use crate::cluster::route::{Destination, List};
+use crate::cluster::hop::Hop;
 use crate::exchange::Exchange;
 use crate::forward::broadcast;
 use crate::forward::events;
 use crate::forward::fanout;
 use crate::forward::negotiate;
-use crate::hop::Hop;
 use crate::locate::{self, Found, Object, locate_together};
 use crate::reject::Reject;
+use crate::route::{Destination, List};
 use crate::{own, place, scope};
 
 impl Gateway {

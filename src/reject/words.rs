@@ -140,7 +140,7 @@ mod tests {
 
     use super::*;
     use crate::authenticate::certificates::Refused;
-    use crate::cluster::route::TargetError;
+    use crate::route::TargetError;
 
     fn node() -> Reject {
         Reject::Node {

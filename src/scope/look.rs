@@ -8,13 +8,13 @@ use skep_filters::endpoint::{ApiVersion, Class, Match, ObjectIn, query};
 use skep_filters::policy::scope::{Kind, Scope};
 
 use super::{beyond, in_words, inspect, pin_a_manager, target};
-use crate::cluster::route::Destination;
+use crate::cluster::hop::Hop;
 use crate::exchange::Exchange;
 use crate::gateway::{Asked, Gateway};
-use crate::hop::Hop;
 use crate::locate::{Found, Object, locate, named};
 use crate::place::place;
 use crate::reject::Reject;
+use crate::route::Destination;
 use crate::upstream::request;
 
 /// What is looked at, and where.

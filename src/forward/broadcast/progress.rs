@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::worker::{Outcome, Worker};
-use crate::everyone::{Missing, Node};
+use crate::cluster::ask::{Missing, Node};
 use crate::exchange::Exchange;
 use crate::gateway::{Gateway, Next, internal};
 use crate::reject::{self, Reject};

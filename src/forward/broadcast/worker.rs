@@ -19,10 +19,10 @@ use tokio::sync::mpsc;
 
 use super::progress::Said;
 use crate::cluster::Cluster;
-use crate::everyone::{GONE, Node};
+use crate::cluster::ask::{GONE, Node};
+use crate::cluster::hop::{self, Hop};
 use crate::exchange::Exchange;
 use crate::gateway::Gateway;
-use crate::hop::{self, Hop};
 use crate::reject;
 use crate::upstream::client::Client;
 use crate::upstream::engine::Engine;

@@ -13,9 +13,9 @@ use skep_filters::aggregate::LineSplitter;
 use skep_filters::auth::BodyBinding;
 use tokio::time::{Duration, sleep, timeout};
 
-use crate::everyone::{self, Ask, GONE, Node};
+use crate::cluster::ask::{self, Ask, GONE, Node};
+use crate::cluster::hop::{self, Hop};
 use crate::gateway::Gateway;
-use crate::hop::{self, Hop};
 use crate::reject;
 use crate::upstream::client::Answer;
 use crate::upstream::request;
@@ -132,7 +132,7 @@ async fn begin(
     node: &Node,
     query: &str,
 ) -> pingora::Result<(HttpSession, ResponseHeader)> {
-    let target = everyone::target(node, ask.spoken, ask.path, query);
+    let target = ask::target(node, ask.spoken, ask.path, query);
     let mut head = request::build(&ask.head.method, &target)?;
     for name in [ACCEPT, USER_AGENT] {
         if let Some(value) = ask.head.headers.get(&name) {

@@ -13,8 +13,8 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::{Problem, name, work};
+use crate::cluster::hop::Hop;
 use crate::gateway::Gateway;
-use crate::hop::Hop;
 use crate::reject::Reject;
 use crate::upstream::client::Budget;
 use crate::upstream::request;

@@ -15,9 +15,9 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::{Kind, Problem};
+use crate::cluster::hop::Hop;
 use crate::forward::tunnel;
 use crate::gateway::Gateway;
-use crate::hop::Hop;
 use crate::reject::Reject;
 use crate::upstream::client::{Budget, Client};
 use crate::upstream::engine::Engine;

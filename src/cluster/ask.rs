@@ -12,10 +12,10 @@ use skep_filters::endpoint::{ApiVersion, RequestPath};
 use tokio::time::timeout;
 
 use crate::authorise::Reachable;
+use crate::cluster::hop::{self, Hop};
 use crate::cluster::identity::{ApiRange, EngineFacts};
 use crate::cluster::members::Member;
 use crate::gateway::Gateway;
-use crate::hop::{self, Hop};
 use crate::reject;
 use crate::upstream::client::{Answer, Budget};
 use crate::upstream::request;

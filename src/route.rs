@@ -8,9 +8,9 @@ use skep_filters::auth::Principal;
 use skep_filters::endpoint::filters::Filters;
 use skep_filters::endpoint::{Class, EndpointId, Match};
 
-use super::Cluster;
-use super::members::{Member, State};
-use super::probe::WHOEVER;
+use crate::cluster::Cluster;
+use crate::cluster::members::{Member, State};
+use crate::cluster::probe::WHOEVER;
 use crate::forward::negotiate::negotiates;
 use crate::locate::creates_for_the_swarm;
 
