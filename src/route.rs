@@ -1,5 +1,8 @@
 //! Which node answers: DESIGN's routing rules, in their order.
 
+pub mod locate;
+pub mod place;
+
 use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode};
@@ -12,7 +15,7 @@ use crate::cluster::Cluster;
 use crate::cluster::members::{Member, State};
 use crate::cluster::probe::WHOEVER;
 use crate::forward::negotiate::negotiates;
-use crate::locate::creates_for_the_swarm;
+use crate::route::locate::creates_for_the_swarm;
 
 /// The node that is to answer, by id or hostname.
 const TARGET: &str = "skep-target";

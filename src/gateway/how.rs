@@ -17,10 +17,11 @@ use crate::forward::broadcast;
 use crate::forward::events;
 use crate::forward::fanout;
 use crate::forward::negotiate;
-use crate::locate::{self, Found, Object, locate_together};
 use crate::reject::Reject;
+use crate::route::locate::{self, Found, Object, locate_together};
+use crate::route::place;
 use crate::route::{Destination, List};
-use crate::{own, place, scope};
+use crate::{own, scope};
 
 impl Gateway {
     /// As [`Self::go`], for a caller that sees a part of the objects only: the

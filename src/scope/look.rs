@@ -11,10 +11,10 @@ use super::{beyond, in_words, inspect, pin_a_manager, target};
 use crate::cluster::hop::Hop;
 use crate::exchange::Exchange;
 use crate::gateway::{Asked, Gateway};
-use crate::locate::{Found, Object, locate, named};
-use crate::place::place;
 use crate::reject::Reject;
 use crate::route::Destination;
+use crate::route::locate::{Found, Object, locate, named};
+use crate::route::place::place;
 use crate::upstream::request;
 
 /// What is looked at, and where.

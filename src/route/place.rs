@@ -18,8 +18,8 @@ use skep_filters::placement::Placement;
 use crate::cluster::hop::{self, Hop};
 use crate::exchange::Exchange;
 use crate::gateway::{Gateway, Next};
-use crate::locate::{Found, Object, locate};
 use crate::reject::Reject;
+use crate::route::locate::{Found, Object, locate};
 
 /// Bounds the answer to a create; a real one is a few hundred bytes.
 const ANSWER: usize = 1 << 20;
