@@ -20,9 +20,9 @@ use skep_filters::auth::profile::{SIGNATURE, SIGNATURE_INPUT};
 use skep_filters::auth::{BodyBinding, KeyKind, Principal, Verifier};
 
 use crate::authenticate::sockets::Visitor;
+use crate::exchange::reject::Reject;
 use crate::guard::Guard;
 use crate::platform::clock;
-use crate::reject::Reject;
 use crate::trust::{ClientCertificate, PeerCertificate, Trust};
 
 /// A caller who has proved who it is.

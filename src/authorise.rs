@@ -17,9 +17,9 @@ use crate::cluster::hop::Hop;
 use crate::cluster::members::Member;
 use crate::config::Policy;
 use crate::exchange::Exchange;
+use crate::exchange::body;
+use crate::exchange::reject::Reject;
 use crate::gateway::{Asked, Gateway};
-use crate::held;
-use crate::reject::Reject;
 
 /// The nodes that a caller's request may reach.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -112,7 +112,7 @@ impl Gateway {
             found,
             &BodyOf {
                 bytes: &held,
-                bound: held::LONGEST,
+                bound: body::LONGEST,
                 content_type: text(head, &CONTENT_TYPE),
                 content_encoding: text(head, &CONTENT_ENCODING),
             },

@@ -382,7 +382,7 @@ impl Cluster {
     }
 
     async fn expected(&self) -> Result<Vec<expected::Expected>, String> {
-        let explain = |e: Box<pingora::Error>| crate::reject::explain(&e);
+        let explain = |e: Box<pingora::Error>| crate::exchange::reject::explain(&e);
         let hop = if self.me.load().can_manage() {
             Hop::Engine
         } else {

@@ -25,14 +25,14 @@ use skep_filters::endpoint::{Body, RequestPath, Wire, classify};
 use crate::cli::AgentUrl;
 use crate::cluster::hop;
 use crate::connect::access::Access;
+use crate::exchange::body;
+use crate::exchange::reject::{self, Reject, Words};
 use crate::forward::relay;
 use crate::forward::tunnel;
 use crate::gateway;
-use crate::held;
 use crate::listen::downstream::Downstream;
 use crate::listen::nameplate::Nameplate;
 use crate::platform;
-use crate::reject::{self, Reject, Words};
 use crate::upstream::client::Client;
 use crate::upstream::peers;
 
@@ -133,7 +133,7 @@ impl Connect {
             session.set_read_timeout(None);
             x.body = Some(BodyBinding::Unsigned);
         } else {
-            let body = held::read(session).await?;
+            let body = body::read(session).await?;
             let binding = BodyBinding::Digest(digest::sha256(&body));
             x.body = Some(binding);
             let hijack = hijack || session.is_upgrade_req();

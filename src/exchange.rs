@@ -1,6 +1,9 @@
 //! What is known of one exchange while it lasts: Pingora's per-request
 //! context, and what the log line says in the end.
 
+pub mod body;
+pub mod reject;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;

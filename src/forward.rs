@@ -25,9 +25,9 @@ use crate::cluster::ask::GONE;
 use crate::cluster::hop::{self, Hop};
 use crate::cluster::probe::{IDENTITY, WHOEVER};
 use crate::exchange::Exchange;
+use crate::exchange::reject::{self, Reject};
 use crate::gateway::{Gateway, Next, internal};
 use crate::own;
-use crate::reject::{self, Reject};
 use crate::upstream::client::Budget;
 use crate::upstream::request;
 

@@ -26,10 +26,10 @@ use crate::cluster::hop::Hop;
 use crate::cluster::known::Known;
 use crate::config::{Config, InfoOf};
 use crate::exchange::Exchange;
+use crate::exchange::body;
+use crate::exchange::reject::{self, Reject};
 use crate::guard::Guard;
-use crate::held;
 use crate::portainer::{self, Portainer};
-use crate::reject::{self, Reject};
 use crate::route::place::Pulls;
 use crate::route::{Destination, Request, route};
 use crate::scope;
@@ -224,7 +224,7 @@ impl Gateway {
         match caller.body {
             BodyBinding::Empty => Ok(()),
             BodyBinding::Digest(_) => {
-                let body = Box::pin(held::read(session)).await?;
+                let body = Box::pin(body::read(session)).await?;
                 caller.body.check(&body)?;
                 x.held = Some(body);
                 Ok(())
@@ -233,7 +233,7 @@ impl Gateway {
                 if portainer::sends_it_whole(&caller.principal, found)
                     || x.from_peer && x.inspects(found) =>
             {
-                let body = Box::pin(held::read(session)).await?;
+                let body = Box::pin(body::read(session)).await?;
                 // Other agents are to get what was read here.
                 x.body = BodyBinding::Digest(sha256(&body));
                 x.held = Some(body);

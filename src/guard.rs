@@ -16,8 +16,8 @@ use skep_filters::auth::{Key, KeyKind, NonceMemory, Principal, Verifier, Window,
 
 use crate::authenticate::certificates::Certificates;
 use crate::config::{Config, Grant, KeyFile, KeyMaterial, Socket};
+use crate::exchange::reject::Reject;
 use crate::platform;
-use crate::reject::Reject;
 use crate::trust::Trust;
 use crate::upstream::peers::{agent_key_id, operator_key_id};
 use limit::Limiter;

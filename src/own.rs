@@ -13,12 +13,12 @@ use skep_filters::endpoint::{EndpointId, Match};
 use crate::api::metrics;
 use crate::api::nodes;
 use crate::exchange::Exchange;
+use crate::exchange::reject::Reject;
 use crate::gateway::{Gateway, Next, internal};
 use crate::portainer;
 use crate::portainer::browse::{self, Action, Call};
 use crate::portainer::console::{self, Kind};
 use crate::portainer::{dockerhub, host_info};
-use crate::reject::Reject;
 
 /// Answers one of the agent's own endpoints.
 ///

@@ -9,9 +9,9 @@ use pingora::{Error, ErrorType, Result};
 use crate::authenticate::sockets::Visitor;
 use crate::cluster::hop::{self, Hop};
 use crate::exchange::Exchange;
+use crate::exchange::reject::Reject;
 use crate::gateway::{Gateway, Next};
 use crate::listen::downstream::Downstream;
-use crate::reject::Reject;
 
 /// Seconds that a connection may idle between two requests. Pingora's default
 /// is for ever, also with half a request sent (pingora#447).
@@ -95,7 +95,7 @@ impl ProxyHttp for Gateway {
     ) -> Box<Error> {
         x.failures += 1;
         if let Some(hop) = &x.hop {
-            self.hop_failed(hop, &e, &crate::reject::explain(&e));
+            self.hop_failed(hop, &e, &crate::exchange::reject::explain(&e));
         }
         // Nothing was sent yet: another manager may be asked.
         e.set_retry(x.any_manager && x.failures < 3);

@@ -385,7 +385,7 @@ fn every_reason_of_a_refusal_has_its_row() {
     let page = page("docs/operating.md");
     let mut count = 0;
     for file in [
-        "src/reject.rs",
+        "src/exchange/reject.rs",
         "src/authenticate/certificates.rs",
         "filters/src/auth/error.rs",
         "filters/src/auth/portainer.rs",

@@ -26,8 +26,8 @@ use serde_json::value::RawValue;
 use crate::cluster::ask::{Ask, Missing, Node, Patience, Spoken, ask_node, missing_header, nodes};
 use crate::cluster::hop::Hop;
 use crate::exchange::Exchange;
+use crate::exchange::reject::Reject;
 use crate::gateway::{Gateway, Next, internal};
-use crate::reject::Reject;
 use crate::upstream::client::Budget;
 
 /// Where nodes ask each other.

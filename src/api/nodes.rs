@@ -6,7 +6,7 @@ use serde_json::json;
 use skep_filters::endpoint::EndpointId;
 
 use crate::cluster::Cluster;
-use crate::reject::Reject;
+use crate::exchange::reject::Reject;
 
 /// The JSON answer of one of the agent's own endpoints.
 ///

@@ -15,7 +15,7 @@ use skep_filters::auth::{BodyBinding, Principal};
 
 use crate::authenticate::Caller;
 use crate::config;
-use crate::reject::Reject;
+use crate::exchange::reject::Reject;
 use crate::trust::ClientCertificate;
 use revoked::Revoked;
 

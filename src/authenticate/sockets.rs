@@ -17,7 +17,7 @@ use skep_filters::auth::{BodyBinding, Principal};
 
 use crate::authenticate::Caller;
 use crate::config::Socket;
-use crate::reject::Reject;
+use crate::exchange::reject::Reject;
 
 /// Where a connection of this machine came in, and who has opened it.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::AgentUrl;
 use crate::connect::access::Access;
-use crate::reject;
+use crate::exchange::reject;
 use crate::upstream::client::{Budget, Client};
 use crate::upstream::peers;
 use crate::upstream::request;

@@ -10,7 +10,8 @@ use skep_filters::policy::{BodyOf, Node, On, Request, Role, Verdict};
 
 use super::{BodySource, ExplainArgs};
 use crate::config::{Config, Grant};
-use crate::{guard, held};
+use crate::exchange::body;
+use crate::guard;
 
 /// What was found, and whether the request is allowed.
 pub struct Explained {
@@ -156,7 +157,7 @@ fn further(
 fn json(bytes: &[u8]) -> BodyOf<'_> {
     BodyOf {
         bytes,
-        bound: held::LONGEST,
+        bound: body::LONGEST,
         content_type: None,
         content_encoding: None,
     }

@@ -14,9 +14,10 @@ use super::ask::ask;
 use crate::agent::secrets;
 use crate::config::Config;
 use crate::connect::access::Access;
+use crate::exchange::reject;
+use crate::platform;
 use crate::upstream::client::{Budget, Client};
 use crate::upstream::request;
-use crate::{platform, reject};
 
 /// How long a socket may take.
 const DEADLINE: Duration = Duration::from_secs(5);

@@ -12,7 +12,7 @@ use skep_filters::auth::{BodyBinding, digest};
 
 use super::{BodySource, SignArgs};
 use crate::connect::access;
-use crate::reject;
+use crate::exchange::reject;
 use crate::upstream::peers;
 
 /// The header lines.

@@ -15,8 +15,8 @@ use crate::authorise::Reachable;
 use crate::cluster::hop::{self, Hop};
 use crate::cluster::identity::{ApiRange, EngineFacts};
 use crate::cluster::members::Member;
+use crate::exchange::reject;
 use crate::gateway::Gateway;
-use crate::reject;
 use crate::upstream::client::{Answer, Budget};
 use crate::upstream::request;
 

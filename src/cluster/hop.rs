@@ -16,8 +16,8 @@ use skep_filters::auth::{BodyBinding, strip};
 
 use crate::cluster::identity::Identity;
 use crate::cluster::members::Member;
+use crate::exchange::reject::Reject;
 use crate::gateway::Gateway;
-use crate::reject::Reject;
 use crate::upstream::engine::Engine;
 use crate::upstream::peers::Peers;
 

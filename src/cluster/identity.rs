@@ -196,14 +196,14 @@ async fn ask<T: for<'a> Deserialize<'a>>(
     let peer = engine
         .peer()
         .await
-        .map_err(|e| crate::reject::explain(&e))?;
+        .map_err(|e| crate::exchange::reject::explain(&e))?;
     let head = request::get(path).map_err(|e| e.to_string())?;
     let answer = client
         .fetch(&peer, head, &Budget::one(LIMIT))
         .await
         .map_err(|e| {
             engine.lost();
-            crate::reject::explain(&e)
+            crate::exchange::reject::explain(&e)
         })?;
     if answer.head.status != 200 {
         return Err(format!("GET {path} was answered {}", answer.head.status));

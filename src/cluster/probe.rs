@@ -14,8 +14,8 @@ use tokio::time::timeout;
 
 use super::identity::Identity;
 use super::members::Members;
+use crate::exchange::reject;
 use crate::platform::clock;
-use crate::reject;
 use crate::upstream::client::{Budget, Client};
 use crate::upstream::peers::Peers;
 use crate::upstream::request;

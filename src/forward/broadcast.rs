@@ -20,9 +20,9 @@ use crate::MISSING_HEADER;
 use crate::cluster::ask::{self, Ask, Missing, Node, Patience, Spoken, ask_node, missing_header};
 use crate::cluster::hop;
 use crate::exchange::Exchange;
+use crate::exchange::reject::Reject;
 use crate::forward::fanout::refusal;
 use crate::gateway::{Gateway, Next, internal};
-use crate::reject::Reject;
 use crate::upstream::client::{Answer, Budget};
 
 /// Bounds what a node answers to a tag or a removal.

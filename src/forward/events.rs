@@ -26,9 +26,9 @@ use crate::MISSING_HEADER;
 use crate::cluster::ask::{self, Ask, Node, missing_header};
 use crate::cluster::hop;
 use crate::exchange::Exchange;
+use crate::exchange::reject::{self, Reject};
 use crate::gateway::{Gateway, Next, internal};
 use crate::platform::clock;
-use crate::reject::{self, Reject};
 use order::Order;
 use source::{Got, Name, Source};
 

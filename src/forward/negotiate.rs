@@ -19,8 +19,8 @@ use crate::cluster::ask::{Ask, ask_node, myself, nodes};
 use crate::cluster::hop::{self, Hop};
 use crate::cluster::identity::ApiRange;
 use crate::exchange::Exchange;
+use crate::exchange::reject::Reject;
 use crate::gateway::{Gateway, Next};
-use crate::reject::Reject;
 use crate::upstream::client::{Answer, Budget};
 
 /// Bounds `/version`; a real one is a kilobyte.

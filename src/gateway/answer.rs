@@ -14,8 +14,8 @@ use skep_filters::policy::redact::redact;
 
 use super::{Gateway, Next, internal};
 use crate::exchange::Exchange;
+use crate::exchange::reject::{self, Reject, Words};
 use crate::listen::nameplate::Nameplate;
-use crate::reject::{self, Reject, Words};
 
 impl Gateway {
     /// Sends an answer that is at hand.

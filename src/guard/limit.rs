@@ -11,7 +11,7 @@ use pingora_limits::rate::Rate;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::{Grant, Limits};
-use crate::reject::Reject;
+use crate::exchange::reject::Reject;
 
 /// Counts for all identities.
 pub(super) struct Limiter {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::cluster::Cluster;
 use crate::cluster::members::{Member, State};
-use crate::reject::Reject;
+use crate::exchange::reject::Reject;
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]

@@ -27,8 +27,8 @@ use pingora::proxy::Session;
 use skep_filters::endpoint::query;
 
 use crate::exchange::Exchange;
+use crate::exchange::reject::{self, Reject};
 use crate::gateway::{Gateway, Next, internal};
-use crate::reject::{self, Reject};
 pub use problem::Problem;
 use root::Root;
 

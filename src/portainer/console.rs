@@ -19,9 +19,9 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use crate::exchange::Exchange;
+use crate::exchange::reject::{self, Reject};
 use crate::forward::tunnel;
 use crate::gateway::{Gateway, Next, internal};
-use crate::reject::{self, Reject};
 
 /// The longest message taken from a browser: a paste. It is passed on as it
 /// is, so this is also what one console can make the agent hold.

@@ -31,11 +31,13 @@ use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use crate::exchange::Exchange;
+use crate::exchange::body;
+use crate::exchange::reject;
+use crate::exchange::reject::Reject;
 use crate::gateway::{Gateway, Next, internal};
-use crate::reject::Reject;
+use crate::platform;
 use crate::upstream::client::{Answer, Budget, Client};
 use crate::upstream::tls_files;
-use crate::{held, platform, reject};
 
 /// Who gives tokens, and who wants them.
 const AUTH: Origin = ("auth.docker.io", 443);
@@ -87,7 +89,7 @@ pub async fn answer(
 ) -> Result<Next, Reject> {
     let body = match x.held.take() {
         Some(body) => body,
-        None => Box::pin(held::read(session)).await?,
+        None => Box::pin(body::read(session)).await?,
     };
     let limits = async {
         let hub = Hub {

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::api::metrics::{self, gather};
 use crate::exchange::Exchange;
+use crate::exchange::reject::Reject;
 use crate::gateway::{Gateway, Next, internal};
-use crate::reject::Reject;
 
 /// What is built into this node, as Portainer asks for it.
 ///

@@ -17,8 +17,8 @@ use skep_filters::placement::Placement;
 
 use crate::cluster::hop::{self, Hop};
 use crate::exchange::Exchange;
+use crate::exchange::reject::Reject;
 use crate::gateway::{Gateway, Next};
-use crate::reject::Reject;
 use crate::route::locate::{Found, Object, locate};
 
 /// Bounds the answer to a create; a real one is a few hundred bytes.

@@ -18,8 +18,8 @@ use tokio::task::JoinSet;
 use super::worker::{Outcome, Worker};
 use crate::cluster::ask::{Missing, Node};
 use crate::exchange::Exchange;
+use crate::exchange::reject::{self, Reject};
 use crate::gateway::{Gateway, Next, internal};
-use crate::reject::{self, Reject};
 
 /// Chunks of the upload on their way to one node.
 const AHEAD: usize = 4;

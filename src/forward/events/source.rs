@@ -15,8 +15,8 @@ use tokio::time::{Duration, sleep, timeout};
 
 use crate::cluster::ask::{self, Ask, GONE, Node};
 use crate::cluster::hop::{self, Hop};
+use crate::exchange::reject;
 use crate::gateway::Gateway;
-use crate::reject;
 use crate::upstream::client::Answer;
 use crate::upstream::request;
 

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use super::root::Root;
 use super::{Problem, name, work};
 use crate::exchange::Exchange;
-use crate::held;
-use crate::reject::Reject;
+use crate::exchange::body;
+use crate::exchange::reject::Reject;
 
 /// Removes one file, one symlink, or one empty directory.
 pub(super) async fn delete(root: &Root, asked: &str) -> Result<(), Problem> {
@@ -46,7 +46,7 @@ pub(super) async fn rename(
 ) -> Result<(), Reject> {
     let body = match x.held.take() {
         Some(body) => body,
-        None => Box::pin(held::read(session)).await?,
+        None => Box::pin(body::read(session)).await?,
     };
     let names: Names = serde_json::from_slice(&body)
         .map_err(|e| Problem::request(format!("the body is not what a rename needs: {e}")))?;

@@ -23,9 +23,9 @@ use super::root::Root;
 use super::work::{self, Limit};
 use super::{Problem, begin, gone, name};
 use crate::exchange::Exchange;
+use crate::exchange::reject::Reject;
 use crate::gateway::{Gateway, Next, internal};
 use crate::platform;
-use crate::reject::Reject;
 
 /// Bytes read at a time.
 const BLOCK: usize = 256 << 10;

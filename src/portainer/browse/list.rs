@@ -14,8 +14,8 @@ use serde::Serialize;
 use super::root::Root;
 use super::{Problem, begin, gone, name, work};
 use crate::exchange::Exchange;
+use crate::exchange::reject::Reject;
 use crate::gateway::{Gateway, Next, internal};
-use crate::reject::Reject;
 
 /// Entries read at a time; so many are sorted by name.
 const BATCH: usize = 4096;

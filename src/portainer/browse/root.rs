@@ -14,8 +14,8 @@ use tokio::time::timeout;
 
 use super::{Problem, name, work};
 use crate::cluster::hop::Hop;
+use crate::exchange::reject::Reject;
 use crate::gateway::Gateway;
-use crate::reject::Reject;
 use crate::upstream::client::Budget;
 use crate::upstream::request;
 use crate::upstream::request::escape;

@@ -16,9 +16,9 @@ use tokio::time::timeout;
 
 use super::{Kind, Problem};
 use crate::cluster::hop::Hop;
+use crate::exchange::reject::Reject;
 use crate::forward::tunnel;
 use crate::gateway::Gateway;
-use crate::reject::Reject;
 use crate::upstream::client::{Budget, Client};
 use crate::upstream::engine::Engine;
 use crate::upstream::request;

@@ -8,7 +8,7 @@ use http::header::EXPECT;
 use pingora::proxy::Session;
 use tokio::time::timeout;
 
-use crate::reject::Reject;
+use crate::exchange::reject::Reject;
 
 /// The longest body that is held: as moby's own limit for what an
 /// authorisation plugin is shown.
