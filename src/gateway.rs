@@ -21,6 +21,7 @@ use skep_filters::endpoint::{BadPath, Body, Match, RequestPath, classify};
 
 use crate::authenticate::sockets::Visitor;
 use crate::authenticate::{self, Caller};
+use crate::authorise::scope;
 use crate::cluster::Cluster;
 use crate::cluster::hop::Hop;
 use crate::cluster::known::Known;
@@ -32,7 +33,6 @@ use crate::guard::Guard;
 use crate::portainer::{self, Portainer};
 use crate::route::place::Pulls;
 use crate::route::{Destination, Request, route};
-use crate::scope;
 use crate::telemetry::audit::Audit;
 use crate::telemetry::strangers::Strangers;
 use crate::trust::Trust;

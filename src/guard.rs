@@ -5,8 +5,6 @@
 //! a request sees the old one or the new one, never half of each. How a request
 //! is judged by its grant is `authorise.rs`'s.
 
-mod limit;
-
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,13 +13,13 @@ use std::time::Duration;
 use skep_filters::auth::{Key, KeyKind, NonceMemory, Principal, Verifier, Window, trim_secret};
 
 use crate::authenticate::certificates::Certificates;
+use crate::authorise::limit::Limiter;
+pub use crate::authorise::limit::Place;
 use crate::config::{Config, Grant, KeyFile, KeyMaterial, Socket};
 use crate::exchange::reject::Reject;
 use crate::platform;
 use crate::trust::Trust;
 use crate::upstream::peers::{agent_key_id, operator_key_id};
-use limit::Limiter;
-pub use limit::Place;
 
 /// How far ahead of ours a caller's clock may be.
 const AHEAD: Duration = Duration::from_secs(10);

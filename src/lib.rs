@@ -23,7 +23,6 @@ pub mod platform;
 pub mod portainer;
 pub mod proxy;
 pub mod route;
-pub mod scope;
 pub mod telemetry;
 pub mod trust;
 pub mod upstream;

@@ -11,6 +11,7 @@ use skep_filters::endpoint::{Class, EndpointId, Match, RequestPath, classify, qu
 
 use super::{Asked, Gateway, Next};
 use crate::authorise::Reachable;
+use crate::authorise::scope;
 use crate::cluster::hop::Hop;
 use crate::exchange::Exchange;
 use crate::exchange::reject::Reject;
@@ -18,10 +19,10 @@ use crate::forward::broadcast;
 use crate::forward::events;
 use crate::forward::fanout;
 use crate::forward::negotiate;
+use crate::own;
 use crate::route::locate::{self, Found, Object, locate_together};
 use crate::route::place;
 use crate::route::{Destination, List};
-use crate::{own, scope};
 
 impl Gateway {
     /// As [`Self::go`], for a caller that sees a part of the objects only: the

@@ -14,7 +14,7 @@ use crate::config::{Grant, Limits};
 use crate::exchange::reject::Reject;
 
 /// Counts for all identities.
-pub(super) struct Limiter {
+pub(crate) struct Limiter {
     /// Requests of this second, if anybody's are limited.
     rate: Option<Rate>,
     open: HashMap<String, Arc<Semaphore>>,
@@ -27,7 +27,7 @@ pub struct Place {
 }
 
 impl Limiter {
-    pub(super) fn new<'g>(grants: impl Iterator<Item = (&'g str, &'g Grant)> + Clone) -> Self {
+    pub(crate) fn new<'g>(grants: impl Iterator<Item = (&'g str, &'g Grant)> + Clone) -> Self {
         let limited = grants
             .clone()
             .any(|(_, grant)| grant.limits.per_second.is_some());
@@ -41,7 +41,7 @@ impl Limiter {
         }
     }
 
-    pub(super) fn place(&self, name: &str, limits: Limits) -> Result<Place, Reject> {
+    pub(crate) fn place(&self, name: &str, limits: Limits) -> Result<Place, Reject> {
         if let (Some(rate), Some(most)) = (&self.rate, limits.per_second)
             && rate.observe(&name, 1) > isize::try_from(most.get()).unwrap_or(isize::MAX)
         {
