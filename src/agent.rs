@@ -28,7 +28,7 @@ use crate::cluster::known::Known;
 use crate::cluster::{Cluster, Parts};
 use crate::config::{Config, ListenTls, Socket};
 use crate::gateway::Gateway;
-use crate::guard::{Guard, GuardError};
+use crate::gateway::guard::{Guard, GuardError};
 use crate::listen::nameplate::Nameplate;
 use crate::listen::{self, Listener};
 use crate::platform::{self, LocalListener, SocketFile};

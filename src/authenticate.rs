@@ -21,7 +21,7 @@ use skep_filters::auth::{BodyBinding, KeyKind, Principal, Verifier};
 
 use crate::authenticate::sockets::Visitor;
 use crate::exchange::reject::Reject;
-use crate::guard::Guard;
+use crate::gateway::guard::Guard;
 use crate::platform::clock;
 use crate::trust::{ClientCertificate, PeerCertificate, Trust};
 

@@ -18,7 +18,7 @@ use skep_filters::policy::{Redact, RuleSet};
 use crate::authorise::Reachable;
 use crate::cluster::hop::Hop;
 use crate::config::Policy;
-use crate::guard::Place;
+use crate::gateway::guard::Place;
 
 /// Characters of a stranger's path that are told.
 const STRANGERS_PATH: usize = 256;

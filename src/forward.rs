@@ -26,8 +26,8 @@ use crate::cluster::hop::{self, Hop};
 use crate::cluster::probe::{IDENTITY, WHOEVER};
 use crate::exchange::Exchange;
 use crate::exchange::reject::{self, Reject};
+use crate::gateway::own;
 use crate::gateway::{Gateway, Next, internal};
-use crate::own;
 use crate::upstream::client::Budget;
 use crate::upstream::request;
 

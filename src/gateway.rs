@@ -4,7 +4,10 @@
 //! The hooks in `proxy.rs` call it; each step lives in its own module.
 
 mod answer;
-mod how;
+mod dispatch;
+pub mod guard;
+pub mod hooks;
+pub mod own;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -29,7 +32,7 @@ use crate::config::{Config, InfoOf};
 use crate::exchange::Exchange;
 use crate::exchange::body;
 use crate::exchange::reject::{self, Reject};
-use crate::guard::Guard;
+use crate::gateway::guard::Guard;
 use crate::portainer::{self, Portainer};
 use crate::route::place::Pulls;
 use crate::route::{Destination, Request, route};

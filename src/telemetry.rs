@@ -128,8 +128,13 @@ mod tests {
     #[test]
     fn what_the_proxy_and_the_resolver_tell_at_info_is_left_out_until_asked_for() {
         for (level, target, record, expected) in [
-            (LevelFilter::Info, "skep::proxy", Level::Info, true),
-            (LevelFilter::Info, "skep::proxy", Level::Debug, false),
+            (LevelFilter::Info, "skep::gateway::hooks", Level::Info, true),
+            (
+                LevelFilter::Info,
+                "skep::gateway::hooks",
+                Level::Debug,
+                false,
+            ),
             (LevelFilter::Info, "pingora_proxy", Level::Info, false),
             (LevelFilter::Info, "pingora_proxy", Level::Error, false),
             (

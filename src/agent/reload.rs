@@ -14,7 +14,7 @@ use skep_filters::auth::NonceMemory;
 use tokio::sync::watch;
 
 use crate::config::{Config, KeyMaterial};
-use crate::guard::Guard;
+use crate::gateway::guard::Guard;
 use crate::platform;
 use crate::portainer::Portainer;
 use crate::telemetry::audit::Audit;

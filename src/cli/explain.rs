@@ -11,7 +11,7 @@ use skep_filters::policy::{BodyOf, Node, On, Request, Role, Verdict};
 use super::{BodySource, ExplainArgs};
 use crate::config::{Config, Grant};
 use crate::exchange::body;
-use crate::guard;
+use crate::gateway::guard;
 
 /// What was found, and whether the request is allowed.
 pub struct Explained {

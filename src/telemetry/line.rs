@@ -259,7 +259,7 @@ mod tests {
             now,
             &Record::builder()
                 .level(Level::Info)
-                .target("skep::proxy")
+                .target("skep::gateway::hooks")
                 .key_values(&facts)
                 .args(format_args!("{message}"))
                 .build(),
@@ -292,7 +292,7 @@ mod tests {
         assert_eq!(
             line(LogFormat::Json, "answered", &facts()),
             concat!(
-                r#"{"time":"2026-11-22T16:00:00.123Z","level":"info","target":"skep::proxy","message":"answered","#,
+                r#"{"time":"2026-11-22T16:00:00.123Z","level":"info","target":"skep::gateway::hooks","message":"answered","#,
                 r#""node":"w1","path":"/a b","status":200,"offset":-5,"share":0.5,"warm":true}"#,
                 "\n"
             )

@@ -19,7 +19,7 @@ use crate::forward::broadcast;
 use crate::forward::events;
 use crate::forward::fanout;
 use crate::forward::negotiate;
-use crate::own;
+use crate::gateway::own;
 use crate::route::locate::{self, Found, Object, locate_together};
 use crate::route::place;
 use crate::route::{Destination, List};
