@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 static READINGS: Semaphore = Semaphore::const_new(4);
 
 /// The numbers of this node.
-pub(crate) async fn read(gateway: &Gateway) -> Metrics {
+pub(super) async fn read(gateway: &Gateway) -> Metrics {
     let (engine, root) = engine(gateway).await;
     let mut metrics = machine(root).await;
     let me = gateway.cluster.me();
