@@ -33,6 +33,7 @@ use crate::config::ClusterMode;
 use crate::platform::clock;
 use crate::upstream::client::{Budget, Client};
 use crate::upstream::engine::Engine;
+use crate::upstream::error;
 use crate::upstream::peers::Peers;
 use crate::upstream::request;
 use discover::Discovery;
@@ -382,7 +383,7 @@ impl Cluster {
     }
 
     async fn expected(&self) -> Result<Vec<expected::Expected>, String> {
-        let explain = |e: Box<pingora::Error>| crate::exchange::reject::explain(&e);
+        let explain = |e: Box<pingora::Error>| error::explain(&e);
         let hop = if self.me.load().can_manage() {
             Hop::Engine
         } else {

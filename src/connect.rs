@@ -23,7 +23,6 @@ use skep_filters::auth::{BodyBinding, digest};
 use skep_filters::endpoint::{Body, RequestPath, Wire, classify};
 
 use crate::cli::AgentUrl;
-use crate::cluster::hop;
 use crate::connect::access::Access;
 use crate::exchange::body;
 use crate::exchange::reject::{self, Reject, Words};
@@ -34,6 +33,8 @@ use crate::listen::downstream::Downstream;
 use crate::listen::nameplate::Nameplate;
 use crate::platform;
 use crate::upstream::client::Client;
+use crate::upstream::error;
+use crate::upstream::headers;
 use crate::upstream::peers;
 
 /// Seconds that a local client may idle between two requests.
@@ -102,7 +103,7 @@ impl Connect {
     }
 
     fn next(&self, x: &mut Passage, error: &Error) {
-        self.give_up_on(x.server, &reject::explain(error));
+        self.give_up_on(x.server, &error::explain(error));
         x.server = x.server.wrapping_add(1);
         x.failures += 1;
     }
@@ -111,7 +112,7 @@ impl Connect {
         if let Some(node) = &self.node {
             head.insert_header(SKEP_TARGET, node)?;
         }
-        hop::one_content_type(head)?;
+        headers::one_content_type(head)?;
         peers::sign(head, &self.access.signer, body, &self.random)
     }
 
@@ -157,12 +158,12 @@ impl Connect {
         binding: BodyBinding,
         hijack: bool,
     ) -> std::result::Result<(), Reject> {
-        let internal = |e: Box<Error>| Reject::Internal(reject::explain(&e));
+        let internal = |e: Box<Error>| Reject::Internal(error::explain(&e));
         let mut last = None;
         for _ in 0..self.servers.len() {
             let server = x.server;
             let mut head = session.req_header().clone();
-            hop::end_of_connection(&mut head, hijack).map_err(internal)?;
+            headers::strip_hop_by_hop_request(&mut head, hijack).map_err(internal)?;
             head.remove_header("expect");
             if !body.is_empty() {
                 head.remove_header("transfer-encoding");
@@ -175,7 +176,7 @@ impl Connect {
                 Err(e) => e,
             };
             let reject = self.reject(server, &failed);
-            if x.hijacked || reject::begun(session) || !reject::was_not_reached(&failed) {
+            if x.hijacked || reject::begun(session) || !error::was_not_reached(&failed) {
                 return Err(reject);
             }
             self.next(x, &failed);

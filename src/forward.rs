@@ -22,13 +22,15 @@ use skep_filters::auth::BodyBinding;
 use skep_filters::endpoint::{Match, Method, Wire};
 
 use crate::cluster::ask::GONE;
-use crate::cluster::hop::{self, Hop};
+use crate::cluster::hop::Hop;
 use crate::cluster::probe::{IDENTITY, WHOEVER};
 use crate::exchange::Exchange;
-use crate::exchange::reject::{self, Reject};
+use crate::exchange::reject::Reject;
 use crate::gateway::own;
 use crate::gateway::{Gateway, Next, internal};
 use crate::upstream::client::Budget;
+use crate::upstream::error;
+use crate::upstream::headers;
 use crate::upstream::request;
 
 /// Bounds what an agent says of itself.
@@ -80,8 +82,7 @@ impl Gateway {
         let body = x.held.take().unwrap_or_default();
         let bound = self.config.aggregate.max_bytes;
         let (mut head, body) = self.whole(session, x, &hop, body, bound).await?;
-        hop::end_of_answer(&mut head);
-        head.remove_header("transfer-encoding");
+        headers::strip_framing(&mut head);
         self.answer(session, x, head, body).await
     }
 
@@ -101,7 +102,7 @@ impl Gateway {
             let head = self.head_with(session, x, hop, &body)?;
             let peer = hop.peer(&self.engine, &self.peers).await?;
             let (mut answer, head) = self.client.send(&peer, head, body).await?;
-            hop::refuse_misdirected(&head)?;
+            headers::refuse_misdirected(&head)?;
             let mut whole = BytesMut::new();
             while let Some(chunk) = answer.read_response_body().await? {
                 if whole.len() + chunk.len() > bound {
@@ -129,7 +130,7 @@ impl Gateway {
         body: &Bytes,
     ) -> pingora::Result<RequestHeader> {
         let mut head = session.req_header().clone();
-        hop::end_of_connection(&mut head, false)?;
+        headers::strip_hop_by_hop_request(&mut head, false)?;
         // The body is at hand: no need to ask whether it is wanted.
         head.remove_header("expect");
         head.remove_header("transfer-encoding");
@@ -165,7 +166,7 @@ impl Gateway {
             let unheard = reads
                 && session.response_written().is_none()
                 && *error.esource() == ErrorSource::Upstream;
-            let again = unheard || reject::was_not_reached(&error);
+            let again = unheard || error::was_not_reached(&error);
             if !(x.any_manager && again && x.failures < 3) {
                 return Err(reject);
             }
@@ -203,7 +204,7 @@ impl Gateway {
         let failed = |e: Box<Error>| self.failed(&hop, &e);
         let held = x.held.take();
         let mut head = session.req_header().clone();
-        hop::end_of_connection(&mut head, true).map_err(internal)?;
+        headers::strip_hop_by_hop_request(&mut head, true).map_err(internal)?;
         if held.is_some() {
             head.remove_header("expect");
         }

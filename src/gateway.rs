@@ -41,6 +41,7 @@ use crate::telemetry::strangers::Strangers;
 use crate::trust::Trust;
 use crate::upstream::client::Client;
 use crate::upstream::engine::Engine;
+use crate::upstream::error;
 use crate::upstream::peers::Peers;
 
 /// Everything a request's way needs.
@@ -207,7 +208,7 @@ impl Gateway {
         match hop {
             Hop::Engine => self.engine.lost(),
             Hop::Agent(member) => {
-                if let (true, Some(address)) = (reject::was_not_reached(error), member.address) {
+                if let (true, Some(address)) = (error::was_not_reached(error), member.address) {
                     self.cluster.failed(address, reason);
                 }
             }
@@ -328,5 +329,5 @@ pub fn plain(head: &RequestHeader) -> Result<(), Reject> {
 
 /// What should not happen, such as a header of ours that is none.
 pub fn internal(error: Box<Error>) -> Reject {
-    Reject::Internal(reject::explain(&error))
+    Reject::Internal(error::explain(&error))
 }

@@ -7,6 +7,7 @@
 
 pub mod downstream;
 pub mod nameplate;
+pub mod takeover;
 
 use std::future::Future;
 use std::io;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use pingora::apps::ServerApp;
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::Stream;
-use pingora::protocols::l4::ext::{TcpKeepalive, set_tcp_keepalive};
+use pingora::protocols::l4::ext::set_tcp_keepalive;
 use pingora::proxy::{HttpProxy, ProxyHttp};
 use pingora::server::ShutdownWatch;
 use tokio::net::{TcpListener, TcpStream};
@@ -40,15 +41,6 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The pause after an `accept` that failed, most likely for want of file
 /// descriptors: without it the loop would burn a processor.
 const RETRY: Duration = Duration::from_millis(100);
-
-/// A hijacked connection may be silent for hours; this notices a dead peer.
-pub const KEEPALIVE: TcpKeepalive = TcpKeepalive {
-    idle: Duration::from_secs(30),
-    interval: Duration::from_secs(10),
-    count: 6,
-    #[cfg(target_os = "linux")]
-    user_timeout: Duration::ZERO,
-};
 
 /// A bound listener.
 pub enum Listener {
@@ -105,7 +97,7 @@ impl Accepted {
         let peer = tcp.peer_addr().ok();
         // Pingora's listeners do both, `process_new` does neither.
         let _ = tcp.set_nodelay(true);
-        let _ = set_tcp_keepalive(&tcp, &KEEPALIVE);
+        let _ = set_tcp_keepalive(&tcp, &crate::upstream::keepalive::KEEPALIVE);
         match timeout(HANDSHAKE, acceptor.tls_handshake(tcp_stream(tcp))).await {
             Ok(Ok(tls)) => Some(Box::new(tls)),
             Ok(Err(e)) => {

@@ -33,9 +33,10 @@ use tokio::sync::watch;
 use crate::authenticate::Caller;
 use crate::config::{self, SecretSource};
 use crate::exchange::Exchange;
-use crate::exchange::reject::{self, Reject};
+use crate::exchange::reject::Reject;
 use crate::gateway::{Gateway, Next, internal};
 use crate::listen::nameplate::Nameplate;
+use crate::upstream::error;
 use first_use::FirstUse;
 pub use others::Others;
 use pin::Pin;
@@ -257,7 +258,7 @@ pub async fn open(
         plate.put_on(&mut head);
         x.status = head.status.as_u16();
         let sent = session.write_response_header(Box::new(head), true).await;
-        sent.map_err(|e| Reject::Client(reject::explain(&e)))?;
+        sent.map_err(|e| Reject::Client(error::explain(&e)))?;
         return Ok(Next::Answered);
     }
     let body = Bytes::from_static(
@@ -271,7 +272,7 @@ pub async fn open(
         .map_err(internal)?;
     plate.put_on(&mut head);
     x.status = head.status.as_u16();
-    let gone = |e: Box<pingora::Error>| Reject::Client(reject::explain(&e));
+    let gone = |e: Box<pingora::Error>| Reject::Client(error::explain(&e));
     let begun = session.write_response_header(Box::new(head), false).await;
     begun.map_err(gone)?;
     let sent = session.write_response_body(Some(body), true).await;

@@ -11,8 +11,8 @@ use tokio::time::timeout;
 
 use super::AgentUrl;
 use crate::connect::access::Access;
-use crate::exchange::reject;
 use crate::upstream::client::{Budget, Client};
+use crate::upstream::error;
 use crate::upstream::peers;
 use crate::upstream::request;
 
@@ -32,7 +32,7 @@ struct Refusal {
 /// # Errors
 /// If the agent does not answer in time, or refuses; in its own words.
 pub(super) async fn ask(access: &Access, url: &AgentUrl, path: &str) -> anyhow::Result<Bytes> {
-    let explain = |e: Box<pingora::Error>| anyhow!(reject::explain(&e));
+    let explain = |e: Box<pingora::Error>| anyhow!(error::explain(&e));
     let peer = access.peer(url).await?;
     let mut head = request::get(path).map_err(explain)?;
     peers::sign(

@@ -14,9 +14,9 @@ use super::ask::ask;
 use crate::agent::secrets;
 use crate::config::Config;
 use crate::connect::access::Access;
-use crate::exchange::reject;
 use crate::platform;
 use crate::upstream::client::{Budget, Client};
+use crate::upstream::error;
 use crate::upstream::request;
 
 /// How long a socket may take.
@@ -49,7 +49,7 @@ async fn at_a_socket(config: &Config) -> anyhow::Result<String> {
     let Some(socket) = config.sockets.first() else {
         bail!("the agent listens nowhere");
     };
-    let explain = |e: Box<pingora::Error>| anyhow!(reject::explain(&e));
+    let explain = |e: Box<pingora::Error>| anyhow!(error::explain(&e));
     let name = || format!("unix://{} does not answer", socket.path.display());
     let asking = async {
         let bound = platform::bound_name(&socket.path).await?;

@@ -12,7 +12,7 @@ use skep_filters::auth::{BodyBinding, digest};
 
 use super::{BodySource, SignArgs};
 use crate::connect::access;
-use crate::exchange::reject;
+use crate::upstream::error;
 use crate::upstream::peers;
 
 /// The header lines.
@@ -28,7 +28,7 @@ pub fn run(args: SignArgs) -> anyhow::Result<String> {
         target.as_str().as_bytes(),
         None,
     )
-    .map_err(|e| anyhow::anyhow!(reject::explain(&e)))?;
+    .map_err(|e| anyhow::anyhow!(error::explain(&e)))?;
     let body = match &args.body {
         None => None,
         Some(BodySource::File(path)) => {
@@ -40,7 +40,7 @@ pub fn run(args: SignArgs) -> anyhow::Result<String> {
             Some(body)
         }
     };
-    let explain = |e: Box<pingora::Error>| anyhow::anyhow!(reject::explain(&e));
+    let explain = |e: Box<pingora::Error>| anyhow::anyhow!(error::explain(&e));
     let mut binding = BodyBinding::Empty;
     if let Some(body) = &body {
         // Said here because curl would say something else of its own accord.

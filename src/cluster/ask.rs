@@ -12,12 +12,13 @@ use skep_filters::endpoint::{ApiVersion, RequestPath};
 use tokio::time::timeout;
 
 use crate::authorise::Reachable;
-use crate::cluster::hop::{self, Hop};
+use crate::cluster::hop::Hop;
 use crate::cluster::identity::{ApiRange, EngineFacts};
 use crate::cluster::members::Member;
-use crate::exchange::reject;
 use crate::gateway::Gateway;
 use crate::upstream::client::{Answer, Budget};
+use crate::upstream::error;
+use crate::upstream::headers;
 use crate::upstream::request;
 
 /// One node to ask.
@@ -200,7 +201,7 @@ pub async fn ask_node(
         },
     };
     answer.map_err(|e| {
-        let reason = reject::explain(&e);
+        let reason = error::explain(&e);
         gateway.hop_failed(&node.hop, &e, &reason);
         reason
     })
@@ -227,7 +228,7 @@ async fn fetch(
         .prepare(&mut head, &gateway.peers, ask.caller, BodyBinding::Empty)?;
     let peer = node.hop.peer(&gateway.engine, &gateway.peers).await?;
     let answer = gateway.client.fetch(&peer, head, budget).await?;
-    hop::refuse_misdirected(&answer.head)?;
+    headers::refuse_misdirected(&answer.head)?;
     Ok(answer)
 }
 

@@ -7,9 +7,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::StatusCode;
-use http::header::{CONNECTION, CONTENT_TYPE, UPGRADE};
-use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::http::RequestHeader;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 use skep_filters::auth::{BodyBinding, strip};
@@ -19,6 +17,7 @@ use crate::cluster::members::Member;
 use crate::exchange::reject::Reject;
 use crate::gateway::Gateway;
 use crate::upstream::engine::Engine;
+use crate::upstream::headers;
 use crate::upstream::peers::Peers;
 
 /// Who is asked.
@@ -29,20 +28,6 @@ pub enum Hop {
     /// Another node's agent.
     Agent(Arc<Member>),
 }
-
-/// Headers that concern one connection only (RFC 9110 §7.6.1). `Upgrade` and
-/// the `Connection` that names it are kept apart, for hijacked exchanges.
-const HOP_BY_HOP: [&str; 6] = [
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "http2-settings",
-    "proxy-authenticate",
-];
-
-/// What `Connection` may not nominate away: the framing, and who is asked.
-const KEPT: [&str; 5] = ["", "upgrade", "content-length", "transfer-encoding", "host"];
 
 impl Hop {
     /// A peer for one connection.
@@ -77,7 +62,7 @@ impl Hop {
         match self {
             Self::Engine => Ok(()),
             Self::Agent(m) => {
-                one_content_type(head)?;
+                headers::one_content_type(head)?;
                 peers.sign(head, m.generation, &m.id, Some(caller), body)
             }
         }
@@ -120,115 +105,5 @@ impl Hop {
             Self::Engine => "local".into(),
             Self::Agent(member) => format!("node:{}", member.name()).into(),
         }
-    }
-}
-
-/// Keeps the first `Content-Type`, which is the one that engines read (Go's
-/// `Header.Get`): bollard sends two, and a signature covers one.
-///
-/// # Errors
-/// Fails if a header cannot be written, which no parsed one can.
-pub fn one_content_type(head: &mut RequestHeader) -> pingora::Result<()> {
-    let mut all = head.headers.get_all(CONTENT_TYPE).iter();
-    if let (Some(first), Some(_)) = (all.next().cloned(), all.next()) {
-        head.insert_header(CONTENT_TYPE, first)?;
-    }
-    Ok(())
-}
-
-/// Removes what concerns the client's connection only, also the headers that
-/// `Connection` nominates. An upgrade, where it is `kept`, survives alone.
-///
-/// # Errors
-/// Fails if a header cannot be written, which no parsed one can.
-pub fn end_of_connection(head: &mut RequestHeader, keep_upgrade: bool) -> pingora::Result<()> {
-    let nominated: Vec<String> = head
-        .headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|name| name.trim().to_ascii_lowercase())
-        .filter(|name| !KEPT.contains(&name.as_str()))
-        .collect();
-    for name in nominated.iter().map(String::as_str).chain(HOP_BY_HOP) {
-        head.remove_header(name);
-    }
-    head.remove_header(&CONNECTION);
-    if keep_upgrade && head.headers.contains_key(UPGRADE) {
-        head.insert_header(CONNECTION, "Upgrade")?;
-    } else {
-        head.remove_header(&UPGRADE);
-    }
-    Ok(())
-}
-
-/// The same for an answer on its way back. Its framing is the framework's to
-/// choose: it knows the client's protocol version.
-pub fn end_of_answer(head: &mut ResponseHeader) {
-    for name in ["connection", "keep-alive", "proxy-connection", "upgrade"] {
-        head.remove_header(name);
-    }
-}
-
-/// Takes a 421 for what it means: another node has the address of the one that
-/// was asked. Only agents send it, and only to each other.
-///
-/// # Errors
-/// If the answer is one.
-pub fn refuse_misdirected(head: &ResponseHeader) -> pingora::Result<()> {
-    if head.status == StatusCode::MISDIRECTED_REQUEST {
-        let why = "another node has its address now";
-        return Error::e_explain(ErrorType::ConnectError, why);
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn request(headers: &[(&'static str, &str)]) -> RequestHeader {
-        let mut head = RequestHeader::build("POST", b"/exec/1/start", None).unwrap();
-        for (name, value) in headers {
-            head.append_header(*name, *value).unwrap();
-        }
-        head
-    }
-
-    #[test]
-    fn what_connection_nominates_ends_here_and_an_upgrade_goes_on() {
-        let mut head = request(&[
-            ("Connection", "Upgrade, X-Private"),
-            ("Upgrade", "tcp"),
-            ("X-Private", "1"),
-            ("Keep-Alive", "5"),
-            ("X-Registry-Auth", "kept"),
-        ]);
-        end_of_connection(&mut head, true).unwrap();
-        assert_eq!(head.headers[CONNECTION], "Upgrade");
-        assert_eq!(head.headers[UPGRADE], "tcp");
-        assert!(!head.headers.contains_key("x-private"));
-        assert!(!head.headers.contains_key("keep-alive"));
-        assert!(head.headers.contains_key("x-registry-auth"));
-    }
-
-    #[test]
-    fn of_two_content_types_the_first_goes_on() {
-        let mut head = request(&[
-            ("Content-Type", "application/x-tar"),
-            ("Content-Type", "application/json"),
-        ]);
-        one_content_type(&mut head).unwrap();
-        let types: Vec<_> = head.headers.get_all(CONTENT_TYPE).iter().collect();
-        assert_eq!(types, ["application/x-tar"]);
-    }
-
-    #[test]
-    fn without_a_hijack_no_upgrade_goes_on() {
-        let mut head = request(&[("Connection", "Upgrade"), ("Upgrade", "tcp")]);
-        end_of_connection(&mut head, false).unwrap();
-        assert!(!head.headers.contains_key(UPGRADE));
-        assert!(!head.headers.contains_key(CONNECTION));
     }
 }

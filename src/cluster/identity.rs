@@ -6,6 +6,7 @@ use skep_filters::endpoint::ApiVersion;
 
 use crate::upstream::client::{Budget, Client};
 use crate::upstream::engine::Engine;
+use crate::upstream::error;
 use crate::upstream::request;
 
 /// Bounds `/info` and `/version`; real ones are a few kilobytes.
@@ -193,17 +194,14 @@ async fn ask<T: for<'a> Deserialize<'a>>(
     engine: &Engine,
     path: &str,
 ) -> Result<T, String> {
-    let peer = engine
-        .peer()
-        .await
-        .map_err(|e| crate::exchange::reject::explain(&e))?;
+    let peer = engine.peer().await.map_err(|e| error::explain(&e))?;
     let head = request::get(path).map_err(|e| e.to_string())?;
     let answer = client
         .fetch(&peer, head, &Budget::one(LIMIT))
         .await
         .map_err(|e| {
             engine.lost();
-            crate::exchange::reject::explain(&e)
+            error::explain(&e)
         })?;
     if answer.head.status != 200 {
         return Err(format!("GET {path} was answered {}", answer.head.status));

@@ -14,9 +14,9 @@ use tokio::time::timeout;
 
 use super::identity::Identity;
 use super::members::Members;
-use crate::exchange::reject;
 use crate::platform::clock;
 use crate::upstream::client::{Budget, Client};
+use crate::upstream::error;
 use crate::upstream::peers::Peers;
 use crate::upstream::request;
 
@@ -74,7 +74,7 @@ impl Probe {
     }
 
     async fn identity(&self, address: SocketAddr, generation: usize) -> Result<Identity, String> {
-        let explain = |e: Box<Error>| reject::explain(&e);
+        let explain = |e: Box<Error>| error::explain(&e);
         let peer = self.peers.peer(address, generation).map_err(explain)?;
         let mut head = request::get(IDENTITY).map_err(explain)?;
         self.peers

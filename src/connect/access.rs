@@ -175,7 +175,7 @@ impl Access {
         peer.group_key = self.group;
         peer.options.connection_timeout = Some(CONNECT);
         peer.options.total_connection_timeout = Some(CONNECT);
-        peer.options.tcp_keepalive = Some(crate::listen::KEEPALIVE);
+        peer.options.tcp_keepalive = Some(crate::upstream::keepalive::KEEPALIVE);
         // Shorter than an agent keeps a silent connection.
         peer.options.idle_timeout = Some(IDLE);
         peer

@@ -13,6 +13,7 @@ use skep_filters::policy::redact::RedactError;
 use skep_filters::policy::scope::ScopeError;
 
 use crate::route::TargetError;
+use crate::upstream::error;
 pub use words::Words;
 
 /// Why a request was not answered by an engine.
@@ -274,77 +275,10 @@ pub fn begun(session: &Session) -> bool {
 pub fn of_proxy(error: &Error, upstream: impl FnOnce(String) -> Reject) -> Reject {
     match (error.esource(), error.etype()) {
         (ErrorSource::Downstream, ErrorType::ReadTimedout) => Reject::BodyIncomplete,
-        (ErrorSource::Downstream, _) => Reject::Client(explain(error)),
+        (ErrorSource::Downstream, _) => Reject::Client(error::explain(error)),
         (_, ErrorType::ReadTimedout) if *error.esource() != ErrorSource::Upstream => {
             Reject::BodyIncomplete
         }
-        _ => upstream(explain(error)),
-    }
-}
-
-/// Whether a call got nowhere: nothing was sent, so another may be asked. What
-/// a client does wrong has some of the same types.
-pub fn was_not_reached(error: &Error) -> bool {
-    use ErrorType::{
-        ConnectError, ConnectNoRoute, ConnectRefused, ConnectTimedout, SocketError,
-        TLSHandshakeFailure, TLSHandshakeTimedout,
-    };
-    let kinds = [
-        ConnectError,
-        ConnectNoRoute,
-        ConnectRefused,
-        ConnectTimedout,
-        SocketError,
-        TLSHandshakeFailure,
-        TLSHandshakeTimedout,
-    ];
-    *error.esource() != ErrorSource::Downstream && kinds.contains(error.etype())
-}
-
-/// The innermost cause of an error in a few words.
-///
-/// With TLS 1.3 a client hears that its certificate was refused only on its
-/// first read (RFC 8446 §4.4.2.4), so the framework calls it a read error.
-pub fn explain(error: &Error) -> String {
-    if matches!(
-        error.etype(),
-        ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout
-    ) {
-        return "no connection could be made in time".to_owned();
-    }
-    let whole = error.to_string();
-    if whole.contains("CertificateRequired") || whole.contains("fatal alert") {
-        return format!("the TLS handshake was refused ({})", innermost(error));
-    }
-    innermost(error)
-}
-
-fn innermost(error: &Error) -> String {
-    let context = error.context.as_ref().map(|c| c.as_str());
-    let own = || context.unwrap_or(error.etype().as_str()).to_owned();
-    match &error.cause {
-        Some(cause) => match cause.downcast_ref::<Box<Error>>() {
-            Some(inner) => innermost(inner),
-            // All that the framework says of the cause of a failed handshake
-            // is from where we called; what happened is in the context.
-            None if cause.to_string().starts_with("local address ") => own(),
-            None => cause.to_string(),
-        },
-        None => own(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_failed_handshake_is_explained_by_what_happened_and_not_by_from_where() {
-        let context = "invalid peer certificate";
-        let from = "local address 10.0.0.1:40000";
-        let failed = Error::because(ErrorType::TLSHandshakeFailure, context, from);
-        assert_eq!(explain(&failed), context);
-        let failed = Error::because(ErrorType::ConnectRefused, "", "Connection refused");
-        assert_eq!(explain(&failed), "Connection refused");
+        _ => upstream(error::explain(error)),
     }
 }

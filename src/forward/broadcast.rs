@@ -18,12 +18,12 @@ use skep_filters::endpoint::{EndpointId, RequestPath};
 
 use crate::MISSING_HEADER;
 use crate::cluster::ask::{self, Ask, Missing, Node, Patience, Spoken, ask_node, missing_header};
-use crate::cluster::hop;
 use crate::exchange::Exchange;
 use crate::exchange::reject::Reject;
 use crate::forward::fanout::refusal;
 use crate::gateway::{Gateway, Next, internal};
 use crate::upstream::client::{Answer, Budget};
+use crate::upstream::headers;
 
 /// Bounds what a node answers to a tag or a removal.
 const ANSWER: usize = 4 << 20;
@@ -60,8 +60,7 @@ pub async fn run(
     });
     let done = Done::of(join_all(asked).await, missing)?;
     let (mut head, body) = done.answer()?;
-    hop::end_of_answer(&mut head);
-    head.remove_header("transfer-encoding");
+    headers::strip_framing(&mut head);
     head.remove_header(crate::NODE_HEADER);
     if !done.missing.is_empty() {
         let missing = missing_header(&done.missing);

@@ -26,9 +26,11 @@ use crate::MISSING_HEADER;
 use crate::cluster::ask::{self, Ask, Node, missing_header};
 use crate::cluster::hop;
 use crate::exchange::Exchange;
-use crate::exchange::reject::{self, Reject};
+use crate::exchange::reject::Reject;
 use crate::gateway::{Gateway, Next, internal};
 use crate::platform::clock;
+use crate::upstream::error;
+use crate::upstream::headers;
 use order::Order;
 use source::{Got, Name, Source};
 
@@ -104,7 +106,7 @@ pub async fn run(
     let Some(mut head) = streams.first_head(session, x).await? else {
         return Ok(Next::Answered);
     };
-    hop::end_of_answer(&mut head);
+    headers::strip_hop_by_hop_response(&mut head);
     head.remove_header("content-length");
     head.remove_header(crate::NODE_HEADER);
     if !missing.is_empty() {
@@ -115,7 +117,7 @@ pub async fn run(
     }
     gateway.nameplate().put_on(&mut head);
     x.status = head.status.as_u16();
-    let gone = |e: Box<pingora::Error>| Reject::Client(reject::explain(&e));
+    let gone = |e: Box<pingora::Error>| Reject::Client(error::explain(&e));
     let begun = session.write_response_header(Box::new(head), false).await;
     begun.map_err(gone)?;
     streams.pass_on(session, x).await.map_err(gone)?;
@@ -209,8 +211,7 @@ impl<'a> Streams<'a> {
         match refused {
             Some(answer) => {
                 let mut head = answer.head;
-                hop::end_of_answer(&mut head);
-                head.remove_header("transfer-encoding");
+                headers::strip_framing(&mut head);
                 self.gateway.answer(session, x, head, answer.body).await?;
                 Ok(None)
             }

@@ -20,7 +20,6 @@ use skep_filters::endpoint::RequestPath;
 
 use crate::authorise::Reachable;
 use crate::cluster::ask::{Ask, Missing, Node, Patience, ask_node, missing_header, nodes};
-use crate::cluster::hop;
 use crate::cluster::hop::Hop;
 use crate::config::Partial;
 use crate::exchange::Exchange;
@@ -28,6 +27,7 @@ use crate::exchange::reject::Reject;
 use crate::gateway::{Gateway, Next, internal};
 use crate::route::List;
 use crate::upstream::client::{Answer, Budget};
+use crate::upstream::headers;
 use crate::{MISSING_HEADER, NODE_HEADER};
 
 /// All nodes together may answer as much as this many at their limit.
@@ -79,8 +79,7 @@ pub async fn answer(
     let done = matches!(list, List::Prune);
     let mut listed = run(gateway, list, &ask, &x.reachable).await?;
     let mut head = listed.head;
-    hop::end_of_answer(&mut head);
-    head.remove_header("transfer-encoding");
+    headers::strip_framing(&mut head);
     head.remove_header(NODE_HEADER);
     if !listed.missing.is_empty() {
         let missing = missing_header(&listed.missing);

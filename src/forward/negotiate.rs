@@ -16,12 +16,13 @@ use skep_filters::endpoint::{EndpointId, RequestPath};
 
 use crate::authorise::Reachable;
 use crate::cluster::ask::{Ask, ask_node, myself, nodes};
-use crate::cluster::hop::{self, Hop};
+use crate::cluster::hop::Hop;
 use crate::cluster::identity::ApiRange;
 use crate::exchange::Exchange;
 use crate::exchange::reject::Reject;
 use crate::gateway::{Gateway, Next};
 use crate::upstream::client::{Answer, Budget};
+use crate::upstream::headers;
 
 /// Bounds `/version`; a real one is a kilobyte.
 const LIMIT: usize = 1 << 20;
@@ -49,8 +50,7 @@ pub async fn answer(
     let (hop, answer) = first(gateway, &ask, &x.reachable).await?;
     let (mut head, body) = announced(gateway, id, answer)?;
     x.to = hop.in_words();
-    hop::end_of_answer(&mut head);
-    head.remove_header("transfer-encoding");
+    headers::strip_framing(&mut head);
     gateway.answer(session, x, head, body).await
 }
 

@@ -16,9 +16,9 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 
 use crate::cluster::ask::GONE;
-use crate::cluster::hop;
 use crate::listen::nameplate::Nameplate;
 use crate::upstream::client::Client;
+use crate::upstream::headers;
 
 /// What was passed on.
 #[derive(Debug)]
@@ -61,9 +61,9 @@ pub async fn run(
         }
     };
     let (mut upstream, mut answer) = answered;
-    hop::refuse_misdirected(&answer).map_err(up)?;
+    headers::refuse_misdirected(&answer).map_err(up)?;
     let status = answer.status;
-    hop::end_of_answer(&mut answer);
+    headers::strip_hop_by_hop_response(&mut answer);
     plate.put_on(&mut answer);
     session
         .write_response_header(Box::new(answer), false)

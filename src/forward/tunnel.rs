@@ -12,19 +12,17 @@ mod watch;
 use bytes::Bytes;
 use futures::FutureExt;
 use http::StatusCode;
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Stream;
-use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v1::client::HttpSession as Upstream;
 use pingora::proxy::Session;
-use pingora::{Error, ErrorType, OkOrErr};
+use pingora::{Error, ErrorType};
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
 
 use crate::cluster::ask::GONE;
-use crate::cluster::hop;
-use crate::listen::downstream::Downstream;
 use crate::listen::nameplate::Nameplate;
+use crate::listen::takeover;
+use crate::upstream::headers;
 
 pub use watch::{Unwatched, Watch};
 
@@ -64,13 +62,13 @@ pub async fn run(
         }
     };
     let up = |e: Box<Error>| e.into_up();
-    hop::refuse_misdirected(&answer).map_err(up)?;
+    headers::refuse_misdirected(&answer).map_err(up)?;
     let switched = answer.status == StatusCode::SWITCHING_PROTOCOLS;
     if switched && !upgrade {
         return Error::e_explain(ErrorType::InvalidHTTPHeader, "a 101 nobody asked for")
             .map_err(up);
     }
-    if switched || is_raw_stream(&answer) {
+    if switched || headers::is_raw_stream(&answer) {
         join(session, upstream, answer, plate, watch, hijacked).await
     } else {
         relay(session, upstream, answer, plate, watch).await
@@ -99,29 +97,7 @@ async fn ask(
         }
     }
     upstream.finish_body().await.map_err(up)?;
-    answer_head(upstream).await.map_err(up)
-}
-
-pub(crate) async fn answer_head(upstream: &mut Upstream) -> pingora::Result<ResponseHeader> {
-    loop {
-        upstream.read_response().await?;
-        let head = upstream.resp_header().cloned();
-        let head = head.or_err(ErrorType::InvalidHTTPHeader, "no response head")?;
-        let interim =
-            head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS;
-        if !interim {
-            return Ok(head);
-        }
-    }
-}
-
-/// The older form: 200, a type that only streams have, and no framing.
-pub(crate) fn is_raw_stream(head: &ResponseHeader) -> bool {
-    let kind = head.headers.get(CONTENT_TYPE);
-    head.status == StatusCode::OK
-        && kind.is_some_and(|k| k.as_bytes().starts_with(b"application/vnd.docker."))
-        && !head.headers.contains_key(CONTENT_LENGTH)
-        && !head.headers.contains_key(TRANSFER_ENCODING)
+    headers::answer_head(upstream).await.map_err(up)
 }
 
 /// An ordinary answer, such as "no such container".
@@ -134,7 +110,7 @@ async fn relay(
 ) -> pingora::Result<Ended> {
     let status = answer.status;
     session.set_keepalive(None);
-    hop::end_of_answer(&mut answer);
+    headers::strip_hop_by_hop_response(&mut answer);
     plate.put_on(&mut answer);
     let down = |e: Box<Error>| e.into_down();
     let heard = Heard::default();
@@ -189,7 +165,7 @@ async fn join(
         heard: &heard,
     };
     *hijacked = true;
-    let (mut client, early) = take(session).await?;
+    let (mut client, early) = takeover::take(session).await?;
     let copied = async {
         let (first, early) = (first.as_deref(), early.as_deref());
         open(&mut client, &mut server, &head, first, early).await?;
@@ -223,22 +199,6 @@ async fn open(
     client.flush().await?;
     server.write_all(early.unwrap_or_default()).await?;
     server.flush().await
-}
-
-/// The connection of a session whose request was read to its end, and what
-/// came after it. A dummy stays in its place.
-pub(crate) async fn take(session: &mut Session) -> pingora::Result<(Stream, Option<Bytes>)> {
-    // `finish` would close the connection of a client that sent `close`, and
-    // keeps what came after the request only where pipelining is on.
-    session.req_header_mut().remove_header(&CONNECTION);
-    session.set_pipelining_enabled(true);
-    session.set_keepalive(Some(60));
-    let dummy = ServerSession::new_http1(Box::new(tokio::io::duplex(1).0));
-    let taken = std::mem::replace(&mut *session.downstream_session, dummy);
-    let connection = taken.finish().await?;
-    let connection = connection.or_err(ErrorType::ConnectionClosed, "the client is gone")?;
-    let (stream, early) = connection.into_parts();
-    Ok((Downstream::unwrap(stream), early.map(|b| b.freeze())))
 }
 
 /// The upstream's head as it was, and who gave it.

@@ -16,6 +16,7 @@ use super::{Gateway, Next, internal};
 use crate::exchange::Exchange;
 use crate::exchange::reject::{self, Reject, Words};
 use crate::listen::nameplate::Nameplate;
+use crate::upstream::error;
 
 impl Gateway {
     /// Sends an answer that is at hand.
@@ -38,7 +39,7 @@ impl Gateway {
                 .map_err(internal)?;
         }
         self.stamp(&mut head);
-        let gone = |e: Box<Error>| Reject::Client(reject::explain(&e));
+        let gone = |e: Box<Error>| Reject::Client(error::explain(&e));
         session
             .write_response_header(Box::new(head), empty)
             .await

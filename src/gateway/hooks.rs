@@ -7,11 +7,13 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
 use crate::authenticate::sockets::Visitor;
-use crate::cluster::hop::{self, Hop};
+use crate::cluster::hop::Hop;
 use crate::exchange::Exchange;
 use crate::exchange::reject::Reject;
 use crate::gateway::{Gateway, Next};
 use crate::listen::downstream::Downstream;
+use crate::upstream::error;
+use crate::upstream::headers;
 
 /// Seconds that a connection may idle between two requests. Pingora's default
 /// is for ever, also with half a request sent (pingora#447).
@@ -95,7 +97,7 @@ impl ProxyHttp for Gateway {
     ) -> Box<Error> {
         x.failures += 1;
         if let Some(hop) = &x.hop {
-            self.hop_failed(hop, &e, &crate::exchange::reject::explain(&e));
+            self.hop_failed(hop, &e, &error::explain(&e));
         }
         // Nothing was sent yet: another manager may be asked.
         e.set_retry(x.any_manager && x.failures < 3);
@@ -108,7 +110,7 @@ impl ProxyHttp for Gateway {
         head: &mut ResponseHeader,
         x: &mut Exchange,
     ) -> Result<()> {
-        hop::refuse_misdirected(head).map_err(|e| e.into_up())?;
+        headers::refuse_misdirected(head).map_err(|e| e.into_up())?;
         if !head.status.is_informational() {
             x.status = head.status.as_u16();
             self.nameplate().put_on(head);

@@ -27,8 +27,9 @@ use pingora::proxy::Session;
 use skep_filters::endpoint::query;
 
 use crate::exchange::Exchange;
-use crate::exchange::reject::{self, Reject};
+use crate::exchange::reject::Reject;
 use crate::gateway::{Gateway, Next, internal};
+use crate::upstream::error;
 pub use problem::Problem;
 use root::Root;
 
@@ -127,5 +128,5 @@ async fn begin(
 }
 
 fn gone(error: &pingora::Error) -> Reject {
-    Reject::Client(reject::explain(error))
+    Reject::Client(error::explain(error))
 }

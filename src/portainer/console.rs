@@ -19,9 +19,10 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use crate::exchange::Exchange;
-use crate::exchange::reject::{self, Reject};
-use crate::forward::tunnel;
+use crate::exchange::reject::Reject;
 use crate::gateway::{Gateway, Next, internal};
+use crate::listen::takeover;
+use crate::upstream::error;
 
 /// The longest message taken from a browser: a paste. It is passed on as it
 /// is, so this is also what one console can make the agent hold.
@@ -93,8 +94,8 @@ pub async fn answer(
     let head = handshake::agreed(&key, &gateway.nameplate()).map_err(internal)?;
     x.status = StatusCode::SWITCHING_PROTOCOLS.as_u16();
     x.hijacked = true;
-    let taken = tunnel::take(session).await;
-    let (mut client, early) = taken.map_err(|e| Reject::Client(reject::explain(&e)))?;
+    let taken = takeover::take(session).await;
+    let (mut client, early) = taken.map_err(|e| Reject::Client(error::explain(&e)))?;
     if let Err(e) = begin(&mut client, &head).await {
         log::debug!("a console ended at its start: {e}");
         return Ok(Next::Answered);

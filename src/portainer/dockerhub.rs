@@ -32,11 +32,11 @@ use tokio::time::timeout;
 
 use crate::exchange::Exchange;
 use crate::exchange::body;
-use crate::exchange::reject;
 use crate::exchange::reject::Reject;
 use crate::gateway::{Gateway, Next, internal};
 use crate::platform;
 use crate::upstream::client::{Answer, Budget, Client};
+use crate::upstream::error;
 use crate::upstream::tls_files;
 
 /// Who gives tokens, and who wants them.
@@ -184,7 +184,7 @@ impl Hub<'_> {
         authorization: Option<String>,
     ) -> Result<Answer, String> {
         let (host, _) = origin;
-        let failed = |e: Box<pingora::Error>| format!("{host}: {}", reject::explain(&e));
+        let failed = |e: Box<pingora::Error>| format!("{host}: {}", error::explain(&e));
         let mut head = RequestHeader::build(method, target.as_bytes(), Some(4)).map_err(failed)?;
         head.insert_header(HOST, host).map_err(failed)?;
         if let Some(value) = authorization {

@@ -13,9 +13,9 @@ use tokio::time::timeout;
 use super::pin::Pin;
 use crate::cluster::Cluster;
 use crate::cluster::members::{Member, State};
-use crate::exchange::reject;
 use crate::platform::clock;
 use crate::upstream::client::{Budget, Client};
+use crate::upstream::error;
 use crate::upstream::peers::Peers;
 use crate::upstream::request;
 
@@ -89,7 +89,7 @@ impl Others {
     }
 
     async fn ask_one(&self, member: &Member) -> Result<Option<Pin>, String> {
-        let explain = |e: Box<pingora::Error>| reject::explain(&e);
+        let explain = |e: Box<pingora::Error>| error::explain(&e);
         let address = member.address.ok_or_else(|| member.state.to_string())?;
         let mut head = request::get(PATH).map_err(explain)?;
         self.peers

@@ -15,11 +15,12 @@ use serde::Deserialize;
 use skep_filters::endpoint::{ApiVersion, Class, RequestPath, query};
 use skep_filters::placement::Placement;
 
-use crate::cluster::hop::{self, Hop};
+use crate::cluster::hop::Hop;
 use crate::exchange::Exchange;
 use crate::exchange::reject::Reject;
 use crate::gateway::{Gateway, Next};
 use crate::route::locate::{Found, Object, locate};
+use crate::upstream::headers;
 
 /// Bounds the answer to a create; a real one is a few hundred bytes.
 const ANSWER: usize = 1 << 20;
@@ -200,8 +201,7 @@ pub async fn create(
         let node = hop.node(gateway);
         gateway.pulls.expect(&x.caller, &image_name(image), &node);
     }
-    hop::end_of_answer(&mut head);
-    head.remove_header("transfer-encoding");
+    headers::strip_framing(&mut head);
     gateway.answer(session, x, head, body).await
 }
 

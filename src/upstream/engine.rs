@@ -93,7 +93,7 @@ impl Engine {
             Address::Pipe(name) => platform::pipe_peer(name)?,
         };
         peer.options.connection_timeout = Some(CONNECT);
-        peer.options.tcp_keepalive = Some(crate::listen::KEEPALIVE);
+        peer.options.tcp_keepalive = Some(crate::upstream::keepalive::KEEPALIVE);
         peer.options.idle_timeout = Some(IDLE);
         Ok(peer)
     }

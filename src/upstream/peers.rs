@@ -100,7 +100,7 @@ impl Peers {
         peer.group_key = ours.group;
         peer.options.connection_timeout = Some(self.connect);
         peer.options.total_connection_timeout = Some(self.connect);
-        peer.options.tcp_keepalive = Some(crate::listen::KEEPALIVE);
+        peer.options.tcp_keepalive = Some(crate::upstream::keepalive::KEEPALIVE);
         peer.options.idle_timeout = Some(IDLE);
         Ok(peer)
     }

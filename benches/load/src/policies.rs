@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::engine::{CREATE, PING, SMALL};
 use crate::fronts::Fronts;
 use crate::numbers::median;
 use crate::rounds::{Turn, turn};
-use crate::engine::{CREATE, PING, SMALL};
 use crate::{say, signed};
 
 /// More answers a second than any front gives on one thread.

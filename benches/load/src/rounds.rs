@@ -5,10 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::engine::{LARGE, PING, SMALL};
 use crate::fronts::{Front, Fronts};
 use crate::load::{self, Load};
 use crate::numbers::median;
-use crate::engine::{LARGE, PING, SMALL};
 use crate::{say, signed};
 
 /// More answers a second than any front gives on one thread.

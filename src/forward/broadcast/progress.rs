@@ -18,8 +18,9 @@ use tokio::task::JoinSet;
 use super::worker::{Outcome, Worker};
 use crate::cluster::ask::{Missing, Node};
 use crate::exchange::Exchange;
-use crate::exchange::reject::{self, Reject};
+use crate::exchange::reject::Reject;
 use crate::gateway::{Gateway, Next, internal};
+use crate::upstream::error;
 
 /// Chunks of the upload on their way to one node.
 const AHEAD: usize = 4;
@@ -55,7 +56,7 @@ pub(super) async fn run(
     drop(said);
     let mut all = Telling::new(nodes, missing);
     let mut upload = Upload::of(session, x);
-    let gone = |e: Box<pingora::Error>| Reject::Client(reject::explain(&e));
+    let gone = |e: Box<pingora::Error>| Reject::Client(error::explain(&e));
     if upload.is_awaited() && session.req_header().headers.contains_key(EXPECT) {
         // The engines are not asked whether they want it.
         session.write_continue_response().await.map_err(gone)?;
@@ -258,7 +259,7 @@ impl Telling {
         session: &mut Session,
         x: &mut Exchange,
     ) -> Result<Next, Reject> {
-        let gone = |e: Box<pingora::Error>| Reject::Client(reject::explain(&e));
+        let gone = |e: Box<pingora::Error>| Reject::Client(error::explain(&e));
         let did = self.outcomes.iter().any(|(_, outcome)| outcome.is_ok());
         if !self.begun && !did {
             let all: Vec<_> = self

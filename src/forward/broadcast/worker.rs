@@ -20,12 +20,13 @@ use tokio::sync::mpsc;
 use super::progress::Said;
 use crate::cluster::Cluster;
 use crate::cluster::ask::{GONE, Node};
-use crate::cluster::hop::{self, Hop};
+use crate::cluster::hop::Hop;
 use crate::exchange::Exchange;
-use crate::exchange::reject;
 use crate::gateway::Gateway;
 use crate::upstream::client::Client;
 use crate::upstream::engine::Engine;
+use crate::upstream::error;
+use crate::upstream::headers;
 use crate::upstream::peers::Peers;
 
 /// Bounds what an engine says that refuses.
@@ -64,7 +65,7 @@ impl Worker {
         head.set_uri(uri.map_err(|e| {
             pingora::Error::because(pingora::ErrorType::InvalidHTTPHeader, "target", e)
         })?);
-        hop::end_of_connection(&mut head, false)?;
+        headers::strip_hop_by_hop_request(&mut head, false)?;
         head.remove_header("expect");
         if let Some(held) = &x.held {
             head.remove_header("transfer-encoding");
@@ -97,7 +98,7 @@ impl Worker {
         };
         tokio::select! {
             outcome = self.talk(n, chunks, said) => {
-                outcome.unwrap_or_else(|e| Outcome::Lost(reject::explain(&e)))
+                outcome.unwrap_or_else(|e| Outcome::Lost(error::explain(&e)))
             }
             () = lost => Outcome::Lost(GONE.to_owned()),
         }
@@ -173,7 +174,7 @@ impl Answer {
                 if head.status.is_informational() {
                     return Ok(Took::More(Vec::new()));
                 }
-                hop::refuse_misdirected(&head)?;
+                headers::refuse_misdirected(&head)?;
                 self.status = Some(head.status);
                 Ok(if end {
                     Took::All(Vec::new())

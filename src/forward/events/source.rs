@@ -14,10 +14,11 @@ use skep_filters::auth::BodyBinding;
 use tokio::time::{Duration, sleep, timeout};
 
 use crate::cluster::ask::{self, Ask, GONE, Node};
-use crate::cluster::hop::{self, Hop};
-use crate::exchange::reject;
+use crate::cluster::hop::Hop;
 use crate::gateway::Gateway;
 use crate::upstream::client::Answer;
+use crate::upstream::error;
+use crate::upstream::headers;
 use crate::upstream::request;
 
 /// Bounds what an engine says that refuses.
@@ -115,7 +116,7 @@ async fn open(gateway: &Gateway, ask: Ask<'_>, node: &Node, query: &str) -> (Got
             (Got::Refused(Answer { head, body }), State::Ended)
         }
         Ok(Err(e)) => {
-            let reason = reject::explain(&e);
+            let reason = error::explain(&e);
             gateway.hop_failed(&node.hop, &e, &reason);
             (Got::Lost(reason), State::Ended)
         }
@@ -148,7 +149,7 @@ async fn begin(
     session.read_response().await?;
     let head = session.resp_header().cloned();
     let head = head.ok_or_else(|| Error::new(ErrorType::InvalidHTTPHeader))?;
-    hop::refuse_misdirected(&head)?;
+    headers::refuse_misdirected(&head)?;
     Ok((session, head))
 }
 
@@ -180,7 +181,7 @@ async fn next(
             }
             Ok(None) => return (Got::End, State::Ended),
             Ok(Some(Err(e))) => return (Got::Lost(e.to_string()), State::Ended),
-            Err(e) => return (Got::Lost(reject::explain(&e)), State::Ended),
+            Err(e) => return (Got::Lost(error::explain(&e)), State::Ended),
         }
     }
 }

@@ -26,6 +26,7 @@ use super::{Problem, done, gone, name};
 use crate::exchange::Exchange;
 use crate::exchange::reject::Reject;
 use crate::gateway::{Gateway, Next};
+use crate::upstream::error;
 
 /// The longest path, and what may lie between two parts or before the first.
 const PATH: usize = 16 << 10;
@@ -84,7 +85,7 @@ pub(super) async fn run(
 fn body(session: &mut Session) -> impl Stream<Item = Result<Bytes, String>> + Send {
     stream::try_unfold(session, |session| async move {
         let read = session.read_request_body().await;
-        let read = read.map_err(|e| crate::exchange::reject::explain(&e))?;
+        let read = read.map_err(|e| error::explain(&e))?;
         Ok(read.map(|bytes| (bytes, session)))
     })
 }

@@ -17,10 +17,10 @@ use tokio::time::timeout;
 use super::{Kind, Problem};
 use crate::cluster::hop::Hop;
 use crate::exchange::reject::Reject;
-use crate::forward::tunnel;
 use crate::gateway::Gateway;
 use crate::upstream::client::{Budget, Client};
 use crate::upstream::engine::Engine;
+use crate::upstream::headers;
 use crate::upstream::request;
 
 /// An engine agrees at once, or when a container that starts has started.
@@ -62,7 +62,7 @@ async fn opened(
 ) -> pingora::Result<Result<Opened, Problem>> {
     let (mut upstream, head) = ask(client, engine, kind, id).await?;
     // An engine that knows no upgrade, or a proxy that hides it, says 200.
-    let agreed = head.status == StatusCode::SWITCHING_PROTOCOLS || tunnel::is_raw_stream(&head);
+    let agreed = head.status == StatusCode::SWITCHING_PROTOCOLS || headers::is_raw_stream(&head);
     if !agreed {
         return Ok(Err(refusal(upstream, &head).await));
     }
@@ -130,7 +130,7 @@ async fn ask(
         upstream.write_body(body.as_bytes()).await?;
     }
     upstream.finish_body().await?;
-    let head = tunnel::answer_head(&mut upstream).await?;
+    let head = headers::answer_head(&mut upstream).await?;
     Ok((upstream, head))
 }
 

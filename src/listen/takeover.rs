@@ -1,0 +1,26 @@
+//! Takes a client's connection out of Pingora's hands.
+
+use bytes::Bytes;
+use http::header::CONNECTION;
+use pingora::protocols::Stream;
+use pingora::protocols::http::ServerSession;
+use pingora::proxy::Session;
+use pingora::{ErrorType, OkOrErr};
+
+use crate::listen::downstream::Downstream;
+
+/// The connection of a session whose request was read to its end, and what
+/// came after it. A dummy stays in its place.
+pub(crate) async fn take(session: &mut Session) -> pingora::Result<(Stream, Option<Bytes>)> {
+    // `finish` would close the connection of a client that sent `close`, and
+    // keeps what came after the request only where pipelining is on.
+    session.req_header_mut().remove_header(&CONNECTION);
+    session.set_pipelining_enabled(true);
+    session.set_keepalive(Some(60));
+    let dummy = ServerSession::new_http1(Box::new(tokio::io::duplex(1).0));
+    let taken = std::mem::replace(&mut *session.downstream_session, dummy);
+    let connection = taken.finish().await?;
+    let connection = connection.or_err(ErrorType::ConnectionClosed, "the client is gone")?;
+    let (stream, early) = connection.into_parts();
+    Ok((Downstream::unwrap(stream), early.map(|b| b.freeze())))
+}
