@@ -17,23 +17,14 @@ use pingora::listeners::TlsAccept;
 use pingora::protocols::tls::TlsRef;
 use pingora::proxy::Session;
 use skep_filters::auth::profile::{SIGNATURE, SIGNATURE_INPUT};
-use skep_filters::auth::{BodyBinding, KeyKind, Principal, Verifier};
+use skep_filters::auth::{KeyKind, Principal, Verifier};
 
-use crate::authenticate::sockets::Visitor;
+use crate::exchange::caller::Caller;
 use crate::exchange::reject::Reject;
 use crate::gateway::guard::Guard;
+use crate::listen::visitor::Visitor;
 use crate::platform::clock;
 use crate::trust::{ClientCertificate, PeerCertificate, Trust};
-
-/// A caller who has proved who it is.
-pub struct Caller {
-    /// Who.
-    pub principal: Principal,
-    /// What the signature says of the body.
-    pub body: BodyBinding,
-    /// Whether the caller may send streams that no digest covers.
-    pub unsigned_streams: bool,
-}
 
 /// Checks the signature of a request and who may use its key; without one, the
 /// certificate of its connection. At a socket, who has connected.
@@ -43,7 +34,7 @@ pub struct Caller {
 pub fn authenticate(session: &Session, guard: &Guard) -> Result<Caller, Reject> {
     let headers = &session.req_header().headers;
     if let Some(visitor) = Visitor::of(session) {
-        return visitor.authenticate(&guard.sockets, headers);
+        return sockets::authenticate(visitor, &guard.sockets, headers);
     }
     match shown::<ClientCertificate>(session) {
         Some(certificate) if !is_signed(headers) => {

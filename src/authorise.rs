@@ -18,31 +18,12 @@ use skep_filters::policy::{BodyOf, Node, On, Reason, Request, Role, Verdict};
 
 use crate::cluster::hop::Hop;
 use crate::cluster::members::Member;
+use crate::cluster::reachable::Reachable;
 use crate::config::Policy;
 use crate::exchange::Exchange;
 use crate::exchange::body;
 use crate::exchange::reject::Reject;
 use crate::gateway::{Asked, Gateway};
-
-/// The nodes that a caller's request may reach.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Reachable {
-    /// All of them.
-    #[default]
-    All,
-    /// These, by id.
-    Some(Arc<BTreeSet<String>>),
-}
-
-impl Reachable {
-    /// Whether this node is one of them.
-    pub fn has(&self, id: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::Some(ids) => ids.contains(id),
-        }
-    }
-}
 
 impl Gateway {
     /// Judges the head of a request, and notes which nodes it may reach.

@@ -13,6 +13,7 @@ pub mod known;
 pub mod members;
 pub mod own_service;
 pub mod probe;
+pub mod reachable;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

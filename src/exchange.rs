@@ -2,6 +2,7 @@
 //! context, and what the log line says in the end.
 
 pub mod body;
+pub mod caller;
 pub mod reject;
 
 use std::borrow::Cow;
@@ -15,8 +16,8 @@ use skep_filters::endpoint::{EndpointId, Match};
 use skep_filters::policy::scope::Scope;
 use skep_filters::policy::{Redact, RuleSet};
 
-use crate::authorise::Reachable;
 use crate::cluster::hop::Hop;
+use crate::cluster::reachable::Reachable;
 use crate::config::Policy;
 use crate::gateway::guard::Place;
 

@@ -23,9 +23,3 @@ pub mod route;
 pub mod telemetry;
 pub mod trust;
 pub mod upstream;
-
-/// Says which node gave an answer: its id and hostname.
-pub const NODE_HEADER: &str = "Skep-Node";
-
-/// Names the nodes that are not in a merged answer, and why.
-pub const MISSING_HEADER: &str = "Skep-Missing";

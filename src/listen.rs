@@ -8,6 +8,7 @@
 pub mod downstream;
 pub mod nameplate;
 pub mod takeover;
+pub mod visitor;
 
 use std::future::Future;
 use std::io;
@@ -27,9 +28,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::authenticate::sockets::Visitor;
 use crate::listen::downstream::{Common, Downstream};
 use crate::listen::nameplate::Nameplate;
+use crate::listen::visitor::Visitor;
 use crate::platform::{LocalListener, tcp_stream};
 
 /// Connections open at a time; further ones wait in the kernel's queue.

@@ -30,9 +30,9 @@ use skep_filters::auth::{BodyBinding, Principal, trim_secret};
 use skep_filters::endpoint::{Body, EndpointId, Match, RequestPath, Wire, classify};
 use tokio::sync::watch;
 
-use crate::authenticate::Caller;
 use crate::config::{self, SecretSource};
 use crate::exchange::Exchange;
+use crate::exchange::caller::Caller;
 use crate::exchange::reject::Reject;
 use crate::gateway::{Gateway, Next, internal};
 use crate::listen::nameplate::Nameplate;

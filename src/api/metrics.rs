@@ -82,7 +82,7 @@ pub async fn metrics(
     let mut head = head("application/json").map_err(internal)?;
     if !missing.is_empty() {
         let words = missing_header(&missing);
-        head.insert_header(crate::MISSING_HEADER, words)
+        head.insert_header(crate::cluster::ask::MISSING_HEADER, words)
             .map_err(internal)?;
     }
     let body = format!("{{\"nodes\":[{}]}}\n", rows.join(","));

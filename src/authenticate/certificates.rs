@@ -13,8 +13,8 @@ use std::time::SystemTime;
 use http::{HeaderMap, StatusCode};
 use skep_filters::auth::{BodyBinding, Principal};
 
-use crate::authenticate::Caller;
 use crate::config;
+use crate::exchange::caller::Caller;
 use crate::exchange::reject::Reject;
 use crate::trust::ClientCertificate;
 use revoked::Revoked;

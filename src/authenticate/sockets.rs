@@ -4,81 +4,44 @@
 //! What such a caller signs counts for nothing, so that a socket has one meaning
 //! only, and agents are never anybody's at one.
 
-use std::path::Path;
-use std::sync::Arc;
-
 use http::HeaderMap;
-use pingora::http::ResponseHeader;
-use pingora::protocols::GetProxyDigest;
-use pingora::protocols::l4::stream::Stream;
-use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::proxy::Session;
 use skep_filters::auth::{BodyBinding, Principal};
 
-use crate::authenticate::Caller;
 use crate::config::Socket;
+use crate::exchange::caller::Caller;
 use crate::exchange::reject::Reject;
+use crate::listen::visitor::Visitor;
 
-/// Where a connection of this machine came in, and who has opened it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Visitor {
-    /// The path of the socket.
-    pub socket: Arc<Path>,
-    /// The user; `None` if the kernel did not say.
-    pub uid: Option<u32>,
-}
-
-impl Visitor {
-    /// Puts it on a connection.
-    ///
-    /// # Errors
-    /// Never: the answer that it goes with is well-formed.
-    pub fn put_on(self, stream: &mut Stream) -> pingora::Result<()> {
-        // The one place for data of ours on a connection without TLS.
-        let none = Box::new(ResponseHeader::build(200, Some(0))?);
-        stream.set_proxy_digest(ProxyDigest::new(none, Some(Box::new(self))));
-        Ok(())
-    }
-
-    /// Who is at the other end, if it is at a socket.
-    pub fn of(session: &Session) -> Option<&Self> {
-        let digest = session.digest()?.proxy_digest.as_ref()?;
-        digest.user_data.as_ref()?.downcast_ref()
-    }
-
-    /// For the log.
-    pub fn in_words(&self) -> String {
-        format!("uid:{}", self.number())
-    }
-
-    fn number(&self) -> String {
-        self.uid
-            .map_or_else(|| "?".to_owned(), |uid| uid.to_string())
-    }
-
-    /// The caller, for one request.
-    ///
-    /// # Errors
-    /// [`Reject::Local`], or as headers contradict each other.
-    pub fn authenticate(&self, sockets: &[Socket], headers: &HeaderMap) -> Result<Caller, Reject> {
-        let socket = sockets.iter().find(|socket| *socket.path == *self.socket);
-        let who = socket
-            .zip(self.uid)
-            .and_then(|(socket, uid)| socket.who(uid));
-        let refused = || Reject::Local {
-            uid: self.number(),
-            socket: self.socket.display().to_string(),
-        };
-        Ok(Caller {
-            principal: Principal::local(&who.ok_or_else(refused)?.name, headers)?,
-            body: BodyBinding::uncovered(headers)?,
-            unsigned_streams: true,
-        })
-    }
+/// The caller, for one request.
+///
+/// # Errors
+/// [`Reject::Local`], or as headers contradict each other.
+pub fn authenticate(
+    visitor: &Visitor,
+    sockets: &[Socket],
+    headers: &HeaderMap,
+) -> Result<Caller, Reject> {
+    let socket = sockets
+        .iter()
+        .find(|socket| *socket.path == *visitor.socket);
+    let who = socket
+        .zip(visitor.uid)
+        .and_then(|(socket, uid)| socket.who(uid));
+    let refused = || Reject::Local {
+        uid: visitor.number(),
+        socket: visitor.socket.display().to_string(),
+    };
+    Ok(Caller {
+        principal: Principal::local(&who.ok_or_else(refused)?.name, headers)?,
+        body: BodyBinding::uncovered(headers)?,
+        unsigned_streams: true,
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use crate::config::{Grant, SocketIdentity};
 
     use super::*;
@@ -103,7 +66,7 @@ mod tests {
             socket: Path::new(socket).into(),
             uid,
         };
-        let caller = visitor.authenticate(sockets, &HeaderMap::new());
+        let caller = authenticate(&visitor, sockets, &HeaderMap::new());
         let caller = caller.map(|caller| caller.principal.to_string());
         caller.map_err(|reject| reject.reason())
     }

@@ -11,15 +11,18 @@ use skep_filters::auth::BodyBinding;
 use skep_filters::endpoint::{ApiVersion, RequestPath};
 use tokio::time::timeout;
 
-use crate::authorise::Reachable;
 use crate::cluster::hop::Hop;
 use crate::cluster::identity::{ApiRange, EngineFacts};
 use crate::cluster::members::Member;
+use crate::cluster::reachable::Reachable;
 use crate::gateway::Gateway;
 use crate::upstream::client::{Answer, Budget};
 use crate::upstream::error;
 use crate::upstream::headers;
 use crate::upstream::request;
+
+/// Names the nodes that are not in a merged answer, and why.
+pub const MISSING_HEADER: &str = "Skep-Missing";
 
 /// One node to ask.
 #[derive(Clone)]

@@ -16,7 +16,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use skep_filters::endpoint::{EndpointId, RequestPath};
 
-use crate::MISSING_HEADER;
+use crate::cluster::ask::MISSING_HEADER;
 use crate::cluster::ask::{self, Ask, Missing, Node, Patience, Spoken, ask_node, missing_header};
 use crate::exchange::Exchange;
 use crate::exchange::reject::Reject;
@@ -61,7 +61,7 @@ pub async fn run(
     let done = Done::of(join_all(asked).await, missing)?;
     let (mut head, body) = done.answer()?;
     headers::strip_framing(&mut head);
-    head.remove_header(crate::NODE_HEADER);
+    head.remove_header(crate::listen::nameplate::NODE_HEADER);
     if !done.missing.is_empty() {
         let missing = missing_header(&done.missing);
         log::warn!("{} was not done on {missing}", x.path());

@@ -22,7 +22,7 @@ use skep_filters::endpoint::RequestPath;
 use skep_filters::policy::redact::{Redact, RedactError, redact};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use crate::MISSING_HEADER;
+use crate::cluster::ask::MISSING_HEADER;
 use crate::cluster::ask::{self, Ask, Node, missing_header};
 use crate::cluster::hop;
 use crate::exchange::Exchange;
@@ -108,7 +108,7 @@ pub async fn run(
     };
     headers::strip_hop_by_hop_response(&mut head);
     head.remove_header("content-length");
-    head.remove_header(crate::NODE_HEADER);
+    head.remove_header(crate::listen::nameplate::NODE_HEADER);
     if !missing.is_empty() {
         let missing = missing_header(&missing);
         log::warn!("the events are without {missing} for now");

@@ -18,17 +18,18 @@ use skep_filters::aggregate::{
 };
 use skep_filters::endpoint::RequestPath;
 
-use crate::authorise::Reachable;
+use crate::cluster::ask::MISSING_HEADER;
 use crate::cluster::ask::{Ask, Missing, Node, Patience, ask_node, missing_header, nodes};
 use crate::cluster::hop::Hop;
+use crate::cluster::reachable::Reachable;
 use crate::config::Partial;
 use crate::exchange::Exchange;
 use crate::exchange::reject::Reject;
 use crate::gateway::{Gateway, Next, internal};
+use crate::listen::nameplate::NODE_HEADER;
 use crate::route::List;
 use crate::upstream::client::{Answer, Budget};
 use crate::upstream::headers;
-use crate::{MISSING_HEADER, NODE_HEADER};
 
 /// All nodes together may answer as much as this many at their limit.
 const ALL: usize = 4;

@@ -14,10 +14,10 @@ use pingora::proxy::Session;
 use skep_filters::aggregate;
 use skep_filters::endpoint::{EndpointId, RequestPath};
 
-use crate::authorise::Reachable;
 use crate::cluster::ask::{Ask, ask_node, myself, nodes};
 use crate::cluster::hop::Hop;
 use crate::cluster::identity::ApiRange;
+use crate::cluster::reachable::Reachable;
 use crate::exchange::Exchange;
 use crate::exchange::reject::Reject;
 use crate::gateway::{Gateway, Next};

@@ -10,9 +10,9 @@ use skep_filters::auth::Principal;
 use skep_filters::endpoint::{Class, EndpointId, Match, RequestPath, classify, query};
 
 use super::{Asked, Gateway, Next};
-use crate::authorise::Reachable;
 use crate::authorise::scope;
 use crate::cluster::hop::Hop;
+use crate::cluster::reachable::Reachable;
 use crate::exchange::Exchange;
 use crate::exchange::reject::Reject;
 use crate::forward::broadcast;

@@ -6,12 +6,12 @@ use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
-use crate::authenticate::sockets::Visitor;
 use crate::cluster::hop::Hop;
 use crate::exchange::Exchange;
 use crate::exchange::reject::Reject;
 use crate::gateway::{Gateway, Next};
 use crate::listen::downstream::Downstream;
+use crate::listen::visitor::Visitor;
 use crate::upstream::error;
 use crate::upstream::headers;
 

@@ -9,6 +9,9 @@ use pingora::http::ResponseHeader;
 /// that of the newest server this was made for.
 pub const VERSION: &str = "2.45.0";
 
+/// Says which node gave an answer: its id and hostname.
+pub const NODE_HEADER: &str = "Skep-Node";
+
 /// Servers take who sends the first for an agent; by the second a UI uses the
 /// `/v2` routes; the third is Docker, with or without a Swarm.
 static PORTAINER: [(&str, HeaderValue); 3] = [
@@ -46,9 +49,9 @@ impl Nameplate {
     /// Says who gave an answer, unless another agent has said it already. Each
     /// header is there once, also if another agent of this kind answered.
     pub fn put_on(&self, head: &mut ResponseHeader) {
-        if !self.node.is_empty() && !head.headers.contains_key(crate::NODE_HEADER) {
+        if !self.node.is_empty() && !head.headers.contains_key(NODE_HEADER) {
             // Cannot fail, here and below: names and values are headers already.
-            let _ = head.insert_header(crate::NODE_HEADER, self.node.clone());
+            let _ = head.insert_header(NODE_HEADER, self.node.clone());
         }
         if self.portainer {
             for (name, value) in &PORTAINER {
@@ -77,7 +80,7 @@ impl Nameplate {
     }
 
     fn all(&self) -> impl Iterator<Item = (&'static str, &HeaderValue)> {
-        let node = Some((crate::NODE_HEADER, &self.node)).filter(|(_, node)| !node.is_empty());
+        let node = Some((NODE_HEADER, &self.node)).filter(|(_, node)| !node.is_empty());
         let portainer = PORTAINER.iter().filter(|_| self.portainer);
         node.into_iter()
             .chain(portainer.map(|(name, value)| (*name, value)))

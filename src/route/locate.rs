@@ -13,9 +13,9 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use skep_filters::endpoint::{ApiVersion, Class, EndpointId, Match, ObjectIn, query};
 
-use crate::authorise::Reachable;
 use crate::cluster::ask::{Ask, Missing, Node, Patience, Spoken, ask_node, missing_header, nodes};
 use crate::cluster::hop::Hop;
+use crate::cluster::reachable::Reachable;
 use crate::exchange::reject::Reject;
 use crate::gateway::{Gateway, internal};
 use crate::upstream::client::Budget;

@@ -6,8 +6,8 @@ use http::{Method, StatusCode};
 use skep_filters::endpoint::{ApiVersion, Class};
 
 use super::{Found, INSPECT, Object, path, what};
-use crate::authorise::Reachable;
 use crate::cluster::ask::{Ask, Missing, Node, Patience, Spoken, ask_node, missing_header, nodes};
+use crate::cluster::reachable::Reachable;
 use crate::exchange::reject::Reject;
 use crate::gateway::{Gateway, internal};
 use crate::upstream::client::Budget;
