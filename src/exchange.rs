@@ -19,6 +19,7 @@ use skep_filters::policy::{Redact, RuleSet};
 use crate::cluster::hop::Hop;
 use crate::cluster::reachable::Reachable;
 use crate::config::Policy;
+use crate::exchange::reject::Reason;
 use crate::gateway::guard::Place;
 
 /// Characters of a stranger's path that are told.
@@ -73,7 +74,7 @@ pub struct Exchange {
     /// Bytes of the answer's body.
     pub out_bytes: u64,
     /// Why it was refused, in a word.
-    pub refused: Option<&'static str>,
+    pub refused: Option<Reason>,
     /// The same as the caller was told.
     pub why: Option<String>,
     /// The session is a dummy: nothing may be asked of it.
@@ -215,14 +216,14 @@ impl Exchange {
                 caller, from, to, status, bytes, ms, rule, would_deny;
                 "{} {}", self.method, self.told_path()
             ),
-            (Some("denied"), _) => log::log!(
+            (Some(Reason::Denied), _) => log::log!(
                 target: "skep::upstream::request", level,
                 caller, from, to, status, bytes, ms, refused = "denied", rule;
                 "{} {}", self.method, self.told_path()
             ),
             (Some(refused), _) => log::log!(
                 target: "skep::upstream::request", level,
-                caller, from, to, status, bytes, ms, refused;
+                caller, from, to, status, bytes, ms, refused = refused.as_str();
                 "{} {}", self.method, self.told_path()
             ),
         }

@@ -14,6 +14,7 @@ use skep_filters::endpoint::{Class, EndpointId, Match};
 use crate::cluster::Cluster;
 use crate::cluster::members::{Member, State};
 use crate::cluster::probe::WHOEVER;
+use crate::exchange::reject::{Reason, Reject};
 use crate::forward::negotiate::negotiates;
 use crate::route::locate::creates_for_the_swarm;
 
@@ -133,6 +134,16 @@ impl TargetError {
             Self::NotReady { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Malformed(_) | Self::NotEverywhere => StatusCode::BAD_REQUEST,
             Self::Misdirected { .. } => StatusCode::MISDIRECTED_REQUEST,
+        }
+    }
+}
+
+impl From<TargetError> for Reject {
+    fn from(error: TargetError) -> Self {
+        Self::Refused {
+            status: error.status(),
+            reason: Reason::Target,
+            message: error.to_string(),
         }
     }
 }

@@ -15,7 +15,7 @@ use skep_filters::auth::{BodyBinding, Principal};
 
 use crate::config;
 use crate::exchange::caller::Caller;
-use crate::exchange::reject::Reject;
+use crate::exchange::reject::{Reason, Reject};
 use crate::trust::ClientCertificate;
 use revoked::Revoked;
 
@@ -57,14 +57,23 @@ impl Refused {
         }
     }
 
-    /// A short word for logs and metrics.
-    pub fn reason(&self) -> &'static str {
+    fn reason(&self) -> Reason {
         match self {
-            Self::Unknown(_) => "certificate-unknown",
-            Self::Expired(_) => "certificate-expired",
-            Self::Revoked(_) => "certificate-revoked",
-            Self::NoList => "certificate-list",
-            Self::CrossOrigin => "cross-origin",
+            Self::Unknown(_) => Reason::CertificateUnknown,
+            Self::Expired(_) => Reason::CertificateExpired,
+            Self::Revoked(_) => Reason::CertificateRevoked,
+            Self::NoList => Reason::CertificateList,
+            Self::CrossOrigin => Reason::CrossOrigin,
+        }
+    }
+}
+
+impl From<Refused> for Reject {
+    fn from(refused: Refused) -> Self {
+        Self::Refused {
+            status: refused.status(),
+            reason: refused.reason(),
+            message: refused.to_string(),
         }
     }
 }
@@ -166,7 +175,7 @@ mod tests {
         let certificates = Certificates::new(Some(&alice(None))).unwrap();
         assert_eq!(certificates.admit(&shown("alice"), at(1000)), Ok(()));
         let expired = certificates.admit(&shown("alice"), at(1001)).unwrap_err();
-        assert_eq!(expired.reason(), "certificate-expired");
+        assert_eq!(expired.reason(), Reason::CertificateExpired);
         for name in ["bob", "Alice", "alice2"] {
             let refused = certificates.admit(&shown(name), at(0)).unwrap_err();
             assert_eq!(refused, Refused::Unknown(name.to_owned()));

@@ -68,7 +68,7 @@ mod tests {
         };
         let caller = authenticate(&visitor, sockets, &HeaderMap::new());
         let caller = caller.map(|caller| caller.principal.to_string());
-        caller.map_err(|reject| reject.reason())
+        caller.map_err(|reject| reject.reason().as_str())
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Why a request is refused, as one type: the one place that turns an error
 //! into a status. How a caller is told is in `reject/words.rs`.
 
+mod reason;
 mod words;
 
 use http::StatusCode;
@@ -12,12 +13,12 @@ use skep_filters::endpoint::BadPath;
 use skep_filters::policy::redact::RedactError;
 use skep_filters::policy::scope::ScopeError;
 
-use crate::route::TargetError;
 use crate::upstream::error;
+pub use reason::Reason;
 pub use words::Words;
 
 /// Why a request was not answered by an engine.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Reject {
     /// The caller did not prove who it is.
     #[error("{0}")]
@@ -25,9 +26,6 @@ pub enum Reject {
     /// The caller did not prove that it is a Portainer server.
     #[error("{0}: {why}", why = .0.details())]
     Portainer(#[from] PortainerError),
-    /// The caller's certificate is not taken.
-    #[error("{0}")]
-    Certificate(#[from] crate::authenticate::certificates::Refused),
     /// Nobody has said who the user at a socket is.
     #[error(
         "user {uid} of this machine is not let in at {socket}: its `uids` do not list the user, and it has \
@@ -88,9 +86,16 @@ pub enum Reject {
     /// The body did not arrive.
     #[error("the request body ended early or came too slowly")]
     BodyIncomplete,
-    /// A node was named that cannot be used.
-    #[error("{0}")]
-    Target(#[from] TargetError),
+    /// A step refused it with an error of its own, which knows how to become this.
+    #[error("{message}")]
+    Refused {
+        /// The status that goes with it.
+        status: StatusCode,
+        /// The word for it.
+        reason: Reason,
+        /// What happened and what to do.
+        message: String,
+    },
     /// Nobody who answered has it, and not everybody answered.
     #[error("{what} (on the nodes that answered; missing: {missing})")]
     NotFound {
@@ -157,12 +162,6 @@ pub enum Reject {
     /// No node gave an answer that could be used.
     #[error("no node answered: {0}")]
     Nobody(String),
-    /// The files of a volume cannot be had.
-    #[error("{0}")]
-    Browse(#[from] crate::portainer::browse::Problem),
-    /// There is no console.
-    #[error("{0}")]
-    Console(#[from] crate::portainer::console::Problem),
     /// One of the routes of Portainer's agent cannot do what it was asked; the
     /// texts are that agent's.
     #[error("{message}{}{details}", if details.is_empty() { "" } else { ": " })]
@@ -197,8 +196,7 @@ impl Reject {
         match self {
             Self::Auth(e) => e.status(),
             Self::Portainer(_) | Self::Local { .. } => StatusCode::FORBIDDEN,
-            Self::Certificate(refused) => refused.status(),
-            Self::Agent { status, .. } => *status,
+            Self::Agent { status, .. } | Self::Refused { status, .. } => *status,
             Self::Denied { .. }
             | Self::OutOfScope(_)
             | Self::UnknownIdentity(_)
@@ -211,7 +209,6 @@ impl Reject {
             Self::Path(_) | Self::Ambiguous | Self::Client(_) => StatusCode::BAD_REQUEST,
             Self::BodyTooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyIncomplete => StatusCode::REQUEST_TIMEOUT,
-            Self::Target(e) => e.status(),
             // Not a 404: `rm -f` would take that for "gone".
             Self::NotFound { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::SeveralNodes { .. } | Self::Apart { .. } => StatusCode::CONFLICT,
@@ -220,47 +217,42 @@ impl Reject {
             }
             Self::NotEverywhere { status, .. } => *status,
             Self::Partial(_) => StatusCode::GATEWAY_TIMEOUT,
-            Self::Browse(problem) => problem.status(),
-            Self::Console(problem) => problem.status(),
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
-    /// A short word for logs and metrics.
-    pub fn reason(&self) -> &'static str {
+    /// The word for it.
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::Auth(e) => e.reason(),
-            Self::Portainer(e) => e.reason(),
-            Self::Certificate(refused) => refused.reason(),
-            Self::Local { .. } => "user-unknown",
-            Self::Agent { .. } => "agent-route",
-            Self::NotServed => "not-served",
-            Self::Denied { .. } => "denied",
-            Self::NoSuch(_) => "no-such",
-            Self::OutOfScope(_) => "out-of-scope",
-            Self::Unredacted(_) => "unredacted",
-            Self::UnknownIdentity(_) => "unknown-identity",
-            Self::WrongNetwork(_) => "wrong-network",
-            Self::TooMany(_) => "too-many",
-            Self::NotAnAgent => "not-an-agent",
-            Self::Path(_) => "path",
-            Self::Ambiguous => "ambiguous",
-            Self::BodyTooLong(_) => "body-too-long",
-            Self::BodyIncomplete => "body-incomplete",
-            Self::Target(_) => "target",
-            Self::NotFound { .. } => "not-found",
-            Self::SeveralNodes { .. } => "several-nodes",
-            Self::NoManager { .. } => "no-manager",
-            Self::Engine { .. } => "engine",
-            Self::Node { .. } => "node",
-            Self::Apart { .. } => "apart",
-            Self::NotEverywhere { .. } => "not-everywhere",
-            Self::Partial(_) => "partial",
-            Self::Nobody(_) => "nobody",
-            Self::Browse(_) => "browse",
-            Self::Console(_) => "console",
-            Self::Client(_) => "client",
-            Self::Internal(_) => "internal",
+            Self::Auth(e) => Reason::Signature(e.reason()),
+            Self::Portainer(e) => Reason::PortainerSignature(e.reason()),
+            Self::Refused { reason, .. } => *reason,
+            Self::Local { .. } => Reason::UserUnknown,
+            Self::Agent { .. } => Reason::AgentRoute,
+            Self::NotServed => Reason::NotServed,
+            Self::Denied { .. } => Reason::Denied,
+            Self::NoSuch(_) => Reason::NoSuch,
+            Self::OutOfScope(_) => Reason::OutOfScope,
+            Self::Unredacted(_) => Reason::Unredacted,
+            Self::UnknownIdentity(_) => Reason::UnknownIdentity,
+            Self::WrongNetwork(_) => Reason::WrongNetwork,
+            Self::TooMany(_) => Reason::TooMany,
+            Self::NotAnAgent => Reason::NotAnAgent,
+            Self::Path(_) => Reason::Path,
+            Self::Ambiguous => Reason::Ambiguous,
+            Self::BodyTooLong(_) => Reason::BodyTooLong,
+            Self::BodyIncomplete => Reason::BodyIncomplete,
+            Self::NotFound { .. } => Reason::NotFound,
+            Self::SeveralNodes { .. } => Reason::SeveralNodes,
+            Self::NoManager { .. } => Reason::NoManager,
+            Self::Engine { .. } => Reason::Engine,
+            Self::Node { .. } => Reason::Node,
+            Self::Apart { .. } => Reason::Apart,
+            Self::NotEverywhere { .. } => Reason::NotEverywhere,
+            Self::Partial(_) => Reason::Partial,
+            Self::Nobody(_) => Reason::Nobody,
+            Self::Client(_) => Reason::Client,
+            Self::Internal(_) => Reason::Internal,
         }
     }
 }

@@ -125,11 +125,8 @@ impl ProxyHttp for Gateway {
         x: &mut Exchange,
     ) -> FailToProxy {
         let reject = match e.root_cause().downcast_ref::<Reject>() {
-            Some(Reject::NoManager { from, reason }) => Reject::NoManager {
-                from: from.clone(),
-                reason: reason.clone(),
-            },
-            _ => self.failed(x.hop.as_ref().unwrap_or(&Hop::Engine), e),
+            Some(reject) => reject.clone(),
+            None => self.failed(x.hop.as_ref().unwrap_or(&Hop::Engine), e),
         };
         refuse(self, session, x, &reject).await;
         FailToProxy {

@@ -19,7 +19,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use crate::exchange::Exchange;
-use crate::exchange::reject::Reject;
+use crate::exchange::reject::{Reason, Reject};
 use crate::gateway::{Gateway, Next, internal};
 use crate::listen::takeover;
 use crate::upstream::error;
@@ -70,6 +70,16 @@ impl Problem {
             Self::Handshake(_) => StatusCode::UPGRADE_REQUIRED,
             Self::Origin => StatusCode::FORBIDDEN,
             Self::Engine { status, .. } => *status,
+        }
+    }
+}
+
+impl From<Problem> for Reject {
+    fn from(problem: Problem) -> Self {
+        Self::Refused {
+            status: problem.status(),
+            reason: Reason::Console,
+            message: problem.to_string(),
         }
     }
 }

@@ -107,7 +107,7 @@ impl Audit {
             what: x.endpoint.map(|id| format!("{id:?}")),
             to: &x.to,
             verdict: match (x.refused, &x.would_deny) {
-                (Some("denied" | "no-such" | "out-of-scope"), _) => "deny",
+                (Some(reason), _) if reason.is_denial() => "deny",
                 (Some(_), _) => "refuse",
                 (None, Some(_)) => "would_deny",
                 (None, None) => "allow",
@@ -175,6 +175,7 @@ mod tests {
     use skep_filters::endpoint::EndpointId;
 
     use super::*;
+    use crate::exchange::reject::Reason;
     use serde_json::Value;
 
     fn lines(audit: &Audit) -> Vec<Value> {
@@ -194,7 +195,7 @@ mod tests {
         x.endpoint = Some(EndpointId::ContainerInspect);
         x.to = "node:n2".into();
         x.rule = "deny containers.read".into();
-        x.refused = Some("denied");
+        x.refused = Some(Reason::Denied);
         x.why = Some("a\n{\"who\":\"root\"}".to_owned());
         x.status = 403;
         audit.tell(&x);

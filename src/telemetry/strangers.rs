@@ -78,11 +78,12 @@ fn is_refused(x: &Exchange) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exchange::reject::Reason;
 
     #[test]
     fn only_strangers_who_are_refused_are_counted() {
         let stranger = || Exchange {
-            refused: Some("missing"),
+            refused: Some(Reason::Signature("missing")),
             status: 401,
             ..Exchange::new()
         };

@@ -12,7 +12,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use serde_json::{Value, json};
 
-use super::{Reject, begun};
+use super::{Reason, Reject, begun};
 use crate::listen::nameplate::Nameplate;
 
 /// A refusal as its caller reads it.
@@ -44,7 +44,7 @@ impl Words {
             status: reject.status(),
             body,
             stranger: reject.status() == StatusCode::UNAUTHORIZED
-                || matches!(reject, Reject::Portainer(_) | Reject::Certificate(_)),
+                || reject.reason().is_unauthenticated(),
         }
     }
 
@@ -64,7 +64,10 @@ impl Words {
             };
         }
         let (message, details) = match reject {
-            Reject::Target(_) => (
+            Reject::Refused {
+                reason: Reason::Target,
+                ..
+            } => (
                 "The agent was unable to contact any other agent",
                 "Unable to find the targeted agent",
             ),
@@ -139,8 +142,14 @@ mod tests {
     use skep_filters::auth::portainer::PortainerError;
 
     use super::*;
-    use crate::authenticate::certificates::Refused;
-    use crate::route::TargetError;
+
+    fn refused(reason: Reason, status: StatusCode) -> Reject {
+        Reject::Refused {
+            status,
+            reason,
+            message: "no".to_owned(),
+        }
+    }
 
     fn node() -> Reject {
         Reject::Node {
@@ -170,7 +179,7 @@ mod tests {
 
     #[test]
     fn portainer_is_told_in_its_agent_s_words_and_others_in_docker_s() {
-        let target = Reject::Target(TargetError::NotEverywhere);
+        let target = refused(Reason::Target, StatusCode::BAD_REQUEST);
         let words = Words::to_portainer(&target, None);
         assert_eq!(words.status, StatusCode::INTERNAL_SERVER_ERROR);
         let details = words.body["details"].as_str().unwrap();
@@ -186,7 +195,7 @@ mod tests {
             (Reject::Portainer(PortainerError::Missing), true),
             (Reject::NotAnAgent, true),
             (
-                Reject::Certificate(Refused::Unknown("bob".to_owned())),
+                refused(Reason::CertificateUnknown, StatusCode::FORBIDDEN),
                 true,
             ),
             (node(), false),

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use http::StatusCode;
 
+use crate::exchange::reject::{Reason, Reject};
+
 /// A call of the browser that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
@@ -76,6 +78,16 @@ impl Problem {
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unseen { .. } | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Io { error, .. } => of_io(error.kind()),
+        }
+    }
+}
+
+impl From<Problem> for Reject {
+    fn from(problem: Problem) -> Self {
+        Self::Refused {
+            status: problem.status(),
+            reason: Reason::Browse,
+            message: problem.to_string(),
         }
     }
 }

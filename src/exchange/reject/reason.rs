@@ -1,0 +1,148 @@
+//! The words for refusals: in the log, in the audit log and in the manual
+//! (docs/operating.md), one for each kind.
+
+use std::fmt;
+
+/// Why a request was refused, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// A signature of skep's own does not hold.
+    Signature(&'static str),
+    /// A Portainer signature does not hold.
+    PortainerSignature(&'static str),
+    /// `agent-route`
+    AgentRoute,
+    /// `ambiguous`
+    Ambiguous,
+    /// `apart`
+    Apart,
+    /// `body-incomplete`
+    BodyIncomplete,
+    /// `body-too-long`
+    BodyTooLong,
+    /// `browse`
+    Browse,
+    /// `certificate-expired`
+    CertificateExpired,
+    /// `certificate-list`
+    CertificateList,
+    /// `certificate-revoked`
+    CertificateRevoked,
+    /// `certificate-unknown`
+    CertificateUnknown,
+    /// `client`
+    Client,
+    /// `console`
+    Console,
+    /// `cross-origin`
+    CrossOrigin,
+    /// `denied`
+    Denied,
+    /// `engine`
+    Engine,
+    /// `internal`
+    Internal,
+    /// `no-manager`
+    NoManager,
+    /// `no-such`
+    NoSuch,
+    /// `nobody`
+    Nobody,
+    /// `node`
+    Node,
+    /// `not-an-agent`
+    NotAnAgent,
+    /// `not-everywhere`
+    NotEverywhere,
+    /// `not-found`
+    NotFound,
+    /// `not-served`
+    NotServed,
+    /// `out-of-scope`
+    OutOfScope,
+    /// `partial`
+    Partial,
+    /// `path`
+    Path,
+    /// `several-nodes`
+    SeveralNodes,
+    /// `target`
+    Target,
+    /// `too-many`
+    TooMany,
+    /// `unknown-identity`
+    UnknownIdentity,
+    /// `unredacted`
+    Unredacted,
+    /// `user-unknown`
+    UserUnknown,
+    /// `wrong-network`
+    WrongNetwork,
+}
+
+impl Reason {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Signature(word) | Self::PortainerSignature(word) => word,
+            Self::AgentRoute => "agent-route",
+            Self::Ambiguous => "ambiguous",
+            Self::Apart => "apart",
+            Self::BodyIncomplete => "body-incomplete",
+            Self::BodyTooLong => "body-too-long",
+            Self::Browse => "browse",
+            Self::CertificateExpired => "certificate-expired",
+            Self::CertificateList => "certificate-list",
+            Self::CertificateRevoked => "certificate-revoked",
+            Self::CertificateUnknown => "certificate-unknown",
+            Self::Client => "client",
+            Self::Console => "console",
+            Self::CrossOrigin => "cross-origin",
+            Self::Denied => "denied",
+            Self::Engine => "engine",
+            Self::Internal => "internal",
+            Self::NoManager => "no-manager",
+            Self::NoSuch => "no-such",
+            Self::Nobody => "nobody",
+            Self::Node => "node",
+            Self::NotAnAgent => "not-an-agent",
+            Self::NotEverywhere => "not-everywhere",
+            Self::NotFound => "not-found",
+            Self::NotServed => "not-served",
+            Self::OutOfScope => "out-of-scope",
+            Self::Partial => "partial",
+            Self::Path => "path",
+            Self::SeveralNodes => "several-nodes",
+            Self::Target => "target",
+            Self::TooMany => "too-many",
+            Self::UnknownIdentity => "unknown-identity",
+            Self::Unredacted => "unredacted",
+            Self::UserUnknown => "user-unknown",
+            Self::WrongNetwork => "wrong-network",
+        }
+    }
+
+    /// Whether the policy of the caller decided so.
+    pub fn is_denial(self) -> bool {
+        matches!(self, Self::Denied | Self::NoSuch | Self::OutOfScope)
+    }
+
+    /// Whether the caller has not proved who it is.
+    pub fn is_unauthenticated(self) -> bool {
+        matches!(
+            self,
+            Self::PortainerSignature(_)
+                | Self::CertificateUnknown
+                | Self::CertificateExpired
+                | Self::CertificateRevoked
+                | Self::CertificateList
+                | Self::CrossOrigin
+        )
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
