@@ -14,11 +14,14 @@ pub mod policy;
 pub mod serve;
 pub mod sign;
 
-use std::{ffi::OsString, fmt, path::PathBuf, str::FromStr};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{DEFAULT_PORT, DEFAULT_SECRET_FILE, Engine, HostPort, Refusal};
+use crate::config::{AgentUrl, DEFAULT_SECRET_FILE, Engine, Refusal};
+use crate::connect::access::Credentials;
 
 /// Gathers a Docker Swarm behind one API.
 #[derive(Debug, Parser)]
@@ -150,21 +153,6 @@ pub struct CaArgs {
     pub secret_file: PathBuf,
 }
 
-/// As whom to call. One of a key and the cluster's secret is needed.
-#[derive(Args, Debug)]
-#[group(required = true, multiple = true)]
-pub struct Credentials {
-    /// Id of the key to sign with
-    #[arg(long, value_name = "ID", env = "SKEP_KEY_ID", requires = "key_file")]
-    pub key_id: Option<String>,
-    /// File with the key to sign with
-    #[arg(long, value_name = "FILE", env = "SKEP_KEY_FILE", requires = "key_id")]
-    pub key_file: Option<PathBuf>,
-    /// File with the cluster's secret: gives the rights of its operator, and the CA
-    #[arg(long, value_name = "FILE", env = "SKEP_SECRET_FILE")]
-    pub secret_file: Option<PathBuf>,
-}
-
 /// Which agents to ask, and as whom.
 #[derive(Args, Debug)]
 pub struct ClientArgs {
@@ -220,15 +208,6 @@ pub struct SignArgs {
     pub credentials: Credentials,
 }
 
-/// The address of an agent: `https://HOST[:PORT]`.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct AgentUrl {
-    /// An IP address without brackets, or a DNS name.
-    pub host: String,
-    /// The port; 9001 unless another was named.
-    pub port: u16,
-}
-
 /// Where a body comes from.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum BodySource {
@@ -245,32 +224,6 @@ pub enum LocalSocket {
     Pipe(String),
     /// A Unix socket; the path is absolute.
     Unix(PathBuf),
-}
-
-impl FromStr for AgentUrl {
-    type Err = Refusal;
-
-    fn from_str(text: &str) -> Result<Self, Refusal> {
-        let Some(address) = text.strip_prefix("https://") else {
-            return Err(Refusal::new("this does not start with https://")
-                .help("for example https://10.0.0.1:9001"));
-        };
-        let HostPort { host, port } = address.strip_suffix('/').unwrap_or(address).parse()?;
-        Ok(Self {
-            host,
-            port: port.unwrap_or(DEFAULT_PORT),
-        })
-    }
-}
-
-impl fmt::Display for AgentUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let address = HostPort {
-            host: self.host.clone(),
-            port: Some(self.port),
-        };
-        write!(f, "https://{address}")
-    }
 }
 
 impl From<OsString> for BodySource {

@@ -38,12 +38,13 @@ use std::{
 use log::LevelFilter;
 
 pub use self::{
-    address::HostPort,
+    address::{AgentUrl, HostPort},
     certificates::{CertificateIdentity, Certificates, client_name},
     discover::Discover,
     engine::{Engine, EngineTls},
     error::{ConfigError, ConfigErrors, Refusal},
-    grant::{Grant, Limits, Policy},
+    grant::{Grant, Limits},
+    policies::Policy,
     portainer::{Hidden, Portainer, SecretSource},
     sockets::{Socket, SocketIdentity, SocketUser},
 };

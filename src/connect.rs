@@ -22,7 +22,7 @@ use skep_filters::auth::profile::SKEP_TARGET;
 use skep_filters::auth::{BodyBinding, digest};
 use skep_filters::endpoint::{Body, RequestPath, Wire, classify};
 
-use crate::cli::AgentUrl;
+use crate::config::AgentUrl;
 use crate::connect::access::Access;
 use crate::exchange::body;
 use crate::exchange::reject::{self, Reject, Words};

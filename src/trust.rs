@@ -11,6 +11,7 @@ mod ca_key;
 mod client;
 mod generation;
 mod issue;
+mod key_id;
 mod leaf;
 mod peer;
 mod resolver;

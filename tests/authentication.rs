@@ -11,7 +11,6 @@ use common::{
 use serde_json::Value;
 use skep::config::{Config, Grant, KeyFile, KeyMaterial};
 use skep::platform::clock;
-use skep::upstream::peers::agent_key_id;
 use skep_bed::{Response, fixture};
 use skep_filters::auth::{BodyBinding, SigningKey};
 
@@ -359,7 +358,7 @@ async fn the_agents_key_is_worth_nothing_without_an_agents_certificate() {
         let node = bed.node("n1");
         let generation = node.trust().generations()[0].clone();
         let key = || {
-            let id = agent_key_id(&generation);
+            let id = generation.agent_key_id();
             SigningKey::hmac(&id, generation.peer_key()).unwrap()
         };
         let to = [("Skep-Target", node.id.as_str())];

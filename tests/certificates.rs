@@ -11,7 +11,6 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use skep::config::{CertificateIdentity, Certificates, Config, Grant};
 use skep::trust::ClientCredential;
-use skep::upstream::peers::{agent_key_id, operator_key_id};
 use skep_bed::{Client, Connection, EngineBuilder, Response, fixture};
 use skep_filters::auth::SigningKey;
 
@@ -145,7 +144,7 @@ async fn an_exec_is_taken_over_with_a_certificate() {
 async fn who_is_not_let_in_by_name_reaches_no_engine() {
     alices()
         .run(async |bed| {
-            for name in ["bob", "Alice", &operator_key_id(&generation())] {
+            for name in ["bob", "Alice", &generation().operator_key_id()] {
                 let stranger = client(bed, &issue(name, DAY));
                 let answer = stranger.get(LIST, &[]).await.unwrap();
                 assert_refused(&answer, 403, "auth.certificates does not name it");
@@ -195,7 +194,7 @@ async fn a_certificate_is_neither_an_agent_s_nor_speaks_for_others() {
             let answer = alice.get(LIST, &spoken).await.unwrap();
             assert_eq!(answer.status, 400, "{}", answer.text());
             // Not even with the agents' own key.
-            let id = agent_key_id(&generation);
+            let id = generation.agent_key_id();
             let key = SigningKey::hmac(&id, generation.peer_key()).unwrap();
             let agent = Caller::new(bed.node("n1").address, &generation, None, key);
             let to = [("Skep-Target", bed.node("n1").id.as_str())];

@@ -12,7 +12,6 @@ use common::{Bed, Cluster, generation, is_private, manager, worker};
 use skep::agent::{Agent, StartError};
 use skep::cli::health;
 use skep::config::{ClusterMode, Config, Grant, Socket, SocketIdentity, SocketUser};
-use skep::upstream::peers::agent_key_id;
 use skep_bed::{Client, EngineBuilder, fixture};
 use skep_filters::auth::SigningKey;
 
@@ -165,7 +164,7 @@ async fn no_signature_makes_somebody_else_of_a_caller_at_a_socket() {
         .run(async |bed| {
             let operator = bed.operator("n1");
             let generation = generation();
-            let id = agent_key_id(&generation);
+            let id = generation.agent_key_id();
             let key = SigningKey::hmac(&id, generation.peer_key()).unwrap();
             let to = [("Skep-Target", bed.node("n1").id.as_str())];
             for signed in [

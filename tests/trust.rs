@@ -12,7 +12,6 @@ use common::{Bed, Caller, Cluster, manager, secret_file, with_cluster, worker};
 use skep::agent::{Agent, StartError};
 use skep::config::Config;
 use skep::trust::{Generation, Secret};
-use skep::upstream::peers::agent_key_id;
 use skep_bed::{Behaviour, EngineBuilder, eventually, fixture};
 use skep_filters::auth::SigningKey;
 
@@ -81,7 +80,7 @@ async fn an_agent_of_another_cluster_is_not_believed_in_either_direction() {
             // A key of the other cluster is a stranger's; so is its certificate.
             let n1 = bed.node("n1");
             let ours = n1.trust().generations()[0].clone();
-            let key = SigningKey::hmac(&agent_key_id(&new), new.peer_key()).unwrap();
+            let key = SigningKey::hmac(&new.agent_key_id(), new.peer_key()).unwrap();
             let stranger = Caller::new(n1.address, &ours, None, key);
             let to = [("Skep-Target", n1.id.as_str())];
             let answer = stranger
@@ -90,7 +89,7 @@ async fn an_agent_of_another_cluster_is_not_believed_in_either_direction() {
                 .unwrap();
             assert_eq!(answer.status, 401);
             let leaf = bed.node("other1").trust().leaf(0).unwrap();
-            let key = SigningKey::hmac(&agent_key_id(&ours), ours.peer_key()).unwrap();
+            let key = SigningKey::hmac(&ours.agent_key_id(), ours.peer_key()).unwrap();
             let stranger = Caller::new(n1.address, &ours, Some(&leaf), key);
             let answer = stranger.ask("GET", "/containers/json", &to, b"").await;
             assert!(answer.is_err(), "the handshake fails: {answer:?}");

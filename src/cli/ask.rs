@@ -9,7 +9,7 @@ use serde::Deserialize;
 use skep_filters::auth::BodyBinding;
 use tokio::time::timeout;
 
-use super::AgentUrl;
+use crate::config::AgentUrl;
 use crate::connect::access::Access;
 use crate::upstream::client::{Budget, Client};
 use crate::upstream::error;

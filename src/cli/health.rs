@@ -9,10 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use tokio::time::timeout;
 
-use super::AgentUrl;
 use super::ask::ask;
 use crate::agent::secrets;
-use crate::config::Config;
+use crate::config::{AgentUrl, Config};
 use crate::connect::access::Access;
 use crate::platform;
 use crate::upstream::client::{Budget, Client};

@@ -1,11 +1,9 @@
 //! Reads hosts, ports and names, as they stand in settings and on the command line. Nothing is
 //! looked up.
 
-use std::{
-    fmt,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
-    str::FromStr,
-};
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
 
 use super::{DEFAULT_PORT, error::Refusal};
 
@@ -18,6 +16,15 @@ pub struct HostPort {
     pub host: String,
     /// The port, never 0.
     pub port: Option<u16>,
+}
+
+/// The address of an agent: `https://HOST[:PORT]`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AgentUrl {
+    /// An IP address without brackets, or a DNS name.
+    pub host: String,
+    /// The port; 9001 unless another was named.
+    pub port: u16,
 }
 
 impl FromStr for HostPort {
@@ -52,6 +59,32 @@ impl fmt::Display for HostPort {
             Some(port) => write!(f, ":{port}"),
             None => Ok(()),
         }
+    }
+}
+
+impl FromStr for AgentUrl {
+    type Err = Refusal;
+
+    fn from_str(text: &str) -> Result<Self, Refusal> {
+        let Some(address) = text.strip_prefix("https://") else {
+            return Err(Refusal::new("this does not start with https://")
+                .help("for example https://10.0.0.1:9001"));
+        };
+        let HostPort { host, port } = address.strip_suffix('/').unwrap_or(address).parse()?;
+        Ok(Self {
+            host,
+            port: port.unwrap_or(DEFAULT_PORT),
+        })
+    }
+}
+
+impl fmt::Display for AgentUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = HostPort {
+            host: self.host.clone(),
+            port: Some(self.port),
+        };
+        write!(f, "https://{address}")
     }
 }
 

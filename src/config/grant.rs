@@ -2,31 +2,23 @@
 //!
 //! How requests are judged is `skep_filters::policy`'s; that they are, `guard.rs`'s.
 
-use std::{net::IpAddr, num::NonZeroU32, sync::Arc};
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde_saphyr::Location;
-use skep_filters::policy::RuleSet;
 
 use super::{
     error::Refusal,
     faults::Faults,
-    policies::Policies,
+    policies::{Policies, Policy},
     raw::{self, Text},
     scalar,
 };
 
 /// More than one agent can serve.
 const MOST: usize = 1_000_000;
-
-/// A policy by its name.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Policy {
-    /// As in the configuration, or that of a preset, or `admin`.
-    pub name: String,
-    /// What it says.
-    pub rules: RuleSet,
-}
 
 /// What an identity may do.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,16 +39,6 @@ pub struct Limits {
     /// Requests that are open at a time, streams and consoles among them; `None`
     /// is any number.
     pub at_once: Option<NonZeroU32>,
-}
-
-impl Policy {
-    /// Everything is allowed.
-    pub fn admin() -> Self {
-        Self {
-            name: "admin".to_owned(),
-            rules: RuleSet::admin(),
-        }
-    }
 }
 
 impl Grant {

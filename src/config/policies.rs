@@ -1,18 +1,38 @@
 //! The policies that a configuration names, and those that are always there.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_saphyr::Spanned;
 use skep_filters::policy::{RuleSet, Spec, presets};
 
-use super::{error::Refusal, faults::Faults, grant::Policy, scalar, suggest};
+use super::{error::Refusal, faults::Faults, scalar, suggest};
 
 /// What may do everything.
 const ADMIN: &str = "admin";
 
+/// A policy by its name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// As in the configuration, or that of a preset, or `admin`.
+    pub name: String,
+    /// What it says.
+    pub rules: RuleSet,
+}
+
 /// Policies by name.
 #[derive(Default)]
 pub(super) struct Policies(BTreeMap<String, Arc<Policy>>);
+
+impl Policy {
+    /// Everything is allowed.
+    pub fn admin() -> Self {
+        Self {
+            name: "admin".to_owned(),
+            rules: RuleSet::admin(),
+        }
+    }
+}
 
 impl Policies {
     /// Checks what stands under `policies`.

@@ -7,15 +7,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Args;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::utils::tls::{WrappedX509, get_common_name};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{PrivateKeyDer, SubjectPublicKeyInfoDer};
 use skep_filters::auth::{KeyError, Signer, SigningKey, trim_secret};
 
-use crate::cli::{AgentUrl, Credentials};
+use crate::config::AgentUrl;
 use crate::trust::{Generation, Secret, SecretError, TrustError};
-use crate::upstream::peers::{self, operator_key_id};
+use crate::upstream::peers;
 use crate::upstream::tls_files::{self, FileError};
 
 /// How long a connection to an agent may take to be made.
@@ -26,6 +27,21 @@ const IDLE: Duration = Duration::from_secs(60);
 
 /// How every derived authority is named; the fingerprint follows.
 const AUTHORITY: &str = "skep cluster ";
+
+/// As whom to call. One of a key and the cluster's secret is needed.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = true)]
+pub struct Credentials {
+    /// Id of the key to sign with
+    #[arg(long, value_name = "ID", env = "SKEP_KEY_ID", requires = "key_file")]
+    pub key_id: Option<String>,
+    /// File with the key to sign with
+    #[arg(long, value_name = "FILE", env = "SKEP_KEY_FILE", requires = "key_id")]
+    pub key_file: Option<PathBuf>,
+    /// File with the cluster's secret: gives the rights of its operator, and the CA
+    #[arg(long, value_name = "FILE", env = "SKEP_SECRET_FILE")]
+    pub secret_file: Option<PathBuf>,
+}
 
 /// What a client needs to call agents.
 pub struct Access {
@@ -79,7 +95,7 @@ pub fn signer(credentials: &Credentials) -> Result<Signer, AccessError> {
 }
 
 fn operator(generation: &Generation) -> Result<Signer, KeyError> {
-    let id = operator_key_id(generation);
+    let id = generation.operator_key_id();
     Ok(Signer::new(SigningKey::hmac(
         &id,
         generation.operator_key(),

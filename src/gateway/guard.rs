@@ -19,7 +19,6 @@ use crate::config::{Config, Grant, KeyFile, KeyMaterial, Socket};
 use crate::exchange::reject::Reject;
 use crate::platform;
 use crate::trust::Trust;
-use crate::upstream::peers::{agent_key_id, operator_key_id};
 
 /// How far ahead of ours a caller's clock may be.
 const AHEAD: Duration = Duration::from_secs(10);
@@ -183,10 +182,10 @@ fn verifier(
     };
     let mut keys = Vec::new();
     for generation in trust.generations() {
-        let agent = agent_key_id(generation);
+        let agent = generation.agent_key_id();
         let key = Key::hmac(&agent, generation.peer_key()).map_err(refused(&agent))?;
         keys.push(key.with_kind(KeyKind::Agent).with_unsigned_streams(true));
-        let operator = operator_key_id(generation);
+        let operator = generation.operator_key_id();
         let key = Key::hmac(&operator, generation.operator_key()).map_err(refused(&operator))?;
         keys.push(key.with_kind(KeyKind::Operator).with_unsigned_streams(true));
     }

@@ -41,16 +41,6 @@ struct Ours {
     identity: Mutex<Option<(Arc<Leaf>, Arc<CertKey>)>>,
 }
 
-/// The id under which the agents' key of a generation is known.
-pub fn agent_key_id(generation: &Generation) -> String {
-    format!("agent-{}", generation.fingerprint())
-}
-
-/// The id under which the operator's key of a generation is known.
-pub fn operator_key_id(generation: &Generation) -> String {
-    format!("operator-{}", generation.fingerprint())
-}
-
 impl Peers {
     /// Prepares calls under every generation; `connect` bounds the handshakes.
     ///
@@ -58,7 +48,7 @@ impl Peers {
     /// Never for the keys that a generation derives.
     pub fn new(trust: Arc<Trust>, connect: Duration) -> Result<Self, KeyError> {
         let ours = |generation: &Arc<Generation>| {
-            let key = SigningKey::hmac(&agent_key_id(generation), generation.peer_key())?;
+            let key = SigningKey::hmac(&generation.agent_key_id(), generation.peer_key())?;
             let ca = generation.ca_der();
             let mut group = DefaultHasher::new();
             ca.hash(&mut group);

@@ -8,7 +8,6 @@ use http::HeaderName;
 use ring::rand::{SecureRandom, SystemRandom};
 use skep::platform::clock;
 use skep::trust::{Generation, Leaf};
-use skep::upstream::peers::operator_key_id;
 use skep_bed::{Client, Hijack, Response, Streaming};
 use skep_filters::auth::digest::sha256;
 use skep_filters::auth::{BodyBinding, Signer, SigningKey};
@@ -43,7 +42,7 @@ impl Signed {
 impl Caller {
     /// Who holds the cluster's secret.
     pub(crate) fn operator(address: SocketAddr, generation: Arc<Generation>) -> Self {
-        let id = operator_key_id(&generation);
+        let id = generation.operator_key_id();
         let key = SigningKey::hmac(&id, generation.operator_key()).expect("a key");
         Self::new(address, &generation, None, key)
     }

@@ -13,7 +13,6 @@ use skep::agent::Agent;
 use skep::cluster::Cluster;
 use skep::config::{self, ClusterMode, Config, Discover};
 use skep::trust::Secret;
-use skep::upstream::peers::operator_key_id;
 use skep_bed::{FakeEngine, fixture};
 use skep_filters::auth::{Signer, SigningKey};
 use tokio::task::JoinSet;
@@ -104,7 +103,7 @@ impl Nodes {
         let (cluster, trust) = entry.context("no nodes")?;
         complete(&cluster, size).await?;
         let generation = trust.generations().first().context("no secret")?;
-        let key = SigningKey::hmac(&operator_key_id(generation), generation.operator_key())?;
+        let key = SigningKey::hmac(&generation.operator_key_id(), generation.operator_key())?;
         Ok(Self {
             ids,
             entry: *addresses.last().context("no listener")?,

@@ -1,0 +1,15 @@
+//! The ids of the two HMAC keys that every generation derives.
+
+use super::Generation;
+
+impl Generation {
+    /// The id of the key that agents sign their requests to each other with.
+    pub fn agent_key_id(&self) -> String {
+        format!("agent-{}", self.fingerprint())
+    }
+
+    /// The id of the operator's key.
+    pub fn operator_key_id(&self) -> String {
+        format!("operator-{}", self.fingerprint())
+    }
+}
