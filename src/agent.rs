@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::agent::reload::{Reload, Stamp};
+use crate::agent::secrets::SecretsError;
 use crate::authenticate::Handshake;
 use crate::cluster::identity::{self, Identity};
 use crate::cluster::known::Known;
@@ -36,7 +37,7 @@ use crate::portainer::{Others, Portainer};
 use crate::route::place::Pulls;
 use crate::telemetry::audit::Audit;
 use crate::telemetry::strangers::Strangers;
-use crate::trust::{LeafNames, SecretError, Trust, UserCertificate};
+use crate::trust::{LeafNames, Trust, UserCertificate};
 use crate::upstream::client::Client;
 use crate::upstream::engine::Engine;
 use crate::upstream::peers::Peers;
@@ -53,43 +54,12 @@ const SETTLED: Duration = Duration::from_secs(2);
 /// Why an agent does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A secret is missing where other agents have to know it.
-    #[error(
-        "this node is part of a Swarm, but no cluster secret is given.\n\
-         Agents trust each other through one shared secret. Make one and deploy:\n\n  \
-         openssl rand -base64 32 | docker secret create skep_secret -\n  \
-         docker stack deploy -c docker/stack.yml skep\n\n\
-         (or name a file: cluster.secret_file)"
-    )]
-    NoSecret,
-    /// A secret cannot be used.
-    #[error("{path}: {error}")]
-    Secret {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: SecretError,
-    },
-    /// Portainer's secret would have to serve for the cluster too, and cannot.
-    #[error(
-        "this node is part of a Swarm, and AGENT_SECRET alone would have to protect the agents from each \
-         other's impostors: {0}.\n\
-         Set a longer one on the server and on all agents, or give the agents a secret of their own:\n\n  \
-         openssl rand -base64 32 | docker secret create skep_secret -\n\n\
-         (and list it under `secrets:` of the service)"
-    )]
-    PortainerSecret(SecretError),
+    /// The cluster has no usable secret.
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
     /// Portainer servers cannot be let in as was asked.
     #[error("auth.portainer: {0}")]
     Portainer(String),
-    /// The state folder cannot be written to.
-    #[error("{path}: no secret could be kept here: {error}")]
-    State {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
     /// Who is let in cannot be told.
     #[error(transparent)]
     Guard(#[from] GuardError),

@@ -9,6 +9,7 @@
 
 mod ca_key;
 mod client;
+mod ed25519;
 mod generation;
 mod issue;
 mod key_id;
@@ -25,11 +26,12 @@ mod user_cert;
 mod tests;
 
 pub use client::ClientCertificate;
+pub use ed25519::{Ed25519Error, ed25519_public};
 pub use generation::Generation;
 pub use issue::ClientCredential;
 pub use leaf::{Leaf, LeafNames};
 pub use peer::PeerCertificate;
-pub use secret::{Secret, SecretError, Warning};
+pub use secret::{Secret, SecretError, SecretFileError, Warning};
 pub use serial::{BadSerial, Serial};
 pub use user_cert::{UserCertificate, UserCertificateError};
 

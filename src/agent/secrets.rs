@@ -1,20 +1,61 @@
-//! Which secrets an agent derives its cluster from, and where they come from.
+//! The secrets that an agent derives its cluster from: from files, from
+//! Portainer's `AGENT_SECRET`, or made for a host outside of a Swarm.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use skep_filters::auth::trim_secret;
 
-use crate::agent::StartError;
 use crate::config::{ClusterMode, Config, DEFAULT_SECRET_FILE, SecretSource};
 use crate::platform;
-use crate::trust::{Secret, SecretError};
+use crate::trust::{Secret, SecretError, SecretFileError, TrustError};
 
-/// The secrets to derive everything from; `swarm` is whether the engine is part
-/// of one.
+/// The file of a host's own secret, in the state folder.
+const HOST_SECRET: &str = "secret";
+
+/// Why there is no secret to derive the cluster from.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say it.
+pub enum SecretsError {
+    #[error(transparent)]
+    File(#[from] SecretFileError),
+    #[error("cannot make a secret for this host: {0}")]
+    Generate(TrustError),
+    #[error(
+        "this node is part of a Swarm, but no cluster secret is given.\n\
+         Agents trust each other through one shared secret. Make one and deploy:\n\n  \
+         openssl rand -base64 32 | docker secret create skep_secret -\n  \
+         docker stack deploy -c docker/stack.yml skep\n\n\
+         (or name a file: cluster.secret_file)"
+    )]
+    Missing,
+    #[error(
+        "this node is part of a Swarm, and AGENT_SECRET is the only secret that the agents share; \
+         it is too weak for that: {0}.\n\
+         Set a longer one on the server and on all agents, or give the agents a secret of their own:\n\n  \
+         openssl rand -base64 32 | docker secret create skep_secret -\n\n\
+         (and list it under `secrets:` of the service)"
+    )]
+    Portainer(PortainerSecretError),
+    #[error("{}: cannot write the generated secret: {error}", path.display())]
+    Store { path: PathBuf, error: io::Error },
+}
+
+/// Why Portainer's `AGENT_SECRET` cannot protect a cluster.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+#[allow(missing_docs)] // The messages say it.
+pub enum PortainerSecretError {
+    File(#[from] SecretFileError),
+    Value(#[from] SecretError),
+}
+
+/// All secrets of this configuration; `swarm` is whether the engine is part of
+/// one.
 ///
 /// # Errors
-/// If one is needed and missing, or one cannot be used.
-pub fn all(config: &Config, swarm: bool) -> Result<Vec<Secret>, StartError> {
+/// A secret is needed and missing, or cannot be used.
+pub fn all(config: &Config, swarm: bool) -> Result<Vec<Secret>, SecretsError> {
     let files = files(config);
     if !files.is_empty() {
         return files.iter().map(|file| read(file)).collect();
@@ -24,25 +65,25 @@ pub fn all(config: &Config, swarm: bool) -> Result<Vec<Secret>, StartError> {
         ClusterMode::On => true,
         ClusterMode::Off => false,
     };
-    match portainers(config) {
+    match portainer_secret(config) {
         Some(Ok(secret)) => Ok(vec![secret]),
-        Some(Err(error)) if clustered => Err(StartError::PortainerSecret(error)),
-        None if clustered => Err(StartError::NoSecret),
-        _ => Ok(vec![read(&own(&config.state_dir)?)?]),
+        Some(Err(error)) if clustered => Err(SecretsError::Portainer(error)),
+        None if clustered => Err(SecretsError::Missing),
+        Some(Err(_)) | None => Ok(vec![read(&host_secret(&config.state_dir)?)?]),
     }
 }
 
-/// The secret that an agent of this configuration uses which runs already.
+/// The secret that a running agent of this configuration prefers.
 ///
 /// # Errors
-/// If it cannot be used.
-pub fn first(config: &Config) -> Result<Secret, StartError> {
+/// It cannot be used.
+pub fn first(config: &Config) -> Result<Secret, SecretsError> {
     if let Some(file) = files(config).first() {
         return read(file);
     }
-    match portainers(config) {
+    match portainer_secret(config) {
         Some(Ok(secret)) => Ok(secret),
-        _ => read(&config.state_dir.join("secret")),
+        Some(Err(_)) | None => read(&config.state_dir.join(HOST_SECRET)),
     }
 }
 
@@ -55,38 +96,39 @@ fn files(config: &Config) -> Vec<PathBuf> {
     files
 }
 
-/// Portainer's `AGENT_SECRET`, if it is good enough for a cluster: who sees one
-/// request of the server can try secrets until one fits.
-fn portainers(config: &Config) -> Option<Result<Secret, SecretError>> {
+/// Portainer's `AGENT_SECRET`, checked as strictly as a cluster's secret: an
+/// observer of one signed request could guess a weak one offline.
+fn portainer_secret(config: &Config) -> Option<Result<Secret, PortainerSecretError>> {
     Some(match config.cluster.portainer_secret.as_ref()? {
-        SecretSource::Given(secret) => Secret::from_bytes(trim_secret(secret.expose())),
-        SecretSource::File(path) => Secret::read(path).map(|(secret, _)| secret),
+        SecretSource::Given(secret) => {
+            Secret::from_bytes(trim_secret(secret.expose())).map_err(Into::into)
+        }
+        SecretSource::File(path) => Secret::read(path)
+            .map(|(secret, _)| secret)
+            .map_err(Into::into),
     })
 }
 
-fn read(path: &Path) -> Result<Secret, StartError> {
-    let (secret, warning) = Secret::read(path).map_err(|error| StartError::Secret {
-        path: path.to_owned(),
-        error,
-    })?;
+fn read(path: &Path) -> Result<Secret, SecretsError> {
+    let (secret, warning) = Secret::read(path)?;
     if let Some(warning) = warning {
         log::warn!("{warning}");
     }
     Ok(secret)
 }
 
-/// A secret of this host's own, made at the first start.
-fn own(folder: &Path) -> Result<PathBuf, StartError> {
-    let path = folder.join("secret");
+/// The file with this host's own secret, which is made at the first start.
+fn host_secret(state_dir: &Path) -> Result<PathBuf, SecretsError> {
+    let path = state_dir.join(HOST_SECRET);
+    let shown = path.display();
     if !path.exists() {
-        let secret = Secret::generate().map_err(|e| StartError::Trust(e.to_string()))?;
-        platform::write_private(&path, secret.as_bytes()).map_err(|error| StartError::State {
+        let secret = Secret::generate().map_err(SecretsError::Generate)?;
+        platform::write_private(&path, secret.as_bytes()).map_err(|error| SecretsError::Store {
             path: path.clone(),
             error,
         })?;
-        log::info!("made a secret for this host: {}", path.display());
+        log::info!("made a secret for this host: {shown}");
     }
-    let shown = path.display();
     log::info!(
         "to use it: skep connect --to https://localhost:9001 --secret-file {shown} --context skep"
     );
@@ -110,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn portainer_s_secret_is_the_cluster_s_if_it_is_good_enough() {
+    fn a_strong_portainer_secret_is_the_secret_of_the_cluster() {
         let folder = tempfile::tempdir().unwrap();
         let config = config(folder.path(), GOOD);
         for swarm in [true, false] {
@@ -122,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guessable_one_is_refused_in_a_swarm_and_replaced_outside_of_one() {
+    fn a_weak_portainer_secret_is_refused_in_a_swarm_and_replaced_outside_of_one() {
         let folder = tempfile::tempdir().unwrap();
         let config = config(folder.path(), b"hunter2");
         let error = all(&config, true).unwrap_err().to_string();
@@ -135,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_of_the_cluster_s_own_comes_first() {
+    fn a_secret_file_takes_precedence_over_the_portainer_secret() {
         let folder = tempfile::tempdir().unwrap();
         let mut config = config(folder.path(), b"hunter2");
         let file = folder.path().join("cluster");

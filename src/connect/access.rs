@@ -10,12 +10,12 @@ use std::time::Duration;
 use clap::Args;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::utils::tls::{WrappedX509, get_common_name};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{PrivateKeyDer, SubjectPublicKeyInfoDer};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::{self, PemObject};
 use skep_filters::auth::{KeyError, Signer, SigningKey, trim_secret};
 
 use crate::config::AgentUrl;
-use crate::trust::{Generation, Secret, SecretError, TrustError};
+use crate::trust::{Generation, Secret, SecretFileError, TrustError};
 use crate::upstream::peers;
 use crate::upstream::tls_files::{self, FileError};
 
@@ -57,19 +57,19 @@ pub struct Access {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // The messages say it.
 pub enum AccessError {
-    #[error("{path}: {error}")]
-    Secret { path: PathBuf, error: SecretError },
+    #[error(transparent)]
+    Secret(#[from] SecretFileError),
     #[error(transparent)]
     Trust(#[from] TrustError),
     #[error(transparent)]
     Key(#[from] KeyError),
-    #[error("{path}: {error}")]
+    #[error("cannot read {}: {error}", path.display())]
     Read {
         path: PathBuf,
         error: std::io::Error,
     },
-    #[error("{path}: {reason}")]
-    KeyFile { path: PathBuf, reason: String },
+    #[error("{}: holds no private key in PEM form: {error}", path.display())]
+    NoPem { path: PathBuf, error: pem::Error },
     #[error(transparent)]
     Ca(#[from] FileError),
     #[error(
@@ -107,10 +107,7 @@ fn operator(generation: &Generation) -> Result<Signer, KeyError> {
 /// # Errors
 /// If it cannot be read or is no good secret.
 pub fn generation(path: &Path) -> Result<Generation, AccessError> {
-    let (secret, warning) = Secret::read(path).map_err(|error| AccessError::Secret {
-        path: path.to_owned(),
-        error,
-    })?;
+    let (secret, warning) = Secret::read(path)?;
     if let Some(warning) = warning {
         log::warn!("{warning}");
     }
@@ -218,42 +215,17 @@ fn signing_key(id: &str, path: &Path) -> Result<SigningKey, AccessError> {
     if !bytes.starts_with(b"-----BEGIN") {
         return Ok(SigningKey::hmac(id, trim_secret(&bytes))?);
     }
-    let refused = |reason: String| AccessError::KeyFile {
+    let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| AccessError::NoPem {
         path: path.to_owned(),
-        reason,
-    };
-    let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|e| refused(e.to_string()))?;
-    let der = key.secret_der();
-    // RFC 8410 §7: a fixed frame, then the seed.
-    match der.strip_prefix(ED25519_PRIVATE) {
-        Some(seed) if seed.len() == 32 => Ok(SigningKey::ed25519(id, seed)?),
-        _ => Err(refused("is not an Ed25519 private key".to_owned())),
-    }
-}
-
-const ED25519_PRIVATE: &[u8] = &[
-    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
-];
-
-const ED25519_PUBLIC: &[u8] = &[
-    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
-];
-
-/// The raw key in the PEM of an Ed25519 public key (RFC 8410 §4).
-///
-/// # Errors
-/// If it is another kind of key, or none.
-pub fn ed25519_public(pem: &[u8]) -> Result<Vec<u8>, String> {
-    let der = SubjectPublicKeyInfoDer::from_pem_slice(pem).map_err(|e| e.to_string())?;
-    match der.as_ref().strip_prefix(ED25519_PUBLIC) {
-        Some(raw) if raw.len() == 32 => Ok(raw.to_vec()),
-        _ => Err("is not an Ed25519 public key".to_owned()),
-    }
+        error,
+    })?;
+    Ok(SigningKey::ed25519_pkcs8(id, key.secret_der())?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trust::ed25519_public;
 
     /// Made with `openssl genpkey -algorithm ed25519`.
     const PRIVATE: &str = "-----BEGIN PRIVATE KEY-----\n\
@@ -270,6 +242,18 @@ mod tests {
         let key = signing_key("ci", file.path()).unwrap();
         let public = ed25519_public(PUBLIC.as_bytes()).unwrap();
         assert_eq!(key.public_key(), Some(public.as_slice()));
+    }
+
+    #[test]
+    fn a_private_key_of_another_kind_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let p256 = rcgen::KeyPair::generate().unwrap().serialize_pem();
+        std::fs::write(file.path(), p256).unwrap();
+        let error = signing_key("ci", file.path()).err().unwrap();
+        assert!(error.to_string().contains("not an Ed25519 key"), "{error}");
+        std::fs::write(file.path(), PUBLIC).unwrap();
+        let error = signing_key("ci", file.path()).err().unwrap();
+        assert!(error.to_string().contains("no private key"), "{error}");
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub use crate::authorise::limit::Place;
 use crate::config::{Config, Grant, KeyFile, KeyMaterial, Socket};
 use crate::exchange::reject::Reject;
 use crate::platform;
-use crate::trust::Trust;
+use crate::trust::{Trust, ed25519_public};
 
 /// How far ahead of ours a caller's clock may be.
 const AHEAD: Duration = Duration::from_secs(10);
@@ -216,7 +216,8 @@ fn read_key(file: &KeyFile) -> Result<Key, GuardError> {
     let key = if private {
         Key::hmac(&file.id, trim_secret(&bytes))
     } else {
-        let public = crate::connect::access::ed25519_public(&bytes).map_err(refused)?;
+        let public =
+            ed25519_public(&bytes).map_err(|e| refused(format!("{}: {e}", path.display())))?;
         Key::ed25519(&file.id, &public)
     };
     key.map_err(|e| refused(e.to_string()))

@@ -26,14 +26,23 @@ const ADVICE: &str = "make one with `skep secret` or `openssl rand -base64 32`";
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // The messages say it.
 pub enum SecretError {
-    #[error("cannot read the secret file {}: {error}", path.display())]
-    Unreadable { path: PathBuf, error: io::Error },
+    #[error("cannot be read: {0}")]
+    Unreadable(io::Error),
     #[error("the secret has {0} bytes, at least {MIN_BYTES} are needed; {ADVICE}")]
     TooShort(usize),
     #[error("the secret has more than {MAX_BYTES} bytes; is this the right file?")]
     TooLong,
     #[error("the secret repeats itself and is easily guessed; {ADVICE}")]
     Repetitive,
+}
+
+/// A file that holds no usable secret. The message never quotes it.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {error}", path.display())]
+#[allow(missing_docs)] // The message says it.
+pub struct SecretFileError {
+    pub path: PathBuf,
+    pub error: SecretError,
 }
 
 /// What an operator should know about a secret that is nevertheless used.
@@ -53,18 +62,21 @@ impl Secret {
     ///
     /// # Errors
     /// When the file cannot be read, or its content is no good secret; see [`Secret::from_bytes`].
-    pub fn read(path: &Path) -> Result<(Self, Option<Warning>), SecretError> {
-        let unreadable = |error| SecretError::Unreadable {
+    pub fn read(path: &Path) -> Result<(Self, Option<Warning>), SecretFileError> {
+        Self::read_file(path).map_err(|error| SecretFileError {
             path: path.to_owned(),
             error,
-        };
+        })
+    }
+
+    fn read_file(path: &Path) -> Result<(Self, Option<Warning>), SecretError> {
         // Room for the line break, and for one byte too many. Never grows, so leaves no copies behind.
         let limit = MAX_BYTES + 3;
         let mut content = Zeroizing::new(Vec::with_capacity(limit + 1));
-        let file = File::open(path).map_err(unreadable)?;
+        let file = File::open(path).map_err(SecretError::Unreadable)?;
         file.take(limit as u64)
             .read_to_end(&mut content)
-            .map_err(unreadable)?;
+            .map_err(SecretError::Unreadable)?;
         let secret = Self::from_bytes(without_line_break(&content))?;
 
         // Docker mounts secrets with mode 0444 into a file system that only the container sees.
@@ -137,7 +149,7 @@ mod tests {
 
     const GOOD: &str = "Yq3mZ0v8T1xkB7sRfL2cWnHd9uPjE5aG";
 
-    fn read(content: impl AsRef<[u8]>) -> Result<(Secret, Option<Warning>), SecretError> {
+    fn read(content: impl AsRef<[u8]>) -> Result<(Secret, Option<Warning>), SecretFileError> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("secret");
         std::fs::write(&path, content).unwrap();
@@ -209,10 +221,8 @@ mod tests {
             long
         );
         for tail in [&b"x"[..], b"x\n", b"xy\r\n", &long[..]] {
-            assert!(matches!(
-                read([&long[..], tail].concat()),
-                Err(SecretError::TooLong)
-            ));
+            let error = read([&long[..], tail].concat()).unwrap_err().error;
+            assert!(matches!(error, SecretError::TooLong));
         }
     }
 

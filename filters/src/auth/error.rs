@@ -153,6 +153,13 @@ pub enum KeyError {
         minimum: usize,
     },
 
+    /// A private key that is not one of Ed25519.
+    #[error("the private key of `{id}` is not an Ed25519 key")]
+    NotEd25519 {
+        /// The key's id.
+        id: String,
+    },
+
     /// An Ed25519 public key or seed that is not 32 bytes long.
     #[error("an Ed25519 public key or seed is 32 bytes; that of key `{id}` has {length}")]
     Ed25519Length {

@@ -165,6 +165,21 @@ impl SigningKey {
         })
     }
 
+    /// An Ed25519 private key in PKCS #8 (RFC 8410 §7), with or without its
+    /// public half, as OpenSSL and ring write it.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`] for a bad id or another kind of key.
+    pub fn ed25519_pkcs8(id: &str, der: &[u8]) -> Result<Self, KeyError> {
+        let pair = signature::Ed25519KeyPair::from_pkcs8_maybe_unchecked(der)
+            .map_err(|_| KeyError::NotEd25519 { id: id.to_owned() })?;
+        Ok(Self {
+            id: checked_id(id)?.into(),
+            secret: Secret::Ed25519(pair),
+        })
+    }
+
     /// The id that signatures name.
     #[must_use]
     pub fn id(&self) -> &str {
