@@ -10,11 +10,13 @@
 mod ca_key;
 mod client;
 mod ed25519;
+mod error;
 mod generation;
 mod issue;
 mod key_id;
 mod leaf;
 mod peer;
+mod provider;
 mod resolver;
 mod rotation;
 mod secret;
@@ -27,6 +29,7 @@ mod tests;
 
 pub use client::ClientCertificate;
 pub use ed25519::{Ed25519Error, ed25519_public};
+pub use error::TrustError;
 pub use generation::Generation;
 pub use issue::ClientCredential;
 pub use leaf::{Leaf, LeafNames};
@@ -40,38 +43,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustls::RootCertStore;
-use rustls::crypto::CryptoProvider;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{ResolvesServerCert, VerifierBuilderError, WebPkiClientVerifier};
+use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
 
+use provider::provider;
 use resolver::ServerCertificates;
 use rotation::Rotation;
-
-/// How long a leaf lives unless something else is asked for: long enough to sleep through a weekend,
-/// short enough that a leaked one is soon worthless.
-pub const DEFAULT_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-
-/// Why trust could not be set up. None of these depend on what a caller sent.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)] // The messages say it.
-pub enum TrustError {
-    #[error("no cluster secret is given; make one with `skep secret`")]
-    NoSecret,
-    #[error(
-        "the cluster secret could not be stretched (this needs 19 MiB of memory for a moment): {0}"
-    )]
-    Stretch(argon2::Error),
-    #[error("no key could be derived from the cluster secret")]
-    Derive,
-    #[error("the system gave no random bytes")]
-    Random,
-    #[error("a certificate could not be made: {0}")]
-    Issue(#[from] rcgen::Error),
-    #[error("a certificate that was just made is not usable: {0}")]
-    Unusable(String),
-    #[error("the cluster's certificate authorities cannot verify clients: {0}")]
-    Verifier(#[from] VerifierBuilderError),
-}
 
 /// Everything this agent knows about who belongs to the cluster.
 pub struct Trust {
@@ -213,7 +190,7 @@ impl Trust {
         for generation in self.generations.iter() {
             roots
                 .add(generation.ca_der().clone())
-                .map_err(|error| TrustError::Unusable(error.to_string()))?;
+                .map_err(TrustError::Unusable)?;
         }
         Ok(
             WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
@@ -256,9 +233,4 @@ impl fmt::Debug for Trust {
             .field("generations", &self.generations)
             .finish_non_exhaustive()
     }
-}
-
-/// The one provider of cryptography, named each time so that no process-wide default decides.
-pub(crate) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
 }

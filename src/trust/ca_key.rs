@@ -9,7 +9,7 @@ use p256::ecdsa::{DerSignature, SigningKey};
 use rcgen::{PKCS_ECDSA_P256_SHA256, PublicKeyData, SignatureAlgorithm};
 use zeroize::Zeroizing;
 
-use super::TrustError;
+use super::error::TrustError;
 
 /// Signs certificates. The key is wiped when dropped.
 pub(super) struct CaKey {

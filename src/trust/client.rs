@@ -12,8 +12,9 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
+use super::generation::Generation;
 use super::peer::is_issued_by;
-use super::{Generation, Serial};
+use super::serial::Serial;
 use crate::config::client_name;
 
 /// What comes before the name.

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use data_encoding::HEXLOWER;
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyUsagePurpose,
     PublicKeyData, SerialNumber, date_time_ymd,
@@ -13,8 +14,9 @@ use rustls::pki_types::CertificateDer;
 use zeroize::Zeroizing;
 
 use super::ca_key::CaKey;
+use super::error::TrustError;
+use super::secret::Secret;
 use super::stretch::stretch;
-use super::{Secret, TrustError};
 
 /// The domain that all names of agents end in. `.internal` is reserved for private use and never delegated.
 pub(super) const DOMAIN: &str = "skep.internal";
@@ -45,7 +47,7 @@ impl Generation {
             (0..=u8::MAX).map_while(|n| expand(&root, &[CA_KEY, &[n]]).ok()),
         )?;
         let spki = ring::digest::digest(&ring::digest::SHA256, &ca_key.subject_public_key_info());
-        let fingerprint = hex(&spki.as_ref()[..4]);
+        let fingerprint = HEXLOWER.encode(&spki.as_ref()[..4]);
         let params = ca_params(&fingerprint);
         Ok(Self {
             peer_sni: format!("{fingerprint}.{DOMAIN}"),
@@ -139,10 +141,6 @@ fn expand(root: &Prk, info: &[&[u8]]) -> Result<Zeroizing<[u8; 32]>, TrustError>
     Ok(key)
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,8 +161,9 @@ mod tests {
     #[test]
     fn what_a_secret_stands_for_never_changes() {
         let generation = generation("a");
-        let digest =
-            |bytes: &[u8]| hex(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
+        let digest = |bytes: &[u8]| {
+            HEXLOWER.encode(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref())
+        };
         assert_eq!(generation.fingerprint(), "baa15f07");
         assert_eq!(
             digest(generation.ca_der()),

@@ -10,8 +10,10 @@ use rcgen::{
 use ring::rand::SystemRandom;
 use zeroize::Zeroizing;
 
+use super::client::{self, ClientCertificate};
+use super::error::TrustError;
+use super::generation::Generation;
 use super::leaf::{BACKDATED, random_serial, within_ca_validity};
-use super::{ClientCertificate, Generation, TrustError, client};
 
 /// A client's certificate with its key, in the forms in which they are handed over.
 pub struct ClientCredential {
@@ -49,9 +51,9 @@ impl ClientCredential {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.use_authority_key_identifier_extension = true;
         let made = generation.issue(&params, &key)?;
-        let unusable = || TrustError::Unusable(format!("{name:?} cannot be its name"));
+        let bad_name = || TrustError::ClientName(name.to_owned());
         Ok(Self {
-            certificate: ClientCertificate::read(made.der()).ok_or_else(unusable)?,
+            certificate: ClientCertificate::read(made.der()).ok_or_else(bad_name)?,
             cert_pem: made.pem(),
             key_pem: Zeroizing::new(key.serialize_pem()),
         })
@@ -102,7 +104,7 @@ mod tests {
         let ca = generation("a");
         let anchor = anchor_from_trusted_cert(ca.ca_der()).unwrap();
         let holds = |usage| {
-            let algorithms = crate::trust::provider()
+            let algorithms = super::super::provider()
                 .signature_verification_algorithms
                 .all;
             let anchors = [anchor.clone()];

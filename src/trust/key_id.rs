@@ -1,6 +1,6 @@
 //! The ids of the two HMAC keys that every generation derives.
 
-use super::Generation;
+use super::generation::Generation;
 
 impl Generation {
     /// The id of the key that agents sign their requests to each other with.

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use data_encoding::HEXLOWER;
 use rcgen::string::Ia5String;
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyUsagePurpose,
@@ -17,8 +18,8 @@ use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use super::generation::{ca_validity, hex};
-use super::{Generation, TrustError};
+use super::error::TrustError;
+use super::generation::{Generation, ca_validity};
 
 /// How far a leaf's validity starts in the past, for peers whose clocks are behind.
 pub(super) const BACKDATED: Duration = Duration::from_secs(24 * 60 * 60);
@@ -68,7 +69,7 @@ impl Leaf {
             .map_err(|_| TrustError::Random)?;
         let key_pkcs8 = Zeroizing::new(document.as_ref().to_vec());
         let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &key_pkcs8, &random)
-            .map_err(|error| TrustError::Unusable(error.to_string()))?;
+            .map_err(TrustError::Key)?;
 
         let serial = random_serial(&random)?;
         let not_after = now
@@ -97,12 +98,12 @@ impl Leaf {
         // Borrowed, so that no further copy of the key is made.
         let private_key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key_pkcs8.as_slice()));
         let signing_key = rustls::crypto::ring::sign::any_ecdsa_type(&private_key)
-            .map_err(|error| TrustError::Unusable(error.to_string()))?;
+            .map_err(TrustError::Unusable)?;
         Ok(Self {
             certified_key: Arc::new(CertifiedKey::new(vec![cert_der.clone()], signing_key)),
             cert_der,
             key_pkcs8,
-            serial: hex(&serial),
+            serial: HEXLOWER.encode(&serial),
             not_after: not_after.into(),
         })
     }
@@ -214,14 +215,14 @@ impl AltNames {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trust::DEFAULT_LIFETIME;
-    use crate::trust::tests::generation;
+
+    use crate::trust::tests::{LIFETIME, generation};
     use proptest::prelude::*;
     use rustls::pki_types::ServerName;
     use webpki::EndEntityCert;
 
     fn mint(names: &LeafNames) -> Leaf {
-        Leaf::mint(&generation("a"), names, DEFAULT_LIFETIME, SystemTime::now()).unwrap()
+        Leaf::mint(&generation("a"), names, LIFETIME, SystemTime::now()).unwrap()
     }
 
     fn is_valid_for(leaf: &Leaf, name: &str) -> bool {
@@ -309,7 +310,7 @@ mod tests {
         let century = Duration::from_secs(100 * 365 * 24 * 60 * 60);
         let epoch = SystemTime::UNIX_EPOCH;
         for now in [epoch, epoch - century, epoch + century] {
-            for lifetime in [DEFAULT_LIFETIME, Duration::MAX] {
+            for lifetime in [LIFETIME, Duration::MAX] {
                 let leaf =
                     Leaf::mint(&generation("a"), &LeafNames::default(), lifetime, now).unwrap();
                 assert!(leaf.not_after >= first && leaf.not_after <= last, "{now:?}");

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
-use super::Generation;
+use super::generation::Generation;
+use super::provider::provider;
 
 /// A verified certificate of an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +49,7 @@ pub(super) fn is_issued_by(cert: &EndEntityCert<'_>, generation: &Generation) ->
     let Ok(anchor) = anchor_from_trusted_cert(generation.ca_der()) else {
         return false;
     };
-    let algorithms = super::provider().signature_verification_algorithms.all;
+    let algorithms = provider().signature_verification_algorithms.all;
     let (now, usage) = (UnixTime::now(), KeyUsage::client_auth());
     cert.verify_for_usage(algorithms, &[anchor], &[], now, usage, None, None)
         .is_ok()
@@ -57,8 +58,8 @@ pub(super) fn is_issued_by(cert: &EndEntityCert<'_>, generation: &Generation) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trust::tests::{generation, trust};
-    use crate::trust::{DEFAULT_LIFETIME, Leaf, LeafNames};
+    use crate::trust::tests::{LIFETIME, generation, trust};
+    use crate::trust::{Leaf, LeafNames};
     use proptest::prelude::*;
     use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair};
     use std::time::{Duration, SystemTime};
@@ -82,13 +83,8 @@ mod tests {
             ..Default::default()
         };
         for (index, secret) in ["new", "old"].into_iter().enumerate() {
-            let leaf = Leaf::mint(
-                &generation(secret),
-                &names,
-                DEFAULT_LIFETIME,
-                SystemTime::now(),
-            )
-            .unwrap();
+            let leaf =
+                Leaf::mint(&generation(secret), &names, LIFETIME, SystemTime::now()).unwrap();
             let peer = trust.classify(&leaf.cert_der).unwrap();
             assert_eq!(
                 peer,
@@ -154,13 +150,8 @@ mod tests {
     #[test]
     fn an_expired_leaf_is_not_an_agents() {
         let month_ago = SystemTime::now() - Duration::from_secs(30 * 24 * 60 * 60);
-        let leaf = Leaf::mint(
-            &generation("a"),
-            &LeafNames::default(),
-            DEFAULT_LIFETIME,
-            month_ago,
-        )
-        .unwrap();
+        let leaf =
+            Leaf::mint(&generation("a"), &LeafNames::default(), LIFETIME, month_ago).unwrap();
         assert_eq!(trust(&["a"]).classify(&leaf.cert_der), None);
     }
 

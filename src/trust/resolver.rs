@@ -6,9 +6,9 @@ use std::sync::Arc;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use super::generation::DOMAIN;
+use super::generation::{DOMAIN, Generation};
 use super::rotation::Rotation;
-use super::{Generation, UserCertificate};
+use super::user_cert::UserCertificate;
 
 /// Picks by the server name that the client asks for: an agent asks for the generation it trusts, everyone
 /// else gets the operator's certificate if there is one, else the leaf of the first generation.

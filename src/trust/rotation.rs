@@ -5,8 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::leaf::BACKDATED;
-use super::{Generation, Leaf, LeafNames, TrustError};
+use super::error::TrustError;
+use super::generation::Generation;
+use super::leaf::{BACKDATED, Leaf, LeafNames};
 
 /// Keeps arithmetic with times far from overflowing; nobody should want more.
 const MAX_LIFETIME: Duration = Duration::from_secs(366 * 24 * 60 * 60);

@@ -13,7 +13,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
-use super::TrustError;
+use super::error::TrustError;
+use crate::platform;
 
 const MIN_BYTES: usize = 32;
 const MAX_BYTES: usize = 4096;
@@ -83,7 +84,7 @@ impl Secret {
         let is_mounted_by_docker = ["/run/secrets", "/var/run/secrets"]
             .iter()
             .any(|dir| path.starts_with(dir));
-        let warning = (!is_mounted_by_docker && crate::platform::readable_by_others(path))
+        let warning = (!is_mounted_by_docker && platform::readable_by_others(path))
             .then(|| Warning::ReadableByOthers(path.to_owned()));
         Ok((secret, warning))
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::generation::hex;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 
 /// As many as [`super::leaf::random_serial`] makes.
 const BYTES: usize = 16;
@@ -31,24 +31,14 @@ impl FromStr for Serial {
 
     fn from_str(text: &str) -> Result<Self, BadSerial> {
         let digits: Vec<u8> = text.bytes().filter(|b| *b != b':').collect();
-        if digits.len() != 2 * BYTES {
-            return Err(BadSerial);
-        }
-        let mut bytes = [0; BYTES];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
-            let nibble = |b: &u8| char::from(*b).to_digit(16).ok_or(BadSerial);
-            let value = pair
-                .iter()
-                .try_fold(0, |all, b| Ok(all << 4 | nibble(b)?))?;
-            *byte = u8::try_from(value).map_err(|_| BadSerial)?;
-        }
-        Ok(Self(bytes))
+        let bytes = HEXLOWER_PERMISSIVE.decode(&digits).map_err(|_| BadSerial)?;
+        bytes.try_into().map(Self).map_err(|_| BadSerial)
     }
 }
 
 impl fmt::Display for Serial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(&self.0))
+        f.write_str(&HEXLOWER.encode(&self.0))
     }
 }
 

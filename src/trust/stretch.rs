@@ -3,7 +3,8 @@
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{Secret, TrustError};
+use super::error::TrustError;
+use super::secret::Secret;
 
 /// Changing any of these puts agents of different versions into different clusters.
 const SALT: &[u8] = b"skep cluster secret v1";

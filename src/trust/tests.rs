@@ -13,6 +13,9 @@ use rustls::{
 
 use super::*;
 
+/// How long a leaf lives here.
+pub(super) const LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
 /// The secret of this name.
 pub(super) fn secret(name: &str) -> Secret {
     let digest = ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
@@ -35,7 +38,7 @@ pub(super) fn trust(secrets: &[&str]) -> Trust {
 
 fn trust_since(secrets: &[&str], now: SystemTime) -> Trust {
     let generations = secrets.iter().map(|name| generation(name)).collect();
-    Trust::of_generations(generations, LeafNames::default(), DEFAULT_LIFETIME, now).unwrap()
+    Trust::of_generations(generations, LeafNames::default(), LIFETIME, now).unwrap()
 }
 
 /// An operator's self-signed certificate in files.
@@ -158,7 +161,7 @@ fn agents_derived_apart_talk_to_each_other() {
     let derived_apart = Trust::new(
         &[secret("a")],
         LeafNames::default(),
-        DEFAULT_LIFETIME,
+        LIFETIME,
         SystemTime::now(),
     );
     let (one, other) = (trust(&["a"]), derived_apart.unwrap());
@@ -330,24 +333,13 @@ fn a_client_that_trusts_the_authority_reaches_an_agent_by_its_hostname() {
 
 #[test]
 fn without_a_secret_there_is_no_trust() {
-    let none = Trust::new(
-        &[],
-        LeafNames::default(),
-        DEFAULT_LIFETIME,
-        SystemTime::now(),
-    );
+    let none = Trust::new(&[], LeafNames::default(), LIFETIME, SystemTime::now());
     assert!(matches!(none, Err(TrustError::NoSecret)));
 }
 
 #[test]
 fn a_secret_listed_twice_counts_once() {
     let secrets = [secret("a"), secret("a")];
-    let trust = Trust::new(
-        &secrets,
-        LeafNames::default(),
-        DEFAULT_LIFETIME,
-        SystemTime::now(),
-    )
-    .unwrap();
+    let trust = Trust::new(&secrets, LeafNames::default(), LIFETIME, SystemTime::now()).unwrap();
     assert_eq!(trust.generations().len(), 1);
 }

@@ -16,6 +16,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use zeroize::Zeroizing;
 
+use super::provider::provider;
+
 /// Far more than any chain, and little enough to be read at once.
 const MAX_BYTES: u64 = 1024 * 1024;
 
@@ -153,7 +155,7 @@ impl Files {
             }
         })?;
         let (certificate, key_path) = (certificate_file.to_owned(), key_file.to_owned());
-        CertifiedKey::from_der(chain, key, &super::provider()).map_err(|error| match error {
+        CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => UserCertificateError::Mismatch {
                 certificate,
                 key: key_path,
