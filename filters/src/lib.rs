@@ -14,3 +14,4 @@ pub mod endpoint;
 pub mod fuzz;
 pub mod placement;
 pub mod policy;
+pub mod scalar;

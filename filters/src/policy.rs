@@ -26,7 +26,6 @@ pub mod redact;
 mod ruleset;
 pub mod scope;
 mod selector;
-mod size;
 mod spec;
 #[cfg(test)]
 mod tests;
@@ -41,6 +40,5 @@ pub use node::{Node, NodeCondition, On, Role};
 pub use redact::Redact;
 pub use ruleset::{BodyOf, Request, RuleSet};
 pub use selector::groups;
-pub use size::{BadSize, Size};
 pub use spec::{Effect, RuleSpec, Spec};
 pub use verdict::{Reason, Verdict};

@@ -3,7 +3,8 @@
 use std::io::Write;
 
 use proptest::prelude::*;
-use skep_filters::policy::{RuleSet, Spec};
+use skep_filters::policy::{Must, RuleSet, Spec};
+use skep_filters::scalar::Size;
 
 use super::*;
 
@@ -212,6 +213,47 @@ threads: 2
 }
 
 #[test]
+fn settings_and_policies_read_the_same_sizes() {
+    for (text, bytes) in [
+        ("65536", 65_536),
+        ("65536B", 65_536),
+        ("64k", 65_536),
+        ("64KiB", 65_536),
+        ("64kB", 64_000),
+        ("512m", 512 << 20),
+        ("512MiB", 512 << 20),
+        ("512MB", 512_000_000),
+        ("1g", 1 << 30),
+        ("1GiB", 1 << 30),
+    ] {
+        let config = parse(&format!(
+            "aggregate: {{ max_bytes: {text} }}
+policies: {{ p: {{ allow: [ping], must: {{ memory: {text} }} }} }}"
+        ));
+        assert_eq!(config.aggregate.max_bytes, bytes, "{text}");
+        let spec = Spec {
+            must: Some(Must {
+                memory: Some(Size(bytes as u64)),
+                ..Must::default()
+            }),
+            ..Spec::allowing(["ping"])
+        };
+        let rules = &config.policies[0].rules;
+        assert_eq!(rules, &RuleSet::new(&spec).unwrap(), "{text}");
+    }
+    for text in ["64 MiB", "1.5g", "1gb", "-1"] {
+        for setting in [
+            "aggregate: { max_bytes: ",
+            "policies: { p: { must: { memory: ",
+        ] {
+            let closing = " }".repeat(setting.matches('{').count());
+            let shown = refuse(&format!("{setting}{text}{closing}")).to_string();
+            assert!(shown.contains("512KiB, 64MiB, 1GiB"), "{text}: {shown}");
+        }
+    }
+}
+
+#[test]
 fn every_ready_file_is_taken() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf");
     let mut taken = Vec::new();
@@ -323,8 +365,9 @@ fn a_fault_is_told_with_its_line_its_key_and_a_suggestion() {
         ("browse: { host: '' }", 1, "browse.host", "at least one character"),
         ("aggregate: { deadline: 3 s }", 1, "aggregate.deadline", "500ms, 30s, 5m"),
         ("aggregate: { partial: alow }", 1, "aggregate.partial", "did you mean `allow`?"),
-        ("aggregate: { max_bytes: 64 }", 1, "aggregate.max_bytes", "512KiB, 64MiB, 1GiB"),
-        ("aggregate: { max_bytes: 2GiB }", 1, "aggregate.max_bytes", "from 1KiB to 1048576KiB"),
+        ("aggregate: { max_bytes: 64 }", 1, "aggregate.max_bytes", "from 1KiB to 1GiB"),
+        ("aggregate: { max_bytes: 64 MiB }", 1, "aggregate.max_bytes", "512KiB, 64MiB, 1GiB"),
+        ("aggregate: { max_bytes: 2GiB }", 1, "aggregate.max_bytes", "from 1KiB to 1GiB"),
         ("log: { level: INFO }", 1, "log.level", "did you mean `info`?"),
         ("log: { format: jsn }", 1, "log.format", "did you mean `json`?"),
         ("state_dir: ''", 1, "state_dir", "not a path"),

@@ -2,7 +2,8 @@
 
 use std::sync::LazyLock;
 
-use crate::policy::{May, Must, RuleSet, Size, Spec, Verdict};
+use crate::policy::{May, Must, RuleSet, Spec, Verdict};
+use crate::scalar::Size;
 
 /// Policies that between them ask all questions, by name.
 pub(super) struct Rules {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::body::image;
 use super::error::PolicyError;
-use super::size::Size;
+use crate::scalar::Size;
 
 /// Demands on bodies; what is not set is not demanded.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]

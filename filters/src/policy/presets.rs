@@ -4,8 +4,8 @@
 use super::may::May;
 use super::must::Must;
 use super::redact::Redact;
-use super::size::Size;
 use super::spec::Spec;
+use crate::scalar::Size;
 
 /// What is set in a preset beside its entries.
 type Finish = fn(&mut Spec);

@@ -152,8 +152,9 @@ fn labels(out: &mut Lines<'_>, labels: &std::collections::BTreeMap<String, Strin
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Redact, Role, RuleSpec, Size, presets};
+    use super::super::{Redact, Role, RuleSpec, presets};
     use super::*;
+    use crate::scalar::Size;
     use proptest::collection::{btree_map, vec};
     use proptest::prelude::*;
 

@@ -2,8 +2,8 @@
 
 use super::{Check, demand};
 use crate::policy::json::Fields;
-use crate::policy::size::Size;
 use crate::policy::verdict::Judged;
+use crate::scalar::Size;
 
 /// Docker's own scheduling period in microseconds.
 const PERIOD: i64 = 100_000;

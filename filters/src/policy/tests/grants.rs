@@ -1,6 +1,7 @@
 //! Each grant and each demand alone: denied without it, allowed with it.
 
 use super::*;
+use crate::scalar::Size;
 
 /// What a `HostConfig` asks for, the rule that denies it, and a grant for it.
 type Row = (&'static str, &'static str, fn(&mut May));

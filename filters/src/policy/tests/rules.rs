@@ -1,6 +1,7 @@
 //! Rules: their order, their conditions, and what is wrong with some.
 
 use super::*;
+use crate::scalar::Size;
 
 fn rules(spec: &Spec) -> RuleSet {
     RuleSet::new(spec).unwrap()

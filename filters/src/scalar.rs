@@ -1,0 +1,7 @@
+//! Values that settings and policies write in one way: durations and sizes.
+
+mod duration;
+mod size;
+
+pub use duration::{BadDuration, format_duration, parse_duration};
+pub use size::{BadSize, Size};
