@@ -13,7 +13,7 @@ pub mod environment;
 mod error;
 mod faults;
 mod grant;
-mod places;
+mod locations;
 mod policies;
 mod portainer;
 pub mod portainer_env;
@@ -42,7 +42,7 @@ pub use self::{
     certificates::{CertificateIdentity, Certificates, client_name},
     discover::Discover,
     engine::{Engine, EngineTls},
-    error::{ConfigError, ConfigErrors, Refusal},
+    error::{ConfigError, ConfigErrors, ValueError},
     grant::{Grant, Limits},
     policies::Policy,
     portainer::{Hidden, Portainer, SecretSource},
@@ -267,9 +267,9 @@ impl Config {
             return Err(ConfigErrors::file(name, too_large()));
         }
         let read = raw::read(text).and_then(validate::validate);
-        read.map_err(|mut problems| {
-            places::refine(text, &mut problems);
-            ConfigErrors::in_text(name, text, problems)
+        read.map_err(|mut faults| {
+            locations::refine(text, &mut faults);
+            ConfigErrors::in_text(name, text, faults)
         })
     }
 }

@@ -23,7 +23,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const LIMIT: usize = 16 << 20;
 
 #[derive(Deserialize)]
-struct Refusal {
+struct ErrorBody {
     message: String,
 }
 
@@ -50,8 +50,8 @@ pub(super) async fn ask(access: &Access, url: &AgentUrl, path: &str) -> anyhow::
     if answer.head.status == 200 {
         return Ok(answer.body);
     }
-    match serde_json::from_slice::<Refusal>(&answer.body) {
-        Ok(refusal) => bail!("{}", refusal.message),
+    match serde_json::from_slice::<ErrorBody>(&answer.body) {
+        Ok(body) => bail!("{}", body.message),
         Err(_) => bail!("answered {}", answer.head.status),
     }
 }

@@ -11,7 +11,8 @@ use rustls::pki_types::pem::PemObject;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::config::{DEFAULT_SECRET_FILE, client_name};
+use super::args::SecretArgs;
+use crate::config::client_name;
 use crate::connect::access;
 use crate::platform;
 use crate::trust::{ClientCertificate, ClientCredential};
@@ -34,14 +35,9 @@ pub enum CertCommand {
 /// For whom, and where to.
 #[derive(Args, Debug)]
 pub struct IssueArgs {
-    /// File with the cluster's secret
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "SKEP_SECRET_FILE",
-        default_value = DEFAULT_SECRET_FILE
-    )]
-    pub secret_file: PathBuf,
+    /// The secret of the CA that issues it.
+    #[command(flatten)]
+    pub secret: SecretArgs,
     /// Name of the client, as auth.certificates lists it
     #[arg(long, value_name = "NAME", value_parser = client_name)]
     pub name: String,
@@ -82,7 +78,7 @@ pub fn run(command: CertCommand) -> anyhow::Result<String> {
 }
 
 fn issue(args: &IssueArgs) -> anyhow::Result<String> {
-    let generation = access::generation(&args.secret_file)?;
+    let generation = access::generation(&args.secret.secret_file)?;
     let lifetime = Duration::from_secs(u64::from(args.days) * DAY);
     let issued = ClientCredential::issue(&generation, &args.name, lifetime, SystemTime::now())?;
     let ca_pem = generation.ca_pem();
@@ -115,7 +111,7 @@ fn issue(args: &IssueArgs) -> anyhow::Result<String> {
         &cert,
         &key,
         ca.as_deref(),
-        &args.secret_file,
+        &args.secret.secret_file,
     ));
     Ok(said)
 }

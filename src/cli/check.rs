@@ -1,33 +1,38 @@
-//! `skep check`: says whether configuration files are right. It opens nothing that they name: a
-//! file is checked where it is written, which is seldom where it is used.
+//! `skep check`: checks configuration files. It does not open the files that they name, since it
+//! rarely runs on the machine that will use them.
 
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-};
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::Args;
 
 use crate::config::{Certificates, ClusterMode, Config, Portainer};
 
-/// Checks each file: a line to `out` for one that is right, everything that is wrong with another
-/// to `err`.
-///
-/// Returns whether all are right; the program's exit code is then 0, and 1 otherwise.
+/// The files to check.
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    /// Configuration files
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+/// Writes a line to `out` for each valid file, and all errors of the others to `err`. Returns
+/// whether all files are valid.
 ///
 /// # Errors
-///
 /// `out` or `err` cannot be written to.
 pub fn run(files: &[PathBuf], out: &mut impl Write, err: &mut impl Write) -> io::Result<bool> {
-    let mut right = true;
+    let mut valid = true;
     for file in files {
         match Config::load(Some(file)) {
             Ok(config) => writeln!(out, "{}: fine: {}", file.display(), summary(&config))?,
             Err(errors) => {
-                right = false;
+                valid = false;
                 writeln!(err, "{errors}\n")?;
             }
         }
     }
-    Ok(right)
+    Ok(valid)
 }
 
 fn summary(config: &Config) -> String {
@@ -92,15 +97,15 @@ mod tests {
             std::fs::write(file, text).unwrap();
         }
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let right = run(&files, &mut out, &mut err).unwrap();
+        let valid = run(&files, &mut out, &mut err).unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        (right, text(out), text(err))
+        (valid, text(out), text(err))
     }
 
     #[test]
-    fn a_right_file_gets_one_line() {
-        let (right, out, err) = check(&["threads: 2"]);
-        assert!(right);
+    fn a_valid_file_gets_one_line() {
+        let (valid, out, err) = check(&["threads: 2"]);
+        assert!(valid);
         assert!(err.is_empty());
         assert!(
             out.ends_with("0.yaml: fine: listens on 0.0.0.0:9001, engine unix:///var/run/docker.sock, cluster auto, no keys\n"),
@@ -109,20 +114,23 @@ mod tests {
     }
 
     #[test]
-    fn whether_portainer_servers_are_let_in_is_said() {
-        for (proof, said) in [
+    fn the_accepted_portainer_servers_are_named() {
+        for (proof, expected) in [
             ("secret_file: f", ", Portainer servers"),
             ("public_key_file: f", ", one Portainer server"),
             ("first_use: true", ", the first Portainer server"),
         ] {
             let text = format!("auth: {{ portainer: {{ policy: admin, {proof} }} }}");
             let (_, out, _) = check(&[&text]);
-            assert!(out.trim_end().ends_with(&format!("no keys{said}")), "{out}");
+            assert!(
+                out.trim_end().ends_with(&format!("no keys{expected}")),
+                "{out}"
+            );
         }
     }
 
     #[test]
-    fn sockets_are_named_beside_addresses() {
+    fn sockets_are_listed_after_addresses() {
         let (_, out, err) = check(&["listen: [ {}, { socket: /run/s, policy: admin } ]"]);
         assert!(
             out.contains("listens on 0.0.0.0:9001 and unix:///run/s,"),
@@ -131,9 +139,9 @@ mod tests {
     }
 
     #[test]
-    fn how_many_certificates_are_let_in_is_said() {
+    fn the_accepted_certificates_are_counted() {
         let one = "{ name: a, policy: admin }";
-        for (list, said) in [
+        for (list, expected) in [
             ("", "no keys"),
             (one, "no keys, 1 certificate"),
             (
@@ -143,14 +151,14 @@ mod tests {
         ] {
             let text = format!("auth: {{ certificates: {{ identities: [ {list} ] }} }}");
             let (_, out, _) = check(&[&text]);
-            assert!(out.trim_end().ends_with(said), "{out}");
+            assert!(out.trim_end().ends_with(expected), "{out}");
         }
     }
 
     #[test]
-    fn everything_wrong_in_all_files_is_told() {
-        let (right, out, err) = check(&["threads: 0\ndrain: 1", "", "log: { level: loud }"]);
-        assert!(!right);
+    fn all_errors_of_all_files_are_listed() {
+        let (valid, out, err) = check(&["threads: 0\ndrain: 1", "", "log: { level: loud }"]);
+        assert!(!valid);
         assert_eq!(out.lines().count(), 1);
         for fault in [
             "0.yaml:1:10: threads",
@@ -162,9 +170,9 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_there_is_wrong() {
+    fn a_missing_file_is_an_error() {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let right = run(&["/nowhere/skep.yaml".into()], &mut out, &mut err).unwrap();
-        assert!(!right && out.is_empty() && !err.is_empty());
+        let valid = run(&["/nowhere/skep.yaml".into()], &mut out, &mut err).unwrap();
+        assert!(!valid && out.is_empty() && !err.is_empty());
     }
 }

@@ -2,29 +2,72 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use clap::Args;
 
-use super::{ConnectArgs, LocalSocket};
+use super::args::ClientArgs;
+use crate::config::{Engine, ValueError};
 use crate::connect::Connect;
 use crate::connect::access::Access;
 use crate::listen::nameplate::Nameplate;
 use crate::listen::{self, Listener};
 use crate::platform::{self, LocalListener, SocketFile};
 
-/// Streams that are open when told to stop get this long.
+/// How long open streams may go on after a signal to stop.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// Serves the socket until told to stop.
+/// The local socket, and the agents behind it.
+#[derive(Args, Debug)]
+pub struct ConnectArgs {
+    /// The agents, and the credentials.
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// Socket to listen on, unix:///PATH, or npipe:////./pipe/NAME on Windows
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<LocalSocket>,
+    /// Node that answers every request; without one, the whole cluster answers
+    #[arg(long, value_name = "NODE")]
+    pub node: Option<String>,
+    /// Docker context to create for the socket
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+}
+
+/// A socket of this machine.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum LocalSocket {
+    /// A named pipe of Windows, such as `\\.\pipe\skep`.
+    Pipe(String),
+    /// A Unix socket; the path is absolute.
+    Unix(PathBuf),
+}
+
+impl FromStr for LocalSocket {
+    type Err = ValueError;
+
+    /// Reads the forms of an engine's address, since clients use the socket as an engine.
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        match text.parse()? {
+            Engine::Pipe(name) => Ok(Self::Pipe(name)),
+            Engine::Socket(path) => Ok(Self::Unix(path)),
+            Engine::Tcp { .. } => Err(ValueError::new("this is not a local socket")
+                .help("a TCP listener would be unauthenticated; for example unix:///run/user/1000/skep.sock")),
+        }
+    }
+}
+
+/// Serves the socket until a signal stops the program.
 ///
 /// # Errors
-/// If the key, the authority or the socket cannot be used.
+/// The key, the CA or the socket cannot be used.
 pub async fn run(args: ConnectArgs) -> anyhow::Result<()> {
     let access = Access::load(&args.client.credentials, args.client.ca.as_deref())?;
     let path = match args.listen {
         Some(LocalSocket::Unix(path)) => path,
-        Some(LocalSocket::Pipe(_)) => bail!("named pipes are not served yet"),
+        Some(LocalSocket::Pipe(_)) => bail!("skep connect cannot serve named pipes yet"),
         None => default_socket()?,
     };
     let listener = LocalListener::bind(&path, SocketFile::PRIVATE)
@@ -33,7 +76,7 @@ pub async fn run(args: ConnectArgs) -> anyhow::Result<()> {
     log::info!("listening on {host}");
     match &args.context {
         Some(name) => {
-            make_context(name, &host)?;
+            create_context(name, &host)?;
             log::info!("to use it: docker --context {name} ps");
         }
         None => log::info!("to use it: docker -H {host} ps"),
@@ -47,28 +90,43 @@ pub async fn run(args: ConnectArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A place for sockets that only this user can reach.
+/// A path in a folder of this user.
 fn default_socket() -> anyhow::Result<PathBuf> {
     let folder = std::env::var_os("XDG_RUNTIME_DIR").or_else(|| std::env::var_os("HOME"));
-    let folder = folder.context("name a socket with --listen unix:///PATH")?;
+    let folder = folder.context(
+        "neither XDG_RUNTIME_DIR nor HOME is set; name a socket with --listen unix:///PATH",
+    )?;
     Ok(PathBuf::from(folder).join("skep.sock"))
 }
 
-fn make_context(name: &str, host: &str) -> anyhow::Result<()> {
+fn create_context(name: &str, host: &str) -> anyhow::Result<()> {
     let endpoint = format!("host={host}");
     for verb in ["create", "update"] {
         let mut docker = Command::new("docker");
         docker.args(["context", verb, name, "--docker", &endpoint]);
         let done = docker
             .output()
-            .context("docker, which makes contexts, was not found")?;
+            .context("--context needs the docker CLI, which was not found")?;
         if done.status.success() {
             return Ok(());
         }
-        let said = String::from_utf8_lossy(&done.stderr);
-        if verb == "update" || !said.contains("already exists") {
-            bail!("docker context {verb} {name}: {}", said.trim());
+        let message = String::from_utf8_lossy(&done.stderr);
+        if verb == "update" || !message.contains("already exists") {
+            bail!("docker context {verb} {name}: {}", message.trim());
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_local_socket_is_a_path_or_a_pipe() {
+        let pipe = "npipe:////./pipe/skep".parse::<LocalSocket>().unwrap();
+        assert_eq!(pipe, LocalSocket::Pipe(r"\\.\pipe\skep".into()));
+        let socket = "unix:///run/skep.sock".parse::<LocalSocket>().unwrap();
+        assert_eq!(socket, LocalSocket::Unix("/run/skep.sock".into()));
+    }
 }

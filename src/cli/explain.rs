@@ -1,58 +1,85 @@
 //! `skep explain`: judges a request as an agent with this configuration would,
-//! without sending it. Nothing is asked of any agent or engine.
+//! without sending it. It calls no agent and no engine.
 
 use std::fmt::Write;
-use std::path::Path;
+use std::path::PathBuf;
 
+use clap::Args;
 use skep_filters::endpoint::{Match, RequestPath, classify};
 use skep_filters::policy::scope::Reach;
 use skep_filters::policy::{BodyOf, Node, On, Request, Role, Verdict};
 
-use super::{BodySource, ExplainArgs};
-use crate::config::{Config, Grant};
+use super::args::BodySource;
+use crate::config::{Config, Grant, ValueError};
 use crate::exchange::body;
 use crate::gateway::guard;
 
-/// What was found, and whether the request is allowed.
-pub struct Explained {
-    /// For a terminal.
+/// The identity and the request to judge.
+#[derive(Args, Debug)]
+pub struct ExplainArgs {
+    /// Configuration file
+    #[arg(long, value_name = "FILE", env = "SKEP_CONFIG", default_value = DEFAULT_CONFIG)]
+    pub config: PathBuf,
+    /// Caller: key:ID, cert:NAME, local:NAME, portainer, operator, or the id or name alone
+    #[arg(long = "as", value_name = "IDENTITY")]
+    pub identity: String,
+    /// File with the body of the request; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub body: Option<BodySource>,
+    /// Hostname of the node that the request would go to
+    #[arg(long, value_name = "HOSTNAME")]
+    pub node: Option<String>,
+    /// That node is a manager
+    #[arg(long)]
+    pub manager: bool,
+    /// Label of that node in the Swarm; may be repeated
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
+    pub labels: Vec<(String, String)>,
+    /// Method of the request
+    pub method: String,
+    /// Path of the request, with its query
+    pub path: String,
+}
+
+/// The file that is used if no other one is named.
+const DEFAULT_CONFIG: &str = "/etc/skep/skep.yaml";
+
+/// The verdict on the request.
+pub struct Explanation {
+    /// The verdict with its rule and reason, for a terminal.
     pub text: String,
-    /// Whether the request is allowed; the program's exit code is then 0, and 1
-    /// otherwise.
+    /// Whether the request is allowed.
     pub allowed: bool,
 }
 
-/// Judges.
+/// Judges the request.
 ///
 /// # Errors
-/// If the configuration is wrong, does not know the identity, or the request is
-/// none.
-pub fn run(args: &ExplainArgs) -> anyhow::Result<Explained> {
-    let config = Config::load(Some(&args.config)).map_err(|e| anyhow::anyhow!("{e}"))?;
-    let (who, grant) = identity(&config, &args.identity)?;
-    let body = match &args.body {
-        Some(BodySource::File(path)) => Some(std::fs::read(path)?),
-        Some(BodySource::Stdin) => Some(std::io::read_to_string(std::io::stdin())?.into_bytes()),
-        None => None,
-    };
-    explain(&who, &grant, args, body.as_deref())
+/// The configuration is wrong or does not know the identity, or the request
+/// cannot be read.
+pub fn run(args: &ExplainArgs) -> anyhow::Result<Explanation> {
+    let config = Config::load(Some(&args.config))?;
+    let (caller, grant) = identity(&config, &args.identity)?;
+    let body = args.body.as_ref().map(BodySource::read).transpose()?;
+    explain(&caller, &grant, args, body.as_deref())
 }
 
 fn explain(
-    who: &str,
+    caller: &str,
     grant: &Grant,
     args: &ExplainArgs,
     body: Option<&[u8]>,
-) -> anyhow::Result<Explained> {
+) -> anyhow::Result<Explanation> {
     let rules = &grant.policy.rules;
     let (path, query) = args.path.split_once('?').unwrap_or((&args.path, ""));
     let path = RequestPath::parse(path)?;
     let method = args.method.to_ascii_uppercase();
     let found = classify(&method, &path);
     let node = Node {
-        role: match args.manager {
-            true => Role::Manager,
-            false => Role::Worker,
+        role: if args.manager {
+            Role::Manager
+        } else {
+            Role::Worker
         },
         hostname: args.node.clone().unwrap_or_default(),
         labels: args.labels.iter().cloned().collect(),
@@ -64,10 +91,7 @@ fn explain(
         path: &path,
         query,
         upgrade: None,
-        on: match named {
-            true => On::Node(&node),
-            false => On::Any,
-        },
+        on: if named { On::Node(&node) } else { On::Any },
     });
     let inspected = found.as_ref().filter(|found| rules.inspects(found));
     let verdict = match (head, inspected, body) {
@@ -83,33 +107,36 @@ fn explain(
     let policy = &grant.policy.name;
     match &verdict {
         Verdict::Allow { rule } => {
-            writeln!(text, "allowed: {who} by policy {policy:?}, rule {rule:?}")?;
+            writeln!(
+                text,
+                "allowed: {caller} by policy {policy:?}, rule {rule:?}"
+            )?;
         }
         Verdict::Deny { rule, reason } => {
             let would = if rules.audit_only() { "would be " } else { "" };
             writeln!(
                 text,
-                "{would}denied: {who} by policy {policy:?}, rule {rule:?}: {reason}"
+                "{would}denied: {caller} by policy {policy:?}, rule {rule:?}: {reason}"
             )?;
         }
     }
     match &found {
         Some(found) => writeln!(
             text,
-            "  it is {} ({})",
+            "  endpoint: {} ({})",
             found.endpoint, found.endpoint.group
         )?,
-        None => writeln!(text, "  it is no endpoint that skep knows")?,
+        None => writeln!(text, "  endpoint: not one that skep knows")?,
     }
     let allowed = verdict.is_allowed() || rules.audit_only();
     if allowed {
-        further(&mut text, grant, found.as_ref(), body.is_some(), named)?;
+        conditions(&mut text, grant, found.as_ref(), body.is_some(), named)?;
     }
-    Ok(Explained { text, allowed })
+    Ok(Explanation { text, allowed })
 }
 
-/// What else will be looked at when the request is made.
-fn further(
+/// The conditions that depend on more than the arguments.
+fn conditions(
     text: &mut String,
     grant: &Grant,
     found: Option<&Match>,
@@ -120,11 +147,11 @@ fn further(
     if rules.depends_on_the_node() && !named {
         writeln!(
             text,
-            "  but not on every node: see --node, --manager and --label"
+            "  not on every node: name one with --node, --manager and --label"
         )?;
     }
     if found.is_some_and(|found| rules.inspects(found)) && !has_body {
-        writeln!(text, "  its body is judged too: give it with --body")?;
+        writeln!(text, "  the body is judged too: pass it with --body")?;
     }
     if let (Some(scope), Some(found)) = (rules.scope(), found) {
         let labels = scope.labels().iter();
@@ -136,10 +163,10 @@ fn further(
             Reach::Free => {}
             Reach::Closed => writeln!(
                 text,
-                "  but it is about more than what has {labels}: refused"
+                "  refused all the same: it reaches beyond the objects with {labels}"
             )?,
             Reach::List => writeln!(text, "  filtered by {labels}")?,
-            Reach::Create(_) => writeln!(text, "  with {labels} put into its body")?,
+            Reach::Create(_) => writeln!(text, "  with {labels} added to its body")?,
             _ => writeln!(text, "  if the object has {labels}")?,
         }
     }
@@ -163,52 +190,52 @@ fn json(bytes: &[u8]) -> BodyOf<'_> {
     }
 }
 
-/// `key:ci`, or `ci` if nobody else is called so; also `portainer` and `operator`.
-fn identity(config: &Config, asked: &str) -> anyhow::Result<(String, Grant)> {
-    if asked == "operator" {
+/// The grant of `key:ci`, or of `ci` if only one identity has that name; also of
+/// `portainer` and `operator`.
+fn identity(config: &Config, name: &str) -> anyhow::Result<(String, Grant)> {
+    if name == "operator" {
         return Ok(("operator".to_owned(), Grant::admin()));
     }
-    if let ("portainer", Some(server)) = (asked, &config.auth.portainer) {
+    if let ("portainer", Some(server)) = (name, &config.auth.portainer) {
         return Ok(("portainer".to_owned(), server.grant.clone()));
     }
-    let is_meant = |name: &str| name == asked || name.split_once(':').is_some_and(|n| n.1 == asked);
+    let matches = |id: &str| id == name || id.split_once(':').is_some_and(|(_, n)| n == name);
     let mut all: Vec<_> = guard::identities(config).collect();
     all.dedup_by(|a, b| a.0 == b.0);
-    let meant: Vec<_> = all.iter().filter(|(name, _)| is_meant(name)).collect();
-    let names = |all: &mut dyn Iterator<Item = &str>| all.collect::<Vec<_>>().join(", ");
-    match &meant[..] {
-        [(name, grant)] => Ok((name.clone(), (*grant).clone())),
+    let found: Vec<_> = all.iter().filter(|(id, _)| matches(id)).collect();
+    let list = |all: &mut dyn Iterator<Item = &str>| all.collect::<Vec<_>>().join(", ");
+    match &found[..] {
+        [(id, grant)] => Ok((id.clone(), (*grant).clone())),
         [] => {
-            let known = names(&mut all.iter().map(|(name, _)| name.as_str()));
-            anyhow::bail!("there is no identity {asked:?}; there is operator, {known}")
+            let known = list(&mut all.iter().map(|(id, _)| id.as_str()));
+            anyhow::bail!("there is no identity {name:?}; known are operator, {known}")
         }
         several => {
-            let several = names(&mut several.iter().map(|(name, _)| name.as_str()));
-            anyhow::bail!("{asked:?} may be {several}; name one of them")
+            let several = list(&mut several.iter().map(|(id, _)| id.as_str()));
+            anyhow::bail!("{name:?} is ambiguous; choose one of {several}")
         }
     }
 }
 
-/// A label of a node, as `NAME=VALUE`.
-///
-/// # Errors
-/// Without a `=`.
-pub fn label(text: &str) -> Result<(String, String), String> {
-    let pair = text.split_once('=').ok_or("a label is NAME=VALUE")?;
-    Ok((pair.0.to_owned(), pair.1.to_owned()))
-}
-
-/// The file that is explained unless another one is named.
-pub fn default_config() -> &'static Path {
-    Path::new("/etc/skep/skep.yaml")
+fn label(text: &str) -> Result<(String, String), ValueError> {
+    match text.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => Err(ValueError::new(format!("`{text}` is not a label"))
+            .help("a label is NAME=VALUE, for example zone=a")),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use clap::Parser;
 
-    use super::super::{Cli, Command};
     use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: ExplainArgs,
+    }
 
     const YAML: &str = "
 auth:
@@ -228,23 +255,20 @@ policies:
         let folder = tempfile::tempdir().unwrap();
         let (file, body_file) = (folder.path().join("c"), folder.path().join("b"));
         std::fs::write(&file, YAML).unwrap();
-        let mut command = vec!["skep", "explain", "--config", file.to_str().unwrap()];
+        let mut command = vec!["explain", "--config", file.to_str().unwrap()];
         if let Some(body) = body {
             std::fs::write(&body_file, body).unwrap();
             command.extend(["--body", body_file.to_str().unwrap()]);
         }
         command.extend(words.split(' '));
-        let Command::Explain(args) = Cli::try_parse_from(command).unwrap().command else {
-            panic!("another command");
-        };
-        match run(&args) {
+        match run(&Line::try_parse_from(command).unwrap().args) {
             Ok(done) => Ok((done.text, done.allowed)),
             Err(e) => Err(format!("{e:#}")),
         }
     }
 
     #[test]
-    fn the_rule_that_decides_is_named_with_the_reason() {
+    fn the_deciding_rule_is_named_with_its_reason() {
         for (words, body, allowed, says) in [
             (
                 "--as ci GET /v1.41/containers/json",
@@ -268,7 +292,7 @@ policies:
                 "--as ci POST /containers/create",
                 None,
                 true,
-                "give it with --body",
+                "pass it with --body",
             ),
             (
                 "--as ci post /containers/create",
@@ -286,7 +310,7 @@ policies:
                 "--as operator GET /anything",
                 None,
                 true,
-                "no endpoint that skep knows",
+                "not one that skep knows",
             ),
             (
                 "--as key:dev GET /containers/json",
@@ -315,11 +339,11 @@ policies:
     }
 
     #[test]
-    fn an_identity_has_to_be_one_and_only_one() {
-        let nobody = explained("--as cl GET /info", None).unwrap_err();
+    fn an_unknown_or_ambiguous_identity_is_refused() {
+        let unknown = explained("--as cl GET /info", None).unwrap_err();
         assert!(
-            nobody.contains("operator, key:ci, key:dev, cert:dev"),
-            "{nobody}"
+            unknown.contains("operator, key:ci, key:dev, cert:dev"),
+            "{unknown}"
         );
         let two = explained("--as dev GET /info", None).unwrap_err();
         assert!(two.contains("key:dev, cert:dev"), "{two}");

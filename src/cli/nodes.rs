@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-use super::ClientArgs;
+use super::args::ClientArgs;
 use super::ask::ask;
 use crate::cluster::members::{Member, State};
 use crate::connect::access::Access;

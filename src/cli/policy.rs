@@ -1,19 +1,30 @@
-//! `skep policy`: prints a policy as YAML, to be read and built upon: a preset, or
-//! what the variables of Tecnativa's docker-socket-proxy mean.
+//! `skep policy`: prints a policy as YAML, to read and to build on: a preset, or
+//! the one that the variables of Tecnativa's docker-socket-proxy stand for.
 
+use clap::Args;
 use skep_filters::policy::{environment, presets};
 
-use super::PolicyArgs;
+/// The policy to print.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub struct PolicyArgs {
+    /// Name of a preset
+    pub preset: Option<String>,
+    /// Read CONTAINERS, POST and so on from the environment
+    #[arg(long)]
+    pub from_env: bool,
+}
 
-/// The policy, for a terminal. What has no effect is told in comments.
+/// The policy, for a terminal. Comments name the variables without effect.
 ///
 /// # Errors
-/// If there is no preset of that name.
+/// There is no preset of that name.
 pub fn run(args: &PolicyArgs) -> anyhow::Result<String> {
     let (name, spec, notes) = match &args.preset {
         Some(name) => {
             let names = || presets::names().collect::<Vec<_>>().join(", ");
-            let missing = || anyhow::anyhow!("there is no preset {name:?}; there is {}", names());
+            let missing =
+                || anyhow::anyhow!("there is no preset {name:?}; the presets are {}", names());
             (
                 name.as_str(),
                 presets::preset(name).ok_or_else(missing)?,
@@ -43,7 +54,7 @@ mod tests {
     use crate::config::Config;
 
     #[test]
-    fn every_preset_is_printed_as_a_configuration_that_is_taken() {
+    fn every_preset_is_printed_as_a_valid_configuration() {
         for name in presets::names() {
             let args = PolicyArgs {
                 preset: Some(name.to_owned()),
@@ -55,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_environment_means_is_printed_as_one_too() {
+    fn the_environment_is_printed_as_a_valid_configuration() {
         let args = PolicyArgs {
             preset: None,
             from_env: true,
@@ -66,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_preset_that_is_none_is_told_with_those_there_are() {
+    fn an_unknown_preset_is_refused_with_the_known_ones() {
         let args = PolicyArgs {
             preset: Some("treafik".to_owned()),
             from_env: false,

@@ -1,8 +1,7 @@
 //! `skep sign`: the headers that make one request valid, for `curl -H @-`.
 
-use std::io::Read;
-
 use anyhow::Context;
+use clap::Args;
 use pingora::http::RequestHeader;
 use ring::rand::SystemRandom;
 use skep_filters::auth::profile::{
@@ -10,15 +9,33 @@ use skep_filters::auth::profile::{
 };
 use skep_filters::auth::{BodyBinding, digest};
 
-use super::{BodySource, SignArgs};
-use crate::connect::access;
+use super::args::BodySource;
+use crate::connect::access::{self, Credentials};
 use crate::upstream::error;
 use crate::upstream::peers;
+
+/// The request to sign.
+#[derive(Args, Debug)]
+pub struct SignArgs {
+    /// Method of the request
+    pub method: String,
+    /// URL of the request, with its query
+    pub url: String,
+    /// File with the body of the request; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub body: Option<BodySource>,
+    /// Node that the request is for
+    #[arg(long, value_name = "NODE")]
+    pub target: Option<String>,
+    /// The key or the secret to sign with.
+    #[command(flatten)]
+    pub credentials: Credentials,
+}
 
 /// The header lines.
 ///
 /// # Errors
-/// If the key, the URL or the body cannot be used.
+/// The key, the URL or the body cannot be used.
 pub fn run(args: SignArgs) -> anyhow::Result<String> {
     let signer = access::signer(&args.credentials)?;
     let url: http::Uri = args.url.parse().context("the URL cannot be read")?;
@@ -29,21 +46,11 @@ pub fn run(args: SignArgs) -> anyhow::Result<String> {
         None,
     )
     .map_err(|e| anyhow::anyhow!(error::explain(&e)))?;
-    let body = match &args.body {
-        None => None,
-        Some(BodySource::File(path)) => {
-            Some(std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?)
-        }
-        Some(BodySource::Stdin) => {
-            let mut body = Vec::new();
-            std::io::stdin().read_to_end(&mut body)?;
-            Some(body)
-        }
-    };
+    let body = args.body.as_ref().map(BodySource::read).transpose()?;
     let explain = |e: Box<pingora::Error>| anyhow::anyhow!(error::explain(&e));
     let mut binding = BodyBinding::Empty;
     if let Some(body) = &body {
-        // Said here because curl would say something else of its own accord.
+        // The signature covers it, and curl would set another one.
         head.insert_header("content-type", "application/json")
             .map_err(explain)?;
         binding = BodyBinding::Digest(digest::sha256(body));
@@ -53,14 +60,14 @@ pub fn run(args: SignArgs) -> anyhow::Result<String> {
     }
     peers::sign(&mut head, &signer, binding, &SystemRandom::new()).map_err(explain)?;
     let mut lines = String::new();
-    let shown = [
+    let printed = [
         CONTENT_DIGEST,
         SKEP_BODY,
         SKEP_TARGET,
         SIGNATURE_INPUT,
         SIGNATURE,
     ];
-    for name in [http::header::CONTENT_TYPE].into_iter().chain(shown) {
+    for name in [http::header::CONTENT_TYPE].into_iter().chain(printed) {
         if let Some(value) = head.headers.get(&name) {
             lines.push_str(&format!("{name}: {}\n", value.to_str()?));
         }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use super::{DEFAULT_PORT, error::Refusal};
+use super::{DEFAULT_PORT, error::ValueError};
 
 const NAME_HELP: &str = "a name is labels of letters, digits, `-` and `_` with dots between";
 
@@ -28,9 +28,9 @@ pub struct AgentUrl {
 }
 
 impl FromStr for HostPort {
-    type Err = Refusal;
+    type Err = ValueError;
 
-    fn from_str(text: &str) -> Result<Self, Refusal> {
+    fn from_str(text: &str) -> Result<Self, ValueError> {
         // Colons inside of brackets, or more than one of them, are those of an IPv6 address.
         let (host, digits) = match text.rsplit_once(':') {
             Some((host, digits))
@@ -63,11 +63,11 @@ impl fmt::Display for HostPort {
 }
 
 impl FromStr for AgentUrl {
-    type Err = Refusal;
+    type Err = ValueError;
 
-    fn from_str(text: &str) -> Result<Self, Refusal> {
+    fn from_str(text: &str) -> Result<Self, ValueError> {
         let Some(address) = text.strip_prefix("https://") else {
-            return Err(Refusal::new("this does not start with https://")
+            return Err(ValueError::new("this does not start with https://")
                 .help("for example https://10.0.0.1:9001"));
         };
         let HostPort { host, port } = address.strip_suffix('/').unwrap_or(address).parse()?;
@@ -88,12 +88,12 @@ impl fmt::Display for AgentUrl {
     }
 }
 
-fn host_name(text: &str) -> Result<String, Refusal> {
+fn host_name(text: &str) -> Result<String, ValueError> {
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
     if let Some(bare) = bare {
         return match bare.parse::<Ipv6Addr>() {
             Ok(ip) => Ok(ip.to_string()),
-            Err(_) => Err(Refusal::new(format!("`{text}` is not an IPv6 address"))),
+            Err(_) => Err(ValueError::new(format!("`{text}` is not an IPv6 address"))),
         };
     }
     match text.parse::<IpAddr>() {
@@ -102,19 +102,20 @@ fn host_name(text: &str) -> Result<String, Refusal> {
     }
 }
 
-fn port(digits: &str) -> Result<u16, Refusal> {
+fn port(digits: &str) -> Result<u16, ValueError> {
     // `u16::from_str` would take a plus sign.
     let plain = digits.bytes().all(|b| b.is_ascii_digit());
     match digits.parse() {
         Ok(port) if plain && port != 0 => Ok(port),
         _ => {
-            Err(Refusal::new(format!("`{digits}` is not a port")).help("a port is from 1 to 65535"))
+            Err(ValueError::new(format!("`{digits}` is not a port"))
+                .help("a port is from 1 to 65535"))
         }
     }
 }
 
 /// A DNS name in lower case. Underscores are taken, since Docker's service names have them.
-pub(super) fn dns_name(text: &str) -> Result<String, Refusal> {
+pub(super) fn dns_name(text: &str) -> Result<String, ValueError> {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')
@@ -127,29 +128,29 @@ pub(super) fn dns_name(text: &str) -> Result<String, Refusal> {
     if relative.len() <= 253 && relative.split('.').all(label) {
         return Ok(text.to_ascii_lowercase());
     }
-    Err(Refusal::new(format!("`{text}` is not a DNS name")).help(NAME_HELP))
+    Err(ValueError::new(format!("`{text}` is not a DNS name")).help(NAME_HELP))
 }
 
 /// A name for a certificate: an IP address, or a DNS name whose first label may be `*`.
-pub(super) fn certificate_name(text: &str) -> Result<String, Refusal> {
+pub(super) fn certificate_name(text: &str) -> Result<String, ValueError> {
     if let Ok(ip) = text.parse::<IpAddr>() {
         return Ok(ip.to_string());
     }
     dns_name(text.strip_prefix("*.").unwrap_or(text))
         .map(|_| text.to_ascii_lowercase())
         .map_err(|_| {
-            Refusal::new(format!("`{text}` is not a name for a certificate"))
+            ValueError::new(format!("`{text}` is not a name for a certificate"))
                 .help("for example docker.example.com, *.example.com or 10.0.0.1")
         })
 }
 
 /// An address to listen on; the port may be 0.
-pub(super) fn listen_address(text: &str) -> Result<SocketAddr, Refusal> {
+pub(super) fn listen_address(text: &str) -> Result<SocketAddr, ValueError> {
     text.parse().map_err(|_| {
-        let refusal = Refusal::new(format!("`{text}` is not an address to listen on"));
+        let error = ValueError::new(format!("`{text}` is not an address to listen on"));
         match near_address(text) {
-            Some(guess) => refusal.help(format!("did you mean `{guess}`?")),
-            None => refusal.help("an address is IP:PORT, for example 0.0.0.0:9001 or [::]:9001"),
+            Some(guess) => error.help(format!("did you mean `{guess}`?")),
+            None => error.help("an address is IP:PORT, for example 0.0.0.0:9001 or [::]:9001"),
         }
     })
 }
@@ -164,11 +165,11 @@ fn near_address(text: &str) -> Option<String> {
 }
 
 /// The address of another agent.
-pub(super) fn peer_address(text: &str) -> Result<SocketAddr, Refusal> {
+pub(super) fn peer_address(text: &str) -> Result<SocketAddr, ValueError> {
     match text.parse::<SocketAddr>() {
         Ok(address) if address.port() != 0 => Ok(address),
         _ => Err(
-            Refusal::new(format!("`{text}` is not the address of an agent"))
+            ValueError::new(format!("`{text}` is not the address of an agent"))
                 .help("an address is IP:PORT, for example 10.0.0.1:9001; for names there is dns:"),
         ),
     }

@@ -4,7 +4,7 @@ use std::{collections::HashSet, path::PathBuf};
 
 use serde_saphyr::Spanned;
 
-use super::{Grant, error::Refusal, faults::Faults, grant, policies::Policies, raw, scalar};
+use super::{Grant, error::ValueError, faults::Faults, grant, policies::Policies, raw, scalar};
 
 const KEY: &str = "auth.certificates";
 
@@ -30,7 +30,7 @@ pub struct CertificateIdentity {
 ///
 /// # Errors
 /// For anything that would not be plain in headers and log lines.
-pub fn client_name(text: &str) -> Result<String, Refusal> {
+pub fn client_name(text: &str) -> Result<String, ValueError> {
     scalar::name(text)
 }
 
@@ -43,22 +43,22 @@ pub(super) fn read(
         value, referenced, ..
     } = raw;
     let Some(list) = value.identities else {
-        let refusal = Refusal::new("this needs `identities`")
+        let error = ValueError::new("this needs `identities`")
             .help("for example `identities: [ { name: alice, policy: admin } ]`");
-        faults.note(KEY, referenced, refusal);
+        faults.note(KEY, referenced, error);
         return None;
     };
     let mut seen = HashSet::new();
     let mut identities = Vec::new();
     for (i, raw) in list.into_iter().enumerate() {
         let key = format!("{KEY}.identities[{i}]");
-        let place = raw.value.name.as_ref().map(|text| text.referenced);
+        let location = raw.value.name.as_ref().map(|text| text.referenced);
         let read = identity(faults, policies, &key, raw);
-        if let (Some(place), Some(read)) = (place, &read)
+        if let (Some(location), Some(read)) = (location, &read)
             && !seen.insert(read.name.clone())
         {
-            let refusal = Refusal::new(format!("`{}` is listed already", read.name));
-            faults.note(&format!("{key}.name"), place, refusal);
+            let error = ValueError::new(format!("`{}` is listed already", read.name));
+            faults.note(&format!("{key}.name"), location, error);
         }
         identities.extend(read);
     }
@@ -74,19 +74,19 @@ fn identity(
     key: &str,
     raw: Spanned<raw::CertificateIdentity>,
 ) -> Option<CertificateIdentity> {
-    let place = raw.referenced;
+    let location = raw.referenced;
     let raw = raw.value;
     if raw.name.is_none() {
-        let refusal = Refusal::new("this needs `name`")
+        let error = ValueError::new("this needs `name`")
             .help("the name that the certificate was issued for, for example `name: alice`");
-        faults.note(key, place, refusal);
+        faults.note(key, location, error);
     }
     let grant = grant::Raw {
         policy: raw.policy,
         networks: raw.networks,
         limits: raw.limits,
     };
-    let grant = grant.read(faults, policies, key, place);
+    let grant = grant.read(faults, policies, key, location);
     let name = faults.read(&format!("{key}.name"), raw.name, scalar::name);
     Some(CertificateIdentity {
         name: name?,

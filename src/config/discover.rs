@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     address::{self, HostPort},
-    error::Refusal,
+    error::ValueError,
     suggest,
 };
 
@@ -33,9 +33,9 @@ pub enum Discover {
 }
 
 impl FromStr for Discover {
-    type Err = Refusal;
+    type Err = ValueError;
 
-    fn from_str(text: &str) -> Result<Self, Refusal> {
+    fn from_str(text: &str) -> Result<Self, ValueError> {
         match text.split_once(':') {
             Some(("dns", rest)) => dns(rest),
             Some(("srv", name)) => Ok(Self::Srv {
@@ -51,28 +51,28 @@ impl FromStr for Discover {
     }
 }
 
-fn dns(text: &str) -> Result<Discover, Refusal> {
+fn dns(text: &str) -> Result<Discover, ValueError> {
     let HostPort { host, port } = text.parse()?;
     match host.parse::<IpAddr>() {
         Err(_) => Ok(Discover::Dns { name: host, port }),
         Ok(ip) => {
             let address = SocketAddr::new(ip, port.unwrap_or(super::DEFAULT_PORT));
-            Err(Refusal::new(format!("`{text}` is not a DNS name"))
+            Err(ValueError::new(format!("`{text}` is not a DNS name"))
                 .help(format!("did you mean `static:{address}`?")))
         }
     }
 }
 
-fn unknown(text: &str) -> Refusal {
+fn unknown(text: &str) -> ValueError {
     let help = "for example dns:tasks.skep_agent, srv:_skep._tcp.example or static:10.0.0.1:9001";
-    let refusal = Refusal::new(format!("`{text}` is not a place to look for agents"));
+    let error = ValueError::new(format!("`{text}` is not a place to look for agents"));
     if text.parse::<SocketAddr>().is_ok() {
-        return refusal.help(format!("did you mean `static:{text}`?"));
+        return error.help(format!("did you mean `static:{text}`?"));
     }
     let kind = text.split_once(':').map_or("", |(kind, _)| kind);
     match suggest::nearest(kind, &["dns", "srv", "static"]) {
-        Some(guess) => refusal.help(format!("did you mean `{guess}:`? {help}")),
-        None => refusal.help(help),
+        Some(guess) => error.help(format!("did you mean `{guess}:`? {help}")),
+        None => error.help(help),
     }
 }
 
@@ -123,8 +123,8 @@ mod tests {
             ("srv:", "labels"),
             ("dns:a:0", "from 1 to 65535"),
         ] {
-            let refusal = text.parse::<Discover>().unwrap_err();
-            assert!(refusal.to_string().contains(help), "{text}: {refusal}");
+            let error = text.parse::<Discover>().unwrap_err();
+            assert!(error.to_string().contains(help), "{text}: {error}");
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
     str::FromStr,
 };
 
-use super::{address::HostPort, error::Refusal};
+use super::{address::HostPort, error::ValueError};
 
 const HELP: &str = "for example unix:///var/run/docker.sock, tcp://10.0.0.1:2375 or npipe:////./pipe/docker_engine";
 
@@ -45,9 +45,9 @@ pub struct EngineTls {
 
 impl Engine {
     /// Turns TLS on, and Docker's port for it unless another one was named.
-    pub(super) fn with_tls(self, named: &str, tls: EngineTls) -> Result<Self, Refusal> {
+    pub(super) fn with_tls(self, named: &str, tls: EngineTls) -> Result<Self, ValueError> {
         let Self::Tcp { host, port, .. } = self else {
-            return Err(Refusal::new(format!("`{named}` cannot have TLS"))
+            return Err(ValueError::new(format!("`{named}` cannot have TLS"))
                 .help("leave `tls` out, or name a tcp:// address"));
         };
         let named_port = tcp(named).ok().and_then(|address| address.port);
@@ -70,9 +70,9 @@ impl Default for Engine {
 }
 
 impl FromStr for Engine {
-    type Err = Refusal;
+    type Err = ValueError;
 
-    fn from_str(text: &str) -> Result<Self, Refusal> {
+    fn from_str(text: &str) -> Result<Self, ValueError> {
         match text.split_once("://") {
             Some(("unix", path)) => socket(path),
             Some(("npipe", path)) => pipe(path),
@@ -95,11 +95,11 @@ impl FromStr for Engine {
     }
 }
 
-fn refused(text: &str) -> Refusal {
-    Refusal::new(format!("`{text}` is not the address of an engine"))
+fn refused(text: &str) -> ValueError {
+    ValueError::new(format!("`{text}` is not the address of an engine"))
 }
 
-fn socket(path: &str) -> Result<Engine, Refusal> {
+fn socket(path: &str) -> Result<Engine, ValueError> {
     // Not `Path::is_absolute`: to Windows, a path without a drive is relative.
     if !path.starts_with('/') || path.len() == 1 || path.contains('\0') {
         return Err(refused(&format!("unix://{path}"))
@@ -108,7 +108,7 @@ fn socket(path: &str) -> Result<Engine, Refusal> {
     Ok(Engine::Socket(Path::new(path).to_owned()))
 }
 
-fn pipe(path: &str) -> Result<Engine, Refusal> {
+fn pipe(path: &str) -> Result<Engine, ValueError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     let name = path.strip_prefix("//./pipe/");
     match name.filter(|name| !name.is_empty() && name.chars().all(plain)) {
@@ -118,7 +118,7 @@ fn pipe(path: &str) -> Result<Engine, Refusal> {
     }
 }
 
-fn tcp(text: &str) -> Result<HostPort, Refusal> {
+fn tcp(text: &str) -> Result<HostPort, ValueError> {
     let rest = text.strip_prefix("tcp://").unwrap_or(text);
     rest.strip_suffix('/').unwrap_or(rest).parse()
 }
@@ -189,8 +189,8 @@ mod tests {
             ("ssh://engine", "for example"),
             ("", "for example"),
         ] {
-            let refusal = text.parse::<Engine>().unwrap_err();
-            assert!(refusal.to_string().contains(help), "{text}: {refusal}");
+            let error = text.parse::<Engine>().unwrap_err();
+            assert!(error.to_string().contains(help), "{text}: {error}");
         }
     }
 }

@@ -36,7 +36,7 @@ pub struct ConfigError {
 
 /// Why one value is refused, and what would be taken instead.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Refusal {
+pub struct ValueError {
     /// What is wrong.
     pub message: String,
     /// What would be taken instead.
@@ -45,10 +45,10 @@ pub struct Refusal {
 
 /// A fault that is not yet set into its file.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub(super) struct Fault {
     pub(super) key: Option<String>,
     pub(super) location: Location,
-    pub(super) refusal: Refusal,
+    pub(super) error: ValueError,
     /// Whether the rest of the line is kept out of sight: behind a key that does not exist may
     /// stand a secret.
     pub(super) hide_rest: bool,
@@ -80,9 +80,9 @@ impl ConfigErrors {
     }
 
     /// Faults at places in the file.
-    pub(super) fn in_text(name: &str, text: &str, mut problems: Vec<Problem>) -> Self {
-        problems.sort_by_key(|p| (p.location.line(), p.location.column()));
-        let errors = problems.into_iter().map(|p| p.show(text)).collect();
+    pub(super) fn in_text(name: &str, text: &str, mut faults: Vec<Fault>) -> Self {
+        faults.sort_by_key(|p| (p.location.line(), p.location.column()));
+        let errors = faults.into_iter().map(|p| p.show(text)).collect();
         Self {
             name: name.to_owned(),
             errors,
@@ -136,8 +136,8 @@ impl ConfigError {
     }
 }
 
-impl Refusal {
-    /// A refusal without advice.
+impl ValueError {
+    /// A error without advice.
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -152,7 +152,7 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for ValueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
         match &self.help {
@@ -162,17 +162,17 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl Error for Refusal {}
+impl Error for ValueError {}
 
-impl Problem {
+impl Fault {
     fn show(self, text: &str) -> ConfigError {
         let known = self.location != Location::UNKNOWN;
         ConfigError {
             key: self.key,
             line: known.then(|| self.location.line()),
             column: known.then(|| self.location.column()),
-            message: printable(&self.refusal.message),
-            help: self.refusal.help.map(|help| printable(&help)),
+            message: printable(&self.error.message),
+            help: self.error.help.map(|help| printable(&help)),
             snippet: Snippet::cut(text, self.location, self.hide_rest),
         }
     }

@@ -5,21 +5,21 @@ use std::path::PathBuf;
 use serde_saphyr::Location;
 
 use super::{
-    error::{Problem, Refusal},
+    error::{Fault, ValueError},
     raw::Text,
     scalar,
 };
 
 /// What was found wrong so far.
 #[derive(Default)]
-pub(super) struct Faults(pub(super) Vec<Problem>);
+pub(super) struct Faults(pub(super) Vec<Fault>);
 
 impl Faults {
-    pub(super) fn note(&mut self, key: &str, location: Location, refusal: Refusal) {
-        self.0.push(Problem {
+    pub(super) fn note(&mut self, key: &str, location: Location, error: ValueError) {
+        self.0.push(Fault {
             key: Some(key.to_owned()),
             location,
-            refusal,
+            error,
             hide_rest: false,
         });
     }
@@ -29,13 +29,13 @@ impl Faults {
         &mut self,
         key: &str,
         text: Option<Text>,
-        read: impl FnOnce(&str) -> Result<T, Refusal>,
+        read: impl FnOnce(&str) -> Result<T, ValueError>,
     ) -> Option<T> {
         let text = text?;
         match read(&text.value) {
             Ok(value) => Some(value),
-            Err(refusal) => {
-                self.note(key, text.referenced, refusal);
+            Err(error) => {
+                self.note(key, text.referenced, error);
                 None
             }
         }
@@ -47,7 +47,7 @@ impl Faults {
         key: &str,
         text: Option<Text>,
         default: T,
-        read: impl FnOnce(&str) -> Result<T, Refusal>,
+        read: impl FnOnce(&str) -> Result<T, ValueError>,
     ) -> T {
         self.read(key, text, read).unwrap_or(default)
     }
@@ -57,7 +57,7 @@ impl Faults {
         &mut self,
         key: &str,
         texts: Vec<Text>,
-        read: impl Fn(&str) -> Result<T, Refusal>,
+        read: impl Fn(&str) -> Result<T, ValueError>,
     ) -> Vec<T> {
         texts
             .into_iter()
@@ -73,21 +73,21 @@ impl Faults {
         certificate: Option<Text>,
         private: Option<Text>,
     ) -> Option<(PathBuf, PathBuf)> {
-        let places = (
+        let locations = (
             certificate.as_ref().map(|text| text.referenced),
             private.as_ref().map(|text| text.referenced),
         );
-        let (have, lack, place) = match places {
-            (Some(place), None) => ("certificate_file", "key_file", place),
-            (None, Some(place)) => ("key_file", "certificate_file", place),
+        let (have, lack, location) = match locations {
+            (Some(location), None) => ("certificate_file", "key_file", location),
+            (None, Some(location)) => ("key_file", "certificate_file", location),
             _ => {
                 let certificate = self.path(key, "certificate_file", certificate);
                 let private = self.path(key, "key_file", private);
                 return certificate.zip(private);
             }
         };
-        let refusal = Refusal::new(format!("this needs `{lack}` beside it"));
-        self.note(&format!("{key}.{have}"), place, refusal);
+        let error = ValueError::new(format!("this needs `{lack}` beside it"));
+        self.note(&format!("{key}.{have}"), location, error);
         None
     }
 

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use serde_saphyr::Location;
 
 use super::{
-    error::Refusal,
+    error::ValueError,
     faults::Faults,
     policies::{Policies, Policy},
     raw::{self, Text},
@@ -73,18 +73,18 @@ pub(super) struct Raw {
 }
 
 impl Raw {
-    /// The grant of the identity at `key`, whose map is at `place`.
+    /// The grant of the identity at `key`, whose map is at `location`.
     pub(super) fn read(
         self,
         faults: &mut Faults,
         policies: &Policies,
         key: &str,
-        place: Location,
+        location: Location,
     ) -> Option<Grant> {
         // No default: what an identity may do is said by whoever lets it in.
         if self.policy.is_none() {
-            let refusal = Refusal::new("this needs `policy`").help(policies.help());
-            faults.note(key, place, refusal);
+            let error = ValueError::new("this needs `policy`").help(policies.help());
+            faults.note(key, location, error);
         }
         let networks = self.networks.unwrap_or_default();
         let networks = faults.each(&format!("{key}.networks"), networks, network);
@@ -110,11 +110,11 @@ impl Raw {
 }
 
 /// `10.0.0.0/8`, or one address.
-fn network(text: &str) -> Result<IpNet, Refusal> {
+fn network(text: &str) -> Result<IpNet, ValueError> {
     let one = || text.parse::<IpAddr>().map(IpNet::from);
     let network = text.parse::<IpNet>().or_else(|_| one());
     network.map(|net| net.trunc()).map_err(|_| {
-        Refusal::new(format!("`{text}` is not a network"))
+        ValueError::new(format!("`{text}` is not a network"))
             .help("for example 10.0.0.0/8, fd00::/8 or 192.168.1.20")
     })
 }

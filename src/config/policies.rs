@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_saphyr::Spanned;
 use skep_filters::policy::{RuleSet, Spec, presets};
 
-use super::{error::Refusal, faults::Faults, scalar, suggest};
+use super::{error::ValueError, faults::Faults, scalar, suggest};
 
 /// What may do everything.
 const ADMIN: &str = "admin";
@@ -46,13 +46,13 @@ impl Policies {
         ) in raw
         {
             let key = format!("policies.{name}");
-            if let Err(refusal) = own_name(&name) {
-                faults.note(&key, referenced, refusal);
+            if let Err(error) = own_name(&name) {
+                faults.note(&key, referenced, error);
             }
             let rules = RuleSet::new(&value).unwrap_or_else(|errors| {
                 for error in errors {
                     let at = format!("{key}.{}", error.at);
-                    faults.note(&at, referenced, Refusal::new(error.what));
+                    faults.note(&at, referenced, ValueError::new(error.what));
                 }
                 // Whoever has it is not told that there is none; the
                 // configuration is refused in any case.
@@ -68,7 +68,7 @@ impl Policies {
     }
 
     /// The policy of this name.
-    pub(super) fn find(&self, name: &str) -> Result<Arc<Policy>, Refusal> {
+    pub(super) fn find(&self, name: &str) -> Result<Arc<Policy>, ValueError> {
         if let Some(own) = self.0.get(name) {
             return Ok(own.clone());
         }
@@ -81,7 +81,7 @@ impl Policies {
             return Ok(Arc::new(Policy { name, rules }));
         }
         let help = suggest::help(name, "there is", &self.names());
-        Err(Refusal::new(format!("there is no policy `{name}`")).help(help))
+        Err(ValueError::new(format!("there is no policy `{name}`")).help(help))
     }
 
     /// For whoever has named none.
@@ -107,10 +107,10 @@ impl Policies {
 
 /// A name that could be taken for one of those that are always there would hide
 /// what it is.
-fn own_name(name: &str) -> Result<(), Refusal> {
+fn own_name(name: &str) -> Result<(), ValueError> {
     if name == ADMIN || presets::names().any(|preset| preset == name) {
         let help = "choose a name of your own; `preset: NAME` in it builds on a preset";
-        return Err(Refusal::new(format!("`{name}` is there already")).help(help));
+        return Err(ValueError::new(format!("`{name}` is there already")).help(help));
     }
     scalar::key_id(name).map(drop)
 }

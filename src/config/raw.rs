@@ -1,6 +1,6 @@
 //! The YAML file as it is written: the only types that serde sees.
 //!
-//! Values are kept as the text that stands in the file, with the place where it stands. So
+//! Values are kept as the text that stands in the file, with the location where it stands. So
 //! `validate` can tell of all wrong values at once, and YAML's own ideas of what `off` and `1_000`
 //! mean never apply.
 
@@ -14,7 +14,7 @@ use serde_saphyr::{Error, Location, MessageFormatter, Options, Spanned, UserMess
 use skep_filters::policy::Spec;
 
 use super::{
-    error::{Problem, Refusal},
+    error::{Fault, ValueError},
     suggest,
 };
 
@@ -186,7 +186,7 @@ pub(super) struct Log {
     pub(super) level: Option<Text>,
 }
 
-/// Not an untagged enum: serde would buffer it, lose the places, and say only that nothing matched.
+/// Not an untagged enum: serde would buffer it, lose the locations, and say only that nothing matched.
 impl<'de> Deserialize<'de> for Engine {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct EngineVisitor;
@@ -213,11 +213,11 @@ impl<'de> Deserialize<'de> for Engine {
 }
 
 /// Reads `text`, which the caller has bounded.
-pub(super) fn read(text: &str) -> Result<Raw, Vec<Problem>> {
+pub(super) fn read(text: &str) -> Result<Raw, Vec<Fault>> {
     let read: Result<Option<Raw>, _> = serde_saphyr::from_str_with_options(text, options());
     match read {
         Ok(raw) => Ok(raw.unwrap_or_default()),
-        Err(e) => Err(vec![problem(text, &e)]),
+        Err(e) => Err(vec![fault(text, &e)]),
     }
 }
 
@@ -239,46 +239,46 @@ pub(super) fn options() -> Options {
     }
 }
 
-fn problem(text: &str, error: &Error) -> Problem {
-    let location = error.location().unwrap_or(Location::UNKNOWN);
+fn fault(text: &str, cause: &Error) -> Fault {
+    let location = cause.location().unwrap_or(Location::UNKNOWN);
     let mut key = key_at(text, location);
-    let refusal = match error {
+    let error = match cause {
         Error::SerdeUnknownField {
             field, expected, ..
         } => {
             key = Some(field.clone());
             let help = suggest::help(field, "the settings here are", expected);
-            Refusal::new("there is no such setting here").help(help)
+            ValueError::new("there is no such setting here").help(help)
         }
-        Error::DuplicateMappingKey { .. } => Refusal::new("this is set twice"),
+        Error::DuplicateMappingKey { .. } => ValueError::new("this is set twice"),
         Error::SerdeInvalidType {
             unexpected,
             expected,
             ..
-        } => Refusal::new(format!("this is a {unexpected}, and must be {expected}")),
+        } => ValueError::new(format!("this is a {unexpected}, and must be {expected}")),
         Error::Unexpected { expected, .. } => match *expected {
-            "mapping start" => Refusal::new("this must be a map of settings")
+            "mapping start" => ValueError::new("this must be a map of settings")
                 .help("write each setting as `name: value` on a line of its own"),
-            "sequence start" => Refusal::new("this must be a list")
+            "sequence start" => ValueError::new("this must be a list")
                 .help("write `[one, two]`, or each element on a line of its own after `- `"),
-            "string scalar" => Refusal::new("this must be a single value"),
-            other => Refusal::new(format!("this must be {other}")),
+            "string scalar" => ValueError::new("this must be a single value"),
+            other => ValueError::new(format!("this must be {other}")),
         },
         Error::Budget { .. } => {
-            let reason = UserMessageFormatter.format_message(error);
-            Refusal::new("this is more than a configuration can need").help(reason)
+            let reason = UserMessageFormatter.format_message(cause);
+            ValueError::new("this is more than a configuration can need").help(reason)
         }
-        other => Refusal::new(UserMessageFormatter.format_message(other)),
+        other => ValueError::new(UserMessageFormatter.format_message(other)),
     };
-    Problem {
+    Fault {
         key,
         location,
-        refusal,
-        hide_rest: matches!(error, Error::SerdeUnknownField { .. }),
+        error,
+        hide_rest: matches!(cause, Error::SerdeUnknownField { .. }),
     }
 }
 
-/// The key at a place, or the one just before the value there. The parser knows where it stopped,
+/// The key at a location, or the one just before the value there. The parser knows where it stopped,
 /// but not in which setting.
 fn key_at(text: &str, location: Location) -> Option<String> {
     let offset = usize::try_from(location.span().byte_offset()?).ok()?;

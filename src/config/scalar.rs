@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use skep_filters::scalar::{BadSize, Size, format_duration, parse_duration};
 
-use super::{error::Refusal, suggest};
+use super::{error::ValueError, suggest};
 
 /// One of a few words.
 pub(super) fn choice<T: Copy>(
     text: &str,
     what: &str,
     choices: &[(&'static str, T)],
-) -> Result<T, Refusal> {
+) -> Result<T, ValueError> {
     if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text) {
         return Ok(*value);
     }
     let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
     Err(
-        Refusal::new(format!("`{text}` is not {what}")).help(suggest::help(
+        ValueError::new(format!("`{text}` is not {what}")).help(suggest::help(
             text,
             "it can be",
             &words,
@@ -28,16 +28,19 @@ pub(super) fn choice<T: Copy>(
 }
 
 /// A time such as `30s` or `1h30m`, within `range`.
-pub(super) fn duration(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, Refusal> {
+pub(super) fn duration(
+    text: &str,
+    range: RangeInclusive<Duration>,
+) -> Result<Duration, ValueError> {
     let value = parse_duration(text)
-        .map_err(|bad| Refusal::new(format!("`{text}` is not a time")).help(bad.to_string()))?;
+        .map_err(|bad| ValueError::new(format!("`{text}` is not a time")).help(bad.to_string()))?;
     within(text, value, range, format_duration)
 }
 
 /// A size such as `64MiB`, in bytes, within `range`.
-pub(super) fn size(text: &str, range: RangeInclusive<usize>) -> Result<usize, Refusal> {
+pub(super) fn size(text: &str, range: RangeInclusive<usize>) -> Result<usize, ValueError> {
     let Size(bytes) = text.parse().map_err(|bad: BadSize| {
-        Refusal::new(format!("`{text}` is not a size")).help(bad.to_string())
+        ValueError::new(format!("`{text}` is not a size")).help(bad.to_string())
     })?;
     // More than this machine can address is out of any range.
     let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -49,52 +52,52 @@ fn within<T: Copy + PartialOrd>(
     value: T,
     range: RangeInclusive<T>,
     write: impl Fn(T) -> String,
-) -> Result<T, Refusal> {
+) -> Result<T, ValueError> {
     if range.contains(&value) {
         return Ok(value);
     }
     let (low, high) = (write(*range.start()), write(*range.end()));
-    Err(Refusal::new(format!("`{text}` is out of range"))
+    Err(ValueError::new(format!("`{text}` is out of range"))
         .help(format!("it can be from {low} to {high}")))
 }
 
 /// A whole number within `range`.
-pub(super) fn whole(text: &str, range: RangeInclusive<usize>) -> Result<usize, Refusal> {
+pub(super) fn whole(text: &str, range: RangeInclusive<usize>) -> Result<usize, ValueError> {
     text.parse()
         .ok()
         .filter(|number| range.contains(number))
         .ok_or_else(|| {
             let (low, high) = (range.start(), range.end());
-            Refusal::new(format!("`{text}` is not a number from {low} to {high}"))
+            ValueError::new(format!("`{text}` is not a number from {low} to {high}"))
         })
 }
 
 /// A path; whether there is a file is not looked at.
-pub(super) fn path(text: &str) -> Result<PathBuf, Refusal> {
+pub(super) fn path(text: &str) -> Result<PathBuf, ValueError> {
     if text.is_empty() || text.contains('\0') {
-        return Err(Refusal::new("this is not a path").help("a path has at least one character"));
+        return Err(ValueError::new("this is not a path").help("a path has at least one character"));
     }
     Ok(PathBuf::from(text))
 }
 
 /// The id of a key: it stands in headers and log lines, so it is kept plain.
-pub(super) fn key_id(text: &str) -> Result<String, Refusal> {
+pub(super) fn key_id(text: &str) -> Result<String, ValueError> {
     plain(text, "a key id", "ci")
 }
 
 /// The name of somebody who calls without a key; as plain as the id of one.
-pub(super) fn name(text: &str) -> Result<String, Refusal> {
+pub(super) fn name(text: &str) -> Result<String, ValueError> {
     plain(text, "a name", "alice")
 }
 
-fn plain(text: &str, what: &str, example: &str) -> Result<String, Refusal> {
+fn plain(text: &str, what: &str, example: &str) -> Result<String, ValueError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '@' | '-');
     let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric());
     if begins && text.len() <= 64 && text.chars().all(plain) {
         return Ok(text.to_owned());
     }
     let help = "1 to 64 letters, digits, `.`, `_`, `@` and `-`, the first a letter or digit";
-    Err(Refusal::new(format!("`{text}` is not {what}"))
+    Err(ValueError::new(format!("`{text}` is not {what}"))
         .help(format!("{help}, for example `{example}`")))
 }
 
@@ -109,8 +112,8 @@ mod tests {
         let range = Duration::from_secs(1)..=Duration::from_secs(300);
         assert!(duration("1s", range.clone()).is_ok());
         assert!(duration("300s", range.clone()).is_ok());
-        let refusal = duration("301s", range).unwrap_err();
-        assert_eq!(refusal.help.as_deref(), Some("it can be from 1s to 5m"));
+        let error = duration("301s", range).unwrap_err();
+        assert_eq!(error.help.as_deref(), Some("it can be from 1s to 5m"));
     }
 
     #[test]
@@ -119,8 +122,8 @@ mod tests {
         assert_eq!(size("1KiB", range.clone()), Ok(1024));
         assert_eq!(size("1g", range.clone()), Ok(1 << 30));
         for text in ["1023", "1073741825", "2GiB"] {
-            let refusal = size(text, range.clone()).unwrap_err();
-            assert_eq!(refusal.help.as_deref(), Some("it can be from 1KiB to 1GiB"));
+            let error = size(text, range.clone()).unwrap_err();
+            assert_eq!(error.help.as_deref(), Some("it can be from 1KiB to 1GiB"));
         }
     }
 

@@ -9,7 +9,7 @@ use serde_saphyr::{Location, Spanned};
 
 use super::{
     Grant,
-    error::Refusal,
+    error::ValueError,
     faults::Faults,
     grant,
     policies::Policies,
@@ -21,7 +21,7 @@ use crate::platform;
 /// For owner and group of the file, unless something else is asked for.
 const MODE: u32 = 0o660;
 
-/// `sockaddr_un` has room for 107 bytes (unix(7)), and the socket is made beside its place first.
+/// `sockaddr_un` has room for 107 bytes (unix(7)), and the socket is made beside its location first.
 const MAX_PATH: usize = 90;
 
 const NUMBER: &str = "a number: names of users would have to be looked up, and the image has no /etc/passwd. \
@@ -86,48 +86,48 @@ pub(super) fn read(
     seen: &mut Seen,
 ) -> Option<Socket> {
     let socket = raw.socket?;
-    let place = socket.referenced;
+    let location = socket.referenced;
     let own = format!("{key}.socket");
     if !platform::HAS_SOCKETS {
-        let refusal = Refusal::new("sockets in the file system exist on Unix only");
-        faults.note(&own, place, refusal);
+        let error = ValueError::new("sockets in the file system exist on Unix only");
+        faults.note(&own, location, error);
     }
     for (name, beside) in [
         ("address", raw.address.map(|text| text.referenced)),
         ("tls", raw.tls.map(|tls| tls.referenced)),
     ] {
-        if let Some(place) = beside {
-            let refusal = Refusal::new("this does not go with `socket`").help(
+        if let Some(location) = beside {
+            let error = ValueError::new("this does not go with `socket`").help(
                 "a socket has neither address nor TLS; put the address into an entry of its own",
             );
-            faults.note(&format!("{key}.{name}"), place, refusal);
+            faults.note(&format!("{key}.{name}"), location, error);
         }
     }
     let path = faults.read(&own, Some(socket), socket_path);
     if let Some(path) = &path
         && !seen.paths.insert(path.clone())
     {
-        let refusal = Refusal::new(format!("`{}` is listened on already", path.display()));
-        faults.note(&own, place, refusal);
+        let error = ValueError::new(format!("`{}` is listened on already", path.display()));
+        faults.note(&own, location, error);
     }
     if raw.policy.is_none() && raw.uids.as_ref().is_none_or(Vec::is_empty) {
-        let refusal = Refusal::new("this needs `policy` or `uids`").help(
+        let error = ValueError::new("this needs `policy` or `uids`").help(
             "`policy: admin` for whoever can open the socket, \
              `uids: [ { uid: 1000, name: backup, policy: admin } ]` for some users",
         );
-        faults.note(&own, place, refusal);
+        faults.note(&own, location, error);
     }
     let mut users = Vec::new();
     let mut uids = HashSet::new();
     for (i, raw) in raw.uids.unwrap_or_default().into_iter().enumerate() {
         let key = format!("{key}.uids[{i}]");
-        let place = raw.referenced;
+        let location = raw.referenced;
         let read = user(faults, policies, &key, raw, seen);
         if let Some(read) = &read
             && !uids.insert(read.uid)
         {
-            let refusal = Refusal::new(format!("user {} is listed already", read.uid));
-            faults.note(&format!("{key}.uid"), place, refusal);
+            let error = ValueError::new(format!("user {} is listed already", read.uid));
+            faults.note(&format!("{key}.uid"), location, error);
         }
         users.extend(read);
     }
@@ -136,10 +136,10 @@ pub(super) fn read(
         (None, Some(path)) => path
             .file_stem()
             .and_then(|stem| stem.to_str())
-            .map(|stem| Text::new(stem.to_owned(), place, place)),
+            .map(|stem| Text::new(stem.to_owned(), location, location)),
         (None, None) => None,
     };
-    let named = place_of(name.as_ref(), place);
+    let named = location_of(name.as_ref(), location);
     // Of use to nobody without a policy, but to be right all the same.
     let name = faults.read(&format!("{key}.name"), name, scalar::name);
     let limits = raw.limits;
@@ -149,7 +149,7 @@ pub(super) fn read(
             networks: None,
             limits,
         };
-        grant.read(faults, policies, key, place)
+        grant.read(faults, policies, key, location)
     });
     let others = name
         .zip(grant)
@@ -185,8 +185,8 @@ pub(super) fn none(faults: &mut Faults, key: &str, raw: &raw::Listen) {
     }
 }
 
-fn lonely() -> Refusal {
-    Refusal::new("this goes with `socket`")
+fn lonely() -> ValueError {
+    ValueError::new("this goes with `socket`")
         .help("who calls over the network has a key or a certificate: see `auth`")
 }
 
@@ -197,18 +197,22 @@ fn user(
     raw: Spanned<raw::SocketUser>,
     seen: &mut Seen,
 ) -> Option<SocketUser> {
-    let place = raw.referenced;
+    let location = raw.referenced;
     let raw = raw.value;
     for (name, missing, example) in [
         ("uid", raw.uid.is_none(), "uid: 1000"),
         ("name", raw.name.is_none(), "name: backup"),
     ] {
         if missing {
-            let refusal = Refusal::new(format!("this needs `{name}`"));
-            faults.note(key, place, refusal.help(format!("for example `{example}`")));
+            let error = ValueError::new(format!("this needs `{name}`"));
+            faults.note(
+                key,
+                location,
+                error.help(format!("for example `{example}`")),
+            );
         }
     }
-    let named = place_of(raw.name.as_ref(), place);
+    let named = location_of(raw.name.as_ref(), location);
     let uid = faults.read(&format!("{key}.uid"), raw.uid, number);
     let name = faults.read(&format!("{key}.name"), raw.name, scalar::name);
     let grant = grant::Raw {
@@ -216,7 +220,7 @@ fn user(
         networks: None,
         limits: raw.limits,
     };
-    let grant = grant.read(faults, policies, key, place);
+    let grant = grant.read(faults, policies, key, location);
     let identity = SocketIdentity {
         name: name?,
         grant: grant?,
@@ -228,7 +232,7 @@ fn user(
     })
 }
 
-fn place_of(text: Option<&Text>, otherwise: Location) -> Location {
+fn location_of(text: Option<&Text>, otherwise: Location) -> Location {
     text.map_or(otherwise, |text| text.referenced)
 }
 
@@ -236,52 +240,52 @@ fn place_of(text: Option<&Text>, otherwise: Location) -> Location {
 fn one_policy(
     faults: &mut Faults,
     key: &str,
-    place: Location,
+    location: Location,
     identity: &SocketIdentity,
     seen: &mut Seen,
 ) {
     let SocketIdentity { name, grant } = identity;
     let known = seen.grants.entry(name.clone()).or_insert(grant.clone());
     if known != grant {
-        let refusal = Refusal::new(format!(
+        let error = ValueError::new(format!(
             "`{name}` has another policy or other limits before"
         ))
         .help("give one of the two another name");
-        faults.note(key, place, refusal);
+        faults.note(key, location, error);
     }
 }
 
-fn socket_path(text: &str) -> Result<PathBuf, Refusal> {
+fn socket_path(text: &str) -> Result<PathBuf, ValueError> {
     let path = scalar::path(text)?;
     if !path.is_absolute() || text.ends_with('/') {
         return Err(
-            Refusal::new(format!("`{text}` is not the path of a socket"))
+            ValueError::new(format!("`{text}` is not the path of a socket"))
                 .help("for example /run/skep/traefik.sock"),
         );
     }
     if text.len() > MAX_PATH {
-        return Err(Refusal::new("this path is too long for a socket")
+        return Err(ValueError::new("this path is too long for a socket")
             .help(format!("it can have {MAX_PATH} bytes")));
     }
     Ok(path)
 }
 
 /// The number of a user or a group. The last one means "nobody" to the kernel (chown(2)).
-fn number(text: &str) -> Result<u32, Refusal> {
+fn number(text: &str) -> Result<u32, ValueError> {
     let plain = text.bytes().all(|b| b.is_ascii_digit());
     match text.parse() {
         Ok(id) if plain && id != u32::MAX => Ok(id),
-        _ => {
-            Err(Refusal::new(format!("`{text}` is not the number of a user or group")).help(NUMBER))
-        }
+        _ => Err(
+            ValueError::new(format!("`{text}` is not the number of a user or group")).help(NUMBER),
+        ),
     }
 }
 
-fn mode(text: &str) -> Result<u32, Refusal> {
+fn mode(text: &str) -> Result<u32, ValueError> {
     let plain = (3..=4).contains(&text.len()) && text.bytes().all(|b| (b'0'..=b'7').contains(&b));
     match u32::from_str_radix(text, 8) {
         Ok(mode) if plain && mode <= 0o777 => Ok(mode),
-        _ => Err(Refusal::new(format!("`{text}` is not a mode"))
+        _ => Err(ValueError::new(format!("`{text}` is not a mode"))
             .help("three octal digits as for chmod, for example \"0660\"")),
     }
 }

@@ -12,7 +12,7 @@ use super::{
     Aggregate, Auth, Browse, Cluster, ClusterMode, Config, Engine, EngineTls, InfoOf, KeyFile,
     KeyMaterial, Listen, ListenTls, Log, LogFormat, Partial, Portainer, SecretSource, Socket,
     address, certificates,
-    error::{Problem, Refusal},
+    error::{Fault, ValueError},
     faults::Faults,
     grant,
     policies::Policies,
@@ -44,11 +44,11 @@ const LEVELS: &[(&str, LevelFilter)] = &[
 const FLAGS: &[(&str, bool)] = &[("true", true), ("false", false)];
 
 /// The configuration, or all its faults.
-pub(super) fn validate(raw: Raw) -> Result<Config, Vec<Problem>> {
+pub(super) fn validate(raw: Raw) -> Result<Config, Vec<Fault>> {
     let mut faults = Faults::default();
     let default = Config::default();
     let policies = Policies::read(&mut faults, raw.policies.unwrap_or_default());
-    let place = raw.listen.as_ref().map(|list| list.referenced);
+    let location = raw.listen.as_ref().map(|list| list.referenced);
     let listeners = listen(&mut faults, &policies, raw.listen);
     let (listen, sockets) = listeners.unwrap_or((default.listen, default.sockets));
     let config = Config {
@@ -73,14 +73,14 @@ pub(super) fn validate(raw: Raw) -> Result<Config, Vec<Problem>> {
             })
             .and_then(NonZeroUsize::new),
     };
-    if let (true, Some(place), true) = (
+    if let (true, Some(location), true) = (
         config.listen.is_empty() && !config.sockets.is_empty(),
-        place,
+        location,
         config.cluster.mode != ClusterMode::Off,
     ) {
-        let refusal = Refusal::new("other agents cannot reach an agent that has sockets only")
+        let error = ValueError::new("other agents cannot reach an agent that has sockets only")
             .help("add an address, for example `- address: 0.0.0.0:9001`, or set `cluster: { mode: off }`");
-        faults.note("listen", place, refusal);
+        faults.note("listen", location, error);
     }
     if faults.0.is_empty() {
         Ok(config)
@@ -98,9 +98,9 @@ fn listen(
         value, referenced, ..
     } = raw?;
     if value.is_empty() {
-        let refusal = Refusal::new("an agent must listen somewhere")
+        let error = ValueError::new("an agent must listen somewhere")
             .help("name an address, or leave `listen` out for 0.0.0.0:9001");
-        faults.note("listen", referenced, refusal);
+        faults.note("listen", referenced, error);
     }
     let mut seen = HashSet::new();
     let mut all = Vec::new();
@@ -120,12 +120,12 @@ fn listen(
         }
         sockets::none(faults, &key, &one);
         let default = Listen::default().address;
-        let place = one.address.as_ref().map_or(referenced, |t| t.referenced);
+        let location = one.address.as_ref().map_or(referenced, |t| t.referenced);
         let address_key = format!("{key}.address");
         let address = faults.or(&address_key, one.address, default, address::listen_address);
         if address.port() != 0 && !seen.insert(address) {
-            let refusal = Refusal::new(format!("`{address}` is listened on already"));
-            faults.note(&address_key, place, refusal);
+            let error = ValueError::new(format!("`{address}` is listened on already"));
+            faults.note(&address_key, location, error);
         }
         let tls = one.tls.map(|tls| tls.value).unwrap_or_default();
         let key = format!("{key}.tls");
@@ -158,8 +158,8 @@ fn engine(faults: &mut Faults, raw: Option<Spanned<raw::Engine>>) -> Option<Engi
         raw::Engine::Map(map) => *map,
     };
     let Some(text) = map.address else {
-        let refusal = Refusal::new("this needs `address`").help("for example tcp://10.0.0.1:2376");
-        faults.note("engine", referenced, refusal);
+        let error = ValueError::new("this needs `address`").help("for example tcp://10.0.0.1:2376");
+        faults.note("engine", referenced, error);
         return None;
     };
     let tls = map.tls.map(|tls| (engine_tls(faults, tls), text.clone()));
@@ -176,9 +176,9 @@ fn engine(faults: &mut Faults, raw: Option<Spanned<raw::Engine>>) -> Option<Engi
 fn engine_tls(faults: &mut Faults, raw: Spanned<raw::EngineTls>) -> Option<EngineTls> {
     const KEY: &str = "engine.tls";
     if raw.value.ca_file.is_none() {
-        let refusal = Refusal::new("this needs `ca_file`")
+        let error = ValueError::new("this needs `ca_file`")
             .help("the CA that the engine's certificate comes from, for example /certs/ca.pem");
-        faults.note(KEY, raw.referenced, refusal);
+        faults.note(KEY, raw.referenced, error);
     }
     let certificate = faults.certificate(KEY, raw.value.certificate_file, raw.value.key_file);
     Some(EngineTls {
@@ -232,20 +232,20 @@ fn secret_files(
             .collect();
     };
     if one.is_some() {
-        let refusal = Refusal::new("`secret_file` is set too")
+        let error = ValueError::new("`secret_file` is set too")
             .help("put both in `secret_files`; the first one signs");
-        faults.note(KEY, many.referenced, refusal);
+        faults.note(KEY, many.referenced, error);
     }
     if many.value.len() > MAX_SECRETS {
-        let refusal = Refusal::new(format!("there are more than {MAX_SECRETS} secrets"))
+        let error = ValueError::new(format!("there are more than {MAX_SECRETS} secrets"))
             .help("a rollover needs two: [new, old]");
-        faults.note(KEY, many.referenced, refusal);
+        faults.note(KEY, many.referenced, error);
     }
     let mut seen = HashSet::new();
     for (i, text) in many.value.iter().enumerate() {
         if !seen.insert(&text.value) {
-            let refusal = Refusal::new(format!("`{}` is listed already", text.value));
-            faults.note(&format!("{KEY}[{i}]"), text.referenced, refusal);
+            let error = ValueError::new(format!("`{}` is listed already", text.value));
+            faults.note(&format!("{KEY}[{i}]"), text.referenced, error);
         }
     }
     faults.each(KEY, many.value, scalar::path)
@@ -256,13 +256,13 @@ fn auth(faults: &mut Faults, policies: &Policies, raw: raw::Auth) -> Auth {
     let mut keys = Vec::new();
     for (i, raw) in raw.keys.unwrap_or_default().into_iter().enumerate() {
         let key = format!("auth.keys[{i}]");
-        let place = raw.value.id.as_ref().map(|text| text.referenced);
+        let location = raw.value.id.as_ref().map(|text| text.referenced);
         let read = key_file(faults, policies, &key, raw);
-        if let (Some(place), Some(read)) = (place, &read)
+        if let (Some(location), Some(read)) = (location, &read)
             && !seen.insert(read.id.clone())
         {
-            let refusal = Refusal::new(format!("`{}` is the id of another key", read.id));
-            faults.note(&format!("{key}.id"), place, refusal);
+            let error = ValueError::new(format!("`{}` is the id of another key", read.id));
+            faults.note(&format!("{key}.id"), location, error);
         }
         keys.extend(read);
     }
@@ -286,15 +286,18 @@ fn portainer(
     raw: Spanned<raw::Portainer>,
 ) -> Option<Portainer> {
     const KEY: &str = "auth.portainer";
-    let place = raw.referenced;
+    let location = raw.referenced;
     let raw = raw.value;
     let grant = grant::Raw {
         policy: raw.policy,
         networks: raw.networks,
         limits: raw.limits,
     };
-    let grant = grant.read(faults, policies, KEY, place);
-    let first_use = raw.first_use.as_ref().map_or(place, |text| text.referenced);
+    let grant = grant.read(faults, policies, KEY, location);
+    let first_use = raw
+        .first_use
+        .as_ref()
+        .map_or(location, |text| text.referenced);
     let read = Portainer {
         secret: faults
             .path(KEY, "secret_file", raw.secret_file)
@@ -306,16 +309,16 @@ fn portainer(
         grant: grant?,
     };
     if read.first_use && read.public_key_file.is_some() {
-        let refusal = Refusal::new("`public_key_file` is set too")
+        let error = ValueError::new("`public_key_file` is set too")
             .help("that key is the only one, also at the first use: leave one out");
-        faults.note("auth.portainer.first_use", first_use, refusal);
+        faults.note("auth.portainer.first_use", first_use, error);
     }
     if !read.first_use && read.secret.is_none() && read.public_key_file.is_none() {
-        let refusal = Refusal::new("this needs `secret_file` or `public_key_file`").help(
+        let error = ValueError::new("this needs `secret_file` or `public_key_file`").help(
             "for example `secret_file: /run/secrets/agent_secret`, the AGENT_SECRET of the server; \
              `first_use: true` trusts the first server that calls",
         );
-        faults.note(KEY, place, refusal);
+        faults.note(KEY, location, error);
     }
     Some(read)
 }
@@ -332,18 +335,18 @@ fn key_file(
     key: &str,
     raw: Spanned<raw::Key>,
 ) -> Option<KeyFile> {
-    let place = raw.referenced;
+    let location = raw.referenced;
     let raw = raw.value;
     if raw.id.is_none() {
-        let refusal = Refusal::new("a key needs `id`").help("for example `id: ci`");
-        faults.note(key, place, refusal);
+        let error = ValueError::new("a key needs `id`").help("for example `id: ci`");
+        faults.note(key, location, error);
     }
     let grant = grant::Raw {
         policy: raw.policy,
         networks: raw.networks,
         limits: raw.limits,
     };
-    let grant = grant.read(faults, policies, key, place);
+    let grant = grant.read(faults, policies, key, location);
     let id = faults.read(&format!("{key}.id"), raw.id, scalar::key_id);
     let unsigned_streams = faults.or(
         &format!("{key}.unsigned_streams"),
@@ -353,19 +356,15 @@ fn key_file(
     );
     let material = match (raw.secret_file, raw.public_key_file) {
         (Some(_), Some(public)) => {
-            let refusal = Refusal::new("`secret_file` is set too")
+            let error = ValueError::new("`secret_file` is set too")
                 .help("a key is either shared or public: leave one out");
-            faults.note(
-                &format!("{key}.public_key_file"),
-                public.referenced,
-                refusal,
-            );
+            faults.note(&format!("{key}.public_key_file"), public.referenced, error);
             None
         }
         (None, None) => {
-            let refusal = Refusal::new("a key needs `secret_file` or `public_key_file`")
+            let error = ValueError::new("a key needs `secret_file` or `public_key_file`")
                 .help("for example `secret_file: /run/secrets/ci_key`");
-            faults.note(key, place, refusal);
+            faults.note(key, location, error);
             None
         }
         (Some(file), None) => faults

@@ -9,30 +9,30 @@ use serde::{
 };
 use serde_saphyr::{Location, Spanned};
 
-use super::{error::Problem, raw};
+use super::{error::Fault, raw};
 
-/// Moves each problem of a policy to the exact place of its setting.
-pub(super) fn refine(text: &str, problems: &mut [Problem]) {
+/// Moves each fault of a policy to the exact location of its setting.
+pub(super) fn refine(text: &str, faults: &mut [Fault]) {
     let of_policy = |key: &String| key.starts_with("policies.");
     let read = serde_saphyr::from_str_with_options::<Spanned<Tree>>(text, raw::options());
     let Ok(root) = read else { return };
-    let mut places = HashMap::new();
-    root.value.note(String::new(), &mut places);
-    for problem in problems {
-        let place = problem.key.as_ref().filter(|key| of_policy(key));
-        let place = place.and_then(|key| places.get(key));
-        if let Some(place) = place {
-            problem.location = *place;
+    let mut locations = HashMap::new();
+    root.value.note(String::new(), &mut locations);
+    for fault in faults {
+        let location = fault.key.as_ref().filter(|key| of_policy(key));
+        let location = location.and_then(|key| locations.get(key));
+        if let Some(location) = location {
+            fault.location = *location;
         }
     }
 }
 
-/// Anything that YAML can be, by its places only.
+/// Anything that YAML can be, by its locations only.
 #[derive(Default)]
 struct Tree(Vec<(String, Spanned<Tree>)>);
 
 impl Tree {
-    fn note(self, path: String, places: &mut HashMap<String, Location>) {
+    fn note(self, path: String, locations: &mut HashMap<String, Location>) {
         for (
             step,
             Spanned {
@@ -44,8 +44,8 @@ impl Tree {
                 (true, _) | (_, true) => format!("{path}{step}"),
                 _ => format!("{path}.{step}"),
             };
-            places.insert(path.clone(), referenced);
-            value.note(path, places);
+            locations.insert(path.clone(), referenced);
+            value.note(path, locations);
         }
     }
 }
