@@ -22,7 +22,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const SCHEMA: &str = include_str!("../conf/skep.schema.json");
 
 fn main() -> ExitCode {
-    platform::small_pages();
+    platform::disable_huge_pages();
     let done = run(Cli::parse().command);
     telemetry::finish();
     match done {

@@ -213,7 +213,7 @@ async fn a_file_is_read_whole_and_in_parts() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_name_that_is_no_text_can_be_used_as_it_is_shown() {
     both(async |v| {
-        let name = skep::platform::name_of_bytes(b"a\xff%.txt".to_vec()).unwrap();
+        let name = skep::platform::os_string_from_bytes(b"a\xff%.txt".to_vec()).unwrap();
         fs::write(v.folder.join(name), "x").unwrap();
         let rows = text(&v.ask("GET", "ls", "/").await);
         assert!(rows.contains(r#""Name":"a%FF%25.txt""#), "{rows}");

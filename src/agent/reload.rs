@@ -48,7 +48,7 @@ pub struct Stamp(Vec<Option<(SystemTime, u64)>>);
 impl Reload {
     /// Looks until told to stop.
     pub async fn run(mut self, mut stopped: watch::Receiver<bool>) {
-        let mut told = platform::told_to_reload();
+        let mut told = platform::reload_signals();
         loop {
             let asked = tokio::select! {
                 () = tokio::time::sleep(LOOK) => false,

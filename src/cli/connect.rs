@@ -83,7 +83,7 @@ pub async fn run(args: ConnectArgs) -> anyhow::Result<()> {
     }
     let proxy = Connect::new(args.client.to, access, args.node).into_proxy();
     let stop = async {
-        platform::told_to_stop().await;
+        platform::shutdown_signal().await;
     };
     let listeners = vec![Listener::Local(listener, None)];
     listen::serve(proxy, listeners, &Nameplate::none(), stop, DRAIN).await;

@@ -11,7 +11,7 @@ use crate::platform;
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let agent = Agent::start(config).await?;
     let stop = async {
-        let signal = platform::told_to_stop().await;
+        let signal = platform::shutdown_signal().await;
         log::info!("{signal}: finishing what runs, accepting nothing new");
     };
     agent.run(stop).await;

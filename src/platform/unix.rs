@@ -243,7 +243,7 @@ pub fn tcp_stream(tcp: TcpStream) -> Stream {
 }
 
 /// Waits until the program is told to end; the name of the signal.
-pub async fn told_to_stop() -> &'static str {
+pub async fn shutdown_signal() -> &'static str {
     let (Ok(mut term), Ok(mut int)) = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
@@ -262,7 +262,7 @@ pub struct Reloads(Option<tokio::signal::unix::Signal>);
 
 /// Listens for the word to read the configuration again. Without a listener, the
 /// signal would end the program.
-pub fn told_to_reload() -> Reloads {
+pub fn reload_signals() -> Reloads {
     Reloads(signal(SignalKind::hangup()).ok())
 }
 
@@ -279,7 +279,7 @@ impl Reloads {
 /// Keeps the kernel from giving the program memory in pieces of 2 MiB, of which
 /// an agent uses little: it would be ten times as large when idle. To be called
 /// first of all.
-pub fn small_pages() {
+pub fn disable_huge_pages() {
     #[cfg(target_os = "linux")]
     if let Err(e) = rustix::thread::disable_transparent_huge_pages(true) {
         log::debug!("memory comes in large pages: {e}");
@@ -287,7 +287,7 @@ pub fn small_pages() {
 }
 
 /// A file name out of bytes, which need not be text here.
-pub fn name_of_bytes(bytes: Vec<u8>) -> Option<OsString> {
+pub fn os_string_from_bytes(bytes: Vec<u8>) -> Option<OsString> {
     Some(OsString::from_vec(bytes))
 }
 

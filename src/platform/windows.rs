@@ -129,10 +129,10 @@ pub fn tcp_stream(tcp: TcpStream) -> Stream {
 }
 
 /// Windows has no such habit.
-pub fn small_pages() {}
+pub fn disable_huge_pages() {}
 
 /// Waits until the program is told to end; the name of the signal.
-pub async fn told_to_stop() -> &'static str {
+pub async fn shutdown_signal() -> &'static str {
     if tokio::signal::ctrl_c().await.is_err() {
         return std::future::pending().await;
     }
@@ -144,7 +144,7 @@ pub async fn told_to_stop() -> &'static str {
 pub struct Reloads;
 
 /// Listens for nothing: files are looked at every few seconds.
-pub fn told_to_reload() -> Reloads {
+pub fn reload_signals() -> Reloads {
     Reloads
 }
 
@@ -170,7 +170,7 @@ pub fn append_private(path: &Path) -> io::Result<File> {
 }
 
 /// A file name out of bytes; names are text here.
-pub fn name_of_bytes(bytes: Vec<u8>) -> Option<OsString> {
+pub fn os_string_from_bytes(bytes: Vec<u8>) -> Option<OsString> {
     String::from_utf8(bytes).ok().map(OsString::from)
 }
 

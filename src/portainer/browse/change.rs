@@ -124,7 +124,7 @@ mod tests {
     #[tokio::test]
     async fn a_name_that_is_no_text_can_be_renamed() {
         let (folder, root, at) = root().await;
-        let name = crate::platform::name_of_bytes(b"a\xffb".to_vec()).unwrap();
+        let name = crate::platform::os_string_from_bytes(b"a\xffb".to_vec()).unwrap();
         std::fs::write(folder.path().join(name), "x").unwrap();
         let names = |from: &str, to: &str| Names {
             current_file_path: format!("{at}/{from}"),

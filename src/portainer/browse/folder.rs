@@ -138,7 +138,7 @@ mod tests {
         let here = root.path();
         std::fs::create_dir_all(here.join("a/b")).unwrap();
         std::fs::write(here.join("file"), "").unwrap();
-        let name = crate::platform::name_of_bytes(b"a\xff".to_vec()).unwrap();
+        let name = crate::platform::os_string_from_bytes(b"a\xff".to_vec()).unwrap();
         std::fs::create_dir(here.join(&name)).unwrap();
         let link = std::os::unix::fs::symlink::<&Path, _>;
         link("a".as_ref(), here.join("within")).unwrap();

@@ -85,7 +85,7 @@ fn read(shown: &OsStr) -> Option<OsString> {
     if str::from_utf8(&bytes).is_ok() {
         return None;
     }
-    platform::name_of_bytes(bytes).filter(|name| is_name(name))
+    platform::os_string_from_bytes(bytes).filter(|name| is_name(name))
 }
 
 #[cfg(test)]
@@ -133,7 +133,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_name_that_is_no_text_is_found_under_the_name_shown(bytes in proptest::collection::vec(1u8.., 1..20)) {
-            let name = platform::name_of_bytes(bytes).unwrap();
+            let name = platform::os_string_from_bytes(bytes).unwrap();
             prop_assume!(is_name(&name) && name.to_str().is_none());
             let shown = shown(&name);
             prop_assert_eq!(read(OsStr::new(&shown)), Some(name));
