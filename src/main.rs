@@ -1,5 +1,5 @@
-//! The skep program: what was typed, carried out. Only here do errors become
-//! text on a terminal and exit codes.
+//! The skep program: runs the command of the command line, and turns errors into
+//! text on the terminal and exit codes.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -13,12 +13,12 @@ use skep::connect::access;
 use skep::trust::Secret;
 use skep::{platform, telemetry};
 
-/// Every request makes and drops some two hundred pieces of memory; the
-/// system's allocator takes a sixth of the time for it.
+/// A request makes some two hundred allocations, for which the system's allocator
+/// takes a sixth of the time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// What a configuration file may be, for editors. A test holds it to the parser.
+/// The JSON Schema of configuration files. A test compares it with the parser.
 const SCHEMA: &str = include_str!("../conf/skep.schema.json");
 
 fn main() -> ExitCode {
@@ -61,13 +61,13 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             write!(out, "{table}")?;
         }
         Command::Health(args) => {
-            let said = runtime(Some(1))?.block_on(cli::health::run(&load(&args)?.0))?;
-            write!(out, "{said}")?;
+            let health = runtime(Some(1))?.block_on(cli::health::run(&load(&args)?.0))?;
+            write!(out, "{health}")?;
         }
         Command::Explain(args) => {
-            let explained = cli::explain::run(&args)?;
-            write!(out, "{}", explained.text)?;
-            if !explained.allowed {
+            let explanation = cli::explain::run(&args)?;
+            write!(out, "{}", explanation.text)?;
+            if !explanation.allowed {
                 return Ok(ExitCode::FAILURE);
             }
         }
@@ -81,8 +81,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The configuration, and what is to be logged of how it came about. Without a
-/// file, the Portainer agent's variables count.
+/// The configuration, with notes for the log. Without a file, the environment
+/// variables of Portainer's agent and of docker-socket-proxy count.
 fn load(args: &ConfigArgs) -> anyhow::Result<(Config, Vec<String>)> {
     let variable = |name: &str| std::env::var(name).ok();
     let Some(path) = &args.config else {
@@ -95,26 +95,29 @@ fn load(args: &ConfigArgs) -> anyhow::Result<(Config, Vec<String>)> {
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()));
         notes.extend(environment::add(&mut config, pairs));
-        if !config.sockets.is_empty() {
-            // Where it cannot be made, the agent says what to do.
-            let _ = std::fs::create_dir_all(environment::FOLDER);
+        if !config.sockets.is_empty()
+            && let Err(e) = std::fs::create_dir_all(environment::FOLDER)
+        {
+            // The agent fails to listen there and says what to do.
+            notes.push(format!("cannot create {}: {e}", environment::FOLDER));
         }
         return Ok((config, notes));
     };
-    let config = Config::load(Some(path)).map_err(|e| anyhow::anyhow!("{e}"))?;
-    let overruled = portainer_env::overruled(variable);
-    let notes = match overruled.is_empty() {
-        true => Vec::new(),
-        false => vec![format!(
-            "the configuration file decides: ignored are {}",
-            overruled.join(", ")
-        )],
+    let config = Config::load(Some(path))?;
+    let ignored = portainer_env::ignored_for_a_file(variable);
+    let notes = if ignored.is_empty() {
+        Vec::new()
+    } else {
+        let ignored = ignored.join(", ");
+        vec![format!(
+            "a configuration file is in use; ignoring {ignored}"
+        )]
     };
     Ok((config, notes))
 }
 
 fn runtime(threads: Option<usize>) -> io::Result<tokio::runtime::Runtime> {
-    // With a single worker, a scheduler for many only costs.
+    // For a single worker, the simpler scheduler costs less.
     let mut builder = match threads {
         Some(1) => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),

@@ -1,11 +1,13 @@
-//! Reads hosts, ports and names, as they stand in settings and on the command line. Nothing is
-//! looked up.
+//! Reads hosts, ports and names of settings and of the command line, without looking them up.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use super::{DEFAULT_PORT, error::ValueError};
+use super::error::ValueError;
+
+/// The port on which agents listen and call each other by default.
+pub const DEFAULT_PORT: u16 = 9001;
 
 const NAME_HELP: &str = "a name is labels of letters, digits, `-` and `_` with dots between";
 
@@ -23,7 +25,7 @@ pub struct HostPort {
 pub struct AgentUrl {
     /// An IP address without brackets, or a DNS name.
     pub host: String,
-    /// The port; 9001 unless another was named.
+    /// The port; [`DEFAULT_PORT`] if none was named.
     pub port: u16,
 }
 
@@ -31,7 +33,7 @@ impl FromStr for HostPort {
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
-        // Colons inside of brackets, or more than one of them, are those of an IPv6 address.
+        // Colons in brackets, or more than one colon, are part of an IPv6 address.
         let (host, digits) = match text.rsplit_once(':') {
             Some((host, digits))
                 if !digits.ends_with(']') && (host.ends_with(']') || !host.contains(':')) =>
@@ -49,7 +51,7 @@ impl FromStr for HostPort {
 
 impl fmt::Display for HostPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Only an IPv6 address has colons, and needs brackets where a port may follow.
+        // Only an IPv6 address has colons; it needs brackets where a port may follow.
         if self.host.contains(':') {
             write!(f, "[{}]", self.host)?;
         } else {
@@ -114,7 +116,7 @@ fn port(digits: &str) -> Result<u16, ValueError> {
     }
 }
 
-/// A DNS name in lower case. Underscores are taken, since Docker's service names have them.
+/// A DNS name in lower case. Underscores are allowed, since Docker's service names have them.
 pub(super) fn dns_name(text: &str) -> Result<String, ValueError> {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -155,7 +157,7 @@ pub(super) fn listen_address(text: &str) -> Result<SocketAddr, ValueError> {
     })
 }
 
-/// Half an address is the commonest slip.
+/// The address that a lone IP address or port most likely stands for.
 fn near_address(text: &str) -> Option<String> {
     if let Ok(ip) = text.parse::<IpAddr>() {
         return Some(SocketAddr::from((ip, DEFAULT_PORT)).to_string());
@@ -180,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_and_ports_are_told_apart() {
+    fn hosts_and_ports_are_distinguished() {
         for (text, host, port) in [
             ("engine", "engine", None),
             ("Engine:2376", "engine", Some(2376)),
@@ -196,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_host_is_refused() {
+    fn an_invalid_host_is_refused() {
         for text in [
             "",
             ":",
@@ -220,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn half_an_address_is_completed_in_the_help() {
+    fn the_help_completes_half_an_address() {
         for (text, guess) in [
             ("9001", "`0.0.0.0:9001`"),
             (":9001", "`0.0.0.0:9001`"),
@@ -235,7 +237,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_is_read_is_written_the_same_way(text in "[a-z0-9:.\\[\\]_-]{0,30}") {
+        fn an_address_reads_back_as_it_was_written(text in "[a-z0-9:.\\[\\]_-]{0,30}") {
             if let Ok(read) = text.parse::<HostPort>() {
                 proptest::prop_assert_eq!(read.to_string().parse::<HostPort>(), Ok(read));
             }

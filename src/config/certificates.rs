@@ -1,23 +1,27 @@
-//! Whose client certificates are let in.
+//! The client certificates that are accepted: `auth.certificates`.
 
-use std::{collections::HashSet, path::PathBuf};
+use std::path::PathBuf;
 
 use serde_saphyr::Spanned;
 
-use super::{Grant, error::ValueError, faults::Faults, grant, policies::Policies, raw, scalar};
+use super::error::ValueError;
+use super::faults::Faults;
+use super::grant::{self, Grant};
+use super::policies::Policies;
+use super::{raw, scalar};
 
 const KEY: &str = "auth.certificates";
 
-/// Whose certificates are let in, and which of them are not any more.
+/// The client certificates that are accepted, except the revoked ones.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Certificates {
-    /// The names that are let in; each is there once.
+    /// The accepted names, each once.
     pub identities: Vec<CertificateIdentity>,
-    /// The file with the serial numbers that are refused.
+    /// The file with the serial numbers of revoked certificates.
     pub revoked_file: Option<PathBuf>,
 }
 
-/// Somebody with a certificate.
+/// A name that certificates may have, and its rights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CertificateIdentity {
     /// The name in the certificate.
@@ -26,14 +30,15 @@ pub struct CertificateIdentity {
     pub grant: Grant,
 }
 
-/// The name that a client's certificate may have.
+/// Checks the name of a client's certificate.
 ///
 /// # Errors
-/// For anything that would not be plain in headers and log lines.
+/// The name would need escaping in headers and log lines.
 pub fn client_name(text: &str) -> Result<String, ValueError> {
     scalar::name(text)
 }
 
+/// Reads `auth.certificates`.
 pub(super) fn read(
     faults: &mut Faults,
     policies: &Policies,
@@ -45,23 +50,16 @@ pub(super) fn read(
     let Some(list) = value.identities else {
         let error = ValueError::new("this needs `identities`")
             .help("for example `identities: [ { name: alice, policy: admin } ]`");
-        faults.note(KEY, referenced, error);
+        faults.report(KEY, referenced, error);
         return None;
     };
-    let mut seen = HashSet::new();
-    let mut identities = Vec::new();
-    for (i, raw) in list.into_iter().enumerate() {
-        let key = format!("{KEY}.identities[{i}]");
-        let location = raw.value.name.as_ref().map(|text| text.referenced);
-        let read = identity(faults, policies, &key, raw);
-        if let (Some(location), Some(read)) = (location, &read)
-            && !seen.insert(read.name.clone())
-        {
-            let error = ValueError::new(format!("`{}` is listed already", read.name));
-            faults.note(&format!("{key}.name"), location, error);
-        }
-        identities.extend(read);
-    }
+    let identities = faults.distinct(
+        &format!("{KEY}.identities"),
+        "name",
+        list,
+        |raw| raw.name.as_ref(),
+        |faults, key, raw| identity(faults, policies, key, raw),
+    );
     Some(Certificates {
         identities,
         revoked_file: faults.path(KEY, "revoked_file", value.revoked_file),
@@ -79,7 +77,7 @@ fn identity(
     if raw.name.is_none() {
         let error = ValueError::new("this needs `name`")
             .help("the name that the certificate was issued for, for example `name: alice`");
-        faults.note(key, location, error);
+        faults.report(key, location, error);
     }
     let grant = grant::Raw {
         policy: raw.policy,

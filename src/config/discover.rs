@@ -1,34 +1,29 @@
-//! Where an agent looks for others, as it is written in `cluster.discover`. The looking itself is
-//! the cluster's.
+//! Where an agent looks for others: `cluster.discover`.
 
-use std::{
-    fmt,
-    net::{IpAddr, SocketAddr},
-    str::FromStr,
-};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
 
-use super::{
-    address::{self, HostPort},
-    error::ValueError,
-    suggest,
-};
+use super::address::{self, DEFAULT_PORT, HostPort};
+use super::error::ValueError;
+use super::suggest;
 
-/// One place to look for agents.
+/// A place to look for agents.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Discover {
     /// All addresses of a name.
     Dns {
         /// The name, in lower case.
         name: String,
-        /// The port; `None` is the port that this agent listens on.
+        /// The port; `None` for the port that this agent listens on.
         port: Option<u16>,
     },
     /// The targets and ports of a service record (RFC 2782).
     Srv {
-        /// The name with its labels of service and protocol, such as `_skep._tcp.example`.
+        /// The name with the labels of service and protocol, such as `_skep._tcp.example`.
         name: String,
     },
-    /// Addresses that never change; at least one.
+    /// Fixed addresses; at least one.
     Static(Vec<SocketAddr>),
 }
 
@@ -56,7 +51,7 @@ fn dns(text: &str) -> Result<Discover, ValueError> {
     match host.parse::<IpAddr>() {
         Err(_) => Ok(Discover::Dns { name: host, port }),
         Ok(ip) => {
-            let address = SocketAddr::new(ip, port.unwrap_or(super::DEFAULT_PORT));
+            let address = SocketAddr::new(ip, port.unwrap_or(DEFAULT_PORT));
             Err(ValueError::new(format!("`{text}` is not a DNS name"))
                 .help(format!("did you mean `static:{address}`?")))
         }
@@ -111,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_is_refused_with_a_guess() {
+    fn a_typo_is_refused_with_a_suggestion() {
         for (text, help) in [
             ("dsn:agents", "did you mean `dns:`?"),
             ("10.0.0.1:9001", "did you mean `static:10.0.0.1:9001`?"),

@@ -1,14 +1,18 @@
-//! Where the engine is, as it is written in `engine`: the forms of `DOCKER_HOST` that make sense
-//! for an agent. The named pipe is read on every system, so that a file can be checked anywhere; it
-//! can be used on Windows only.
+//! The address of the engine: `engine`, in the forms of `DOCKER_HOST` that suit an agent.
+//!
+//! Named pipes work on Windows only, but are read on every system, so that a file can be checked
+//! anywhere.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-    str::FromStr,
-};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
-use super::{address::HostPort, error::ValueError};
+use serde_saphyr::Spanned;
+
+use super::address::HostPort;
+use super::error::ValueError;
+use super::faults::Faults;
+use super::raw;
 
 const HELP: &str = "for example unix:///var/run/docker.sock, tcp://10.0.0.1:2375 or npipe:////./pipe/docker_engine";
 
@@ -16,7 +20,7 @@ const HELP: &str = "for example unix:///var/run/docker.sock, tcp://10.0.0.1:2375
 const PLAIN_PORT: u16 = 2375;
 const TLS_PORT: u16 = 2376;
 
-/// The engine that an agent guards.
+/// The address of an agent's engine.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Engine {
     /// A named pipe, as Windows writes it: `\\.\pipe\docker_engine`.
@@ -29,12 +33,12 @@ pub enum Engine {
         host: String,
         /// Its port.
         port: u16,
-        /// How the two ends prove who they are; `None` is plain text.
+        /// TLS with certificates; `None` for plain text.
         tls: Option<EngineTls>,
     },
 }
 
-/// How an agent and its engine prove who they are.
+/// The certificates for TLS between an agent and its engine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EngineTls {
     /// The PEM file with the CA that the engine's certificate comes from.
@@ -44,7 +48,7 @@ pub struct EngineTls {
 }
 
 impl Engine {
-    /// Turns TLS on, and Docker's port for it unless another one was named.
+    /// This engine with TLS, on Docker's port for it unless `named` has a port.
     pub(super) fn with_tls(self, named: &str, tls: EngineTls) -> Result<Self, ValueError> {
         let Self::Tcp { host, port, .. } = self else {
             return Err(ValueError::new(format!("`{named}` cannot have TLS"))
@@ -85,24 +89,24 @@ impl FromStr for Engine {
                 })
             }
             Some(("http" | "https", rest)) => {
-                Err(refused(text).help(format!("did you mean `tcp://{rest}`?")))
+                Err(invalid(text).help(format!("did you mean `tcp://{rest}`?")))
             }
             None if text.starts_with('/') => {
-                Err(refused(text).help(format!("did you mean `unix://{text}`?")))
+                Err(invalid(text).help(format!("did you mean `unix://{text}`?")))
             }
-            _ => Err(refused(text).help(HELP)),
+            _ => Err(invalid(text).help(HELP)),
         }
     }
 }
 
-fn refused(text: &str) -> ValueError {
+fn invalid(text: &str) -> ValueError {
     ValueError::new(format!("`{text}` is not the address of an engine"))
 }
 
 fn socket(path: &str) -> Result<Engine, ValueError> {
     // Not `Path::is_absolute`: to Windows, a path without a drive is relative.
     if !path.starts_with('/') || path.len() == 1 || path.contains('\0') {
-        return Err(refused(&format!("unix://{path}"))
+        return Err(invalid(&format!("unix://{path}"))
             .help("the path of a socket starts with a third `/`: unix:///var/run/docker.sock"));
     }
     Ok(Engine::Socket(Path::new(path).to_owned()))
@@ -113,7 +117,7 @@ fn pipe(path: &str) -> Result<Engine, ValueError> {
     let name = path.strip_prefix("//./pipe/");
     match name.filter(|name| !name.is_empty() && name.chars().all(plain)) {
         Some(name) => Ok(Engine::Pipe(format!(r"\\.\pipe\{name}"))),
-        None => Err(refused(&format!("npipe://{path}"))
+        None => Err(invalid(&format!("npipe://{path}"))
             .help("a named pipe is written npipe:////./pipe/docker_engine")),
     }
 }
@@ -121,6 +125,50 @@ fn pipe(path: &str) -> Result<Engine, ValueError> {
 fn tcp(text: &str) -> Result<HostPort, ValueError> {
     let rest = text.strip_prefix("tcp://").unwrap_or(text);
     rest.strip_suffix('/').unwrap_or(rest).parse()
+}
+
+/// Reads `engine`.
+pub(super) fn read(faults: &mut Faults, raw: Spanned<raw::Engine>) -> Option<Engine> {
+    let Spanned {
+        value,
+        referenced,
+        defined,
+    } = raw;
+    let map = match value {
+        raw::Engine::Address(text) => {
+            let text = Spanned::new(text, referenced, defined);
+            return faults.read("engine", Some(text), str::parse);
+        }
+        raw::Engine::Map(map) => *map,
+    };
+    let Some(text) = map.address else {
+        let error = ValueError::new("this needs `address`").help("for example tcp://10.0.0.1:2376");
+        faults.report("engine", referenced, error);
+        return None;
+    };
+    let tls = map.tls.map(|tls| (read_tls(faults, tls), text.clone()));
+    let engine: Engine = faults.read("engine.address", Some(text), str::parse)?;
+    let Some((tls, text)) = tls else {
+        return Some(engine);
+    };
+    let tls = tls?;
+    faults.read("engine.address", Some(text), |named| {
+        engine.with_tls(named, tls)
+    })
+}
+
+fn read_tls(faults: &mut Faults, raw: Spanned<raw::EngineTls>) -> Option<EngineTls> {
+    const KEY: &str = "engine.tls";
+    if raw.value.ca_file.is_none() {
+        let error = ValueError::new("this needs `ca_file`")
+            .help("the CA that the engine's certificate comes from, for example /certs/ca.pem");
+        faults.report(KEY, raw.referenced, error);
+    }
+    let certificate = faults.certificate(KEY, raw.value.certificate_file, raw.value.key_file);
+    Some(EngineTls {
+        ca_file: faults.path(KEY, "ca_file", raw.value.ca_file)?,
+        certificate,
+    })
 }
 
 impl fmt::Display for Engine {
@@ -176,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_is_refused_with_a_guess() {
+    fn a_typo_is_refused_with_a_suggestion() {
         for (text, help) in [
             ("/var/run/docker.sock", "`unix:///var/run/docker.sock`"),
             ("https://engine:2376", "`tcp://engine:2376`"),

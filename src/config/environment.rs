@@ -1,24 +1,27 @@
-//! The environment variables of Tecnativa's docker-socket-proxy, so that it can be
-//! replaced: `CONTAINERS=1 POST=0 …`.
+//! The environment variables of Tecnativa's docker-socket-proxy, to replace it:
+//! `CONTAINERS=1 POST=0 …`.
 //!
-//! They are read where there is no configuration file. What they allow is had at
-//! a socket: that program's own way, plain TCP for whoever reaches it, is not
-//! offered.
+//! They count without a configuration file only. Their policy holds at a socket;
+//! unlike that program, skep opens no unauthenticated TCP port.
 
 use std::path::PathBuf;
 
 use skep_filters::policy::{RuleSet, environment};
 
-use super::{Config, Grant, Policy, Socket, SocketIdentity, portainer_env::TAKEN};
+use super::grant::Grant;
+use super::policies::Policy;
+use super::portainer_env::SUPPORTED;
+use super::settings::Config;
+use super::sockets::{Socket, SocketIdentity};
 
 /// The folder of the socket.
 pub const FOLDER: &str = "/run/skep";
 
-/// Where the socket is, for a volume to be shared with those who use it.
+/// The path of the socket, in a folder that a volume can share.
 pub const SOCKET: &str = "/run/skep/docker.sock";
 
-/// Adds the socket, if one of the variables is set. Sentences for the log: where
-/// it is, and which variables have no effect.
+/// Adds the socket, if one of the variables is set. Returns notes for the log: the
+/// path, and the variables without effect.
 pub fn add<'e>(
     config: &mut Config,
     variables: impl IntoIterator<Item = (&'e str, &'e str)> + Clone,
@@ -45,12 +48,12 @@ pub fn add<'e>(
         others: Some(SocketIdentity { name, grant }),
     });
     let mut notes = vec![format!(
-        "{SOCKET} serves what the environment's variables allow; `skep policy --from-env` prints that as a \
-         configuration"
+        "{SOCKET} serves the requests that the environment variables allow; `skep policy --from-env` prints \
+         their policy"
     )];
     let ignored = read.ignored.iter();
-    // Also a variable of Portainer's agent, which is taken.
-    let ignored = ignored.filter(|one| !TAKEN.contains(&one.name.as_str()));
+    // A variable of Portainer's agent of the same name has an effect.
+    let ignored = ignored.filter(|one| !SUPPORTED.contains(&one.name.as_str()));
     notes.extend(ignored.map(|one| format!("{} has no effect: {}", one.name, one.why)));
     notes
 }

@@ -1,7 +1,8 @@
-//! Says what is wrong with a configuration so that it can be mended without the manual: file, line,
-//! the line itself, the key, and a suggestion.
+//! The errors of a configuration, with all that is needed to fix it without the manual: file, line
+//! number, the line itself, the key, and a suggestion.
 
-use std::{error::Error, fmt};
+use std::error::Error;
+use std::fmt;
 
 use serde_saphyr::Location;
 
@@ -10,47 +11,46 @@ const SHOWN: usize = 100;
 /// How many characters are shown before the fault when the line is longer than that.
 const BEFORE: usize = 40;
 
-/// Everything that is wrong with one configuration; at least one thing.
+/// All faults of one configuration, at least one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConfigErrors {
     name: String,
     errors: Vec<ConfigError>,
 }
 
-/// One thing that is wrong.
+/// One fault of a configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConfigError {
-    /// The path of the setting, such as `auth.keys[0].policy`, if it is about one.
+    /// The path of the setting, such as `auth.keys[0].policy`, if there is one.
     pub key: Option<String>,
-    /// The line, from 1, unless it is about the whole file.
+    /// The line, from 1; `None` for the whole file.
     pub line: Option<u64>,
     /// The column in characters, from 1.
     pub column: Option<u64>,
     /// What is wrong.
     pub message: String,
-    /// What could be done about it.
+    /// What to do about it.
     pub help: Option<String>,
-    /// The line and a marker under the fault.
+    /// The line, and a marker under the value.
     snippet: Option<Snippet>,
 }
 
-/// Why one value is refused, and what would be taken instead.
+/// Why a value is refused.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ValueError {
     /// What is wrong.
     pub message: String,
-    /// What would be taken instead.
+    /// Which values are valid.
     pub help: Option<String>,
 }
 
-/// A fault that is not yet set into its file.
+/// A fault with its location, before the text of its line is added.
 #[derive(Debug)]
 pub(super) struct Fault {
     pub(super) key: Option<String>,
     pub(super) location: Location,
     pub(super) error: ValueError,
-    /// Whether the rest of the line is kept out of sight: behind a key that does not exist may
-    /// stand a secret.
+    /// Whether to hide the rest of the line: the value of an unknown key may be a secret.
     pub(super) hide_rest: bool,
 }
 
@@ -137,7 +137,7 @@ impl ConfigError {
 }
 
 impl ValueError {
-    /// A error without advice.
+    /// An error without help.
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -145,7 +145,7 @@ impl ValueError {
         }
     }
 
-    /// Adds advice.
+    /// Adds help.
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
@@ -206,7 +206,7 @@ impl Snippet {
     }
 }
 
-/// What cannot be seen must not move the marker or the terminal's cursor.
+/// Replaces characters that would move the marker or the terminal's cursor.
 fn visible(c: char) -> char {
     match c {
         '\t' => ' ',
@@ -215,7 +215,7 @@ fn visible(c: char) -> char {
     }
 }
 
-/// One bounded line: a message may quote anything that the file holds.
+/// One line of bounded length: a message may quote any text of the file.
 fn printable(text: &str) -> String {
     let mut chars = text.chars().map(visible);
     let mut out: String = chars.by_ref().take(1000).collect();

@@ -1,21 +1,20 @@
-//! Gathers what is wrong, so that all of it can be told at once.
+//! Collects all faults of a configuration, so that they are reported together.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
-use serde_saphyr::Location;
+use serde_saphyr::{Location, Spanned};
 
-use super::{
-    error::{Fault, ValueError},
-    raw::Text,
-    scalar,
-};
+use super::error::{Fault, ValueError};
+use super::raw::Text;
+use super::scalar;
 
-/// What was found wrong so far.
+/// The faults so far.
 #[derive(Default)]
 pub(super) struct Faults(pub(super) Vec<Fault>);
 
 impl Faults {
-    pub(super) fn note(&mut self, key: &str, location: Location, error: ValueError) {
+    pub(super) fn report(&mut self, key: &str, location: Location, error: ValueError) {
         self.0.push(Fault {
             key: Some(key.to_owned()),
             location,
@@ -24,7 +23,7 @@ impl Faults {
         });
     }
 
-    /// The value if there is one and it is right.
+    /// The value, if there is one and it is valid.
     pub(super) fn read<T>(
         &mut self,
         key: &str,
@@ -35,7 +34,7 @@ impl Faults {
         match read(&text.value) {
             Ok(value) => Some(value),
             Err(error) => {
-                self.note(key, text.referenced, error);
+                self.report(key, text.referenced, error);
                 None
             }
         }
@@ -52,7 +51,7 @@ impl Faults {
         self.read(key, text, read).unwrap_or(default)
     }
 
-    /// The values that are right.
+    /// The valid values.
     pub(super) fn each<T>(
         &mut self,
         key: &str,
@@ -66,7 +65,34 @@ impl Faults {
             .collect()
     }
 
-    /// A certificate and its key, of which neither is any use alone.
+    /// The valid elements of a list. Each has a name in `field`, and no two the
+    /// same.
+    pub(super) fn distinct<R, T>(
+        &mut self,
+        key: &str,
+        field: &str,
+        list: Vec<Spanned<R>>,
+        name: impl Fn(&R) -> Option<&Text>,
+        read: impl Fn(&mut Self, &str, Spanned<R>) -> Option<T>,
+    ) -> Vec<T> {
+        let mut names = HashSet::new();
+        let mut values = Vec::new();
+        for (i, raw) in list.into_iter().enumerate() {
+            let key = format!("{key}[{i}]");
+            let name = name(&raw.value).cloned();
+            let value = read(self, &key, raw);
+            if let (Some(name), Some(_)) = (name, &value)
+                && !names.insert(name.value.clone())
+            {
+                let error = ValueError::new(format!("`{}` is listed already", name.value));
+                self.report(&format!("{key}.{field}"), name.referenced, error);
+            }
+            values.extend(value);
+        }
+        values
+    }
+
+    /// The files of a certificate and its key: both or neither.
     pub(super) fn certificate(
         &mut self,
         key: &str,
@@ -87,7 +113,7 @@ impl Faults {
             }
         };
         let error = ValueError::new(format!("this needs `{lack}` beside it"));
-        self.note(&format!("{key}.{have}"), location, error);
+        self.report(&format!("{key}.{have}"), location, error);
         None
     }
 

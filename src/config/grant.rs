@@ -1,6 +1,4 @@
-//! What an identity may do: under which policy, from where, and how much.
-//!
-//! How requests are judged is `skep_filters::policy`'s; that they are, `guard.rs`'s.
+//! The rights of an identity: its policy, its networks and its limits.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -9,45 +7,43 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use serde_saphyr::Location;
 
-use super::{
-    error::ValueError,
-    faults::Faults,
-    policies::{Policies, Policy},
-    raw::{self, Text},
-    scalar,
-};
+use super::error::ValueError;
+use super::faults::Faults;
+use super::policies::{Policies, Policy};
+use super::raw::{self, Text};
+use super::scalar;
 
-/// More than one agent can serve.
+/// The largest limit; more than one agent can serve.
 const MOST: usize = 1_000_000;
 
-/// What an identity may do.
+/// The rights of an identity.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grant {
     /// Its policy.
     pub policy: Arc<Policy>,
-    /// Where it may call from; empty is from everywhere.
+    /// The networks that it may call from; empty for all.
     pub networks: Vec<IpNet>,
-    /// How much it may call.
+    /// How many requests it may make.
     pub limits: Limits,
 }
 
-/// How much an identity may call, at each agent that it calls.
+/// How many requests an identity may make to one agent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Requests that begin within a second; `None` is any number.
+    /// Requests that begin within a second; `None` for any number.
     pub per_second: Option<NonZeroU32>,
-    /// Requests that are open at a time, streams and consoles among them; `None`
-    /// is any number.
+    /// Requests that are open at a time, streams and consoles included; `None`
+    /// for any number.
     pub at_once: Option<NonZeroU32>,
 }
 
 impl Grant {
-    /// Everything, from everywhere, without limits.
+    /// All rights, from all networks, without limits.
     pub fn admin() -> Self {
         Self::of(Policy::admin())
     }
 
-    /// What a policy allows, from everywhere and without limits.
+    /// The rights of a policy, from all networks and without limits.
     pub fn of(policy: Policy) -> Self {
         Self {
             policy: Arc::new(policy),
@@ -56,8 +52,8 @@ impl Grant {
         }
     }
 
-    /// Whether a caller with this address may be the identity. One without an
-    /// address calls from this machine.
+    /// Whether the identity may call from this address. A caller without an
+    /// address is on this machine.
     pub fn covers(&self, address: Option<IpAddr>) -> bool {
         let address = address.map(|address| address.to_canonical());
         let within = |net: &IpNet| address.is_some_and(|address| net.contains(&address));
@@ -65,7 +61,7 @@ impl Grant {
     }
 }
 
-/// What stands in the file of an identity's grant.
+/// The raw settings of a grant.
 pub(super) struct Raw {
     pub(super) policy: Option<Text>,
     pub(super) networks: Option<Vec<Text>>,
@@ -81,10 +77,10 @@ impl Raw {
         key: &str,
         location: Location,
     ) -> Option<Grant> {
-        // No default: what an identity may do is said by whoever lets it in.
+        // No default: an operator has to decide on the rights of each identity.
         if self.policy.is_none() {
             let error = ValueError::new("this needs `policy`").help(policies.help());
-            faults.note(key, location, error);
+            faults.report(key, location, error);
         }
         let networks = self.networks.unwrap_or_default();
         let networks = faults.each(&format!("{key}.networks"), networks, network);
@@ -124,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_identity_is_good_within_its_networks_only() {
+    fn an_identity_may_call_from_its_networks_only() {
         let mut grant = Grant::admin();
         assert!(grant.covers(None) && grant.covers("8.8.8.8".parse().ok()));
         grant.networks = vec![network("10.1.2.3/8").unwrap(), network("::1").unwrap()];
@@ -144,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_is_refused() {
+    fn an_invalid_network_is_refused() {
         for text in ["", "10.0.0.0/33", "example.com", "10.0.0", "10.0.0.0/"] {
             assert!(network(text).is_err(), "{text}");
         }

@@ -1,17 +1,17 @@
-//! Where each setting stands, by its path: for faults that are found only after
-//! the file was read into types that do not know it.
+//! The location of each setting in the file, by its path. For faults of policies,
+//! which are read into types without locations.
 
-use std::{collections::HashMap, fmt};
+use std::collections::HashMap;
+use std::fmt;
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, SeqAccess, Visitor},
-};
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_saphyr::{Location, Spanned};
 
-use super::{error::Fault, raw};
+use super::error::Fault;
+use super::raw;
 
-/// Moves each fault of a policy to the exact location of its setting.
+/// Gives each fault of a policy the exact location of its setting.
 pub(super) fn refine(text: &str, faults: &mut [Fault]) {
     let of_policy = |key: &String| key.starts_with("policies.");
     let read = serde_saphyr::from_str_with_options::<Spanned<Tree>>(text, raw::options());
@@ -27,7 +27,7 @@ pub(super) fn refine(text: &str, faults: &mut [Fault]) {
     }
 }
 
-/// Anything that YAML can be, by its locations only.
+/// Any YAML value, reduced to its locations.
 #[derive(Default)]
 struct Tree(Vec<(String, Spanned<Tree>)>);
 
@@ -58,7 +58,7 @@ impl<'de> Deserialize<'de> for Tree {
 
 struct TreeVisitor;
 
-/// A value without any below it.
+/// A value without children.
 macro_rules! leaf {
     ($($visit:ident: $type:ty),*) => {
         $(fn $visit<E>(self, _: $type) -> Result<Tree, E> {

@@ -1,4 +1,4 @@
-//! The policies that a configuration names, and those that are always there.
+//! The policies of a configuration, and the built-in ones.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,17 +6,19 @@ use std::sync::Arc;
 use serde_saphyr::Spanned;
 use skep_filters::policy::{RuleSet, Spec, presets};
 
-use super::{error::ValueError, faults::Faults, scalar, suggest};
+use super::error::ValueError;
+use super::faults::Faults;
+use super::{scalar, suggest};
 
-/// What may do everything.
+/// The built-in policy that allows everything.
 const ADMIN: &str = "admin";
 
-/// A policy by its name.
+/// A policy with its name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
-    /// As in the configuration, or that of a preset, or `admin`.
+    /// The name in the configuration, or that of a preset, or `admin`.
     pub name: String,
-    /// What it says.
+    /// Its rules.
     pub rules: RuleSet,
 }
 
@@ -25,7 +27,7 @@ pub struct Policy {
 pub(super) struct Policies(BTreeMap<String, Arc<Policy>>);
 
 impl Policy {
-    /// Everything is allowed.
+    /// The policy that allows everything.
     pub fn admin() -> Self {
         Self {
             name: "admin".to_owned(),
@@ -35,7 +37,7 @@ impl Policy {
 }
 
 impl Policies {
-    /// Checks what stands under `policies`.
+    /// Reads `policies`.
     pub(super) fn read(faults: &mut Faults, raw: BTreeMap<String, Spanned<Spec>>) -> Self {
         let mut all = BTreeMap::new();
         for (
@@ -47,14 +49,14 @@ impl Policies {
         {
             let key = format!("policies.{name}");
             if let Err(error) = own_name(&name) {
-                faults.note(&key, referenced, error);
+                faults.report(&key, referenced, error);
             }
             let rules = RuleSet::new(&value).unwrap_or_else(|errors| {
                 for error in errors {
                     let at = format!("{key}.{}", error.at);
-                    faults.note(&at, referenced, ValueError::new(error.what));
+                    faults.report(&at, referenced, ValueError::new(error.what));
                 }
-                // Whoever has it is not told that there is none; the
+                // A placeholder, so that its users are not reported as well; the
                 // configuration is refused in any case.
                 RuleSet::admin()
             });
@@ -75,8 +77,9 @@ impl Policies {
         if name == ADMIN {
             return Ok(Arc::new(Policy::admin()));
         }
-        let preset = presets::names().any(|preset| preset == name);
-        if let (true, Ok(rules)) = (preset, RuleSet::new(&Spec::of_preset(name))) {
+        if is_preset(name)
+            && let Ok(rules) = RuleSet::new(&Spec::of_preset(name))
+        {
             let name = name.to_owned();
             return Ok(Arc::new(Policy { name, rules }));
         }
@@ -84,13 +87,13 @@ impl Policies {
         Err(ValueError::new(format!("there is no policy `{name}`")).help(help))
     }
 
-    /// For whoever has named none.
+    /// The help where a policy is missing.
     pub(super) fn help(&self) -> String {
         let names = self.names().join(", ");
-        format!("for example `policy: read-only`; there is {names}")
+        format!("for example `policy: read-only`; the policies are {names}")
     }
 
-    /// The policies there are, in no order that means anything.
+    /// All policies of the configuration.
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Policy>> {
         self.0.values()
     }
@@ -105,12 +108,15 @@ impl Policies {
     }
 }
 
-/// A name that could be taken for one of those that are always there would hide
-/// what it is.
+/// Refuses the names of the built-in policies.
 fn own_name(name: &str) -> Result<(), ValueError> {
-    if name == ADMIN || presets::names().any(|preset| preset == name) {
+    if name == ADMIN || is_preset(name) {
         let help = "choose a name of your own; `preset: NAME` in it builds on a preset";
-        return Err(ValueError::new(format!("`{name}` is there already")).help(help));
+        return Err(ValueError::new(format!("`{name}` is a built-in policy")).help(help));
     }
     scalar::key_id(name).map(drop)
+}
+
+fn is_preset(name: &str) -> bool {
+    presets::names().any(|preset| preset == name)
 }

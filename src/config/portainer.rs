@@ -1,28 +1,33 @@
-//! Whether, and on what proof, Portainer servers are let in.
+//! How Portainer servers authenticate: `auth.portainer`.
 
-use std::{fmt, path::PathBuf};
+use std::fmt;
+use std::path::PathBuf;
 
+use serde_saphyr::Spanned;
 use zeroize::Zeroizing;
 
-use super::Grant;
+use super::error::ValueError;
+use super::faults::Faults;
+use super::grant::{self, Grant};
+use super::policies::Policies;
+use super::{raw, scalar};
 
-/// How a Portainer server proves that it is one. At least one of the proofs is
-/// asked for.
+/// The proofs that a Portainer server must give, at least one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Portainer {
-    /// The `AGENT_SECRET` that server and agents were given. Without one, servers
-    /// sign a constant, which anybody can do with a key of their own.
+    /// The `AGENT_SECRET` that server and agents share. Without one, servers
+    /// sign a constant, which anyone can do with a key of their own.
     pub secret: Option<SecretSource>,
-    /// The file with the public key of the one server; `None` is any key.
+    /// The file with the public key of the only server; `None` for any key.
     pub public_key_file: Option<PathBuf>,
-    /// Whether the first key that proves itself becomes the one that is trusted.
+    /// Whether the first valid key becomes the only trusted one.
     pub first_use: bool,
     /// What servers may do.
     pub grant: Grant,
 }
 
 impl Portainer {
-    /// The files that hold a proof.
+    /// The files with the secret and the public key.
     pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
         let secret = match &self.secret {
             Some(SecretSource::File(path)) => Some(path),
@@ -32,12 +37,59 @@ impl Portainer {
     }
 }
 
+/// Reads `auth.portainer`.
+pub(super) fn read(
+    faults: &mut Faults,
+    policies: &Policies,
+    raw: Spanned<raw::Portainer>,
+) -> Option<Portainer> {
+    const KEY: &str = "auth.portainer";
+    let location = raw.referenced;
+    let raw = raw.value;
+    let grant = grant::Raw {
+        policy: raw.policy,
+        networks: raw.networks,
+        limits: raw.limits,
+    };
+    let grant = grant.read(faults, policies, KEY, location);
+    let first_use = raw
+        .first_use
+        .as_ref()
+        .map_or(location, |text| text.referenced);
+    let read = Portainer {
+        secret: faults
+            .path(KEY, "secret_file", raw.secret_file)
+            .map(SecretSource::File),
+        public_key_file: faults.path(KEY, "public_key_file", raw.public_key_file),
+        first_use: faults.or(
+            "auth.portainer.first_use",
+            raw.first_use,
+            false,
+            scalar::flag,
+        ),
+        grant: grant?,
+    };
+    if read.first_use && read.public_key_file.is_some() {
+        let error = ValueError::new("`public_key_file` is set too")
+            .help("that key is the only one, also at the first use: leave one out");
+        faults.report("auth.portainer.first_use", first_use, error);
+    }
+    if !read.first_use && read.secret.is_none() && read.public_key_file.is_none() {
+        let error = ValueError::new("this needs `secret_file` or `public_key_file`").help(
+            "for example `secret_file: /run/secrets/agent_secret`, the AGENT_SECRET of the server; \
+             `first_use: true` trusts the first server that calls",
+        );
+        faults.report(KEY, location, error);
+    }
+    Some(read)
+}
+
 /// Where a secret comes from.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum SecretSource {
     /// A file.
     File(PathBuf),
-    /// The environment, as Portainer's own stack files have it.
+    /// The environment, as in Portainer's own stack files.
     Given(Hidden),
 }
 

@@ -1,25 +1,26 @@
 //! The environment variables of the Portainer agent, so that its stack files
-//! work after their image was changed.
+//! work with the image of skep.
 //!
-//! They are read where there is no configuration file: who has one has said
-//! everything in it.
+//! They count without a configuration file only.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    path::PathBuf,
-};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use log::LevelFilter;
 
-use super::{
-    ClusterMode, Config, Discover, Grant, Hidden, LogFormat, Portainer, SecretSource, address,
-};
+use super::address;
+use super::cluster::ClusterMode;
+use super::discover::Discover;
+use super::grant::Grant;
+use super::listen::Listen;
+use super::portainer::{Hidden, Portainer, SecretSource};
+use super::settings::{Config, LogFormat};
 
-/// What the UI of Portainer calls the host's root, where it was mounted.
+/// Where Portainer's stack files mount the root of the host.
 const HOST: &str = "/host";
 
-/// Those that are taken.
-pub const TAKEN: [&str; 7] = [
+/// The variables that are read.
+pub const SUPPORTED: [&str; 7] = [
     "AGENT_HOST",
     "AGENT_PORT",
     "AGENT_CLUSTER_ADDR",
@@ -29,7 +30,7 @@ pub const TAKEN: [&str; 7] = [
     "LOG_MODE",
 ];
 
-/// Those that mean nothing here, which an operator is told.
+/// The variables without a meaning here; the log names them.
 pub const IGNORED: [&str; 30] = [
     "AGENT_CLUSTER_PROBE_TIMEOUT",
     "AGENT_CLUSTER_PROBE_INTERVAL",
@@ -63,9 +64,9 @@ pub const IGNORED: [&str; 30] = [
     "AWS_PROFILE_ARN",
 ];
 
-/// Those that mean nothing here either. Others set them for their own programs,
-/// so nobody is told.
-pub const EVERYBODYS: [&str; 10] = [
+/// Further variables without a meaning here. Other programs use them too, so the
+/// log does not name them.
+pub const SILENTLY_IGNORED: [&str; 10] = [
     "DOCKER_HOST",
     "DOCKER_API_VERSION",
     "DOCKER_CERT_PATH",
@@ -78,37 +79,36 @@ pub const EVERYBODYS: [&str; 10] = [
     "KUBERNETES_POD_IP",
 ];
 
-/// A variable that cannot be understood. The message never quotes a secret.
+/// A variable with a wrong value. The message never quotes a secret.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{variable}: {reason}")]
 pub struct EnvironmentError {
     /// Its name.
     pub variable: &'static str,
-    /// What is wrong, and what would be right.
+    /// What is wrong, and which values are right.
     pub reason: String,
 }
 
-/// A configuration, and what an operator should hear of how it came about.
+/// The configuration of the variables, with notes for the operator.
 #[derive(Debug, PartialEq)]
 pub struct FromEnvironment {
     /// The defaults, changed by the variables.
     pub config: Config,
-    /// Sentences for the log.
+    /// Notes for the log.
     pub notes: Vec<String>,
 }
 
-/// The variables that are set although a configuration file decides.
-pub fn overruled(variable: impl Fn(&str) -> Option<String>) -> Vec<&'static str> {
-    // Log settings are everybody's names: only Portainer's own are told of.
-    let own = TAKEN.iter().filter(|name| name.starts_with("AGENT_"));
+/// The variables that are set but ignored because of a configuration file.
+pub fn ignored_for_a_file(variable: impl Fn(&str) -> Option<String>) -> Vec<&'static str> {
+    // Other programs have variables for logs of the same names.
+    let own = SUPPORTED.iter().filter(|name| name.starts_with("AGENT_"));
     own.copied().filter(|n| variable(n).is_some()).collect()
 }
 
-/// The configuration that the variables stand for. Empty ones are as unset.
+/// Reads the variables. Empty ones count as unset.
 ///
 /// # Errors
-///
-/// The first variable that cannot be understood.
+/// The first variable with a wrong value.
 pub fn read(
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<FromEnvironment, EnvironmentError> {
@@ -130,15 +130,20 @@ pub fn read(
             first_use: false,
             grant: Grant::admin(),
         });
-        // Nothing is there unless somebody mounted it, as for Portainer's agent.
+        // Empty unless the host is mounted there, as for Portainer's agent.
         config.browse.host = Some(PathBuf::from(HOST));
         config.cluster.portainer_secret = Some(secret.clone());
     }
     let set = |name: &&'static str| get(name).is_some();
-    if secret.is_none() && TAKEN.iter().filter(|n| n.starts_with("AGENT_")).any(set) {
+    if secret.is_none()
+        && SUPPORTED
+            .iter()
+            .filter(|n| n.starts_with("AGENT_"))
+            .any(set)
+    {
         notes.push(
-            "no Portainer server is let in: set AGENT_SECRET to the same random text here and on the server \
-             (the first caller is never trusted just for being first)"
+            "Portainer servers are refused: set AGENT_SECRET to the same random text here and on the server \
+             (unlike Portainer's agent, skep does not trust the first server that calls)"
                 .to_owned(),
         );
     }
@@ -151,7 +156,7 @@ pub fn read(
     let ignored: Vec<_> = IGNORED.into_iter().filter(set).collect();
     if !ignored.is_empty() {
         notes.push(format!(
-            "ignored, as they mean nothing here: {}",
+            "ignored, because they have no meaning here: {}",
             ignored.join(", ")
         ));
     }
@@ -161,7 +166,7 @@ pub fn read(
 fn address_of(
     get: &impl Fn(&'static str) -> Option<String>,
 ) -> Result<SocketAddr, EnvironmentError> {
-    let mut address = super::Listen::default().address;
+    let mut address = Listen::default().address;
     if let Some(value) = get("AGENT_HOST") {
         let ip: Result<IpAddr, _> = value.parse();
         address.set_ip(ip.map_err(|_| wrong("AGENT_HOST", &value, "an IP address"))?);
@@ -174,8 +179,8 @@ fn address_of(
     Ok(address)
 }
 
-/// A name of all agents, or the address of one; `localhost` was always used to
-/// say that there is no cluster.
+/// A name of all agents, or the address of one. By convention, `localhost` means
+/// that there is no cluster.
 fn discover(config: &mut Config, value: &str, port: u16) -> Result<(), EnvironmentError> {
     let ip: Option<IpAddr> = value.parse().ok();
     if value == "localhost" || ip.is_some_and(|ip| ip.is_loopback()) {
@@ -187,7 +192,7 @@ fn discover(config: &mut Config, value: &str, port: u16) -> Result<(), Environme
         None => Discover::Dns {
             name: address::dns_name(value)
                 .map_err(|_| wrong("AGENT_CLUSTER_ADDR", value, "a DNS name or an IP address"))?,
-            // That of the listener, which AGENT_PORT has set.
+            // The port of the listener, which AGENT_PORT has set.
             port: None,
         },
     }];
@@ -244,14 +249,14 @@ mod tests {
     }
 
     #[test]
-    fn without_variables_everything_is_as_by_default() {
+    fn without_variables_every_setting_has_its_default() {
         let read = from(&[]).unwrap();
         assert_eq!((read.config, read.notes), (Config::default(), vec![]));
         assert_eq!(config(&[("AGENT_PORT", "")]), Config::default());
     }
 
     #[test]
-    fn a_variable_changes_what_it_says() {
+    fn each_variable_changes_its_setting() {
         for (name, value, shown) in [
             ("AGENT_PORT", "9002", "0.0.0.0:9002"),
             ("AGENT_HOST", "10.0.0.1", "10.0.0.1:9001"),
@@ -273,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn the_others_are_looked_for_where_the_address_says() {
+    fn the_cluster_address_is_where_to_look_for_other_agents() {
         for (set, expected) in [
             (
                 &[("AGENT_CLUSTER_ADDR", "tasks.agent")][..],
@@ -309,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_opens_the_door_to_its_servers_and_is_shown_nowhere() {
+    fn a_secret_accepts_servers_with_it_and_is_never_printed() {
         let read = from(&[("AGENT_SECRET", "hunter2")]).unwrap();
         let portainer = read.config.auth.portainer.clone().unwrap();
         let given = SecretSource::Given(Hidden::new(b"hunter2".to_vec()));
@@ -324,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_secret_nobody_is_let_in_and_that_is_said() {
+    fn without_a_secret_servers_are_refused_with_a_note() {
         let read = from(&[("AGENT_CLUSTER_ADDR", "tasks.agent")]).unwrap();
         assert_eq!(read.config.auth.portainer, None);
         assert!(read.notes[0].contains("AGENT_SECRET"), "{:?}", read.notes);
@@ -332,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn what_means_nothing_here_is_named_in_one_line() {
+    fn variables_without_a_meaning_are_named_in_one_note() {
         let set = [
             ("EDGE", "1"),
             ("AGENT_SECRET_TIMEOUT", "0"),
@@ -341,23 +346,26 @@ mod tests {
         let notes = from(&set).unwrap().notes;
         assert_eq!(
             notes,
-            ["ignored, as they mean nothing here: AGENT_SECRET_TIMEOUT, EDGE"]
+            ["ignored, because they have no meaning here: AGENT_SECRET_TIMEOUT, EDGE"]
         );
     }
 
     #[test]
-    fn what_is_portainer_s_alone_is_told_and_what_is_everybody_s_is_not() {
+    fn variables_that_other_programs_use_are_not_named() {
         let all: Vec<_> = IGNORED.iter().map(|name| (*name, "1")).collect();
         let notes = from(&all).unwrap().notes;
-        let told = format!("ignored, as they mean nothing here: {}", IGNORED.join(", "));
-        assert_eq!(notes, [told]);
-        let all: Vec<_> = EVERYBODYS.iter().map(|name| (*name, "1")).collect();
+        let expected = format!(
+            "ignored, because they have no meaning here: {}",
+            IGNORED.join(", ")
+        );
+        assert_eq!(notes, [expected]);
+        let all: Vec<_> = SILENTLY_IGNORED.iter().map(|name| (*name, "1")).collect();
         let read = from(&all).unwrap();
         assert_eq!((read.config, read.notes), (Config::default(), vec![]));
     }
 
     #[test]
-    fn what_cannot_be_understood_is_refused_by_name() {
+    fn a_wrong_value_is_refused_with_its_variable() {
         for (name, value) in [
             ("AGENT_PORT", "0"),
             ("AGENT_PORT", "65536"),
@@ -378,12 +386,12 @@ mod tests {
     }
 
     #[test]
-    fn with_a_file_portainer_s_own_variables_are_overruled() {
+    fn with_a_file_portainer_s_own_variables_are_ignored() {
         let set = |name: &str| {
             ["AGENT_SECRET", "LOG_LEVEL"]
                 .contains(&name)
                 .then(String::new)
         };
-        assert_eq!(overruled(set), ["AGENT_SECRET"]);
+        assert_eq!(ignored_for_a_file(set), ["AGENT_SECRET"]);
     }
 }

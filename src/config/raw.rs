@@ -1,24 +1,21 @@
 //! The YAML file as it is written: the only types that serde sees.
 //!
-//! Values are kept as the text that stands in the file, with the location where it stands. So
-//! `validate` can tell of all wrong values at once, and YAML's own ideas of what `off` and `1_000`
-//! mean never apply.
+//! A value is kept as its text, with its location. So `validate` can report all wrong values at
+//! once, and YAML's own reading of `off` and `1_000` does not apply.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor, value::MapAccessDeserializer},
-};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_saphyr::{Error, Location, MessageFormatter, Options, Spanned, UserMessageFormatter};
 use skep_filters::policy::Spec;
 
-use super::{
-    error::{Fault, ValueError},
-    suggest,
-};
+use super::error::{Fault, ValueError};
+use super::suggest;
 
-/// A value, and where it stands.
+/// A value with its location.
 pub(super) type Text = Spanned<String>;
 
 #[derive(Default, Deserialize)]
@@ -70,7 +67,7 @@ pub(super) struct ListenTls {
     pub(super) names: Option<Vec<Text>>,
 }
 
-/// An address alone, or a map when there is more to say.
+/// An address alone, or a map with the address and further settings.
 pub(super) enum Engine {
     Address(String),
     Map(Box<EngineMap>),
@@ -186,7 +183,8 @@ pub(super) struct Log {
     pub(super) level: Option<Text>,
 }
 
-/// Not an untagged enum: serde would buffer it, lose the locations, and say only that nothing matched.
+/// Not an untagged enum: serde would buffer it, lose the locations, and report only that nothing
+/// matched.
 impl<'de> Deserialize<'de> for Engine {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct EngineVisitor;
@@ -221,8 +219,7 @@ pub(super) fn read(text: &str) -> Result<Raw, Vec<Fault>> {
     }
 }
 
-/// A configuration has no need of depth, nor of more than a few anchors: whatever blows up, does so
-/// early.
+/// Bounds for YAML: a configuration is not deep and has few anchors.
 pub(super) fn options() -> Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
@@ -234,7 +231,7 @@ pub(super) fn options() -> Options {
             max_recorded_anchor_events: 10_000,
             max_merge_keys: 64,
         },
-        // The errors here draw their own, which may have to hide a part of the line.
+        // `error.rs` prints its own, which can hide a part of the line.
         with_snippet: false,
     }
 }
@@ -278,8 +275,8 @@ fn fault(text: &str, cause: &Error) -> Fault {
     }
 }
 
-/// The key at a location, or the one just before the value there. The parser knows where it stopped,
-/// but not in which setting.
+/// The key at a location, or just before the value there. The parser reports the location, but not
+/// the setting.
 fn key_at(text: &str, location: Location) -> Option<String> {
     let offset = usize::try_from(location.span().byte_offset()?).ok()?;
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';

@@ -1,4 +1,4 @@
-//! Reads single values: times, sizes, names and choices. Addresses have a file of their own.
+//! Reads single values: times, sizes, names and choices. For addresses, see `address.rs`.
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -6,7 +6,16 @@ use std::time::Duration;
 
 use skep_filters::scalar::{BadSize, Size, format_duration, parse_duration};
 
-use super::{error::ValueError, suggest};
+use super::error::ValueError;
+use super::suggest;
+
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// `true` or `false`.
+pub(super) fn flag(text: &str) -> Result<bool, ValueError> {
+    choice(text, "true or false", &[("true", true), ("false", false)])
+}
 
 /// One of a few words.
 pub(super) fn choice<T: Copy>(
@@ -72,7 +81,7 @@ pub(super) fn whole(text: &str, range: RangeInclusive<usize>) -> Result<usize, V
         })
 }
 
-/// A path; whether there is a file is not looked at.
+/// A path, whether a file is there or not.
 pub(super) fn path(text: &str) -> Result<PathBuf, ValueError> {
     if text.is_empty() || text.contains('\0') {
         return Err(ValueError::new("this is not a path").help("a path has at least one character"));
@@ -80,12 +89,12 @@ pub(super) fn path(text: &str) -> Result<PathBuf, ValueError> {
     Ok(PathBuf::from(text))
 }
 
-/// The id of a key: it stands in headers and log lines, so it is kept plain.
+/// The id of a key. It needs no escaping in headers and log lines.
 pub(super) fn key_id(text: &str) -> Result<String, ValueError> {
     plain(text, "a key id", "ci")
 }
 
-/// The name of somebody who calls without a key; as plain as the id of one.
+/// The name of a caller without a key, under the rules for the id of one.
 pub(super) fn name(text: &str) -> Result<String, ValueError> {
     plain(text, "a name", "alice")
 }

@@ -1,162 +1,130 @@
-//! Sockets in the file system to listen on: who may open one, and who that is.
+//! The sockets in the file system to listen on: `listen[].socket`.
 
-use std::{
-    collections::{HashMap, HashSet},
-    path::PathBuf,
-};
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
 
 use serde_saphyr::{Location, Spanned};
 
-use super::{
-    Grant,
-    error::ValueError,
-    faults::Faults,
-    grant,
-    policies::Policies,
-    raw::{self, Text},
-    scalar,
-};
+use super::error::ValueError;
+use super::faults::Faults;
+use super::grant::{self, Grant};
+use super::policies::Policies;
+use super::raw::{self, Text};
+use super::scalar;
 use crate::platform;
 
-/// For owner and group of the file, unless something else is asked for.
+/// The default mode: read and write for owner and group.
 const MODE: u32 = 0o660;
 
-/// `sockaddr_un` has room for 107 bytes (unix(7)), and the socket is made beside its location first.
+/// `sockaddr_un` has room for 107 bytes (unix(7)), and the socket is created in a
+/// folder beside its path first.
 const MAX_PATH: usize = 90;
 
-const NUMBER: &str = "a number: names of users would have to be looked up, and the image has no /etc/passwd. \
+const NUMBER: &str = "a number, because the image has no /etc/passwd to look names up; \
                       `id -u NAME` and `getent group NAME` print it";
 
 /// A socket in the file system to listen on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Socket {
-    /// Where; absolute.
+    /// The path; absolute.
     pub path: PathBuf,
-    /// The user whom the file belongs to; `None` is the agent's own.
+    /// The owner of the file; `None` for the agent's own user.
     pub owner: Option<u32>,
-    /// The group that it belongs to; `None` is the agent's own.
+    /// The group of the file; `None` for the agent's own group.
     pub group: Option<u32>,
     /// Who may connect, as the bits of `chmod`.
     pub mode: u32,
-    /// Who is called what; each user is there once.
+    /// The identities of some users, each user once.
     pub users: Vec<SocketUser>,
-    /// What everybody else is called, and may; `None` is not let in.
+    /// The identity of all other users; `None` refuses them.
     pub others: Option<SocketIdentity>,
 }
 
-/// What a user of this machine is called and may do.
+/// A user of this machine and its identity.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SocketUser {
     /// The number of the user.
     pub uid: u32,
-    /// What the user is called, and may.
+    /// The identity at this socket.
     pub identity: SocketIdentity,
 }
 
-/// What somebody is called and may do.
+/// The name and the rights of callers at a socket.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SocketIdentity {
-    /// For policies and logs. One name has the same grant at all sockets.
+    /// The name in policies and logs. It has the same grant at all sockets.
     pub name: String,
-    /// What it may do.
+    /// The rights.
     pub grant: Grant,
 }
 
 impl Socket {
-    /// Who a user is at this socket; `None` is not let in.
+    /// The identity of a user at this socket; `None` if the user is refused.
     pub fn who(&self, uid: u32) -> Option<&SocketIdentity> {
         let user = self.users.iter().find(|user| user.uid == uid);
         user.map(|user| &user.identity).or(self.others.as_ref())
     }
 }
 
-/// What was read of other sockets.
+/// The paths and names of the sockets before.
 #[derive(Default)]
-pub(super) struct Seen {
+pub(super) struct Registry {
     paths: HashSet<PathBuf>,
     grants: HashMap<String, Grant>,
 }
 
-/// A listener that has `socket`.
+impl Registry {
+    /// Refuses a name that has another grant already: later steps know callers by
+    /// their names only.
+    fn add(
+        &mut self,
+        faults: &mut Faults,
+        key: &str,
+        location: Location,
+        identity: &SocketIdentity,
+    ) {
+        let SocketIdentity { name, grant } = identity;
+        let known = self.grants.entry(name.clone()).or_insert(grant.clone());
+        if known != grant {
+            let error = ValueError::new(format!(
+                "`{name}` has another policy or other limits before"
+            ))
+            .help("give one of the two another name");
+            faults.report(&format!("{key}.name"), location, error);
+        }
+    }
+}
+
+/// Reads an entry of `listen` with `socket`.
 pub(super) fn read(
     faults: &mut Faults,
     policies: &Policies,
     key: &str,
     raw: raw::Listen,
-    seen: &mut Seen,
+    registry: &mut Registry,
 ) -> Option<Socket> {
+    refuse_settings_of_addresses(faults, key, &raw);
     let socket = raw.socket?;
     let location = socket.referenced;
     let own = format!("{key}.socket");
-    if !platform::HAS_SOCKETS {
-        let error = ValueError::new("sockets in the file system exist on Unix only");
-        faults.note(&own, location, error);
-    }
-    for (name, beside) in [
-        ("address", raw.address.map(|text| text.referenced)),
-        ("tls", raw.tls.map(|tls| tls.referenced)),
-    ] {
-        if let Some(location) = beside {
-            let error = ValueError::new("this does not go with `socket`").help(
-                "a socket has neither address nor TLS; put the address into an entry of its own",
-            );
-            faults.note(&format!("{key}.{name}"), location, error);
-        }
-    }
-    let path = faults.read(&own, Some(socket), socket_path);
-    if let Some(path) = &path
-        && !seen.paths.insert(path.clone())
-    {
-        let error = ValueError::new(format!("`{}` is listened on already", path.display()));
-        faults.note(&own, location, error);
-    }
     if raw.policy.is_none() && raw.uids.as_ref().is_none_or(Vec::is_empty) {
         let error = ValueError::new("this needs `policy` or `uids`").help(
-            "`policy: admin` for whoever can open the socket, \
+            "`policy: admin` for every user who can open the socket, \
              `uids: [ { uid: 1000, name: backup, policy: admin } ]` for some users",
         );
-        faults.note(&own, location, error);
+        faults.report(&own, location, error);
     }
-    let mut users = Vec::new();
-    let mut uids = HashSet::new();
-    for (i, raw) in raw.uids.unwrap_or_default().into_iter().enumerate() {
-        let key = format!("{key}.uids[{i}]");
-        let location = raw.referenced;
-        let read = user(faults, policies, &key, raw, seen);
-        if let Some(read) = &read
-            && !uids.insert(read.uid)
-        {
-            let error = ValueError::new(format!("user {} is listed already", read.uid));
-            faults.note(&format!("{key}.uid"), location, error);
-        }
-        users.extend(read);
-    }
-    let name = match (raw.name, path.as_ref()) {
-        (Some(name), _) => Some(name),
-        (None, Some(path)) => path
-            .file_stem()
-            .and_then(|stem| stem.to_str())
-            .map(|stem| Text::new(stem.to_owned(), location, location)),
-        (None, None) => None,
+    let path = read_path(faults, &own, socket, registry);
+    let users = read_users(faults, policies, key, raw.uids, registry);
+    let name = raw
+        .name
+        .or_else(|| default_name(path.as_deref()?, location));
+    let others = Others {
+        name,
+        policy: raw.policy,
+        limits: raw.limits,
     };
-    let named = location_of(name.as_ref(), location);
-    // Of use to nobody without a policy, but to be right all the same.
-    let name = faults.read(&format!("{key}.name"), name, scalar::name);
-    let limits = raw.limits;
-    let grant = raw.policy.and_then(|policy| {
-        let grant = grant::Raw {
-            policy: Some(policy),
-            networks: None,
-            limits,
-        };
-        grant.read(faults, policies, key, location)
-    });
-    let others = name
-        .zip(grant)
-        .map(|(name, grant)| SocketIdentity { name, grant });
-    if let Some(others) = &others {
-        one_policy(faults, &format!("{key}.name"), named, others, seen);
-    }
+    let others = others.read(faults, policies, key, location, registry);
     Some(Socket {
         owner: faults.read(&format!("{key}.owner"), raw.owner, number),
         group: faults.read(&format!("{key}.group"), raw.group, number),
@@ -167,35 +135,96 @@ pub(super) fn read(
     })
 }
 
-/// A listener that has no `socket` has nothing that goes with one.
-pub(super) fn none(faults: &mut Faults, key: &str, raw: &raw::Listen) {
-    for (name, text) in [
-        ("name", &raw.name),
-        ("owner", &raw.owner),
-        ("group", &raw.group),
-        ("mode", &raw.mode),
-        ("policy", &raw.policy),
+/// Reports the settings of an address beside `socket`.
+fn refuse_settings_of_addresses(faults: &mut Faults, key: &str, raw: &raw::Listen) {
+    for (name, location) in [
+        ("address", raw.address.as_ref().map(|text| text.referenced)),
+        ("tls", raw.tls.as_ref().map(|tls| tls.referenced)),
     ] {
-        if let Some(text) = text {
-            faults.note(&format!("{key}.{name}"), text.referenced, lonely());
+        if let Some(location) = location {
+            let error = ValueError::new("this does not go with `socket`").help(
+                "a socket has neither address nor TLS; put the address into an entry of its own",
+            );
+            faults.report(&format!("{key}.{name}"), location, error);
         }
     }
-    if let Some(first) = raw.uids.as_ref().and_then(|uids| uids.first()) {
-        faults.note(&format!("{key}.uids"), first.referenced, lonely());
+}
+
+/// Reports the settings of a socket in an entry without `socket`.
+pub(super) fn refuse_settings_of_sockets(faults: &mut Faults, key: &str, raw: &raw::Listen) {
+    let uids = raw.uids.as_ref().and_then(|uids| uids.first());
+    let location = |text: &Option<Text>| text.as_ref().map(|text| text.referenced);
+    for (name, location) in [
+        ("name", location(&raw.name)),
+        ("owner", location(&raw.owner)),
+        ("group", location(&raw.group)),
+        ("mode", location(&raw.mode)),
+        ("policy", location(&raw.policy)),
+        ("uids", uids.map(|first| first.referenced)),
+    ] {
+        if let Some(location) = location {
+            let error = ValueError::new("this goes with `socket`")
+                .help("callers over the network have a key or a certificate: see `auth`");
+            faults.report(&format!("{key}.{name}"), location, error);
+        }
     }
 }
 
-fn lonely() -> ValueError {
-    ValueError::new("this goes with `socket`")
-        .help("who calls over the network has a key or a certificate: see `auth`")
+fn read_path(
+    faults: &mut Faults,
+    key: &str,
+    text: Text,
+    registry: &mut Registry,
+) -> Option<PathBuf> {
+    let location = text.referenced;
+    if !platform::HAS_SOCKETS {
+        let error = ValueError::new("sockets in the file system exist on Unix only");
+        faults.report(key, location, error);
+    }
+    let path = faults.read(key, Some(text), socket_path)?;
+    if !registry.paths.insert(path.clone()) {
+        let error = ValueError::new(format!("`{}` is listed already", path.display()));
+        faults.report(key, location, error);
+    }
+    Some(path)
 }
 
-fn user(
+/// The name of the file without its extension.
+fn default_name(path: &Path, location: Location) -> Option<Text> {
+    let stem = path.file_stem()?.to_str()?;
+    Some(Text::new(stem.to_owned(), location, location))
+}
+
+fn read_users(
+    faults: &mut Faults,
+    policies: &Policies,
+    key: &str,
+    raw: Option<Vec<Spanned<raw::SocketUser>>>,
+    registry: &mut Registry,
+) -> Vec<SocketUser> {
+    let mut users = Vec::new();
+    let mut uids = HashSet::new();
+    for (i, raw) in raw.unwrap_or_default().into_iter().enumerate() {
+        let key = format!("{key}.uids[{i}]");
+        let location = raw.referenced;
+        let user = read_user(faults, policies, &key, raw, registry);
+        if let Some(user) = &user
+            && !uids.insert(user.uid)
+        {
+            let error = ValueError::new(format!("user {} is listed already", user.uid));
+            faults.report(&format!("{key}.uid"), location, error);
+        }
+        users.extend(user);
+    }
+    users
+}
+
+fn read_user(
     faults: &mut Faults,
     policies: &Policies,
     key: &str,
     raw: Spanned<raw::SocketUser>,
-    seen: &mut Seen,
+    registry: &mut Registry,
 ) -> Option<SocketUser> {
     let location = raw.referenced;
     let raw = raw.value;
@@ -205,14 +234,14 @@ fn user(
     ] {
         if missing {
             let error = ValueError::new(format!("this needs `{name}`"));
-            faults.note(
+            faults.report(
                 key,
                 location,
                 error.help(format!("for example `{example}`")),
             );
         }
     }
-    let named = location_of(raw.name.as_ref(), location);
+    let name_location = location_of(raw.name.as_ref(), location);
     let uid = faults.read(&format!("{key}.uid"), raw.uid, number);
     let name = faults.read(&format!("{key}.name"), raw.name, scalar::name);
     let grant = grant::Raw {
@@ -225,34 +254,49 @@ fn user(
         name: name?,
         grant: grant?,
     };
-    one_policy(faults, &format!("{key}.name"), named, &identity, seen);
+    registry.add(faults, key, name_location, &identity);
     Some(SocketUser {
         uid: uid?,
         identity,
     })
 }
 
-fn location_of(text: Option<&Text>, otherwise: Location) -> Location {
-    text.map_or(otherwise, |text| text.referenced)
+/// The raw identity of all users who are not listed.
+struct Others {
+    name: Option<Text>,
+    policy: Option<Text>,
+    limits: Option<raw::Limits>,
 }
 
-/// A name is all that the next steps know of a caller.
-fn one_policy(
-    faults: &mut Faults,
-    key: &str,
-    location: Location,
-    identity: &SocketIdentity,
-    seen: &mut Seen,
-) {
-    let SocketIdentity { name, grant } = identity;
-    let known = seen.grants.entry(name.clone()).or_insert(grant.clone());
-    if known != grant {
-        let error = ValueError::new(format!(
-            "`{name}` has another policy or other limits before"
-        ))
-        .help("give one of the two another name");
-        faults.note(key, location, error);
+impl Others {
+    fn read(
+        self,
+        faults: &mut Faults,
+        policies: &Policies,
+        key: &str,
+        location: Location,
+        registry: &mut Registry,
+    ) -> Option<SocketIdentity> {
+        let name_location = location_of(self.name.as_ref(), location);
+        // Checked without a policy too, where the name has no effect.
+        let name = faults.read(&format!("{key}.name"), self.name, scalar::name);
+        let grant = grant::Raw {
+            policy: Some(self.policy?),
+            networks: None,
+            limits: self.limits,
+        };
+        let grant = grant.read(faults, policies, key, location);
+        let identity = SocketIdentity {
+            name: name?,
+            grant: grant?,
+        };
+        registry.add(faults, key, name_location, &identity);
+        Some(identity)
     }
+}
+
+fn location_of(text: Option<&Text>, otherwise: Location) -> Location {
+    text.map_or(otherwise, |text| text.referenced)
 }
 
 fn socket_path(text: &str) -> Result<PathBuf, ValueError> {
@@ -270,7 +314,7 @@ fn socket_path(text: &str) -> Result<PathBuf, ValueError> {
     Ok(path)
 }
 
-/// The number of a user or a group. The last one means "nobody" to the kernel (chown(2)).
+/// The number of a user or a group. The largest one means "unchanged" to chown(2).
 fn number(text: &str) -> Result<u32, ValueError> {
     let plain = text.bytes().all(|b| b.is_ascii_digit());
     match text.parse() {
@@ -292,8 +336,8 @@ fn mode(text: &str) -> Result<u32, ValueError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ClusterMode, Config};
     use super::*;
+    use crate::config::{ClusterMode, Config};
 
     fn parse(listen: &str) -> Config {
         let text = format!("cluster: {{ mode: off }}\nlisten:\n{listen}");
@@ -301,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_alone_is_for_owner_and_group_and_called_as_its_file() {
+    fn a_socket_is_open_to_owner_and_group_and_named_after_its_file() {
         let config = parse("  - { socket: /run/skep/traefik.sock, policy: admin }");
         assert!(config.listen.is_empty());
         assert_eq!(config.cluster.mode, ClusterMode::Off);
@@ -316,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn users_have_names_of_their_own_and_the_others_may_have_none() {
+    fn listed_users_have_their_own_names_and_others_may_be_refused() {
         let config = parse(
             "  - address: 0.0.0.0:9001
   - socket: /run/skep/a

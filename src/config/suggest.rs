@@ -1,9 +1,9 @@
-//! Guesses what somebody meant, for the help line of an error.
+//! Suggests the word that was meant, for the help line of an error.
 
-/// The candidate that `typed` is most likely a slip of, if one is near enough.
+/// The candidate that is nearest to `typed`, if one is near enough.
 pub(super) fn nearest<'a>(typed: &str, candidates: &[&'a str]) -> Option<&'a str> {
     let typed = typed.trim().to_ascii_lowercase().replace('-', "_");
-    // A third of the letters may be wrong: more, and short words start to look like each other.
+    // A third of the letters may be wrong; with more, short words would match each other.
     let tolerance = (typed.chars().count() / 3).clamp(1, 3);
     candidates
         .iter()
@@ -13,7 +13,7 @@ pub(super) fn nearest<'a>(typed: &str, candidates: &[&'a str]) -> Option<&'a str
         .map(|(_, candidate)| candidate)
 }
 
-/// "did you mean …" if there is a guess, and what there is to choose from otherwise.
+/// The nearest candidate, if there is one, and the list of all.
 pub(super) fn help(typed: &str, what: &str, candidates: &[&str]) -> String {
     match nearest(typed, candidates) {
         Some(guess) => format!("did you mean `{guess}`? {what}: {}", list(candidates)),
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slips_are_guessed_and_strangers_are_not() {
+    fn typos_are_recognised_and_other_words_are_not() {
         let keys = ["discover", "interval", "mode", "secret_file"];
         for (typed, guess) in [
             ("dicover", Some("discover")),

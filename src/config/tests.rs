@@ -1,7 +1,13 @@
-//! Whole configurations: what is taken, and what is said of those that are not.
+//! Whole configurations: the valid ones, and the errors of the others.
 
+use std::fs::File;
 use std::io::Write;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
+use log::LevelFilter;
 use proptest::prelude::*;
 use skep_filters::policy::{Must, RuleSet, Spec};
 use skep_filters::scalar::Size;
@@ -17,7 +23,7 @@ fn refuse(text: &str) -> ConfigErrors {
 }
 
 #[test]
-fn nothing_said_is_a_valid_configuration() {
+fn an_empty_file_is_a_valid_configuration() {
     for text in ["", "# only a comment\n", "{}", "---\n", "cluster:\nauth:\n"] {
         assert_eq!(parse(text), Config::default(), "{text}");
     }
@@ -47,7 +53,7 @@ drain: 30s
 }
 
 #[test]
-fn every_setting_arrives_where_it_belongs() {
+fn every_setting_reaches_its_field() {
     let config = parse(
         "
 listen:
@@ -254,24 +260,24 @@ policies: {{ p: {{ allow: [ping], must: {{ memory: {text} }} }} }}"
 }
 
 #[test]
-fn every_ready_file_is_taken() {
+fn every_file_in_conf_is_valid() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf");
-    let mut taken = Vec::new();
+    let mut valid = Vec::new();
     for entry in folder.read_dir().unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|e| e == "yaml") {
             Config::load(Some(&path)).unwrap_or_else(|e| panic!("{e}"));
-            taken.push(path.file_name().unwrap().to_owned());
+            valid.push(path.file_name().unwrap().to_owned());
         }
     }
     for name in ["standalone.yaml", "swarm.yaml"] {
-        assert!(taken.iter().any(|t| t == name), "{name}: {taken:?}");
+        assert!(valid.iter().any(|t| t == name), "{name}: {valid:?}");
     }
 }
 
-/// A configuration with one fault, the line of it, the key, and a part of what is said.
+/// A configuration with one fault, its line, its key, and a part of the message.
 #[test]
-fn a_fault_is_told_with_its_line_its_key_and_a_suggestion() {
+fn a_fault_is_reported_with_its_line_its_key_and_a_suggestion() {
     #[rustfmt::skip]
     let table = [
         // Settings that do not exist.
@@ -282,13 +288,13 @@ fn a_fault_is_told_with_its_line_its_key_and_a_suggestion() {
         ("engine: { tsl: {} }", 1, "tsl", "did you mean `tls`?"),
         ("auth:\n  keys:\n    - id: a\n      plicy: admin", 4, "plicy", "did you mean `policy`?"),
         ("polices: {}", 1, "polices", "did you mean `policies`?"),
-        // The wrong kind of thing.
+        // Values of the wrong kind.
         ("drain: 5s\ndrain: 6s", 2, "drain", "set twice"),
         ("log: json", 1, "log", "must be a map"),
         ("listen: 0.0.0.0:9001", 1, "listen", "must be a list"),
         ("log:\n  level: [info]", 2, "level", "must be a single value"),
         ("engine: [unix:///a]", 1, "engine", "must be an address, or a map"),
-        // Values that cannot be.
+        // Invalid values.
         ("listen: []", 1, "listen", "leave `listen` out"),
         ("listen: [ { address: 9001 } ]", 1, "listen[0].address", "did you mean `0.0.0.0:9001`?"),
         ("listen:\n  - {}\n  - address: 0.0.0.0:9001", 3, "listen[1].address", "already"),
@@ -374,14 +380,14 @@ fn a_fault_is_told_with_its_line_its_key_and_a_suggestion() {
         ("drain: soon", 1, "drain", "500ms, 30s, 5m"),
         ("threads: 0", 1, "threads", "from 1 to 1024"),
     ];
-    for (text, line, key, says) in table {
+    for (text, line, key, message) in table {
         let errors = refuse(text);
         let [error] = errors.errors() else {
             panic!("{text}: {errors}");
         };
         assert_eq!(error.line, Some(line), "{errors}");
         assert_eq!(error.key.as_deref(), Some(key), "{errors}");
-        assert!(errors.to_string().contains(says), "{errors}");
+        assert!(errors.to_string().contains(message), "{errors}");
     }
 }
 
@@ -399,7 +405,7 @@ fn an_id_of_two_keys_is_refused_at_the_second() {
 }
 
 #[test]
-fn all_wrong_values_are_told_in_the_order_of_the_file() {
+fn all_wrong_values_are_reported_in_the_order_of_the_file() {
     let errors =
         refuse("threads: none\nlog:\n  level: loud\ncluster:\n  mode: maybe\n  interval: 1\n");
     let lines: Vec<_> = errors.errors().iter().filter_map(|e| e.line).collect();
@@ -407,7 +413,7 @@ fn all_wrong_values_are_told_in_the_order_of_the_file() {
 }
 
 #[test]
-fn a_fault_is_shown_as_a_compiler_would() {
+fn a_fault_is_printed_as_by_a_compiler() {
     assert_eq!(
         refuse("cluster:\n  mode: sometimes # or never\n").to_string(),
         "skep.yaml:2:9: cluster.mode: `sometimes` is not a mode
@@ -433,7 +439,7 @@ fn a_long_line_is_cut_around_the_fault() {
 }
 
 #[test]
-fn what_stands_behind_a_key_that_does_not_exist_is_not_shown() {
+fn the_value_of_an_unknown_key_is_not_printed() {
     for text in [
         "auth:\n  keys:\n    - secret: hunter2",
         "cluster: { secret: hunter2, mode: on }",
@@ -447,14 +453,14 @@ fn what_stands_behind_a_key_that_does_not_exist_is_not_shown() {
 }
 
 #[test]
-fn control_characters_in_a_value_stay_in_their_line() {
+fn control_characters_of_a_value_are_not_printed() {
     let shown = refuse("drain: \"a\\nb\\e[2J\"").to_string();
     assert_eq!(shown.lines().count(), 5, "{shown}");
     assert!(!shown.contains('\u{1b}'), "{shown}");
 }
 
 #[test]
-fn aliases_and_merges_that_multiply_are_stopped() {
+fn aliases_that_multiply_are_refused() {
     let bomb = format!("cluster: {{ discover: [&a dns:a{}] }}", ", *a".repeat(1000));
     let deep = format!("cluster: {}", "[".repeat(100_000));
     let wide = format!("cluster: {{ discover: [{}] }}", "a, ".repeat(100_000));
@@ -464,7 +470,7 @@ fn aliases_and_merges_that_multiply_are_stopped() {
 }
 
 #[test]
-fn an_alias_is_refused_where_it_is_used() {
+fn a_wrong_alias_is_reported_where_it_is_used() {
     let errors = refuse("cluster: { interval: &t 2m }\naggregate:\n  deadline: *t\ndrain: &d no\n");
     assert_eq!(errors.errors()[0].line, Some(4), "{errors}");
     let errors = refuse("cluster: { interval: &t 1h }\naggregate:\n  deadline: *t\n");
@@ -472,7 +478,7 @@ fn an_alias_is_refused_where_it_is_used() {
 }
 
 #[test]
-fn a_file_that_is_too_large_or_not_there_is_refused_by_name() {
+fn a_missing_or_too_large_file_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("skep.yaml");
     let missing = Config::load(Some(&path)).unwrap_err().to_string();
@@ -491,7 +497,7 @@ fn a_file_that_is_too_large_or_not_there_is_refused_by_name() {
 }
 
 #[test]
-fn a_file_that_is_not_text_is_refused() {
+fn a_file_that_is_not_utf_8_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("skep.yaml");
     std::fs::write(&path, b"drain: \xff\xfe").unwrap();

@@ -1,0 +1,199 @@
+//! All settings together, and those that are too few for a file of their own.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::LevelFilter;
+
+use super::certificates::Certificates;
+use super::cluster::Cluster;
+use super::engine::Engine;
+use super::keys::KeyFile;
+use super::listen::Listen;
+use super::policies::Policy;
+use super::portainer::Portainer;
+use super::sockets::Socket;
+
+/// All settings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The file with the settings; `None` without one.
+    pub file: Option<PathBuf>,
+    /// The addresses to listen on; empty only if there are `sockets`.
+    pub listen: Vec<Listen>,
+    /// The sockets in the file system to listen on.
+    pub sockets: Vec<Socket>,
+    /// The engine of this node.
+    pub engine: Engine,
+    /// How agents find and trust each other.
+    pub cluster: Cluster,
+    /// Who may call.
+    pub auth: Auth,
+    /// The policies of this configuration, used or not, by name.
+    pub policies: Vec<Arc<Policy>>,
+    /// The file of the audit log, with a line for each request; `None` for none.
+    pub audit: Option<PathBuf>,
+    /// Which files callers may read and change.
+    pub browse: Browse,
+    /// How the answers of many nodes become one.
+    pub aggregate: Aggregate,
+    /// What is logged, and how.
+    pub log: Log,
+    /// The folder for what must outlive the agent.
+    pub state_dir: PathBuf,
+    /// How long open requests may go on after a signal to stop.
+    pub drain: Duration,
+    /// The number of worker threads; `None` for one per processor.
+    pub threads: Option<NonZeroUsize>,
+}
+
+/// Who may call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Auth {
+    /// The keys that may sign requests; their ids are unique.
+    pub keys: Vec<KeyFile>,
+    /// How far the time of a signature may be from this agent's.
+    pub window: Duration,
+    /// How Portainer servers authenticate; `None` refuses them.
+    pub portainer: Option<Portainer>,
+    /// Which client certificates are accepted; `None` for none.
+    pub certificates: Option<Certificates>,
+}
+
+/// Which files callers may read and change, besides those in volumes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Browse {
+    /// The folder where the host's files are mounted; `None` without one.
+    pub host: Option<PathBuf>,
+}
+
+/// How the answers of many nodes become one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Aggregate {
+    /// How long a node may take to answer.
+    pub deadline: Duration,
+    /// What happens if a node does not answer.
+    pub partial: Partial,
+    /// The largest body taken from one node, in bytes.
+    pub max_bytes: usize,
+    /// What `/info` counts.
+    pub info: InfoOf,
+}
+
+/// What `/info` counts, in a Swarm and without a target.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum InfoOf {
+    /// The containers, images, processors and memory of one manager.
+    Manager,
+    /// The sums of all nodes, with a line for each node.
+    Cluster,
+}
+
+/// What happens if the answer of a node is missing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Partial {
+    /// The others are returned, with the names of the missing nodes.
+    Allow,
+    /// The request fails.
+    Refuse,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Log {
+    /// The form of a line.
+    pub format: LogFormat,
+    /// The least important level that is logged.
+    pub level: LevelFilter,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// Text for people.
+    Text,
+}
+
+impl Config {
+    /// This configuration, with the identities and policies of another one:
+    /// the part that can change while the agent runs. The listeners, and the
+    /// proofs that Portainer servers give, stay.
+    #[must_use]
+    pub fn with_guard_of(&self, other: &Self) -> Self {
+        let mut config = self.clone();
+        config.policies.clone_from(&other.policies);
+        config.auth.keys.clone_from(&other.auth.keys);
+        config.auth.window = other.auth.window;
+        config
+            .auth
+            .certificates
+            .clone_from(&other.auth.certificates);
+        if let (Some(own), Some(other)) = (&mut config.auth.portainer, &other.auth.portainer) {
+            own.grant.clone_from(&other.grant);
+        }
+        for socket in &mut config.sockets {
+            let other = other.sockets.iter().find(|other| other.path == socket.path);
+            if let Some(other) = other {
+                socket.users.clone_from(&other.users);
+                socket.others.clone_from(&other.others);
+            }
+        }
+        config
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            file: None,
+            listen: vec![Listen::default()],
+            sockets: Vec::new(),
+            engine: Engine::default(),
+            cluster: Cluster::default(),
+            auth: Auth::default(),
+            policies: Vec::new(),
+            audit: None,
+            browse: Browse::default(),
+            aggregate: Aggregate::default(),
+            log: Log::default(),
+            state_dir: PathBuf::from("/var/lib/skep"),
+            drain: Duration::from_secs(30),
+            threads: None,
+        }
+    }
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            keys: Vec::new(),
+            window: Duration::from_secs(30),
+            portainer: None,
+            certificates: None,
+        }
+    }
+}
+
+impl Default for Aggregate {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(3),
+            partial: Partial::Allow,
+            max_bytes: 64 * 1024 * 1024,
+            info: InfoOf::Manager,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Text,
+            level: LevelFilter::Info,
+        }
+    }
+}
