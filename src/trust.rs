@@ -1,11 +1,11 @@
-//! Who belongs to this cluster, decided by one shared secret.
+//! Membership in the cluster, by one shared secret.
 //!
-//! Every agent derives the same certificate authority from the secret ([`Generation`]) and mints its own
-//! short-lived leaf under it ([`Leaf`]), so whoever holds the secret is a member and nobody else is.
-//! [`Trust`] keeps the generations of a rollover side by side and the leaves fresh.
+//! Every agent derives the same certificate authority from the secret ([`Generation`]) and issues its
+//! own short-lived certificate under it ([`Leaf`]). So all holders of the secret are members, and
+//! nobody else is. [`Trust`] keeps the generations of a rollover side by side and renews the leaves.
 //!
-//! What this does not give: any holder of the secret can claim any node's name. Which address belongs to
-//! which node is Swarm's word, not a certificate's. What a caller may do is decided elsewhere.
+//! A certificate does not prove the name of a node: any holder of the secret can claim any name.
+//! Swarm says which address belongs to which node. The rights of a caller are decided elsewhere.
 
 mod ca_key;
 mod client;
@@ -50,7 +50,7 @@ use provider::provider;
 use resolver::ServerCertificates;
 use rotation::Rotation;
 
-/// Everything this agent knows about who belongs to the cluster.
+/// The secrets and certificates of the cluster that this agent trusts.
 pub struct Trust {
     generations: Arc<[Arc<Generation>]>,
     rotation: Arc<Rotation>,
@@ -58,14 +58,14 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// Derives one generation per secret and mints a leaf under each.
+    /// Derives one generation per secret and issues a leaf under each.
     ///
-    /// The first secret is the one this agent prefers; all of them are trusted. A secret listed twice counts
-    /// once. `lifetime` is that of a leaf. Takes a few tens of milliseconds and 19 MiB per secret, so call it
-    /// off the reactor.
+    /// This agent prefers the first secret and trusts all of them. A repeated secret counts once.
+    /// `lifetime` is that of a leaf. Takes a few tens of milliseconds and 19 MiB per secret: call it
+    /// outside of the async runtime.
     ///
     /// # Errors
-    /// [`TrustError::NoSecret`] for an empty list; the rest means that the machine is out of memory or entropy.
+    /// [`TrustError::NoSecret`] for an empty list; others if the machine lacks memory or entropy.
     pub fn new(
         secrets: &[Secret],
         names: LeafNames,
@@ -80,7 +80,7 @@ impl Trust {
                 .any(|known| known.ca_der() == generation.ca_der())
             {
                 log::warn!(
-                    "a cluster secret is listed twice (cluster {})",
+                    "two cluster secrets are the same (cluster {}); one of them is ignored",
                     generation.fingerprint()
                 );
                 continue;
@@ -108,44 +108,44 @@ impl Trust {
         })
     }
 
-    /// Keeps the operator's own certificate fresh as well.
+    /// Adds a certificate of the operator, to be read again when its files change.
     #[must_use]
     pub fn with_user_certificate(mut self, certificate: Arc<UserCertificate>) -> Self {
         self.user_certificates.push(certificate);
         self
     }
 
-    /// The generations in the order of their secrets: the first one signs, all are trusted.
+    /// The generations in the order of their secrets. The first one signs, all are trusted.
     pub fn generations(&self) -> &[Arc<Generation>] {
         &self.generations
     }
 
-    /// The server name to ask a peer for, so that it answers with its leaf of this generation.
-    /// `None` if there is no such generation.
+    /// The server name that makes a peer answer with its leaf of this generation. `None` if there is
+    /// no such generation.
     pub fn peer_sni(&self, generation: usize) -> Option<&str> {
         self.generations
             .get(generation)
             .map(|generation| generation.peer_sni())
     }
 
-    /// The leaf to show to a peer on a connection of this generation. Ask anew for each connection: it rotates.
-    /// `None` if there is no such generation.
+    /// The leaf for a connection of this generation; call this for each connection, since leaves
+    /// rotate. `None` if there is no such generation.
     pub fn leaf(&self, generation: usize) -> Option<Arc<Leaf>> {
         self.rotation.current().leaves.get(generation).cloned()
     }
 
-    /// Mints all leaves anew and reads the operator's certificate again. Returns when to call it next:
-    /// at half of the leaves' life. [`Trust::refresh`] does the waiting.
+    /// Issues all leaves again and reads the operator's certificate again. Returns when the next
+    /// rotation is due, at half of the leaves' life. See [`Trust::refresh`].
     ///
     /// # Errors
-    /// When no certificate could be minted; the old leaves then stay in use.
+    /// No certificate could be issued; the old leaves stay in use.
     pub fn rotate(&self, now: SystemTime) -> Result<SystemTime, TrustError> {
         self.reload_user_certificate();
         self.rotation.rotate(&self.generations, now)
     }
 
-    /// Rotates if it is time to, or if the clock was set so far that the leaves may no longer be valid, and
-    /// picks up a changed certificate file of the operator's. Meant to be called about once a minute.
+    /// Rotates if that is due, or if the clock was set so far that the leaves may not be valid any
+    /// more. Also reads a changed certificate of the operator. Call it about once a minute.
     ///
     /// # Errors
     /// As [`Trust::rotate`].
@@ -158,8 +158,8 @@ impl Trust {
         Ok(())
     }
 
-    /// Mints all leaves anew with other names, e.g. when the node has joined a Swarm. Does nothing if the
-    /// names are those it has.
+    /// Issues all leaves again with other names, for example after the node has joined a Swarm. Does
+    /// nothing if the names are the same.
     ///
     /// # Errors
     /// As [`Trust::rotate`].
@@ -167,8 +167,9 @@ impl Trust {
         self.rotation.rename(&self.generations, names, now)
     }
 
-    /// Picks the certificate of each incoming connection by the server name that the client asks for. Sees
-    /// every later rotation. Everyone but other agents is answered with the operator's certificate, if given.
+    /// Chooses the certificate for an incoming connection by the server name that the client asks
+    /// for, after every rotation too. Callers other than agents get the operator's certificate, if
+    /// there is one.
     pub fn server_resolver(
         &self,
         certificate: Option<Arc<UserCertificate>>,
@@ -180,11 +181,11 @@ impl Trust {
         ))
     }
 
-    /// Verifies client certificates against all generations. A client without one is let through, for the
-    /// other ways to authenticate; a client with a wrong one is not.
+    /// Verifies client certificates against all generations. The handshake succeeds without a
+    /// certificate, for the other ways to authenticate, and fails with a wrong one.
     ///
     /// # Errors
-    /// Never for the authorities that [`Generation`] makes.
+    /// Never for the authorities of a [`Generation`].
     pub fn client_verifier(&self) -> Result<Arc<dyn ClientCertVerifier>, TrustError> {
         let mut roots = RootCertStore::empty();
         for generation in self.generations.iter() {
@@ -199,18 +200,19 @@ impl Trust {
         )
     }
 
-    /// Says whether a client certificate is that of an agent, and of which generation.
+    /// Recognises the certificate of an agent, and its generation.
     ///
-    /// `None` for everything else: a person's certificate of the same cluster, another cluster's, an expired
-    /// one, bytes that are no certificate. That the client holds the key is for the handshake to prove.
+    /// `None` for all else: a client's certificate of the same cluster, one of another cluster, an
+    /// expired one, bytes that are not a certificate. The handshake proves that the client has the
+    /// key.
     pub fn classify(&self, cert_der: &[u8]) -> Option<PeerCertificate> {
         peer::classify(&self.generations, cert_der)
     }
 
-    /// Says whose certificate a client has shown, if it is one that [`ClientCredential::issue`] makes.
+    /// Recognises a client's certificate, as [`ClientCredential::issue`] makes it.
     ///
-    /// `None` for everything else, an agent's too: no certificate is both. Whether the name is let in, and
-    /// whether the certificate still holds at a later request, is asked elsewhere.
+    /// `None` for all else, an agent's too: no certificate is both. The caller checks at each request
+    /// that the name is accepted and that the certificate is still valid.
     pub fn client(&self, cert_der: &[u8]) -> Option<ClientCertificate> {
         client::classify(&self.generations, cert_der)
     }
@@ -218,10 +220,10 @@ impl Trust {
     fn reload_user_certificate(&self) {
         for certificate in &self.user_certificates {
             match certificate.reload() {
-                Ok(true) => log::info!("the certificate file has changed and is in use"),
+                Ok(true) => log::info!("the changed certificate file is in use"),
                 Ok(false) => {}
-                // The files are often replaced one after the other, so this may be over by the next reload.
-                Err(error) => log::warn!("keeping the certificate in use: {error}"),
+                // The two files may be replaced one after the other; the next reload tries again.
+                Err(error) => log::warn!("keeping the old certificate: {error}"),
             }
         }
     }

@@ -1,8 +1,8 @@
-//! The authority's P-256 key: derived, and signing the same bytes with the same signature each time.
+//! The P-256 key of the authority, which signs deterministically.
 //!
-//! ring signs ECDSA with a random nonce, which would give each agent another copy of the authority's
-//! certificate. RFC 6979 makes the nonce a function of key and message, so all copies are byte-identical and
-//! an operator can compare or pin them.
+//! ring signs ECDSA with a random nonce, so that each agent would have another certificate of the
+//! authority. RFC 6979 derives the nonce from key and message: all copies are the same bytes, and an
+//! operator can compare or pin them.
 
 use p256::ecdsa::signature::Signer;
 use p256::ecdsa::{DerSignature, SigningKey};
@@ -18,11 +18,11 @@ pub(super) struct CaKey {
 }
 
 impl CaKey {
-    /// Takes the first candidate that is a private key of P-256, i.e. neither zero nor beyond the order of
-    /// the group: FIPS 186-5 A.2.2. All but one in 2^32 are.
+    /// Takes the first candidate that is a private key of P-256: not zero and less than the order of
+    /// the group (FIPS 186-5 A.2.2). All but one in 2^32 are.
     ///
     /// # Errors
-    /// When the candidates run out.
+    /// No candidate is a private key.
     pub(super) fn from_candidates(
         candidates: impl IntoIterator<Item = Zeroizing<[u8; 32]>>,
     ) -> Result<Self, TrustError> {
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn candidates_that_are_no_private_key_are_passed_over() {
+    fn candidates_that_are_not_private_keys_are_skipped() {
         let key = from_candidates(&[[0; 32], ORDER, [0xff; 32], [7; 32], [8; 32]]).unwrap();
         assert_eq!(key.public, from_candidates(&[[7; 32]]).unwrap().public);
     }
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_is_the_same_each_time_and_verifies_elsewhere() {
+    fn signatures_are_deterministic_and_verify_with_ring() {
         let key = from_candidates(&[[7; 32]]).unwrap();
         let signature = key.sign(b"message").unwrap();
         assert_eq!(signature, key.sign(b"message").unwrap());

@@ -1,7 +1,7 @@
-//! What tells a client's certificate from every other one of the cluster.
+//! Recognises the certificates of clients.
 //!
-//! It has one name and no other: the URI `skep://client/NAME`. It is good for clients and for nothing else.
-//! So it never is an agent's, whose name is a DNS name, and no server's.
+//! Such a certificate has exactly one name, the URI `skep://client/NAME`, and exactly one usage,
+//! client authentication. So it is never an agent's, which has a DNS name, and never a server's.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -17,33 +17,33 @@ use super::peer::is_issued_by;
 use super::serial::Serial;
 use crate::config::client_name;
 
-/// What comes before the name.
+/// The prefix of the name.
 const SCHEME: &str = "skep://client/";
 
 /// A certificate of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCertificate {
-    /// Whose.
+    /// The name of the client.
     pub name: String,
-    /// By which it is refused.
+    /// The number by which it can be revoked.
     pub serial: Serial,
     /// When it expires.
     pub not_after: SystemTime,
 }
 
 impl ClientCertificate {
-    /// Reads what a certificate says, whoever has signed it. `None` if that is not what a client's says.
+    /// Reads a certificate without checking its issuer. `None` if it is not a client's.
     pub fn read(cert_der: &[u8]) -> Option<Self> {
         let (rest, cert) = X509Certificate::from_der(cert_der).ok()?;
         let usage = cert.extended_key_usage().ok()??.value;
-        let others = usage.any
+        let other_usages = usage.any
             || usage.server_auth
             || usage.code_signing
             || usage.email_protection
             || usage.time_stamping
             || usage.ocsp_signing
             || !usage.other.is_empty();
-        if !rest.is_empty() || !usage.client_auth || others {
+        if !rest.is_empty() || !usage.client_auth || other_usages {
             return None;
         }
         let names = cert.subject_alternative_name().ok()??;
@@ -59,7 +59,7 @@ impl ClientCertificate {
     }
 }
 
-/// The URI that marks a client of this name.
+/// The URI for a client of this name.
 pub(super) fn uri(name: &str) -> String {
     format!("{SCHEME}{name}")
 }
@@ -87,13 +87,13 @@ mod tests {
     const SERIAL: [u8; 16] = [0x41; 16];
 
     /// A certificate with these names and usages.
-    fn made(issuer: &str, sans: &[SanType], usages: &[Usage], serial: &[u8]) -> Vec<u8> {
+    fn certificate(issuer: &str, sans: &[SanType], usages: &[Usage], serial: &[u8]) -> Vec<u8> {
         let mut params = CertificateParams::default();
         params.subject_alt_names = sans.to_vec();
         params.extended_key_usages = usages.to_vec();
         params.serial_number = Some(SerialNumber::from_slice(serial));
-        let made = generation(issuer).issue(&params, &KeyPair::generate().unwrap());
-        made.unwrap().der().to_vec()
+        let issued = generation(issuer).issue(&params, &KeyPair::generate().unwrap());
+        issued.unwrap().der().to_vec()
     }
 
     fn san(uri: &str) -> SanType {
@@ -105,9 +105,9 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_known_by_its_name_under_any_generation() {
+    fn a_client_is_recognised_under_any_generation() {
         for issuer in ["a", "b"] {
-            let der = made(
+            let der = certificate(
                 issuer,
                 &[san("skep://client/alice")],
                 &[Usage::ClientAuth],
@@ -115,7 +115,7 @@ mod tests {
             );
             assert_eq!(name_of(&der).as_deref(), Some("alice"));
         }
-        let der = made(
+        let der = certificate(
             "c",
             &[san("skep://client/alice")],
             &[Usage::ClientAuth],
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_two_readers_could_read_differently_is_nobody_s() {
+    fn an_ambiguous_name_is_refused() {
         for uri in [
             "skep://client/",
             "skep://client/a/b",
@@ -138,13 +138,13 @@ mod tests {
             "skep://client//alice",
             "x skep://client/alice",
         ] {
-            let der = made("a", &[san(uri)], &[Usage::ClientAuth], &SERIAL);
+            let der = certificate("a", &[san(uri)], &[Usage::ClientAuth], &SERIAL);
             assert_eq!(name_of(&der), None, "{uri}");
         }
     }
 
     #[test]
-    fn a_certificate_that_is_good_for_more_is_no_client_s() {
+    fn a_certificate_with_more_names_or_usages_is_not_a_client_s() {
         let alice = san("skep://client/alice");
         let dns = SanType::DnsName("alice.example".try_into().unwrap());
         let agent = SanType::DnsName(generation("a").peer_sni().try_into().unwrap());
@@ -158,15 +158,15 @@ mod tests {
             (vec![alice.clone()], &[Usage::ClientAuth, Usage::ServerAuth]),
             (vec![alice.clone()], &[Usage::ClientAuth, Usage::Any]),
         ] {
-            let der = made("a", &sans, usages, &SERIAL);
+            let der = certificate("a", &sans, usages, &SERIAL);
             assert_eq!(name_of(&der), None, "{sans:?} {usages:?}");
         }
-        let der = made("a", &[alice], only, &[1]);
-        assert_eq!(name_of(&der), None, "a serial number that we never make");
+        let der = certificate("a", &[alice], only, &[1]);
+        assert_eq!(name_of(&der), None, "a serial number that is too short");
     }
 
     #[test]
-    fn an_agent_s_certificate_is_no_client_s() {
+    fn an_agent_s_certificate_is_not_a_client_s() {
         let trust = trust(&["a"]);
         assert_eq!(trust.client(&trust.leaf(0).unwrap().cert_der), None);
         assert_eq!(trust.client(generation("a").ca_der()), None);
@@ -174,8 +174,8 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn a_damaged_certificate_is_nobody_s(at in 0usize..400, flip in 1u8..) {
-            let mut der = made("a", &[san("skep://client/alice")], &[Usage::ClientAuth], &SERIAL);
+        fn a_damaged_certificate_is_refused(at in 0usize..400, flip in 1u8..) {
+            let mut der = certificate("a", &[san("skep://client/alice")], &[Usage::ClientAuth], &SERIAL);
             let at = at % der.len();
             der[at] ^= flip;
             proptest::prop_assert_eq!(name_of(&der), None);

@@ -1,6 +1,6 @@
-//! What one cluster secret stands for: a certificate authority and the keys derived beside it.
+//! A generation: the certificate authority and the keys that are derived from one cluster secret.
 //!
-//! A generation is a pure function of the secret, down to the last byte, on every agent and in every version.
+//! It is a pure function of the secret, to the last byte, on every agent and in every version.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ use super::error::TrustError;
 use super::secret::Secret;
 use super::stretch::stretch;
 
-/// The domain that all names of agents end in. `.internal` is reserved for private use and never delegated.
+/// The domain of all names of agents. `.internal` is reserved for private use and never delegated.
 pub(super) const DOMAIN: &str = "skep.internal";
 
 const SALT: &[u8] = b"skep generation v1";
@@ -26,7 +26,7 @@ const CA_KEY: &[u8] = b"ca key p256";
 const PEER_KEY: &[u8] = b"peer hmac";
 const OPERATOR_KEY: &[u8] = b"operator hmac";
 
-/// One cluster secret's certificate authority and keys.
+/// The certificate authority and the keys of one cluster secret.
 pub struct Generation {
     fingerprint: String,
     peer_sni: String,
@@ -40,7 +40,7 @@ impl Generation {
     /// Derives everything from the secret. Takes 19 MiB for a few tens of milliseconds.
     ///
     /// # Errors
-    /// When the machine has not that much memory.
+    /// The machine lacks that memory.
     pub fn derive(secret: &Secret) -> Result<Self, TrustError> {
         let root = Salt::new(HKDF_SHA256, SALT).extract(&*stretch(secret)?);
         let ca_key = CaKey::from_candidates(
@@ -59,13 +59,13 @@ impl Generation {
         })
     }
 
-    /// Eight hexadecimal digits that tell clusters apart, e.g. `05cff52c`. Public; for names and logs, never a
-    /// proof.
+    /// Eight hexadecimal digits that distinguish clusters, such as `05cff52c`. For names and logs; it
+    /// proves nothing.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
-    /// The DNS name that every agent's leaf of this generation carries, and no other certificate.
+    /// The DNS name in the leaves of all agents of this generation, and in no other certificate.
     pub fn peer_sni(&self) -> &str {
         &self.peer_sni
     }
@@ -75,12 +75,12 @@ impl Generation {
         self.ca.der()
     }
 
-    /// The authority's certificate as text, e.g. for `curl --cacert`.
+    /// The authority's certificate as text, for example for `curl --cacert`.
     pub fn ca_pem(&self) -> String {
         self.ca.pem()
     }
 
-    /// The HMAC key that agents sign their requests to each other with.
+    /// The HMAC key for requests between agents.
     pub fn peer_key(&self) -> &[u8; 32] {
         &self.peer_key
     }
@@ -93,7 +93,7 @@ impl Generation {
     /// Signs a certificate for the public key.
     ///
     /// # Errors
-    /// When the parameters cannot be written as a certificate.
+    /// The parameters cannot be written as a certificate.
     pub(crate) fn issue(
         &self,
         params: &CertificateParams,
@@ -111,14 +111,15 @@ impl fmt::Debug for Generation {
     }
 }
 
-/// First and last day of every authority, with nothing to renew before the secret itself is.
-/// Later years would need another date encoding (RFC 5280 §4.1.2.5).
+/// The first and the last day of every authority: long enough to be renewed with the secret only.
+/// Later years need another encoding (RFC 5280 §4.1.2.5).
 pub(super) fn ca_validity() -> (time::OffsetDateTime, time::OffsetDateTime) {
     (date_time_ymd(2024, 1, 1), date_time_ymd(2049, 12, 31))
 }
 
-/// Fingerprint in the name: else the authorities of two clusters share a name, and a mismatch is reported as a
-/// bad signature instead of an unknown issuer. No name constraints: leaves carry host names and addresses too.
+/// The name has the fingerprint. If two clusters shared a name, a verifier would report a bad
+/// signature instead of an unknown issuer. There are no name constraints, because leaves have host
+/// names and addresses too.
 fn ca_params(fingerprint: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     (params.not_before, params.not_after) = ca_validity();
@@ -156,10 +157,10 @@ mod tests {
         assert_eq!(one.operator_key(), other.operator_key());
     }
 
-    /// Agents of different versions meet in one cluster during an update, so no release and no dependency may
-    /// change what a secret stands for.
+    /// A cluster has agents of different versions during an update, so no release and no dependency may
+    /// change the derived values.
     #[test]
-    fn what_a_secret_stands_for_never_changes() {
+    fn derived_values_never_change() {
         let generation = generation("a");
         let digest = |bytes: &[u8]| {
             HEXLOWER.encode(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref())

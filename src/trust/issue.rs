@@ -1,4 +1,4 @@
-//! Certificates for clients: made where the cluster's secret is, for whoever cannot sign requests.
+//! Issues certificates for clients that cannot sign requests.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -15,9 +15,9 @@ use super::error::TrustError;
 use super::generation::Generation;
 use super::leaf::{BACKDATED, random_serial, within_ca_validity};
 
-/// A client's certificate with its key, in the forms in which they are handed over.
+/// A client's certificate with its key.
 pub struct ClientCredential {
-    /// What the certificate says.
+    /// The content of the certificate.
     pub certificate: ClientCertificate,
     /// The certificate in PEM.
     pub cert_pem: String,
@@ -29,7 +29,7 @@ impl ClientCredential {
     /// Issues a certificate with a fresh key, valid from a day before `now` until `lifetime` after it.
     ///
     /// # Errors
-    /// When `name` is not one that [`crate::config::client_name`] takes, or the system gives no random bytes.
+    /// [`crate::config::client_name`] refuses `name`, or the random number generator fails.
     pub fn issue(
         generation: &Generation,
         name: &str,
@@ -44,17 +44,17 @@ impl ClientCredential {
         params.not_after = at(now.checked_add(lifetime));
         params.serial_number = Some(SerialNumber::from_slice(&serial));
         params.distinguished_name = DistinguishedName::new();
-        // For people: what counts is the URI.
+        // For people only; agents read the URI.
         params.distinguished_name.push(DnType::CommonName, name);
         params.subject_alt_names = vec![SanType::URI(client::uri(name).try_into()?)];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.use_authority_key_identifier_extension = true;
-        let made = generation.issue(&params, &key)?;
+        let certificate = generation.issue(&params, &key)?;
         let bad_name = || TrustError::ClientName(name.to_owned());
         Ok(Self {
-            certificate: ClientCertificate::read(made.der()).ok_or_else(bad_name)?,
-            cert_pem: made.pem(),
+            certificate: ClientCertificate::read(certificate.der()).ok_or_else(bad_name)?,
+            cert_pem: certificate.pem(),
             key_pem: Zeroizing::new(key.serialize_pem()),
         })
     }
@@ -85,25 +85,25 @@ mod tests {
     }
 
     #[test]
-    fn what_was_issued_is_recognised_with_its_name_serial_and_expiry() {
+    fn an_issued_certificate_is_recognised_with_its_name_serial_and_expiry() {
         let now = SystemTime::now();
         let (issued, der) = issue("alice@example.com", now);
         let known = trust(&["other", "a"]).client(&der).unwrap();
         assert_eq!(known, issued.certificate);
         assert_eq!(known.name, "alice@example.com");
         let left = known.not_after.duration_since(now).unwrap();
-        // A certificate knows whole seconds.
+        // A certificate has whole seconds.
         assert!(left <= 90 * DAY && left + Duration::from_secs(1) > 90 * DAY);
     }
 
     #[test]
-    fn it_is_no_agent_s_and_no_server_s() {
+    fn it_is_neither_an_agent_s_nor_a_server_s() {
         let (_, der) = issue("alice", SystemTime::now());
         assert_eq!(trust(&["a"]).classify(&der), None);
         let cert = EndEntityCert::try_from(&der).unwrap();
         let ca = generation("a");
         let anchor = anchor_from_trusted_cert(ca.ca_der()).unwrap();
-        let holds = |usage| {
+        let is_valid_for = |usage| {
             let algorithms = super::super::provider()
                 .signature_verification_algorithms
                 .all;
@@ -119,13 +119,13 @@ mod tests {
             )
             .is_ok()
         };
-        assert!(holds(KeyUsage::client_auth()));
-        assert!(!holds(KeyUsage::server_auth()));
+        assert!(is_valid_for(KeyUsage::client_auth()));
+        assert!(!is_valid_for(KeyUsage::server_auth()));
         assert_eq!(cert.valid_dns_names().count(), 0);
     }
 
     #[test]
-    fn it_is_no_agent_s_even_if_it_is_called_like_one() {
+    fn it_is_not_an_agent_s_even_with_the_name_of_one() {
         let name = generation("a").peer_sni().to_owned();
         let (_, der) = issue(&name, SystemTime::now());
         assert_eq!(trust(&["a"]).classify(&der), None);
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expired_one_is_nobody_s() {
+    fn an_expired_one_is_refused() {
         let (_, der) = issue("alice", SystemTime::now() - 91 * DAY);
         assert_eq!(trust(&["a"]).client(&der), None);
     }

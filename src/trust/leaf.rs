@@ -1,4 +1,4 @@
-//! An agent's own certificate: minted in memory under a generation's authority, never written anywhere.
+//! An agent's own certificate, issued in memory under a generation's authority and never stored.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -24,23 +24,23 @@ use super::generation::{Generation, ca_validity};
 /// How far a leaf's validity starts in the past, for peers whose clocks are behind.
 pub(super) const BACKDATED: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What an agent's certificate says about the agent, beside what all of them say.
+/// The names in an agent's certificate, besides those that all agents have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeafNames {
-    /// `Swarm.NodeID`, on a node of a Swarm.
+    /// The `Swarm.NodeID` of a node of a Swarm.
     pub node_id: Option<String>,
-    /// The node's hostname as the engine reports it; left out where it is no DNS name.
+    /// The node's hostname as the engine reports it; left out if it is not a DNS name.
     pub hostname: String,
     /// Addresses of the node.
     pub ips: Vec<IpAddr>,
-    /// What else clients call this node: DNS names, also `*.example.com`, or addresses. Left out with a warning
-    /// where they are neither.
+    /// Other names that clients use: DNS names, also `*.example.com`, or addresses. All else is left
+    /// out with a warning.
     pub names: Vec<String>,
 }
 
 /// A certificate with its key.
 pub struct Leaf {
-    /// The certificate. Its issuer is not part of the chain: whoever verifies it has the authority.
+    /// The certificate. The chain has no issuer, because verifiers have the authority.
     pub cert_der: CertificateDer<'static>,
     /// The private key in PKCS#8.
     pub key_pkcs8: Zeroizing<Vec<u8>>,
@@ -48,17 +48,17 @@ pub struct Leaf {
     pub serial: String,
     /// When it expires.
     pub not_after: SystemTime,
-    /// Both, ready for rustls.
+    /// Certificate and key for rustls.
     pub certified_key: Arc<CertifiedKey>,
 }
 
 impl Leaf {
-    /// Mints a leaf with a fresh key, valid from a day before `now` until `lifetime` after it, within the
-    /// authority's own validity.
+    /// Issues a leaf with a fresh key, valid from a day before `now` until `lifetime` after it, within
+    /// the authority's own validity.
     ///
     /// # Errors
-    /// When the system gives no random bytes.
-    pub fn mint(
+    /// The random number generator fails.
+    pub fn issue(
         generation: &Generation,
         names: &LeafNames,
         lifetime: Duration,
@@ -95,7 +95,7 @@ impl Leaf {
         let certificate = generation.issue(&params, &PublicKey(key.public_key().as_ref()))?;
         let cert_der = certificate.der().clone();
 
-        // Borrowed, so that no further copy of the key is made.
+        // Borrowed, to make no further copy of the key.
         let private_key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key_pkcs8.as_slice()));
         let signing_key = rustls::crypto::ring::sign::any_ecdsa_type(&private_key)
             .map_err(TrustError::Unusable)?;
@@ -131,7 +131,7 @@ impl PublicKeyData for PublicKey<'_> {
     }
 }
 
-/// Sixteen bytes with 126 random bits; positive, and without a leading zero to be lost (RFC 5280 §4.1.2.2).
+/// Sixteen bytes with 126 random bits; positive, and without a leading zero (RFC 5280 §4.1.2.2).
 pub(super) fn random_serial(random: &SystemRandom) -> Result<[u8; 16], TrustError> {
     let mut serial = [0; 16];
     random.fill(&mut serial).map_err(|_| TrustError::Random)?;
@@ -139,7 +139,8 @@ pub(super) fn random_serial(random: &SystemRandom) -> Result<[u8; 16], TrustErro
     Ok(serial)
 }
 
-/// A clock that is years off gets a certificate too; it is minted again once the clock is right.
+/// Limits a time to the authority's validity, so that a clock that is years off gets a certificate
+/// too. It is issued again once the clock is right.
 pub(super) fn within_ca_validity(at: SystemTime) -> OffsetDateTime {
     let (first, last) = ca_validity();
     let Ok(since_epoch) = at.duration_since(SystemTime::UNIX_EPOCH) else {
@@ -165,14 +166,14 @@ fn subject_alt_names(generation: &Generation, names: &LeafNames) -> Vec<SanType>
     for name in &names.names {
         if !sans.dns_or_ip(name) {
             log::warn!(
-                "{name:?} is neither a DNS name nor an address and is left out of the certificate"
+                "the certificate leaves out {name:?}, which is neither a DNS name nor an address"
             );
         }
     }
     sans.0
 }
 
-/// Names without doubles, and without those that a verifier would stumble over.
+/// Names without duplicates, and without those that a verifier would reject.
 #[derive(Default)]
 struct AltNames(Vec<SanType>);
 
@@ -187,7 +188,7 @@ impl AltNames {
         self.push(SanType::IpAddress(ip));
     }
 
-    /// Whether the name could be added. Underscores are let pass, as Docker and all verifiers do.
+    /// Returns whether the name could be added. Underscores are allowed, as by Docker and all verifiers.
     fn dns(&mut self, name: &str) -> bool {
         let name = name.to_ascii_lowercase();
         let host = name.strip_prefix("*.").unwrap_or(&name);
@@ -221,8 +222,8 @@ mod tests {
     use rustls::pki_types::ServerName;
     use webpki::EndEntityCert;
 
-    fn mint(names: &LeafNames) -> Leaf {
-        Leaf::mint(&generation("a"), names, LIFETIME, SystemTime::now()).unwrap()
+    fn issue(names: &LeafNames) -> Leaf {
+        Leaf::issue(&generation("a"), names, LIFETIME, SystemTime::now()).unwrap()
     }
 
     fn is_valid_for(leaf: &Leaf, name: &str) -> bool {
@@ -233,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_leaf_is_valid_for_all_names_of_its_agent_and_for_no_other() {
-        let leaf = mint(&LeafNames {
+        let leaf = issue(&LeafNames {
             node_id: Some("9j68exjopxe7wfl6yuxml7a7j".into()),
             hostname: "Node-1".into(),
             ips: vec!["10.0.0.7".parse().unwrap(), "fd00::7".parse().unwrap()],
@@ -273,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_hostname_with_an_underscore_is_kept() {
-        let leaf = mint(&LeafNames {
+        let leaf = issue(&LeafNames {
             hostname: "swarm_node_1".into(),
             ..Default::default()
         });
@@ -282,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_hostname_that_is_an_address_becomes_one() {
-        let leaf = mint(&LeafNames {
+        let leaf = issue(&LeafNames {
             hostname: "192.0.2.9".into(),
             ..Default::default()
         });
@@ -291,28 +292,28 @@ mod tests {
 
     #[test]
     fn two_leaves_share_neither_key_nor_serial() {
-        let (one, other) = (mint(&LeafNames::default()), mint(&LeafNames::default()));
+        let (one, other) = (issue(&LeafNames::default()), issue(&LeafNames::default()));
         assert_ne!(one.serial, other.serial);
         assert_ne!(one.key_pkcs8, other.key_pkcs8);
     }
 
     #[test]
     fn the_key_belongs_to_the_certificate() {
-        mint(&LeafNames::default())
+        issue(&LeafNames::default())
             .certified_key
             .keys_match()
             .unwrap();
     }
 
     #[test]
-    fn a_clock_that_is_decades_off_still_gets_a_leaf_within_the_authoritys_validity() {
+    fn a_clock_that_is_decades_off_gets_a_leaf_within_the_authoritys_validity() {
         let (first, last) = ca_validity();
         let century = Duration::from_secs(100 * 365 * 24 * 60 * 60);
         let epoch = SystemTime::UNIX_EPOCH;
         for now in [epoch, epoch - century, epoch + century] {
             for lifetime in [LIFETIME, Duration::MAX] {
                 let leaf =
-                    Leaf::mint(&generation("a"), &LeafNames::default(), lifetime, now).unwrap();
+                    Leaf::issue(&generation("a"), &LeafNames::default(), lifetime, now).unwrap();
                 assert!(leaf.not_after >= first && leaf.not_after <= last, "{now:?}");
             }
         }
@@ -320,7 +321,7 @@ mod tests {
 
     #[test]
     fn debug_output_shows_no_key() {
-        let leaf = mint(&LeafNames::default());
+        let leaf = issue(&LeafNames::default());
         let shown = format!("{leaf:?}");
         assert!(shown.contains(&leaf.serial));
         assert!(!shown.contains("key"), "{shown}");
@@ -329,10 +330,10 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn no_name_whatever_breaks_minting_or_verifying(
+        fn no_name_breaks_issuing_or_verifying(
             node_id in proptest::option::of(".{0,80}"), hostname in ".{0,300}", name in "[*a-zA-Z0-9._-]{0,70}",
         ) {
-            let leaf = mint(&LeafNames { node_id, hostname, ips: vec![], names: vec![name] });
+            let leaf = issue(&LeafNames { node_id, hostname, ips: vec![], names: vec![name] });
             prop_assert!(is_valid_for(&leaf, generation("a").peer_sni()));
             prop_assert!(is_valid_for(&leaf, "localhost"));
             prop_assert!(!is_valid_for(&leaf, "elsewhere.example"));

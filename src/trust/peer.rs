@@ -1,4 +1,4 @@
-//! Tells agents from everyone else who holds a certificate of the cluster.
+//! Recognises the certificates of agents.
 
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use super::provider::provider;
 /// A verified certificate of an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerCertificate {
-    /// Which generation it belongs to, as an index into [`super::Trust::generations`].
+    /// Its generation, as an index into [`super::Trust::generations`].
     pub generation: usize,
-    /// The node id that it claims. Any holder of the secret could claim it.
+    /// The node id that it claims. Any holder of the secret can claim any.
     pub node_id: Option<String>,
 }
 
@@ -28,7 +28,7 @@ pub(super) fn classify(
         .iter()
         .position(|generation| is_issued_by(&cert, generation))?;
 
-    // Compared as bytes, not as a verifier would: a wildcard must not match.
+    // Compared as bytes, unlike in a verifier: a wildcard must not match.
     let agent_name = generations.get(generation)?.peer_sni();
     if !cert.valid_dns_names().any(|name| name == agent_name) {
         return None;
@@ -44,7 +44,7 @@ pub(super) fn classify(
     })
 }
 
-/// Whether it is a client's certificate by this authority that is valid now.
+/// Whether this authority issued the certificate, for clients, and it is valid now.
 pub(super) fn is_issued_by(cert: &EndEntityCert<'_>, generation: &Generation) -> bool {
     let Ok(anchor) = anchor_from_trusted_cert(generation.ca_der()) else {
         return false;
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agents_leaf_is_known_with_its_generation_and_node() {
+    fn an_agents_leaf_is_recognised_with_its_generation_and_node() {
         let trust = trust(&["new", "old"]);
         let names = LeafNames {
             node_id: Some("9j68exjopxe7".into()),
@@ -84,7 +84,7 @@ mod tests {
         };
         for (index, secret) in ["new", "old"].into_iter().enumerate() {
             let leaf =
-                Leaf::mint(&generation(secret), &names, LIFETIME, SystemTime::now()).unwrap();
+                Leaf::issue(&generation(secret), &names, LIFETIME, SystemTime::now()).unwrap();
             let peer = trust.classify(&leaf.cert_der).unwrap();
             assert_eq!(
                 peer,
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_persons_certificate_is_not_an_agents_whatever_it_is_called() {
+    fn a_persons_certificate_is_never_an_agents() {
         let trust = trust(&["a", "b"]);
         let (a, b) = (generation("a"), generation("b"));
         for names in [
@@ -151,7 +151,7 @@ mod tests {
     fn an_expired_leaf_is_not_an_agents() {
         let month_ago = SystemTime::now() - Duration::from_secs(30 * 24 * 60 * 60);
         let leaf =
-            Leaf::mint(&generation("a"), &LeafNames::default(), LIFETIME, month_ago).unwrap();
+            Leaf::issue(&generation("a"), &LeafNames::default(), LIFETIME, month_ago).unwrap();
         assert_eq!(trust(&["a"]).classify(&leaf.cert_der), None);
     }
 

@@ -1,4 +1,4 @@
-//! Which certificate an incoming connection is answered with.
+//! Chooses the certificate for an incoming connection.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use super::generation::{DOMAIN, Generation};
 use super::rotation::Rotation;
 use super::user_cert::UserCertificate;
 
-/// Picks by the server name that the client asks for: an agent asks for the generation it trusts, everyone
-/// else gets the operator's certificate if there is one, else the leaf of the first generation.
+/// Chooses by the server name in the handshake. An agent asks for the generation that it trusts. All
+/// others get the operator's certificate if there is one, else the leaf of the first generation.
 pub(super) struct ServerCertificates {
     generations: Arc<[Arc<Generation>]>,
     rotation: Arc<Rotation>,
@@ -38,7 +38,8 @@ impl ServerCertificates {
             .iter()
             .position(|generation| is_within(server_name, generation.peer_sni()));
         match (generation, &self.user_certificate) {
-            // An agent of another cluster: our leaf fails there with an error that names our cluster.
+            // Not for an agent of another cluster: our leaf fails there with an error that names
+            // our cluster.
             (None, Some(certificate)) if !is_within(server_name, DOMAIN) => {
                 Some(certificate.certified_key())
             }

@@ -1,4 +1,4 @@
-//! Keeps the leaves fresh: which are in use, and when they are due to be minted again.
+//! Rotates the leaves: which are in use, and when they are due to be issued again.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -9,17 +9,17 @@ use super::error::TrustError;
 use super::generation::Generation;
 use super::leaf::{BACKDATED, Leaf, LeafNames};
 
-/// Keeps arithmetic with times far from overflowing; nobody should want more.
+/// The longest lifetime of a leaf, so that arithmetic with times cannot overflow.
 const MAX_LIFETIME: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
-/// The leaves in use, replaced as a whole while connections read them.
+/// The leaves in use, replaced together while connections read them.
 pub(super) struct Rotation {
     lifetime: Duration,
-    current: ArcSwap<Minted>,
+    current: ArcSwap<LeafSet>,
 }
 
-/// Leaves that were minted together: one per generation, in the same order.
-pub(super) struct Minted {
+/// Leaves that were issued together, one per generation and in the same order.
+pub(super) struct LeafSet {
     pub(super) leaves: Vec<Arc<Leaf>>,
     names: LeafNames,
     at: SystemTime,
@@ -33,18 +33,18 @@ impl Rotation {
         now: SystemTime,
     ) -> Result<Self, TrustError> {
         let lifetime = lifetime.min(MAX_LIFETIME);
-        let minted = Minted::mint(generations, names, lifetime, now)?;
+        let leaves = LeafSet::issue(generations, names, lifetime, now)?;
         Ok(Self {
             lifetime,
-            current: ArcSwap::from_pointee(minted),
+            current: ArcSwap::from_pointee(leaves),
         })
     }
 
-    pub(super) fn current(&self) -> Guard<Arc<Minted>> {
+    pub(super) fn current(&self) -> Guard<Arc<LeafSet>> {
         self.current.load()
     }
 
-    /// Mints all leaves anew, and says when that is due again.
+    /// Issues all leaves again, and returns when that is due next.
     pub(super) fn rotate(
         &self,
         generations: &[Arc<Generation>],
@@ -55,7 +55,7 @@ impl Rotation {
         Ok(now + self.lifetime / 2)
     }
 
-    /// Mints all leaves anew if the names differ from those in use.
+    /// Issues all leaves again if the names differ from those in use.
     pub(super) fn rename(
         &self,
         generations: &[Arc<Generation>],
@@ -68,8 +68,9 @@ impl Rotation {
         self.replace(generations, names, now)
     }
 
-    /// At half of the leaves' life, or as soon as the clock was set back by so much that the leaves are about
-    /// to be not yet valid. A machine without a battery starts in the past and jumps ahead: that is the first case.
+    /// Whether half of the leaves' life is over, or the clock was set back so far that the leaves are
+    /// almost not valid yet. The first case includes a machine without a battery, whose clock starts in
+    /// the past and jumps ahead.
     pub(super) fn is_due(&self, now: SystemTime) -> bool {
         match now.duration_since(self.current().at) {
             Ok(age) => age >= self.lifetime / 2,
@@ -83,14 +84,14 @@ impl Rotation {
         names: LeafNames,
         now: SystemTime,
     ) -> Result<(), TrustError> {
-        let minted = Minted::mint(generations, names, self.lifetime, now)?;
-        self.current.store(Arc::new(minted));
+        let leaves = LeafSet::issue(generations, names, self.lifetime, now)?;
+        self.current.store(Arc::new(leaves));
         Ok(())
     }
 }
 
-impl Minted {
-    fn mint(
+impl LeafSet {
+    fn issue(
         generations: &[Arc<Generation>],
         names: LeafNames,
         lifetime: Duration,
@@ -98,7 +99,7 @@ impl Minted {
     ) -> Result<Self, TrustError> {
         let leaves = generations
             .iter()
-            .map(|generation| Leaf::mint(generation, &names, lifetime, now).map(Arc::new))
+            .map(|generation| Leaf::issue(generation, &names, lifetime, now).map(Arc::new))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             leaves,
@@ -134,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rotation_says_when_the_next_is_due() {
+    fn a_rotation_returns_when_the_next_is_due() {
         let start = SystemTime::now();
         let generations = [generation("a")];
         let rotation =
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn new_names_mint_new_leaves_and_known_names_do_not() {
+    fn only_new_names_cause_new_leaves() {
         let now = SystemTime::now();
         let generations = [generation("a")];
         let rotation = Rotation::start(&generations, LeafNames::default(), HOUR, now).unwrap();

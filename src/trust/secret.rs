@@ -1,7 +1,7 @@
-//! The cluster secret: read from a file, refused when it is weak, never shown.
+//! The cluster secret: read from a file, refused if it is weak, never printed.
 //!
-//! A leaf certificate that was signed by an authority derived from the secret lets anybody who connects
-//! check guesses offline, so the secret has to be a random one and not a password.
+//! The authority is derived from the secret, so anyone who connects gets a certificate to check guesses
+//! against, offline. The secret must therefore be random, and not a password.
 
 use std::fmt;
 use std::fs::File;
@@ -33,7 +33,7 @@ pub enum SecretError {
     TooShort(usize),
     #[error("the secret has more than {MAX_BYTES} bytes; is this the right file?")]
     TooLong,
-    #[error("the secret repeats itself and is easily guessed; {ADVICE}")]
+    #[error("the secret repeats itself and is easy to guess; {ADVICE}")]
     Repetitive,
 }
 
@@ -46,11 +46,11 @@ pub struct SecretFileError {
     pub error: SecretError,
 }
 
-/// What an operator should know about a secret that is nevertheless used.
+/// A problem of a secret that is used nevertheless.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)] // The messages say it.
 pub enum Warning {
-    #[error("the secret file {} can be read by other users of this machine; `chmod 600` it", .0.display())]
+    #[error("other users of this machine can read the secret file {}; run `chmod 600` on it", .0.display())]
     ReadableByOthers(PathBuf),
 }
 
@@ -59,10 +59,10 @@ pub enum Warning {
 pub struct Secret(Zeroizing<Vec<u8>>);
 
 impl Secret {
-    /// Reads a secret file, of which one newline at the end is not part of the secret.
+    /// Reads a secret file. A line break at its end is not part of the secret.
     ///
     /// # Errors
-    /// When the file cannot be read, or its content is no good secret; see [`Secret::from_bytes`].
+    /// The file cannot be read, or [`Secret::from_bytes`] refuses its content.
     pub fn read(path: &Path) -> Result<(Self, Option<Warning>), SecretFileError> {
         Self::read_file(path).map_err(|error| SecretFileError {
             path: path.to_owned(),
@@ -71,7 +71,7 @@ impl Secret {
     }
 
     fn read_file(path: &Path) -> Result<(Self, Option<Warning>), SecretError> {
-        // Room for the line break, and for one byte too many. Never grows, so leaves no copies behind.
+        // Room for a line break and for one byte too many. It never grows, so no copies are left.
         let limit = MAX_BYTES + 3;
         let mut content = Zeroizing::new(Vec::with_capacity(limit + 1));
         let file = File::open(path).map_err(SecretError::Unreadable)?;
@@ -92,7 +92,7 @@ impl Secret {
     /// Takes bytes as they are.
     ///
     /// # Errors
-    /// When they are fewer than 32, more than 4096, or obviously not random.
+    /// They are fewer than 32 or more than 4096, or obviously not random.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SecretError> {
         match bytes.len() {
             length if length < MIN_BYTES => Err(SecretError::TooShort(length)),
@@ -102,10 +102,10 @@ impl Secret {
         }
     }
 
-    /// A new secret as text to put into a file: 32 random bytes in base64url.
+    /// A new secret as text for a file: 32 random bytes in base64url.
     ///
     /// # Errors
-    /// When the system gives no random bytes.
+    /// The random number generator fails.
     pub fn generate() -> Result<String, TrustError> {
         let mut bytes = Zeroizing::new([0; 32]);
         SystemRandom::new()
@@ -133,7 +133,7 @@ fn without_line_break(content: &[u8]) -> &[u8] {
         .unwrap_or(content)
 }
 
-/// Few distinct bytes, or a shorter text written down more than once.
+/// Whether there are few distinct bytes, or a shorter text is repeated.
 fn is_repetitive(bytes: &[u8]) -> bool {
     let mut seen = [false; 256];
     for byte in bytes {
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_as_long_as_allowed_is_read_whole_and_a_longer_one_is_refused() {
+    fn the_longest_secret_is_read_whole_and_a_longer_one_is_refused() {
         let block = |n: u8| {
             ring::digest::digest(&ring::digest::SHA256, &[n])
                 .as_ref()
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn no_error_and_no_debug_output_quotes_the_secret() {
+    fn errors_and_debug_output_never_quote_the_secret() {
         let secret = Secret::from_bytes(GOOD.as_bytes()).unwrap();
         assert_eq!(format!("{secret:?}"), "Secret(..)");
         let error = read(&GOOD[..20]).unwrap_err();

@@ -1,31 +1,31 @@
-//! The number that a client's certificate is known by when it is to be refused.
+//! The serial number of a client's certificate, by which it can be revoked.
 
 use std::fmt;
 use std::str::FromStr;
 
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 
-/// As many as [`super::leaf::random_serial`] makes.
+/// The length that [`super::leaf::random_serial`] makes.
 const BYTES: usize = 16;
 
 /// The serial number of a certificate that was issued here.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Serial([u8; BYTES]);
 
-/// A text that is no serial number.
+/// The text is not a serial number.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not a serial number: it has 32 hexadecimal digits")]
 pub struct BadSerial;
 
 impl Serial {
-    /// Takes the bytes that a certificate has; `None` if we never make such a number.
+    /// Takes the bytes of a certificate; `None` for another length than ours.
     pub(super) fn of(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }
 }
 
-/// As `skep cert show` prints it, or with capitals and colons as `openssl` does. Not one digit fewer: a line
-/// that was cut off is no other certificate's.
+/// Reads the form of `skep cert show`, and the capitals and colons of `openssl`. All 32 digits are
+/// needed, so that a truncated line names no other certificate.
 impl FromStr for Serial {
     type Err = BadSerial;
 
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_or_no_number_is_refused() {
+    fn a_truncated_or_wrong_number_is_refused() {
         for text in [
             "",
             &TEXT[1..],

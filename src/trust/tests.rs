@@ -1,4 +1,4 @@
-//! Agents, strangers and operators meet in real TLS handshakes, in memory.
+//! Real TLS handshakes between agents, clients and other clusters, in memory.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ pub(super) fn secret(name: &str) -> Secret {
     Secret::from_bytes(digest.as_ref()).unwrap()
 }
 
-/// The generation of this secret. Remembered, because stretching a secret is meant to be slow.
+/// The generation of this secret. Cached, because stretching a secret is slow on purpose.
 pub(super) fn generation(name: &str) -> Arc<Generation> {
     static DERIVED: LazyLock<Mutex<HashMap<String, Arc<Generation>>>> =
         LazyLock::new(Mutex::default);
@@ -74,7 +74,7 @@ fn server_with(trust: &Trust, user: Option<Arc<UserCertificate>>) -> Arc<ServerC
     Arc::new(config)
 }
 
-/// What a client trusts, shows and asks for.
+/// A client with its roots, its certificate and the server name.
 struct Client {
     roots: CertificateDer<'static>,
     leaf: Option<Arc<Leaf>>,
@@ -109,8 +109,8 @@ impl Client {
         })
     }
 
-    /// Returns what either side learned, or the first error that a side raised by itself.
-    fn connect(&self, server: &Arc<ServerConfig>) -> Result<Connected, Error> {
+    /// Returns the certificates that each side saw, or the first error of a side.
+    fn connect(&self, server: &Arc<ServerConfig>) -> Result<Session, Error> {
         let name = ServerName::try_from(self.server_name.clone()).unwrap();
         let mut client = ClientConnection::new(self.config(), name).unwrap();
         let mut server = ServerConnection::new(Arc::clone(server)).unwrap();
@@ -127,7 +127,7 @@ impl Client {
         }
         let first =
             |chain: Option<&[CertificateDer<'_>]>| chain.map(|chain| chain[0].clone().into_owned());
-        Ok(Connected {
+        Ok(Session {
             version: client.protocol_version().unwrap(),
             server_cert: first(client.peer_certificates()).unwrap(),
             client_cert: first(server.peer_certificates()),
@@ -136,7 +136,7 @@ impl Client {
 }
 
 #[derive(Debug)]
-struct Connected {
+struct Session {
     version: ProtocolVersion,
     server_cert: CertificateDer<'static>,
     client_cert: Option<CertificateDer<'static>>,
@@ -147,7 +147,7 @@ fn is_certificate_error(error: &Error, expected: &[CertificateError]) -> bool {
 }
 
 #[test]
-fn agents_with_one_secret_talk_over_tls_1_3_and_know_each_other() {
+fn agents_with_one_secret_connect_over_tls_1_3_and_recognise_each_other() {
     let (one, other) = (trust(&["a"]), trust(&["a"]));
     let connected = Client::agent(&one, 0).connect(&server(&other)).unwrap();
     assert_eq!(connected.version, ProtocolVersion::TLSv1_3);
@@ -157,7 +157,7 @@ fn agents_with_one_secret_talk_over_tls_1_3_and_know_each_other() {
 }
 
 #[test]
-fn agents_derived_apart_talk_to_each_other() {
+fn agents_that_derive_on_their_own_connect() {
     let derived_apart = Trust::new(
         &[secret("a")],
         LeafNames::default(),
@@ -194,7 +194,7 @@ fn an_agent_refuses_a_client_of_another_cluster() {
 }
 
 #[test]
-fn a_client_without_a_certificate_is_let_through_as_nobody() {
+fn a_client_without_a_certificate_connects_unauthenticated() {
     let trust = trust(&["a"]);
     let mut client = Client::agent(&trust, 0);
     client.leaf = None;
@@ -202,7 +202,7 @@ fn a_client_without_a_certificate_is_let_through_as_nobody() {
 }
 
 #[test]
-fn during_a_rollover_old_and_new_agents_talk_both_ways() {
+fn during_a_rollover_old_and_new_agents_connect_both_ways() {
     let (updated, behind) = (trust(&["new", "old"]), trust(&["old"]));
     let connected = Client::agent(&updated, 1)
         .connect(&server(&behind))
@@ -221,7 +221,7 @@ fn during_a_rollover_old_and_new_agents_talk_both_ways() {
         1
     );
 
-    // Once the old secret is dropped, whoever still has only that one is out.
+    // Once the old secret is dropped, agents with only that one cannot connect.
     let done = trust(&["new"]);
     Client::agent(&updated, 0).connect(&server(&done)).unwrap();
     Client::agent(&behind, 0)
@@ -233,7 +233,7 @@ fn during_a_rollover_old_and_new_agents_talk_both_ways() {
 }
 
 #[test]
-fn a_rotated_leaf_is_seen_on_the_next_handshake() {
+fn the_next_handshake_uses_a_rotated_leaf() {
     let trust = trust(&["a"]);
     let server = server(&trust);
     let before = Client::agent(&trust, 0).connect(&server).unwrap();
@@ -272,7 +272,7 @@ fn leaves_that_expired_while_the_clock_was_wrong_are_replaced_by_a_refresh() {
 }
 
 #[test]
-fn a_refresh_before_half_life_leaves_the_leaves_alone() {
+fn a_refresh_before_half_life_changes_nothing() {
     let trust = trust(&["a"]);
     let before = trust.leaf(0).unwrap();
     trust.refresh(SystemTime::now()).unwrap();
@@ -332,13 +332,13 @@ fn a_client_that_trusts_the_authority_reaches_an_agent_by_its_hostname() {
 }
 
 #[test]
-fn without_a_secret_there_is_no_trust() {
+fn at_least_one_secret_is_needed() {
     let none = Trust::new(&[], LeafNames::default(), LIFETIME, SystemTime::now());
     assert!(matches!(none, Err(TrustError::NoSecret)));
 }
 
 #[test]
-fn a_secret_listed_twice_counts_once() {
+fn a_repeated_secret_counts_once() {
     let secrets = [secret("a"), secret("a")];
     let trust = Trust::new(&secrets, LeafNames::default(), LIFETIME, SystemTime::now()).unwrap();
     assert_eq!(trust.generations().len(), 1);

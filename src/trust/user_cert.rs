@@ -1,7 +1,7 @@
-//! A certificate that the operator brings along, for clients that shall not need the cluster's authority.
+//! A certificate of the operator, for clients that do not know the cluster's authority.
 //!
-//! Read from files and read again when they change, so that a renewed certificate needs no restart. Never
-//! used between agents.
+//! Its files are read again when they change, so that a renewed certificate needs no restart. Agents
+//! do not use it among each other.
 
 use std::fmt;
 use std::fs::File;
@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use super::provider::provider;
 
-/// Far more than any chain, and little enough to be read at once.
+/// The largest file, far above the size of any chain.
 const MAX_BYTES: u64 = 1024 * 1024;
 
 /// Why the operator's certificate cannot be used.
@@ -49,25 +49,25 @@ pub enum UserCertificateError {
 pub struct UserCertificate {
     certificate_file: PathBuf,
     key_file: PathBuf,
-    loaded: ArcSwap<Loaded>,
+    loaded: ArcSwap<Content>,
 }
 
-struct Loaded {
+struct Content {
     certified_key: Arc<CertifiedKey>,
-    /// Of both files: a time stamp misses a changed symbolic link.
+    /// The digest of both files; a time stamp misses a changed symbolic link.
     digest: [u8; 32],
 }
 
 impl UserCertificate {
-    /// Reads a certificate (with its chain, the server's own first) and its private key, both in PEM form. They
-    /// may be the same file.
+    /// Reads a certificate (with its chain, the server's own first) and its private key, both in PEM
+    /// form. They may be the same file.
     ///
     /// # Errors
-    /// When one of them cannot be read, is not what it should be, or does not belong to the other.
+    /// A file cannot be read, has other content, or does not belong to the other one.
     pub fn load(certificate_file: &Path, key_file: &Path) -> Result<Self, UserCertificateError> {
         let files = Files::read(certificate_file, key_file)?;
         Ok(Self {
-            loaded: ArcSwap::from_pointee(Loaded {
+            loaded: ArcSwap::from_pointee(Content {
                 digest: files.digest(),
                 certified_key: Arc::new(files.parse(certificate_file, key_file)?),
             }),
@@ -79,7 +79,7 @@ impl UserCertificate {
     /// Reads the files again. Returns whether they have changed.
     ///
     /// # Errors
-    /// As [`UserCertificate::load`]; the certificate in use then stays.
+    /// As [`UserCertificate::load`]; the certificate in use stays.
     pub fn reload(&self) -> Result<bool, UserCertificateError> {
         let files = Files::read(&self.certificate_file, &self.key_file)?;
         let digest = files.digest();
@@ -87,14 +87,14 @@ impl UserCertificate {
             return Ok(false);
         }
         let certified_key = Arc::new(files.parse(&self.certificate_file, &self.key_file)?);
-        self.loaded.store(Arc::new(Loaded {
+        self.loaded.store(Arc::new(Content {
             certified_key,
             digest,
         }));
         Ok(true)
     }
 
-    /// What is in use.
+    /// The certificate and key in use.
     pub fn certified_key(&self) -> Arc<CertifiedKey> {
         Arc::clone(&self.loaded.load().certified_key)
     }
@@ -109,7 +109,7 @@ impl fmt::Debug for UserCertificate {
     }
 }
 
-/// Content of the two files.
+/// The content of the two files.
 struct Files {
     certificate: Zeroizing<Vec<u8>>,
     key: Zeroizing<Vec<u8>>,
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_the_files_is_said() {
+    fn an_error_says_what_is_wrong_with_the_files() {
         let (files, other) = (
             certificate_files("a.example"),
             certificate_files("b.example"),
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_file_is_taken_over_and_a_half_changed_pair_is_not() {
+    fn a_changed_pair_is_used_and_a_half_changed_pair_is_not() {
         let (files, renewed) = (
             certificate_files("a.example"),
             certificate_files("a.example"),
