@@ -1,8 +1,9 @@
-//! Everything that differs between operating systems, behind one set of names.
+//! What differs between operating systems, behind one set of names.
 //!
-//! Nothing outside this module names a Unix or a Windows type. It is not the
-//! place for policy: callers decide what a readable secret or a missing socket
-//! means.
+//! No other module names a Unix or a Windows type. Decisions are made elsewhere:
+//! callers decide what a readable secret or a missing socket means.
+
+mod socket_file;
 
 pub mod clock;
 
@@ -13,4 +14,5 @@ mod system;
 #[path = "platform/windows.rs"]
 mod system;
 
+pub use socket_file::SocketFile;
 pub use system::*;

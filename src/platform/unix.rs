@@ -20,10 +20,12 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// A file that can be opened and holds nothing.
+use super::socket_file::SocketFile;
+
+/// An empty file that can always be opened.
 pub const EMPTY_FILE: &str = "/dev/null";
 
-/// Where systems keep the certificate authorities that they trust.
+/// The files in which systems keep the certificate authorities that they trust.
 pub const ROOT_FILES: &[&str] = &[
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -31,10 +33,10 @@ pub const ROOT_FILES: &[&str] = &[
     "/etc/ssl/cert.pem",
 ];
 
-/// Where the engine listens unless told otherwise.
+/// The default address of the engine.
 pub const DEFAULT_ENGINE: &str = "unix:///var/run/docker.sock";
 
-/// Whether group or others may read the file; `false` if it cannot be asked.
+/// Whether group or others may read the file; `false` if its mode cannot be read.
 pub fn readable_by_others(path: &Path) -> bool {
     path.metadata()
         .is_ok_and(|m| m.permissions().mode() & 0o044 != 0)
@@ -43,7 +45,7 @@ pub fn readable_by_others(path: &Path) -> bool {
 /// Writes a new file that only its owner may read.
 ///
 /// # Errors
-/// Fails if the file exists already or its folder cannot be made.
+/// The file exists already, or its folder cannot be created.
 pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
@@ -57,10 +59,10 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Opens a file to write at its end; a new one only its owner may read.
+/// Opens a file to write at its end. Only its owner may read a new one.
 ///
 /// # Errors
-/// As `open(2)`, or if its folder cannot be made.
+/// As `open(2)`, or its folder cannot be created.
 pub fn append_private(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
@@ -69,13 +71,13 @@ pub fn append_private(path: &Path) -> io::Result<File> {
     options.append(true).create(true).mode(0o600).open(path)
 }
 
-/// Connects through the configured path, whatever name the engine's socket
-/// was bound under.
+/// Connects to the configured path, under whatever name the engine has bound its
+/// socket.
 #[derive(Debug)]
-struct Through(PathBuf);
+struct ConfiguredPath(PathBuf);
 
 #[async_trait]
-impl L4Connect for Through {
+impl L4Connect for ConfiguredPath {
     async fn connect(&self, _: &SocketAddr) -> pingora::Result<Stream> {
         let stream = UnixStream::connect(&self.0).await;
         Ok(stream
@@ -84,19 +86,19 @@ impl L4Connect for Through {
     }
 }
 
-/// The name that the process behind a socket bound it under.
+/// The name under which a process has bound its socket.
 ///
-/// Pingora compares it with `getpeername()` before it reuses a connection, and
-/// a path that leads there through a symlink (`/var/run`) or a bind mount would
-/// never match; so the peer gets the bound name and connects through the path.
+/// Pingora compares it with `getpeername()` before it reuses a connection. A path
+/// through a symbolic link (`/var/run`) or a bind mount would never match, so the
+/// peer gets the bound name and connects through the path.
 ///
 /// # Errors
-/// Fails if nobody listens.
+/// No process listens.
 pub async fn bound_name(path: &Path) -> io::Result<String> {
     let stream = UnixStream::connect(path).await?;
     let address = stream.peer_addr()?;
     let name = address.as_pathname().and_then(Path::to_str);
-    // One that is no text cannot be compared either: then nothing is reused.
+    // A name that is not text cannot be compared: no connection is reused.
     let name = name.filter(|n| !n.is_empty()).or_else(|| path.to_str());
     name.map(str::to_owned)
         .ok_or_else(|| io::Error::other("the socket's name is not text"))
@@ -105,10 +107,10 @@ pub async fn bound_name(path: &Path) -> io::Result<String> {
 /// A peer for the engine's socket, reusable under its bound name.
 ///
 /// # Errors
-/// Fails if the name is not a socket address.
+/// The name is not a socket address.
 pub fn socket_peer(path: &Path, bound: &str) -> pingora::Result<HttpPeer> {
     let mut peer = HttpPeer::new_uds(bound, false, String::new())?;
-    peer.options.custom_l4 = Some(std::sync::Arc::new(Through(path.to_owned())));
+    peer.options.custom_l4 = Some(std::sync::Arc::new(ConfiguredPath(path.to_owned())));
     Ok(peer)
 }
 
@@ -123,42 +125,22 @@ pub fn pipe_peer(_: &str) -> pingora::Result<HttpPeer> {
     )
 }
 
-/// Whether programs can meet at sockets in the file system.
+/// Whether there are sockets in the file system.
 pub const HAS_SOCKETS: bool = true;
-
-/// Whom the file of a socket belongs to, and who may connect.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct SocketFile {
-    /// The user; `None` is this program's own.
-    pub owner: Option<u32>,
-    /// The group; `None` is this program's own.
-    pub group: Option<u32>,
-    /// The bits of `chmod`.
-    pub mode: u32,
-}
-
-impl SocketFile {
-    /// For this program's own user only.
-    pub const PRIVATE: Self = Self {
-        owner: None,
-        group: None,
-        mode: 0o600,
-    };
-}
 
 /// A socket in the file system that local programs connect to.
 pub struct LocalListener {
     listener: UnixListener,
     path: PathBuf,
-    /// Its place on the disk: what else may stand at its path one day is not ours.
+    /// Device and inode, to recognise another file at the path.
     inode: (u64, u64),
 }
 
 impl LocalListener {
-    /// Binds, for these only; a socket that nobody answers is replaced.
+    /// Binds a socket with this owner and mode, in the place of a stale one.
     ///
     /// # Errors
-    /// Fails if something else is at the path or somebody listens there.
+    /// Another file is at the path, or another program listens there.
     pub fn bind(path: &Path, file: SocketFile) -> io::Result<Self> {
         let error = |kind, why: &str| Err(io::Error::new(kind, why));
         if let Ok(found) = path.symlink_metadata() {
@@ -172,24 +154,24 @@ impl LocalListener {
                 Err(e) => return Err(e),
             }
         }
-        // Bound in a private folder first: between bind and chmod the socket
-        // would otherwise be open to everybody, and whoever connects then
-        // stays connected. It takes the place of a stale one at once.
+        // Bound in a private folder first. Otherwise the socket would be open to
+        // all users between bind and chmod, and connections of that moment stay.
+        // The rename replaces a stale socket atomically.
         let parent = path.parent().unwrap_or(Path::new("/"));
         let mut random = [0; 4];
         SystemRandom::new()
             .fill(&mut random)
-            .map_err(|_| io::Error::other("the system gave no random bytes"))?;
+            .map_err(|_| io::Error::other("the system's random number generator failed"))?;
         let folder = parent.join(format!(".{:08x}", u32::from_be_bytes(random)));
         let staging = folder.join("s");
         match DirBuilder::new().mode(0o700).create(&folder) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 return error(
                     e.kind(),
-                    "its folder does not exist; make it, or mount a volume there",
+                    "its folder does not exist; create it, or mount a volume there",
                 );
             }
-            made => made?,
+            created => created?,
         }
         let bound = UnixListener::bind(&staging).and_then(|listener| {
             if file.owner.is_some() || file.group.is_some() {
@@ -209,14 +191,14 @@ impl LocalListener {
         bound
     }
 
-    /// The next connection, and the user who has made it (`SO_PEERCRED`);
-    /// `None` if the kernel does not say.
+    /// The next connection, and its user (`SO_PEERCRED`), `None` if the kernel does
+    /// not know it.
     ///
     /// # Errors
     /// As `accept(2)`.
     pub async fn accept(&self) -> io::Result<(Stream, Option<u32>)> {
         let stream = self.listener.accept().await?.0;
-        let uid = stream.peer_cred().map(|who| who.uid()).ok();
+        let uid = stream.peer_cred().map(|peer| peer.uid()).ok();
         Ok((stream.into(), uid))
     }
 }
@@ -234,7 +216,7 @@ impl Drop for LocalListener {
     }
 }
 
-/// An accepted TCP connection as Pingora's stream that knows its addresses.
+/// Pingora's stream, with its addresses, for an accepted TCP connection.
 pub fn tcp_stream(tcp: TcpStream) -> Stream {
     let digest = SocketDigest::from_raw_fd(tcp.as_raw_fd());
     let mut stream = Stream::from(tcp);
@@ -242,7 +224,7 @@ pub fn tcp_stream(tcp: TcpStream) -> Stream {
     stream
 }
 
-/// Waits until the program is told to end; the name of the signal.
+/// Waits for a signal that ends the program, and returns its name.
 pub async fn shutdown_signal() -> &'static str {
     let (Ok(mut term), Ok(mut int)) = (
         signal(SignalKind::terminate()),
@@ -256,18 +238,18 @@ pub async fn shutdown_signal() -> &'static str {
     }
 }
 
-/// SIGHUP, as often as it comes.
+/// A stream of SIGHUP.
 #[derive(Debug)]
 pub struct Reloads(Option<tokio::signal::unix::Signal>);
 
-/// Listens for the word to read the configuration again. Without a listener, the
-/// signal would end the program.
+/// Listens for the signal to read the configuration again. Without a listener, it
+/// would end the program.
 pub fn reload_signals() -> Reloads {
     Reloads(signal(SignalKind::hangup()).ok())
 }
 
 impl Reloads {
-    /// Resolves when it has come.
+    /// Waits for the next one.
     pub async fn next(&mut self) {
         match &mut self.0 {
             Some(signal) => drop(signal.recv().await),
@@ -276,27 +258,25 @@ impl Reloads {
     }
 }
 
-/// Keeps the kernel from giving the program memory in pieces of 2 MiB, of which
-/// an agent uses little: it would be ten times as large when idle. To be called
-/// first of all.
+/// Keeps the kernel from giving the program memory in pages of 2 MiB. An agent uses
+/// little of each, so an idle one would be ten times as large. Call this first.
 pub fn disable_huge_pages() {
     #[cfg(target_os = "linux")]
     if let Err(e) = rustix::thread::disable_transparent_huge_pages(true) {
-        log::debug!("memory comes in large pages: {e}");
+        log::debug!("huge pages cannot be disabled: {e}");
     }
 }
 
-/// A file name out of bytes, which need not be text here.
+/// A file name from bytes, which need not be text here.
 pub fn os_string_from_bytes(bytes: Vec<u8>) -> Option<OsString> {
     Some(OsString::from_vec(bytes))
 }
 
-/// Gives a new file the owner and the mode of the one it replaces, else a
-/// mode under which it can be run: uploaded scripts have always been
-/// executable through Portainer's agent.
+/// Gives a new file the owner and the mode of the one that it replaces, else an
+/// executable mode: scripts uploaded through Portainer's agent can be run.
 ///
 /// # Errors
-/// As `fchmod(2)`. An owner that may not be given away stays ours.
+/// As `fchmod(2)`. If the owner cannot be changed, it stays ours.
 pub fn inherit(file: &File, replaced: Option<&File>) -> io::Result<()> {
     let Some(replaced) = replaced else {
         return file.set_permissions(Permissions::from_mode(0o755));
@@ -306,13 +286,13 @@ pub fn inherit(file: &File, replaced: Option<&File>) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(old.permissions().mode() & 0o777))
 }
 
-/// Has a new file made such that only its owner may read it.
+/// Makes a new file readable by its owner only.
 pub fn private(options: &mut cap_std::fs::OpenOptions) {
     cap_std::fs::OpenOptionsExt::mode(options, 0o600);
 }
 
-/// Bytes of a file from there on, as many at most; none at its end. Memory that
-/// is filled anyway is not cleared first.
+/// At most `most` bytes of a file from `start`, none at its end. The buffer is not
+/// cleared first.
 ///
 /// # Errors
 /// As `pread(2)`.
@@ -320,13 +300,12 @@ pub fn read_at(file: &File, start: u64, most: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(most);
     let read = || rustix::io::pread(file, rustix::buffer::spare_capacity(&mut bytes), start);
     rustix::io::retry_on_intr(read)?;
-    // A vector may have more room than it was asked for.
+    // A vector may have more room than requested.
     bytes.truncate(most);
     Ok(bytes)
 }
 
-/// Bytes of the file system that a path is on: all, and those that may still
-/// be written.
+/// The size of the file system of a path, and its free space, in bytes.
 ///
 /// # Errors
 /// As `statvfs(3)`.
@@ -334,7 +313,7 @@ pub fn space(path: &Path) -> io::Result<(u64, u64)> {
     Ok(bytes_of(rustix::fs::statvfs(path)?))
 }
 
-/// The same for the file system that a file is on.
+/// The size of the file system of a file, and its free space, in bytes.
 ///
 /// # Errors
 /// As `fstatvfs(3)`.
@@ -352,7 +331,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_private_file_is_for_its_owner_only() {
+    fn only_the_owner_reads_a_private_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/secret");
         write_private(&path, b"x").unwrap();
@@ -366,7 +345,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_symlinked_socket_is_known_by_the_name_it_was_bound_under() {
+    async fn a_symlinked_socket_has_the_name_it_was_bound_under() {
         let folder = tempfile::tempdir().unwrap();
         let real = folder.path().join("real.sock");
         let link = folder.path().join("link.sock");

@@ -1,5 +1,5 @@
-//! Windows: Ctrl-C, and the places that named pipes will take. Not yet built or
-//! run on a real host.
+//! Windows: Ctrl-C; named pipes are not supported yet. Not yet built or run on a
+//! real host.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -14,24 +14,26 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 use tokio::net::TcpStream;
 
-/// A file that can be opened and holds nothing.
+use super::socket_file::SocketFile;
+
+/// An empty file that can always be opened.
 pub const EMPTY_FILE: &str = "NUL";
 
-/// The certificate authorities are in no file here.
+/// No file has the certificate authorities here.
 pub const ROOT_FILES: &[&str] = &[];
 
-/// Where the engine listens unless told otherwise.
+/// The default address of the engine.
 pub const DEFAULT_ENGINE: &str = "npipe:////./pipe/docker_engine";
 
-/// Access lists are not judged: always `false`.
+/// Always `false`: access lists are not read.
 pub fn readable_by_others(_: &Path) -> bool {
     false
 }
 
-/// Writes a new file under the access list its folder hands down.
+/// Writes a new file with the access list of its folder.
 ///
 /// # Errors
-/// Fails if the file exists already or its folder cannot be made.
+/// The file exists already, or its folder cannot be created.
 pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
@@ -65,7 +67,7 @@ pub fn socket_peer(_: &Path, _: &str) -> pingora::Result<HttpPeer> {
     )
 }
 
-/// The engine behind a named pipe is not reached yet.
+/// Named pipes are not supported yet.
 ///
 /// # Errors
 /// Always.
@@ -76,30 +78,10 @@ pub fn pipe_peer(_: &str) -> pingora::Result<HttpPeer> {
     )
 }
 
-/// Whether programs can meet at sockets in the file system.
+/// Whether there are sockets in the file system.
 pub const HAS_SOCKETS: bool = false;
 
-/// Whom the file of a socket would belong to.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct SocketFile {
-    /// The user.
-    pub owner: Option<u32>,
-    /// The group.
-    pub group: Option<u32>,
-    /// The bits of `chmod`.
-    pub mode: u32,
-}
-
-impl SocketFile {
-    /// For this program's own user only.
-    pub const PRIVATE: Self = Self {
-        owner: None,
-        group: None,
-        mode: 0o600,
-    };
-}
-
-/// Stands where a Unix socket would listen.
+/// The counterpart of a Unix socket, which cannot be made here.
 pub struct LocalListener(());
 
 impl LocalListener {
@@ -120,7 +102,7 @@ impl LocalListener {
     }
 }
 
-/// An accepted TCP connection as Pingora's stream that knows its addresses.
+/// Pingora's stream, with its addresses, for an accepted TCP connection.
 pub fn tcp_stream(tcp: TcpStream) -> Stream {
     let digest = SocketDigest::from_raw_socket(tcp.as_raw_socket());
     let mut stream = Stream::from(tcp);
@@ -128,10 +110,10 @@ pub fn tcp_stream(tcp: TcpStream) -> Stream {
     stream
 }
 
-/// Windows has no such habit.
+/// Windows does not use huge pages by itself.
 pub fn disable_huge_pages() {}
 
-/// Waits until the program is told to end; the name of the signal.
+/// Waits for a signal that ends the program, and returns its name.
 pub async fn shutdown_signal() -> &'static str {
     if tokio::signal::ctrl_c().await.is_err() {
         return std::future::pending().await;
@@ -139,11 +121,11 @@ pub async fn shutdown_signal() -> &'static str {
     "Ctrl-C"
 }
 
-/// Windows has no such signal.
+/// Windows has no signal to reload.
 #[derive(Debug)]
 pub struct Reloads;
 
-/// Listens for nothing: files are looked at every few seconds.
+/// A stream without signals; the agent checks its files every few seconds.
 pub fn reload_signals() -> Reloads {
     Reloads
 }
@@ -158,7 +140,7 @@ impl Reloads {
 /// Opens a file to write at its end.
 ///
 /// # Errors
-/// As the system says, or if its folder cannot be made.
+/// As the system reports, or its folder cannot be created.
 pub fn append_private(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
@@ -169,12 +151,12 @@ pub fn append_private(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// A file name out of bytes; names are text here.
+/// A file name from bytes; names are text here.
 pub fn os_string_from_bytes(bytes: Vec<u8>) -> Option<OsString> {
     String::from_utf8(bytes).ok().map(OsString::from)
 }
 
-/// A new file has the access list that its folder hands down.
+/// A new file has the access list of its folder.
 ///
 /// # Errors
 /// Never.
@@ -182,13 +164,13 @@ pub fn inherit(_: &File, _: Option<&File>) -> io::Result<()> {
     Ok(())
 }
 
-/// A new file has the access list that its folder hands down.
+/// A new file has the access list of its folder.
 pub fn private(_: &mut cap_std::fs::OpenOptions) {}
 
-/// Bytes of a file from there on, as many at most; none at its end.
+/// At most `most` bytes of a file from `start`, none at its end.
 ///
 /// # Errors
-/// As the system says.
+/// As the system reports.
 pub fn read_at(file: &File, start: u64, most: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; most];
     let read = std::os::windows::fs::FileExt::seek_read(file, &mut bytes, start)?;
@@ -196,7 +178,7 @@ pub fn read_at(file: &File, start: u64, most: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The space of a file system is not asked yet.
+/// The space of a file system is not read yet.
 ///
 /// # Errors
 /// Always.
@@ -204,7 +186,7 @@ pub fn space_of(_: &File) -> io::Result<(u64, u64)> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// The space of a file system is not asked yet.
+/// The space of a file system is not read yet.
 ///
 /// # Errors
 /// Always.
