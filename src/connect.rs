@@ -1,8 +1,8 @@
-//! `skep connect`: a local socket that speaks plain Docker API and signs every
-//! request on its way to an agent, for tools that cannot sign. It tries the
-//! agents in turn and stays with the one that answers.
+//! `skep connect`: a local socket with the plain Docker API, for tools that cannot
+//! sign. It signs every request and forwards it to an agent. It tries the agents
+//! in turn and stays with the one that answers.
 //!
-//! Whoever can open the socket has the key's rights; it is the owner's only.
+//! All users of the socket have the rights of the key; only its owner can open it.
 
 pub mod access;
 
@@ -37,10 +37,10 @@ use crate::upstream::error;
 use crate::upstream::headers;
 use crate::upstream::peers;
 
-/// Seconds that a local client may idle between two requests.
+/// Seconds that a local client may be idle between two requests.
 const KEEPALIVE: u64 = 300;
 
-/// Signs and passes on.
+/// A proxy that signs.
 pub struct Connect {
     servers: Vec<AgentUrl>,
     current: AtomicUsize,
@@ -50,9 +50,9 @@ pub struct Connect {
     random: SystemRandom,
 }
 
-/// One request on its way.
+/// The state of one request.
 #[derive(Default)]
-pub struct Passage {
+pub struct RequestState {
     body: Option<BodyBinding>,
     server: usize,
     asked: usize,
@@ -61,7 +61,7 @@ pub struct Passage {
 }
 
 impl Connect {
-    /// A proxy to these agents; with a `node`, every request is for it.
+    /// A proxy to these agents; `node` is the target of every request.
     pub fn new(servers: Vec<AgentUrl>, access: Access, node: Option<String>) -> Self {
         Self {
             servers,
@@ -73,7 +73,7 @@ impl Connect {
         }
     }
 
-    /// Ready to be served.
+    /// The service to run.
     pub fn into_proxy(self) -> Arc<HttpProxy<Self>> {
         let conf = ServerConf {
             ca_file: Some(platform::EMPTY_FILE.to_owned()),
@@ -93,7 +93,7 @@ impl Connect {
         peer.map_err(|e| Error::because(ErrorType::ConnectError, url.to_string(), e).into_up())
     }
 
-    /// That one failed before it heard anything; the next one is tried.
+    /// Makes the next agent the current one, because this one cannot be reached.
     fn give_up_on(&self, n: usize, reason: &str) {
         log::warn!("{} does not answer: {reason}", self.server(n));
         let next = n.wrapping_add(1);
@@ -102,7 +102,7 @@ impl Connect {
             .compare_exchange(n, next, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    fn next(&self, x: &mut Passage, error: &Error) {
+    fn next(&self, x: &mut RequestState, error: &Error) {
         self.give_up_on(x.server, &error::explain(error));
         x.server = x.server.wrapping_add(1);
         x.failures += 1;
@@ -116,7 +116,7 @@ impl Connect {
         peers::sign(head, &self.access.signer, body, &self.random)
     }
 
-    async fn handle(&self, session: &mut Session, x: &mut Passage) -> Result<bool, Reject> {
+    async fn handle(&self, session: &mut Session, x: &mut RequestState) -> Result<bool, Reject> {
         let head = session.req_header();
         gateway::plain(head)?;
         let path = RequestPath::parse(head.uri.path())?;
@@ -149,11 +149,11 @@ impl Connect {
         Ok(false)
     }
 
-    /// Sends a request whose body is at hand; tries each agent once.
+    /// Sends a request with its whole body; tries each agent once.
     async fn send(
         &self,
         session: &mut Session,
-        x: &mut Passage,
+        x: &mut RequestState,
         body: Bytes,
         binding: BodyBinding,
         hijack: bool,
@@ -182,13 +182,14 @@ impl Connect {
             self.next(x, &failed);
             last = Some(reject);
         }
-        Err(last.unwrap_or_else(|| Reject::Internal("there is no agent to ask".to_owned())))
+        Err(last
+            .unwrap_or_else(|| Reject::Internal("connect: the list of agents is empty".to_owned())))
     }
 
     async fn attempt(
         &self,
         session: &mut Session,
-        x: &mut Passage,
+        x: &mut RequestState,
         head: RequestHeader,
         body: Bytes,
         hijack: bool,
@@ -210,7 +211,7 @@ impl Connect {
                 &peer,
                 head,
                 body,
-                // Whoever answers says itself which node it is.
+                // The answer of the agent names its node.
                 Nameplate::none(),
                 std::future::pending(),
             )
@@ -227,13 +228,17 @@ impl Connect {
 
 #[async_trait]
 impl ProxyHttp for Connect {
-    type CTX = Passage;
+    type CTX = RequestState;
 
-    fn new_ctx(&self) -> Passage {
-        Passage::default()
+    fn new_ctx(&self) -> RequestState {
+        RequestState::default()
     }
 
-    async fn early_request_filter(&self, session: &mut Session, _: &mut Passage) -> Result<()> {
+    async fn early_request_filter(
+        &self,
+        session: &mut Session,
+        _: &mut RequestState,
+    ) -> Result<()> {
         Downstream::in_hand(session.stream(), true);
         // Off where the framing forbids another request (RFC 9112 §6.1).
         if session.get_keepalive().is_some() {
@@ -242,7 +247,7 @@ impl ProxyHttp for Connect {
         Ok(())
     }
 
-    async fn request_filter(&self, session: &mut Session, x: &mut Passage) -> Result<bool> {
+    async fn request_filter(&self, session: &mut Session, x: &mut RequestState) -> Result<bool> {
         match self.handle(session, x).await {
             Ok(answered) => Ok(answered),
             Err(reject) => {
@@ -252,7 +257,7 @@ impl ProxyHttp for Connect {
         }
     }
 
-    async fn upstream_peer(&self, _: &mut Session, x: &mut Passage) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, _: &mut Session, x: &mut RequestState) -> Result<Box<HttpPeer>> {
         loop {
             x.asked = x.server;
             match self.peer(x.server).await {
@@ -271,7 +276,7 @@ impl ProxyHttp for Connect {
         &self,
         _: &mut Session,
         head: &mut RequestHeader,
-        x: &mut Passage,
+        x: &mut RequestState,
     ) -> Result<()> {
         self.prepare(head, x.body.unwrap_or(BodyBinding::Empty))
     }
@@ -280,7 +285,7 @@ impl ProxyHttp for Connect {
         &self,
         _: &mut Session,
         _: &HttpPeer,
-        x: &mut Passage,
+        x: &mut RequestState,
         mut e: Box<Error>,
     ) -> Box<Error> {
         self.next(x, &e);
@@ -292,7 +297,7 @@ impl ProxyHttp for Connect {
         &self,
         session: &mut Session,
         e: &Error,
-        x: &mut Passage,
+        x: &mut RequestState,
     ) -> FailToProxy {
         let reject = self.reject(x.asked, e);
         refuse(session, x, &reject).await;
@@ -302,20 +307,20 @@ impl ProxyHttp for Connect {
         }
     }
 
-    async fn logging(&self, session: &mut Session, _: Option<&Error>, x: &mut Passage) {
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, x: &mut RequestState) {
         if !x.hijacked {
             Downstream::in_hand(session.stream(), false);
         }
     }
 
-    fn suppress_error_log(&self, _: &Session, _: &Passage, _: &Error) -> bool {
+    fn suppress_error_log(&self, _: &Session, _: &RequestState, _: &Error) -> bool {
         true
     }
 
     fn suppress_proxy_warn_log(
         &self,
         _: &Session,
-        _: &Passage,
+        _: &RequestState,
         _: &Error,
         _: ProxyWarnLogContext,
     ) -> bool {
@@ -323,12 +328,12 @@ impl ProxyHttp for Connect {
     }
 }
 
-async fn refuse(session: &mut Session, x: &Passage, reject: &Reject) {
+async fn refuse(session: &mut Session, x: &RequestState, reject: &Reject) {
     if x.hijacked {
         return;
     }
     log::debug!("{reject}");
     if let Err(e) = Words::of(reject).send(session, &Nameplate::none()).await {
-        log::debug!("the refusal could not be sent: {e}");
+        log::debug!("the error could not be sent: {e}");
     }
 }

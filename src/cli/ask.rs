@@ -1,4 +1,4 @@
-//! One signed `GET` to one agent, for the commands that only ask.
+//! Sends one signed `GET` to one agent.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use crate::upstream::error;
 use crate::upstream::peers;
 use crate::upstream::request;
 
-/// How long an agent may take.
+/// How long an agent may take to answer.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// Bounds an answer.
+/// The largest answer.
 const LIMIT: usize = 16 << 20;
 
 #[derive(Deserialize)]
@@ -27,10 +27,10 @@ struct ErrorBody {
     message: String,
 }
 
-/// The body of a 200.
+/// Returns the body of a 200.
 ///
 /// # Errors
-/// If the agent does not answer in time, or refuses; in its own words.
+/// The agent does not answer in time, or refuses with this message.
 pub(super) async fn ask(access: &Access, url: &AgentUrl, path: &str) -> anyhow::Result<Bytes> {
     let explain = |e: Box<pingora::Error>| anyhow!(error::explain(&e));
     let peer = access.peer(url).await?;
@@ -52,6 +52,6 @@ pub(super) async fn ask(access: &Access, url: &AgentUrl, path: &str) -> anyhow::
     }
     match serde_json::from_slice::<ErrorBody>(&answer.body) {
         Ok(body) => bail!("{}", body.message),
-        Err(_) => bail!("answered {}", answer.head.status),
+        Err(_) => bail!("answered with status {}", answer.head.status),
     }
 }

@@ -19,7 +19,7 @@ use crate::trust::{ClientCertificate, ClientCredential};
 
 const DAY: u64 = 24 * 60 * 60;
 
-/// What to do with a client's certificate.
+/// The commands for certificates of clients.
 #[derive(Debug, Subcommand)]
 pub enum CertCommand {
     /// Issue a certificate for a client, with a fresh key
@@ -27,24 +27,24 @@ pub enum CertCommand {
         after_help = "Example:\n  skep cert issue --secret-file secret.txt --name alice --out alice"
     )]
     Issue(IssueArgs),
-    /// Print name, serial number and expiry of a client's certificate
+    /// Print the name, serial number and expiry of a client's certificate
     #[command(after_help = "Example:\n  skep cert show alice/cert.pem")]
     Show(ShowArgs),
 }
 
-/// For whom, and where to.
+/// The certificate to issue, and its files.
 #[derive(Args, Debug)]
 pub struct IssueArgs {
     /// The secret of the CA that issues it.
     #[command(flatten)]
     pub secret: SecretArgs,
-    /// Name of the client, as auth.certificates lists it
+    /// Name of the client, as in auth.certificates
     #[arg(long, value_name = "NAME", value_parser = client_name)]
     pub name: String,
-    /// Days until it expires, 1 to 366
+    /// Days until the certificate expires, 1 to 366
     #[arg(long, value_name = "N", default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=366))]
     pub days: u16,
-    /// Folder for cert.pem, key.pem and ca.pem, as DOCKER_CERT_PATH takes it
+    /// Folder for cert.pem, key.pem and ca.pem, for DOCKER_CERT_PATH
     #[arg(long, value_name = "DIR", conflicts_with_all = ["cert_file", "key_file"], required_unless_present_all = ["cert_file", "key_file"])]
     pub out: Option<PathBuf>,
     /// File for the certificate, instead of a folder
@@ -53,12 +53,12 @@ pub struct IssueArgs {
     /// File for its key, instead of a folder
     #[arg(long = "key", value_name = "FILE", requires = "cert_file")]
     pub key_file: Option<PathBuf>,
-    /// Replace files that exist
+    /// Replace existing files
     #[arg(long)]
     pub force: bool,
 }
 
-/// Which certificate.
+/// The certificate to print.
 #[derive(Args, Debug)]
 pub struct ShowArgs {
     /// File with the certificate
@@ -66,10 +66,10 @@ pub struct ShowArgs {
     pub file: PathBuf,
 }
 
-/// What is to be printed; never a key.
+/// Returns the text to print; never a key.
 ///
 /// # Errors
-/// If a file cannot be read or written, or holds something else.
+/// A file cannot be read or written, or has other content.
 pub fn run(command: CertCommand) -> anyhow::Result<String> {
     match command {
         CertCommand::Issue(args) => issue(&args),
@@ -93,36 +93,38 @@ fn issue(args: &IssueArgs) -> anyhow::Result<String> {
     let mut files = vec![(&cert, issued.cert_pem.as_str()), (&key, &issued.key_pem)];
     files.extend(ca.as_ref().map(|ca| (ca, ca_pem.as_str())));
     if cert == key {
-        bail!("the certificate and its key need a file each");
+        bail!("--cert and --key must name two files");
     }
-    if let (false, Some((path, _))) = (args.force, files.iter().find(|(path, _)| taken(path))) {
+    if !args.force
+        && let Some((path, _)) = files.iter().find(|(path, _)| exists(path))
+    {
         bail!("{} exists; --force replaces it", path.display());
     }
-    for (path, text) in &files {
-        write(path, text, args.force).with_context(|| path.display().to_string())?;
+    for (path, content) in &files {
+        write(path, content, args.force).with_context(|| path.display().to_string())?;
     }
-    let mut said = String::new();
+    let mut text = String::new();
     for (path, _) in &files {
-        said.push_str(&format!("written: {}\n", path.display()));
+        text.push_str(&format!("written: {}\n", path.display()));
     }
-    said.push_str(&facts(&issued.certificate)?);
-    said.push_str(&usage(
+    text.push_str(&facts(&issued.certificate)?);
+    text.push_str(&usage(
         &args.name,
         &cert,
         &key,
         ca.as_deref(),
         &args.secret.secret_file,
     ));
-    Ok(said)
+    Ok(text)
 }
 
-fn taken(path: &Path) -> bool {
+fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
-/// Writes a file for its owner only. One that is there is replaced as a whole.
+/// Writes a file that only its owner can read. An existing one is replaced atomically.
 fn write(path: &Path, text: &str, force: bool) -> std::io::Result<()> {
-    if !force || !taken(path) {
+    if !force || !exists(path) {
         return platform::write_private(path, text.as_bytes());
     }
     let beside = path.with_extension(format!("{}.new", std::process::id()));
@@ -136,7 +138,9 @@ fn show(path: &Path) -> anyhow::Result<String> {
     let at = || path.display().to_string();
     let pem = std::fs::read(path).with_context(at)?;
     let der = CertificateDer::from_pem_slice(&pem)
-        .map_err(|_| std::io::Error::new(ErrorKind::InvalidData, "holds no certificate in PEM"))
+        .map_err(|_| {
+            std::io::Error::new(ErrorKind::InvalidData, "holds no certificate in PEM form")
+        })
         .with_context(at)?;
     let Some(certificate) = ClientCertificate::read(&der) else {
         bail!(
@@ -157,25 +161,25 @@ fn facts(certificate: &ClientCertificate) -> anyhow::Result<String> {
 
 fn usage(name: &str, cert: &Path, key: &Path, ca: Option<&Path>, secret: &Path) -> String {
     let (cert, key) = (cert.display(), key.display());
-    let mut said = format!(
-        "\nLet it in, in the configuration of every agent:\n\n  \
+    let mut text = format!(
+        "\nAccept it in the configuration of every agent:\n\n  \
          auth: {{ certificates: {{ identities: [ {{ name: {name}, policy: read-only }} ] }} }}\n\nUse it:\n\n"
     );
     let ca = match ca {
         Some(ca) => ca.display().to_string(),
         None => {
-            said.push_str(&format!(
+            text.push_str(&format!(
                 "  skep ca --secret-file {} > ca.pem\n",
                 secret.display()
             ));
             "ca.pem".to_owned()
         }
     };
-    said.push_str(&format!(
+    text.push_str(&format!(
         "  docker --tlsverify --tlscacert {ca} --tlscert {cert} --tlskey {key} -H tcp://NODE:9001 ps\n  \
          curl --cacert {ca} --cert {cert} --key {key} https://NODE:9001/containers/json\n"
     ));
-    said
+    text
 }
 
 #[cfg(test)]
@@ -191,9 +195,9 @@ mod tests {
     }
 
     /// A folder with a secret, and `skep cert` in it.
-    struct Desk(tempfile::TempDir);
+    struct Folder(tempfile::TempDir);
 
-    impl Desk {
+    impl Folder {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let secret = folder.path().join("secret");
@@ -220,16 +224,16 @@ mod tests {
     const ALICE: &str = "issue --secret-file @secret --name alice --out @alice";
 
     #[test]
-    fn a_folder_gets_what_docker_looks_for_and_the_key_is_not_shown() {
-        let desk = Desk::new();
-        let said = desk.run(ALICE).unwrap();
-        let key = desk.read("alice/key.pem");
+    fn a_folder_gets_the_files_for_docker_and_the_key_is_not_printed() {
+        let folder = Folder::new();
+        let said = folder.run(ALICE).unwrap();
+        let key = folder.read("alice/key.pem");
         assert!(key.starts_with("-----BEGIN PRIVATE KEY-----"));
-        assert!(!platform::readable_by_others(&desk.path("alice/key.pem")));
+        assert!(!platform::readable_by_others(&folder.path("alice/key.pem")));
         assert!(!said.contains("PRIVATE") && !said.contains(key.lines().nth(1).unwrap()));
-        let ca = access::generation(&desk.path("secret")).unwrap().ca_pem();
-        assert_eq!(desk.read("alice/ca.pem"), ca);
-        let shown = desk.run("show @alice/cert.pem").unwrap();
+        let ca = access::generation(&folder.path("secret")).unwrap().ca_pem();
+        assert_eq!(folder.read("alice/ca.pem"), ca);
+        let shown = folder.run("show @alice/cert.pem").unwrap();
         assert!(shown.starts_with("name:    alice\nserial:  "), "{shown}");
         for part in [
             &shown,
@@ -242,42 +246,43 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_overwritten_unless_it_is_asked_for() {
-        let desk = Desk::new();
-        desk.run(ALICE).unwrap();
-        let (cert, key) = (desk.read("alice/cert.pem"), desk.read("alice/key.pem"));
-        let refused = desk.run(ALICE).unwrap_err().to_string();
+    fn existing_files_are_replaced_with_force_only() {
+        let folder = Folder::new();
+        folder.run(ALICE).unwrap();
+        let (cert, key) = (folder.read("alice/cert.pem"), folder.read("alice/key.pem"));
+        let refused = folder.run(ALICE).unwrap_err().to_string();
         assert!(refused.contains("--force"), "{refused}");
         // One that exists is enough to write none.
-        std::fs::remove_file(desk.path("alice/cert.pem")).unwrap();
-        desk.run(ALICE).unwrap_err();
-        assert!(!desk.path("alice/cert.pem").exists());
-        assert_eq!(desk.read("alice/key.pem"), key);
-        desk.run(&format!("{ALICE} --force")).unwrap();
-        assert_ne!(desk.read("alice/key.pem"), key);
-        assert_ne!(desk.read("alice/cert.pem"), cert);
-        assert_eq!(std::fs::read_dir(desk.path("alice")).unwrap().count(), 3);
-        assert!(!platform::readable_by_others(&desk.path("alice/key.pem")));
+        std::fs::remove_file(folder.path("alice/cert.pem")).unwrap();
+        folder.run(ALICE).unwrap_err();
+        assert!(!folder.path("alice/cert.pem").exists());
+        assert_eq!(folder.read("alice/key.pem"), key);
+        folder.run(&format!("{ALICE} --force")).unwrap();
+        assert_ne!(folder.read("alice/key.pem"), key);
+        assert_ne!(folder.read("alice/cert.pem"), cert);
+        assert_eq!(std::fs::read_dir(folder.path("alice")).unwrap().count(), 3);
+        assert!(!platform::readable_by_others(&folder.path("alice/key.pem")));
     }
 
     #[test]
-    fn certificate_and_key_may_be_named_one_by_one() {
-        let desk = Desk::new();
+    fn certificate_and_key_may_have_files_of_their_own() {
+        let folder = Folder::new();
         let line = "issue --secret-file @secret --name a --cert @c.pem --key @k.pem";
-        let said = desk.run(line).unwrap();
+        let said = folder.run(line).unwrap();
         assert!(said.contains("skep ca --secret-file"), "{said}");
         assert!(
-            desk.read("c.pem").contains("CERTIFICATE") && desk.read("k.pem").contains("PRIVATE")
+            folder.read("c.pem").contains("CERTIFICATE")
+                && folder.read("k.pem").contains("PRIVATE")
         );
         let same = "issue --secret-file @secret --name a --cert @x.pem --key @x.pem";
-        assert!(desk.run(same).is_err() && !desk.path("x.pem").exists());
+        assert!(folder.run(same).is_err() && !folder.path("x.pem").exists());
     }
 
     #[test]
-    fn the_expiry_is_as_many_days_away_as_was_asked_for() {
-        let desk = Desk::new();
-        desk.run(&format!("{ALICE} --days 1")).unwrap();
-        let pem = desk.read("alice/cert.pem");
+    fn the_certificate_expires_after_the_given_days() {
+        let folder = Folder::new();
+        folder.run(&format!("{ALICE} --days 1")).unwrap();
+        let pem = folder.read("alice/cert.pem");
         let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
         let left = ClientCertificate::read(&der).unwrap().not_after;
         let left = left.duration_since(SystemTime::now()).unwrap().as_secs();
@@ -285,8 +290,8 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_issued_is_refused_before_anything_is_written() {
-        let desk = Desk::new();
+    fn wrong_arguments_are_refused_before_a_file_is_written() {
+        let folder = Folder::new();
         for line in [
             "issue --secret-file @secret --name a/b --out @x",
             "issue --secret-file @secret --name a --out @x --days 0",
@@ -298,16 +303,16 @@ mod tests {
             "show @secret",
             "show @missing",
         ] {
-            assert!(desk.run(line).is_err(), "{line}");
+            assert!(folder.run(line).is_err(), "{line}");
         }
-        assert!(!desk.path("x").exists());
+        assert!(!folder.path("x").exists());
     }
 
     #[test]
-    fn an_authority_is_not_shown_as_a_client() {
-        let desk = Desk::new();
-        desk.run(ALICE).unwrap();
-        let refused = desk.run("show @alice/ca.pem").unwrap_err().to_string();
+    fn an_authority_is_not_printed_as_a_client() {
+        let folder = Folder::new();
+        folder.run(ALICE).unwrap();
+        let refused = folder.run("show @alice/ca.pem").unwrap_err().to_string();
         assert!(refused.contains("skep cert issue"), "{refused}");
     }
 }

@@ -1,4 +1,4 @@
-//! `skep nodes`: the cluster as an agent sees it, as a table.
+//! `skep nodes`: prints the nodes of the cluster, as one agent sees them, as a table.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -19,10 +19,10 @@ struct Nodes {
     nodes: Vec<Member>,
 }
 
-/// The table, from the first agent that answers.
+/// Returns the table of the first agent that answers.
 ///
 /// # Errors
-/// If none answers, or the one that does refuses.
+/// No agent answers.
 pub async fn run(args: ClientArgs) -> anyhow::Result<String> {
     let access = Access::load(&args.credentials, args.ca.as_deref())?;
     let mut failures = Vec::new();
@@ -30,7 +30,7 @@ pub async fn run(args: ClientArgs) -> anyhow::Result<String> {
         match ask(&access, url, "/skep/v1/nodes").await {
             Ok(body) => {
                 let nodes: Nodes = serde_json::from_slice(&body)
-                    .with_context(|| format!("{url} did not answer as an agent"))?;
+                    .with_context(|| format!("{url} is not an agent: its answer cannot be read"))?;
                 return Ok(table(&nodes, clock::now()));
             }
             Err(e) => failures.push(format!("{url}: {e:#}")),
@@ -105,7 +105,7 @@ mod tests {
     use crate::cluster::identity::EngineFacts;
 
     #[test]
-    fn columns_line_up_and_this_node_is_marked() {
+    fn columns_are_aligned_and_the_agent_s_node_is_marked() {
         let member = |id: &str, state| Member {
             labels: Default::default(),
             id: id.to_owned(),

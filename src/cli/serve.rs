@@ -1,18 +1,18 @@
-//! `skep serve`: reads the configuration, starts the agent, ends with it.
+//! `skep serve`: runs the agent.
 
 use crate::agent::Agent;
 use crate::config::Config;
 use crate::platform;
 
-/// Runs the agent until told to stop.
+/// Runs the agent until a signal stops it.
 ///
 /// # Errors
-/// If it cannot start.
+/// The agent cannot start.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let agent = Agent::start(config).await?;
     let stop = async {
         let signal = platform::shutdown_signal().await;
-        log::info!("{signal}: finishing what runs, accepting nothing new");
+        log::info!("{signal}: finishing open requests, accepting no new ones");
     };
     agent.run(stop).await;
     log::info!("stopped");

@@ -1,5 +1,5 @@
-//! How a client of ours calls an agent: with which key it signs, and whose
-//! certificates it believes. For `connect`, `nodes`, `health` and `sign`.
+//! How a command calls an agent: the key that it signs with, and the authority
+//! that it trusts. For `connect`, `nodes`, `health` and `sign`.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
@@ -19,16 +19,16 @@ use crate::trust::{Generation, Secret, SecretFileError, TrustError};
 use crate::upstream::peers;
 use crate::upstream::tls_files::{self, FileError};
 
-/// How long a connection to an agent may take to be made.
+/// How long connecting to an agent may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// How long an unused connection to an agent is kept.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// How every derived authority is named; the fingerprint follows.
+/// The name of every derived authority, before its fingerprint.
 const AUTHORITY: &str = "skep cluster ";
 
-/// As whom to call. One of a key and the cluster's secret is needed.
+/// The key or the secret to sign with; one of them is needed.
 #[derive(Args, Debug)]
 #[group(required = true, multiple = true)]
 pub struct Credentials {
@@ -38,18 +38,18 @@ pub struct Credentials {
     /// File with the key to sign with
     #[arg(long, value_name = "FILE", env = "SKEP_KEY_FILE", requires = "key_id")]
     pub key_file: Option<PathBuf>,
-    /// File with the cluster's secret: gives the rights of its operator, and the CA
+    /// File with the cluster's secret; it gives the rights of the operator, and the CA
     #[arg(long, value_name = "FILE", env = "SKEP_SECRET_FILE")]
     pub secret_file: Option<PathBuf>,
 }
 
-/// What a client needs to call agents.
+/// All that is needed to call agents.
 pub struct Access {
     /// Signs the requests.
     pub signer: Signer,
     roots: Arc<[WrappedX509]>,
     group: u64,
-    /// The name that every agent of the cluster has.
+    /// The name in the certificates of all agents of the cluster.
     name: Option<String>,
 }
 
@@ -73,18 +73,18 @@ pub enum AccessError {
     #[error(transparent)]
     Ca(#[from] FileError),
     #[error(
-        "the agents' certificates cannot be verified without their CA; name it with --ca \
-         (`skep ca --secret-file FILE > ca.pem` prints it where the cluster's secret is)"
+        "the agents' certificates cannot be verified without their CA; name its file with --ca \
+         (`skep ca --secret-file FILE > ca.pem` prints it from the cluster's secret)"
     )]
     NoCa,
-    #[error("one of --key-id with --key-file, or --secret-file, is needed")]
+    #[error("name a key with --key-id and --key-file, or the cluster's secret with --secret-file")]
     NoKey,
 }
 
 /// The key to sign with.
 ///
 /// # Errors
-/// If a file is missing or holds no key.
+/// A file is missing or holds no key.
 pub fn signer(credentials: &Credentials) -> Result<Signer, AccessError> {
     if let (Some(id), Some(path)) = (&credentials.key_id, &credentials.key_file) {
         return Ok(Signer::new(signing_key(id, path)?));
@@ -102,10 +102,10 @@ fn operator(generation: &Generation) -> Result<Signer, KeyError> {
     )?))
 }
 
-/// What the secret in a file stands for.
+/// The generation of the secret in a file.
 ///
 /// # Errors
-/// If it cannot be read or is no good secret.
+/// The file cannot be read, or its secret is weak.
 pub fn generation(path: &Path) -> Result<Generation, AccessError> {
     let (secret, warning) = Secret::read(path)?;
     if let Some(warning) = warning {
@@ -118,7 +118,7 @@ impl Access {
     /// Reads the files that the arguments name.
     ///
     /// # Errors
-    /// Says which of them cannot be used.
+    /// A file cannot be used; the error names it.
     pub fn load(credentials: &Credentials, ca: Option<&Path>) -> Result<Self, AccessError> {
         let derived = match &credentials.secret_file {
             Some(path) => Some(generation(path)?),
@@ -143,10 +143,10 @@ impl Access {
         Ok(Self::new(signer, roots, name))
     }
 
-    /// A holder of the cluster's secret.
+    /// Access with the rights of the operator.
     ///
     /// # Errors
-    /// As the secret cannot be used.
+    /// The keys of the secret cannot be derived.
     pub fn operator(secret: &Secret) -> Result<Self, AccessError> {
         let generation = Generation::derive(secret)?;
         let roots = peers::roots(generation.ca_der());
@@ -170,17 +170,17 @@ impl Access {
     /// A peer for the agent at this URL.
     ///
     /// # Errors
-    /// If its host name does not resolve.
+    /// Its host name cannot be resolved.
     pub async fn peer(&self, url: &AgentUrl) -> std::io::Result<HttpPeer> {
         let found = tokio::net::lookup_host((url.host.as_str(), url.port)).await?;
-        // `localhost` often gives ::1 first, where nobody may listen.
+        // `localhost` often resolves to ::1 first, where the agent may not listen.
         let address = found.min_by_key(SocketAddr::is_ipv6);
         let none = || std::io::Error::other(format!("{} has no address", url.host));
         Ok(self.peer_at(address.ok_or_else(none)?, &url.host))
     }
 
-    /// A peer for the agent at this address, known by this host name unless
-    /// the cluster has a name of its own.
+    /// A peer for the agent at this address, verified by the cluster's name, or by
+    /// this host name without one.
     pub fn peer_at(&self, address: SocketAddr, host: &str) -> HttpPeer {
         let name = self.name.as_deref().unwrap_or(host);
         let mut peer = HttpPeer::new(address, true, name.to_owned());
@@ -189,14 +189,14 @@ impl Access {
         peer.options.connection_timeout = Some(CONNECT);
         peer.options.total_connection_timeout = Some(CONNECT);
         peer.options.tcp_keepalive = Some(crate::upstream::keepalive::KEEPALIVE);
-        // Shorter than an agent keeps a silent connection.
+        // Shorter than the idle timeout of an agent.
         peer.options.idle_timeout = Some(IDLE);
         peer
     }
 }
 
-/// The name that agents under a derived authority answer to, whatever address
-/// they were reached by. Other authorities vouch for host names.
+/// The name in the certificates of agents under a derived authority, whatever
+/// their addresses. Other authorities certify host names.
 fn cluster_name(roots: &[WrappedX509]) -> Option<String> {
     let [root] = roots else {
         return None;
@@ -236,7 +236,7 @@ mod tests {
         -----END PUBLIC KEY-----\n";
 
     #[test]
-    fn the_halves_of_an_ed25519_key_belong_together() {
+    fn the_private_and_the_public_key_are_a_pair() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), PRIVATE).unwrap();
         let key = signing_key("ci", file.path()).unwrap();
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_without_any_authority_is_told_how_to_get_one() {
+    fn without_an_authority_the_error_says_how_to_get_one() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), [7; 40]).unwrap();
         let credentials = Credentials {
