@@ -1,7 +1,9 @@
-//! The command line: the commands, their arguments and environment variables, and their help.
+//! The command line: the commands, their arguments and environment variables,
+//! and their help.
 //!
-//! Each command has a file of its own with its arguments. No argument takes a secret, only the path
-//! of a file that holds one: every user of a machine can list the arguments of its processes.
+//! Each command has a file of its own with its arguments. No argument takes a
+//! secret, only the path of a file that holds one: every user of a machine can
+//! list the arguments of its processes.
 
 mod args;
 mod ask;
@@ -40,7 +42,8 @@ pub enum Command {
     /// Print the certificate of the cluster's CA, derived from its secret
     #[command(after_help = "Example:\n  skep ca --secret-file secret.txt > ca.pem")]
     Ca(SecretArgs),
-    /// Issue certificates for clients that cannot sign requests, such as the docker CLI
+    /// Issue certificates for clients that cannot sign requests, such as the
+    /// docker CLI
     #[command(
         subcommand,
         after_help = "Example:\n  skep cert issue --secret-file secret.txt --name alice --out alice"
@@ -49,7 +52,8 @@ pub enum Command {
     /// Check configuration files and list all their errors
     #[command(after_help = "Example:\n  skep check conf/swarm.yaml")]
     Check(CheckArgs),
-    /// Open a local socket for tools that cannot sign requests, and sign for them
+    /// Open a local socket for tools that cannot sign requests, and sign for
+    /// them
     #[command(
         after_help = "Example:\n  skep connect --to https://10.0.0.1:9001 --secret-file secret.txt --context swarm\n  docker --context swarm ps"
     )]
@@ -67,7 +71,8 @@ pub enum Command {
         after_help = "Example:\n  skep nodes --to https://10.0.0.1:9001 --secret-file secret.txt"
     )]
     Nodes(ClientArgs),
-    /// Print a preset, or Tecnativa's environment variables, as a policy in YAML
+    /// Print a preset, or Tecnativa's environment variables, as a policy in
+    /// YAML
     #[command(
         after_help = "Example:\n  skep policy traefik\n  CONTAINERS=1 POST=0 skep policy --from-env"
     )]

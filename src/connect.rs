@@ -1,8 +1,9 @@
-//! `skep connect`: a local socket with the plain Docker API, for tools that cannot
-//! sign. It signs every request and forwards it to an agent. It tries the agents
-//! in turn and stays with the one that answers.
+//! `skep connect`: a local socket with the plain Docker API, for tools that
+//! cannot sign. It signs every request and forwards it to an agent. It tries
+//! the agents in turn and stays with the one that answers.
 //!
-//! All users of the socket have the rights of the key; only its owner can open it.
+//! All users of the socket have the rights of the key; only its owner can open
+//! it.
 
 pub mod access;
 
@@ -93,7 +94,8 @@ impl Connect {
         peer.map_err(|e| Error::because(ErrorType::ConnectError, url.to_string(), e).into_up())
     }
 
-    /// Makes the next agent the current one, because this one cannot be reached.
+    /// Makes the next agent the current one, because this one cannot be
+    /// reached.
     fn give_up_on(&self, n: usize, reason: &str) {
         log::warn!("{} does not answer: {reason}", self.server(n));
         let next = n.wrapping_add(1);

@@ -1,5 +1,5 @@
-//! The skep program: runs the command of the command line, and turns errors into
-//! text on the terminal and exit codes.
+//! The skep program: runs the command of the command line, and turns errors
+//! into text on the terminal and exit codes.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -13,8 +13,8 @@ use skep::connect::access;
 use skep::trust::Secret;
 use skep::{platform, telemetry};
 
-/// A request makes some two hundred allocations, for which the system's allocator
-/// takes a sixth of the time.
+/// A request makes some two hundred allocations, for which the system's
+/// allocator takes a sixth of the time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,7 +1,8 @@
 //! Where log lines go: standard error, one line for each record.
 //!
-//! The code logs through the `log` crate and gives facts as key-value pairs; the form of a line is
-//! decided in [`line`]. What this is not for: deciding what is worth a line.
+//! The code logs through the `log` crate and gives facts as key-value pairs;
+//! the form of a line is decided in [`line`]. What this is not for: deciding
+//! what is worth a line.
 
 pub mod audit;
 mod gather;
@@ -29,8 +30,8 @@ const TALKATIVE: [&str; 1] = ["hickory"];
 /// error when a client leaves or a pooled connection was closed.
 const REPEATING: [&str; 1] = ["pingora"];
 
-/// Logs to standard error from now on. `RUST_LOG`, if it is set and not empty, takes the place of
-/// `level`.
+/// Logs to standard error from now on. `RUST_LOG`, if it is set and not empty,
+/// takes the place of `level`.
 ///
 /// # Errors
 ///
@@ -75,7 +76,8 @@ fn logger(format: LogFormat, level: LevelFilter, rust_log: Option<&str>, target:
         }
     }
     builder.target(target);
-    // env_logger gathers what is written here and hands it on under a lock, in one piece.
+    // env_logger gathers what is written here and hands it on under a lock, in
+    // one piece.
     builder.format(move |out, record| line::write(out, format, SystemTime::now(), record));
     builder.build()
 }

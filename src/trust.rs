@@ -1,11 +1,14 @@
 //! Membership in the cluster, by one shared secret.
 //!
-//! Every agent derives the same certificate authority from the secret ([`Generation`]) and issues its
-//! own short-lived certificate under it ([`Leaf`]). So all holders of the secret are members, and
-//! nobody else is. [`Trust`] keeps the generations of a rollover side by side and renews the leaves.
+//! Every agent derives the same certificate authority from the secret
+//! ([`Generation`]) and issues its own short-lived certificate under it
+//! ([`Leaf`]). So all holders of the secret are members, and nobody else is.
+//! [`Trust`] keeps the generations of a rollover side by side and renews the
+//! leaves.
 //!
-//! A certificate does not prove the name of a node: any holder of the secret can claim any name.
-//! Swarm says which address belongs to which node. The rights of a caller are decided elsewhere.
+//! A certificate does not prove the name of a node: any holder of the secret
+//! can claim any name. Swarm says which address belongs to which node. The
+//! rights of a caller are decided elsewhere.
 
 mod ca_key;
 mod client;
@@ -60,12 +63,14 @@ pub struct Trust {
 impl Trust {
     /// Derives one generation per secret and issues a leaf under each.
     ///
-    /// This agent prefers the first secret and trusts all of them. A repeated secret counts once.
-    /// `lifetime` is that of a leaf. Takes a few tens of milliseconds and 19 MiB per secret: call it
-    /// outside of the async runtime.
+    /// This agent prefers the first secret and trusts all of them. A repeated
+    /// secret counts once. `lifetime` is that of a leaf. Takes a few tens of
+    /// milliseconds and 19 MiB per secret: call it outside of the async
+    /// runtime.
     ///
     /// # Errors
-    /// [`TrustError::NoSecret`] for an empty list; others if the machine lacks memory or entropy.
+    /// [`TrustError::NoSecret`] for an empty list; others if the machine lacks
+    /// memory or entropy.
     pub fn new(
         secrets: &[Secret],
         names: LeafNames,
@@ -108,34 +113,37 @@ impl Trust {
         })
     }
 
-    /// Adds a certificate of the operator, to be read again when its files change.
+    /// Adds a certificate of the operator, to be read again when its files
+    /// change.
     #[must_use]
     pub fn with_user_certificate(mut self, certificate: Arc<UserCertificate>) -> Self {
         self.user_certificates.push(certificate);
         self
     }
 
-    /// The generations in the order of their secrets. The first one signs, all are trusted.
+    /// The generations in the order of their secrets. The first one signs, all
+    /// are trusted.
     pub fn generations(&self) -> &[Arc<Generation>] {
         &self.generations
     }
 
-    /// The server name that makes a peer answer with its leaf of this generation. `None` if there is
-    /// no such generation.
+    /// The server name that makes a peer answer with its leaf of this
+    /// generation. `None` if there is no such generation.
     pub fn peer_sni(&self, generation: usize) -> Option<&str> {
         self.generations
             .get(generation)
             .map(|generation| generation.peer_sni())
     }
 
-    /// The leaf for a connection of this generation; call this for each connection, since leaves
-    /// rotate. `None` if there is no such generation.
+    /// The leaf for a connection of this generation; call this for each
+    /// connection, since leaves rotate. `None` if there is no such generation.
     pub fn leaf(&self, generation: usize) -> Option<Arc<Leaf>> {
         self.rotation.current().leaves.get(generation).cloned()
     }
 
-    /// Issues all leaves again and reads the operator's certificate again. Returns when the next
-    /// rotation is due, at half of the leaves' life. See [`Trust::refresh`].
+    /// Issues all leaves again and reads the operator's certificate again.
+    /// Returns when the next rotation is due, at half of the leaves' life. See
+    /// [`Trust::refresh`].
     ///
     /// # Errors
     /// No certificate could be issued; the old leaves stay in use.
@@ -144,8 +152,9 @@ impl Trust {
         self.rotation.rotate(&self.generations, now)
     }
 
-    /// Rotates if that is due, or if the clock was set so far that the leaves may not be valid any
-    /// more. Also reads a changed certificate of the operator. Call it about once a minute.
+    /// Rotates if that is due, or if the clock was set so far that the leaves
+    /// may not be valid any more. Also reads a changed certificate of the
+    /// operator. Call it about once a minute.
     ///
     /// # Errors
     /// As [`Trust::rotate`].
@@ -158,8 +167,8 @@ impl Trust {
         Ok(())
     }
 
-    /// Issues all leaves again with other names, for example after the node has joined a Swarm. Does
-    /// nothing if the names are the same.
+    /// Issues all leaves again with other names, for example after the node has
+    /// joined a Swarm. Does nothing if the names are the same.
     ///
     /// # Errors
     /// As [`Trust::rotate`].
@@ -167,9 +176,9 @@ impl Trust {
         self.rotation.rename(&self.generations, names, now)
     }
 
-    /// Chooses the certificate for an incoming connection by the server name that the client asks
-    /// for, after every rotation too. Callers other than agents get the operator's certificate, if
-    /// there is one.
+    /// Chooses the certificate for an incoming connection by the server name
+    /// that the client asks for, after every rotation too. Callers other than
+    /// agents get the operator's certificate, if there is one.
     pub fn server_resolver(
         &self,
         certificate: Option<Arc<UserCertificate>>,
@@ -181,8 +190,9 @@ impl Trust {
         ))
     }
 
-    /// Verifies client certificates against all generations. The handshake succeeds without a
-    /// certificate, for the other ways to authenticate, and fails with a wrong one.
+    /// Verifies client certificates against all generations. The handshake
+    /// succeeds without a certificate, for the other ways to authenticate, and
+    /// fails with a wrong one.
     ///
     /// # Errors
     /// Never for the authorities of a [`Generation`].
@@ -202,17 +212,19 @@ impl Trust {
 
     /// Recognises the certificate of an agent, and its generation.
     ///
-    /// `None` for all else: a client's certificate of the same cluster, one of another cluster, an
-    /// expired one, bytes that are not a certificate. The handshake proves that the client has the
-    /// key.
+    /// `None` for all else: a client's certificate of the same cluster, one of
+    /// another cluster, an expired one, bytes that are not a certificate. The
+    /// handshake proves that the client has the key.
     pub fn classify(&self, cert_der: &[u8]) -> Option<PeerCertificate> {
         peer::classify(&self.generations, cert_der)
     }
 
-    /// Recognises a client's certificate, as [`ClientCredential::issue`] makes it.
+    /// Recognises a client's certificate, as [`ClientCredential::issue`] makes
+    /// it.
     ///
-    /// `None` for all else, an agent's too: no certificate is both. The caller checks at each request
-    /// that the name is accepted and that the certificate is still valid.
+    /// `None` for all else, an agent's too: no certificate is both. The caller
+    /// checks at each request that the name is accepted and that the
+    /// certificate is still valid.
     pub fn client(&self, cert_der: &[u8]) -> Option<ClientCertificate> {
         client::classify(&self.generations, cert_der)
     }
@@ -222,7 +234,8 @@ impl Trust {
             match certificate.reload() {
                 Ok(true) => log::info!("the changed certificate file is in use"),
                 Ok(false) => {}
-                // The two files may be replaced one after the other; the next reload tries again.
+                // The two files may be replaced one after the other; the next
+                // reload tries again.
                 Err(error) => log::warn!("keeping the old certificate: {error}"),
             }
         }

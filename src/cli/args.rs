@@ -34,7 +34,8 @@ pub struct SecretArgs {
 /// The agents to call, and the credentials to call them with.
 #[derive(Args, Debug)]
 pub struct ClientArgs {
-    /// Agents to call, in this order until one answers; repeat it or separate them by commas
+    /// Agents to call, in this order until one answers; repeat it or separate
+    /// them by commas
     #[arg(
         long,
         value_name = "URL",
@@ -46,7 +47,8 @@ pub struct ClientArgs {
     /// The key or the secret to sign with.
     #[command(flatten)]
     pub credentials: Credentials,
-    /// File with the CA of the agents' certificates, if it is not the one of the secret
+    /// File with the CA of the agents' certificates, if it is not the one of
+    /// the secret
     #[arg(long, value_name = "FILE", env = "SKEP_CA")]
     pub ca: Option<PathBuf>,
 }

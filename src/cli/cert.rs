@@ -122,7 +122,8 @@ fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
-/// Writes a file that only its owner can read. An existing one is replaced atomically.
+/// Writes a file that only its owner can read. An existing one is replaced
+/// atomically.
 fn write(path: &Path, text: &str, force: bool) -> std::io::Result<()> {
     if !force || !exists(path) {
         return platform::write_private(path, text.as_bytes());

@@ -1,5 +1,5 @@
-//! `skep check`: checks configuration files. It does not open the files that they name, since it
-//! rarely runs on the machine that will use them.
+//! `skep check`: checks configuration files. It does not open the files that
+//! they name, since it rarely runs on the machine that will use them.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -16,8 +16,8 @@ pub struct CheckArgs {
     pub files: Vec<PathBuf>,
 }
 
-/// Writes a line to `out` for each valid file, and all errors of the others to `err`. Returns
-/// whether all files are valid.
+/// Writes a line to `out` for each valid file, and all errors of the others to
+/// `err`. Returns whether all files are valid.
 ///
 /// # Errors
 /// `out` or `err` cannot be written to.

@@ -48,7 +48,8 @@ pub enum LocalSocket {
 impl FromStr for LocalSocket {
     type Err = ValueError;
 
-    /// Reads the forms of an engine's address, since clients use the socket as an engine.
+    /// Reads the forms of an engine's address, since clients use the socket as
+    /// an engine.
     fn from_str(text: &str) -> Result<Self, ValueError> {
         match text.parse()? {
             Engine::Pipe(name) => Ok(Self::Pipe(name)),

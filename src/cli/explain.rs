@@ -20,7 +20,8 @@ pub struct ExplainArgs {
     /// Configuration file
     #[arg(long, value_name = "FILE", env = "SKEP_CONFIG", default_value = DEFAULT_CONFIG)]
     pub config: PathBuf,
-    /// Caller: key:ID, cert:NAME, local:NAME, portainer, operator, or the id or name alone
+    /// Caller: key:ID, cert:NAME, local:NAME, portainer, operator, or the id or
+    /// name alone
     #[arg(long = "as", value_name = "IDENTITY")]
     pub identity: String,
     /// File with the body of the request; `-` is standard input
@@ -190,8 +191,8 @@ fn json(bytes: &[u8]) -> BodyOf<'_> {
     }
 }
 
-/// The grant of `key:ci`, or of `ci` if only one identity has that name; also of
-/// `portainer` and `operator`.
+/// The grant of `key:ci`, or of `ci` if only one identity has that name; also
+/// of `portainer` and `operator`.
 fn identity(config: &Config, name: &str) -> anyhow::Result<(String, Grant)> {
     if name == "operator" {
         return Ok(("operator".to_owned(), Grant::admin()));

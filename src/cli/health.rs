@@ -1,7 +1,8 @@
-//! `skep health`: checks that the agent on this machine answers, for `HEALTHCHECK`.
+//! `skep health`: checks that the agent on this machine answers, for
+//! `HEALTHCHECK`.
 //!
-//! An agent is healthy while its engine does not answer. A restart would not help,
-//! and Swarm's DNS drops tasks that are unhealthy.
+//! An agent is healthy while its engine does not answer. A restart would not
+//! help, and Swarm's DNS drops tasks that are unhealthy.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -43,7 +44,8 @@ pub async fn run(config: &Config) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
-/// Asks an agent that has sockets only. It is healthy too if it refuses this user.
+/// Asks an agent that has sockets only. It is healthy too if it refuses this
+/// user.
 async fn at_a_socket(config: &Config) -> anyhow::Result<String> {
     let Some(socket) = config.sockets.first() else {
         bail!("the configuration has no listener");
@@ -65,7 +67,8 @@ async fn at_a_socket(config: &Config) -> anyhow::Result<String> {
     }
 }
 
-/// Loopback in place of the unspecified address, which not every system can call.
+/// Loopback in place of the unspecified address, which not every system can
+/// call.
 fn callable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

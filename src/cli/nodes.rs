@@ -1,4 +1,5 @@
-//! `skep nodes`: prints the nodes of the cluster, as one agent sees them, as a table.
+//! `skep nodes`: prints the nodes of the cluster, as one agent sees them, as a
+//! table.
 
 use std::fmt::Write as _;
 use std::time::Duration;

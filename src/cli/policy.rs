@@ -1,5 +1,5 @@
-//! `skep policy`: prints a policy as YAML, to read and to build on: a preset, or
-//! the one that the variables of Tecnativa's docker-socket-proxy stand for.
+//! `skep policy`: prints a policy as YAML, to read and to build on: a preset,
+//! or the one that the variables of Tecnativa's docker-socket-proxy stand for.
 
 use clap::Args;
 use skep_filters::policy::{environment, presets};

@@ -1,4 +1,5 @@
-//! Reads hosts, ports and names of settings and of the command line, without looking them up.
+//! Reads hosts, ports and names of settings and of the command line, without
+//! looking them up.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -33,7 +34,8 @@ impl FromStr for HostPort {
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
-        // Colons in brackets, or more than one colon, are part of an IPv6 address.
+        // Colons in brackets, or more than one colon, are part of an IPv6
+        // address.
         let (host, digits) = match text.rsplit_once(':') {
             Some((host, digits))
                 if !digits.ends_with(']') && (host.ends_with(']') || !host.contains(':')) =>
@@ -51,7 +53,8 @@ impl FromStr for HostPort {
 
 impl fmt::Display for HostPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Only an IPv6 address has colons; it needs brackets where a port may follow.
+        // Only an IPv6 address has colons; it needs brackets where a port may
+        // follow.
         if self.host.contains(':') {
             write!(f, "[{}]", self.host)?;
         } else {
@@ -116,7 +119,8 @@ fn port(digits: &str) -> Result<u16, ValueError> {
     }
 }
 
-/// A DNS name in lower case. Underscores are allowed, since Docker's service names have them.
+/// A DNS name in lower case. Underscores are allowed, since Docker's service
+/// names have them.
 pub(super) fn dns_name(text: &str) -> Result<String, ValueError> {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -133,7 +137,8 @@ pub(super) fn dns_name(text: &str) -> Result<String, ValueError> {
     Err(ValueError::new(format!("`{text}` is not a DNS name")).help(NAME_HELP))
 }
 
-/// A name for a certificate: an IP address, or a DNS name whose first label may be `*`.
+/// A name for a certificate: an IP address, or a DNS name whose first label may
+/// be `*`.
 pub(super) fn certificate_name(text: &str) -> Result<String, ValueError> {
     if let Ok(ip) = text.parse::<IpAddr>() {
         return Ok(ip.to_string());

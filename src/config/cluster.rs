@@ -34,8 +34,8 @@ pub struct Cluster {
     /// Where to look for other agents; empty for the tasks of the agent's own
     /// Swarm service.
     pub discover: Vec<Discover>,
-    /// The cluster's secrets, at most four: the first signs, all are trusted. May
-    /// be empty, see [`DEFAULT_SECRET_FILE`].
+    /// The cluster's secrets, at most four: the first signs, all are trusted.
+    /// May be empty, see [`DEFAULT_SECRET_FILE`].
     pub secret_files: Vec<PathBuf>,
     /// Portainer's secret, if it came from the environment. Without
     /// `secret_files` it is the cluster's secret too, if it is strong enough.

@@ -20,7 +20,8 @@ pub enum Discover {
     },
     /// The targets and ports of a service record (RFC 2782).
     Srv {
-        /// The name with the labels of service and protocol, such as `_skep._tcp.example`.
+        /// The name with the labels of service and protocol, such as
+        /// `_skep._tcp.example`.
         name: String,
     },
     /// Fixed addresses; at least one.

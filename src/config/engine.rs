@@ -1,7 +1,8 @@
-//! The address of the engine: `engine`, in the forms of `DOCKER_HOST` that suit an agent.
+//! The address of the engine: `engine`, in the forms of `DOCKER_HOST` that suit
+//! an agent.
 //!
-//! Named pipes work on Windows only, but are read on every system, so that a file can be checked
-//! anywhere.
+//! Named pipes work on Windows only, but are read on every system, so that a
+//! file can be checked anywhere.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,8 @@ use super::raw;
 
 const HELP: &str = "for example unix:///var/run/docker.sock, tcp://10.0.0.1:2375 or npipe:////./pipe/docker_engine";
 
-/// Docker's own ports: <https://docs.docker.com/reference/cli/dockerd/#daemon-socket-option>.
+/// Docker's own ports:
+/// <https://docs.docker.com/reference/cli/dockerd/#daemon-socket-option>.
 const PLAIN_PORT: u16 = 2375;
 const TLS_PORT: u16 = 2376;
 

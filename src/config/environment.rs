@@ -1,8 +1,8 @@
 //! The environment variables of Tecnativa's docker-socket-proxy, to replace it:
 //! `CONTAINERS=1 POST=0 …`.
 //!
-//! They count without a configuration file only. Their policy holds at a socket;
-//! unlike that program, skep opens no unauthenticated TCP port.
+//! They count without a configuration file only. Their policy holds at a
+//! socket; unlike that program, skep opens no unauthenticated TCP port.
 
 use std::path::PathBuf;
 
@@ -20,8 +20,8 @@ pub const FOLDER: &str = "/run/skep";
 /// The path of the socket, in a folder that a volume can share.
 pub const SOCKET: &str = "/run/skep/docker.sock";
 
-/// Adds the socket, if one of the variables is set. Returns notes for the log: the
-/// path, and the variables without effect.
+/// Adds the socket, if one of the variables is set. Returns notes for the log:
+/// the path, and the variables without effect.
 pub fn add<'e>(
     config: &mut Config,
     variables: impl IntoIterator<Item = (&'e str, &'e str)> + Clone,

@@ -1,5 +1,5 @@
-//! The errors of a configuration, with all that is needed to fix it without the manual: file, line
-//! number, the line itself, the key, and a suggestion.
+//! The errors of a configuration, with all that is needed to fix it without the
+//! manual: file, line number, the line itself, the key, and a suggestion.
 
 use std::error::Error;
 use std::fmt;
@@ -8,7 +8,8 @@ use serde_saphyr::Location;
 
 /// The most characters of a line that are shown around the fault.
 const SHOWN: usize = 100;
-/// How many characters are shown before the fault when the line is longer than that.
+/// How many characters are shown before the fault when the line is longer than
+/// that.
 const BEFORE: usize = 40;
 
 /// All faults of one configuration, at least one.
@@ -50,7 +51,8 @@ pub(super) struct Fault {
     pub(super) key: Option<String>,
     pub(super) location: Location,
     pub(super) error: ValueError,
-    /// Whether to hide the rest of the line: the value of an unknown key may be a secret.
+    /// Whether to hide the rest of the line: the value of an unknown key may be
+    /// a secret.
     pub(super) hide_rest: bool,
 }
 

@@ -15,8 +15,8 @@ impl Config {
     /// Reads the file at `path`; without one, every setting has its default.
     ///
     /// # Errors
-    /// The file cannot be read, is larger than [`MAX_FILE_BYTES`], or is refused
-    /// by [`Config::parse`].
+    /// The file cannot be read, is larger than [`MAX_FILE_BYTES`], or is
+    /// refused by [`Config::parse`].
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigErrors> {
         let Some(path) = path else {
             return Ok(Self::default());
@@ -34,8 +34,8 @@ impl Config {
     /// Reads `text`; errors call it `name`.
     ///
     /// # Errors
-    /// The text is not YAML, has an unknown setting, or wrong values. Of YAML and
-    /// settings the first error is reported, of values all of them.
+    /// The text is not YAML, has an unknown setting, or wrong values. Of YAML
+    /// and settings the first error is reported, of values all of them.
     pub fn parse(name: &str, text: &str) -> Result<Self, ConfigErrors> {
         if text.len() > MAX_FILE_BYTES {
             let message = format!("is larger than {} KiB", MAX_FILE_BYTES / 1024);

@@ -1,5 +1,5 @@
-//! The location of each setting in the file, by its path. For faults of policies,
-//! which are read into types without locations.
+//! The location of each setting in the file, by its path. For faults of
+//! policies, which are read into types without locations.
 
 use std::collections::HashMap;
 use std::fmt;

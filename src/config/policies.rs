@@ -56,8 +56,8 @@ impl Policies {
                     let at = format!("{key}.{}", error.at);
                     faults.report(&at, referenced, ValueError::new(error.what));
                 }
-                // A placeholder, so that its users are not reported as well; the
-                // configuration is refused in any case.
+                // A placeholder, so that its users are not reported as well;
+                // the configuration is refused in any case.
                 RuleSet::admin()
             });
             let policy = Policy {

@@ -64,8 +64,8 @@ pub const IGNORED: [&str; 30] = [
     "AWS_PROFILE_ARN",
 ];
 
-/// Further variables without a meaning here. Other programs use them too, so the
-/// log does not name them.
+/// Further variables without a meaning here. Other programs use them too, so
+/// the log does not name them.
 pub const SILENTLY_IGNORED: [&str; 10] = [
     "DOCKER_HOST",
     "DOCKER_API_VERSION",
@@ -179,8 +179,8 @@ fn address_of(
     Ok(address)
 }
 
-/// A name of all agents, or the address of one. By convention, `localhost` means
-/// that there is no cluster.
+/// A name of all agents, or the address of one. By convention, `localhost`
+/// means that there is no cluster.
 fn discover(config: &mut Config, value: &str, port: u16) -> Result<(), EnvironmentError> {
     let ip: Option<IpAddr> = value.parse().ok();
     if value == "localhost" || ip.is_some_and(|ip| ip.is_loopback()) {

@@ -1,7 +1,8 @@
 //! The YAML file as it is written: the only types that serde sees.
 //!
-//! A value is kept as its text, with its location. So `validate` can report all wrong values at
-//! once, and YAML's own reading of `off` and `1_000` does not apply.
+//! A value is kept as its text, with its location. So `validate` can report all
+//! wrong values at once, and YAML's own reading of `off` and `1_000` does not
+//! apply.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -183,8 +184,8 @@ pub(super) struct Log {
     pub(super) level: Option<Text>,
 }
 
-/// Not an untagged enum: serde would buffer it, lose the locations, and report only that nothing
-/// matched.
+/// Not an untagged enum: serde would buffer it, lose the locations, and report
+/// only that nothing matched.
 impl<'de> Deserialize<'de> for Engine {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct EngineVisitor;
@@ -275,8 +276,8 @@ fn fault(text: &str, cause: &Error) -> Fault {
     }
 }
 
-/// The key at a location, or just before the value there. The parser reports the location, but not
-/// the setting.
+/// The key at a location, or just before the value there. The parser reports
+/// the location, but not the setting.
 fn key_at(text: &str, location: Location) -> Option<String> {
     let offset = usize::try_from(location.span().byte_offset()?).ok()?;
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';

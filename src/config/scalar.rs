@@ -1,4 +1,5 @@
-//! Reads single values: times, sizes, names and choices. For addresses, see `address.rs`.
+//! Reads single values: times, sizes, names and choices. For addresses, see
+//! `address.rs`.
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;

@@ -33,7 +33,8 @@ pub struct Config {
     pub auth: Auth,
     /// The policies of this configuration, used or not, by name.
     pub policies: Vec<Arc<Policy>>,
-    /// The file of the audit log, with a line for each request; `None` for none.
+    /// The file of the audit log, with a line for each request; `None` for
+    /// none.
     pub audit: Option<PathBuf>,
     /// Which files callers may read and change.
     pub browse: Browse,

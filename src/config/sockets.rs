@@ -16,8 +16,8 @@ use crate::platform;
 /// The default mode: read and write for owner and group.
 const MODE: u32 = 0o660;
 
-/// `sockaddr_un` has room for 107 bytes (unix(7)), and the socket is created in a
-/// folder beside its path first.
+/// `sockaddr_un` has room for 107 bytes (unix(7)), and the socket is created in
+/// a folder beside its path first.
 const MAX_PATH: usize = 90;
 
 const NUMBER: &str = "a number, because the image has no /etc/passwd to look names up; \
@@ -74,8 +74,8 @@ pub(super) struct Registry {
 }
 
 impl Registry {
-    /// Refuses a name that has another grant already: later steps know callers by
-    /// their names only.
+    /// Refuses a name that has another grant already: later steps know callers
+    /// by their names only.
     fn add(
         &mut self,
         faults: &mut Faults,
@@ -314,7 +314,8 @@ fn socket_path(text: &str) -> Result<PathBuf, ValueError> {
     Ok(path)
 }
 
-/// The number of a user or a group. The largest one means "unchanged" to chown(2).
+/// The number of a user or a group. The largest one means "unchanged" to
+/// chown(2).
 fn number(text: &str) -> Result<u32, ValueError> {
     let plain = text.bytes().all(|b| b.is_ascii_digit());
     match text.parse() {

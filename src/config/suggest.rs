@@ -3,7 +3,8 @@
 /// The candidate that is nearest to `typed`, if one is near enough.
 pub(super) fn nearest<'a>(typed: &str, candidates: &[&'a str]) -> Option<&'a str> {
     let typed = typed.trim().to_ascii_lowercase().replace('-', "_");
-    // A third of the letters may be wrong; with more, short words would match each other.
+    // A third of the letters may be wrong; with more, short words would match
+    // each other.
     let tolerance = (typed.chars().count() / 3).clamp(1, 3);
     candidates
         .iter()

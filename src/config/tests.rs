@@ -275,7 +275,8 @@ fn every_file_in_conf_is_valid() {
     }
 }
 
-/// A configuration with one fault, its line, its key, and a part of the message.
+/// A configuration with one fault, its line, its key, and a part of the
+/// message.
 #[test]
 fn a_fault_is_reported_with_its_line_its_key_and_a_suggestion() {
     #[rustfmt::skip]

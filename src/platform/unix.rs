@@ -36,7 +36,8 @@ pub const ROOT_FILES: &[&str] = &[
 /// The default address of the engine.
 pub const DEFAULT_ENGINE: &str = "unix:///var/run/docker.sock";
 
-/// Whether group or others may read the file; `false` if its mode cannot be read.
+/// Whether group or others may read the file; `false` if its mode cannot be
+/// read.
 pub fn readable_by_others(path: &Path) -> bool {
     path.metadata()
         .is_ok_and(|m| m.permissions().mode() & 0o044 != 0)
@@ -71,8 +72,8 @@ pub fn append_private(path: &Path) -> io::Result<File> {
     options.append(true).create(true).mode(0o600).open(path)
 }
 
-/// Connects to the configured path, under whatever name the engine has bound its
-/// socket.
+/// Connects to the configured path, under whatever name the engine has bound
+/// its socket.
 #[derive(Debug)]
 struct ConfiguredPath(PathBuf);
 
@@ -88,9 +89,9 @@ impl L4Connect for ConfiguredPath {
 
 /// The name under which a process has bound its socket.
 ///
-/// Pingora compares it with `getpeername()` before it reuses a connection. A path
-/// through a symbolic link (`/var/run`) or a bind mount would never match, so the
-/// peer gets the bound name and connects through the path.
+/// Pingora compares it with `getpeername()` before it reuses a connection. A
+/// path through a symbolic link (`/var/run`) or a bind mount would never match,
+/// so the peer gets the bound name and connects through the path.
 ///
 /// # Errors
 /// No process listens.
@@ -154,9 +155,9 @@ impl LocalListener {
                 Err(e) => return Err(e),
             }
         }
-        // Bound in a private folder first. Otherwise the socket would be open to
-        // all users between bind and chmod, and connections of that moment stay.
-        // The rename replaces a stale socket atomically.
+        // Bound in a private folder first. Otherwise the socket would be open
+        // to all users between bind and chmod, and connections of that moment
+        // stay. The rename replaces a stale socket atomically.
         let parent = path.parent().unwrap_or(Path::new("/"));
         let mut random = [0; 4];
         SystemRandom::new()
@@ -191,8 +192,8 @@ impl LocalListener {
         bound
     }
 
-    /// The next connection, and its user (`SO_PEERCRED`), `None` if the kernel does
-    /// not know it.
+    /// The next connection, and its user (`SO_PEERCRED`), `None` if the kernel
+    /// does not know it.
     ///
     /// # Errors
     /// As `accept(2)`.
@@ -242,8 +243,8 @@ pub async fn shutdown_signal() -> &'static str {
 #[derive(Debug)]
 pub struct Reloads(Option<tokio::signal::unix::Signal>);
 
-/// Listens for the signal to read the configuration again. Without a listener, it
-/// would end the program.
+/// Listens for the signal to read the configuration again. Without a listener,
+/// it would end the program.
 pub fn reload_signals() -> Reloads {
     Reloads(signal(SignalKind::hangup()).ok())
 }
@@ -258,8 +259,9 @@ impl Reloads {
     }
 }
 
-/// Keeps the kernel from giving the program memory in pages of 2 MiB. An agent uses
-/// little of each, so an idle one would be ten times as large. Call this first.
+/// Keeps the kernel from giving the program memory in pages of 2 MiB. An agent
+/// uses little of each, so an idle one would be ten times as large. Call this
+/// first.
 pub fn disable_huge_pages() {
     #[cfg(target_os = "linux")]
     if let Err(e) = rustix::thread::disable_transparent_huge_pages(true) {
@@ -291,8 +293,8 @@ pub fn private(options: &mut cap_std::fs::OpenOptions) {
     cap_std::fs::OpenOptionsExt::mode(options, 0o600);
 }
 
-/// At most `most` bytes of a file from `start`, none at its end. The buffer is not
-/// cleared first.
+/// At most `most` bytes of a file from `start`, none at its end. The buffer is
+/// not cleared first.
 ///
 /// # Errors
 /// As `pread(2)`.

@@ -1,20 +1,16 @@
 //! The form of one log line.
 //!
-//! A record may carry bytes of a stranger: a path, a header, an engine's message. So nothing that a
-//! terminal or a log collector would act on is written as it is, and nothing is written without a
-//! bound.
+//! A record may carry bytes of a stranger: a path, a header, an engine's
+//! message. So nothing that a terminal or a log collector would act on is
+//! written as it is, and nothing is written without a bound.
 
-use std::{
-    borrow::Cow,
-    fmt::{self, Write as _},
-    io::{self, Write},
-    time::SystemTime,
-};
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+use std::io::{self, Write};
+use std::time::SystemTime;
 
-use log::{
-    Record,
-    kv::{self, Key, Value, VisitSource, VisitValue},
-};
+use log::Record;
+use log::kv::{self, Key, Value, VisitSource, VisitValue};
 use time::OffsetDateTime;
 
 use crate::config::LogFormat;
@@ -22,7 +18,8 @@ use crate::config::LogFormat;
 /// The most bytes of a message or a value that are written.
 const MAX: usize = 4096;
 
-/// The members that every JSON line has; a fact of the same name gets an underscore.
+/// The members that every JSON line has; a fact of the same name gets an
+/// underscore.
 const OWN: [&str; 4] = ["time", "level", "target", "message"];
 
 /// Writes one line with its end.
@@ -76,7 +73,8 @@ fn json(out: &mut impl Write, now: SystemTime, record: &Record<'_>) -> io::Resul
     out.write_all(b"}\n")
 }
 
-/// RFC 3339 in UTC with milliseconds. All lines have the same width, so that they sort as text.
+/// RFC 3339 in UTC with milliseconds. All lines have the same width, so that
+/// they sort as text.
 pub(crate) fn timestamp(now: SystemTime) -> String {
     let now = OffsetDateTime::from(now);
     let mut text = String::with_capacity(24);
@@ -200,10 +198,12 @@ fn is_plain(text: &str) -> bool {
     text.bytes().all(|b| matches!(b, b' '..=b'~'))
 }
 
-/// Formats at most [`MAX`] bytes, without anything that breaks a line or steers a terminal.
+/// Formats at most [`MAX`] bytes, without anything that breaks a line or steers
+/// a terminal.
 fn bounded(value: impl fmt::Display) -> String {
     let mut bounded = Bounded(String::new());
-    // The error says that the bound was met, and ends the formatting of what nobody would see.
+    // The error says that the bound was met, and ends the formatting of what
+    // nobody would see.
     if write!(bounded, "{value}").is_err() {
         bounded.0.push('…');
     }
@@ -234,7 +234,8 @@ impl fmt::Write for Bounded {
     }
 }
 
-/// Control characters, the line ends of Unicode, and the marks that turn the direction of writing
+/// Control characters, the line ends of Unicode, and the marks that turn the
+/// direction of writing
 /// (<https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters>).
 fn steers(c: char) -> bool {
     c.is_control()

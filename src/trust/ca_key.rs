@@ -1,8 +1,9 @@
 //! The P-256 key of the authority, which signs deterministically.
 //!
-//! ring signs ECDSA with a random nonce, so that each agent would have another certificate of the
-//! authority. RFC 6979 derives the nonce from key and message: all copies are the same bytes, and an
-//! operator can compare or pin them.
+//! ring signs ECDSA with a random nonce, so that each agent would have another
+//! certificate of the authority. RFC 6979 derives the nonce from key and
+//! message: all copies are the same bytes, and an operator can compare or pin
+//! them.
 
 use p256::ecdsa::signature::Signer;
 use p256::ecdsa::{DerSignature, SigningKey};
@@ -18,8 +19,9 @@ pub(super) struct CaKey {
 }
 
 impl CaKey {
-    /// Takes the first candidate that is a private key of P-256: not zero and less than the order of
-    /// the group (FIPS 186-5 A.2.2). All but one in 2^32 are.
+    /// Takes the first candidate that is a private key of P-256: not zero and
+    /// less than the order of the group (FIPS 186-5 A.2.2). All but one in 2^32
+    /// are.
     ///
     /// # Errors
     /// No candidate is a private key.

@@ -1,7 +1,8 @@
 //! Recognises the certificates of clients.
 //!
-//! Such a certificate has exactly one name, the URI `skep://client/NAME`, and exactly one usage,
-//! client authentication. So it is never an agent's, which has a DNS name, and never a server's.
+//! Such a certificate has exactly one name, the URI `skep://client/NAME`, and
+//! exactly one usage, client authentication. So it is never an agent's, which
+//! has a DNS name, and never a server's.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -32,7 +33,8 @@ pub struct ClientCertificate {
 }
 
 impl ClientCertificate {
-    /// Reads a certificate without checking its issuer. `None` if it is not a client's.
+    /// Reads a certificate without checking its issuer. `None` if it is not a
+    /// client's.
     pub fn read(cert_der: &[u8]) -> Option<Self> {
         let (rest, cert) = X509Certificate::from_der(cert_der).ok()?;
         let usage = cert.extended_key_usage().ok()??.value;

@@ -1,6 +1,8 @@
-//! A generation: the certificate authority and the keys that are derived from one cluster secret.
+//! A generation: the certificate authority and the keys that are derived from
+//! one cluster secret.
 //!
-//! It is a pure function of the secret, to the last byte, on every agent and in every version.
+//! It is a pure function of the secret, to the last byte, on every agent and in
+//! every version.
 
 use std::fmt;
 
@@ -18,7 +20,8 @@ use super::error::TrustError;
 use super::secret::Secret;
 use super::stretch::stretch;
 
-/// The domain of all names of agents. `.internal` is reserved for private use and never delegated.
+/// The domain of all names of agents. `.internal` is reserved for private use
+/// and never delegated.
 pub(super) const DOMAIN: &str = "skep.internal";
 
 const SALT: &[u8] = b"skep generation v1";
@@ -37,7 +40,8 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// Derives everything from the secret. Takes 19 MiB for a few tens of milliseconds.
+    /// Derives everything from the secret. Takes 19 MiB for a few tens of
+    /// milliseconds.
     ///
     /// # Errors
     /// The machine lacks that memory.
@@ -59,13 +63,14 @@ impl Generation {
         })
     }
 
-    /// Eight hexadecimal digits that distinguish clusters, such as `05cff52c`. For names and logs; it
-    /// proves nothing.
+    /// Eight hexadecimal digits that distinguish clusters, such as `05cff52c`.
+    /// For names and logs; it proves nothing.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
-    /// The DNS name in the leaves of all agents of this generation, and in no other certificate.
+    /// The DNS name in the leaves of all agents of this generation, and in no
+    /// other certificate.
     pub fn peer_sni(&self) -> &str {
         &self.peer_sni
     }
@@ -111,15 +116,15 @@ impl fmt::Debug for Generation {
     }
 }
 
-/// The first and the last day of every authority: long enough to be renewed with the secret only.
-/// Later years need another encoding (RFC 5280 §4.1.2.5).
+/// The first and the last day of every authority: long enough to be renewed
+/// with the secret only. Later years need another encoding (RFC 5280 §4.1.2.5).
 pub(super) fn ca_validity() -> (time::OffsetDateTime, time::OffsetDateTime) {
     (date_time_ymd(2024, 1, 1), date_time_ymd(2049, 12, 31))
 }
 
-/// The name has the fingerprint. If two clusters shared a name, a verifier would report a bad
-/// signature instead of an unknown issuer. There are no name constraints, because leaves have host
-/// names and addresses too.
+/// The name has the fingerprint. If two clusters shared a name, a verifier
+/// would report a bad signature instead of an unknown issuer. There are no name
+/// constraints, because leaves have host names and addresses too.
 fn ca_params(fingerprint: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     (params.not_before, params.not_after) = ca_validity();
@@ -157,8 +162,8 @@ mod tests {
         assert_eq!(one.operator_key(), other.operator_key());
     }
 
-    /// A cluster has agents of different versions during an update, so no release and no dependency may
-    /// change the derived values.
+    /// A cluster has agents of different versions during an update, so no
+    /// release and no dependency may change the derived values.
     #[test]
     fn derived_values_never_change() {
         let generation = generation("a");

@@ -26,10 +26,12 @@ pub struct ClientCredential {
 }
 
 impl ClientCredential {
-    /// Issues a certificate with a fresh key, valid from a day before `now` until `lifetime` after it.
+    /// Issues a certificate with a fresh key, valid from a day before `now`
+    /// until `lifetime` after it.
     ///
     /// # Errors
-    /// [`crate::config::client_name`] refuses `name`, or the random number generator fails.
+    /// [`crate::config::client_name`] refuses `name`, or the random number
+    /// generator fails.
     pub fn issue(
         generation: &Generation,
         name: &str,

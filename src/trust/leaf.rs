@@ -1,4 +1,5 @@
-//! An agent's own certificate, issued in memory under a generation's authority and never stored.
+//! An agent's own certificate, issued in memory under a generation's authority
+//! and never stored.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -21,7 +22,8 @@ use zeroize::Zeroizing;
 use super::error::TrustError;
 use super::generation::{Generation, ca_validity};
 
-/// How far a leaf's validity starts in the past, for peers whose clocks are behind.
+/// How far a leaf's validity starts in the past, for peers whose clocks are
+/// behind.
 pub(super) const BACKDATED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The names in an agent's certificate, besides those that all agents have.
@@ -29,18 +31,20 @@ pub(super) const BACKDATED: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct LeafNames {
     /// The `Swarm.NodeID` of a node of a Swarm.
     pub node_id: Option<String>,
-    /// The node's hostname as the engine reports it; left out if it is not a DNS name.
+    /// The node's hostname as the engine reports it; left out if it is not a
+    /// DNS name.
     pub hostname: String,
     /// Addresses of the node.
     pub ips: Vec<IpAddr>,
-    /// Other names that clients use: DNS names, also `*.example.com`, or addresses. All else is left
-    /// out with a warning.
+    /// Other names that clients use: DNS names, also `*.example.com`, or
+    /// addresses. All else is left out with a warning.
     pub names: Vec<String>,
 }
 
 /// A certificate with its key.
 pub struct Leaf {
-    /// The certificate. The chain has no issuer, because verifiers have the authority.
+    /// The certificate. The chain has no issuer, because verifiers have the
+    /// authority.
     pub cert_der: CertificateDer<'static>,
     /// The private key in PKCS#8.
     pub key_pkcs8: Zeroizing<Vec<u8>>,
@@ -53,8 +57,8 @@ pub struct Leaf {
 }
 
 impl Leaf {
-    /// Issues a leaf with a fresh key, valid from a day before `now` until `lifetime` after it, within
-    /// the authority's own validity.
+    /// Issues a leaf with a fresh key, valid from a day before `now` until
+    /// `lifetime` after it, within the authority's own validity.
     ///
     /// # Errors
     /// The random number generator fails.
@@ -131,7 +135,8 @@ impl PublicKeyData for PublicKey<'_> {
     }
 }
 
-/// Sixteen bytes with 126 random bits; positive, and without a leading zero (RFC 5280 §4.1.2.2).
+/// Sixteen bytes with 126 random bits; positive, and without a leading zero
+/// (RFC 5280 §4.1.2.2).
 pub(super) fn random_serial(random: &SystemRandom) -> Result<[u8; 16], TrustError> {
     let mut serial = [0; 16];
     random.fill(&mut serial).map_err(|_| TrustError::Random)?;
@@ -139,8 +144,8 @@ pub(super) fn random_serial(random: &SystemRandom) -> Result<[u8; 16], TrustErro
     Ok(serial)
 }
 
-/// Limits a time to the authority's validity, so that a clock that is years off gets a certificate
-/// too. It is issued again once the clock is right.
+/// Limits a time to the authority's validity, so that a clock that is years off
+/// gets a certificate too. It is issued again once the clock is right.
 pub(super) fn within_ca_validity(at: SystemTime) -> OffsetDateTime {
     let (first, last) = ca_validity();
     let Ok(since_epoch) = at.duration_since(SystemTime::UNIX_EPOCH) else {
@@ -188,7 +193,8 @@ impl AltNames {
         self.push(SanType::IpAddress(ip));
     }
 
-    /// Returns whether the name could be added. Underscores are allowed, as by Docker and all verifiers.
+    /// Returns whether the name could be added. Underscores are allowed, as by
+    /// Docker and all verifiers.
     fn dns(&mut self, name: &str) -> bool {
         let name = name.to_ascii_lowercase();
         let host = name.strip_prefix("*.").unwrap_or(&name);

@@ -44,7 +44,8 @@ pub(super) fn classify(
     })
 }
 
-/// Whether this authority issued the certificate, for clients, and it is valid now.
+/// Whether this authority issued the certificate, for clients, and it is valid
+/// now.
 pub(super) fn is_issued_by(cert: &EndEntityCert<'_>, generation: &Generation) -> bool {
     let Ok(anchor) = anchor_from_trusted_cert(generation.ca_der()) else {
         return false;

@@ -10,8 +10,9 @@ use super::generation::{DOMAIN, Generation};
 use super::rotation::Rotation;
 use super::user_cert::UserCertificate;
 
-/// Chooses by the server name in the handshake. An agent asks for the generation that it trusts. All
-/// others get the operator's certificate if there is one, else the leaf of the first generation.
+/// Chooses by the server name in the handshake. An agent asks for the
+/// generation that it trusts. All others get the operator's certificate if
+/// there is one, else the leaf of the first generation.
 pub(super) struct ServerCertificates {
     generations: Arc<[Arc<Generation>]>,
     rotation: Arc<Rotation>,
@@ -38,8 +39,8 @@ impl ServerCertificates {
             .iter()
             .position(|generation| is_within(server_name, generation.peer_sni()));
         match (generation, &self.user_certificate) {
-            // Not for an agent of another cluster: our leaf fails there with an error that names
-            // our cluster.
+            // Not for an agent of another cluster: our leaf fails there with an
+            // error that names our cluster.
             (None, Some(certificate)) if !is_within(server_name, DOMAIN) => {
                 Some(certificate.certified_key())
             }

@@ -1,4 +1,5 @@
-//! Rotates the leaves: which are in use, and when they are due to be issued again.
+//! Rotates the leaves: which are in use, and when they are due to be issued
+//! again.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -9,7 +10,8 @@ use super::error::TrustError;
 use super::generation::Generation;
 use super::leaf::{BACKDATED, Leaf, LeafNames};
 
-/// The longest lifetime of a leaf, so that arithmetic with times cannot overflow.
+/// The longest lifetime of a leaf, so that arithmetic with times cannot
+/// overflow.
 const MAX_LIFETIME: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// The leaves in use, replaced together while connections read them.
@@ -68,9 +70,10 @@ impl Rotation {
         self.replace(generations, names, now)
     }
 
-    /// Whether half of the leaves' life is over, or the clock was set back so far that the leaves are
-    /// almost not valid yet. The first case includes a machine without a battery, whose clock starts in
-    /// the past and jumps ahead.
+    /// Whether half of the leaves' life is over, or the clock was set back so
+    /// far that the leaves are almost not valid yet. The first case includes a
+    /// machine without a battery, whose clock starts in the past and jumps
+    /// ahead.
     pub(super) fn is_due(&self, now: SystemTime) -> bool {
         match now.duration_since(self.current().at) {
             Ok(age) => age >= self.lifetime / 2,

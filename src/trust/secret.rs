@@ -1,7 +1,8 @@
 //! The cluster secret: read from a file, refused if it is weak, never printed.
 //!
-//! The authority is derived from the secret, so anyone who connects gets a certificate to check guesses
-//! against, offline. The secret must therefore be random, and not a password.
+//! The authority is derived from the secret, so anyone who connects gets a
+//! certificate to check guesses against, offline. The secret must therefore be
+//! random, and not a password.
 
 use std::fmt;
 use std::fs::File;
@@ -71,7 +72,8 @@ impl Secret {
     }
 
     fn read_file(path: &Path) -> Result<(Self, Option<Warning>), SecretError> {
-        // Room for a line break and for one byte too many. It never grows, so no copies are left.
+        // Room for a line break and for one byte too many. It never grows, so
+        // no copies are left.
         let limit = MAX_BYTES + 3;
         let mut content = Zeroizing::new(Vec::with_capacity(limit + 1));
         let file = File::open(path).map_err(SecretError::Unreadable)?;
@@ -80,7 +82,8 @@ impl Secret {
             .map_err(SecretError::Unreadable)?;
         let secret = Self::from_bytes(without_line_break(&content))?;
 
-        // Docker mounts secrets with mode 0444 into a file system that only the container sees.
+        // Docker mounts secrets with mode 0444 into a file system that only the
+        // container sees.
         let is_mounted_by_docker = ["/run/secrets", "/var/run/secrets"]
             .iter()
             .any(|dir| path.starts_with(dir));

@@ -24,8 +24,9 @@ impl Serial {
     }
 }
 
-/// Reads the form of `skep cert show`, and the capitals and colons of `openssl`. All 32 digits are
-/// needed, so that a truncated line names no other certificate.
+/// Reads the form of `skep cert show`, and the capitals and colons of
+/// `openssl`. All 32 digits are needed, so that a truncated line names no other
+/// certificate.
 impl FromStr for Serial {
     type Err = BadSerial;
 

@@ -22,7 +22,8 @@ pub(super) fn secret(name: &str) -> Secret {
     Secret::from_bytes(digest.as_ref()).unwrap()
 }
 
-/// The generation of this secret. Cached, because stretching a secret is slow on purpose.
+/// The generation of this secret. Cached, because stretching a secret is slow
+/// on purpose.
 pub(super) fn generation(name: &str) -> Arc<Generation> {
     static DERIVED: LazyLock<Mutex<HashMap<String, Arc<Generation>>>> =
         LazyLock::new(Mutex::default);
@@ -109,12 +110,14 @@ impl Client {
         })
     }
 
-    /// Returns the certificates that each side saw, or the first error of a side.
+    /// Returns the certificates that each side saw, or the first error of a
+    /// side.
     fn connect(&self, server: &Arc<ServerConfig>) -> Result<Session, Error> {
         let name = ServerName::try_from(self.server_name.clone()).unwrap();
         let mut client = ClientConnection::new(self.config(), name).unwrap();
         let mut server = ServerConnection::new(Arc::clone(server)).unwrap();
-        // A TLS 1.3 client is done before the server has seen its certificate: wait for both.
+        // A TLS 1.3 client is done before the server has seen its certificate:
+        // wait for both.
         while client.is_handshaking() || server.is_handshaking() {
             let mut wire = Vec::new();
             client.write_tls(&mut wire).unwrap();

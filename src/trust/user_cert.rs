@@ -1,7 +1,8 @@
-//! A certificate of the operator, for clients that do not know the cluster's authority.
+//! A certificate of the operator, for clients that do not know the cluster's
+//! authority.
 //!
-//! Its files are read again when they change, so that a renewed certificate needs no restart. Agents
-//! do not use it among each other.
+//! Its files are read again when they change, so that a renewed certificate
+//! needs no restart. Agents do not use it among each other.
 
 use std::fmt;
 use std::fs::File;
@@ -59,11 +60,12 @@ struct Content {
 }
 
 impl UserCertificate {
-    /// Reads a certificate (with its chain, the server's own first) and its private key, both in PEM
-    /// form. They may be the same file.
+    /// Reads a certificate (with its chain, the server's own first) and its
+    /// private key, both in PEM form. They may be the same file.
     ///
     /// # Errors
-    /// A file cannot be read, has other content, or does not belong to the other one.
+    /// A file cannot be read, has other content, or does not belong to the
+    /// other one.
     pub fn load(certificate_file: &Path, key_file: &Path) -> Result<Self, UserCertificateError> {
         let files = Files::read(certificate_file, key_file)?;
         Ok(Self {
@@ -147,7 +149,8 @@ impl Files {
             ));
         }
         let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|_| {
-            // Both forms, `BEGIN ENCRYPTED PRIVATE KEY` and `Proc-Type: 4,ENCRYPTED`, have this word.
+            // Both forms, `BEGIN ENCRYPTED PRIVATE KEY` and `Proc-Type:
+            // 4,ENCRYPTED`, have this word.
             if self.key.windows(9).any(|window| window == b"ENCRYPTED") {
                 UserCertificateError::EncryptedKey(key_file.to_owned())
             } else {
