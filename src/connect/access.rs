@@ -16,14 +16,12 @@ use skep_filters::auth::{KeyError, Signer, SigningKey, trim_secret};
 
 use crate::config::AgentUrl;
 use crate::trust::{Generation, Secret, SecretFileError, TrustError};
+use crate::upstream::keepalive::{IDLE, KEEPALIVE};
 use crate::upstream::peers;
 use crate::upstream::tls_files::{self, FileError};
 
 /// How long connecting to an agent may take.
 const CONNECT: Duration = Duration::from_secs(5);
-
-/// How long an unused connection to an agent is kept.
-const IDLE: Duration = Duration::from_secs(60);
 
 /// The name of every derived authority, before its fingerprint.
 const AUTHORITY: &str = "skep cluster ";
@@ -188,8 +186,7 @@ impl Access {
         peer.group_key = self.group;
         peer.options.connection_timeout = Some(CONNECT);
         peer.options.total_connection_timeout = Some(CONNECT);
-        peer.options.tcp_keepalive = Some(crate::upstream::keepalive::KEEPALIVE);
-        // Shorter than the idle timeout of an agent.
+        peer.options.tcp_keepalive = Some(KEEPALIVE);
         peer.options.idle_timeout = Some(IDLE);
         peer
     }

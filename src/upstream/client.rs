@@ -3,7 +3,6 @@
 //! hijacked connections have their own modules.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use pingora::connectors::ConnectorOptions;
@@ -17,12 +16,10 @@ use pingora::{Error, ErrorType};
 
 use crate::cluster::discover;
 use crate::platform;
+use crate::upstream::keepalive::IDLE;
 
 /// Unused connections kept in all: one to each agent there can be, and the engine's.
 const POOL: usize = discover::MOST + 256;
-
-/// How long an unused connection is kept.
-const IDLE: Duration = Duration::from_secs(60);
 
 /// Makes requests.
 pub struct Client {

@@ -13,14 +13,11 @@ use pingora::{ErrorType, OkOrErr, OrErr};
 
 use crate::config;
 use crate::platform;
+use crate::upstream::keepalive::{IDLE, KEEPALIVE};
 use crate::upstream::tls_files::{self, ClientFiles};
 
 /// How long a connection to the engine may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
-
-/// How long an unused connection is kept. Shorter than the 5 minutes after
-/// which no engine closes one itself, so that a reused one is alive.
-const IDLE: Duration = Duration::from_secs(60);
 
 /// The local engine.
 pub struct Engine {
@@ -93,7 +90,7 @@ impl Engine {
             Address::Pipe(name) => platform::pipe_peer(name)?,
         };
         peer.options.connection_timeout = Some(CONNECT);
-        peer.options.tcp_keepalive = Some(crate::upstream::keepalive::KEEPALIVE);
+        peer.options.tcp_keepalive = Some(KEEPALIVE);
         peer.options.idle_timeout = Some(IDLE);
         Ok(peer)
     }

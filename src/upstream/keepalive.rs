@@ -1,4 +1,5 @@
-//! TCP keep-alive of every connection, to clients and upstream.
+//! How long connections are kept: TCP keep-alive for all of them, and the idle
+//! time of pooled ones upstream.
 
 use std::time::Duration;
 
@@ -12,3 +13,8 @@ pub const KEEPALIVE: TcpKeepalive = TcpKeepalive {
     #[cfg(target_os = "linux")]
     user_timeout: Duration::ZERO,
 };
+
+/// How long an unused connection to an engine or an agent is kept. An agent closes
+/// its side later, and no engine closes one before 5 minutes, so that a reused
+/// connection is alive.
+pub const IDLE: Duration = Duration::from_secs(60);

@@ -19,10 +19,8 @@ use skep_filters::auth::profile::{SKEP_ON_BEHALF_OF, SKEP_TARGET};
 use skep_filters::auth::{BodyBinding, KeyError, Signer, SigningKey};
 
 use crate::trust::{Generation, Leaf, Trust};
+use crate::upstream::keepalive::{IDLE, KEEPALIVE};
 use crate::upstream::tls_files;
-
-/// How long an unused connection to another agent is kept.
-const IDLE: Duration = Duration::from_secs(60);
 
 /// What it takes to call other agents.
 pub struct Peers {
@@ -90,7 +88,7 @@ impl Peers {
         peer.group_key = ours.group;
         peer.options.connection_timeout = Some(self.connect);
         peer.options.total_connection_timeout = Some(self.connect);
-        peer.options.tcp_keepalive = Some(crate::upstream::keepalive::KEEPALIVE);
+        peer.options.tcp_keepalive = Some(KEEPALIVE);
         peer.options.idle_timeout = Some(IDLE);
         Ok(peer)
     }
