@@ -26,15 +26,16 @@ use crate::agent::secrets::SecretsError;
 use crate::authenticate::Handshake;
 use crate::cluster::identity::{self, Identity};
 use crate::cluster::known::Known;
+use crate::cluster::known::Pulls;
 use crate::cluster::{Cluster, Parts};
 use crate::config::{Config, ListenTls, Socket};
+use crate::exchange::context::Context;
 use crate::gateway::Gateway;
 use crate::gateway::guard::{Guard, GuardError};
 use crate::listen::nameplate::Nameplate;
 use crate::listen::{self, Listener};
 use crate::platform::{self, LocalListener, SocketFile};
 use crate::portainer::{Others, Portainer};
-use crate::route::place::Pulls;
 use crate::telemetry::audit::Audit;
 use crate::telemetry::strangers::Strangers;
 use crate::trust::{LeafNames, Trust, UserCertificate};
@@ -177,6 +178,7 @@ impl Agent {
             engine: engine.clone(),
             peers: peers.clone(),
             config: config.cluster.clone(),
+            list_deadline: config.aggregate.deadline,
             port: config.listen.first().map_or(0, |l| l.address.port()),
             me,
         }));
@@ -205,19 +207,23 @@ impl Agent {
             audit: audit.clone(),
             stamp,
         };
-        let gateway = Gateway {
-            audit: audit.clone(),
-            strangers: strangers.clone(),
-            portainer: portainer.clone(),
-            guard,
+        let context = Context {
             known: Known::default(),
             pulls: Pulls::default(),
+            portainer: portainer.is_some(),
+            audited: audit.is_some(),
             config: config.clone(),
             engine,
             client,
             peers,
-            trust: trust.clone(),
             cluster: cluster.clone(),
+        };
+        let gateway = Gateway {
+            context,
+            guard,
+            portainer: portainer.clone(),
+            audit: audit.clone(),
+            strangers: strangers.clone(),
         };
         let conf = ServerConf {
             // Pingora would load the platform's roots; our peers bring theirs.

@@ -1,4 +1,4 @@
-//! May this caller do this? Asked of its policy three times: of the head, before
+//! May this caller do this? Call of its policy three times: of the head, before
 //! anything is done; of the body, before any of it goes on; and of the node, for
 //! policies in which that matters.
 //!
@@ -16,116 +16,93 @@ use pingora::http::RequestHeader;
 use skep_filters::endpoint::Match;
 use skep_filters::policy::{BodyOf, Node, On, Reason, Request, Role, Verdict};
 
-use crate::cluster::hop::Hop;
+use crate::cluster::Cluster;
 use crate::cluster::members::Member;
 use crate::cluster::reachable::Reachable;
 use crate::config::Policy;
+use crate::exchange::Call;
 use crate::exchange::Exchange;
 use crate::exchange::body;
 use crate::exchange::reject::Reject;
-use crate::gateway::{Asked, Gateway};
 
-impl Gateway {
-    /// Judges the head of a request, and notes which nodes it may reach.
-    ///
-    /// # Errors
-    /// [`Reject::Denied`].
-    pub fn authorise(
-        &self,
-        x: &mut Exchange,
-        head: &RequestHeader,
-        asked: &Asked<'_>,
-    ) -> Result<(), Reject> {
-        let Some(policy) = x.policy.clone() else {
-            return Err(Reject::Internal("nobody's request".to_owned()));
-        };
-        let anywhere = Request {
-            found: asked.found,
-            method: head.method.as_str(),
-            path: asked.path,
-            query: asked.query,
-            upgrade: text(head, &UPGRADE),
-            on: On::Any,
-        };
-        let rules = &policy.rules;
-        if !rules.depends_on_the_node() {
-            return settle(x, &policy, rules.judge(&anywhere));
-        }
-        let me = self.cluster.me().node_id.clone();
-        let nodes = self.cluster.all();
-        // What another agent asks is for this node.
-        let nodes = nodes.iter().filter(|node| !x.from_peer || node.id == me);
-        let may = nodes.filter(|node| {
-            let node = described(node);
-            let on = On::Node(&node);
-            rules.judge(&Request { on, ..anywhere }).is_allowed()
-        });
-        let may: BTreeSet<_> = may.map(|node| node.id.clone()).collect();
-        let verdict = match may.is_empty() {
-            // Why, is the same for all of them or as good as.
-            true => rules.judge(&Request {
-                on: On::Unknown,
-                ..anywhere
-            }),
-            false => rules.judge(&anywhere),
-        };
-        if !policy.rules.audit_only() {
-            x.reachable = Reachable::Some(Arc::new(may));
-        }
-        settle(x, &policy, verdict)
+/// Judges the head of a request, and notes which nodes it may reach.
+///
+/// # Errors
+/// [`Reject::Denied`].
+pub fn authorise(
+    cluster: &Cluster,
+    x: &mut Exchange,
+    head: &RequestHeader,
+    asked: &Call<'_>,
+) -> Result<(), Reject> {
+    let Some(policy) = x.policy.clone() else {
+        return Err(Reject::Internal("nobody's request".to_owned()));
+    };
+    let anywhere = Request {
+        found: asked.found,
+        method: head.method.as_str(),
+        path: asked.path,
+        query: asked.query,
+        upgrade: text(head, &UPGRADE),
+        on: On::Any,
+    };
+    let rules = &policy.rules;
+    if !rules.depends_on_the_node() {
+        return settle(x, &policy, rules.judge(&anywhere));
     }
-
-    /// Judges the body that was read, if the policy wants to see it.
-    ///
-    /// # Errors
-    /// [`Reject::Denied`].
-    pub fn authorise_body(
-        &self,
-        x: &mut Exchange,
-        head: &RequestHeader,
-        found: Option<&Match>,
-    ) -> Result<(), Reject> {
-        let (Some(policy), Some(found)) = (x.policy.clone(), found) else {
-            return Ok(());
-        };
-        if !policy.rules.inspects(found) {
-            return Ok(());
-        }
-        let held = x.held.clone().unwrap_or_default();
-        let verdict = policy.rules.judge_body(
-            found,
-            &BodyOf {
-                bytes: &held,
-                bound: body::LONGEST,
-                content_type: text(head, &CONTENT_TYPE),
-                content_encoding: text(head, &CONTENT_ENCODING),
-            },
-        );
-        match verdict {
-            // The rule that let the head through is the one to name.
-            Verdict::Allow { .. } => Ok(()),
-            denied => settle(x, &policy, denied),
-        }
+    let me = cluster.me().node_id.clone();
+    let nodes = cluster.all();
+    // What another agent asks is for this node.
+    let nodes = nodes.iter().filter(|node| !x.from_peer || node.id == me);
+    let may = nodes.filter(|node| {
+        let node = described(node);
+        let on = On::Node(&node);
+        rules.judge(&Request { on, ..anywhere }).is_allowed()
+    });
+    let may: BTreeSet<_> = may.map(|node| node.id.clone()).collect();
+    let verdict = match may.is_empty() {
+        // Why, is the same for all of them or as good as.
+        true => rules.judge(&Request {
+            on: On::Unknown,
+            ..anywhere
+        }),
+        false => rules.judge(&anywhere),
+    };
+    if !policy.rules.audit_only() {
+        x.reachable = Reachable::Some(Arc::new(may));
     }
+    settle(x, &policy, verdict)
+}
 
-    /// Whether the request may go there.
-    ///
-    /// # Errors
-    /// [`Reject::Denied`].
-    pub fn reaches(&self, x: &Exchange, hop: &Hop) -> Result<(), Reject> {
-        let Reachable::Some(may) = &x.reachable else {
-            return Ok(());
-        };
-        if may.contains(&hop.node(self)) {
-            return Ok(());
-        }
-        let node = hop.name(&self.cluster.me()).to_owned();
-        Err(Reject::Denied {
-            who: x.caller.clone(),
-            policy: x.policy.as_ref().map_or(String::new(), |p| p.name.clone()),
-            rule: x.rule.to_string(),
-            reason: format!("not on node {node}"),
-        })
+/// Judges the body that was read, if the policy wants to see it.
+///
+/// # Errors
+/// [`Reject::Denied`].
+pub fn authorise_body(
+    x: &mut Exchange,
+    head: &RequestHeader,
+    found: Option<&Match>,
+) -> Result<(), Reject> {
+    let (Some(policy), Some(found)) = (x.policy.clone(), found) else {
+        return Ok(());
+    };
+    if !policy.rules.inspects(found) {
+        return Ok(());
+    }
+    let held = x.held.clone().unwrap_or_default();
+    let verdict = policy.rules.judge_body(
+        found,
+        &BodyOf {
+            bytes: &held,
+            bound: body::LONGEST,
+            content_type: text(head, &CONTENT_TYPE),
+            content_encoding: text(head, &CONTENT_ENCODING),
+        },
+    );
+    match verdict {
+        // The rule that let the head through is the one to name.
+        Verdict::Allow { .. } => Ok(()),
+        denied => settle(x, &policy, denied),
     }
 }
 

@@ -77,12 +77,17 @@ pub struct Cluster {
     label: ArcSwap<HeaderValue>,
     members: Arc<Members>,
     balancer: LoadBalancer<RoundRobin>,
-    client: Arc<Client>,
-    engine: Arc<Engine>,
-    peers: Arc<Peers>,
+    /// Makes requests.
+    pub client: Arc<Client>,
+    /// This node's engine.
+    pub engine: Arc<Engine>,
+    /// The way to other agents.
+    pub peers: Arc<Peers>,
     mode: ClusterMode,
     interval: Duration,
     deadline: Duration,
+    /// How long a node may take to answer its part of a list.
+    pub list_deadline: Duration,
     wake: Notify,
     looked: AtomicBool,
     /// When the last round ended, in seconds since the Unix epoch.
@@ -101,6 +106,8 @@ pub struct Parts {
     pub peers: Arc<Peers>,
     /// The configuration of it.
     pub config: crate::config::Cluster,
+    /// How long a node may take to answer its part of a list.
+    pub list_deadline: Duration,
     /// The port agents listen on, where discovery does not say.
     pub port: u16,
     /// Who this node was at the start.
@@ -134,6 +141,7 @@ impl Cluster {
             mode: parts.config.mode,
             interval: parts.config.interval,
             deadline: parts.config.probe_timeout,
+            list_deadline: parts.list_deadline,
             wake: Notify::new(),
             looked: AtomicBool::new(false),
         }

@@ -27,9 +27,9 @@ use crate::config::AgentUrl;
 use crate::connect::access::Access;
 use crate::exchange::body;
 use crate::exchange::reject::{self, Reject, Words};
+use crate::exchange::target;
 use crate::forward::relay;
 use crate::forward::tunnel;
-use crate::gateway;
 use crate::listen::downstream::Downstream;
 use crate::listen::nameplate::Nameplate;
 use crate::platform;
@@ -120,7 +120,7 @@ impl Connect {
 
     async fn handle(&self, session: &mut Session, x: &mut RequestState) -> Result<bool, Reject> {
         let head = session.req_header();
-        gateway::plain(head)?;
+        target::plain(head)?;
         let path = RequestPath::parse(head.uri.path())?;
         let found = classify(head.method.as_str(), &path);
         let hijack = found

@@ -3,7 +3,10 @@
 
 pub mod body;
 pub mod caller;
+pub mod context;
 pub mod reject;
+pub mod respond;
+pub mod target;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -12,7 +15,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{Method, Uri};
 use skep_filters::auth::BodyBinding;
-use skep_filters::endpoint::{EndpointId, Match};
+use skep_filters::endpoint::{EndpointId, Match, RequestPath};
 use skep_filters::policy::scope::Scope;
 use skep_filters::policy::{Redact, RuleSet};
 
@@ -79,6 +82,25 @@ pub struct Exchange {
     pub why: Option<String>,
     /// The session is a dummy: nothing may be asked of it.
     pub hijacked: bool,
+}
+
+/// What is called.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    /// Its row of the endpoint table; `None` for a path that no table knows.
+    pub found: Option<&'a Match>,
+    /// The path.
+    pub path: &'a RequestPath<'a>,
+    /// The query, without `?`.
+    pub query: &'a str,
+}
+
+/// What is left to do once the way has been gone.
+pub enum Next {
+    /// Pingora proxies the request to the exchange's hop.
+    Proxy,
+    /// It has been answered.
+    Answered,
 }
 
 impl Exchange {

@@ -5,6 +5,7 @@
 //! `fanout.rs`, `events.rs` and `everywhere.rs`.
 
 pub mod broadcast;
+pub mod create;
 pub mod events;
 pub mod fanout;
 pub mod negotiate;
@@ -25,9 +26,10 @@ use crate::cluster::ask::GONE;
 use crate::cluster::hop::Hop;
 use crate::cluster::probe::{IDENTITY, WHOEVER};
 use crate::exchange::Exchange;
+use crate::exchange::Next;
+use crate::exchange::context::Context;
 use crate::exchange::reject::Reject;
-use crate::gateway::own;
-use crate::gateway::{Gateway, Next, internal};
+use crate::exchange::reject::internal;
 use crate::upstream::client::Budget;
 use crate::upstream::error;
 use crate::upstream::headers;
@@ -36,210 +38,215 @@ use crate::upstream::request;
 /// Bounds what an agent says of itself.
 const ANSWER: usize = 64 << 10;
 
-impl Gateway {
-    /// Passes a request on to whoever answers it, in the form that it needs.
-    ///
-    /// # Errors
-    /// If nobody answers.
-    pub async fn exchange(
-        &self,
-        session: &mut Session,
-        x: &mut Exchange,
-        hop: Hop,
-        found: Option<&Match>,
-    ) -> Result<Next, Reject> {
-        self.reaches(x, &hop)?;
-        if let (Hop::Engine, Some(found)) = (&hop, found.filter(|m| m.endpoint.id.is_own())) {
-            return Box::pin(own::answer(self, session, x, found)).await;
-        }
-        x.to = hop.in_words();
-        x.hop = Some(hop);
-        let wire = found.map(|m| m.endpoint.wire);
-        if wire == Some(Wire::Json) && !x.redacts().is_empty() {
-            return Box::pin(self.redacted(session, x)).await;
-        }
-        if matches!(wire, Some(Wire::Hijack | Wire::WebSocket)) || session.is_upgrade_req() {
-            return Box::pin(self.tunnel(session, x)).await;
-        }
-        match x.held.take() {
-            Some(body) if !body.is_empty() => Box::pin(self.relay(session, x, body, found)).await,
-            // Another agent may fall silent, and a Portainer server that hears
-            // nothing of one container drops them all (portainer#7937).
-            // Who asks through another agent is given up on there: it may ask
-            // another manager.
-            _ if (matches!(x.hop, Some(Hop::Agent(_))) || x.portainer && !x.from_peer)
-                && session.is_body_empty() =>
-            {
-                Box::pin(self.relay(session, x, Bytes::new(), found)).await
-            }
-            _ => Ok(Next::Proxy),
-        }
+/// Passes a request on to whoever answers it, in the form that it needs.
+///
+/// # Errors
+/// If nobody answers.
+pub async fn forward(
+    context: &Context,
+    session: &mut Session,
+    x: &mut Exchange,
+    hop: Hop,
+    found: Option<&Match>,
+) -> Result<Next, Reject> {
+    x.to = hop.in_words();
+    x.hop = Some(hop);
+    let wire = found.map(|m| m.endpoint.wire);
+    if wire == Some(Wire::Json) && !x.redacts().is_empty() {
+        return Box::pin(redacted(context, session, x)).await;
     }
-
-    /// An answer that has to be at hand whole, to have something taken out of it.
-    async fn redacted(&self, session: &mut Session, x: &mut Exchange) -> Result<Next, Reject> {
-        let hop = x.hop.clone().unwrap_or(Hop::Engine);
-        let body = x.held.take().unwrap_or_default();
-        let bound = self.config.aggregate.max_bytes;
-        let (mut head, body) = self.whole(session, x, &hop, body, bound).await?;
-        headers::strip_framing(&mut head);
-        self.answer(session, x, head, body).await
+    if matches!(wire, Some(Wire::Hijack | Wire::WebSocket)) || session.is_upgrade_req() {
+        return Box::pin(tunnel(context, session, x)).await;
     }
-
-    /// The whole answer of one node to the request with this body.
-    ///
-    /// # Errors
-    /// If the node does not answer, or with more than `bound` bytes.
-    pub async fn whole(
-        &self,
-        session: &Session,
-        x: &Exchange,
-        hop: &Hop,
-        body: Bytes,
-        bound: usize,
-    ) -> Result<(ResponseHeader, Bytes), Reject> {
-        let asked = async {
-            let head = self.head_with(session, x, hop, &body)?;
-            let peer = hop.peer(&self.engine, &self.peers).await?;
-            let (mut answer, head) = self.client.send(&peer, head, body).await?;
-            headers::refuse_misdirected(&head)?;
-            let mut whole = BytesMut::new();
-            while let Some(chunk) = answer.read_response_body().await? {
-                if whole.len() + chunk.len() > bound {
-                    return Error::e_explain(ErrorType::InternalError, "the answer is too long");
-                }
-                whole.extend_from_slice(&chunk);
-            }
-            self.client.release(answer, &peer).await;
-            Ok((head, whole.freeze()))
-        };
-        tokio::select! {
-            answer = asked => answer.map_err(|e| self.failed(hop, &e)),
-            () = self.given_up(hop, session.req_header().method == http::Method::GET) => {
-                Err(hop.reject(self.cluster.me().name(), &self.engine, GONE.to_owned()))
-            }
+    match x.held.take() {
+        Some(body) if !body.is_empty() => Box::pin(relay(context, session, x, body, found)).await,
+        // Another agent may fall silent, and a Portainer server that hears
+        // nothing of one container drops them all (portainer#7937).
+        // Who asks through another agent is given up on there: it may ask
+        // another manager.
+        _ if (matches!(x.hop, Some(Hop::Agent(_))) || x.portainer && !x.from_peer)
+            && session.is_body_empty() =>
+        {
+            Box::pin(relay(context, session, x, Bytes::new(), found)).await
         }
-    }
-
-    /// The request's head for a hop, with the body that is at hand.
-    fn head_with(
-        &self,
-        session: &Session,
-        x: &Exchange,
-        hop: &Hop,
-        body: &Bytes,
-    ) -> pingora::Result<RequestHeader> {
-        let mut head = session.req_header().clone();
-        headers::strip_hop_by_hop_request(&mut head, false)?;
-        // The body is at hand: no need to ask whether it is wanted.
-        head.remove_header("expect");
-        head.remove_header("transfer-encoding");
-        if !body.is_empty() {
-            head.insert_header(CONTENT_LENGTH, body.len())?;
-        }
-        hop.prepare(&mut head, &self.peers, &x.caller, x.body)?;
-        Ok(head)
-    }
-
-    async fn relay(
-        &self,
-        session: &mut Session,
-        x: &mut Exchange,
-        body: Bytes,
-        found: Option<&Match>,
-    ) -> Result<Next, Reject> {
-        let reads = found.is_some_and(reads);
-        let mut hop = x.hop.clone().unwrap_or(Hop::Engine);
-        loop {
-            let error = match self.relay_to(&hop, session, x, body.clone(), reads).await {
-                Ok(done) => {
-                    x.status = done.status.as_u16();
-                    x.out_bytes = done.out_bytes;
-                    return Ok(Next::Answered);
-                }
-                Err(error) => error,
-            };
-            let reject = self.failed(&hop, &error);
-            x.failures += 1;
-            // Nothing was sent yet, or nothing that changes anything: another
-            // manager may be asked.
-            let unheard = reads
-                && session.response_written().is_none()
-                && *error.esource() == ErrorSource::Upstream;
-            let again = unheard || error::was_not_reached(&error);
-            if !(x.any_manager && again && x.failures < 3) {
-                return Err(reject);
-            }
-            hop = self.manager()?;
-            self.reaches(x, &hop)?;
-            x.to = hop.in_words();
-        }
-    }
-
-    async fn relay_to(
-        &self,
-        hop: &Hop,
-        session: &mut Session,
-        x: &Exchange,
-        body: Bytes,
-        reads: bool,
-    ) -> pingora::Result<relay::Relayed> {
-        let head = self.head_with(session, x, hop, &body)?;
-        let peer = hop.peer(&self.engine, &self.peers).await?;
-        let plate = self.nameplate();
-        let lost = self.given_up(hop, reads);
-        relay::run(session, &self.client, &peer, head, body, plate, lost).await
-    }
-
-    /// Resolves when an answer need not be waited for any longer.
-    async fn given_up(&self, hop: &Hop, reads: bool) {
-        tokio::select! {
-            () = self.lost(hop) => {}
-            () = self.silent(hop), if reads => {}
-        }
-    }
-
-    async fn tunnel(&self, session: &mut Session, x: &mut Exchange) -> Result<Next, Reject> {
-        let hop = x.hop.clone().unwrap_or(Hop::Engine);
-        let failed = |e: Box<Error>| self.failed(&hop, &e);
-        let held = x.held.take();
-        let mut head = session.req_header().clone();
-        headers::strip_hop_by_hop_request(&mut head, true).map_err(internal)?;
-        if held.is_some() {
-            head.remove_header("expect");
-        }
-        hop.prepare(&mut head, &self.peers, &x.caller, x.body)
-            .map_err(internal)?;
-        let peer = hop.peer(&self.engine, &self.peers).await.map_err(failed)?;
-        let upstream = self.client.dedicated(&peer).await;
-        let upstream = upstream.map_err(|e| failed(e.into_up()))?;
-        let plate = self.nameplate();
-        let watch = &Watched(self, &hop);
-        let hijacked = &mut x.hijacked;
-        let ended = tunnel::run(session, upstream, head, held, plate, watch, hijacked).await;
-        let ended = ended.map_err(failed)?;
-        x.status = ended.status.as_u16();
-        x.out_bytes = ended.out_bytes;
-        Ok(Next::Answered)
+        _ => Ok(Next::Proxy),
     }
 }
 
+/// An answer that has to be at hand whole, to have something taken out of it.
+async fn redacted(
+    context: &Context,
+    session: &mut Session,
+    x: &mut Exchange,
+) -> Result<Next, Reject> {
+    let hop = x.hop.clone().unwrap_or(Hop::Engine);
+    let body = x.held.take().unwrap_or_default();
+    let bound = context.config.aggregate.max_bytes;
+    let (mut head, body) = whole(context, session, x, &hop, body, bound).await?;
+    headers::strip_framing(&mut head);
+    context.answer(session, x, head, body).await
+}
+
+/// The whole answer of one node to the request with this body.
+///
+/// # Errors
+/// If the node does not answer, or with more than `bound` bytes.
+pub async fn whole(
+    context: &Context,
+    session: &Session,
+    x: &Exchange,
+    hop: &Hop,
+    body: Bytes,
+    bound: usize,
+) -> Result<(ResponseHeader, Bytes), Reject> {
+    let asked = async {
+        let head = head_with(context, session, x, hop, &body)?;
+        let peer = hop.peer(&context.engine, &context.peers).await?;
+        let (mut answer, head) = context.client.send(&peer, head, body).await?;
+        headers::refuse_misdirected(&head)?;
+        let mut whole = BytesMut::new();
+        while let Some(chunk) = answer.read_response_body().await? {
+            if whole.len() + chunk.len() > bound {
+                return Error::e_explain(ErrorType::InternalError, "the answer is too long");
+            }
+            whole.extend_from_slice(&chunk);
+        }
+        context.client.release(answer, &peer).await;
+        Ok((head, whole.freeze()))
+    };
+    tokio::select! {
+        answer = asked => answer.map_err(|e| context.failed(hop, &e)),
+        () = given_up(context, hop, session.req_header().method == http::Method::GET) => {
+            Err(context.unreachable(hop, GONE.to_owned()))
+        }
+    }
+}
+
+/// The request's head for a hop, with the body that is at hand.
+fn head_with(
+    context: &Context,
+    session: &Session,
+    x: &Exchange,
+    hop: &Hop,
+    body: &Bytes,
+) -> pingora::Result<RequestHeader> {
+    let mut head = session.req_header().clone();
+    headers::strip_hop_by_hop_request(&mut head, false)?;
+    // The body is at hand: no need to ask whether it is wanted.
+    head.remove_header("expect");
+    head.remove_header("transfer-encoding");
+    if !body.is_empty() {
+        head.insert_header(CONTENT_LENGTH, body.len())?;
+    }
+    hop.prepare(&mut head, &context.peers, &x.caller, x.body)?;
+    Ok(head)
+}
+
+async fn relay(
+    context: &Context,
+    session: &mut Session,
+    x: &mut Exchange,
+    body: Bytes,
+    found: Option<&Match>,
+) -> Result<Next, Reject> {
+    let reads = found.is_some_and(reads);
+    let mut hop = x.hop.clone().unwrap_or(Hop::Engine);
+    loop {
+        let error = match relay_to(context, &hop, session, x, body.clone(), reads).await {
+            Ok(done) => {
+                x.status = done.status.as_u16();
+                x.out_bytes = done.out_bytes;
+                return Ok(Next::Answered);
+            }
+            Err(error) => error,
+        };
+        let reject = context.failed(&hop, &error);
+        x.failures += 1;
+        // Nothing was sent yet, or nothing that changes anything: another
+        // manager may be asked.
+        let unheard = reads
+            && session.response_written().is_none()
+            && *error.esource() == ErrorSource::Upstream;
+        let again = unheard || error::was_not_reached(&error);
+        if !(x.any_manager && again && x.failures < 3) {
+            return Err(reject);
+        }
+        hop = context.manager()?;
+        context.reaches(x, &hop)?;
+        x.to = hop.in_words();
+    }
+}
+
+async fn relay_to(
+    context: &Context,
+    hop: &Hop,
+    session: &mut Session,
+    x: &Exchange,
+    body: Bytes,
+    reads: bool,
+) -> pingora::Result<relay::Relayed> {
+    let head = head_with(context, session, x, hop, &body)?;
+    let peer = hop.peer(&context.engine, &context.peers).await?;
+    let plate = context.nameplate();
+    let lost = given_up(context, hop, reads);
+    relay::run(session, &context.client, &peer, head, body, plate, lost).await
+}
+
+/// Resolves when an answer need not be waited for any longer.
+async fn given_up(context: &Context, hop: &Hop, reads: bool) {
+    tokio::select! {
+        () = hop.lost(&context.cluster) => {}
+        () = context.cluster.silent(hop), if reads => {}
+    }
+}
+
+async fn tunnel(
+    context: &Context,
+    session: &mut Session,
+    x: &mut Exchange,
+) -> Result<Next, Reject> {
+    let hop = x.hop.clone().unwrap_or(Hop::Engine);
+    let failed = |e: Box<Error>| context.failed(&hop, &e);
+    let held = x.held.take();
+    let mut head = session.req_header().clone();
+    headers::strip_hop_by_hop_request(&mut head, true).map_err(internal)?;
+    if held.is_some() {
+        head.remove_header("expect");
+    }
+    hop.prepare(&mut head, &context.peers, &x.caller, x.body)
+        .map_err(internal)?;
+    let peer = hop
+        .peer(&context.engine, &context.peers)
+        .await
+        .map_err(failed)?;
+    let upstream = context.client.dedicated(&peer).await;
+    let upstream = upstream.map_err(|e| failed(e.into_up()))?;
+    let plate = context.nameplate();
+    let watch = &Watched(context, &hop);
+    let hijacked = &mut x.hijacked;
+    let ended = tunnel::run(session, upstream, head, held, plate, watch, hijacked).await;
+    let ended = ended.map_err(failed)?;
+    x.status = ended.status.as_u16();
+    x.out_bytes = ended.out_bytes;
+    Ok(Next::Answered)
+}
+
 /// Who is at the other end of a tunnel.
-struct Watched<'a>(&'a Gateway, &'a Hop);
+struct Watched<'a>(&'a Context, &'a Hop);
 
 impl tunnel::Watch for Watched<'_> {
     async fn lost(&self) {
-        self.0.lost(self.1).await;
+        self.1.lost(&self.0.cluster).await;
     }
 
     async fn answers(&self) -> bool {
-        let Self(gateway, hop) = self;
+        let Self(context, hop) = self;
         let Hop::Agent(member) = hop else {
             return true;
         };
         let asked = async {
             let mut head = request::get(IDENTITY)?;
-            let (peers, nobody) = (&gateway.peers, None);
+            let (peers, nobody) = (&context.peers, None);
             peers.sign(
                 &mut head,
                 member.generation,
@@ -247,10 +254,10 @@ impl tunnel::Watch for Watched<'_> {
                 nobody,
                 BodyBinding::Empty,
             )?;
-            let mut peer = hop.peer(&gateway.engine, peers).await?;
+            let mut peer = hop.peer(&context.engine, peers).await?;
             peer.options.connection_timeout = Some(self.try_for());
             peer.options.total_connection_timeout = Some(self.try_for());
-            gateway
+            context
                 .client
                 .fetch(&peer, head, &Budget::one(ANSWER))
                 .await

@@ -32,9 +32,11 @@ use tokio::sync::watch;
 
 use crate::config::{self, SecretSource};
 use crate::exchange::Exchange;
+use crate::exchange::Next;
 use crate::exchange::caller::Caller;
+use crate::exchange::context::Context;
 use crate::exchange::reject::Reject;
-use crate::gateway::{Gateway, Next, internal};
+use crate::exchange::reject::internal;
 use crate::listen::nameplate::Nameplate;
 use crate::upstream::error;
 use first_use::FirstUse;
@@ -242,7 +244,7 @@ pub fn is_open(head: &RequestHeader) -> bool {
 /// # Errors
 /// If the client has gone; and `/key` is for agents of another kind.
 pub async fn open(
-    gateway: &Gateway,
+    context: &Context,
     session: &mut Session,
     x: &mut Exchange,
 ) -> Result<Next, Reject> {
@@ -252,7 +254,7 @@ pub async fn open(
         // What a stranger sends is not read.
         session.set_keepalive(None);
     }
-    let plate: Nameplate = gateway.nameplate().anonymous();
+    let plate: Nameplate = context.nameplate().anonymous();
     if x.endpoint == Some(EndpointId::PortainerPing) {
         let mut head = ResponseHeader::build(StatusCode::NO_CONTENT, Some(4)).map_err(internal)?;
         plate.put_on(&mut head);

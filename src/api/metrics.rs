@@ -26,8 +26,10 @@ use serde_json::value::RawValue;
 use crate::cluster::ask::{Ask, Missing, Node, Patience, Spoken, ask_node, missing_header, nodes};
 use crate::cluster::hop::Hop;
 use crate::exchange::Exchange;
+use crate::exchange::Next;
+use crate::exchange::context::Context;
 use crate::exchange::reject::Reject;
-use crate::gateway::{Gateway, Next, internal};
+use crate::exchange::reject::internal;
 use crate::upstream::client::Budget;
 
 /// Where nodes ask each other.
@@ -42,15 +44,15 @@ const ALL: usize = 64 << 20;
 /// # Errors
 /// If the client has gone.
 pub async fn metrics(
-    gateway: &Gateway,
+    context: &Context,
     session: &mut Session,
     x: &mut Exchange,
     alone: bool,
 ) -> Result<Next, Reject> {
-    let mine = async { json!(gather::read(gateway).await).to_string() };
+    let mine = async { json!(gather::read(context).await).to_string() };
     let (others, mut missing) = match alone {
         true => (Vec::new(), Vec::new()),
-        false => nodes(gateway, &x.reachable),
+        false => nodes(&context.cluster, &x.reachable),
     };
     let ask = Ask {
         head: session.req_header(),
@@ -64,9 +66,9 @@ pub async fn metrics(
     let asked = others
         .iter()
         .filter(|node| matches!(node.hop, Hop::Agent(_)))
-        .map(|node| of(gateway, node, &ask, &budget));
+        .map(|node| of(context, node, &ask, &budget));
     let (mine, answers) = futures::join!(mine, join_all(asked));
-    let me = gateway.cluster.me();
+    let me = context.cluster.me();
     let mut rows: Vec<_> = x
         .reachable
         .has(&me.node_id)
@@ -86,12 +88,12 @@ pub async fn metrics(
             .map_err(internal)?;
     }
     let body = format!("{{\"nodes\":[{}]}}\n", rows.join(","));
-    gateway.answer(session, x, head, body.into()).await
+    context.answer(session, x, head, body.into()).await
 }
 
 /// Another node's numbers, as it wrote them.
 async fn of(
-    gateway: &Gateway,
+    context: &Context,
     node: &Node,
     ask: &Ask<'_>,
     budget: &Budget,
@@ -105,7 +107,7 @@ async fn of(
         node: node.tag.clone(),
         reason,
     };
-    let answer = ask_node(gateway, node, ask, "", budget)
+    let answer = ask_node(&context.cluster, node, ask, "", budget)
         .await
         .map_err(missing)?;
     if answer.head.status != http::StatusCode::OK {
@@ -125,13 +127,13 @@ async fn of(
 /// # Errors
 /// If the client has gone.
 pub async fn prometheus(
-    gateway: &Gateway,
+    context: &Context,
     session: &mut Session,
     x: &mut Exchange,
 ) -> Result<Next, Reject> {
-    let text = prometheus::render(&gather::read(gateway).await);
+    let text = prometheus::render(&gather::read(context).await);
     let head = head(prometheus::TYPE).map_err(internal)?;
-    gateway.answer(session, x, head, Bytes::from(text)).await
+    context.answer(session, x, head, Bytes::from(text)).await
 }
 
 /// The head of an answer that changes from one moment to the next.

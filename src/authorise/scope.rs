@@ -14,9 +14,11 @@ use skep_filters::policy::scope::{Kind, Reach, Scope};
 
 use crate::cluster::ask::{Ask, Patience, Spoken, ask_node, at};
 use crate::cluster::hop::Hop;
+use crate::exchange::Call;
 use crate::exchange::Exchange;
+use crate::exchange::context::Context;
 use crate::exchange::reject::Reject;
-use crate::gateway::{Asked, Gateway, internal};
+use crate::exchange::reject::internal;
 use crate::route::Destination;
 use crate::upstream::client::Budget;
 use crate::upstream::request;
@@ -33,17 +35,17 @@ const INSPECT: usize = 8 << 20;
 /// # Errors
 /// [`Reject::OutOfScope`], or as the object cannot be found.
 pub async fn keep(
-    gateway: &Gateway,
+    context: &Context,
     x: &mut Exchange,
     scope: &Scope,
-    asked: &Asked<'_>,
+    asked: &Call<'_>,
     to: &Destination,
 ) -> Result<Option<Uri>, Reject> {
     let Some(found) = asked.found else {
         return Err(beyond("it is no endpoint that is known"));
     };
     let mut look = Look {
-        gateway,
+        context,
         scope,
         asked,
         found,
@@ -85,9 +87,9 @@ pub async fn keep(
 /// # Errors
 /// [`Reject::Denied`] if it is, or cannot be looked at.
 pub async fn keep_off_the_hosts_network(
-    gateway: &Gateway,
+    context: &Context,
     x: &mut Exchange,
-    asked: &Asked<'_>,
+    asked: &Call<'_>,
     to: &Destination,
 ) -> Result<(), Reject> {
     #[derive(Default, Deserialize)]
@@ -104,11 +106,11 @@ pub async fn keep_off_the_hosts_network(
     }
     let hop = match to {
         Destination::Node(member) => Hop::Agent(member.clone()),
-        Destination::Manager => pin_a_manager(gateway, x)?,
+        Destination::Manager => pin_a_manager(context, x)?,
         _ => Hop::Engine,
     };
     for reference in references {
-        let inspect = inspect(gateway, &hop, asked, Kind::Network, &reference.name).await?;
+        let inspect = inspect(context, &hop, asked, Kind::Network, &reference.name).await?;
         let nothing = || Reject::NoSuch(in_words(Kind::Network, &reference.name));
         let inspect = inspect.ok_or_else(nothing)?;
         let network: Network = serde_json::from_slice(&inspect).unwrap_or_default();
@@ -125,11 +127,11 @@ pub async fn keep_off_the_hosts_network(
 }
 
 /// One and the same manager for all that this request needs.
-fn pin_a_manager(gateway: &Gateway, x: &mut Exchange) -> Result<Hop, Reject> {
+fn pin_a_manager(context: &Context, x: &mut Exchange) -> Result<Hop, Reject> {
     let hop = match &x.pinned {
         Some(hop) => hop.clone(),
-        None if gateway.cluster.me().can_manage() || !gateway.cluster.is_on() => Hop::Engine,
-        None => gateway.manager()?,
+        None if context.cluster.me().can_manage() || !context.cluster.is_on() => Hop::Engine,
+        None => context.manager()?,
     };
     x.pinned = Some(hop.clone());
     Ok(hop)
@@ -150,26 +152,25 @@ fn joins_no_network(query: &str) -> Result<(), Reject> {
 
 /// What a node has by this name; `None` is nothing.
 async fn inspect(
-    gateway: &Gateway,
+    context: &Context,
     hop: &Hop,
-    asked: &Asked<'_>,
+    asked: &Call<'_>,
     kind: Kind,
     name: &str,
 ) -> Result<Option<bytes::Bytes>, Reject> {
     let path = path(kind, name);
     let ask = Ask {
         head: &request::get("/").map_err(internal)?,
-        spoken: Spoken::of(gateway, asked.path.version()),
+        spoken: Spoken::of(&context.cluster, asked.path.version()),
         patience: Patience::Deadline,
         path: &path,
         query: "",
         // The caller may be allowed to remove what it is not to inspect.
         caller: "",
     };
-    let node = at(gateway, hop);
-    let answer = ask_node(gateway, &node, &ask, "", &Budget::one(INSPECT)).await;
-    let me = gateway.cluster.me();
-    let answer = answer.map_err(|e| hop.reject(me.name(), &gateway.engine, e))?;
+    let node = at(&context.cluster, hop);
+    let answer = ask_node(&context.cluster, &node, &ask, "", &Budget::one(INSPECT)).await;
+    let answer = answer.map_err(|e| context.unreachable(hop, e))?;
     Ok(match answer.head.status.as_u16() {
         200 => Some(answer.body),
         _ => None,

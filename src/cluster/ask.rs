@@ -11,11 +11,11 @@ use skep_filters::auth::BodyBinding;
 use skep_filters::endpoint::{ApiVersion, RequestPath};
 use tokio::time::timeout;
 
+use crate::cluster::Cluster;
 use crate::cluster::hop::Hop;
 use crate::cluster::identity::{ApiRange, EngineFacts};
 use crate::cluster::members::Member;
 use crate::cluster::reachable::Reachable;
-use crate::gateway::Gateway;
 use crate::upstream::client::{Answer, Budget};
 use crate::upstream::error;
 use crate::upstream::headers;
@@ -51,8 +51,8 @@ impl Spoken {
     /// client names none, all nodes speak the newest that they have in common,
     /// so that their rows look alike. What no engine serves is left to the
     /// engines to refuse.
-    pub fn of(gateway: &Gateway, asked: Option<ApiVersion>) -> Self {
-        let ranges: Vec<_> = gateway.cluster.ranges();
+    pub fn of(cluster: &Cluster, asked: Option<ApiVersion>) -> Self {
+        let ranges: Vec<_> = cluster.ranges();
         let mixed = ranges.windows(2).any(|two| two[0] != two[1]);
         match asked {
             None if mixed => match ApiRange::common(ranges) {
@@ -103,8 +103,8 @@ pub struct Ask<'a> {
 }
 
 /// This node.
-pub fn myself(gateway: &Gateway) -> Node {
-    let me = gateway.cluster.me();
+pub fn myself(cluster: &Cluster) -> Node {
+    let me = cluster.me();
     Node {
         tag: NodeTag {
             id: me.node_id.clone(),
@@ -117,9 +117,9 @@ pub fn myself(gateway: &Gateway) -> Node {
 }
 
 /// The node at the end of a hop.
-pub fn at(gateway: &Gateway, hop: &Hop) -> Node {
+pub fn at(cluster: &Cluster, hop: &Hop) -> Node {
     match hop {
-        Hop::Engine => myself(gateway),
+        Hop::Engine => myself(cluster),
         Hop::Agent(member) => Node {
             tag: tag(member),
             engine: member.engine.clone(),
@@ -131,7 +131,7 @@ pub fn at(gateway: &Gateway, hop: &Hop) -> Node {
 impl<'a> Ask<'a> {
     /// The client's request as it is, with the patience of a list.
     pub fn of(
-        gateway: &Gateway,
+        cluster: &Cluster,
         head: &'a RequestHeader,
         path: &'a RequestPath<'_>,
         query: &'a str,
@@ -139,7 +139,7 @@ impl<'a> Ask<'a> {
     ) -> Self {
         Self {
             head,
-            spoken: Spoken::of(gateway, path.version()),
+            spoken: Spoken::of(cluster, path.version()),
             patience: Patience::Deadline,
             path: path.path(),
             query,
@@ -150,23 +150,23 @@ impl<'a> Ask<'a> {
 
 /// Everyone whom the request may reach, split in those to ask and those who
 /// cannot be. This node comes first, the others in the order of their ids.
-pub fn nodes(gateway: &Gateway, reachable: &Reachable) -> (Vec<Node>, Vec<Missing>) {
-    let mut nodes = vec![myself(gateway)];
+pub fn nodes(cluster: &Cluster, reachable: &Reachable) -> (Vec<Node>, Vec<Missing>) {
+    let mut nodes = vec![myself(cluster)];
     nodes.retain(|node| reachable.has(&node.tag.id));
     let mut missing = Vec::new();
-    let mut others = gateway.cluster.others();
+    let mut others = cluster.others();
     others.retain(|member| reachable.has(&member.id));
     for member in others {
         let tag = tag(&member);
         if member.is_ready() {
-            nodes.push(at(gateway, &Hop::Agent(member)));
+            nodes.push(at(cluster, &Hop::Agent(member)));
         } else {
             let reason = member.state.to_string();
             missing.push(Missing { node: tag, reason });
         }
     }
     if !missing.is_empty() {
-        gateway.cluster.look_again();
+        cluster.look_again();
     }
     (nodes, missing)
 }
@@ -184,28 +184,28 @@ fn tag(member: &Arc<Member>) -> NodeTag {
 /// # Errors
 /// The reason why it is missing.
 pub async fn ask_node(
-    gateway: &Gateway,
+    cluster: &Cluster,
     node: &Node,
     ask: &Ask<'_>,
     query: &str,
     budget: &Budget,
 ) -> Result<Answer, String> {
-    let asked = fetch(gateway, node, ask, query, budget);
+    let asked = fetch(cluster, node, ask, query, budget);
     let answer = match ask.patience {
         Patience::Deadline => {
-            let deadline: Duration = gateway.config.aggregate.deadline;
+            let deadline: Duration = cluster.list_deadline;
             // Slow is not gone: the member stays in.
             let answer = timeout(deadline, asked).await;
             answer.map_err(|_| format!("no answer within {deadline:?}"))?
         }
         Patience::WhileThere => tokio::select! {
             answer = asked => answer,
-            () = gateway.lost(&node.hop) => return Err(GONE.to_owned()),
+            () = node.hop.lost(cluster) => return Err(GONE.to_owned()),
         },
     };
     answer.map_err(|e| {
         let reason = error::explain(&e);
-        gateway.hop_failed(&node.hop, &e, &reason);
+        node.hop.failed(cluster, &e, &reason);
         reason
     })
 }
@@ -214,7 +214,7 @@ pub async fn ask_node(
 pub const GONE: &str = "it was reached, but has not answered since";
 
 async fn fetch(
-    gateway: &Gateway,
+    cluster: &Cluster,
     node: &Node,
     ask: &Ask<'_>,
     query: &str,
@@ -228,9 +228,9 @@ async fn fetch(
         }
     }
     node.hop
-        .prepare(&mut head, &gateway.peers, ask.caller, BodyBinding::Empty)?;
-    let peer = node.hop.peer(&gateway.engine, &gateway.peers).await?;
-    let answer = gateway.client.fetch(&peer, head, budget).await?;
+        .prepare(&mut head, &cluster.peers, ask.caller, BodyBinding::Empty)?;
+    let peer = node.hop.peer(&cluster.engine, &cluster.peers).await?;
+    let answer = cluster.client.fetch(&peer, head, budget).await?;
     headers::refuse_misdirected(&answer.head)?;
     Ok(answer)
 }

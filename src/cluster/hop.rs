@@ -12,11 +12,12 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 use skep_filters::auth::{BodyBinding, strip};
 
+use crate::cluster::Cluster;
 use crate::cluster::identity::Identity;
 use crate::cluster::members::Member;
-use crate::exchange::reject::Reject;
-use crate::gateway::Gateway;
+
 use crate::upstream::engine::Engine;
+use crate::upstream::error;
 use crate::upstream::headers;
 use crate::upstream::peers::Peers;
 
@@ -68,25 +69,31 @@ impl Hop {
         }
     }
 
-    /// What a failure of this hop means to the caller.
-    pub fn reject(&self, me: &str, engine: &Engine, reason: String) -> Reject {
+    /// Resolves when this hop will not answer any more. An engine answers or
+    /// closes its socket; another agent may fall silent.
+    pub async fn lost(&self, cluster: &Cluster) {
         match self {
-            Self::Engine => Reject::Engine {
-                node: me.to_owned(),
-                address: engine.address().to_owned(),
-                reason,
-            },
-            Self::Agent(member) => Reject::Node {
-                node: member.name().to_owned(),
-                reason,
-            },
+            Self::Engine => std::future::pending().await,
+            Self::Agent(member) => cluster.lost(member).await,
+        }
+    }
+
+    /// Notes that a call to this hop has failed.
+    pub fn failed(&self, cluster: &Cluster, error: &Error, reason: &str) {
+        match self {
+            Self::Engine => cluster.engine.lost(),
+            Self::Agent(member) => {
+                if let (true, Some(address)) = (error::was_not_reached(error), member.address) {
+                    cluster.failed(address, reason);
+                }
+            }
         }
     }
 
     /// The id of its node.
-    pub fn node(&self, gateway: &Gateway) -> String {
+    pub fn node(&self, cluster: &Cluster) -> String {
         match self {
-            Self::Engine => gateway.cluster.me().node_id.clone(),
+            Self::Engine => cluster.me().node_id.clone(),
             Self::Agent(member) => member.id.clone(),
         }
     }

@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Ids in one generation. Two of them are kept: at most 131,072 ids, about 10 MB.
 const GENERATION: usize = 65_536;
@@ -94,6 +95,47 @@ fn parse(id: &str) -> Option<Id> {
     Some(parsed)
 }
 
+/// How long a node is remembered for the pull that its refusal will cause, and
+/// how many pulls are waited for at a time.
+const PULL: Duration = Duration::from_secs(120);
+const PULLS: usize = 1024;
+
+/// The nodes that lacked an image: pulls by caller and image.
+#[derive(Default)]
+pub struct Pulls(Mutex<HashMap<(String, String), (String, Instant)>>);
+
+impl Pulls {
+    /// Notes that this node lacked the image that the caller asked for.
+    pub fn expect(&self, caller: &str, image: &str, node: &str) {
+        let mut pulls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        pulls.retain(|_, (_, since)| now - *since < PULL);
+        if pulls.len() < PULLS {
+            let key = (caller.to_owned(), image.to_owned());
+            pulls.insert(key, (node.to_owned(), now));
+        }
+    }
+
+    /// The node that this caller's pull of an image is for, once.
+    pub fn take(&self, caller: &str, image: &str) -> Option<String> {
+        let mut pulls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (node, since) = pulls.remove(&(caller.to_owned(), image.to_owned()))?;
+        (since.elapsed() < PULL).then_some(node)
+    }
+}
+
+/// One name for what `app`, `app:latest` and `docker.io/library/app` mean.
+pub fn image_name(image: &str) -> String {
+    let image = image.strip_prefix("docker.io/").unwrap_or(image);
+    let image = image.strip_prefix("library/").unwrap_or(image);
+    let last = image.rsplit('/').next().unwrap_or(image);
+    if last.contains(':') || last.contains('@') {
+        image.to_owned()
+    } else {
+        format!("{image}:latest")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,5 +197,36 @@ mod tests {
         assert_eq!(known.get(&id(1)), None);
         known.forget(&id(0));
         assert_eq!(known.get(&id(0)), None);
+    }
+
+    #[test]
+    fn a_pull_is_sent_once_to_the_node_that_lacked_the_image() {
+        let pulls = Pulls::default();
+        pulls.expect("ci", "app:latest", "n2");
+        assert_eq!(pulls.take("else", "app:latest"), None);
+        assert_eq!(pulls.take("ci", "app:latest").as_deref(), Some("n2"));
+        assert_eq!(pulls.take("ci", "app:latest"), None);
+    }
+
+    #[test]
+    fn pulls_that_never_come_are_bounded() {
+        let pulls = Pulls::default();
+        for n in 0..2 * PULLS {
+            pulls.expect("ci", &n.to_string(), "n2");
+        }
+        assert_eq!(pulls.0.lock().unwrap().len(), PULLS);
+    }
+
+    #[test]
+    fn an_image_has_one_name_however_it_is_written() {
+        for (written, name) in [
+            ("app", "app:latest"),
+            ("docker.io/library/app", "app:latest"),
+            ("library/app:2", "app:2"),
+            ("reg:5000/app", "reg:5000/app:latest"),
+            ("app@sha256:0a", "app@sha256:0a"),
+        ] {
+            assert_eq!(image_name(written), name, "{written}");
+        }
     }
 }

@@ -274,3 +274,8 @@ pub fn of_proxy(error: &Error, upstream: impl FnOnce(String) -> Reject) -> Rejec
         _ => upstream(error::explain(error)),
     }
 }
+
+/// What should not happen, such as a header of ours that is none.
+pub fn internal(error: Box<Error>) -> Reject {
+    Reject::Internal(error::explain(&error))
+}

@@ -19,9 +19,11 @@ use skep_filters::endpoint::{EndpointId, RequestPath};
 use crate::cluster::ask::MISSING_HEADER;
 use crate::cluster::ask::{self, Ask, Missing, Node, Patience, Spoken, ask_node, missing_header};
 use crate::exchange::Exchange;
+use crate::exchange::Next;
+use crate::exchange::context::Context;
 use crate::exchange::reject::Reject;
+use crate::exchange::reject::internal;
 use crate::forward::fanout::refusal;
-use crate::gateway::{Gateway, Next, internal};
 use crate::upstream::client::{Answer, Budget};
 use crate::upstream::headers;
 
@@ -33,29 +35,35 @@ const ANSWER: usize = 4 << 20;
 /// # Errors
 /// If nobody did it, or not everybody who should have.
 pub async fn run(
-    gateway: &Gateway,
+    context: &Context,
     session: &mut Session,
     x: &mut Exchange,
     id: EndpointId,
     path: &RequestPath<'_>,
     query: &str,
 ) -> Result<Next, Reject> {
-    let (nodes, missing) = ask::nodes(gateway, &x.reachable);
+    let (nodes, missing) = ask::nodes(&context.cluster, &x.reachable);
     if matches!(id, EndpointId::ImageCreate | EndpointId::ImageLoad) {
-        let spoken = Spoken::of(gateway, path.version());
+        let spoken = Spoken::of(&context.cluster, path.version());
         let targets = nodes
             .iter()
             .map(|node| ask::target(node, spoken, path.path(), query))
             .collect();
-        return progress::run(gateway, session, x, nodes, targets, missing).await;
+        return progress::run(context, session, x, nodes, targets, missing).await;
     }
     let ask = Ask {
         patience: Patience::WhileThere,
-        ..Ask::of(gateway, session.req_header(), path, query, &x.caller)
+        ..Ask::of(
+            &context.cluster,
+            session.req_header(),
+            path,
+            query,
+            &x.caller,
+        )
     };
     let ask = &ask;
     let asked = nodes.iter().map(|node| async move {
-        let answer = ask_node(gateway, node, ask, query, &Budget::one(ANSWER)).await;
+        let answer = ask_node(&context.cluster, node, ask, query, &Budget::one(ANSWER)).await;
         (node, answer)
     });
     let done = Done::of(join_all(asked).await, missing)?;
@@ -68,7 +76,7 @@ pub async fn run(
         head.insert_header(MISSING_HEADER, missing)
             .map_err(internal)?;
     }
-    gateway.answer(session, x, head, body).await
+    context.answer(session, x, head, body).await
 }
 
 /// What came of it.

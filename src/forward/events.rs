@@ -26,8 +26,10 @@ use crate::cluster::ask::MISSING_HEADER;
 use crate::cluster::ask::{self, Ask, Node, missing_header};
 use crate::cluster::hop;
 use crate::exchange::Exchange;
+use crate::exchange::Next;
+use crate::exchange::context::Context;
 use crate::exchange::reject::Reject;
-use crate::gateway::{Gateway, Next, internal};
+use crate::exchange::reject::internal;
 use crate::platform::clock;
 use crate::upstream::error;
 use crate::upstream::headers;
@@ -39,7 +41,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// The streams of one answer.
 struct Streams<'a> {
-    gateway: &'a Gateway,
+    context: &'a Context,
     ask: Ask<'a>,
     plan: &'a EventsPlan,
     /// When the caller asked: what a new node is asked for.
@@ -67,7 +69,7 @@ struct Known {
 /// # Errors
 /// If no node tells its events; after the head there is no error any more.
 pub async fn run(
-    gateway: &Gateway,
+    context: &Context,
     session: &mut Session,
     x: &mut Exchange,
     path: &RequestPath<'_>,
@@ -77,7 +79,7 @@ pub async fn run(
     let nobody = plan.local_query(None).is_none() && plan.swarm_query(None).is_none();
     if plan.malformed() || nobody {
         // The engine knows what to say; but it may read what is not read here.
-        gateway.reaches(x, &hop::Hop::Engine)?;
+        context.reaches(x, &hop::Hop::Engine)?;
         if !x.redacts().is_empty() {
             let what = "the filters of the events cannot be read";
             return Err(Reject::OutOfScope(what.to_owned()));
@@ -90,8 +92,8 @@ pub async fn run(
     let began = i64::try_from(clock::now().as_nanos()).unwrap_or(i64::MAX);
     let caller = x.caller.clone();
     let mut streams = Streams {
-        gateway,
-        ask: Ask::of(gateway, &asked, path, query, &caller),
+        context,
+        ask: Ask::of(&context.cluster, &asked, path, query, &caller),
         plan: &plan,
         began: seconds(began),
         floor: plan.since.as_deref().and_then(nanos).unwrap_or(began),
@@ -100,7 +102,7 @@ pub async fn run(
         known: HashMap::new(),
         first: true,
     };
-    let (nodes, missing) = ask::nodes(gateway, &x.reachable);
+    let (nodes, missing) = ask::nodes(&context.cluster, &x.reachable);
     streams.listen(nodes);
 
     let Some(mut head) = streams.first_head(session, x).await? else {
@@ -115,7 +117,7 @@ pub async fn run(
         head.insert_header(MISSING_HEADER, missing)
             .map_err(internal)?;
     }
-    gateway.nameplate().put_on(&mut head);
+    context.nameplate().put_on(&mut head);
     x.status = head.status.as_u16();
     let gone = |e: Box<pingora::Error>| Reject::Client(error::explain(&e));
     let begun = session.write_response_header(Box::new(head), false).await;
@@ -163,7 +165,7 @@ impl<'a> Streams<'a> {
         });
         known.listening = true;
         self.open
-            .push(source::listen(self.gateway, self.ask, name, node, query));
+            .push(source::listen(self.context, self.ask, name, node, query));
     }
 
     fn listens(&self, name: &Name) -> bool {
@@ -212,7 +214,7 @@ impl<'a> Streams<'a> {
             Some(answer) => {
                 let mut head = answer.head;
                 headers::strip_framing(&mut head);
-                self.gateway.answer(session, x, head, answer.body).await?;
+                self.context.answer(session, x, head, answer.body).await?;
                 Ok(None)
             }
             None => Err(Reject::Nobody(silent.join(", "))),
@@ -246,7 +248,7 @@ impl<'a> Streams<'a> {
                 }
                 () = sleep_until(order.settles()), if order.holds() => order.settle(),
                 _ = look.tick(), if !finite => {
-                    let (nodes, _) = ask::nodes(self.gateway, &x.reachable);
+                    let (nodes, _) = ask::nodes(&self.context.cluster, &x.reachable);
                     self.listen(nodes);
                 }
                 gone = session.read_body_or_idle(true) => {
@@ -274,8 +276,8 @@ impl<'a> Streams<'a> {
                     known.last = known.last.max(Some(event.time_nano()));
                 }
                 match event.container_id() {
-                    Some(id) if event.action() == "destroy" => self.gateway.known.forget(id),
-                    Some(id) => self.gateway.known.saw(id, &line.node.tag.id),
+                    Some(id) if event.action() == "destroy" => self.context.known.forget(id),
+                    Some(id) => self.context.known.saw(id, &line.node.tag.id),
                     None => {}
                 }
                 match decorate_event(&line.bytes, &line.node.tag) {

@@ -24,8 +24,10 @@ use crate::cluster::hop::Hop;
 use crate::cluster::reachable::Reachable;
 use crate::config::Partial;
 use crate::exchange::Exchange;
+use crate::exchange::Next;
+use crate::exchange::context::Context;
 use crate::exchange::reject::Reject;
-use crate::gateway::{Gateway, Next, internal};
+use crate::exchange::reject::internal;
 use crate::listen::nameplate::NODE_HEADER;
 use crate::route::List;
 use crate::upstream::client::{Answer, Budget};
@@ -58,7 +60,7 @@ struct Listed {
 /// # Errors
 /// If no node gave a usable answer, or if one is missing and all were wanted.
 pub async fn answer(
-    gateway: &Gateway,
+    context: &Context,
     session: &mut Session,
     x: &mut Exchange,
     list: List,
@@ -70,7 +72,13 @@ pub async fn answer(
         List::Network(id) => Some(format!("/networks/{id}")),
         _ => None,
     };
-    let mut ask = Ask::of(gateway, session.req_header(), path, query, &x.caller);
+    let mut ask = Ask::of(
+        &context.cluster,
+        session.req_header(),
+        path,
+        query,
+        &x.caller,
+    );
     if matches!(list, List::DataUsage | List::Prune) {
         ask.patience = Patience::WhileThere;
     }
@@ -78,14 +86,14 @@ pub async fn answer(
         ask.path = network;
     }
     let done = matches!(list, List::Prune);
-    let mut listed = run(gateway, list, &ask, &x.reachable).await?;
+    let mut listed = run(context, list, &ask, &x.reachable).await?;
     let mut head = listed.head;
     headers::strip_framing(&mut head);
     head.remove_header(NODE_HEADER);
     if !listed.missing.is_empty() {
         let missing = missing_header(&listed.missing);
         log::warn!("{} is without {missing}", x.path());
-        if gateway.config.aggregate.partial == Partial::Refuse && !done {
+        if context.config.aggregate.partial == Partial::Refuse && !done {
             return Err(Reject::Partial(missing));
         }
         head.insert_header(MISSING_HEADER, missing)
@@ -95,7 +103,7 @@ pub async fn answer(
     let remember = |containers: Vec<(String, Bytes)>| {
         for (node, list) in containers {
             for id in container_ids(&list) {
-                gateway.known.saw(&id, &node);
+                context.known.saw(&id, &node);
             }
         }
     };
@@ -103,7 +111,7 @@ pub async fn answer(
         // What the nodes sent is not kept as long as a client takes to read it.
         remember(std::mem::take(&mut listed.containers));
     }
-    let next = gateway.answer(session, x, head, listed.body).await;
+    let next = context.answer(session, x, head, listed.body).await;
     remember(listed.containers);
     next
 }
@@ -114,21 +122,21 @@ pub async fn answer(
 /// If no node gave a usable answer; the refusal of an engine, where all refuse
 /// alike, is passed on as an answer.
 async fn run(
-    gateway: &Gateway,
+    context: &Context,
     list: List,
     ask: &Ask<'_>,
     reachable: &Reachable,
 ) -> Result<Listed, Reject> {
-    let each = gateway.config.aggregate.max_bytes;
+    let each = context.config.aggregate.max_bytes;
     let budget = &Budget::shared(each, each.saturating_mul(ALL));
-    let (nodes, mut missing) = nodes(gateway, reachable);
-    let whole = gateway.config.aggregate.partial == Partial::Refuse;
+    let (nodes, mut missing) = nodes(&context.cluster, reachable);
+    let whole = context.config.aggregate.partial == Partial::Refuse;
     if whole && matches!(list, List::Prune) && !missing.is_empty() {
         // What is done cannot be refused afterwards.
         return Err(Reject::Partial(missing_header(&missing)));
     }
     let (rule, queries) = match list {
-        List::Containers(plan) => containers(gateway, &nodes, plan, ask).await,
+        List::Containers(plan) => containers(context, &nodes, plan, ask).await,
         List::Images => (MergeRule::Images, Queries::same(ask.query)),
         List::ImagesApart => (MergeRule::ImagesApart, Queries::same(ask.query)),
         List::Volumes(filter) => (MergeRule::Volumes(filter), Queries::same(ask.query)),
@@ -139,7 +147,7 @@ async fn run(
         List::InfoTotals => {
             // Clients read in it whether they talk to a manager: this node, if it
             // is one, else the first that answers.
-            let me = gateway.cluster.me();
+            let me = context.cluster.me();
             let speaker = me.can_manage().then(|| me.node_id.clone());
             let speaker = speaker.unwrap_or_default();
             (MergeRule::InfoTotals { speaker }, Queries::same(ask.query))
@@ -154,7 +162,12 @@ async fn run(
         .iter()
         .map(|node| {
             let query = queries.for_node(&node.tag.id);
-            async move { (node, ask_node(gateway, node, ask, query, budget).await) }
+            async move {
+                (
+                    node,
+                    ask_node(&context.cluster, node, ask, query, budget).await,
+                )
+            }
         })
         .collect();
     while let Some((node, answer)) = asked.next().await {
@@ -259,7 +272,7 @@ impl Queries {
 /// `before` and `since` name a container that one node has; an engine that
 /// does not have it would fail the whole list.
 async fn containers(
-    gateway: &Gateway,
+    context: &Context,
     nodes: &[Node],
     plan: ContainerPlan,
     ask: &Ask<'_>,
@@ -268,8 +281,8 @@ async fn containers(
         let rule = MergeRule::Containers(plan.resolved(None, None));
         return (rule, Queries::same(ask.query));
     }
-    let before = owner(gateway, nodes, plan.before.as_deref(), ask).await;
-    let since = owner(gateway, nodes, plan.since.as_deref(), ask).await;
+    let before = owner(context, nodes, plan.before.as_deref(), ask).await;
+    let since = owner(context, nodes, plan.since.as_deref(), ask).await;
     // A name nobody has: let the engines say so, in their own words.
     let lost = plan.before.is_some() && before.is_none() || plan.since.is_some() && since.is_none();
     if lost {
@@ -301,7 +314,7 @@ struct Created {
 
 /// The node that has a container, and its place in the merged list.
 async fn owner(
-    gateway: &Gateway,
+    context: &Context,
     nodes: &[Node],
     name: Option<&str>,
     ask: &Ask<'_>,
@@ -321,7 +334,7 @@ async fn owner(
     };
     let inspect = &inspect;
     let found = join_all(nodes.iter().map(|node| async move {
-        let answer = ask_node(gateway, node, inspect, "", &Budget::one(INSPECT))
+        let answer = ask_node(&context.cluster, node, inspect, "", &Budget::one(INSPECT))
             .await
             .ok()?;
         let inspect: Created = serde_json::from_slice(&answer.body).ok()?;

@@ -19,8 +19,9 @@ use crate::cluster::hop::Hop;
 use crate::cluster::identity::ApiRange;
 use crate::cluster::reachable::Reachable;
 use crate::exchange::Exchange;
+use crate::exchange::Next;
+use crate::exchange::context::Context;
 use crate::exchange::reject::Reject;
-use crate::gateway::{Gateway, Next};
 use crate::upstream::client::{Answer, Budget};
 use crate::upstream::headers;
 
@@ -38,7 +39,7 @@ pub fn negotiates(id: EndpointId) -> bool {
 /// # Errors
 /// If no engine answers.
 pub async fn answer(
-    gateway: &Gateway,
+    context: &Context,
     session: &mut Session,
     x: &mut Exchange,
     id: EndpointId,
@@ -46,23 +47,29 @@ pub async fn answer(
     query: &str,
 ) -> Result<Next, Reject> {
     x.to = Hop::Engine.in_words();
-    let ask = Ask::of(gateway, session.req_header(), path, query, &x.caller);
-    let (hop, answer) = first(gateway, &ask, &x.reachable).await?;
-    let (mut head, body) = announced(gateway, id, answer)?;
+    let ask = Ask::of(
+        &context.cluster,
+        session.req_header(),
+        path,
+        query,
+        &x.caller,
+    );
+    let (hop, answer) = first(context, &ask, &x.reachable).await?;
+    let (mut head, body) = announced(context, id, answer)?;
     x.to = hop.in_words();
     headers::strip_framing(&mut head);
-    gateway.answer(session, x, head, body).await
+    context.answer(session, x, head, body).await
 }
 
 /// An engine's answer with the API versions of the cluster.
 fn announced(
-    gateway: &Gateway,
+    context: &Context,
     id: EndpointId,
     answer: Answer,
 ) -> Result<(ResponseHeader, Bytes), Reject> {
     let Answer { mut head, mut body } = answer;
     let internal = |e: Box<pingora::Error>| Reject::Internal(e.to_string());
-    if let Some(range) = ApiRange::common(gateway.cluster.ranges()) {
+    if let Some(range) = ApiRange::common(context.cluster.ranges()) {
         if head.headers.contains_key("api-version") {
             head.insert_header("Api-Version", range.max.to_string())
                 .map_err(internal)?;
@@ -79,26 +86,26 @@ fn announced(
 
 /// The local engine's answer, else a manager's, else anybody's.
 async fn first(
-    gateway: &Gateway,
+    context: &Context,
     ask: &Ask<'_>,
     reachable: &Reachable,
 ) -> Result<(Hop, Answer), Reject> {
-    let me = myself(gateway);
-    let (mut others, _) = nodes(gateway, reachable);
+    let me = myself(&context.cluster);
+    let (mut others, _) = nodes(&context.cluster, reachable);
     others.retain(|node| matches!(node.hop, Hop::Agent(_)));
     let other = others.iter().find(|node| node.tag.is_manager);
     let other = other.or(others.first());
     let mut order = [Some(&me), other];
-    if gateway.cluster.me().engine.is_none() {
+    if context.cluster.me().engine.is_none() {
         order.reverse();
     }
     let mut why = String::new();
     for node in order.into_iter().flatten() {
-        match ask_node(gateway, node, ask, ask.query, &Budget::one(LIMIT)).await {
+        match ask_node(&context.cluster, node, ask, ask.query, &Budget::one(LIMIT)).await {
             Ok(answer) => return Ok((node.hop.clone(), answer)),
             Err(reason) if matches!(node.hop, Hop::Engine) => why = reason,
             Err(_) => {}
         }
     }
-    Err(Hop::Engine.reject(&me.tag.hostname, &gateway.engine, why))
+    Err(context.unreachable(&Hop::Engine, why))
 }

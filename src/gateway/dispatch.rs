@@ -9,16 +9,17 @@ use pingora::proxy::Session;
 use skep_filters::auth::Principal;
 use skep_filters::endpoint::{Class, EndpointId, Match, RequestPath, classify, query};
 
-use super::{Asked, Gateway, Next};
+use super::Gateway;
 use crate::authorise::scope;
 use crate::cluster::hop::Hop;
 use crate::cluster::reachable::Reachable;
-use crate::exchange::Exchange;
 use crate::exchange::reject::Reject;
+use crate::exchange::{Call, Exchange, Next};
 use crate::forward::broadcast;
 use crate::forward::events;
 use crate::forward::fanout;
 use crate::forward::negotiate;
+use crate::forward::{create, forward};
 use crate::gateway::own;
 use crate::route::locate::{self, Found, Object, locate_together};
 use crate::route::place;
@@ -33,11 +34,11 @@ impl Gateway {
         x: &mut Exchange,
         who: &Principal,
         to: &Destination,
-        asked: Asked<'_>,
+        asked: Call<'_>,
     ) -> Result<Next, Reject> {
         let policy = x.policy.clone();
         let kept = match policy.as_ref().and_then(|policy| policy.rules.scope()) {
-            Some(scope) => scope::keep(self, x, scope, &asked, to).await?,
+            Some(scope) => scope::keep(&self.context, x, scope, &asked, to).await?,
             None => None,
         };
         if let Some(target) = kept {
@@ -47,7 +48,7 @@ impl Gateway {
         let path = RequestPath::parse(uri.path())?;
         let query = uri.query().unwrap_or_default();
         let found = classify(session.req_header().method.as_str(), &path);
-        let asked = Asked {
+        let asked = Call {
             found: found.as_ref(),
             path: &path,
             query,
@@ -65,42 +66,56 @@ impl Gateway {
         session: &mut Session,
         x: &mut Exchange,
         to: Destination,
-        asked: Asked<'_>,
+        asked: Call<'_>,
     ) -> Result<Next, Reject> {
-        let Asked { found, path, query } = asked;
+        let Call { found, path, query } = asked;
         if let Some(nodes) = self.redacted_events(x, &to) {
             x.reachable = nodes;
-            return Box::pin(events::run(self, session, x, path, query)).await;
+            return Box::pin(events::run(&self.context, session, x, path, query)).await;
         }
         match to {
             Destination::Agent => match found {
                 Some(found) => {
-                    self.reaches(x, &Hop::Engine)?;
+                    self.context.reaches(x, &Hop::Engine)?;
                     Box::pin(own::answer(self, session, x, found)).await
                 }
                 None => Err(Reject::Internal("no such route".to_owned())),
             },
             Destination::Everyone(list) => {
-                Box::pin(fanout::answer(self, session, x, list, path, query)).await
+                Box::pin(fanout::answer(&self.context, session, x, list, path, query)).await
             }
             Destination::Announced(id) => {
-                Box::pin(negotiate::answer(self, session, x, id, path, query)).await
+                Box::pin(negotiate::answer(
+                    &self.context,
+                    session,
+                    x,
+                    id,
+                    path,
+                    query,
+                ))
+                .await
             }
             Destination::Events => {
                 x.to = "everyone".into();
-                Box::pin(events::run(self, session, x, path, query)).await
+                Box::pin(events::run(&self.context, session, x, path, query)).await
             }
             Destination::Everywhere(id) => {
                 x.to = "everywhere".into();
-                Box::pin(broadcast::run(self, session, x, id, path, query)).await
+                Box::pin(broadcast::run(&self.context, session, x, id, path, query)).await
             }
-            Destination::Placed => Box::pin(place::run(self, session, x, path)).await,
-            Destination::Local => self.exchange(session, x, Hop::Engine, found).await,
+            Destination::Placed => {
+                let hop = match x.pinned.take() {
+                    Some(hop) => hop,
+                    None => Box::pin(place::place(&self.context, x, path.version())).await?,
+                };
+                Box::pin(create::container(&self.context, session, x, hop)).await
+            }
+            Destination::Local => self.to_hop(session, x, Hop::Engine, found).await,
             Destination::Pull => {
-                let hop = place::pulls_to(self, query, &x.caller);
-                self.exchange(session, x, hop, found).await
+                let hop = place::pulls_to(&self.context, query, &x.caller);
+                self.to_hop(session, x, hop, found).await
             }
-            Destination::Node(m) => self.exchange(session, x, Hop::Agent(m), found).await,
+            Destination::Node(m) => self.to_hop(session, x, Hop::Agent(m), found).await,
             Destination::Manager => self.at_a_manager(session, x, found).await,
             Destination::Owner(class) => {
                 Box::pin(self.at_the_owner(session, x, class, asked)).await
@@ -108,16 +123,31 @@ impl Gateway {
         }
     }
 
+    /// The agent's own endpoints end at their node; all else goes to its engine.
+    async fn to_hop(
+        &self,
+        session: &mut Session,
+        x: &mut Exchange,
+        hop: Hop,
+        found: Option<&Match>,
+    ) -> Result<Next, Reject> {
+        self.context.reaches(x, &hop)?;
+        if let (Hop::Engine, Some(found)) = (&hop, found.filter(|m| m.endpoint.id.is_own())) {
+            return Box::pin(own::answer(self, session, x, found)).await;
+        }
+        forward(&self.context, session, x, hop, found).await
+    }
+
     /// Events of one node that have to be looked through pass through here like
     /// those of all: the nodes whose they are.
     fn redacted_events(&self, x: &Exchange, to: &Destination) -> Option<Reachable> {
         let id = match to {
-            Destination::Local => self.cluster.me().node_id.clone(),
+            Destination::Local => self.context.cluster.me().node_id.clone(),
             Destination::Node(member) => member.id.clone(),
-            Destination::Manager if self.cluster.me().can_manage() => {
-                self.cluster.me().node_id.clone()
+            Destination::Manager if self.context.cluster.me().can_manage() => {
+                self.context.cluster.me().node_id.clone()
             }
-            Destination::Manager => self.cluster.manager()?.id.clone(),
+            Destination::Manager => self.context.cluster.manager()?.id.clone(),
             _ => return None,
         };
         let looked_through =
@@ -131,15 +161,15 @@ impl Gateway {
         session: &mut Session,
         x: &mut Exchange,
         class: Class,
-        asked: Asked<'_>,
+        asked: Call<'_>,
     ) -> Result<Next, Reject> {
-        let Asked { found, path, query } = asked;
+        let Call { found, path, query } = asked;
         let held = x.held.as_deref();
         let Some(name) = found.and_then(|m| locate::named(m, query, held)) else {
             // It names nothing: the engine knows what to say.
-            return self.exchange(session, x, Hop::Engine, found).await;
+            return self.to_hop(session, x, Hop::Engine, found).await;
         };
-        // Asked for by its id, an engine shows a network of any scope.
+        // Call for by its id, an engine shows a network of any scope.
         let scope = match class {
             Class::Network => query::get(query, "scope"),
             _ => None,
@@ -165,18 +195,18 @@ impl Gateway {
             _ => Vec::new(),
         };
         let owner = if together.len() > 1 {
-            locate_together(self, &together, path.version(), &x.reachable).await?
+            locate_together(&self.context, &together, path.version(), &x.reachable).await?
         } else {
-            locate::locate(self, &object).await?
+            locate::locate(&self.context, &object).await?
         };
         match owner {
             Found::At(hop) => self.at_its_node(session, x, hop, found).await,
             // The local engine says so in its own words.
-            Found::Nowhere => self.exchange(session, x, Hop::Engine, found).await,
+            Found::Nowhere => self.to_hop(session, x, Hop::Engine, found).await,
             Found::Manager => self.at_a_manager(session, x, found).await,
             Found::Everyone(id) => {
                 let list = List::Network(id);
-                fanout::answer(self, session, x, list, path, query).await
+                fanout::answer(&self.context, session, x, list, path, query).await
             }
         }
     }
@@ -189,11 +219,10 @@ impl Gateway {
         found: Option<&Match>,
     ) -> Result<Next, Reject> {
         if x.endpoint != Some(EndpointId::ContainerExec) {
-            return self.exchange(session, x, hop, found).await;
+            return self.to_hop(session, x, hop, found).await;
         }
         // An exec's id is all that later calls know of it.
-        x.to = hop.in_words();
-        place::create(self, session, x, hop, None).await
+        create::exec(&self.context, session, x, hop).await
     }
 
     async fn at_a_manager(
@@ -203,13 +232,13 @@ impl Gateway {
         found: Option<&Match>,
     ) -> Result<Next, Reject> {
         if let Some(hop) = x.pinned.take() {
-            return self.exchange(session, x, hop, found).await;
+            return self.to_hop(session, x, hop, found).await;
         }
-        if self.cluster.me().can_manage() {
-            return self.exchange(session, x, Hop::Engine, found).await;
+        if self.context.cluster.me().can_manage() {
+            return self.to_hop(session, x, Hop::Engine, found).await;
         }
         x.any_manager = true;
-        let manager = self.manager()?;
-        self.exchange(session, x, manager, found).await
+        let manager = self.context.manager()?;
+        self.to_hop(session, x, manager, found).await
     }
 }

@@ -8,8 +8,9 @@ use pingora::{Error, ErrorType, Result};
 
 use crate::cluster::hop::Hop;
 use crate::exchange::Exchange;
+use crate::exchange::Next;
 use crate::exchange::reject::Reject;
-use crate::gateway::{Gateway, Next};
+use crate::gateway::Gateway;
 use crate::listen::downstream::Downstream;
 use crate::listen::visitor::Visitor;
 use crate::upstream::error;
@@ -59,9 +60,9 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_peer(&self, _: &mut Session, x: &mut Exchange) -> Result<Box<HttpPeer>> {
         if x.any_manager && x.failures > 0 {
-            match self.manager() {
+            match self.context.manager() {
                 Ok(manager) => {
-                    self.reaches(x, &manager).map_err(|e| {
+                    self.context.reaches(x, &manager).map_err(|e| {
                         Error::because(ErrorType::HTTPStatus(403), "another manager", e)
                     })?;
                     x.hop = Some(manager);
@@ -72,7 +73,7 @@ impl ProxyHttp for Gateway {
         let hop = x.hop.clone().unwrap_or(Hop::Engine);
         x.to = hop.in_words();
         Ok(Box::new(
-            hop.peer(&self.engine, &self.peers)
+            hop.peer(&self.context.engine, &self.context.peers)
                 .await
                 .map_err(|e| e.into_up())?,
         ))
@@ -85,7 +86,7 @@ impl ProxyHttp for Gateway {
         x: &mut Exchange,
     ) -> Result<()> {
         let hop = x.hop.as_ref().unwrap_or(&Hop::Engine);
-        hop.prepare(head, &self.peers, &x.caller, x.body)
+        hop.prepare(head, &self.context.peers, &x.caller, x.body)
     }
 
     fn fail_to_connect(
@@ -97,7 +98,7 @@ impl ProxyHttp for Gateway {
     ) -> Box<Error> {
         x.failures += 1;
         if let Some(hop) = &x.hop {
-            self.hop_failed(hop, &e, &error::explain(&e));
+            hop.failed(&self.context.cluster, &e, &error::explain(&e));
         }
         // Nothing was sent yet: another manager may be asked.
         e.set_retry(x.any_manager && x.failures < 3);
@@ -113,7 +114,7 @@ impl ProxyHttp for Gateway {
         headers::refuse_misdirected(head).map_err(|e| e.into_up())?;
         if !head.status.is_informational() {
             x.status = head.status.as_u16();
-            self.nameplate().put_on(head);
+            self.context.nameplate().put_on(head);
         }
         Ok(())
     }
@@ -126,7 +127,9 @@ impl ProxyHttp for Gateway {
     ) -> FailToProxy {
         let reject = match e.root_cause().downcast_ref::<Reject>() {
             Some(reject) => reject.clone(),
-            None => self.failed(x.hop.as_ref().unwrap_or(&Hop::Engine), e),
+            None => self
+                .context
+                .failed(x.hop.as_ref().unwrap_or(&Hop::Engine), e),
         };
         refuse(self, session, x, &reject).await;
         FailToProxy {
@@ -166,7 +169,7 @@ impl ProxyHttp for Gateway {
 }
 
 async fn refuse(gateway: &Gateway, session: &mut Session, x: &mut Exchange, reject: &Reject) {
-    if let Err(e) = gateway.refuse(session, x, reject).await {
+    if let Err(e) = gateway.context.refuse(session, x, reject).await {
         log::debug!("the refusal could not be sent: {e}");
     }
 }

@@ -13,8 +13,11 @@ use skep_filters::endpoint::{EndpointId, Match};
 use crate::api::metrics;
 use crate::api::nodes;
 use crate::exchange::Exchange;
+use crate::exchange::Next;
+use crate::exchange::context::Context;
 use crate::exchange::reject::Reject;
-use crate::gateway::{Gateway, Next, internal};
+use crate::exchange::reject::internal;
+use crate::gateway::Gateway;
 use crate::portainer;
 use crate::portainer::browse::{self, Action, Call};
 use crate::portainer::console::{self, Kind};
@@ -36,19 +39,20 @@ pub async fn answer(
         BrowseVolumePut, BrowseVolumeRename, ConsoleAttach, ConsoleExec, HostInfo, HubLimits,
         Metrics, NodeMetrics, PortainerAgents,
     };
+    let context = &gateway.context;
     x.to = "agent".into();
     match found.endpoint.id {
         id @ (AgentIdentity | AgentNodes | AgentHealth) => {
             // Others may probe more often than this agent looks around.
-            gateway.cluster.look_again();
-            let body = nodes::answer(&gateway.cluster, id)?;
-            return json(gateway, session, x, body).await;
+            context.cluster.look_again();
+            let body = nodes::answer(&context.cluster, id)?;
+            return json(context, session, x, body).await;
         }
         NodeMetrics => {
             let named = session.req_header().headers.contains_key(SKEP_TARGET);
-            return metrics::metrics(gateway, session, x, x.from_peer || named).await;
+            return metrics::metrics(context, session, x, x.from_peer || named).await;
         }
-        Metrics => return metrics::prometheus(gateway, session, x).await,
+        Metrics => return metrics::prometheus(context, session, x).await,
         _ => {}
     }
     // The rest is Portainer's.
@@ -60,16 +64,16 @@ pub async fn answer(
     let action = match found.endpoint.id {
         AgentPortainer if x.from_peer => {
             let body = portainer.told();
-            return json(gateway, session, x, body).await;
+            return json(context, session, x, body).await;
         }
         PortainerAgents => {
-            let body = portainer::agents::list(&gateway.cluster)?;
-            return json(gateway, session, x, body).await;
+            let body = portainer::agents::list(&context.cluster)?;
+            return json(context, session, x, body).await;
         }
-        HubLimits => return dockerhub::answer(gateway, session, x).await,
-        HostInfo => return host_info::answer(gateway, session, x).await,
-        ConsoleAttach => return console::answer(gateway, session, x, Kind::Attach, &query).await,
-        ConsoleExec => return console::answer(gateway, session, x, Kind::Exec, &query).await,
+        HubLimits => return dockerhub::answer(context, session, x).await,
+        HostInfo => return host_info::answer(context, session, x).await,
+        ConsoleAttach => return console::answer(context, session, x, Kind::Attach, &query).await,
+        ConsoleExec => return console::answer(context, session, x, Kind::Exec, &query).await,
         BrowseList | BrowseVolumeList => Action::List,
         BrowseGet | BrowseVolumeGet => Action::Get,
         BrowseDelete | BrowseVolumeDelete => Action::Delete,
@@ -85,9 +89,9 @@ pub async fn answer(
         action,
         volume: found.object.as_deref().or(named.as_deref()),
         query: &query,
-        host: gateway.config.browse.host.as_deref(),
+        host: context.config.browse.host.as_deref(),
     };
-    browse::answer(gateway, session, x, call).await
+    browse::answer(context, session, x, call).await
 }
 
 /// Sends a JSON document that is at hand.
@@ -95,7 +99,7 @@ pub async fn answer(
 /// # Errors
 /// If the client has gone.
 pub async fn json(
-    gateway: &Gateway,
+    context: &Context,
     session: &mut Session,
     x: &mut Exchange,
     body: Bytes,
@@ -103,5 +107,5 @@ pub async fn json(
     let mut head = ResponseHeader::build(StatusCode::OK, Some(8)).map_err(internal)?;
     head.insert_header(CONTENT_TYPE, "application/json")
         .map_err(internal)?;
-    gateway.answer(session, x, head, body).await
+    context.answer(session, x, head, body).await
 }

@@ -27,8 +27,10 @@ use pingora::proxy::Session;
 use skep_filters::endpoint::query;
 
 use crate::exchange::Exchange;
+use crate::exchange::Next;
+use crate::exchange::context::Context;
 use crate::exchange::reject::Reject;
-use crate::gateway::{Gateway, Next, internal};
+use crate::exchange::reject::internal;
 use crate::upstream::error;
 pub use problem::Problem;
 use root::Root;
@@ -66,15 +68,15 @@ pub struct Call<'a> {
 /// # Errors
 /// Says why the files cannot be had.
 pub async fn answer(
-    gateway: &Gateway,
+    context: &Context,
     session: &mut Session,
     x: &mut Exchange,
     call: Call<'_>,
 ) -> Result<Next, Reject> {
     let volume = call.volume.filter(|volume| !volume.is_empty());
     let root = match (volume, call.host) {
-        (Some(volume), _) => root::of_volume(gateway, volume).await?,
-        (None, Some(host)) => Root::of_host(host.to_owned(), &gateway.config.state_dir).await?,
+        (Some(volume), _) => root::of_volume(context, volume).await?,
+        (None, Some(host)) => Root::of_host(host.to_owned(), &context.config.state_dir).await?,
         (None, None) => return Err(Problem::HostIsOff.into()),
     };
     let path = query::get(call.query, "path");
@@ -83,24 +85,24 @@ pub async fn answer(
         path.ok_or_else(|| Problem::request("the parameter 'path' is missing"))
     };
     match call.action {
-        Action::List => list::run(gateway, session, x, &root, path()?).await,
-        Action::Get => get::run(gateway, session, x, &root, path()?).await,
+        Action::List => list::run(context, session, x, &root, path()?).await,
+        Action::Get => get::run(context, session, x, &root, path()?).await,
         Action::Delete => {
             change::delete(&root, path()?).await?;
-            done(gateway, session, x).await
+            done(context, session, x).await
         }
         Action::Rename => {
             change::rename(session, x, &root).await?;
-            done(gateway, session, x).await
+            done(context, session, x).await
         }
-        Action::Put => put::run(gateway, session, x, &root).await,
+        Action::Put => put::run(context, session, x, &root).await,
     }
 }
 
 /// It was done, and there is nothing to say of it.
-async fn done(gateway: &Gateway, session: &mut Session, x: &mut Exchange) -> Result<Next, Reject> {
+async fn done(context: &Context, session: &mut Session, x: &mut Exchange) -> Result<Next, Reject> {
     begin(
-        gateway,
+        context,
         session,
         x,
         ResponseHeader::build(204, Some(2)).map_err(internal)?,
@@ -112,7 +114,7 @@ async fn done(gateway: &Gateway, session: &mut Session, x: &mut Exchange) -> Res
 
 /// Sends the head of an answer; `end` if there is no body.
 async fn begin(
-    gateway: &Gateway,
+    context: &Context,
     session: &mut Session,
     x: &mut Exchange,
     mut head: ResponseHeader,
@@ -122,7 +124,7 @@ async fn begin(
     if end && head.status != http::StatusCode::NO_CONTENT {
         head.insert_header(CONTENT_LENGTH, "0").map_err(internal)?;
     }
-    gateway.stamp(&mut head);
+    context.stamp(&mut head);
     let begun = session.write_response_header(Box::new(head), end).await;
     begun.map_err(|e| gone(&e))
 }

@@ -19,8 +19,10 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use crate::exchange::Exchange;
+use crate::exchange::Next;
+use crate::exchange::context::Context;
+use crate::exchange::reject::internal;
 use crate::exchange::reject::{Reason, Reject};
-use crate::gateway::{Gateway, Next, internal};
 use crate::listen::takeover;
 use crate::upstream::error;
 
@@ -89,7 +91,7 @@ impl From<Problem> for Reject {
 /// # Errors
 /// Says why there is none.
 pub async fn answer(
-    gateway: &Gateway,
+    context: &Context,
     session: &mut Session,
     x: &mut Exchange,
     kind: Kind,
@@ -100,8 +102,8 @@ pub async fn answer(
         return Err(Problem::Id.into());
     }
     let key = handshake::accept(&session.req_header().headers)?;
-    let opened = engine::open(gateway, kind, &id).await?;
-    let head = handshake::agreed(&key, &gateway.nameplate()).map_err(internal)?;
+    let opened = engine::open(context, kind, &id).await?;
+    let head = handshake::agreed(&key, &context.nameplate()).map_err(internal)?;
     x.status = StatusCode::SWITCHING_PROTOCOLS.as_u16();
     x.hijacked = true;
     let taken = takeover::take(session).await;

@@ -31,9 +31,11 @@ use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use crate::exchange::Exchange;
+use crate::exchange::Next;
 use crate::exchange::body;
+use crate::exchange::context::Context;
 use crate::exchange::reject::Reject;
-use crate::gateway::{Gateway, Next, internal};
+use crate::exchange::reject::internal;
 use crate::platform;
 use crate::upstream::client::{Answer, Budget, Client};
 use crate::upstream::error;
@@ -83,7 +85,7 @@ struct Limits {
 /// # Errors
 /// If the client breaks off. What Docker Hub does is told in the answer.
 pub async fn answer(
-    gateway: &Gateway,
+    context: &Context,
     session: &mut Session,
     x: &mut Exchange,
 ) -> Result<Next, Reject> {
@@ -93,10 +95,10 @@ pub async fn answer(
     };
     let limits = async {
         let hub = Hub {
-            client: &gateway.client,
+            client: &context.client,
             auth: AUTH,
             registry: REGISTRY,
-            roots: roots(gateway.config.browse.host.as_deref()).await?,
+            roots: roots(context.config.browse.host.as_deref()).await?,
         };
         hub.limits(account(&body)).await
     };
@@ -114,7 +116,7 @@ pub async fn answer(
     let mut head = ResponseHeader::build(status, Some(3)).map_err(internal)?;
     let json = head.insert_header(CONTENT_TYPE, "application/json");
     json.map_err(internal)?;
-    gateway
+    context
         .answer(session, x, head, body.to_string().into())
         .await
 }

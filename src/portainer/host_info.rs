@@ -8,20 +8,22 @@ use serde_json::json;
 
 use crate::api::metrics::{self, gather};
 use crate::exchange::Exchange;
+use crate::exchange::Next;
+use crate::exchange::context::Context;
 use crate::exchange::reject::Reject;
-use crate::gateway::{Gateway, Next, internal};
+use crate::exchange::reject::internal;
 
 /// What is built into this node, as Portainer asks for it.
 ///
 /// # Errors
 /// If the client has gone.
 pub async fn answer(
-    gateway: &Gateway,
+    context: &Context,
     session: &mut Session,
     x: &mut Exchange,
 ) -> Result<Next, Reject> {
     let found = gather::reading(hardware::read).await;
     let body = json!(found.unwrap_or_default()).to_string();
     let head = metrics::head("application/json").map_err(internal)?;
-    gateway.answer(session, x, head, body.into()).await
+    context.answer(session, x, head, body.into()).await
 }

@@ -16,8 +16,9 @@ use skep_filters::endpoint::{ApiVersion, Class, EndpointId, Match, ObjectIn, que
 use crate::cluster::ask::{Ask, Missing, Node, Patience, Spoken, ask_node, missing_header, nodes};
 use crate::cluster::hop::Hop;
 use crate::cluster::reachable::Reachable;
+use crate::exchange::context::Context;
 use crate::exchange::reject::Reject;
-use crate::gateway::{Gateway, internal};
+use crate::exchange::reject::internal;
 use crate::upstream::client::Budget;
 use crate::upstream::request;
 pub use together::locate_together;
@@ -101,18 +102,18 @@ type Fields = serde_json::Map<String, serde_json::Value>;
 /// # Errors
 /// If several nodes have one by this name, or if none that answered has and
 /// some did not answer.
-pub async fn locate(gateway: &Gateway, object: &Object<'_>) -> Result<Found, Reject> {
-    let (nodes, mut missing) = nodes(gateway, object.reachable);
+pub async fn locate(context: &Context, object: &Object<'_>) -> Result<Found, Reject> {
+    let (nodes, mut missing) = nodes(&context.cluster, object.reachable);
     if let ([only], true) = (&nodes[..], missing.is_empty()) {
         return Ok(Found::At(only.hop.clone()));
     }
-    if let Some(node) = remembered(gateway, &nodes, object.name) {
+    if let Some(node) = remembered(context, &nodes, object.name) {
         return Ok(Found::At(node));
     }
     let path = path(object)?;
     let ask = Ask {
         head: &request::get("/").map_err(internal)?,
-        spoken: Spoken::of(gateway, object.version),
+        spoken: Spoken::of(&context.cluster, object.version),
         patience: Patience::Deadline,
         path: &path,
         query: object.query,
@@ -136,7 +137,14 @@ pub async fn locate(gateway: &Gateway, object: &Object<'_>) -> Result<Found, Rej
         let answers = join_all(round.iter().map(|node| async move {
             (
                 node,
-                ask_node(gateway, node, ask, ask.query, &Budget::one(INSPECT)).await,
+                ask_node(
+                    &context.cluster,
+                    node,
+                    ask,
+                    ask.query,
+                    &Budget::one(INSPECT),
+                )
+                .await,
             )
         }));
         for (node, answer) in answers.await {
@@ -164,14 +172,14 @@ pub async fn locate(gateway: &Gateway, object: &Object<'_>) -> Result<Found, Rej
             break;
         }
     }
-    choose(gateway, object, owners, &missing)
+    choose(context, object, owners, &missing)
 }
 
-fn remembered(gateway: &Gateway, nodes: &[Node], id: &str) -> Option<Hop> {
-    let node = gateway.known.get(id)?;
+fn remembered(context: &Context, nodes: &[Node], id: &str) -> Option<Hop> {
+    let node = context.known.get(id)?;
     let found = nodes.iter().find(|n| *n.tag.id == *node);
     if found.is_none() {
-        gateway.known.forget(id);
+        context.known.forget(id);
     }
     found.map(|n| n.hop.clone())
 }
@@ -225,7 +233,7 @@ impl<'a> Owner<'a> {
 }
 
 fn choose(
-    gateway: &Gateway,
+    context: &Context,
     object: &Object<'_>,
     mut owners: Vec<Owner<'_>>,
     missing: &[Missing],
@@ -273,7 +281,7 @@ fn choose(
     let local = owners.iter().position(is_local);
     let owner = &owners[local.unwrap_or(0)];
     if matches!(object.class, Class::Container | Class::Exec) {
-        gateway.known.saw(&owner.row.id, &owner.node.tag.id);
+        context.known.saw(&owner.row.id, &owner.node.tag.id);
     }
     Ok(Found::At(owner.node.hop.clone()))
 }

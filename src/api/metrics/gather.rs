@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::model::{Agent, Cluster, Engine, FileSystem, Metrics, Node};
 use super::sources::Sources;
 use super::{cpu, disk, memory, network};
-use crate::gateway::Gateway;
+use crate::exchange::context::Context;
 use crate::platform;
 use crate::upstream::client::Budget;
 use crate::upstream::request;
@@ -25,11 +25,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 static READINGS: Semaphore = Semaphore::const_new(4);
 
 /// The numbers of this node.
-pub(super) async fn read(gateway: &Gateway) -> Metrics {
-    let (engine, root) = engine(gateway).await;
+pub(super) async fn read(context: &Context) -> Metrics {
+    let (engine, root) = engine(context).await;
     let mut metrics = machine(root).await;
-    let me = gateway.cluster.me();
-    let all = gateway.cluster.all();
+    let me = context.cluster.me();
+    let all = context.cluster.all();
     // This node is not asked by itself, so it is never "ready".
     let there = all.iter().filter(|m| m.is_ready() || m.id == me.node_id);
     let ready = there.count();
@@ -60,12 +60,12 @@ struct Info {
 }
 
 /// The engine, and where it keeps its data.
-async fn engine(gateway: &Gateway) -> (Engine, String) {
+async fn engine(context: &Context) -> (Engine, String) {
     let asked = async {
-        let peer = gateway.engine.peer().await?;
+        let peer = context.engine.peer().await?;
         let head = request::get("/info")?;
         let budget = Budget::one(INFO);
-        gateway.client.fetch(&peer, head, &budget).await
+        context.client.fetch(&peer, head, &budget).await
     };
     let answer = match timeout(PATIENCE, asked).await {
         Ok(Ok(answer)) if answer.head.status == http::StatusCode::OK => answer,

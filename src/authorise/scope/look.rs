@@ -9,9 +9,10 @@ use skep_filters::policy::scope::{Kind, Scope};
 
 use super::{beyond, in_words, inspect, pin_a_manager, target};
 use crate::cluster::hop::Hop;
+use crate::exchange::Call;
 use crate::exchange::Exchange;
+use crate::exchange::context::Context;
 use crate::exchange::reject::Reject;
-use crate::gateway::{Asked, Gateway};
 use crate::route::Destination;
 use crate::route::locate::{Found, Object, locate, named};
 use crate::route::place::place;
@@ -19,9 +20,9 @@ use crate::upstream::request;
 
 /// What is looked at, and where.
 pub(super) struct Look<'a> {
-    pub(super) gateway: &'a Gateway,
+    pub(super) context: &'a Context,
     pub(super) scope: &'a Scope,
-    pub(super) asked: &'a Asked<'a>,
+    pub(super) asked: &'a Call<'a>,
     pub(super) found: &'a Match,
     pub(super) to: &'a Destination,
     /// Where the request goes, and everything is looked at.
@@ -137,16 +138,16 @@ impl Look<'_> {
     /// What there is by this name, where the request goes; `None` is nothing. A
     /// network of the Swarm may not have come to that node yet.
     async fn inspect(&self, kind: Kind, name: &str) -> Result<Option<bytes::Bytes>, Reject> {
-        let gateway = self.gateway;
-        let here = inspect(gateway, &self.at, self.asked, kind, name).await?;
-        if here.is_some() || kind != Kind::Network || !gateway.cluster.is_on() {
+        let context = self.context;
+        let here = inspect(context, &self.at, self.asked, kind, name).await?;
+        if here.is_some() || kind != Kind::Network || !context.cluster.is_on() {
             return Ok(here);
         }
-        let manager = match gateway.cluster.me().can_manage() {
+        let manager = match context.cluster.me().can_manage() {
             true => Hop::Engine,
-            false => gateway.manager()?,
+            false => context.manager()?,
         };
-        let there = inspect(gateway, &manager, self.asked, kind, name).await?;
+        let there = inspect(context, &manager, self.asked, kind, name).await?;
         Ok(there.filter(|network| is_of_the_swarm(network)))
     }
 
@@ -157,11 +158,11 @@ impl Look<'_> {
         kind: Kind,
         name: Option<&str>,
     ) -> Result<(), Reject> {
-        let gateway = self.gateway;
+        let context = self.context;
         self.at = match self.to {
             Destination::Node(member) => Hop::Agent(member.clone()),
-            Destination::Manager => pin_a_manager(gateway, x)?,
-            Destination::Placed => place(gateway, x, self.version()).await?,
+            Destination::Manager => pin_a_manager(context, x)?,
+            Destination::Placed => place(context, x, self.version()).await?,
             Destination::Owner(_) => match name {
                 Some(name) => self.owner(x, kind, name).await?,
                 None => Hop::Engine,
@@ -181,7 +182,7 @@ impl Look<'_> {
             Kind::Volume => Class::Volume,
             Kind::Network => Class::Network,
             Kind::Service | Kind::Task | Kind::Secret | Kind::Config => {
-                return pin_a_manager(self.gateway, x);
+                return pin_a_manager(self.context, x);
             }
         };
         let object = Object {
@@ -192,10 +193,10 @@ impl Look<'_> {
             version: self.version(),
             reachable: &x.reachable,
         };
-        match locate(self.gateway, &object).await? {
+        match locate(self.context, &object).await? {
             Found::At(hop) => Ok(hop),
             Found::Nowhere => Err(Reject::NoSuch(in_words(kind, name))),
-            Found::Manager | Found::Everyone(_) => pin_a_manager(self.gateway, x),
+            Found::Manager | Found::Everyone(_) => pin_a_manager(self.context, x),
         }
     }
 

@@ -18,8 +18,10 @@ use tokio::task::JoinSet;
 use super::worker::{Outcome, Worker};
 use crate::cluster::ask::{Missing, Node};
 use crate::exchange::Exchange;
+use crate::exchange::Next;
+use crate::exchange::context::Context;
 use crate::exchange::reject::Reject;
-use crate::gateway::{Gateway, Next, internal};
+use crate::exchange::reject::internal;
 use crate::upstream::error;
 
 /// Chunks of the upload on their way to one node.
@@ -36,7 +38,7 @@ pub(super) struct Said {
 
 /// Runs it on these nodes; `targets` are their request targets.
 pub(super) async fn run(
-    gateway: &Gateway,
+    context: &Context,
     session: &mut Session,
     x: &mut Exchange,
     nodes: Vec<Node>,
@@ -49,7 +51,7 @@ pub(super) async fn run(
     for (n, (node, target)) in nodes.iter().zip(targets).enumerate() {
         let (feed, chunks) = mpsc::channel(AHEAD);
         feeds.push(Some(feed));
-        let worker = Worker::new(gateway, session, x, node, &target).map_err(internal)?;
+        let worker = Worker::new(context, session, x, node, &target).map_err(internal)?;
         let said = said.clone();
         workers.spawn(async move { (n, worker.run(n, chunks, said).await) });
     }
@@ -72,7 +74,7 @@ pub(super) async fn run(
             }
             Some(line) = hear.recv() => {
                 if let Some(bytes) = all.line(&line) {
-                    all.write(gateway, session, x, bytes).await.map_err(gone)?;
+                    all.write(context, session, x, bytes).await.map_err(gone)?;
                 }
             }
             Some(ended) = workers.join_next() => {
@@ -82,7 +84,7 @@ pub(super) async fn run(
                 // Its last words may still wait, and say that it failed.
                 while let Ok(line) = hear.try_recv() {
                     if let Some(bytes) = all.line(&line) {
-                        all.write(gateway, session, x, bytes).await.map_err(gone)?;
+                        all.write(context, session, x, bytes).await.map_err(gone)?;
                     }
                 }
                 // Nobody waits for a node that has ended.
@@ -96,7 +98,7 @@ pub(super) async fn run(
             break;
         }
     }
-    all.finish(gateway, session, x).await
+    all.finish(context, session, x).await
 }
 
 /// The client's body on its way to every node.
@@ -234,7 +236,7 @@ impl Telling {
 
     async fn write(
         &mut self,
-        gateway: &Gateway,
+        context: &Context,
         session: &mut Session,
         x: &mut Exchange,
         bytes: Bytes,
@@ -243,7 +245,7 @@ impl Telling {
             self.begun = true;
             let mut head = ResponseHeader::build(StatusCode::OK, Some(4))?;
             head.insert_header(CONTENT_TYPE, "application/json")?;
-            gateway.nameplate().put_on(&mut head);
+            context.nameplate().put_on(&mut head);
             x.status = head.status.as_u16();
             session.write_response_header(Box::new(head), false).await?;
         }
@@ -255,7 +257,7 @@ impl Telling {
     /// said anything, the first refusal is the answer.
     async fn finish(
         mut self,
-        gateway: &Gateway,
+        context: &Context,
         session: &mut Session,
         x: &mut Exchange,
     ) -> Result<Next, Reject> {
@@ -285,7 +287,7 @@ impl Telling {
         if !self.failed.is_empty() {
             tail.extend(final_error(&self.failed));
         }
-        self.write(gateway, session, x, tail.into())
+        self.write(context, session, x, tail.into())
             .await
             .map_err(gone)?;
         session

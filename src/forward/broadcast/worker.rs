@@ -22,7 +22,7 @@ use crate::cluster::Cluster;
 use crate::cluster::ask::{GONE, Node};
 use crate::cluster::hop::Hop;
 use crate::exchange::Exchange;
-use crate::gateway::Gateway;
+use crate::exchange::context::Context;
 use crate::upstream::client::Client;
 use crate::upstream::engine::Engine;
 use crate::upstream::error;
@@ -54,7 +54,7 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn new(
-        gateway: &Gateway,
+        context: &Context,
         session: &Session,
         x: &Exchange,
         node: &Node,
@@ -72,14 +72,14 @@ impl Worker {
             head.insert_header(CONTENT_LENGTH, held.len())?;
         }
         node.hop
-            .prepare(&mut head, &gateway.peers, &x.caller, x.body)?;
+            .prepare(&mut head, &context.peers, &x.caller, x.body)?;
         Ok(Self {
             hop: node.hop.clone(),
             head,
-            client: gateway.client.clone(),
-            engine: gateway.engine.clone(),
-            peers: gateway.peers.clone(),
-            cluster: gateway.cluster.clone(),
+            client: context.client.clone(),
+            engine: context.engine.clone(),
+            peers: context.peers.clone(),
+            cluster: context.cluster.clone(),
         })
     }
 

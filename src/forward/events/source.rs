@@ -15,7 +15,7 @@ use tokio::time::{Duration, sleep, timeout};
 
 use crate::cluster::ask::{self, Ask, GONE, Node};
 use crate::cluster::hop::Hop;
-use crate::gateway::Gateway;
+use crate::exchange::context::Context;
 use crate::upstream::client::Answer;
 use crate::upstream::error;
 use crate::upstream::headers;
@@ -76,7 +76,7 @@ enum State {
 
 /// Listens to one engine.
 pub(super) fn listen<'a>(
-    gateway: &'a Gateway,
+    context: &'a Context,
     ask: Ask<'a>,
     name: Name,
     node: Node,
@@ -86,9 +86,9 @@ pub(super) fn listen<'a>(
         let (name, node, query) = (name.clone(), node.clone(), query.clone());
         async move {
             let (got, state) = match state {
-                State::Unopened => open(gateway, ask, &node, &query).await,
+                State::Unopened => open(context, ask, &node, &query).await,
                 State::Open(session, splitter, lines) => {
-                    next(gateway, &name, &node, session, splitter, lines).await
+                    next(context, &name, &node, session, splitter, lines).await
                 }
                 State::Ended => return None,
             };
@@ -97,9 +97,9 @@ pub(super) fn listen<'a>(
     }))
 }
 
-async fn open(gateway: &Gateway, ask: Ask<'_>, node: &Node, query: &str) -> (Got, State) {
-    let deadline = gateway.config.aggregate.deadline;
-    match timeout(deadline, begin(gateway, ask, node, query)).await {
+async fn open(context: &Context, ask: Ask<'_>, node: &Node, query: &str) -> (Got, State) {
+    let deadline = context.config.aggregate.deadline;
+    match timeout(deadline, begin(context, ask, node, query)).await {
         Ok(Ok((session, head))) if head.status == StatusCode::OK => {
             let state = State::Open(Box::new(session), LineSplitter::new(), Vec::new());
             (Got::Head(head), state)
@@ -117,7 +117,7 @@ async fn open(gateway: &Gateway, ask: Ask<'_>, node: &Node, query: &str) -> (Got
         }
         Ok(Err(e)) => {
             let reason = error::explain(&e);
-            gateway.hop_failed(&node.hop, &e, &reason);
+            node.hop.failed(&context.cluster, &e, &reason);
             (Got::Lost(reason), State::Ended)
         }
         Err(_) => {
@@ -128,7 +128,7 @@ async fn open(gateway: &Gateway, ask: Ask<'_>, node: &Node, query: &str) -> (Got
 }
 
 async fn begin(
-    gateway: &Gateway,
+    context: &Context,
     ask: Ask<'_>,
     node: &Node,
     query: &str,
@@ -141,10 +141,10 @@ async fn begin(
         }
     }
     node.hop
-        .prepare(&mut head, &gateway.peers, ask.caller, BodyBinding::Empty)?;
-    let peer = node.hop.peer(&gateway.engine, &gateway.peers).await?;
+        .prepare(&mut head, &context.peers, ask.caller, BodyBinding::Empty)?;
+    let peer = node.hop.peer(&context.engine, &context.peers).await?;
     // A connection of its own: it is never given back.
-    let mut session = gateway.client.dedicated(&peer).await?;
+    let mut session = context.client.dedicated(&peer).await?;
     session.write_request_header(Box::new(head)).await?;
     session.read_response().await?;
     let head = session.resp_header().cloned();
@@ -154,7 +154,7 @@ async fn begin(
 }
 
 async fn next(
-    gateway: &Gateway,
+    context: &Context,
     name: &Name,
     node: &Node,
     mut session: Box<HttpSession>,
@@ -169,8 +169,8 @@ async fn next(
         }
         let read = tokio::select! {
             read = session.read_body_bytes() => read,
-            () = gateway.lost(&node.hop) => return (Got::Lost(GONE.to_owned()), State::Ended),
-            () = retired(gateway, node), if *name == Name::Swarm => {
+            () = node.hop.lost(&context.cluster) => return (Got::Lost(GONE.to_owned()), State::Ended),
+            () = retired(context, node), if *name == Name::Swarm => {
                 return (Got::Lost("it is no manager any more".to_owned()), State::Ended);
             }
         };
@@ -188,12 +188,12 @@ async fn next(
 
 /// Resolves when a node is no manager any more: its engine keeps the stream
 /// open, but tells nothing of the Swarm.
-async fn retired(gateway: &Gateway, node: &Node) {
+async fn retired(context: &Context, node: &Node) {
     loop {
         sleep(LOOK).await;
         let manages = match &node.hop {
-            Hop::Engine => gateway.cluster.me().manager,
-            Hop::Agent(member) => gateway.cluster.is_manager(&member.id),
+            Hop::Engine => context.cluster.me().manager,
+            Hop::Agent(member) => context.cluster.is_manager(&member.id),
         };
         if !manages {
             return;

@@ -23,8 +23,10 @@ use super::root::Root;
 use super::work::{self, Limit};
 use super::{Problem, begin, gone, name};
 use crate::exchange::Exchange;
+use crate::exchange::Next;
+use crate::exchange::context::Context;
 use crate::exchange::reject::Reject;
-use crate::gateway::{Gateway, Next, internal};
+use crate::exchange::reject::internal;
 use crate::platform;
 
 /// Bytes read at a time.
@@ -37,7 +39,7 @@ struct Opened {
 }
 
 pub(super) async fn run(
-    gateway: &Gateway,
+    context: &Context,
     session: &mut Session,
     x: &mut Exchange,
     root: &Root,
@@ -58,7 +60,7 @@ pub(super) async fn run(
         Part::Some { start, length } => (start, length),
         Part::NotModified | Part::Unsatisfiable => (0, 0),
     };
-    begin(gateway, session, x, head, left == 0).await?;
+    begin(context, session, x, head, left == 0).await?;
     let blocks = Blocks {
         file: Arc::new(file),
         asked: asked.to_owned(),

@@ -14,8 +14,10 @@ use serde::Serialize;
 use super::root::Root;
 use super::{Problem, begin, gone, name, work};
 use crate::exchange::Exchange;
+use crate::exchange::Next;
+use crate::exchange::context::Context;
 use crate::exchange::reject::Reject;
-use crate::gateway::{Gateway, Next, internal};
+use crate::exchange::reject::internal;
 
 /// Entries read at a time; so many are sorted by name.
 const BATCH: usize = 4096;
@@ -33,7 +35,7 @@ struct Entry {
 }
 
 pub(super) async fn run(
-    gateway: &Gateway,
+    context: &Context,
     session: &mut Session,
     x: &mut Exchange,
     root: &Root,
@@ -55,7 +57,7 @@ pub(super) async fn run(
     json.map_err(internal)?;
     let chunked = head.insert_header(TRANSFER_ENCODING, "chunked");
     chunked.map_err(internal)?;
-    begin(gateway, session, x, head, false).await?;
+    begin(context, session, x, head, false).await?;
     let mut before = "[";
     loop {
         let mut text = String::new();

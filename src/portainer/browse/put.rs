@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{self, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,8 +24,9 @@ use super::root::Root;
 use super::upload::Upload;
 use super::{Problem, done, gone, name};
 use crate::exchange::Exchange;
+use crate::exchange::Next;
+use crate::exchange::context::Context;
 use crate::exchange::reject::Reject;
-use crate::gateway::{Gateway, Next};
 use crate::upstream::error;
 
 /// The longest path, and what may lie between two parts or before the first.
@@ -39,7 +40,7 @@ const PAUSE: Duration = Duration::from_secs(300);
 const LINGER: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(
-    gateway: &Gateway,
+    context: &Context,
     session: &mut Session,
     x: &mut Exchange,
     root: &Root,
@@ -66,7 +67,7 @@ pub(super) async fn run(
         }
     };
     let Err(problem) = stored else {
-        return done(gateway, session, x).await;
+        return done(context, session, x).await;
     };
     let refused = Reject::from(problem);
     if session.is_body_done() {
@@ -74,7 +75,7 @@ pub(super) async fn run(
     }
     // Answered here: a client that still sends would find the connection
     // closed under it, and not read the answer (RFC 9112 §9.6).
-    let told = gateway.refuse(session, x, &refused).await;
+    let told = context.refuse(session, x, &refused).await;
     told.map_err(|e| gone(&e))?;
     let rest = async { while let Ok(Some(_)) = session.read_request_body().await {} };
     let _ = timeout(LINGER, rest).await;
@@ -222,7 +223,7 @@ impl<'b, E> Gate<'b, E> {
 impl<E: Display> Stream for Gate<'_, E> {
     type Item = Result<Bytes, std::io::Error>;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Option<Self::Item>> {
         if std::mem::take(&mut self.handed) {
             cx.waker().wake_by_ref();
             return Poll::Pending;

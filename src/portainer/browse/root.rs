@@ -14,8 +14,8 @@ use tokio::time::timeout;
 
 use super::{Problem, name, work};
 use crate::cluster::hop::Hop;
+use crate::exchange::context::Context;
 use crate::exchange::reject::Reject;
-use crate::gateway::Gateway;
 use crate::upstream::client::Budget;
 use crate::upstream::request;
 use crate::upstream::request::escape;
@@ -88,8 +88,8 @@ struct Volume {
 ///
 /// # Errors
 /// If it has none of that name, or its files are not to be seen from here.
-pub(super) async fn of_volume(gateway: &Gateway, volume: &str) -> Result<Root, Reject> {
-    let found = inspect(gateway, volume).await?;
+pub(super) async fn of_volume(context: &Context, volume: &str) -> Result<Root, Reject> {
+    let found = inspect(context, volume).await?;
     // The engine's word counts: what it does not call so is not browsed.
     if found.name != volume {
         return Err(Problem::NoVolume(volume.to_owned()).into());
@@ -122,18 +122,18 @@ fn open(folder: &Path, host: &Path) -> io::Result<Dir> {
     Dir::open_ambient_dir(host, ambient_authority())?.open_dir(beneath)
 }
 
-async fn inspect(gateway: &Gateway, volume: &str) -> Result<Volume, Reject> {
+async fn inspect(context: &Context, volume: &str) -> Result<Volume, Reject> {
     if !name::is_name(volume.as_ref()) || volume.contains(['/', '\\']) {
         let why = format!("{volume:?} is not a volume's name");
         return Err(Problem::request(why).into());
     }
     let asked = async {
         let head = request::get(&format!("/volumes/{}", escape(volume)))?;
-        let peer = gateway.engine.peer().await?;
+        let peer = context.engine.peer().await?;
         let budget = Budget::one(INSPECT);
-        gateway.client.fetch(&peer, head, &budget).await
+        context.client.fetch(&peer, head, &budget).await
     };
-    let failed = |e: Box<Error>| gateway.failed(&Hop::Engine, &e);
+    let failed = |e: Box<Error>| context.failed(&Hop::Engine, &e);
     let slow = |_| Error::explain(ErrorType::ReadTimedout, "it takes too long");
     let answer = timeout(PATIENCE, asked).await.map_err(slow);
     let answer = answer

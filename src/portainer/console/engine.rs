@@ -16,8 +16,8 @@ use tokio::time::timeout;
 
 use super::{Kind, Problem};
 use crate::cluster::hop::Hop;
+use crate::exchange::context::Context;
 use crate::exchange::reject::Reject;
-use crate::gateway::Gateway;
 use crate::upstream::client::{Budget, Client};
 use crate::upstream::engine::Engine;
 use crate::upstream::headers;
@@ -46,11 +46,11 @@ pub(super) struct Opened {
 ///
 /// # Errors
 /// With the engine's own words if it refuses.
-pub(super) async fn open(gateway: &Gateway, kind: Kind, id: &str) -> Result<Opened, Reject> {
+pub(super) async fn open(context: &Context, kind: Kind, id: &str) -> Result<Opened, Reject> {
     let slow = |_| Error::explain(ErrorType::ReadTimedout, "it takes too long");
-    let opened = timeout(PATIENCE, opened(&gateway.client, &gateway.engine, kind, id)).await;
+    let opened = timeout(PATIENCE, opened(&context.client, &context.engine, kind, id)).await;
     let opened = opened.map_err(slow).and_then(|opened| opened);
-    let opened = opened.map_err(|e| gateway.failed(&Hop::Engine, &e.into_up()))?;
+    let opened = opened.map_err(|e| context.failed(&Hop::Engine, &e.into_up()))?;
     Ok(opened?)
 }
 

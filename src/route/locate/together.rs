@@ -8,8 +8,9 @@ use skep_filters::endpoint::{ApiVersion, Class};
 use super::{Found, INSPECT, Object, path, what};
 use crate::cluster::ask::{Ask, Missing, Node, Patience, Spoken, ask_node, missing_header, nodes};
 use crate::cluster::reachable::Reachable;
+use crate::exchange::context::Context;
 use crate::exchange::reject::Reject;
-use crate::gateway::{Gateway, internal};
+use crate::exchange::reject::internal;
 use crate::upstream::client::Budget;
 use crate::upstream::request;
 
@@ -18,7 +19,7 @@ use crate::upstream::request;
 /// # Errors
 /// If none that answered has them all, and some did not answer.
 pub async fn locate_together(
-    gateway: &Gateway,
+    context: &Context,
     names: &[String],
     version: Option<ApiVersion>,
     reachable: &Reachable,
@@ -32,18 +33,18 @@ pub async fn locate_together(
         reachable,
     };
     let paths: Result<Vec<_>, _> = names.iter().map(|name| path(&image(name))).collect();
-    let (nodes, mut missing) = nodes(gateway, reachable);
+    let (nodes, mut missing) = nodes(&context.cluster, reachable);
     let head = request::get("/").map_err(internal)?;
     let ask = Ask {
         head: &head,
-        spoken: Spoken::of(gateway, version),
+        spoken: Spoken::of(&context.cluster, version),
         patience: Patience::Deadline,
         path: "",
         query: "",
         caller: "",
     };
     let (ask, paths) = (&ask, &paths?);
-    let asked = nodes.iter().map(|node| has_all(gateway, node, ask, paths));
+    let asked = nodes.iter().map(|node| has_all(context, node, ask, paths));
     for (node, has) in nodes.iter().zip(join_all(asked).await) {
         match has {
             Ok(true) => return Ok(Found::At(node.hop.clone())),
@@ -64,14 +65,14 @@ pub async fn locate_together(
 }
 
 async fn has_all(
-    gateway: &Gateway,
+    context: &Context,
     node: &Node,
     ask: &Ask<'_>,
     paths: &[String],
 ) -> Result<bool, String> {
     for path in paths {
         let ask = Ask { path, ..*ask };
-        let answer = ask_node(gateway, node, &ask, "", &Budget::one(INSPECT)).await?;
+        let answer = ask_node(&context.cluster, node, &ask, "", &Budget::one(INSPECT)).await?;
         if answer.head.status != StatusCode::OK {
             return Ok(false);
         }

@@ -12,13 +12,15 @@ use pingora::proxy::Session;
 use skep_filters::endpoint::Wire;
 use skep_filters::policy::redact::redact;
 
-use super::{Gateway, Next, internal};
 use crate::exchange::Exchange;
+use crate::exchange::Next;
+use crate::exchange::context::Context;
+use crate::exchange::reject::internal;
 use crate::exchange::reject::{self, Reject, Words};
 use crate::listen::nameplate::Nameplate;
 use crate::upstream::error;
 
-impl Gateway {
+impl Context {
     /// Sends an answer that is at hand.
     ///
     /// # Errors
@@ -55,7 +57,7 @@ impl Gateway {
 
     /// What all answers of this node carry.
     pub fn nameplate(&self) -> Nameplate {
-        Nameplate::new(self.cluster.label(), self.portainer.is_some())
+        Nameplate::new(self.cluster.label(), self.portainer)
     }
 
     /// Puts on an answer what all answers carry.
@@ -74,7 +76,7 @@ impl Gateway {
         reject: &Reject,
     ) -> pingora::Result<()> {
         x.refused = Some(reject.reason());
-        x.why = self.audit.as_ref().map(|_| reject.to_string());
+        x.why = self.audited.then(|| reject.to_string());
         if x.hijacked {
             return Ok(());
         }

@@ -1,0 +1,96 @@
+//! What the steps of a request share: the cluster, this node's configuration, and
+//! what is remembered between requests. The steps take it; none of them owns it.
+
+use std::sync::Arc;
+
+use pingora::Error;
+
+use crate::cluster::Cluster;
+use crate::cluster::hop::Hop;
+use crate::cluster::known::{Known, Pulls};
+use crate::cluster::reachable::Reachable;
+use crate::config::Config;
+use crate::exchange::Exchange;
+use crate::exchange::reject::{self, Reject};
+use crate::upstream::client::Client;
+use crate::upstream::engine::Engine;
+use crate::upstream::peers::Peers;
+
+/// What every step of a request may use.
+pub struct Context {
+    /// The configuration.
+    pub config: Config,
+    /// The local engine.
+    pub engine: Arc<Engine>,
+    /// Makes the agent's own requests.
+    pub client: Arc<Client>,
+    /// The way to other agents.
+    pub peers: Arc<Peers>,
+    /// The nodes that there are.
+    pub cluster: Arc<Cluster>,
+    /// The nodes on which objects were seen.
+    pub known: Known,
+    /// The nodes that lacked an image.
+    pub pulls: Pulls,
+    /// Answers carry the headers of Portainer's agent.
+    pub portainer: bool,
+    /// There is an audit log.
+    pub audited: bool,
+}
+
+impl Context {
+    /// A manager other than this node.
+    ///
+    /// # Errors
+    /// If none answered its last probe.
+    pub fn manager(&self) -> Result<Hop, Reject> {
+        let none = || Reject::NoManager {
+            from: self.cluster.me().name().to_owned(),
+            reason: self.cluster.managers_in_words(),
+        };
+        self.cluster.manager().map(Hop::Agent).ok_or_else(none)
+    }
+
+    /// What a failed call to a hop means, to the caller and to the members.
+    pub fn failed(&self, hop: &Hop, error: &Error) -> Reject {
+        reject::of_proxy(error, |reason| {
+            hop.failed(&self.cluster, error, &reason);
+            self.unreachable(hop, reason)
+        })
+    }
+
+    /// The refusal for a hop that does not answer.
+    pub fn unreachable(&self, hop: &Hop, reason: String) -> Reject {
+        match hop {
+            Hop::Engine => Reject::Engine {
+                node: self.cluster.me().name().to_owned(),
+                address: self.engine.address().to_owned(),
+                reason,
+            },
+            Hop::Agent(member) => Reject::Node {
+                node: member.name().to_owned(),
+                reason,
+            },
+        }
+    }
+
+    /// Whether the request may go there.
+    ///
+    /// # Errors
+    /// [`Reject::Denied`].
+    pub fn reaches(&self, x: &Exchange, hop: &Hop) -> Result<(), Reject> {
+        let Reachable::Some(may) = &x.reachable else {
+            return Ok(());
+        };
+        if may.contains(&hop.node(&self.cluster)) {
+            return Ok(());
+        }
+        let node = hop.name(&self.cluster.me()).to_owned();
+        Err(Reject::Denied {
+            who: x.caller.clone(),
+            policy: x.policy.as_ref().map_or(String::new(), |p| p.name.clone()),
+            rule: x.rule.to_string(),
+            reason: format!("not on node {node}"),
+        })
+    }
+}

@@ -1,0 +1,80 @@
+//! Creates containers and execs, and remembers where.
+
+use http::StatusCode;
+use pingora::proxy::Session;
+use serde::Deserialize;
+use skep_filters::placement::Placement;
+
+use crate::cluster::hop::Hop;
+use crate::cluster::known::image_name;
+use crate::exchange::context::Context;
+use crate::exchange::reject::Reject;
+use crate::exchange::{Exchange, Next};
+use crate::forward::whole;
+use crate::upstream::headers;
+
+/// Bounds the answer to a create; a real one is a few hundred bytes.
+const ANSWER: usize = 1 << 20;
+
+/// Creates a container on the node that was chosen for it.
+///
+/// # Errors
+/// If the node may not be reached or does not answer.
+pub async fn container(
+    context: &Context,
+    session: &mut Session,
+    x: &mut Exchange,
+    hop: Hop,
+) -> Result<Next, Reject> {
+    let image = Placement::of_create(x.held.as_deref().unwrap_or_default()).image;
+    create(context, session, x, hop, image.as_deref()).await
+}
+
+/// Creates an exec on its container's node. Later calls know nothing of it but
+/// its id.
+///
+/// # Errors
+/// If the node may not be reached or does not answer.
+pub async fn exec(
+    context: &Context,
+    session: &mut Session,
+    x: &mut Exchange,
+    hop: Hop,
+) -> Result<Next, Reject> {
+    create(context, session, x, hop, None).await
+}
+
+/// Passes on the creation of a container or an exec. Where it is, or where its
+/// image was lacking, is noted before the client hears of it: its next request
+/// may be at its heels.
+///
+/// # Errors
+/// If the node does not answer.
+async fn create(
+    context: &Context,
+    session: &mut Session,
+    x: &mut Exchange,
+    hop: Hop,
+    image: Option<&str>,
+) -> Result<Next, Reject> {
+    context.reaches(x, &hop)?;
+    x.to = hop.in_words();
+    let body = x.held.take().unwrap_or_default();
+    let (mut head, body) = whole(context, session, x, &hop, body, ANSWER).await?;
+    #[derive(Deserialize)]
+    struct Created {
+        #[serde(rename = "Id")]
+        id: String,
+    }
+    if head.status == StatusCode::CREATED
+        && let Ok(created) = serde_json::from_slice::<Created>(&body)
+    {
+        context.known.saw(&created.id, &hop.node(&context.cluster));
+    }
+    if let (StatusCode::NOT_FOUND, Some(image)) = (head.status, image) {
+        let node = hop.node(&context.cluster);
+        context.pulls.expect(&x.caller, &image_name(image), &node);
+    }
+    headers::strip_framing(&mut head);
+    context.answer(session, x, head, body).await
+}
