@@ -21,7 +21,7 @@ use pingora::{Error, ErrorType, Result};
 use ring::rand::SystemRandom;
 use skep_filters::auth::profile::SKEP_TARGET;
 use skep_filters::auth::{BodyBinding, digest};
-use skep_filters::endpoint::{Body, RequestPath, Wire, classify};
+use skep_filters::endpoint::{Body, RequestPath, classify};
 
 use crate::config::AgentUrl;
 use crate::connect::access::Access;
@@ -123,9 +123,7 @@ impl Connect {
         target::plain(head)?;
         let path = RequestPath::parse(head.uri.path())?;
         let found = classify(head.method.as_str(), &path);
-        let hijack = found
-            .as_ref()
-            .is_some_and(|m| matches!(m.endpoint.wire, Wire::Hijack | Wire::WebSocket));
+        let hijack = found.as_ref().is_some_and(|m| m.endpoint.wire.is_tunnel());
         let stream = found
             .as_ref()
             .is_some_and(|m| m.endpoint.body == Body::Stream);

@@ -15,7 +15,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{Method, Uri};
 use skep_filters::auth::BodyBinding;
-use skep_filters::endpoint::{EndpointId, Match, RequestPath};
+use skep_filters::endpoint::{BodyCheck, EndpointId, Match, RequestPath, Route};
 use skep_filters::policy::scope::Scope;
 use skep_filters::policy::{Redact, RuleSet};
 
@@ -160,12 +160,7 @@ impl Exchange {
 
     /// Whether a service is being made or changed whose networks have to be looked at.
     pub fn may_not_join_the_host(&self, found: Option<&Match>) -> bool {
-        let id = found.map(|found| found.endpoint.id);
-        let service = matches!(
-            id,
-            Some(EndpointId::ServiceCreate | EndpointId::ServiceUpdate)
-        );
-        service
+        found.is_some_and(|found| found.endpoint.body_check() == BodyCheck::ServiceSpec)
             && self
                 .policy()
                 .is_some_and(|rules| !rules.grants_the_hosts_network())
@@ -175,6 +170,11 @@ impl Exchange {
     fn policy(&self) -> Option<&RuleSet> {
         let rules = &self.policy.as_ref()?.rules;
         (!self.from_peer && !rules.audit_only()).then_some(rules)
+    }
+
+    /// Which node answers the endpoint; `None` for a path that no table knows.
+    pub fn route(&self) -> Option<Route> {
+        self.endpoint.map(|id| id.endpoint().route)
     }
 
     /// The path, as it was asked for.
@@ -207,11 +207,10 @@ impl Exchange {
     /// Whether it is asked all the time and changes nothing: what agents ask each
     /// other, health checks, and what Portainer's agent answers to anybody.
     pub fn is_routine(&self) -> bool {
-        use EndpointId::{AgentHealth, PortainerKey, PortainerPing, PortainerSetKey};
-        match self.endpoint {
-            Some(AgentHealth) => true,
-            Some(PortainerPing | PortainerKey | PortainerSetKey) => self.caller.is_empty(),
-            _ => self.errand,
+        match self.endpoint.map(EndpointId::endpoint) {
+            Some(endpoint) if endpoint.routine => true,
+            Some(endpoint) if endpoint.open => self.caller.is_empty(),
+            Some(_) | None => self.errand,
         }
     }
 

@@ -55,7 +55,7 @@ pub async fn forward(
     if wire == Some(Wire::Json) && !x.redacts().is_empty() {
         return Box::pin(redacted(context, session, x)).await;
     }
-    if matches!(wire, Some(Wire::Hijack | Wire::WebSocket)) || session.is_upgrade_req() {
+    if wire.is_some_and(Wire::is_tunnel) || session.is_upgrade_req() {
         return Box::pin(tunnel(context, session, x)).await;
     }
     match x.held.take() {

@@ -27,7 +27,9 @@ use serde_json::json;
 use skep_filters::auth::portainer::{Message, PortainerError, PublicKey, Shown};
 use skep_filters::auth::profile::{SIGNATURE, SIGNATURE_INPUT};
 use skep_filters::auth::{BodyBinding, Principal, trim_secret};
-use skep_filters::endpoint::{Body, EndpointId, Match, RequestPath, Wire, classify};
+use skep_filters::endpoint::{
+    Body, Endpoint, Match, Own, PortainerEndpoint, RequestPath, classify,
+};
 use tokio::sync::watch;
 
 use crate::config::{self, SecretSource};
@@ -218,18 +220,17 @@ pub fn sends_it_whole(principal: &Principal, found: Option<&Match>) -> bool {
         return false;
     };
     let small = match endpoint.body {
-        Body::Json => true,
-        Body::None => !matches!(endpoint.wire, Wire::Hijack | Wire::WebSocket),
+        Body::Json(_) => true,
+        Body::None => !endpoint.wire.is_tunnel(),
         Body::Stream => false,
     };
     small && principal.binds_no_body()
 }
 
-fn open_row(head: &RequestHeader) -> Option<EndpointId> {
+fn open_row(head: &RequestHeader) -> Option<&'static Endpoint> {
     let path = RequestPath::parse(head.uri.path()).ok()?;
-    let id = classify(head.method.as_str(), &path)?.endpoint.id;
-    use EndpointId::{PortainerKey, PortainerPing, PortainerSetKey};
-    matches!(id, PortainerPing | PortainerKey | PortainerSetKey).then_some(id)
+    let endpoint = classify(head.method.as_str(), &path)?.endpoint;
+    endpoint.open.then_some(endpoint)
 }
 
 /// Whether a request is one of those that Portainer's agent answers to anybody.
@@ -248,14 +249,15 @@ pub async fn open(
     session: &mut Session,
     x: &mut Exchange,
 ) -> Result<Next, Reject> {
-    x.endpoint = open_row(session.req_header());
+    let row = open_row(session.req_header());
+    x.endpoint = row.map(|row| row.id);
     x.to = "agent".into();
     if !session.is_body_done() {
         // What a stranger sends is not read.
         session.set_keepalive(None);
     }
     let plate: Nameplate = context.nameplate().anonymous();
-    if x.endpoint == Some(EndpointId::PortainerPing) {
+    if row.and_then(|row| row.own) == Some(Own::Portainer(PortainerEndpoint::Ping)) {
         let mut head = ResponseHeader::build(StatusCode::NO_CONTENT, Some(4)).map_err(internal)?;
         plate.put_on(&mut head);
         x.status = head.status.as_u16();

@@ -1,4 +1,5 @@
-//! Which node answers: DESIGN's routing rules, in their order.
+//! Which node answers a request: the rules that docs/architecture.md numbers under
+//! "Where a request goes", in their order.
 
 pub mod locate;
 pub mod place;
@@ -9,13 +10,14 @@ use http::{HeaderMap, StatusCode};
 use skep_filters::aggregate::{ContainerPlan, VolumeFilter, plan};
 use skep_filters::auth::Principal;
 use skep_filters::endpoint::filters::Filters;
-use skep_filters::endpoint::{Class, EndpointId, Match};
+use skep_filters::endpoint::{
+    AllNodes, Announcement, Broadcast, Endpoint, Match, Merge, ObjectKind, Own, Route,
+};
 
 use crate::cluster::Cluster;
 use crate::cluster::members::{Member, State};
 use crate::cluster::probe::WHOEVER;
 use crate::exchange::reject::{Reason, Reject};
-use crate::forward::negotiate::negotiates;
 use crate::route::locate::creates_for_the_swarm;
 
 /// The node that is to answer, by id or hostname.
@@ -40,19 +42,20 @@ pub enum Destination {
     /// One other node.
     Node(Arc<Member>),
     /// The node that has the object the request is about.
-    Owner(Class),
+    Owner(ObjectKind),
     /// All nodes; their answers are merged.
     Everyone(List),
     /// All nodes; their events are one stream.
     Events,
-    /// All nodes, because the caller wished so: done on each, told of each.
-    Everywhere(EndpointId),
+    /// All nodes, because the caller named all: each does it, and the answer
+    /// reports on each.
+    Everywhere(Broadcast),
     /// The node on which a container is created: its body may leave no choice.
     Placed,
     /// The node that a pull is for: this one, unless another one lacked the image.
     Pull,
-    /// This node, in the name of the cluster: what clients negotiate by.
-    Announced(EndpointId),
+    /// This node, in the name of the cluster: clients negotiate the API version by it.
+    Announced(Announcement),
     /// This agent itself.
     Agent,
 }
@@ -178,74 +181,83 @@ pub fn route(
         body,
         totals,
     } = request;
-    let class = found.map_or(Class::Node, |m| m.endpoint.class);
-    let id = found.map(|m| m.endpoint.id);
     if let Principal::Peer { .. } = principal {
         return from_peer(cluster, found, headers);
     }
-    if class == Class::Agent {
-        let elsewhere = match header(headers, TARGET)? {
-            Some(asked) if id.is_some_and(measures) => find(cluster, &asked)?,
-            _ => Destination::Local,
-        };
-        return Ok(match elsewhere {
-            Destination::Local => Destination::Agent,
-            node => node,
+    let endpoint = found.map(|m| m.endpoint);
+    let route = endpoint.map_or(Route::ThisNode, |e| e.route);
+    // 1. The agent's own endpoints.
+    if let Route::Agent | Route::AgentOrTarget | Route::EveryAgent = route {
+        return Ok(match (header(headers, TARGET)?, route) {
+            (Some(asked), Route::AgentOrTarget | Route::EveryAgent) => match find(cluster, &asked)?
+            {
+                Destination::Local => Destination::Agent,
+                node => node,
+            },
+            _ => Destination::Agent,
         });
     }
-    // 1. An explicit target.
+    // 2. A named node.
     let wished = header(headers, PORTAINER_MANAGER)?.is_some();
-    let creates = id.is_some_and(|id| creates_for_the_swarm(id, body));
-    match target(cluster, headers, class, id, wished || creates)? {
-        Some(asked) if asked == EVERYONE => match id.and_then(everywhere) {
-            Some(_) if !cluster.is_on() => return Ok(Destination::Local),
-            Some(everywhere) => return Ok(everywhere),
-            // Clients ask these before what they are about.
-            None if class == Class::Everyone
-                || id.is_some_and(|id| negotiates(id) || id == EndpointId::SystemInfo) => {}
-            None => return Err(TargetError::NotEverywhere),
-        },
+    let creates = matches!(
+        route,
+        Route::ThisNodeOrManager(object) if creates_for_the_swarm(object, body)
+    );
+    match target(cluster, headers, route, wished || creates)? {
+        Some(asked) if asked == EVERYONE => {
+            let all_nodes = endpoint.map_or(AllNodes::Refused, Endpoint::all_nodes);
+            match all_nodes {
+                AllNodes::Refused => return Err(TargetError::NotEverywhere),
+                AllNodes::AsUsual => {}
+                AllNodes::Prune | AllNodes::Broadcast(_) if !cluster.is_on() => {
+                    return Ok(Destination::Local);
+                }
+                AllNodes::Prune => return Ok(Destination::Everyone(List::Prune)),
+                AllNodes::Broadcast(broadcast) => return Ok(Destination::Everywhere(broadcast)),
+            }
+        }
         Some(asked) => return find(cluster, &asked),
         None => {}
     }
+    // 3. No Swarm.
     if !cluster.is_on() {
         return Ok(Destination::Local);
     }
-    // 2. A manager; `docker stack deploy` asks /info whether it talks to one.
-    let swarms = class == Class::Manager || id == Some(EndpointId::SystemInfo) || creates;
-    let totals = id == Some(EndpointId::SystemInfo) && totals && !wished;
-    if totals {
-        return Ok(Destination::Everyone(List::InfoTotals));
+    // 5. The wish for a manager, and objects that only a manager creates.
+    if creates || wished {
+        return Ok(manager(cluster));
     }
-    if wished || swarms {
-        return Ok(if cluster.me().can_manage() {
-            Destination::Local
-        } else {
-            Destination::Manager
-        });
-    }
-    // 3. and 6. What acts on this engine is local, and so is the rest.
-    // 4. Everyone.
-    if let Some(list) = id.and_then(|id| list(id, query)) {
-        return Ok(Destination::Everyone(match list {
-            // Its UI acts on a row and the node that the row names.
-            List::Images if principal.is_portainer() => List::ImagesApart,
-            list => list,
-        }));
-    }
-    if let Some(id) = id.filter(|id| negotiates(*id)) {
-        return Ok(Destination::Announced(id));
-    }
-    // 5. The owner.
-    Ok(match (class, id) {
-        (_, Some(EndpointId::SystemEvents)) => Destination::Events,
-        (_, Some(EndpointId::ContainerCreate)) => Destination::Placed,
-        (_, Some(EndpointId::ImageCreate)) => Destination::Pull,
-        (Class::Container | Class::Exec | Class::Image | Class::Volume | Class::Network, _) => {
-            Destination::Owner(class)
-        }
-        _ => Destination::Local,
+    Ok(match route {
+        // 4. and 5.
+        Route::Info if totals => Destination::Everyone(List::InfoTotals),
+        Route::Info | Route::Manager => manager(cluster),
+        // 6. Lists and events.
+        Route::EveryNode(merge) => Destination::Everyone(list(merge, query, principal)),
+        Route::Events => Destination::Events,
+        // 7. Versions.
+        Route::Negotiation(announcement) => Destination::Announced(announcement),
+        // 8. New containers, and images for them.
+        Route::Placement => Destination::Placed,
+        Route::Pull => Destination::Pull,
+        // 9. The owner of an object.
+        Route::Owner(kind) => Destination::Owner(kind),
+        Route::NetworkInspect => Destination::Owner(ObjectKind::Network),
+        // 10. The rest.
+        Route::ThisNode
+        | Route::ThisNodeOrManager(_)
+        | Route::Itself
+        | Route::AnyNode
+        | Route::Prune => Destination::Local,
+        Route::Agent | Route::AgentOrTarget | Route::EveryAgent => Destination::Agent,
     })
+}
+
+fn manager(cluster: &Cluster) -> Destination {
+    if cluster.me().can_manage() {
+        Destination::Local
+    } else {
+        Destination::Manager
+    }
 }
 
 /// What another agent asks is for this node and goes no further.
@@ -254,50 +266,29 @@ fn from_peer(
     found: Option<&Match>,
     headers: &HeaderMap,
 ) -> Result<Destination, TargetError> {
-    let id = found.map(|m| m.endpoint.id);
+    let own = found.and_then(|m| m.endpoint.own);
     let asked = header(headers, TARGET)?.unwrap_or_default();
     let me = cluster.me();
-    let probed = asked == WHOEVER && id == Some(EndpointId::AgentIdentity);
+    let probed = asked == WHOEVER && own == Some(Own::Identity);
     if !probed && (asked.is_empty() || asked != me.node_id) {
         let me = me.node_id.clone();
         return Err(TargetError::Misdirected { asked, me });
     }
-    Ok(match id.is_some_and(EndpointId::is_own) {
-        true => Destination::Agent,
-        false => Destination::Local,
+    Ok(match own {
+        Some(_) => Destination::Agent,
+        None => Destination::Local,
     })
 }
 
-/// Whether an endpoint of the agent's own is about its node, so that another
-/// one can be named.
-fn measures(id: EndpointId) -> bool {
-    matches!(id, EndpointId::NodeMetrics | EndpointId::Metrics)
-}
-
-fn list(id: EndpointId, query: &str) -> Option<List> {
-    Some(match id {
-        EndpointId::ContainerList => List::Containers(plan(query)),
-        EndpointId::ImageList => List::Images,
-        EndpointId::VolumeList => List::Volumes(volume_filter(query)),
-        EndpointId::NetworkList => List::Networks,
-        EndpointId::SystemDataUsage => List::DataUsage,
-        _ => return None,
-    })
-}
-
-/// What is done on all nodes where the caller asks for that. Without the wish
-/// each is done on one node: nobody prunes a cluster by accident.
-fn everywhere(id: EndpointId) -> Option<Destination> {
-    use EndpointId::{
-        BuildPrune, ContainerPrune, ImageCreate, ImageDelete, ImageLoad, ImagePrune, ImageTag,
-        NetworkPrune, VolumePrune,
-    };
-    match id {
-        BuildPrune | ContainerPrune | ImagePrune | NetworkPrune | VolumePrune => {
-            Some(Destination::Everyone(List::Prune))
-        }
-        ImageCreate | ImageLoad | ImageTag | ImageDelete => Some(Destination::Everywhere(id)),
-        _ => None,
+fn list(merge: Merge, query: &str, principal: &Principal) -> List {
+    match merge {
+        Merge::Containers => List::Containers(plan(query)),
+        // Its UI acts on a row and the node that the row names.
+        Merge::Images if principal.is_portainer() => List::ImagesApart,
+        Merge::Images => List::Images,
+        Merge::Volumes => List::Volumes(volume_filter(query)),
+        Merge::Networks => List::Networks,
+        Merge::DataUsage => List::DataUsage,
     }
 }
 
@@ -325,12 +316,11 @@ fn volume_filter(query: &str) -> VolumeFilter {
 fn target(
     cluster: &Cluster,
     headers: &HeaderMap,
-    class: Class,
-    id: Option<EndpointId>,
+    route: Route,
     wished: bool,
 ) -> Result<Option<String>, TargetError> {
     let named = header(headers, TARGET)?;
-    let managers = class == Class::Manager || id == Some(EndpointId::SystemInfo);
+    let managers = matches!(route, Route::Manager | Route::Info);
     if named.is_some() || wished || managers || !cluster.is_on() {
         return Ok(named);
     }

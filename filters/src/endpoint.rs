@@ -1,36 +1,47 @@
 //! Which Docker endpoint is this request for?
 //!
 //! One table ([`all`]) lists every endpoint of the Engine API and the agent's
-//! own; [`classify`] finds a request's row in it. Router, policy groups,
-//! documentation and tests read the same table: nothing else matches on
-//! Docker paths. Whether the caller *may* do it is not decided here.
+//! own; [`classify`] finds a request's row in it. The row's columns say all that
+//! depends on the endpoint: router, policies, audit log and documentation read
+//! them, and nothing else matches on Docker's paths or on row names. Whether the
+//! caller may make the request is for the policy.
 
-mod class;
+mod check;
 mod classify;
 pub mod describe;
 pub mod filters;
 mod form;
+mod own;
 mod path;
 mod pattern;
 mod percent;
 pub mod query;
+mod reach;
+mod route;
 mod table;
 mod version;
 
 use std::fmt;
 
-pub use class::{Class, ObjectIn};
+pub use check::{BodyCheck, HeadCheck};
 pub use classify::{Match, classify};
 pub use form::{Body, Method, Wire};
+pub use own::{Browse, Console, Own, PortainerEndpoint};
 pub use path::{BadPath, RequestPath};
+pub use reach::{Kind, Reach};
+pub use route::{
+    AllNodes, Announcement, Broadcast, Merge, ObjectIn, ObjectKind, Route, SwarmObject,
+};
 pub use table::{EndpointId, all};
 pub use version::ApiVersion;
 
 /// One row of the endpoint table.
 #[derive(Debug)]
 pub struct Endpoint {
-    /// Its name in code, metrics and documentation.
+    /// Its name in code, the audit log and metrics.
     pub id: EndpointId,
+    /// Its section of the documentation.
+    pub section: &'static str,
     /// The method the engine registers the route for.
     pub method: Method,
     /// The path without version, in moby's own notation: `{id}` is one
@@ -38,20 +49,39 @@ pub struct Endpoint {
     /// empty; ours are `{/}`, an optional trailing slash, and `{/v1|/v2}`, an
     /// optional prefix.
     pub pattern: &'static str,
-    /// How a cluster answers it.
-    pub class: Class,
-    /// Where the one object that `class` routes by is named, if there is one.
-    pub object: Option<ObjectIn>,
-    /// The policy group it belongs to, such as `containers.read`.
-    pub group: &'static str,
-    /// The form of the request body.
-    pub body: Body,
-    /// The form of a successful response.
-    pub wire: Wire,
     /// The first API version that has it; [`ApiVersion::FLOOR`] if it is older
     /// than that. Some engines gate the endpoint by this version (a request
     /// below it gets 400), others serve it unversioned.
     pub since: ApiVersion,
+    /// The form of the request body.
+    pub body: Body,
+    /// The form of a successful response.
+    pub wire: Wire,
+    /// The policy group it belongs to, such as `containers.read`.
+    pub group: &'static str,
+    /// Which node answers.
+    pub route: Route,
+    /// Where the request names the object that `route` depends on, if it does.
+    pub object: Option<ObjectIn>,
+    /// How a request is kept within a scope.
+    pub scope: Reach,
+    /// What in the agent answers it; `None` if the engine does.
+    pub own: Option<Own>,
+    /// How every node does it at once, where `Skep-Target: *` asks for that.
+    /// [`Self::all_nodes`] says what follows from the route.
+    pub broadcast: Option<Broadcast>,
+    /// What a policy checks in the path and the query.
+    pub head: HeadCheck,
+    /// The policy group instead of `group` where the request imports an image,
+    /// which its query tells.
+    pub import_group: Option<&'static str>,
+    /// The answer has the id of a new object: remember which node it is on.
+    pub remember: bool,
+    /// Anyone may ask, without authentication; then it is routine.
+    pub open: bool,
+    /// Clients ask it all the time and it changes nothing: keep it out of the
+    /// audit log, and out of the log unless that is verbose.
+    pub routine: bool,
 }
 
 impl fmt::Display for Endpoint {

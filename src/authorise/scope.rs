@@ -9,7 +9,7 @@ mod look;
 
 use http::Uri;
 use serde::Deserialize;
-use skep_filters::endpoint::{EndpointId, query};
+use skep_filters::endpoint::query;
 use skep_filters::policy::scope::{Kind, Reach, Scope};
 
 use crate::cluster::ask::{Ask, Patience, Spoken, ask_node, at};
@@ -52,12 +52,12 @@ pub async fn keep(
         to,
         at: Hop::Engine,
     };
-    match Reach::of(found.endpoint.id) {
-        Reach::Free if found.endpoint.id == EndpointId::ImageBuild => {
+    match found.endpoint.scope {
+        Reach::Build => {
             joins_no_network(asked.query)?;
             Ok(None)
         }
-        Reach::Free => Ok(None),
+        Reach::Unscoped => Ok(None),
         Reach::List => {
             let narrowed = scope.narrow(asked.query)?;
             target(asked.path.raw(), &narrowed).map(Some)
@@ -77,7 +77,7 @@ pub async fn keep(
             Ok(None)
         }
         Reach::NetworkAndContainer => look.at_network_and_container(x).await.map(Some),
-        Reach::Closed => Err(beyond("it shows or changes what belongs to others")),
+        Reach::Forbidden => Err(beyond("it shows or changes what belongs to others")),
     }
 }
 

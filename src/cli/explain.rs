@@ -160,15 +160,17 @@ fn conditions(
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
         let labels = labels.join(", ");
-        match Reach::of(found.endpoint.id) {
-            Reach::Free => {}
-            Reach::Closed => writeln!(
+        match found.endpoint.scope {
+            Reach::Unscoped | Reach::Build => {}
+            Reach::Forbidden => writeln!(
                 text,
                 "  refused all the same: it reaches beyond the objects with {labels}"
             )?,
             Reach::List => writeln!(text, "  filtered by {labels}")?,
             Reach::Create(_) => writeln!(text, "  with {labels} added to its body")?,
-            _ => writeln!(text, "  if the object has {labels}")?,
+            Reach::Object(_) | Reach::Replace(_) | Reach::NetworkAndContainer => {
+                writeln!(text, "  if the object has {labels}")?
+            }
         }
     }
     if !rules.redact().is_empty() {

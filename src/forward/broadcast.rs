@@ -14,7 +14,7 @@ use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
-use skep_filters::endpoint::{EndpointId, RequestPath};
+use skep_filters::endpoint::{Broadcast, RequestPath};
 
 use crate::cluster::ask::MISSING_HEADER;
 use crate::cluster::ask::{self, Ask, Missing, Node, Patience, Spoken, ask_node, missing_header};
@@ -38,12 +38,12 @@ pub async fn run(
     context: &Context,
     session: &mut Session,
     x: &mut Exchange,
-    id: EndpointId,
+    broadcast: Broadcast,
     path: &RequestPath<'_>,
     query: &str,
 ) -> Result<Next, Reject> {
     let (nodes, missing) = ask::nodes(&context.cluster, &x.reachable);
-    if matches!(id, EndpointId::ImageCreate | EndpointId::ImageLoad) {
+    if broadcast == Broadcast::Progress {
         let spoken = Spoken::of(&context.cluster, path.version());
         let targets = nodes
             .iter()

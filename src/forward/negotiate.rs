@@ -12,7 +12,7 @@ use http::StatusCode;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use skep_filters::aggregate;
-use skep_filters::endpoint::{EndpointId, RequestPath};
+use skep_filters::endpoint::{Announcement, RequestPath};
 
 use crate::cluster::ask::{Ask, ask_node, myself, nodes};
 use crate::cluster::hop::Hop;
@@ -28,12 +28,6 @@ use crate::upstream::headers;
 /// Bounds `/version`; a real one is a kilobyte.
 const LIMIT: usize = 1 << 20;
 
-/// Whether an endpoint's answer is what clients negotiate by.
-pub fn negotiates(id: EndpointId) -> bool {
-    use EndpointId::{SystemPing, SystemPingHead, SystemVersion};
-    matches!(id, SystemPing | SystemPingHead | SystemVersion)
-}
-
 /// Answers in the name of the cluster.
 ///
 /// # Errors
@@ -42,7 +36,7 @@ pub async fn answer(
     context: &Context,
     session: &mut Session,
     x: &mut Exchange,
-    id: EndpointId,
+    announcement: Announcement,
     path: &RequestPath<'_>,
     query: &str,
 ) -> Result<Next, Reject> {
@@ -55,7 +49,7 @@ pub async fn answer(
         &x.caller,
     );
     let (hop, answer) = first(context, &ask, &x.reachable).await?;
-    let (mut head, body) = announced(context, id, answer)?;
+    let (mut head, body) = announced(context, announcement, answer)?;
     x.to = hop.in_words();
     headers::strip_framing(&mut head);
     context.answer(session, x, head, body).await
@@ -64,7 +58,7 @@ pub async fn answer(
 /// An engine's answer with the API versions of the cluster.
 fn announced(
     context: &Context,
-    id: EndpointId,
+    announcement: Announcement,
     answer: Answer,
 ) -> Result<(ResponseHeader, Bytes), Reject> {
     let Answer { mut head, mut body } = answer;
@@ -74,7 +68,7 @@ fn announced(
             head.insert_header("Api-Version", range.max.to_string())
                 .map_err(internal)?;
         }
-        if head.status == StatusCode::OK && id == EndpointId::SystemVersion {
+        if head.status == StatusCode::OK && announcement == Announcement::Body {
             let announced = aggregate::announce(&body, range.min, range.max);
             body = announced
                 .map_err(|e| Reject::Internal(e.to_string()))?

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use pingora::proxy::Session;
 use skep_filters::auth::Principal;
-use skep_filters::endpoint::{Class, EndpointId, Match, RequestPath, classify, query};
+use skep_filters::endpoint::{Match, ObjectIn, ObjectKind, RequestPath, Route, classify, query};
 
 use super::Gateway;
 use crate::authorise::scope;
@@ -84,12 +84,12 @@ impl Gateway {
             Destination::Everyone(list) => {
                 Box::pin(fanout::answer(&self.context, session, x, list, path, query)).await
             }
-            Destination::Announced(id) => {
+            Destination::Announced(announcement) => {
                 Box::pin(negotiate::answer(
                     &self.context,
                     session,
                     x,
-                    id,
+                    announcement,
                     path,
                     query,
                 ))
@@ -99,9 +99,17 @@ impl Gateway {
                 x.to = "everyone".into();
                 Box::pin(events::run(&self.context, session, x, path, query)).await
             }
-            Destination::Everywhere(id) => {
+            Destination::Everywhere(broadcast) => {
                 x.to = "everywhere".into();
-                Box::pin(broadcast::run(&self.context, session, x, id, path, query)).await
+                Box::pin(broadcast::run(
+                    &self.context,
+                    session,
+                    x,
+                    broadcast,
+                    path,
+                    query,
+                ))
+                .await
             }
             Destination::Placed => {
                 let hop = match x.pinned.take() {
@@ -132,7 +140,7 @@ impl Gateway {
         found: Option<&Match>,
     ) -> Result<Next, Reject> {
         self.context.reaches(x, &hop)?;
-        if let (Hop::Engine, Some(found)) = (&hop, found.filter(|m| m.endpoint.id.is_own())) {
+        if let (Hop::Engine, Some(found)) = (&hop, found.filter(|m| m.endpoint.is_own())) {
             return Box::pin(own::answer(self, session, x, found)).await;
         }
         forward(&self.context, session, x, hop, found).await
@@ -150,8 +158,7 @@ impl Gateway {
             Destination::Manager => self.context.cluster.manager()?.id.clone(),
             _ => return None,
         };
-        let looked_through =
-            x.endpoint == Some(EndpointId::SystemEvents) && !x.redacts().is_empty();
+        let looked_through = x.route() == Some(Route::Events) && !x.redacts().is_empty();
         let nodes = || BTreeSet::from_iter(Some(id).filter(|id| x.reachable.has(id)));
         looked_through.then(|| Reachable::Some(Arc::new(nodes())))
     }
@@ -160,7 +167,7 @@ impl Gateway {
         &self,
         session: &mut Session,
         x: &mut Exchange,
-        class: Class,
+        class: ObjectKind,
         asked: Call<'_>,
     ) -> Result<Next, Reject> {
         let Call { found, path, query } = asked;
@@ -171,7 +178,7 @@ impl Gateway {
         };
         // Call for by its id, an engine shows a network of any scope.
         let scope = match class {
-            Class::Network => query::get(query, "scope"),
+            ObjectKind::Network => query::get(query, "scope"),
             _ => None,
         };
         let scope = scope.map(|scope| query::with("", "scope", &scope));
@@ -183,16 +190,16 @@ impl Gateway {
             version: path.version(),
             reachable: &x.reachable,
         };
-        if x.endpoint != Some(EndpointId::NetworkInspect)
+        if x.route() != Some(Route::NetworkInspect)
             && let Some(hop) = x.pinned.take()
         {
             return self.at_its_node(session, x, hop, found).await;
         }
-        let together: Vec<_> = match x.endpoint {
-            Some(EndpointId::ImageGetAll) => {
-                query::all(query, "names").map(Cow::into_owned).collect()
+        let together: Vec<_> = match found.and_then(|m| m.endpoint.object) {
+            Some(ObjectIn::EachQuery(names)) => {
+                query::all(query, names).map(Cow::into_owned).collect()
             }
-            _ => Vec::new(),
+            Some(ObjectIn::Path | ObjectIn::Query(_) | ObjectIn::Body(_)) | None => Vec::new(),
         };
         let owner = if together.len() > 1 {
             locate_together(&self.context, &together, path.version(), &x.reachable).await?
@@ -218,7 +225,7 @@ impl Gateway {
         hop: Hop,
         found: Option<&Match>,
     ) -> Result<Next, Reject> {
-        if x.endpoint != Some(EndpointId::ContainerExec) {
+        if !found.is_some_and(|m| m.endpoint.remember) {
             return self.to_hop(session, x, hop, found).await;
         }
         // An exec's id is all that later calls know of it.

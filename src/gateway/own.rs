@@ -8,10 +8,9 @@ use http::header::CONTENT_TYPE;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use skep_filters::auth::profile::SKEP_TARGET;
-use skep_filters::endpoint::{EndpointId, Match};
+use skep_filters::endpoint::{Match, Own, PortainerEndpoint};
 
-use crate::api::metrics;
-use crate::api::nodes;
+use crate::api::{metrics, nodes};
 use crate::exchange::Exchange;
 use crate::exchange::Next;
 use crate::exchange::context::Context;
@@ -19,8 +18,8 @@ use crate::exchange::reject::Reject;
 use crate::exchange::reject::internal;
 use crate::gateway::Gateway;
 use crate::portainer;
-use crate::portainer::browse::{self, Action, Call};
-use crate::portainer::console::{self, Kind};
+use crate::portainer::browse::{self, Call};
+use crate::portainer::console;
 use crate::portainer::{dockerhub, host_info};
 
 /// Answers one of the agent's own endpoints.
@@ -33,55 +32,59 @@ pub async fn answer(
     x: &mut Exchange,
     found: &Match,
 ) -> Result<Next, Reject> {
-    use EndpointId::{
-        AgentHealth, AgentIdentity, AgentNodes, AgentPortainer, BrowseDelete, BrowseGet,
-        BrowseList, BrowsePut, BrowseRename, BrowseVolumeDelete, BrowseVolumeGet, BrowseVolumeList,
-        BrowseVolumePut, BrowseVolumeRename, ConsoleAttach, ConsoleExec, HostInfo, HubLimits,
-        Metrics, NodeMetrics, PortainerAgents,
+    let Some(own) = found.endpoint.own else {
+        let name = found.endpoint.id.name();
+        return Err(Reject::Internal(format!("{name} has no handler")));
     };
     let context = &gateway.context;
     x.to = "agent".into();
-    match found.endpoint.id {
-        id @ (AgentIdentity | AgentNodes | AgentHealth) => {
-            // Others may probe more often than this agent looks around.
-            context.cluster.look_again();
-            let body = nodes::answer(&context.cluster, id)?;
+    if let Own::Identity | Own::Nodes | Own::Health = own {
+        // Others may probe more often than this agent looks around.
+        context.cluster.look_again();
+    }
+    let endpoint = match own {
+        Own::Identity => {
+            let body = nodes::identity(&context.cluster);
             return json(context, session, x, body).await;
         }
-        NodeMetrics => {
+        Own::Nodes => {
+            let body = nodes::nodes(&context.cluster);
+            return json(context, session, x, body).await;
+        }
+        Own::Health => {
+            let body = nodes::health(&context.cluster);
+            return json(context, session, x, body).await;
+        }
+        Own::NodeMetrics => {
             let named = session.req_header().headers.contains_key(SKEP_TARGET);
             return metrics::metrics(context, session, x, x.from_peer || named).await;
         }
-        Metrics => return metrics::prometheus(context, session, x).await,
-        _ => {}
-    }
-    // The rest is Portainer's.
+        Own::Prometheus => return metrics::prometheus(context, session, x).await,
+        Own::Portainer(endpoint) => endpoint,
+    };
     let Some(portainer) = &gateway.portainer else {
         return Err(Reject::NotServed);
     };
     let query = session.req_header().uri.query().unwrap_or_default();
     let query = query.to_owned();
-    let action = match found.endpoint.id {
-        AgentPortainer if x.from_peer => {
+    let action = match endpoint {
+        // Answered before authentication.
+        PortainerEndpoint::Ping | PortainerEndpoint::EdgeKey => return Err(Reject::NotServed),
+        PortainerEndpoint::PinnedKey if x.from_peer => {
             let body = portainer.told();
             return json(context, session, x, body).await;
         }
-        PortainerAgents => {
+        PortainerEndpoint::PinnedKey => return Err(Reject::NotServed),
+        PortainerEndpoint::Agents => {
             let body = portainer::agents::list(&context.cluster)?;
             return json(context, session, x, body).await;
         }
-        HubLimits => return dockerhub::answer(context, session, x).await,
-        HostInfo => return host_info::answer(context, session, x).await,
-        ConsoleAttach => return console::answer(context, session, x, Kind::Attach, &query).await,
-        ConsoleExec => return console::answer(context, session, x, Kind::Exec, &query).await,
-        BrowseList | BrowseVolumeList => Action::List,
-        BrowseGet | BrowseVolumeGet => Action::Get,
-        BrowseDelete | BrowseVolumeDelete => Action::Delete,
-        BrowseRename | BrowseVolumeRename => Action::Rename,
-        BrowsePut | BrowseVolumePut => Action::Put,
-        // `/ping` and `/key` are answered before anybody is asked who he is;
-        // what agents tell each other is for agents.
-        _ => return Err(Reject::NotServed),
+        PortainerEndpoint::HubLimits => return dockerhub::answer(context, session, x).await,
+        PortainerEndpoint::HostInfo => return host_info::answer(context, session, x).await,
+        PortainerEndpoint::Console(kind) => {
+            return console::answer(context, session, x, kind, &query).await;
+        }
+        PortainerEndpoint::Browse(action) => action,
     };
     let named = skep_filters::endpoint::query::get(&query, "volumeID");
     let named = named.filter(|name| !name.is_empty());

@@ -24,7 +24,7 @@ use std::path::Path;
 use http::header::CONTENT_LENGTH;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
-use skep_filters::endpoint::query;
+use skep_filters::endpoint::{Browse, query};
 
 use crate::exchange::Exchange;
 use crate::exchange::Next;
@@ -35,26 +35,11 @@ use crate::upstream::error;
 pub use problem::Problem;
 use root::Root;
 
-/// What is done to the files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// The entries of a directory.
-    List,
-    /// The bytes of a file.
-    Get,
-    /// One file, or one empty directory, goes.
-    Delete,
-    /// A file or directory gets another path in the same volume.
-    Rename,
-    /// A file is uploaded.
-    Put,
-}
-
 /// One call of the browser.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
     /// What is done.
-    pub action: Action,
+    pub action: Browse,
     /// The volume, from the path or the query; none for the host's own files.
     pub volume: Option<&'a str>,
     /// The raw query.
@@ -85,17 +70,17 @@ pub async fn answer(
         path.ok_or_else(|| Problem::request("the parameter 'path' is missing"))
     };
     match call.action {
-        Action::List => list::run(context, session, x, &root, path()?).await,
-        Action::Get => get::run(context, session, x, &root, path()?).await,
-        Action::Delete => {
+        Browse::List => list::run(context, session, x, &root, path()?).await,
+        Browse::Get => get::run(context, session, x, &root, path()?).await,
+        Browse::Delete => {
             change::delete(&root, path()?).await?;
             done(context, session, x).await
         }
-        Action::Rename => {
+        Browse::Rename => {
             change::rename(session, x, &root).await?;
             done(context, session, x).await
         }
-        Action::Put => put::run(context, session, x, &root).await,
+        Browse::Put => put::run(context, session, x, &root).await,
     }
 }
 

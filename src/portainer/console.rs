@@ -13,7 +13,7 @@ mod text;
 
 use http::StatusCode;
 use pingora::proxy::Session;
-use skep_filters::endpoint::query;
+use skep_filters::endpoint::{Console, query};
 use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -32,15 +32,6 @@ const MESSAGE: usize = 1 << 20;
 
 /// Bytes read of an engine at a time. In frames they are written at once too.
 const BLOCK: usize = 16 << 10;
-
-/// What a console is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// The container's own process.
-    Attach,
-    /// A process that was created with `/containers/{id}/exec`.
-    Exec,
-}
 
 /// Why there is no console.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +85,7 @@ pub async fn answer(
     context: &Context,
     session: &mut Session,
     x: &mut Exchange,
-    kind: Kind,
+    kind: Console,
     query: &str,
 ) -> Result<Next, Reject> {
     let id = query::get(query, "id").unwrap_or_default();

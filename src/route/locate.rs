@@ -11,7 +11,7 @@ use futures::future::join_all;
 use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use skep_filters::endpoint::{ApiVersion, Class, EndpointId, Match, ObjectIn, query};
+use skep_filters::endpoint::{ApiVersion, Match, ObjectIn, ObjectKind, SwarmObject, query};
 
 use crate::cluster::ask::{Ask, Missing, Node, Patience, Spoken, ask_node, missing_header, nodes};
 use crate::cluster::hop::Hop;
@@ -42,7 +42,7 @@ pub enum Found {
 /// What a request is about.
 pub struct Object<'a> {
     /// Its kind.
-    pub class: Class,
+    pub class: ObjectKind,
     /// Its name or id, as the client gave it.
     pub name: &'a str,
     /// The request's method.
@@ -60,7 +60,9 @@ pub struct Object<'a> {
 pub fn named(found: &Match, raw_query: &str, body: Option<&[u8]>) -> Option<String> {
     match found.endpoint.object? {
         ObjectIn::Path => found.object.clone(),
-        ObjectIn::Query(name) => query::get(raw_query, name).map(std::borrow::Cow::into_owned),
+        ObjectIn::Query(name) | ObjectIn::EachQuery(name) => {
+            query::get(raw_query, name).map(std::borrow::Cow::into_owned)
+        }
         ObjectIn::Body(field) => {
             let body: Fields = serde_json::from_slice(body?).ok()?;
             // Go's decoder takes any case (encoding/json `Unmarshal`).
@@ -76,7 +78,7 @@ pub fn named(found: &Match, raw_query: &str, body: Option<&[u8]>) -> Option<Stri
 /// Whether a create is for the whole Swarm, so that only a manager can do it:
 /// moby creates a network of the driver overlay, or of the scope swarm, and a
 /// volume with a cluster spec through swarmkit.
-pub fn creates_for_the_swarm(id: EndpointId, body: Option<&[u8]>) -> bool {
+pub fn creates_for_the_swarm(object: SwarmObject, body: Option<&[u8]>) -> bool {
     let fields = body.and_then(|b| serde_json::from_slice::<Fields>(b).ok());
     let field = |name: &str| {
         let mut fields = fields.iter().flatten();
@@ -84,13 +86,12 @@ pub fn creates_for_the_swarm(id: EndpointId, body: Option<&[u8]>) -> bool {
             .find(|(key, _)| key.eq_ignore_ascii_case(name))
             .map(|(_, value)| value)
     };
-    match id {
-        EndpointId::NetworkCreate => {
+    match object {
+        SwarmObject::OverlayNetwork => {
             field("Driver").is_some_and(|d| d == "overlay")
                 || field("Scope").is_some_and(|s| s == "swarm")
         }
-        EndpointId::VolumeCreate => field("ClusterVolumeSpec").is_some_and(|s| !s.is_null()),
-        _ => false,
+        SwarmObject::ClusterVolume => field("ClusterVolumeSpec").is_some_and(|s| !s.is_null()),
     }
 }
 
@@ -110,7 +111,7 @@ pub async fn locate(context: &Context, object: &Object<'_>) -> Result<Found, Rej
     if let Some(node) = remembered(context, &nodes, object.name) {
         return Ok(Found::At(node));
     }
-    let path = path(object)?;
+    let path = path(object);
     let ask = Ask {
         head: &request::get("/").map_err(internal)?,
         spoken: Spoken::of(&context.cluster, object.version),
@@ -122,7 +123,10 @@ pub async fn locate(context: &Context, object: &Object<'_>) -> Result<Found, Rej
     };
     // What may be on several nodes alike is taken from here, if it is here.
     let mut owners = Vec::new();
-    let local_is_enough = matches!(object.class, Class::Image | Class::Volume | Class::Network);
+    let local_is_enough = matches!(
+        object.class,
+        ObjectKind::Image | ObjectKind::Volume | ObjectKind::Network
+    );
     let this = nodes
         .iter()
         .take_while(|node| matches!(node.hop, Hop::Engine));
@@ -185,16 +189,15 @@ fn remembered(context: &Context, nodes: &[Node], id: &str) -> Option<Hop> {
 }
 
 /// The inspect that tells whether a node has it.
-fn path(object: &Object<'_>) -> Result<String, Reject> {
+fn path(object: &Object<'_>) -> String {
     let name = object.name;
-    Ok(match object.class {
-        Class::Container => format!("/containers/{name}/json"),
-        Class::Exec => format!("/exec/{name}/json"),
-        Class::Image => format!("/images/{name}/json"),
-        Class::Volume => format!("/volumes/{name}"),
-        Class::Network => format!("/networks/{name}"),
-        other => return Err(Reject::Internal(format!("{other:?} has no owner"))),
-    })
+    match object.class {
+        ObjectKind::Container => format!("/containers/{name}/json"),
+        ObjectKind::Exec => format!("/exec/{name}/json"),
+        ObjectKind::Image => format!("/images/{name}/json"),
+        ObjectKind::Volume => format!("/volumes/{name}"),
+        ObjectKind::Network => format!("/networks/{name}"),
+    }
 }
 
 /// As much of an inspect as tells objects apart; exec and container call
@@ -249,20 +252,20 @@ fn choose(
     };
     owners.retain(|o| o.step == best);
     let swarm = owners.iter().any(|o| o.row.scope == "swarm");
-    if object.class == Class::Network && swarm {
+    if object.class == ObjectKind::Network && swarm {
         return Ok(match *object.method {
             Method::GET => Found::Everyone(owners.swap_remove(0).row.id),
             _ => Found::Manager,
         });
     }
     let cluster = owners.iter().all(|o| o.row.cluster.is_some());
-    if object.class == Class::Volume && cluster && *object.method != Method::GET {
+    if object.class == ObjectKind::Volume && cluster && *object.method != Method::GET {
         return Ok(Found::Manager);
     }
     let alike = match object.class {
-        Class::Image => true,
+        ObjectKind::Image => true,
         // Reading one of several volumes of a name is harmless; a driver's global volume is one and the same on every node.
-        Class::Volume => {
+        ObjectKind::Volume => {
             let global = owners.iter().all(|o| o.row.scope == "global");
             *object.method == Method::GET || global || owners.iter().any(is_local)
         }
@@ -280,7 +283,7 @@ fn choose(
     }
     let local = owners.iter().position(is_local);
     let owner = &owners[local.unwrap_or(0)];
-    if matches!(object.class, Class::Container | Class::Exec) {
+    if matches!(object.class, ObjectKind::Container | ObjectKind::Exec) {
         context.known.saw(&owner.row.id, &owner.node.tag.id);
     }
     Ok(Found::At(owner.node.hop.clone()))
@@ -294,11 +297,11 @@ fn is_local(owner: &Owner<'_>) -> bool {
 fn what(object: &Object<'_>) -> String {
     let name = object.name;
     match object.class {
-        Class::Exec => format!("No such exec instance: {name}"),
-        Class::Image => format!("No such image: {name}"),
-        Class::Volume => format!("get {name}: no such volume"),
-        Class::Network => format!("network {name} not found"),
-        _ => format!("No such container: {name}"),
+        ObjectKind::Exec => format!("No such exec instance: {name}"),
+        ObjectKind::Image => format!("No such image: {name}"),
+        ObjectKind::Volume => format!("get {name}: no such volume"),
+        ObjectKind::Network => format!("network {name} not found"),
+        ObjectKind::Container => format!("No such container: {name}"),
     }
 }
 
@@ -309,7 +312,7 @@ mod tests {
     #[test]
     fn what_is_made_for_the_whole_swarm_is_made_by_a_manager() {
         let network =
-            |body: &str| creates_for_the_swarm(EndpointId::NetworkCreate, Some(body.as_bytes()));
+            |body: &str| creates_for_the_swarm(SwarmObject::OverlayNetwork, Some(body.as_bytes()));
         assert!(network(r#"{"Name":"a","Driver":"overlay"}"#));
         assert!(network(r#"{"Name":"a","driver":"overlay"}"#));
         assert!(network(
@@ -319,13 +322,13 @@ mod tests {
         assert!(!network("not JSON"));
         let volume = br#"{"Name":"v","ClusterVolumeSpec":{}}"#;
         assert!(creates_for_the_swarm(
-            EndpointId::VolumeCreate,
+            SwarmObject::ClusterVolume,
             Some(volume)
         ));
         assert!(!creates_for_the_swarm(
-            EndpointId::VolumeCreate,
+            SwarmObject::ClusterVolume,
             Some(b"{}")
         ));
-        assert!(!creates_for_the_swarm(EndpointId::NetworkCreate, None));
+        assert!(!creates_for_the_swarm(SwarmObject::OverlayNetwork, None));
     }
 }

@@ -6,7 +6,7 @@
 //! that follows, because the image was not there, goes to the same node.
 
 use http::Method;
-use skep_filters::endpoint::{ApiVersion, Class, query};
+use skep_filters::endpoint::{ApiVersion, ObjectKind, query};
 use skep_filters::placement::Placement;
 
 use crate::cluster::hop::Hop;
@@ -44,11 +44,11 @@ pub async fn place(
 ) -> Result<Hop, Reject> {
     let placement = Placement::of_create(x.held.as_deref().unwrap_or_default());
     let mut chosen: Option<(String, Hop)> = None;
-    let mut bound: Vec<(Class, &str)> = Vec::new();
+    let mut bound: Vec<(ObjectKind, &str)> = Vec::new();
     for (class, names) in [
-        (Class::Container, &placement.containers),
-        (Class::Network, &placement.networks),
-        (Class::Volume, &placement.volumes),
+        (ObjectKind::Container, &placement.containers),
+        (ObjectKind::Network, &placement.networks),
+        (ObjectKind::Volume, &placement.volumes),
     ] {
         bound.extend(names.iter().map(|name| (class, name.as_str())));
     }
@@ -58,7 +58,7 @@ pub async fn place(
             Ok(Found::Nowhere | Found::Manager | Found::Everyone(_)) => continue,
             Ok(Found::At(hop)) => hop,
             // What may be on a missing node is only awaited if it has to run.
-            Err(Reject::NotFound { .. }) if class != Class::Container => continue,
+            Err(Reject::NotFound { .. }) if class != ObjectKind::Container => continue,
             Err(e) => return Err(e),
         };
         match &chosen {
@@ -79,7 +79,7 @@ pub async fn place(
     let Some(image) = &placement.image else {
         return Ok(Hop::Engine);
     };
-    match find(context, x, Class::Image, image, version).await {
+    match find(context, x, ObjectKind::Image, image, version).await {
         Ok(Found::At(hop)) => Ok(hop),
         _ => Ok(Hop::Engine),
     }
@@ -88,7 +88,7 @@ pub async fn place(
 async fn find(
     context: &Context,
     x: &Exchange,
-    class: Class,
+    class: ObjectKind,
     name: &str,
     version: Option<ApiVersion>,
 ) -> Result<Found, Reject> {

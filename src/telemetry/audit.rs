@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use serde::Serialize;
+use skep_filters::endpoint::EndpointId;
 
 use crate::exchange::{Exchange, bounded};
 use crate::platform;
@@ -39,7 +40,7 @@ struct Line<'x> {
     path: &'x str,
     /// The endpoint by its name in the API's description; absent if unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
-    what: Option<String>,
+    what: Option<&'static str>,
     #[serde(rename = "where")]
     to: &'x str,
     verdict: &'static str,
@@ -104,7 +105,7 @@ impl Audit {
             from: &x.from,
             method: bounded(x.method.as_str(), LONGEST),
             path: bounded(x.told_path(), LONGEST),
-            what: x.endpoint.map(|id| format!("{id:?}")),
+            what: x.endpoint.map(EndpointId::name),
             to: &x.to,
             verdict: match (x.refused, &x.would_deny) {
                 (Some(reason), _) if reason.is_denial() => "deny",
@@ -172,8 +173,6 @@ impl Write for Out {
 
 #[cfg(test)]
 mod tests {
-    use skep_filters::endpoint::EndpointId;
-
     use super::*;
     use crate::exchange::reject::Reason;
     use serde_json::Value;

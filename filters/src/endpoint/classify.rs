@@ -1,7 +1,7 @@
 //! Finds the table row of a request.
 //!
 //! It runs for every request, so rows are bucketed by first segment and the
-//! only allocation is the object's name. It decides nothing about the request.
+//! only allocation is the object's name.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -9,13 +9,13 @@ use std::sync::LazyLock;
 use super::path::RequestPath;
 use super::{Endpoint, EndpointId, all, pattern};
 
-/// The row of a request, and what its path names.
+/// The row of a request, and the object that its path names.
 #[derive(Clone, Debug)]
 pub struct Match {
     /// The row.
     pub endpoint: &'static Endpoint,
-    /// What the pattern's first `{id}` or `{name}` caught, decoded, perhaps
-    /// with slashes; `None` if there is no such part or nothing in it
+    /// The part of the path at the pattern's first `{id}` or `{name}`, decoded,
+    /// perhaps with slashes; `None` if there is no such part or it is empty
     /// (`DELETE /containers/` reaches the engine's handler without a name).
     pub object: Option<String>,
 }
@@ -39,8 +39,8 @@ static BUCKETS: LazyLock<HashMap<&'static str, Vec<&'static Endpoint>>> = LazyLo
 /// The endpoint that the engine would serve this request with.
 ///
 /// `None` means that no engine of a known version routes it: the engine would
-/// answer 404. It is also what an engine newer than the table looks like, so
-/// only a caller without any restriction may be let through with it.
+/// answer 404. An engine newer than the table may have the endpoint, so only a
+/// caller without any restriction may send such a request.
 pub fn classify(method: &str, path: &RequestPath<'_>) -> Option<Match> {
     if method == "OPTIONS" {
         return Some(Match {
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_agent_s_own_rows_have_aliases() {
+    fn the_agent_s_own_rows_match_under_each_prefix() {
         let volume = || Some("vol".to_owned());
         for (request, id, object) in [
             ("GET /ping", PortainerPing, None),
@@ -156,8 +156,8 @@ mod tests {
     /// `/v1/…` and `/v2/…` are the agent's only where no engine could take the
     /// prefix for a version and route what follows.
     #[test]
-    fn no_engine_routes_what_follows_the_agent_s_prefixes() {
-        let (own, engines): (Vec<_>, Vec<_>) = all().iter().partition(|e| e.id.is_own());
+    fn no_engine_routes_a_path_after_the_agent_s_prefixes() {
+        let (own, engines): (Vec<_>, Vec<_>) = all().iter().partition(|e| e.is_own());
         for segment in super::super::path::PREFIXED {
             let begins = |e: &&&Endpoint| e.pattern.starts_with(&format!("/{segment}"));
             assert_eq!(engines.iter().find(begins).map(|e| e.id), None, "{segment}");
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trailing_slash_belongs_to_a_greedy_name_as_it_does_to_the_engine() {
+    fn a_trailing_slash_belongs_to_a_greedy_name_as_in_the_engine() {
         for (request, id, object) in [
             ("DELETE /containers/x/", ContainerDelete, Some("x/")),
             ("DELETE /containers/", ContainerDelete, None),
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_engine_does_not_route_is_not_found() {
+    fn a_path_that_the_engine_does_not_route_is_not_found() {
         for request in [
             "GET /",
             "GET /v1.41",

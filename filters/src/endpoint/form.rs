@@ -1,12 +1,14 @@
-//! What an exchange looks like on the wire: method, request body, response.
+//! The form of a request and its response: method, body, what follows the head.
 //!
-//! It tells the proxy whether it may buffer, must flush or must hand the
-//! connection to the tunnel. It is not for content: no field of a body is named.
+//! The proxy reads here whether it may buffer, must flush or must hand the
+//! connection to the tunnel.
 
 use std::fmt;
 
+use super::check::BodyCheck;
+
 /// The method of a table row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// GET. It does not imply HEAD: gorilla/mux serves HEAD only where it is registered.
     Get,
@@ -56,18 +58,19 @@ impl fmt::Display for Method {
 }
 
 /// The form of a request body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body {
     /// The endpoint reads none.
     None,
-    /// One JSON document, small enough to be inspected.
-    Json,
-    /// Bytes of any length (mostly tar) that must not be buffered.
+    /// One JSON document, small enough to be inspected, and what a policy
+    /// checks in it.
+    Json(BodyCheck),
+    /// Bytes of any length, mostly tar. Never buffer them.
     Stream,
 }
 
 /// The form of a successful response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wire {
     /// Only status and headers.
     Empty,
@@ -75,13 +78,33 @@ pub enum Wire {
     Text,
     /// One JSON document.
     Json,
-    /// Flushed as it comes, for as long as it takes: logs, events, progress,
-    /// `wait` (headers at once, the document when the container ends).
+    /// Flush each part as it arrives, for as long as it takes: logs, events,
+    /// progress, `wait` (headers at once, the document when the container ends).
     Stream,
     /// A tar archive.
     Tar,
     /// The connection itself becomes the stream, with or without `Upgrade`.
     Hijack,
+    /// As [`Hijack`](Self::Hijack), and the stream is HTTP/2.
+    Http2,
     /// A WebSocket.
     WebSocket,
+}
+
+impl Wire {
+    /// The protocol that a client may name in `Upgrade`; `None` where the
+    /// connection stays HTTP.
+    pub const fn upgrade(self) -> Option<&'static str> {
+        match self {
+            Self::Empty | Self::Text | Self::Json | Self::Stream | Self::Tar => None,
+            Self::Hijack => Some("tcp"),
+            Self::Http2 => Some("h2c"),
+            Self::WebSocket => Some("websocket"),
+        }
+    }
+
+    /// Whether the connection becomes a tunnel.
+    pub const fn is_tunnel(self) -> bool {
+        self.upgrade().is_some()
+    }
 }

@@ -1,13 +1,13 @@
 //! Path patterns, with the meaning gorilla/mux gives them in moby.
 //!
-//! mux makes an anchored regular expression of each pattern; the few forms
-//! that moby uses need only prefix, suffix and one segment, so no regex here.
+//! mux makes an anchored regular expression of each pattern. The few forms that
+//! moby uses need only prefix, suffix and one segment, so there is no regex here.
 //! Ours are `{/}` and `{/v1|/v2}`: one of these, or nothing.
 
-use super::class::ObjectIn;
+use super::route::ObjectIn;
 
-/// Matches a decoded, unversioned path; what the first variable caught, or
-/// the empty text if the pattern has none.
+/// Matches a decoded, unversioned path: the part at the first variable, or the
+/// empty text if the pattern has no variable.
 pub(super) fn capture<'p>(pattern: &str, path: &'p str) -> Option<&'p str> {
     let Some((before, tail)) = pattern.split_once('{') else {
         return (pattern == path).then_some("");
@@ -29,8 +29,8 @@ pub(super) fn capture<'p>(pattern: &str, path: &'p str) -> Option<&'p str> {
     }
 }
 
-/// The literal first segments of what a pattern matches; the empty text if it
-/// begins with none.
+/// The literal first segments of the paths that a pattern matches; the empty
+/// text if it does not begin with one.
 pub(super) fn first_segments(pattern: &str) -> Vec<&str> {
     let optional = pattern.strip_prefix("{/").and_then(|p| p.split_once('}'));
     let (prefixes, rest) = match optional {
@@ -56,8 +56,8 @@ pub(super) fn breadth(pattern: &str) -> u8 {
     }
 }
 
-/// [`ObjectIn::Path`] if the pattern has an `{id…}` or a `{name…}`, which is
-/// how moby calls the variables that name an object.
+/// [`ObjectIn::Path`] if the pattern has an `{id…}` or a `{name…}`: moby's names
+/// for the variables that name an object.
 pub(super) const fn object_in_path(pattern: &str) -> Option<ObjectIn> {
     let bytes = pattern.as_bytes();
     let mut at = 1;
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_is_looked_for_under_every_segment_it_may_begin_with() {
+    fn a_pattern_is_found_under_each_of_its_first_segments() {
         assert_eq!(first_segments("/networks{/}"), ["networks"]);
         assert_eq!(first_segments("{/v2}/ping"), ["v2", "ping"]);
         assert_eq!(first_segments("{/v1|/v2}/host/info"), ["v1", "v2", "host"]);

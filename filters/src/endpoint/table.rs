@@ -1,4 +1,8 @@
-//! The endpoint table: one line per endpoint of the Engine API.
+//! The endpoint table: one row for each endpoint of the Engine API.
+//!
+//! Everything that is decided by endpoint is a column here: who answers, how
+//! answers are merged, what a policy checks, what a scope reaches. To add an
+//! endpoint, add a row; the compiler asks for each column that has no default.
 //!
 //! Rows are those of API 1.56 (moby `daemon/server/router/**` and
 //! `api/swagger.yaml`), named by the swagger's operation ids. The count of
@@ -6,50 +10,104 @@
 //! routes, `/build/cancel`, `/grpc`, OPTIONS, seven debug routes, and HTTP/2
 //! by prior knowledge. The last has no path; its row is there for its group
 //! and is never the result of [`classify`](super::classify). `/networks` and
-//! `/networks/` are one row. The agent's own rows come on top.
-//!
-//! How a row is matched, merged or permitted is not written here.
+//! `/networks/` are one row. The agent's own rows follow.
 
-use super::Endpoint;
-use super::class::{Class, ObjectIn};
+use super::check::{BodyCheck, HeadCheck};
 use super::form::{Body, Method, Wire};
 use super::pattern::object_in_path;
+use super::reach::Reach;
+use super::route::{ObjectIn, Route};
 use super::version::ApiVersion;
+use super::{AllNodes, Endpoint};
 
-/// Reads rows of the form
-/// `Id: Method "pattern", Class [by ObjectIn], "group", Body => Wire, minor;`
+/// Reads sections of rows of the form
+/// ```text
+/// Id: Method "pattern", minor, Body => Wire, "group",
+///     route Route, object ObjectIn, scope Reach, column: value, …;
+/// ```
 /// where `minor` is that of the API version 1.x that brought the endpoint.
+/// `object` is left out where the path names the object, or nothing does. The
+/// columns with a name are those of [`ORDINARY`].
 macro_rules! endpoints {
-    ($(
-        $id:ident: $method:ident $pattern:literal, $class:ident $(by $at:ident($field:literal))?,
-        $group:literal, $body:ident => $wire:ident, $minor:literal;
-    )*) => {
+    ($($title:literal {$(
+        $id:ident: $method:ident $pattern:literal, $minor:literal, $body:expr => $wire:ident, $group:literal,
+        route $route:expr, $(object $at:ident($field:literal),)? scope $scope:expr
+        $(, $column:ident: $value:expr)*;
+    )*})*) => {
         /// The name of a table row.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum EndpointId {
-            $(#[doc = concat!("`", stringify!($method), " ", $pattern, "`")] $id,)*
+            $($(#[doc = concat!("`", stringify!($method), " ", $pattern, "`")] $id,)*)*
+        }
+
+        impl EndpointId {
+            /// The number of rows.
+            pub const COUNT: usize = [$($(Self::$id,)*)*].len();
+
+            /// The name of this row in the audit log: the swagger's operation id.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $($(Self::$id => stringify!($id),)*)*
+                }
+            }
         }
 
         /// In the order of [`EndpointId`], so that an id is an index.
-        static TABLE: &[Endpoint] = &[$(Endpoint {
+        #[allow(unused_imports, reason = "not every row has a value of every enum")]
+        static TABLE: [Endpoint; EndpointId::COUNT] = [$($(Endpoint {
             id: EndpointId::$id,
+            section: $title,
             method: Method::$method,
             pattern: $pattern,
-            class: Class::$class,
-            object: endpoints!(@object $pattern $(, $at($field))?),
-            group: $group,
-            body: Body::$body,
-            wire: Wire::$wire,
             since: ApiVersion::new(1, $minor),
-        },)*];
+            body: { use super::{check::BodyCheck::*, form::Body::*}; $body },
+            wire: Wire::$wire,
+            group: $group,
+            route: {
+                use super::route::{Announcement::*, Merge::*, ObjectKind::*, Route::*, SwarmObject::*};
+                $route
+            },
+            object: endpoints!(@object $pattern $(, $at($field))?),
+            scope: { use super::reach::{Kind::*, Reach::*}; $scope },
+            $($column: {
+                use super::check::HeadCheck::*;
+                use super::own::{Browse::*, Console::*, Own::*, PortainerEndpoint::*};
+                use super::route::Broadcast::*;
+                $value
+            },)*
+            ..ORDINARY
+        },)*)*];
     };
     (@object $pattern:literal) => { object_in_path($pattern) };
     (@object $pattern:literal, $at:ident($field:literal)) => { Some(ObjectIn::$at($field)) };
 }
 
+/// The columns that few rows set.
+const ORDINARY: Endpoint = Endpoint {
+    own: None,
+    broadcast: None,
+    head: HeadCheck::Nothing,
+    import_group: None,
+    remember: false,
+    open: false,
+    routine: false,
+    // Every row sets these.
+    id: EndpointId::Options,
+    section: "",
+    method: Method::Options,
+    pattern: "",
+    since: ApiVersion::FLOOR,
+    body: Body::None,
+    wire: Wire::Empty,
+    group: "",
+    route: Route::ThisNode,
+    object: None,
+    scope: Reach::Forbidden,
+};
+
 /// Every endpoint: the Engine API's 122 and the agent's own.
 pub fn all() -> &'static [Endpoint] {
-    TABLE
+    &TABLE
 }
 
 impl EndpointId {
@@ -57,250 +115,372 @@ impl EndpointId {
     pub fn endpoint(self) -> &'static Endpoint {
         &TABLE[self as usize]
     }
+}
 
-    /// Whether the agent of the node that is asked answers it, and no engine.
-    pub fn is_own(self) -> bool {
-        self >= Self::AgentIdentity
+impl Endpoint {
+    /// Whether the agent answers it, and no engine.
+    pub const fn is_own(&self) -> bool {
+        self.own.is_some()
+    }
+
+    /// What a policy checks in the body.
+    pub const fn body_check(&self) -> BodyCheck {
+        match self.body {
+            Body::Json(check) => check,
+            Body::None | Body::Stream => BodyCheck::Nothing,
+        }
+    }
+
+    /// What `Skep-Target: *` means to it.
+    pub const fn all_nodes(&self) -> AllNodes {
+        if let Some(broadcast) = self.broadcast {
+            return AllNodes::Broadcast(broadcast);
+        }
+        match self.route {
+            Route::Prune => AllNodes::Prune,
+            Route::EveryNode(_) | Route::Events | Route::Negotiation(_) | Route::Info => {
+                AllNodes::AsUsual
+            }
+            Route::Manager
+            | Route::Itself
+            | Route::Owner(_)
+            | Route::NetworkInspect
+            | Route::Placement
+            | Route::Pull
+            | Route::ThisNode
+            | Route::ThisNodeOrManager(_)
+            | Route::AnyNode
+            | Route::Agent
+            | Route::AgentOrTarget
+            | Route::EveryAgent => AllNodes::Refused,
+        }
     }
 }
 
 endpoints! {
-    // Containers and their execs: rows 1-32.
-    ContainerList: Get "/containers/json", Everyone, "containers.read", None => Json, 24;
-    ContainerCreate: Post "/containers/create", Node, "containers.write", Json => Json, 24;
-    ContainerInspect: Get "/containers/{name:.*}/json", Container, "containers.read", None => Json, 24;
-    ContainerTop: Get "/containers/{name:.*}/top", Container, "containers.read", None => Json, 24;
-    ContainerLogs: Get "/containers/{name:.*}/logs", Container, "containers.logs", None => Stream, 24;
-    ContainerChanges: Get "/containers/{name:.*}/changes", Container, "containers.read", None => Json, 24;
-    ContainerExport: Get "/containers/{name:.*}/export", Container, "containers.archive", None => Tar, 24;
-    ContainerStats: Get "/containers/{name:.*}/stats", Container, "containers.read", None => Stream, 24;
-    ContainerResize: Post "/containers/{name:.*}/resize", Container, "attach", None => Empty, 24;
-    ContainerStart: Post "/containers/{name:.*}/start", Container, "containers.lifecycle", None => Empty, 24;
-    ContainerStop: Post "/containers/{name:.*}/stop", Container, "containers.lifecycle", None => Empty, 24;
-    ContainerRestart: Post "/containers/{name:.*}/restart", Container, "containers.lifecycle", None => Empty, 24;
-    ContainerKill: Post "/containers/{name:.*}/kill", Container, "containers.lifecycle", None => Empty, 24;
-    ContainerUpdate: Post "/containers/{name:.*}/update", Container, "containers.write", Json => Json, 24;
-    ContainerRename: Post "/containers/{name:.*}/rename", Container, "containers.write", None => Empty, 24;
-    ContainerPause: Post "/containers/{name:.*}/pause", Container, "containers.lifecycle", None => Empty, 24;
-    ContainerUnpause: Post "/containers/{name:.*}/unpause", Container, "containers.lifecycle", None => Empty, 24;
-    ContainerAttach: Post "/containers/{name:.*}/attach", Container, "attach", None => Hijack, 24;
-    ContainerAttachWebsocket: Get "/containers/{name:.*}/attach/ws", Container, "attach", None => WebSocket, 24;
-    ContainerWait: Post "/containers/{name:.*}/wait", Container, "containers.read", None => Stream, 24;
-    ContainerDelete: Delete "/containers/{name:.*}", Container, "containers.write", None => Empty, 24;
-    ContainerArchiveInfo: Head "/containers/{name:.*}/archive", Container, "containers.archive", None => Empty, 24;
-    ContainerArchive: Get "/containers/{name:.*}/archive", Container, "containers.archive", None => Tar, 24;
-    PutContainerArchive: Put "/containers/{name:.*}/archive", Container, "containers.archive", Stream => Empty, 24;
-    ContainerPrune: Post "/containers/prune", Everyone, "containers.write", None => Json, 25;
-    ContainerExec: Post "/containers/{name:.*}/exec", Container, "exec", Json => Json, 24;
-    ExecStart: Post "/exec/{name:.*}/start", Exec, "exec", Json => Hijack, 24;
-    ExecResize: Post "/exec/{name:.*}/resize", Exec, "exec", None => Empty, 24;
-    ExecInspect: Get "/exec/{id:.*}/json", Exec, "exec", None => Json, 24;
-    CheckpointList: Get "/containers/{name:.*}/checkpoints", Container, "containers.read", None => Json, 25;
-    CheckpointCreate: Post "/containers/{name:.*}/checkpoints", Container, "containers.write", Json => Empty, 25;
-    CheckpointDelete: Delete "/containers/{name}/checkpoints/{checkpoint}", Container, "containers.write", None => Empty, 25;
-
-    // Images: rows 33-46.
-    ImageList: Get "/images/json", Everyone, "images.read", None => Json, 24;
-    ImageInspect: Get "/images/{name:.*}/json", Image, "images.read", None => Json, 24;
-    ImageHistory: Get "/images/{name:.*}/history", Image, "images.read", None => Json, 24;
-    ImageAttestations: Get "/images/{name:.*}/attestations", Image, "images.read", None => Json, 55;
-    ImageGet: Get "/images/{name:.*}/get", Image, "images.archive", None => Tar, 24;
-    ImageGetAll: Get "/images/get", Image by Query("names"), "images.archive", None => Tar, 24;
-    ImagePush: Post "/images/{name:.*}/push", Image, "images.push", None => Stream, 24;
-    ImageTag: Post "/images/{name:.*}/tag", Image, "images.write", None => Empty, 24;
-    ImageDelete: Delete "/images/{name:.*}", Image, "images.write", None => Json, 24;
-    // Pulls with `fromImage`; with `fromSrc` it imports the body, which a policy for pulling must tell apart.
-    ImageCreate: Post "/images/create", Node, "images.pull", Stream => Stream, 24;
-    ImageLoad: Post "/images/load", Node, "images.write", Stream => Stream, 24;
-    ImageSearch: Get "/images/search", Any, "registry", None => Json, 24;
-    ImagePrune: Post "/images/prune", Everyone, "images.write", None => Json, 25;
-    ImageCommit: Post "/commit", Container by Query("container"), "images.write", Json => Json, 24;
-
-    // Build: rows 47-52. Session, gRPC and HTTP/2 reach all of BuildKit.
-    ImageBuild: Post "/build", Node, "build", Stream => Stream, 24;
-    BuildPrune: Post "/build/prune", Everyone, "build", None => Json, 31;
-    BuildCancel: Post "/build/cancel", Node, "build", None => Empty, 38;
-    Session: Post "/session", Node, "build", None => Hijack, 31;
-    Grpc: Post "/grpc", Node, "build", None => Hijack, 40;
-    Http2Preface: Preface "*", Node, "build", Stream => Hijack, 53;
-
-    // Volumes: rows 53-58.
-    VolumeList: Get "/volumes", Everyone, "volumes.read", None => Json, 24;
-    VolumeCreate: Post "/volumes/create", Node, "volumes.write", Json => Json, 24;
-    VolumeInspect: Get "/volumes/{name:.*}", Volume, "volumes.read", None => Json, 24;
-    VolumeUpdate: Put "/volumes/{name:.*}", Manager, "volumes.write", Json => Empty, 42;
-    VolumeDelete: Delete "/volumes/{name:.*}", Volume, "volumes.write", None => Empty, 24;
-    VolumePrune: Post "/volumes/prune", Everyone, "volumes.write", None => Json, 25;
-
-    // Networks: rows 59-65. Connecting is done by the container's node, whatever the network's scope.
-    NetworkList: Get "/networks{/}", Everyone, "networks.read", None => Json, 24;
-    NetworkInspect: Get "/networks/{id:.+}", Network, "networks.read", None => Json, 24;
-    NetworkCreate: Post "/networks/create", Node, "networks.write", Json => Json, 24;
-    NetworkDelete: Delete "/networks/{id:.*}", Network, "networks.write", None => Empty, 24;
-    NetworkConnect: Post "/networks/{id:.*}/connect", Container by Body("Container"), "networks.write", Json => Empty, 24;
-    NetworkDisconnect: Post "/networks/{id:.*}/disconnect", Container by Body("Container"), "networks.write", Json => Empty, 24;
-    NetworkPrune: Post "/networks/prune", Everyone, "networks.write", None => Json, 25;
-
-    // System: rows 66-81. Group `ping` is what clients need to negotiate a version.
-    SystemPing: Get "/_ping", Node, "ping", None => Text, 24;
-    SystemPingHead: Head "/_ping", Node, "ping", None => Empty, 40;
-    SystemVersion: Get "/version", Node, "ping", None => Json, 24;
-    SystemInfo: Get "/info", Node, "system.read", None => Json, 24;
-    SystemEvents: Get "/events", Everyone, "events", None => Stream, 24;
-    SystemDataUsage: Get "/system/df", Everyone, "system.read", None => Json, 25;
-    SystemAuth: Post "/auth", Any, "registry", Json => Json, 24;
-    DistributionInspect: Get "/distribution/{name:.*}/json", Any, "registry", None => Json, 30;
-    Options: Options "/{anyroute:.*}", Node, "ping", None => Empty, 24;
-    DebugVars: Any "/debug/vars", Node, "debug", None => Json, 24;
-    DebugPprofIndex: Any "/debug/pprof/", Node, "debug", None => Text, 24;
-    DebugPprofCmdline: Any "/debug/pprof/cmdline", Node, "debug", None => Text, 24;
-    DebugPprofProfile: Any "/debug/pprof/profile", Node, "debug", None => Stream, 24;
-    DebugPprofSymbol: Any "/debug/pprof/symbol", Node, "debug", None => Text, 24;
-    DebugPprofTrace: Any "/debug/pprof/trace", Node, "debug", None => Stream, 24;
-    DebugPprofNamed: Any "/debug/pprof/{name}", Node, "debug", None => Stream, 24;
-
-    // Plugins: rows 82-93, of which the reference numbers one twice.
-    PluginList: Get "/plugins", Node, "plugins.read", None => Json, 25;
-    GetPluginPrivileges: Get "/plugins/privileges", Any, "plugins.read", None => Json, 25;
-    PluginPull: Post "/plugins/pull", Node, "plugins.write", Json => Stream, 25;
-    PluginInspect: Get "/plugins/{name:.*}/json", Node, "plugins.read", None => Json, 25;
-    PluginDelete: Delete "/plugins/{name:.*}", Node, "plugins.write", None => Json, 25;
-    PluginEnable: Post "/plugins/{name:.*}/enable", Node, "plugins.write", None => Empty, 25;
-    PluginDisable: Post "/plugins/{name:.*}/disable", Node, "plugins.write", None => Empty, 25;
-    PluginUpgrade: Post "/plugins/{name:.*}/upgrade", Node, "plugins.write", Json => Stream, 26;
-    PluginPush: Post "/plugins/{name:.*}/push", Node, "plugins.write", None => Stream, 25;
-    PluginSet: Post "/plugins/{name:.*}/set", Node, "plugins.write", Json => Empty, 25;
-    PluginCreate: Post "/plugins/create", Node, "plugins.write", Stream => Empty, 25;
-
-    // Swarm: rows 94-100. Two of the reads hand out keys (join tokens, unlock key): no `.read` group has them.
-    SwarmInspect: Get "/swarm", Manager, "swarm.tokens", None => Json, 24;
-    SwarmInit: Post "/swarm/init", Itself, "swarm.write", Json => Json, 24;
-    SwarmJoin: Post "/swarm/join", Itself, "swarm.write", Json => Empty, 24;
-    SwarmLeave: Post "/swarm/leave", Itself, "swarm.write", None => Empty, 24;
-    SwarmUpdate: Post "/swarm/update", Manager, "swarm.write", Json => Empty, 24;
-    SwarmUnlockkey: Get "/swarm/unlockkey", Manager, "swarm.tokens", None => Json, 25;
-    SwarmUnlock: Post "/swarm/unlock", Itself, "swarm.write", Json => Empty, 25;
-
-    // Nodes, services, tasks: rows 101-113.
-    NodeList: Get "/nodes", Manager, "nodes.read", None => Json, 24;
-    NodeInspect: Get "/nodes/{id}", Manager, "nodes.read", None => Json, 24;
-    NodeDelete: Delete "/nodes/{id}", Manager, "nodes.write", None => Empty, 24;
-    NodeUpdate: Post "/nodes/{id}/update", Manager, "nodes.write", Json => Empty, 24;
-    ServiceList: Get "/services", Manager, "services.read", None => Json, 24;
-    ServiceCreate: Post "/services/create", Manager, "services.write", Json => Json, 24;
-    ServiceInspect: Get "/services/{id}", Manager, "services.read", None => Json, 24;
-    ServiceDelete: Delete "/services/{id}", Manager, "services.write", None => Empty, 24;
-    ServiceUpdate: Post "/services/{id}/update", Manager, "services.write", Json => Json, 24;
-    ServiceLogs: Get "/services/{id}/logs", Manager, "services.logs", None => Stream, 25;
-    TaskList: Get "/tasks", Manager, "tasks.read", None => Json, 24;
-    TaskInspect: Get "/tasks/{id}", Manager, "tasks.read", None => Json, 24;
-    TaskLogs: Get "/tasks/{id}/logs", Manager, "tasks.logs", None => Stream, 29;
-
-    // Secrets and configs: rows 114-123.
-    SecretList: Get "/secrets", Manager, "secrets.read", None => Json, 25;
-    SecretCreate: Post "/secrets/create", Manager, "secrets.write", Json => Json, 25;
-    SecretInspect: Get "/secrets/{id}", Manager, "secrets.read", None => Json, 25;
-    SecretDelete: Delete "/secrets/{id}", Manager, "secrets.write", None => Empty, 25;
-    SecretUpdate: Post "/secrets/{id}/update", Manager, "secrets.write", Json => Empty, 25;
-    ConfigList: Get "/configs", Manager, "configs.read", None => Json, 30;
-    ConfigCreate: Post "/configs/create", Manager, "configs.write", Json => Json, 30;
-    ConfigInspect: Get "/configs/{id}", Manager, "configs.read", None => Json, 30;
-    ConfigDelete: Delete "/configs/{id}", Manager, "configs.write", None => Empty, 30;
-    ConfigUpdate: Post "/configs/{id}/update", Manager, "configs.write", Json => Empty, 30;
-
-    // The agent's own, not part of the Engine API.
-    AgentIdentity: Get "/skep/v1/identity", Agent, "agent", None => Json, 24;
-    AgentNodes: Get "/skep/v1/nodes", Agent, "agent", None => Json, 24;
-    AgentHealth: Get "/skep/v1/health", Agent, "agent", None => Json, 24;
-    AgentPortainer: Get "/skep/v1/portainer", Agent, "agent", None => Json, 24;
-    NodeMetrics: Get "/skep/v1/metrics", Agent, "metrics", None => Json, 24;
-    Metrics: Get "/metrics", Agent, "metrics", None => Text, 24;
-
-    // Those of the Portainer agent. A console is an attach or an exec, and so are its groups.
-    PortainerPing: Get "{/v2}/ping", Agent, "portainer.ping", None => Empty, 24;
-    PortainerKey: Get "/key", Agent, "portainer.ping", None => Json, 24;
-    PortainerSetKey: Post "/key", Agent, "portainer.ping", Json => Empty, 24;
-    PortainerAgents: Get "{/v1|/v2}/agents", Agent, "portainer.agents", None => Json, 24;
-    HostInfo: Get "{/v1|/v2}/host/info", Node, "portainer.host", None => Json, 24;
-    BrowseList: Get "{/v2}/browse/ls", Volume by Query("volumeID"), "browse.read", None => Json, 24;
-    BrowseGet: Get "{/v2}/browse/get", Volume by Query("volumeID"), "browse.read", None => Stream, 24;
-    BrowseDelete: Delete "{/v2}/browse/delete", Volume by Query("volumeID"), "browse.write", None => Empty, 24;
-    BrowseRename: Put "{/v2}/browse/rename", Volume by Query("volumeID"), "browse.write", Json => Empty, 24;
-    BrowsePut: Post "{/v2}/browse/put", Volume by Query("volumeID"), "browse.write", Stream => Empty, 24;
-    BrowseVolumeList: Get "/v1/browse/{id}/ls", Volume, "browse.read", None => Json, 24;
-    BrowseVolumeGet: Get "/v1/browse/{id}/get", Volume, "browse.read", None => Stream, 24;
-    BrowseVolumeDelete: Delete "/v1/browse/{id}/delete", Volume, "browse.write", None => Empty, 24;
-    BrowseVolumeRename: Put "/v1/browse/{id}/rename", Volume, "browse.write", Json => Empty, 24;
-    BrowseVolumePut: Post "/v1/browse/{id}/put", Volume, "browse.write", Stream => Empty, 24;
-    ConsoleAttach: Get "{/v1|/v2}/websocket/attach", Container by Query("id"), "attach", None => WebSocket, 24;
-    ConsoleExec: Get "{/v1|/v2}/websocket/exec", Exec by Query("id"), "exec", None => WebSocket, 24;
-    HubLimits: Post "/v2/dockerhub", Agent, "registry", Json => Json, 24;
+    "Containers" {
+        ContainerList: Get "/containers/json", 24, None => Json, "containers.read",
+            route EveryNode(Containers), scope List;
+        ContainerCreate: Post "/containers/create", 24, Json(ContainerCreate) => Json, "containers.write",
+            route Placement, scope Create(Container), remember: true;
+        ContainerInspect: Get "/containers/{name:.*}/json", 24, None => Json, "containers.read",
+            route Owner(Container), scope Object(Container);
+        ContainerTop: Get "/containers/{name:.*}/top", 24, None => Json, "containers.read",
+            route Owner(Container), scope Object(Container), head: PsArguments;
+        ContainerLogs: Get "/containers/{name:.*}/logs", 24, None => Stream, "containers.logs",
+            route Owner(Container), scope Object(Container);
+        ContainerChanges: Get "/containers/{name:.*}/changes", 24, None => Json, "containers.read",
+            route Owner(Container), scope Object(Container);
+        ContainerExport: Get "/containers/{name:.*}/export", 24, None => Tar, "containers.archive",
+            route Owner(Container), scope Object(Container);
+        ContainerStats: Get "/containers/{name:.*}/stats", 24, None => Stream, "containers.read",
+            route Owner(Container), scope Object(Container);
+        ContainerResize: Post "/containers/{name:.*}/resize", 24, None => Empty, "attach",
+            route Owner(Container), scope Object(Container);
+        ContainerStart: Post "/containers/{name:.*}/start", 24, None => Empty, "containers.lifecycle",
+            route Owner(Container), scope Object(Container), head: CheckpointDir("checkpoint-dir");
+        ContainerStop: Post "/containers/{name:.*}/stop", 24, None => Empty, "containers.lifecycle",
+            route Owner(Container), scope Object(Container);
+        ContainerRestart: Post "/containers/{name:.*}/restart", 24, None => Empty, "containers.lifecycle",
+            route Owner(Container), scope Object(Container);
+        ContainerKill: Post "/containers/{name:.*}/kill", 24, None => Empty, "containers.lifecycle",
+            route Owner(Container), scope Object(Container);
+        ContainerUpdate: Post "/containers/{name:.*}/update", 24, Json(ContainerUpdate) => Json, "containers.write",
+            route Owner(Container), scope Object(Container);
+        ContainerRename: Post "/containers/{name:.*}/rename", 24, None => Empty, "containers.write",
+            route Owner(Container), scope Object(Container);
+        ContainerPause: Post "/containers/{name:.*}/pause", 24, None => Empty, "containers.lifecycle",
+            route Owner(Container), scope Object(Container);
+        ContainerUnpause: Post "/containers/{name:.*}/unpause", 24, None => Empty, "containers.lifecycle",
+            route Owner(Container), scope Object(Container);
+        ContainerAttach: Post "/containers/{name:.*}/attach", 24, None => Hijack, "attach",
+            route Owner(Container), scope Object(Container);
+        ContainerAttachWebsocket: Get "/containers/{name:.*}/attach/ws", 24, None => WebSocket, "attach",
+            route Owner(Container), scope Object(Container);
+        ContainerWait: Post "/containers/{name:.*}/wait", 24, None => Stream, "containers.read",
+            route Owner(Container), scope Object(Container);
+        ContainerDelete: Delete "/containers/{name:.*}", 24, None => Empty, "containers.write",
+            route Owner(Container), scope Object(Container);
+        ContainerArchiveInfo: Head "/containers/{name:.*}/archive", 24, None => Empty, "containers.archive",
+            route Owner(Container), scope Object(Container);
+        ContainerArchive: Get "/containers/{name:.*}/archive", 24, None => Tar, "containers.archive",
+            route Owner(Container), scope Object(Container);
+        PutContainerArchive: Put "/containers/{name:.*}/archive", 24, Stream => Empty, "containers.archive",
+            route Owner(Container), scope Object(Container);
+        ContainerPrune: Post "/containers/prune", 25, None => Json, "containers.write",
+            route Prune, scope List;
+        ContainerExec: Post "/containers/{name:.*}/exec", 24, Json(ExecCreate) => Json, "exec",
+            route Owner(Container), scope Object(Container), remember: true;
+        ExecStart: Post "/exec/{name:.*}/start", 24, Json(Nothing) => Hijack, "exec",
+            route Owner(Exec), scope Object(Exec);
+        ExecResize: Post "/exec/{name:.*}/resize", 24, None => Empty, "exec",
+            route Owner(Exec), scope Object(Exec);
+        ExecInspect: Get "/exec/{id:.*}/json", 24, None => Json, "exec",
+            route Owner(Exec), scope Object(Exec);
+        CheckpointList: Get "/containers/{name:.*}/checkpoints", 25, None => Json, "containers.read",
+            route Owner(Container), scope Object(Container), head: CheckpointDir("dir");
+        CheckpointCreate: Post "/containers/{name:.*}/checkpoints", 25, Json(CheckpointCreate) => Empty, "containers.write",
+            route Owner(Container), scope Object(Container);
+        CheckpointDelete: Delete "/containers/{name}/checkpoints/{checkpoint}", 25, None => Empty, "containers.write",
+            route Owner(Container), scope Object(Container), head: CheckpointDir("dir");
+    }
+    "Images" {
+        ImageList: Get "/images/json", 24, None => Json, "images.read",
+            route EveryNode(Images), scope Unscoped;
+        ImageInspect: Get "/images/{name:.*}/json", 24, None => Json, "images.read",
+            route Owner(Image), scope Unscoped;
+        ImageHistory: Get "/images/{name:.*}/history", 24, None => Json, "images.read",
+            route Owner(Image), scope Unscoped;
+        ImageAttestations: Get "/images/{name:.*}/attestations", 55, None => Json, "images.read",
+            route Owner(Image), scope Unscoped;
+        ImageGet: Get "/images/{name:.*}/get", 24, None => Tar, "images.archive",
+            route Owner(Image), scope Unscoped;
+        ImageGetAll: Get "/images/get", 24, None => Tar, "images.archive",
+            route Owner(Image), object EachQuery("names"), scope Unscoped;
+        ImagePush: Post "/images/{name:.*}/push", 24, None => Stream, "images.push",
+            route Owner(Image), scope Unscoped;
+        ImageTag: Post "/images/{name:.*}/tag", 24, None => Empty, "images.write",
+            route Owner(Image), scope Unscoped, broadcast: Some(Answer), head: NamesImage;
+        ImageDelete: Delete "/images/{name:.*}", 24, None => Json, "images.write",
+            route Owner(Image), scope Unscoped, broadcast: Some(Answer);
+        // Pulls with `fromImage`; without it, it imports the body.
+        ImageCreate: Post "/images/create", 24, Stream => Stream, "images.pull",
+            route Pull, scope Unscoped, broadcast: Some(Progress), import_group: Some("images.write"), head: PullOrImport;
+        ImageLoad: Post "/images/load", 24, Stream => Stream, "images.write",
+            route ThisNode, scope Unscoped, broadcast: Some(Progress), head: NamesImage;
+        ImageSearch: Get "/images/search", 24, None => Json, "registry",
+            route AnyNode, scope Unscoped;
+        ImagePrune: Post "/images/prune", 25, None => Json, "images.write",
+            route Prune, scope Forbidden;
+        ImageCommit: Post "/commit", 24, Json(Nothing) => Json, "images.write",
+            route Owner(Container), object Query("container"), scope Object(Container), head: NamesImage;
+    }
+    "Build" {
+        // Session, gRPC and HTTP/2 reach all of BuildKit.
+        ImageBuild: Post "/build", 24, Stream => Stream, "build",
+            route ThisNode, scope Build, head: Build;
+        BuildPrune: Post "/build/prune", 31, None => Json, "build",
+            route Prune, scope Forbidden;
+        BuildCancel: Post "/build/cancel", 38, None => Empty, "build",
+            route ThisNode, scope Unscoped;
+        Session: Post "/session", 31, None => Http2, "build",
+            route ThisNode, scope Forbidden, head: BuildKit;
+        Grpc: Post "/grpc", 40, None => Http2, "build",
+            route ThisNode, scope Forbidden, head: BuildKit;
+        Http2Preface: Preface "*", 53, Stream => Http2, "build",
+            route ThisNode, scope Forbidden, head: BuildKit;
+    }
+    "Volumes" {
+        VolumeList: Get "/volumes", 24, None => Json, "volumes.read",
+            route EveryNode(Volumes), scope List;
+        VolumeCreate: Post "/volumes/create", 24, Json(VolumeCreate) => Json, "volumes.write",
+            route ThisNodeOrManager(ClusterVolume), scope Create(Volume);
+        VolumeInspect: Get "/volumes/{name:.*}", 24, None => Json, "volumes.read",
+            route Owner(Volume), scope Object(Volume);
+        VolumeUpdate: Put "/volumes/{name:.*}", 42, Json(Nothing) => Empty, "volumes.write",
+            route Manager, scope Object(Volume);
+        VolumeDelete: Delete "/volumes/{name:.*}", 24, None => Empty, "volumes.write",
+            route Owner(Volume), scope Object(Volume);
+        VolumePrune: Post "/volumes/prune", 25, None => Json, "volumes.write",
+            route Prune, scope List;
+    }
+    "Networks" {
+        // The container's node connects and disconnects it, whatever the network's scope.
+        NetworkList: Get "/networks{/}", 24, None => Json, "networks.read",
+            route EveryNode(Networks), scope List;
+        NetworkInspect: Get "/networks/{id:.+}", 24, None => Json, "networks.read",
+            route NetworkInspect, scope Object(Network);
+        NetworkCreate: Post "/networks/create", 24, Json(NetworkCreate) => Json, "networks.write",
+            route ThisNodeOrManager(OverlayNetwork), scope Create(Network);
+        NetworkDelete: Delete "/networks/{id:.*}", 24, None => Empty, "networks.write",
+            route Owner(Network), scope Object(Network);
+        NetworkConnect: Post "/networks/{id:.*}/connect", 24, Json(NetworkConnect) => Empty, "networks.write",
+            route Owner(Container), object Body("Container"), scope NetworkAndContainer, head: NetworkName;
+        NetworkDisconnect: Post "/networks/{id:.*}/disconnect", 24, Json(Nothing) => Empty, "networks.write",
+            route Owner(Container), object Body("Container"), scope NetworkAndContainer;
+        NetworkPrune: Post "/networks/prune", 25, None => Json, "networks.write",
+            route Prune, scope List;
+    }
+    "System" {
+        // Clients need the group `ping` to negotiate a version.
+        SystemPing: Get "/_ping", 24, None => Text, "ping",
+            route Negotiation(Header), scope Unscoped;
+        SystemPingHead: Head "/_ping", 40, None => Empty, "ping",
+            route Negotiation(Header), scope Unscoped;
+        SystemVersion: Get "/version", 24, None => Json, "ping",
+            route Negotiation(Body), scope Unscoped;
+        SystemInfo: Get "/info", 24, None => Json, "system.read",
+            route Info, scope Unscoped;
+        SystemEvents: Get "/events", 24, None => Stream, "events",
+            route Events, scope List;
+        SystemDataUsage: Get "/system/df", 25, None => Json, "system.read",
+            route EveryNode(DataUsage), scope Forbidden;
+        SystemAuth: Post "/auth", 24, Json(Nothing) => Json, "registry",
+            route AnyNode, scope Unscoped;
+        DistributionInspect: Get "/distribution/{name:.*}/json", 30, None => Json, "registry",
+            route AnyNode, scope Unscoped;
+        Options: Options "/{anyroute:.*}", 24, None => Empty, "ping",
+            route ThisNode, scope Unscoped;
+        DebugVars: Any "/debug/vars", 24, None => Json, "debug",
+            route ThisNode, scope Forbidden;
+        DebugPprofIndex: Any "/debug/pprof/", 24, None => Text, "debug",
+            route ThisNode, scope Forbidden;
+        DebugPprofCmdline: Any "/debug/pprof/cmdline", 24, None => Text, "debug",
+            route ThisNode, scope Forbidden;
+        DebugPprofProfile: Any "/debug/pprof/profile", 24, None => Stream, "debug",
+            route ThisNode, scope Forbidden;
+        DebugPprofSymbol: Any "/debug/pprof/symbol", 24, None => Text, "debug",
+            route ThisNode, scope Forbidden;
+        DebugPprofTrace: Any "/debug/pprof/trace", 24, None => Stream, "debug",
+            route ThisNode, scope Forbidden;
+        DebugPprofNamed: Any "/debug/pprof/{name}", 24, None => Stream, "debug",
+            route ThisNode, scope Forbidden;
+    }
+    "Plugins" {
+        PluginList: Get "/plugins", 25, None => Json, "plugins.read",
+            route ThisNode, scope Forbidden;
+        GetPluginPrivileges: Get "/plugins/privileges", 25, None => Json, "plugins.read",
+            route AnyNode, scope Forbidden;
+        PluginPull: Post "/plugins/pull", 25, Json(Nothing) => Stream, "plugins.write",
+            route ThisNode, scope Forbidden, head: Plugin;
+        PluginInspect: Get "/plugins/{name:.*}/json", 25, None => Json, "plugins.read",
+            route ThisNode, scope Forbidden;
+        PluginDelete: Delete "/plugins/{name:.*}", 25, None => Json, "plugins.write",
+            route ThisNode, scope Forbidden;
+        PluginEnable: Post "/plugins/{name:.*}/enable", 25, None => Empty, "plugins.write",
+            route ThisNode, scope Forbidden, head: Plugin;
+        PluginDisable: Post "/plugins/{name:.*}/disable", 25, None => Empty, "plugins.write",
+            route ThisNode, scope Forbidden;
+        PluginUpgrade: Post "/plugins/{name:.*}/upgrade", 26, Json(Nothing) => Stream, "plugins.write",
+            route ThisNode, scope Forbidden, head: Plugin;
+        PluginPush: Post "/plugins/{name:.*}/push", 25, None => Stream, "plugins.write",
+            route ThisNode, scope Forbidden;
+        PluginSet: Post "/plugins/{name:.*}/set", 25, Json(Nothing) => Empty, "plugins.write",
+            route ThisNode, scope Forbidden, head: Plugin;
+        PluginCreate: Post "/plugins/create", 25, Stream => Empty, "plugins.write",
+            route ThisNode, scope Forbidden, head: Plugin;
+    }
+    "Swarm" {
+        // Two of the reads return keys (join tokens, unlock key): they are in no `.read` group.
+        SwarmInspect: Get "/swarm", 24, None => Json, "swarm.tokens",
+            route Manager, scope Forbidden;
+        SwarmInit: Post "/swarm/init", 24, Json(Nothing) => Json, "swarm.write",
+            route Itself, scope Forbidden;
+        SwarmJoin: Post "/swarm/join", 24, Json(Nothing) => Empty, "swarm.write",
+            route Itself, scope Forbidden;
+        SwarmLeave: Post "/swarm/leave", 24, None => Empty, "swarm.write",
+            route Itself, scope Forbidden;
+        SwarmUpdate: Post "/swarm/update", 24, Json(Nothing) => Empty, "swarm.write",
+            route Manager, scope Forbidden;
+        SwarmUnlockkey: Get "/swarm/unlockkey", 25, None => Json, "swarm.tokens",
+            route Manager, scope Forbidden;
+        SwarmUnlock: Post "/swarm/unlock", 25, Json(Nothing) => Empty, "swarm.write",
+            route Itself, scope Forbidden;
+    }
+    "Nodes, services, tasks" {
+        NodeList: Get "/nodes", 24, None => Json, "nodes.read",
+            route Manager, scope Forbidden;
+        NodeInspect: Get "/nodes/{id}", 24, None => Json, "nodes.read",
+            route Manager, scope Forbidden;
+        NodeDelete: Delete "/nodes/{id}", 24, None => Empty, "nodes.write",
+            route Manager, scope Forbidden;
+        NodeUpdate: Post "/nodes/{id}/update", 24, Json(Nothing) => Empty, "nodes.write",
+            route Manager, scope Forbidden;
+        ServiceList: Get "/services", 24, None => Json, "services.read",
+            route Manager, scope List;
+        ServiceCreate: Post "/services/create", 24, Json(ServiceSpec) => Json, "services.write",
+            route Manager, scope Create(Service);
+        ServiceInspect: Get "/services/{id}", 24, None => Json, "services.read",
+            route Manager, scope Object(Service);
+        ServiceDelete: Delete "/services/{id}", 24, None => Empty, "services.write",
+            route Manager, scope Object(Service);
+        ServiceUpdate: Post "/services/{id}/update", 24, Json(ServiceSpec) => Json, "services.write",
+            route Manager, scope Replace(Service);
+        ServiceLogs: Get "/services/{id}/logs", 25, None => Stream, "services.logs",
+            route Manager, scope Object(Service);
+        TaskList: Get "/tasks", 24, None => Json, "tasks.read",
+            route Manager, scope List;
+        TaskInspect: Get "/tasks/{id}", 24, None => Json, "tasks.read",
+            route Manager, scope Object(Task);
+        TaskLogs: Get "/tasks/{id}/logs", 29, None => Stream, "tasks.logs",
+            route Manager, scope Object(Task);
+    }
+    "Secrets and configs" {
+        SecretList: Get "/secrets", 25, None => Json, "secrets.read",
+            route Manager, scope List;
+        SecretCreate: Post "/secrets/create", 25, Json(Labels) => Json, "secrets.write",
+            route Manager, scope Create(Secret);
+        SecretInspect: Get "/secrets/{id}", 25, None => Json, "secrets.read",
+            route Manager, scope Object(Secret);
+        SecretDelete: Delete "/secrets/{id}", 25, None => Empty, "secrets.write",
+            route Manager, scope Object(Secret);
+        SecretUpdate: Post "/secrets/{id}/update", 25, Json(Labels) => Empty, "secrets.write",
+            route Manager, scope Replace(Secret);
+        ConfigList: Get "/configs", 30, None => Json, "configs.read",
+            route Manager, scope List;
+        ConfigCreate: Post "/configs/create", 30, Json(Labels) => Json, "configs.write",
+            route Manager, scope Create(Config);
+        ConfigInspect: Get "/configs/{id}", 30, None => Json, "configs.read",
+            route Manager, scope Object(Config);
+        ConfigDelete: Delete "/configs/{id}", 30, None => Empty, "configs.write",
+            route Manager, scope Object(Config);
+        ConfigUpdate: Post "/configs/{id}/update", 30, Json(Labels) => Empty, "configs.write",
+            route Manager, scope Replace(Config);
+    }
+    "The agent's own" {
+        AgentIdentity: Get "/skep/v1/identity", 24, None => Json, "agent",
+            route Agent, scope Forbidden, own: Some(Identity);
+        AgentNodes: Get "/skep/v1/nodes", 24, None => Json, "agent",
+            route Agent, scope Forbidden, own: Some(Nodes);
+        AgentHealth: Get "/skep/v1/health", 24, None => Json, "agent",
+            route Agent, scope Unscoped, own: Some(Health), routine: true;
+        AgentPortainer: Get "/skep/v1/portainer", 24, None => Json, "agent",
+            route Agent, scope Forbidden, own: Some(Portainer(PinnedKey));
+        NodeMetrics: Get "/skep/v1/metrics", 24, None => Json, "metrics",
+            route EveryAgent, scope Forbidden, own: Some(NodeMetrics);
+        Metrics: Get "/metrics", 24, None => Text, "metrics",
+            route AgentOrTarget, scope Forbidden, own: Some(Prometheus);
+    }
+    "The Portainer agent's, if `auth.portainer` is set" {
+        // A console is an attach or an exec, and so are the groups.
+        PortainerPing: Get "{/v2}/ping", 24, None => Empty, "portainer.ping",
+            route Agent, scope Unscoped, own: Some(Portainer(Ping)), open: true;
+        PortainerKey: Get "/key", 24, None => Json, "portainer.ping",
+            route Agent, scope Unscoped, own: Some(Portainer(EdgeKey)), open: true;
+        PortainerSetKey: Post "/key", 24, Json(Nothing) => Empty, "portainer.ping",
+            route Agent, scope Unscoped, own: Some(Portainer(EdgeKey)), open: true;
+        PortainerAgents: Get "{/v1|/v2}/agents", 24, None => Json, "portainer.agents",
+            route Agent, scope Forbidden, own: Some(Portainer(Agents));
+        HostInfo: Get "{/v1|/v2}/host/info", 24, None => Json, "portainer.host",
+            route ThisNode, scope Forbidden, own: Some(Portainer(HostInfo));
+        BrowseList: Get "{/v2}/browse/ls", 24, None => Json, "browse.read",
+            route Owner(Volume), object Query("volumeID"), scope Object(Volume), own: Some(Portainer(Browse(List)));
+        BrowseGet: Get "{/v2}/browse/get", 24, None => Stream, "browse.read",
+            route Owner(Volume), object Query("volumeID"), scope Object(Volume), own: Some(Portainer(Browse(Get)));
+        BrowseDelete: Delete "{/v2}/browse/delete", 24, None => Empty, "browse.write",
+            route Owner(Volume), object Query("volumeID"), scope Object(Volume), own: Some(Portainer(Browse(Delete)));
+        BrowseRename: Put "{/v2}/browse/rename", 24, Json(Nothing) => Empty, "browse.write",
+            route Owner(Volume), object Query("volumeID"), scope Object(Volume), own: Some(Portainer(Browse(Rename)));
+        BrowsePut: Post "{/v2}/browse/put", 24, Stream => Empty, "browse.write",
+            route Owner(Volume), object Query("volumeID"), scope Object(Volume), own: Some(Portainer(Browse(Put)));
+        BrowseVolumeList: Get "/v1/browse/{id}/ls", 24, None => Json, "browse.read",
+            route Owner(Volume), scope Object(Volume), own: Some(Portainer(Browse(List)));
+        BrowseVolumeGet: Get "/v1/browse/{id}/get", 24, None => Stream, "browse.read",
+            route Owner(Volume), scope Object(Volume), own: Some(Portainer(Browse(Get)));
+        BrowseVolumeDelete: Delete "/v1/browse/{id}/delete", 24, None => Empty, "browse.write",
+            route Owner(Volume), scope Object(Volume), own: Some(Portainer(Browse(Delete)));
+        BrowseVolumeRename: Put "/v1/browse/{id}/rename", 24, Json(Nothing) => Empty, "browse.write",
+            route Owner(Volume), scope Object(Volume), own: Some(Portainer(Browse(Rename)));
+        BrowseVolumePut: Post "/v1/browse/{id}/put", 24, Stream => Empty, "browse.write",
+            route Owner(Volume), scope Object(Volume), own: Some(Portainer(Browse(Put)));
+        ConsoleAttach: Get "{/v1|/v2}/websocket/attach", 24, None => WebSocket, "attach",
+            route Owner(Container), object Query("id"), scope Object(Container), own: Some(Portainer(Console(Attach)));
+        ConsoleExec: Get "{/v1|/v2}/websocket/exec", 24, None => WebSocket, "exec",
+            route Owner(Exec), object Query("id"), scope Object(Exec), own: Some(Portainer(Console(Exec)));
+        HubLimits: Post "/v2/dockerhub", 24, Json(Nothing) => Json, "registry",
+            route Agent, scope Unscoped, own: Some(Portainer(HubLimits));
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::HashSet;
-
-    #[test]
-    fn the_engine_has_122_endpoints_and_the_agent_24() {
-        let (own, engine): (Vec<_>, Vec<_>) = all().iter().partition(|e| e.id.is_own());
-        assert_eq!((engine.len(), own.len()), (122, 24));
-        assert!(engine.iter().all(|e| e.class != Class::Agent));
-    }
-
-    #[test]
-    fn an_id_finds_its_own_row() {
-        for endpoint in all() {
-            assert_eq!(endpoint.id.endpoint().id, endpoint.id);
-        }
-    }
-
-    #[test]
-    fn no_two_rows_have_the_same_method_and_pattern() {
-        let rows: HashSet<_> = all().iter().map(ToString::to_string).collect();
-        assert_eq!(rows.len(), all().len());
-    }
-
-    #[test]
-    fn a_class_that_routes_by_an_object_says_where_it_is_named() {
-        for endpoint in all() {
-            let by_object = matches!(
-                endpoint.class,
-                Class::Container | Class::Exec | Class::Image | Class::Volume | Class::Network
-            );
-            assert!(!by_object || endpoint.object.is_some(), "{endpoint}");
-        }
-        let named = |id: EndpointId| id.endpoint().object;
-        assert_eq!(
-            named(EndpointId::ImageCommit),
-            Some(ObjectIn::Query("container"))
-        );
-        assert_eq!(
-            named(EndpointId::NetworkConnect),
-            Some(ObjectIn::Body("Container"))
-        );
-        assert_eq!(named(EndpointId::ServiceInspect), Some(ObjectIn::Path));
-        assert_eq!(named(EndpointId::ContainerList), None);
-        assert_eq!(named(EndpointId::Options), None);
-    }
-
-    #[test]
-    fn reading_groups_change_nothing() {
-        for endpoint in all().iter().filter(|e| e.group.ends_with(".read")) {
-            let waits = endpoint.id == EndpointId::ContainerWait;
-            assert!(endpoint.method == Method::Get || waits, "{endpoint}");
-        }
-    }
-
-    #[test]
-    fn no_row_is_newer_than_the_api_the_table_was_made_from() {
-        let newest = ApiVersion::new(1, 56);
-        for endpoint in all() {
-            assert!(
-                (ApiVersion::FLOOR..=newest).contains(&endpoint.since),
-                "{endpoint}"
-            );
-        }
-    }
-}
+mod tests;

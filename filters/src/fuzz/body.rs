@@ -4,7 +4,7 @@
 
 use super::reading;
 use super::rules::{Rules, told};
-use crate::endpoint::{EndpointId, Match, RequestPath, classify};
+use crate::endpoint::{BodyCheck, Match, RequestPath, classify};
 use crate::policy::{BodyOf, RuleSet};
 
 /// Judges a body as it is, and with its texts and spaces written otherwise.
@@ -27,7 +27,7 @@ pub fn run(data: &[u8]) {
             String::from_utf8_lossy(&respelled)
         );
     }
-    let is_create = found.endpoint.id == EndpointId::ContainerCreate;
+    let is_create = found.endpoint.body_check() == BodyCheck::ContainerCreate;
     if is_create && judged(&rules.plain, &found, body).1 {
         reading::harmless(body);
     }

@@ -1,7 +1,7 @@
-//! What a request asks the engine to do, beyond which endpoint it is.
+//! Judges what a request asks of the engine, beyond its endpoint.
 //!
-//! Everything here is told from the request alone: from its query, and from
-//! the bytes of the body that are forwarded.
+//! Reads the request alone: its query, and the bytes of the body that are
+//! forwarded. The endpoint table says which inspector reads which request.
 
 pub(super) mod capability;
 mod container;
@@ -27,11 +27,11 @@ use super::json::{Fields, Json};
 use super::may::May;
 use super::must::Must;
 use super::verdict::{Denied, Judged};
-use crate::endpoint::EndpointId;
+use crate::endpoint::BodyCheck;
 
 pub(super) use head::head;
 
-/// What bodies are held against.
+/// The parts of a policy that limit queries and bodies.
 #[derive(Clone, Copy)]
 pub(super) struct Check<'p> {
     pub(super) may: &'p May,
@@ -40,27 +40,24 @@ pub(super) struct Check<'p> {
 
 type Inspector = fn(&Check<'_>, &Json<'_>) -> Judged;
 
-/// What judges the body of an endpoint; `None` where no body grants anything.
-pub(super) fn inspector(id: EndpointId) -> Option<Inspector> {
-    Some(match id {
-        EndpointId::ContainerCreate => container::create,
-        EndpointId::ContainerUpdate => container::update,
-        EndpointId::ContainerExec => exec::create,
-        EndpointId::CheckpointCreate => exec::checkpoint,
-        EndpointId::ServiceCreate | EndpointId::ServiceUpdate => service::spec,
-        EndpointId::VolumeCreate => volume::create,
-        EndpointId::NetworkCreate => network::create,
-        EndpointId::NetworkConnect => network::connect,
-        EndpointId::SecretCreate
-        | EndpointId::SecretUpdate
-        | EndpointId::ConfigCreate
-        | EndpointId::ConfigUpdate => labels::object,
-        _ => return None,
-    })
+/// The inspector of a body; `None` where no body grants anything.
+pub(super) fn inspector(check: BodyCheck) -> Option<Inspector> {
+    match check {
+        BodyCheck::Nothing => None,
+        BodyCheck::ContainerCreate => Some(container::create),
+        BodyCheck::ContainerUpdate => Some(container::update),
+        BodyCheck::ExecCreate => Some(exec::create),
+        BodyCheck::CheckpointCreate => Some(exec::checkpoint),
+        BodyCheck::ServiceSpec => Some(service::spec),
+        BodyCheck::VolumeCreate => Some(volume::create),
+        BodyCheck::NetworkCreate => Some(network::create),
+        BodyCheck::NetworkConnect => Some(network::connect),
+        BodyCheck::Labels => Some(labels::object),
+    }
 }
 
 impl Check<'_> {
-    /// Denies unless it is granted. `rule` names the grant.
+    /// Denies unless the policy grants it. `rule` names the grant.
     fn grant(&self, granted: bool, rule: &'static str, what: impl FnOnce() -> String) -> Judged {
         if granted || self.may.everything {
             Ok(())
@@ -69,8 +66,8 @@ impl Check<'_> {
         }
     }
 
-    /// Denies fields that no engine of a known version has: one that has them
-    /// may mean anything by it.
+    /// Denies fields that no engine of a known version has: a newer engine may
+    /// give them any meaning.
     fn knows(&self, fields: &Fields<'_>, known: &[&str]) -> Judged {
         if self.may.unknown_fields || self.may.everything {
             return Ok(());
@@ -86,7 +83,7 @@ impl Check<'_> {
     }
 }
 
-/// Denies unless what is demanded is there. `rule` names the demand.
+/// Denies unless the policy's demand is met. `rule` names the demand.
 fn demand(met: bool, rule: &'static str, what: impl FnOnce() -> String) -> Judged {
     if met {
         Ok(())

@@ -14,7 +14,7 @@ use super::scope::Scope;
 use super::selector::Selector;
 use super::spec::{Effect, RuleSpec, Spec};
 use super::verdict::{Reason, Verdict};
-use crate::endpoint::{EndpointId, Match, RequestPath, Wire, query};
+use crate::endpoint::{HeadCheck, Match, RequestPath, query};
 
 /// Most entries a policy may have; beyond that it costs every request too much.
 const MAX_ENTRIES: usize = 1000;
@@ -187,14 +187,14 @@ impl RuleSet {
     /// before any of it is forwarded.
     pub fn inspects(&self, found: &Match) -> bool {
         let indifferent = self.unrestricted || self.may.everything && self.must.is_empty();
-        !indifferent && body::inspector(found.endpoint.id).is_some()
+        !indifferent && body::inspector(found.endpoint.body_check()).is_some()
     }
 
     /// Judges a body whose head was allowed. One that [`Self::inspects`] does
     /// not ask for is allowed.
     pub fn judge_body(&self, found: &Match, body: &BodyOf<'_>) -> Verdict<'_> {
         let rule = "body";
-        let inspector = body::inspector(found.endpoint.id);
+        let inspector = body::inspector(found.endpoint.body_check());
         let Some(inspect) = inspector.filter(|_| self.inspects(found)) else {
             return Verdict::Allow { rule };
         };
@@ -212,7 +212,7 @@ impl RuleSet {
     fn shows_no_environment(&self, found: &Match, query: &str) -> super::verdict::Judged {
         let plain = |arguments: &str| ["", "-ef", "aux", "-aux", "-o pid,cmd"].contains(&arguments);
         let top =
-            found.endpoint.id == EndpointId::ContainerTop && self.redact.contains(&Redact::Env);
+            found.endpoint.head == HeadCheck::PsArguments && self.redact.contains(&Redact::Env);
         let mut arguments = query::all(query, "ps_args");
         if !top || arguments.all(|arguments| plain(&arguments)) {
             return Ok(());
@@ -334,12 +334,7 @@ fn rule(
 /// carries any number of requests that nobody judges.
 fn upgrade(found: &Match, header: Option<&str>) -> super::verdict::Judged {
     let Some(asked) = header else { return Ok(()) };
-    let expected = match found.endpoint.id {
-        EndpointId::Session | EndpointId::Grpc => "h2c",
-        _ if found.endpoint.wire == Wire::WebSocket => "websocket",
-        _ if found.endpoint.wire == Wire::Hijack => "tcp",
-        _ => "",
-    };
+    let expected = found.endpoint.wire.upgrade().unwrap_or_default();
     if asked.trim().eq_ignore_ascii_case(expected) {
         return Ok(());
     }

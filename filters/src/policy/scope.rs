@@ -10,13 +10,12 @@
 
 mod inspect;
 mod narrow;
-mod reach;
 mod references;
 mod stamp;
 
 use std::collections::BTreeMap;
 
-pub use reach::{Kind, Reach};
+pub use crate::endpoint::{Kind, Reach};
 pub use references::Reference;
 
 /// The labels that an object must have to be seen; at least one.

@@ -1,4 +1,4 @@
-//! What a rule speaks of: a group of the endpoint table, or a method and path.
+//! An entry of `allow` or `deny`: a group of the endpoint table, or a method and path.
 
 use std::collections::BTreeSet;
 
@@ -6,15 +6,13 @@ use super::pattern::PathPattern;
 use super::ruleset::Request;
 use crate::endpoint::{EndpointId, Match, all, query};
 
-/// Rows of the endpoint table as bits, and one more for imports.
+/// The bit after those of the endpoint table: an import, which belongs to a
+/// group of its own but has no row of its own.
+const IMPORT: usize = EndpointId::COUNT;
+
+/// Rows of the endpoint table as bits, and [`IMPORT`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Rows([u64; 3]);
-
-/// `POST /images/create` pulls or imports, which the table cannot show.
-/// An import belongs to `images.write`.
-const IMPORT: usize = 64 * 3 - 1;
-
-const _: () = assert!((EndpointId::AgentHealth as usize) < IMPORT);
+struct Rows([u64; IMPORT / 64 + 1]);
 
 impl Rows {
     fn insert(&mut self, row: usize) {
@@ -29,7 +27,7 @@ impl Rows {
 /// One entry of `allow` or `deny`.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Selector {
-    /// The rule it is of and its own text, for verdicts.
+    /// Its rule and its own text, for verdicts.
     pub(super) label: String,
     what: What,
 }
@@ -65,35 +63,38 @@ pub fn groups() -> impl Iterator<Item = &'static str> {
     names.into_iter()
 }
 
-/// Whether `POST /images/create` with this query imports. The engine asks no
-/// more than whether `fromImage` has a value (moby `postImagesCreate`).
+/// Whether `POST /images/create` with this query imports: the engine only looks
+/// whether `fromImage` has a value (moby `postImagesCreate`).
 pub(super) fn imports(query: &str) -> bool {
     query::get(query, "fromImage").is_none_or(|image| image.is_empty())
 }
 
 fn row(request: &Request<'_>, found: &Match) -> usize {
-    match found.endpoint.id {
-        EndpointId::ImageCreate if imports(request.query) => IMPORT,
-        id => id as usize,
+    if found.endpoint.import_group.is_some() && imports(request.query) {
+        IMPORT
+    } else {
+        found.endpoint.id as usize
     }
 }
 
 fn group(text: &str) -> Result<Rows, String> {
-    let is_meant = |group: &str| match text.split_once('.') {
+    let is_named = |group: &str| match text.split_once('.') {
         _ if text == "*" => true,
         Some((area, "*")) => group.split('.').next() == Some(area),
         Some(("*", verb)) => group.split_once('.').is_some_and(|(_, own)| own == verb),
         _ => group == text,
     };
     let mut rows = Rows::default();
-    for endpoint in all().iter().filter(|endpoint| is_meant(endpoint.group)) {
-        rows.insert(endpoint.id as usize);
+    for endpoint in all() {
+        if is_named(endpoint.group) {
+            rows.insert(endpoint.id as usize);
+        }
+        if endpoint.import_group.is_some_and(is_named) {
+            rows.insert(IMPORT);
+        }
     }
     if rows == Rows::default() {
         return Err(unknown(text));
-    }
-    if is_meant("images.write") {
-        rows.insert(IMPORT);
     }
     Ok(rows)
 }
@@ -111,7 +112,7 @@ fn unknown(text: &str) -> String {
         near
     };
     format!(
-        "`{text}` is no group of endpoints; there is {}",
+        "`{text}` is not a group of endpoints; known groups: {}",
         known.join(", ")
     )
 }
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_is_named_whole_by_area_or_by_verb() {
+    fn a_selector_names_one_group_an_area_or_a_verb() {
         assert_eq!(rows("containers.logs"), [EndpointId::ContainerLogs]);
         assert_eq!(rows("exec").len(), 5);
         assert!(rows("services.*").contains(&EndpointId::ServiceLogs));
@@ -137,14 +138,14 @@ mod tests {
     }
 
     #[test]
-    fn an_import_is_writing_and_no_pull() {
+    fn an_import_needs_the_group_for_writing_not_the_group_for_pulls() {
         for (text, expected) in [("images.write", true), ("images.pull", false), ("*", true)] {
             assert_eq!(group(text).unwrap().contains(IMPORT), expected, "{text}");
         }
     }
 
     #[test]
-    fn an_unknown_group_is_refused_with_those_that_are_near() {
+    fn an_unknown_group_is_refused_and_the_message_lists_similar_ones() {
         let error = Selector::parse("container.read", String::new()).unwrap_err();
         assert!(error.contains("containers.read"), "{error}");
         for text in [

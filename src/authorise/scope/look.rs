@@ -4,7 +4,7 @@ use http::{Method, Uri};
 use serde::Deserialize;
 use skep_filters::auth::BodyBinding;
 use skep_filters::auth::digest::sha256;
-use skep_filters::endpoint::{ApiVersion, Class, Match, ObjectIn, query};
+use skep_filters::endpoint::{ApiVersion, Match, ObjectIn, ObjectKind, query};
 use skep_filters::policy::scope::{Kind, Scope};
 
 use super::{beyond, in_words, inspect, pin_a_manager, target};
@@ -177,10 +177,10 @@ impl Look<'_> {
 
     async fn owner(&self, x: &mut Exchange, kind: Kind, name: &str) -> Result<Hop, Reject> {
         let class = match kind {
-            Kind::Container => Class::Container,
-            Kind::Exec => Class::Exec,
-            Kind::Volume => Class::Volume,
-            Kind::Network => Class::Network,
+            Kind::Container => ObjectKind::Container,
+            Kind::Exec => ObjectKind::Exec,
+            Kind::Volume => ObjectKind::Volume,
+            Kind::Network => ObjectKind::Network,
             Kind::Service | Kind::Task | Kind::Secret | Kind::Config => {
                 return pin_a_manager(self.context, x);
             }
@@ -205,10 +205,10 @@ impl Look<'_> {
     /// the name it was let through with mean another one's id.
     fn with_id(&self, kind: Kind, id: &str) -> Result<Option<Uri>, Reject> {
         let endpoint = self.found.endpoint;
-        if matches!(kind, Kind::Exec | Kind::Volume) || endpoint.id.is_own() {
+        if matches!(kind, Kind::Exec | Kind::Volume) || endpoint.is_own() {
             return Ok(None);
         }
-        if let Some(ObjectIn::Query(name)) = endpoint.object {
+        if let Some(ObjectIn::Query(name) | ObjectIn::EachQuery(name)) = endpoint.object {
             let query = query::with(self.asked.query, name, id);
             return target(self.asked.path.raw(), &query).map(Some);
         }

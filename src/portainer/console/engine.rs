@@ -12,9 +12,10 @@ use pingora::protocols::Stream;
 use pingora::protocols::http::v1::client::HttpSession;
 use pingora::{Error, ErrorType};
 use serde::Deserialize;
+use skep_filters::endpoint::Console;
 use tokio::time::timeout;
 
-use super::{Kind, Problem};
+use super::Problem;
 use crate::cluster::hop::Hop;
 use crate::exchange::context::Context;
 use crate::exchange::reject::Reject;
@@ -46,7 +47,7 @@ pub(super) struct Opened {
 ///
 /// # Errors
 /// With the engine's own words if it refuses.
-pub(super) async fn open(context: &Context, kind: Kind, id: &str) -> Result<Opened, Reject> {
+pub(super) async fn open(context: &Context, kind: Console, id: &str) -> Result<Opened, Reject> {
     let slow = |_| Error::explain(ErrorType::ReadTimedout, "it takes too long");
     let opened = timeout(PATIENCE, opened(&context.client, &context.engine, kind, id)).await;
     let opened = opened.map_err(slow).and_then(|opened| opened);
@@ -57,7 +58,7 @@ pub(super) async fn open(context: &Context, kind: Kind, id: &str) -> Result<Open
 async fn opened(
     client: &Client,
     engine: &Engine,
-    kind: Kind,
+    kind: Console,
     id: &str,
 ) -> pingora::Result<Result<Opened, Problem>> {
     let (mut upstream, head) = ask(client, engine, kind, id).await?;
@@ -72,7 +73,7 @@ async fn opened(
     let said = head.headers.get(CONTENT_TYPE);
     let said = said.is_some_and(|k| k == "application/vnd.docker.multiplexed-stream");
     // Engines before API 1.42 have one type for both. An exec of ours is a terminal.
-    let multiplexed = said || kind == Kind::Attach && has_no_terminal(client, engine, id).await;
+    let multiplexed = said || kind == Console::Attach && has_no_terminal(client, engine, id).await;
     Ok(Ok(Opened {
         stream: upstream.into_inner(),
         first: first.unwrap_or_default(),
@@ -105,15 +106,15 @@ async fn has_no_terminal(client: &Client, engine: &Engine, id: &str) -> bool {
 async fn ask(
     client: &Client,
     engine: &Engine,
-    kind: Kind,
+    kind: Console,
     id: &str,
 ) -> pingora::Result<(HttpSession, ResponseHeader)> {
     let (target, body) = match kind {
-        Kind::Attach => (
+        Console::Attach => (
             format!("/containers/{id}/attach?stdin=1&stdout=1&stderr=1&stream=1"),
             "",
         ),
-        Kind::Exec => (
+        Console::Exec => (
             format!("/exec/{id}/start"),
             r#"{"Tty":true,"Detach":false}"#,
         ),
@@ -194,7 +195,8 @@ mod tests {
         });
         let (client, config) = (Client::new(), config::Engine::Socket(path));
         let there = Engine::new(&config).unwrap();
-        let asking = tokio::spawn(async move { opened(&client, &there, Kind::Exec, "ab").await });
+        let asking =
+            tokio::spawn(async move { opened(&client, &there, Console::Exec, "ab").await });
         let (asked, stream) = engine.await.unwrap();
         (asking.await.unwrap().unwrap(), asked, stream)
     }

@@ -3,7 +3,7 @@
 
 use futures::future::join_all;
 use http::{Method, StatusCode};
-use skep_filters::endpoint::{ApiVersion, Class};
+use skep_filters::endpoint::{ApiVersion, ObjectKind};
 
 use super::{Found, INSPECT, Object, path, what};
 use crate::cluster::ask::{Ask, Missing, Node, Patience, Spoken, ask_node, missing_header, nodes};
@@ -25,14 +25,14 @@ pub async fn locate_together(
     reachable: &Reachable,
 ) -> Result<Found, Reject> {
     let image = |name| Object {
-        class: Class::Image,
+        class: ObjectKind::Image,
         name,
         method: &Method::GET,
         query: "",
         version,
         reachable,
     };
-    let paths: Result<Vec<_>, _> = names.iter().map(|name| path(&image(name))).collect();
+    let paths: Vec<_> = names.iter().map(|name| path(&image(name))).collect();
     let (nodes, mut missing) = nodes(&context.cluster, reachable);
     let head = request::get("/").map_err(internal)?;
     let ask = Ask {
@@ -43,7 +43,7 @@ pub async fn locate_together(
         query: "",
         caller: "",
     };
-    let (ask, paths) = (&ask, &paths?);
+    let (ask, paths) = (&ask, &paths);
     let asked = nodes.iter().map(|node| has_all(context, node, ask, paths));
     for (node, has) in nodes.iter().zip(join_all(asked).await) {
         match has {

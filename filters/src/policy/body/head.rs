@@ -1,43 +1,37 @@
 //! What a request asks for in its path and query.
 
 use super::{Check, demand, host, host_path, image, namespaces, security};
-use crate::endpoint::{EndpointId, Match, query};
+use crate::endpoint::{HeadCheck, Match, query};
 use crate::policy::selector::imports;
 use crate::policy::verdict::{Denied, Judged};
 
 /// Judges a request that the rules allow.
 pub(crate) fn head(check: &Check<'_>, found: &Match, query: &str) -> Judged {
-    use EndpointId as Id;
-    match found.endpoint.id {
-        Id::ImageCreate if imports(query) => {
+    match found.endpoint.head {
+        // The arguments show environments, which only a policy that redacts them
+        // minds.
+        HeadCheck::Nothing | HeadCheck::PsArguments => Ok(()),
+        HeadCheck::PullOrImport if imports(query) => {
             let source = query::get(query, "fromSrc").unwrap_or_default();
             remote(check, "fromSrc", source.is_empty() || source == "-")?;
             names_image(check)
         }
-        Id::ImageCreate => pull(check, query),
-        Id::ImageTag | Id::ImageCommit | Id::ImageLoad => names_image(check),
-        Id::ImageBuild => build(check, query),
-        Id::Session | Id::Grpc | Id::Http2Preface => {
-            check.grant(check.may.buildkit, "may.buildkit", || {
-                "BuildKit's own protocol cannot be judged".into()
-            })
-        }
-        Id::PluginPull
-        | Id::PluginUpgrade
-        | Id::PluginCreate
-        | Id::PluginSet
-        | Id::PluginEnable => check.grant(check.may.plugins, "may.plugins", || {
+        HeadCheck::PullOrImport => pull(check, query),
+        HeadCheck::NamesImage => names_image(check),
+        HeadCheck::Build => build(check, query),
+        HeadCheck::BuildKit => check.grant(check.may.buildkit, "may.buildkit", || {
+            "BuildKit's own protocol cannot be judged".into()
+        }),
+        HeadCheck::Plugin => check.grant(check.may.plugins, "may.plugins", || {
             "engine plugins run as root on the host".into()
         }),
-        Id::NetworkConnect => {
+        HeadCheck::NetworkName => {
             let name = found.object.as_deref().unwrap_or_default();
             namespaces::named_network(check, "the network", name)
         }
-        Id::ContainerStart => each(query, "checkpoint-dir", |dir| checkpoint_dir(check, dir)),
-        Id::CheckpointList | Id::CheckpointDelete => {
-            each(query, "dir", |dir| checkpoint_dir(check, dir))
+        HeadCheck::CheckpointDir(parameter) => {
+            each(query, parameter, |dir| checkpoint_dir(check, dir))
         }
-        _ => Ok(()),
     }
 }
 

@@ -1,0 +1,52 @@
+//! What a policy checks in a request beyond its group: which inspector reads
+//! the query, and which reads the body.
+//!
+//! The inspectors are in [`policy`](crate::policy).
+
+/// What a policy checks in the path and the query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadCheck {
+    /// Nothing there grants anything.
+    Nothing,
+    /// The image that is pulled; without `fromImage` the source of an import.
+    PullOrImport,
+    /// It gives an image a name.
+    NamesImage,
+    /// The options of a build.
+    Build,
+    /// It opens BuildKit's own protocol, which no policy can read.
+    BuildKit,
+    /// It installs or changes an engine plugin, which runs as root.
+    Plugin,
+    /// The name of the network in the path.
+    NetworkName,
+    /// The directory of the host in this parameter, where checkpoints are.
+    CheckpointDir(&'static str),
+    /// The arguments of `ps`, which can show environments.
+    PsArguments,
+}
+
+/// What a policy checks in a JSON body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyCheck {
+    /// Nothing there grants anything.
+    Nothing,
+    /// A new container.
+    ContainerCreate,
+    /// A container's new limits.
+    ContainerUpdate,
+    /// A new exec.
+    ExecCreate,
+    /// A new checkpoint.
+    CheckpointCreate,
+    /// A service's specification.
+    ServiceSpec,
+    /// A new volume.
+    VolumeCreate,
+    /// A new network.
+    NetworkCreate,
+    /// A container's settings in a network.
+    NetworkConnect,
+    /// The labels of a secret or a config.
+    Labels,
+}

@@ -1,0 +1,63 @@
+//! The agent's own endpoints, by what answers them.
+
+/// What answers an endpoint of the agent's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Own {
+    /// Who this node is.
+    Identity,
+    /// The nodes of the cluster.
+    Nodes,
+    /// Whether the agent lives, and its engine.
+    Health,
+    /// Measurements of every node, or of the one that is named.
+    NodeMetrics,
+    /// Measurements of this node, in Prometheus's format.
+    Prometheus,
+    /// An endpoint of the Portainer agent; served only if `auth.portainer` is set.
+    Portainer(PortainerEndpoint),
+}
+
+/// The endpoints of the Portainer agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortainerEndpoint {
+    /// Whether an agent is here.
+    Ping,
+    /// The key of an Edge agent, which this one is not.
+    EdgeKey,
+    /// The key of the first Portainer server that connected; for other agents only.
+    PinnedKey,
+    /// The nodes, as Portainer lists them.
+    Agents,
+    /// The hardware of a node.
+    HostInfo,
+    /// The files of a volume.
+    Browse(Browse),
+    /// A terminal in a container.
+    Console(Console),
+    /// The pull limit of Docker Hub.
+    HubLimits,
+}
+
+/// What to do with the files of a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Browse {
+    /// List a directory.
+    List,
+    /// Read a file.
+    Get,
+    /// Delete a file or an empty directory.
+    Delete,
+    /// Give a file or directory another path in the same volume.
+    Rename,
+    /// Upload a file.
+    Put,
+}
+
+/// What a terminal is connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Console {
+    /// The container's main process.
+    Attach,
+    /// A process that `POST /containers/{id}/exec` created.
+    Exec,
+}
