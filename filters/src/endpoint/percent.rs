@@ -1,11 +1,12 @@
 //! Percent-encoding (RFC 3986 §2.1), shared by paths and query strings.
 //!
-//! Only bytes to bytes: what may appear where is the caller's business.
+//! Bytes to bytes: the caller decides which bytes it accepts.
 
 use std::borrow::Cow;
-use std::fmt::Write;
 
-/// What `+` stands for.
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+/// The meaning of `+`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Plus {
     /// Itself, as in a path.
@@ -14,57 +15,40 @@ pub(super) enum Plus {
     Space,
 }
 
-/// Decodes once; `None` if a `%` is not followed by two hex digits.
+/// Everything but the unreserved characters.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// Decodes once; `None` if a `%` is not followed by two hex digits, which the
+/// crate would leave as it is.
 pub(super) fn decode(text: &str, plus: Plus) -> Option<Cow<'_, [u8]>> {
-    let bytes = text.as_bytes();
-    if !bytes.contains(&b'%') && (plus == Plus::Plus || !bytes.contains(&b'+')) {
-        return Some(Cow::Borrowed(bytes));
+    let mut after_percent = text.as_bytes().split(|byte| *byte == b'%').skip(1);
+    if !after_percent.all(begins_with_hex) {
+        return None;
     }
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    loop {
-        rest = match rest {
-            [] => return Some(Cow::Owned(decoded)),
-            [b'%', high, low, tail @ ..] => {
-                decoded.push(hex(*high)? << 4 | hex(*low)?);
-                tail
-            }
-            [b'%', ..] => return None,
-            [b'+', tail @ ..] if plus == Plus::Space => {
-                decoded.push(b' ');
-                tail
-            }
-            [byte, tail @ ..] => {
-                decoded.push(*byte);
-                tail
-            }
-        }
+    if plus == Plus::Space && text.contains('+') {
+        let spaced = text.replace('+', " ");
+        return Some(Cow::Owned(percent_decode_str(&spaced).collect()));
     }
+    Some(percent_decode_str(text).into())
 }
 
 /// Appends `text` with everything but the unreserved characters escaped.
 pub(super) fn encode(text: &str, out: &mut String) {
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            // Writing to a String cannot fail.
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
+    out.extend(utf8_percent_encode(text, RESERVED));
 }
 
 /// Whether a `%XX` escape is anywhere in the text.
 pub(super) fn has_escape(text: &str) -> bool {
-    text.as_bytes()
-        .windows(3)
-        .any(|w| w[0] == b'%' && w[1].is_ascii_hexdigit() && w[2].is_ascii_hexdigit())
+    let mut after_percent = text.as_bytes().split(|byte| *byte == b'%').skip(1);
+    after_percent.any(begins_with_hex)
 }
 
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|d| u8::try_from(d).ok())
+fn begins_with_hex(bytes: &[u8]) -> bool {
+    matches!(bytes, [high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
 }
 
 #[cfg(test)]
@@ -73,7 +57,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_cut_or_false_escape_does_not_decode() {
+    fn a_cut_or_invalid_escape_does_not_decode() {
         for text in ["%", "%4", "a%", "%zz", "%4g", "%+1", "%%41"] {
             assert_eq!(decode(text, Plus::Space), None, "{text:?}");
         }
@@ -85,9 +69,26 @@ mod tests {
         assert_eq!(decode("a+b", Plus::Space).as_deref(), Some(&b"a b"[..]));
     }
 
+    #[test]
+    fn only_unreserved_characters_stay() {
+        let mut encoded = String::new();
+        encode("aZ09-._~ +/%ü\n", &mut encoded);
+        assert_eq!(encoded, "aZ09-._~%20%2B%2F%25%C3%BC%0A");
+    }
+
+    #[test]
+    fn an_escape_is_found_wherever_it_is() {
+        for text in ["%41", "a%4a", "%%41", "%zz%4F"] {
+            assert!(has_escape(text), "{text:?}");
+        }
+        for text in ["", "%", "%4", "%zz", "4%1"] {
+            assert!(!has_escape(text), "{text:?}");
+        }
+    }
+
     proptest! {
         #[test]
-        fn what_was_encoded_decodes_to_itself(text in any::<String>()) {
+        fn an_encoded_text_decodes_to_itself(text in any::<String>()) {
             let mut encoded = String::new();
             encode(&text, &mut encoded);
             let decoded = decode(&encoded, Plus::Space);
