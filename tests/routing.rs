@@ -1,4 +1,5 @@
-//! Which node answers: DESIGN's routing rules, seen from outside.
+//! Which node answers: the rules of docs/architecture.md, "Where a request goes", seen
+//! from outside.
 
 mod common;
 

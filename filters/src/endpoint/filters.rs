@@ -1,8 +1,7 @@
 //! The `filters` query parameter of list and prune endpoints.
 //!
 //! Clients send it in two JSON shapes, `{"label":{"a=b":true}}` and the older
-//! `{"label":["a=b"]}`; both are read, the first is written. Which filters an
-//! endpoint knows, and what they mean, is not for here.
+//! `{"label":["a=b"]}`. This module reads both and writes the first.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,11 +11,11 @@ use serde_json::Value;
 
 use super::query;
 
-/// Why a `filters` value is refused. Each is the client's mistake: answer 400.
+/// The reason to refuse a `filters` value. Each is the client's mistake: answer 400.
 #[derive(Debug, thiserror::Error)]
 pub enum FiltersError {
-    /// Not JSON, or JSON of neither shape, or a name or value given twice (the
-    /// engine would silently take the last).
+    /// Not JSON, or JSON of neither shape, or a name or value twice (the engine
+    /// would silently use the last).
     #[error("invalid filter: {0}")]
     Malformed(#[from] serde_json::Error),
     /// One filter in each shape; the engine reads a document in one shape only.
@@ -26,8 +25,8 @@ pub enum FiltersError {
 
 /// Filters by name, each with its values, in the order of their text.
 ///
-/// A value keeps the boolean it came with, since the engine looks at it in
-/// some filters and not in others.
+/// A value keeps its boolean, since the engine reads it in some filters and not
+/// in others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filters(BTreeMap<String, BTreeMap<String, bool>>);
 
@@ -81,12 +80,12 @@ impl Filters {
         self.0.keys().map(String::as_str)
     }
 
-    /// Whether a filter of this name is given, even without values.
+    /// Whether there is a filter of this name, even without values.
     pub fn contains(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
-    /// The values of one filter; none if it is not given.
+    /// The values of one filter.
     pub fn values(&self, name: &str) -> impl Iterator<Item = &str> {
         self.0
             .get(name)
@@ -95,9 +94,9 @@ impl Filters {
             .map(|(value, _)| value.as_str())
     }
 
-    /// Whether an object with exactly this value gets through, as moby's
-    /// `Args.ExactMatch` has it: a filter without values admits everything, and
-    /// a value that came with `false` admits nothing.
+    /// Whether an object with exactly this value passes, as in moby's
+    /// `Args.ExactMatch`: a filter without values passes every object, and a
+    /// value with `false` passes none.
     pub fn matches_exactly(&self, name: &str, value: &str) -> bool {
         match self.0.get(name) {
             Some(values) if !values.is_empty() => values.get(value) == Some(&true),
@@ -111,7 +110,7 @@ impl Filters {
         values.insert(value.to_owned(), true);
     }
 
-    /// Takes a filter out and returns its values; `None` if it was not given.
+    /// Removes a filter and returns its values; `None` if there is none of this name.
     pub fn remove(&mut self, name: &str) -> Option<Vec<String>> {
         let values = self.0.remove(name)?;
         Some(values.into_keys().collect())

@@ -1,24 +1,23 @@
-//! The path of a request, decoded once and free of second readings.
+//! The path of a request, decoded once, with one possible reading.
 //!
-//! The bytes that are judged are the bytes that are forwarded: nothing is
-//! normalised. A path that the engine could read differently is refused
-//! (answer 400) instead. It knows no endpoints; [`classify`](super::classify) does.
+//! The agent forwards the bytes that it judged: nothing is normalised. A path
+//! that the engine could read differently is refused (answer 400) instead.
 
 use std::borrow::Cow;
 
 use super::percent::{self, Plus};
 use super::version::ApiVersion;
 
-/// Longer than any image reference or container name by far.
+/// Far longer than any image reference or container name.
 const MAX_BYTES: usize = 8 * 1024;
 
-/// What may follow `/v1` and `/v2` in a path: Portainer numbers its agent's
-/// routes so. An engine would take the prefix for a version, but routes
-/// nothing that begins with these.
+/// The segments that may follow `/v1` and `/v2` in a path: Portainer numbers the
+/// routes of its agent so. An engine would take the prefix for a version, but
+/// has no route that begins with one of these.
 pub(super) const PREFIXED: [&str; 6] =
     ["ping", "agents", "host", "browse", "websocket", "dockerhub"];
 
-/// Why a path is refused. Each is the client's mistake: answer 400.
+/// The reason to refuse a path. Each is the client's mistake: answer 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadPath {
     /// Longer than 8 KiB.
@@ -27,7 +26,7 @@ pub enum BadPath {
     /// Not starting with a slash, such as `*` or an empty path.
     #[error("the path must start with '/'")]
     NotAbsolute,
-    /// A raw `?` or `#`: it belongs to what follows a path, or must be encoded.
+    /// A raw `?` or `#`: it ends the path, or must be encoded.
     #[error("the path contains a raw '?' or '#': encode it as %3F or %23")]
     Delimiter,
     /// `%` without two hex digits.
@@ -39,10 +38,10 @@ pub enum BadPath {
     /// A control character, raw or encoded.
     #[error("the path contains a control character")]
     Control,
-    /// `;`, which some servers take as the start of path parameters.
+    /// `;`, which begins path parameters for some servers.
     #[error("the path contains ';'")]
     Semicolon,
-    /// `\`, which some servers take as a slash.
+    /// `\`, which some servers read as a slash.
     #[error("the path contains a backslash")]
     Backslash,
     /// `//`. The engine would answer with a redirect, which Docker clients do not follow.
@@ -51,12 +50,12 @@ pub enum BadPath {
     /// `.` or `..` as a segment.
     #[error("the path contains a '.' or '..' segment")]
     DotSegment,
-    /// An escape that is still one after decoding, such as `%2541`.
+    /// A decoded escape that is an escape again, such as `%2541`.
     #[error("the path is percent-encoded twice")]
     DoubleEncoding,
-    /// A version that the engine's matcher (`/v[0-9.]+`) takes but that is not
+    /// A version that the engine's matcher (`/v[0-9.]+`) accepts but that is not
     /// `/v<digits>.<digits>`. Engines read `/v1.41.0` and `/v1.41.` as 1.41, so
-    /// passing it on as an unknown path would step around the policy.
+    /// forwarding it as an unknown path would bypass the policy.
     #[error("the API version in the path must be two numbers joined by a dot, such as /v1.41")]
     BadVersion,
     /// Below [`ApiVersion::FLOOR`]. The text is the engine's own.
@@ -113,12 +112,12 @@ impl<'a> RequestPath<'a> {
         })
     }
 
-    /// The bytes that were parsed, to be forwarded as they are.
+    /// The bytes that were parsed. Forward these.
     pub fn raw(&self) -> &'a str {
         self.raw
     }
 
-    /// The version asked for; `None` means the engine's newest.
+    /// The requested version; `None` means the engine's newest.
     pub fn version(&self) -> Option<ApiVersion> {
         self.version
     }
@@ -192,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_is_taken_off_the_front_once() {
+    fn a_version_is_removed_from_the_front_once() {
         let path = RequestPath::parse("/v1.41/v1.40/json").unwrap();
         assert_eq!(path.version(), Some(ApiVersion::new(1, 41)));
         assert_eq!(path.path(), "/v1.40/json");
@@ -253,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn every_second_reading_is_refused() {
+    fn a_path_with_a_second_reading_is_refused() {
         for (raw, why) in [
             ("", BadPath::NotAbsolute),
             ("*", BadPath::NotAbsolute),
@@ -317,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_only_look_odd_are_accepted() {
+    fn unusual_names_are_accepted() {
         for raw in [
             "/images/reg:5000/a/b@sha256:0a/json",
             "/containers/100%25/json",
@@ -338,7 +337,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_is_accepted_has_one_reading(raw in "/(v1\\.[0-9]{2}/)?[%2fFeE5cC.;a/\\\\\r]{0,24}") {
+        fn an_accepted_path_has_one_reading(raw in "/(v1\\.[0-9]{2}/)?[%2fFeE5cC.;a/\\\\\r]{0,24}") {
             if let Ok(path) = RequestPath::parse(&raw) {
                 prop_assert!(path.path().starts_with('/'));
                 prop_assert!(!path.path().contains(['\\', ';', '\r']));

@@ -1,35 +1,40 @@
 //! Raw query strings: read a parameter, drop one, set one.
 //!
-//! Pairs that are not asked for stay byte for byte as they came, because what
-//! was signed and judged is what is forwarded. Reading follows Go's
-//! `url.ParseQuery`: pairs end at `&` only, and a pair with a bad escape or a
-//! raw `;` does not count (the engine answers 400 to most such requests).
+//! All other pairs stay byte for byte as they are, because the agent forwards
+//! the bytes that were signed and judged. Reading follows Go's `url.ParseQuery`:
+//! pairs end at `&` only, and a pair with a bad escape or a raw `;` does not
+//! count (the engine answers 400 to most such requests).
 //!
 //! Not for form bodies: for POST and PUT with
 //! `Content-Type: application/x-www-form-urlencoded` the engine lets the body
-//! override the query, so a request like that must not be judged by its query.
+//! override the query, so the query alone must not decide about such a request.
 //!
-//! `query` is everywhere the part after `?`, without it.
+//! `query` is always the part after the `?`.
 
 use std::borrow::Cow;
 
 use super::percent::{self, Plus};
 
-/// The first value of a parameter, decoded; empty if it is there without one.
-/// Bytes that are not UTF-8 become U+FFFD.
+/// The first value of a parameter, decoded; empty if it has none. Bytes that
+/// are not UTF-8 become U+FFFD.
 pub fn get<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
     all(query, name).next()
 }
 
 /// Every value of a parameter, in order, decoded as by [`get`].
 pub fn all<'q>(query: &'q str, name: &str) -> impl Iterator<Item = Cow<'q, str>> {
-    query.split('&').filter_map(move |pair| {
-        if pair.is_empty() || pair.contains(';') {
-            return None;
-        }
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (decode(key)? == name).then(|| decode(value))?
-    })
+    let pairs = query.split('&').filter_map(pair);
+    pairs.filter_map(move |(key, value)| (key == name).then_some(value))
+}
+
+/// One pair of a query, as [`split('&')`](str::split) gives it: name and value,
+/// decoded. `None` if the pair does not count.
+pub fn pair(pair: &str) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
+    if pair.is_empty() || pair.contains(';') {
+        return None;
+    }
+    let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+    Some((decode(key)?, decode(value)?))
 }
 
 /// Whether a parameter is set to something true, as moby's `httputils.BoolValue` has it.
@@ -37,7 +42,7 @@ pub fn flag(query: &str, name: &str) -> bool {
     get(query, name).is_some_and(|value| truthy(&value))
 }
 
-/// False for nothing, `0`, `no`, `false` and `none` in any case; true for all else.
+/// False for the empty text, `0`, `no`, `false` and `none` in any case; otherwise true.
 pub fn truthy(value: &str) -> bool {
     let value = value.trim();
     !["", "0", "no", "false", "none"]
@@ -45,11 +50,11 @@ pub fn truthy(value: &str) -> bool {
         .any(|no| value.eq_ignore_ascii_case(no))
 }
 
-/// The query without these parameters, however often and in whatever spelling they come.
+/// The query without these parameters, in every occurrence and every spelling.
 pub fn without(query: &str, names: &[&str]) -> String {
     let kept: Vec<_> = query
         .split('&')
-        .filter(|pair| !names.iter().any(|name| is_called(pair, name)))
+        .filter(|pair| !names.iter().any(|name| is_named(pair, name)))
         .collect();
     kept.join("&")
 }
@@ -65,7 +70,7 @@ pub fn with(query: &str, name: &str, value: &str) -> String {
     let mut pairs = Vec::new();
     let mut placed = false;
     for pair in query.split('&') {
-        if !is_called(pair, name) {
+        if !is_named(pair, name) {
             pairs.push(pair);
         } else if !placed {
             pairs.push(&set);
@@ -79,7 +84,7 @@ pub fn with(query: &str, name: &str, value: &str) -> String {
     pairs.join("&")
 }
 
-fn is_called(pair: &str, name: &str) -> bool {
+fn is_named(pair: &str, name: &str) -> bool {
     let key = pair.split('=').next().unwrap_or_default();
     !pair.is_empty() && decode(key).is_some_and(|key| key == name)
 }
@@ -125,6 +130,23 @@ mod tests {
     }
 
     #[test]
+    fn a_pair_has_a_name_and_a_value() {
+        for (text, expected) in [
+            ("%61+b=c%3D+d", Some(("a b", "c= d"))),
+            ("a", Some(("a", ""))),
+            ("a=b=c", Some(("a", "b=c"))),
+            ("", None),
+            ("a=1;b", None),
+            ("%zz=1", None),
+            ("a=%z1", None),
+        ] {
+            let read = pair(text);
+            let read = read.as_ref().map(|(key, value)| (&**key, &**value));
+            assert_eq!(read, expected, "{text:?}");
+        }
+    }
+
+    #[test]
     fn all_values_come_in_order() {
         let values: Vec<_> = all("names=a%2Fb&x=1&names=c&names", "names").collect();
         assert_eq!(values, ["a/b", "c", ""]);
@@ -147,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn truth_is_what_moby_says() {
+    fn truth_is_as_in_moby() {
         for value in ["", "0", "no", "FALSE", " none ", "No"] {
             assert!(!truthy(value), "{value:?}");
         }
@@ -161,14 +183,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_set_is_read_back(query in "[ab%6&=+;1-]{0,20}", name in any::<String>(), value in any::<String>()) {
+        fn a_parameter_that_was_set_is_read_back(query in "[ab%6&=+;1-]{0,20}", name in any::<String>(), value in any::<String>()) {
             let set = with(&query, &name, &value);
             let read: Vec<_> = all(&set, &name).collect();
             prop_assert_eq!(read, [value]);
         }
 
         #[test]
-        fn what_is_dropped_is_gone_and_the_rest_is_untouched(query in "[ab%61&=+;-]{0,20}") {
+        fn a_parameter_that_was_dropped_is_gone_and_the_rest_is_untouched(query in "[ab%61&=+;-]{0,20}") {
             let rest = without(&query, &["a"]);
             prop_assert_eq!(get(&rest, "a"), None);
             prop_assert_eq!(all(&rest, "b").collect::<Vec<_>>(), all(&query, "b").collect::<Vec<_>>());

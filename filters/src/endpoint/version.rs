@@ -1,7 +1,6 @@
 //! API versions, as in `/v1.41/…` and `ApiVersion` of `/version`.
 //!
-//! Not for engine versions (20.10.24): those have another shape and no order
-//! that the API cares about.
+//! Not for engine versions (20.10.24), which have another form.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,16 +8,16 @@ use std::str::FromStr;
 /// A version of the Engine API, ordered by number (1.9 < 1.41).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ApiVersion {
-    /// The part before the dot; 1 since ever.
+    /// The part before the dot; always 1 so far.
     pub major: u16,
     /// The part after the dot.
     pub minor: u16,
 }
 
 impl ApiVersion {
-    /// The oldest version that is let through. Engines since 25.0 refuse older
-    /// ones by themselves; before that, versions below 1.24 carry powers that
-    /// no row of the table shows: `start` takes a whole `HostConfig` and
+    /// The oldest version that agents accept. Engines since 25.0 refuse older
+    /// ones themselves. In older engines, versions below 1.24 can do more than
+    /// any row of the table shows: `start` accepts a whole `HostConfig`, and
     /// `POST /containers/{name}/copy` reads files.
     pub const FLOOR: Self = Self::new(1, 24);
 
@@ -34,7 +33,7 @@ impl fmt::Display for ApiVersion {
     }
 }
 
-/// The text is not `<digits>.<digits>`, or a number is beyond reason.
+/// The text is not `<digits>.<digits>`, or a number does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an API version is two numbers joined by a dot, such as 1.41")]
 pub struct BadVersion;
@@ -48,7 +47,7 @@ impl FromStr for ApiVersion {
     }
 }
 
-/// `u16::from_str` alone would take a leading `+`.
+/// `u16::from_str` alone would accept a leading `+`.
 fn number(digits: &str) -> Result<u16, BadVersion> {
     if !digits.bytes().all(|b| b.is_ascii_digit()) {
         return Err(BadVersion);
@@ -74,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_but_two_numbers_is_refused() {
+    fn a_text_that_is_not_two_numbers_is_refused() {
         for text in [
             "", ".", "1", "1.", ".41", "1.41.0", "1..41", "+1.41", "1.-4", "1.70000", "one.two",
         ] {
