@@ -22,7 +22,6 @@ use crate::cluster::reachable::Reachable;
 use crate::config::Policy;
 use crate::exchange::Call;
 use crate::exchange::Exchange;
-use crate::exchange::body;
 use crate::exchange::reject::Reject;
 
 /// Judges the head of a request, and notes which nodes it may reach.
@@ -94,7 +93,6 @@ pub fn authorise_body(
         found,
         &BodyOf {
             bytes: &held,
-            bound: body::LONGEST,
             content_type: text(head, &CONTENT_TYPE),
             content_encoding: text(head, &CONTENT_ENCODING),
         },

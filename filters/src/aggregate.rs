@@ -12,13 +12,13 @@
 mod containers;
 mod decorate;
 mod dedupe;
-mod depth;
 mod error;
 mod events;
 mod fold;
 mod images;
 mod info;
 mod lines;
+mod list;
 mod network;
 mod networks;
 mod object;
@@ -26,7 +26,6 @@ mod progress;
 #[cfg(test)]
 mod properties;
 mod prune;
-pub(crate) mod splice;
 mod split;
 mod usage;
 mod version;
@@ -34,9 +33,9 @@ mod volumes;
 
 use bytes::Bytes;
 
+pub use crate::json::MAX_DEPTH;
 pub use containers::{Bound, BoundError, ContainerPlan, ContainerQuery, Owns, container_ids, plan};
 pub use decorate::decorate;
-pub use depth::MAX_DEPTH;
 pub use error::MergeError;
 pub use events::{Event, EventKey, EventsPlan, Scope, decorate_event};
 pub use lines::{LineSplitter, LineTooLong, MAX_LINE};

@@ -7,7 +7,6 @@
 //! read; which node has what they name is the agent's business. Nothing is
 //! refused: the engine does that, in its own words.
 
-pub(crate) mod go;
 mod read;
 mod spec;
 

@@ -16,7 +16,6 @@
 mod body;
 pub mod environment;
 mod error;
-mod json;
 mod may;
 mod must;
 mod node;
@@ -32,8 +31,7 @@ mod tests;
 mod verdict;
 mod yaml;
 
-pub use error::PolicyError;
-pub use json::BodyError;
+pub use error::{BodyError, PolicyError};
 pub use may::May;
 pub use must::Must;
 pub use node::{Node, NodeCondition, On, Role};

@@ -62,6 +62,11 @@ pub fn run(args: &ExplainArgs) -> anyhow::Result<Explanation> {
     let config = Config::load(Some(&args.config))?;
     let (caller, grant) = identity(&config, &args.identity)?;
     let body = args.body.as_ref().map(BodySource::read).transpose()?;
+    let most = body::LONGEST;
+    anyhow::ensure!(
+        body.as_ref().is_none_or(|body| body.len() <= most),
+        "the body is longer than {most} bytes: an agent refuses it"
+    );
     explain(&caller, &grant, args, body.as_deref())
 }
 
@@ -187,7 +192,6 @@ fn conditions(
 fn json(bytes: &[u8]) -> BodyOf<'_> {
     BodyOf {
         bytes,
-        bound: body::LONGEST,
         content_type: None,
         content_encoding: None,
     }

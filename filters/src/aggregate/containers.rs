@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::decorate::Decoration;
-use super::splice::ListWriter;
+use super::list::ListWriter;
 use super::split::{Element, present, read_lists};
 use super::{Merged, NodeAnswer};
 

@@ -16,8 +16,8 @@ use serde_json::value::RawValue;
 
 use super::NodeTag;
 use super::error::MergeError;
-use super::splice::{Edit, json_array, json_string, spliced};
 use super::split::present;
+use crate::json::{Edit, json_array, json_string, spliced};
 
 /// Decorates the JSON object `object` with the node it came from.
 ///

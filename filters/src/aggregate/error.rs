@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde_json::error::Category;
 
-use super::depth::MAX_DEPTH;
 use super::split::MAX_ELEMENTS;
+use crate::json::MAX_DEPTH;
 
 /// Longest reason kept from the JSON reader: it quotes what the node sent.
 const MAX_REASON: usize = 160;

@@ -16,10 +16,10 @@ use serde_json::value::RawValue;
 
 use super::NodeTag;
 use super::decorate::Decoration;
-use super::depth::is_too_deep;
 use super::error::MergeError;
-use super::splice::{Edit, splice};
 use super::split::present;
+use crate::json::is_too_deep;
+use crate::json::{Edit, splice};
 
 pub use key::EventKey;
 pub use plan::EventsPlan;

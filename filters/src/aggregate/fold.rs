@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use super::decorate::{Decorated, Decoration};
 use super::error::MergeError;
 use super::object::Object;
-use super::splice::json_array;
 use super::split::{Element, Elements, read_all};
 use super::{Merged, NodeAnswer, NodeTag};
+use crate::json::json_array;
 
 /// What becomes of the values that nodes have for one member.
 #[derive(Clone, Copy)]

@@ -19,9 +19,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::decorate::Decoration;
-use super::splice::{Edit, ListWriter};
+use super::list::ListWriter;
 use super::split::{Element, NodeRows, present, read_lists};
 use super::{Merged, NodeAnswer, NodeTag};
+use crate::json::Edit;
 
 #[derive(Deserialize)]
 struct Row<'a> {

@@ -14,9 +14,9 @@ use std::collections::BTreeMap;
 use super::decorate::{Decorated, Decoration, decorate};
 use super::error::MergeError;
 use super::object::Object;
-use super::splice::json_string;
 use super::split::{Element, read_all, read_element};
 use super::{Merged, NodeAnswer, NodeTag};
+use crate::json::json_string;
 
 const SHAPE: &str = "an object with the Id and the Containers of a network";
 

@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 
 use super::decorate::Decoration;
 use super::dedupe::Kept;
-use super::splice::ListWriter;
+use super::list::ListWriter;
 use super::split::{present, read_lists};
 use super::{Merged, NodeAnswer};
 

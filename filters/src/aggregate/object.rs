@@ -9,10 +9,10 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::depth::is_too_deep;
 use super::error::MergeError;
-use super::splice::{Edit, json_string, spliced};
 use super::split::{MAX_ELEMENTS, read_body};
+use crate::json::is_too_deep;
+use crate::json::{Edit, json_string, spliced};
 
 /// A JSON object and the bytes of its members by name.
 pub(super) struct Object<'a> {
@@ -135,8 +135,8 @@ impl Rewrite<'_, '_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::depth::MAX_DEPTH;
     use super::*;
+    use crate::json::MAX_DEPTH;
 
     fn read(body: &str) -> Result<Object<'_>, MergeError> {
         Object::of_body(body.as_bytes(), "an object")

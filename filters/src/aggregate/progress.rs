@@ -9,9 +9,9 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::depth::is_too_deep;
-use super::splice::{Edit, json_string, prefixed, spliced};
 use super::split::present;
+use crate::json::is_too_deep;
+use crate::json::{Edit, json_string, prefixed, spliced};
 
 /// How the engine ends a message.
 const END: &str = "\r\n";

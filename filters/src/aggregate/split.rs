@@ -9,9 +9,9 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::depth::is_too_deep;
 use super::error::MergeError;
 use super::{NodeAnswer, NodeTag};
+use crate::json::is_too_deep;
 
 /// Most elements that one node may answer with.
 pub const MAX_ELEMENTS: usize = 100_000;
@@ -162,8 +162,8 @@ pub(super) fn present<'de, D: Deserializer<'de>>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::depth::MAX_DEPTH;
     use super::*;
+    use crate::json::MAX_DEPTH;
 
     fn elements(body: &str) -> Result<Vec<&str>, MergeError> {
         let elements: Elements<'_> = read_body(body.as_bytes(), "a JSON array")?;

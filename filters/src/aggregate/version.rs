@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::error::MergeError;
-use super::splice::{Edit, json_string, splice};
 use crate::endpoint::ApiVersion;
+use crate::json::{Edit, json_string, splice};
 
 #[derive(Deserialize)]
 struct Version<'a> {

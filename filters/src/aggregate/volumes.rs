@@ -22,9 +22,10 @@ use serde_json::value::RawValue;
 use super::decorate::Decoration;
 use super::dedupe::Kept;
 use super::error::MergeError;
-use super::splice::{ListWriter, json_array};
+use super::list::ListWriter;
 use super::split::{Elements, NodeRows, present, read_all, read_body};
 use super::{Merged, NodeAnswer};
+use crate::json::json_array;
 
 pub use filter::VolumeFilter;
 

@@ -43,7 +43,6 @@ fn parse(data: &[u8]) -> Option<(Match, &[u8])> {
 fn judged(rules: &RuleSet, found: &Match, bytes: &[u8]) -> (String, bool) {
     let body = BodyOf {
         bytes,
-        bound: usize::MAX,
         content_type: None,
         content_encoding: None,
     };

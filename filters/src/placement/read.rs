@@ -8,7 +8,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::go::{Members, folded};
+use crate::json::{Members, folded};
 
 #[derive(Default)]
 pub(super) struct Create {

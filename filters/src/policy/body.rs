@@ -23,11 +23,11 @@ mod service;
 mod user;
 mod volume;
 
-use super::json::{Fields, Json};
 use super::may::May;
 use super::must::Must;
 use super::verdict::{Denied, Judged};
 use crate::endpoint::BodyCheck;
+use crate::json::{Fields, Json};
 
 pub(super) use head::head;
 
@@ -75,7 +75,7 @@ impl Check<'_> {
         match fields.unknown(known) {
             None => Ok(()),
             Some(name) => {
-                let name = super::verdict::quoted(name);
+                let name = crate::json::quoted(name);
                 let what = format!("{} is a field that is not known", fields.full(&name));
                 Err(Denied::asks("may.unknown_fields", what))
             }

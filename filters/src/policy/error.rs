@@ -1,4 +1,6 @@
-//! What may be wrong with a policy as it is written.
+//! What may be wrong with a policy as it is written, or with a body.
+
+use crate::json::JsonError;
 
 /// A fault in a [`Spec`](super::Spec), with the place it is at.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,4 +19,18 @@ impl PolicyError {
             what: what.into(),
         }
     }
+}
+
+/// Why a body cannot be judged. Each is the client's mistake.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// A `Content-Encoding`.
+    #[error("it has a Content-Encoding")]
+    Encoded,
+    /// Another `Content-Type` than JSON's.
+    #[error("its Content-Type is not application/json")]
+    NotJsonType,
+    /// JSON without a single certain reading.
+    #[error(transparent)]
+    Json(#[from] JsonError),
 }

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::aggregate::splice::{Edit, json_string, spliced};
+use crate::json::{Edit, json_string, spliced};
 
 /// What stands where something was.
 pub const REDACTED: &str = "[redacted]";

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::body::{self, Check};
-use super::error::PolicyError;
-use super::json::{BodyError, Json};
+use super::error::{BodyError, PolicyError};
 use super::may::May;
 use super::must::Must;
 use super::node::{NodeCondition, On};
@@ -15,6 +14,7 @@ use super::selector::Selector;
 use super::spec::{Effect, RuleSpec, Spec};
 use super::verdict::{Reason, Verdict};
 use crate::endpoint::{HeadCheck, Match, RequestPath, query};
+use crate::json::{Json, quoted};
 
 /// Most entries a policy may have; beyond that it costs every request too much.
 const MAX_ENTRIES: usize = 1000;
@@ -41,8 +41,6 @@ pub struct Request<'r> {
 pub struct BodyOf<'r> {
     /// The bytes that are forwarded.
     pub bytes: &'r [u8],
-    /// Most bytes that are read.
-    pub bound: usize,
     /// Its `Content-Type` header.
     pub content_type: Option<&'r str>,
     /// Its `Content-Encoding` header.
@@ -244,9 +242,6 @@ impl RuleSet {
 impl<'r> BodyOf<'r> {
     /// Reads the body as the engine does, or refuses it.
     pub(super) fn read(&self) -> Result<Json<'r>, BodyError> {
-        if self.bytes.len() > self.bound {
-            return Err(BodyError::TooLong(self.bound));
-        }
         // The engine undoes no coding; what is between might.
         let coding = self.content_encoding.unwrap_or_default().trim();
         if !coding.is_empty() && !coding.eq_ignore_ascii_case("identity") {
@@ -258,7 +253,7 @@ impl<'r> BodyOf<'r> {
         if !media.eq_ignore_ascii_case("application/json") {
             return Err(BodyError::NotJsonType);
         }
-        Json::parse(self.bytes)
+        Ok(Json::parse(self.bytes)?)
     }
 }
 
@@ -338,7 +333,7 @@ fn upgrade(found: &Match, header: Option<&str>) -> super::verdict::Judged {
     if asked.trim().eq_ignore_ascii_case(expected) {
         return Ok(());
     }
-    let asked = super::verdict::quoted(asked);
+    let asked = quoted(asked);
     let what = format!("this endpoint does not become {asked}");
     Err(super::verdict::Denied::asks("upgrade", what))
 }

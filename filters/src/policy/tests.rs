@@ -46,7 +46,6 @@ fn told(verdict: Verdict<'_>) -> Result<String, String> {
 fn json(bytes: &[u8]) -> BodyOf<'_> {
     BodyOf {
         bytes,
-        bound: 4 << 20,
         content_type: Some("application/json"),
         content_encoding: None,
     }

@@ -1,6 +1,7 @@
 //! What a policy says of a request, and why.
 
-use super::json::BodyError;
+use super::error::BodyError;
+use crate::json::ShapeError;
 
 /// The judgement over one request, with the rule that decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,11 +81,8 @@ impl From<BodyError> for Denied {
     }
 }
 
-/// A text of the request for a message: quoted, escaped and short.
-pub(super) fn quoted(text: &str) -> String {
-    const LONGEST: usize = 80;
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{:?}…", &text[..end]),
-        None => format!("{text:?}"),
+impl From<ShapeError> for Denied {
+    fn from(error: ShapeError) -> Self {
+        Self::shape(error.0)
     }
 }

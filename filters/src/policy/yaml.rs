@@ -9,7 +9,7 @@ use super::may::May;
 use super::must::Must;
 use super::node::NodeCondition;
 use super::spec::Spec;
-use crate::aggregate::splice::{json_array, json_string};
+use crate::json::{json_array, json_string};
 
 impl Spec {
     /// The policy in YAML, each line after `indent`. Nothing but what is set is written.

@@ -5,7 +5,7 @@
 
 use super::super::NodeTag;
 use super::super::object::Object;
-use super::super::splice::json_string;
+use crate::json::json_string;
 
 const SHAPE: &str = "an object of attributes";
 

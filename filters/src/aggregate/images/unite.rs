@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::super::splice::{json_array, json_string};
+use crate::json::{json_array, json_string};
 
 type Field<'a> = Option<&'a RawValue>;
 

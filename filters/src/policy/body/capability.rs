@@ -1,7 +1,8 @@
 //! Kernel capabilities, by the names that engines take.
 
 use super::Check;
-use crate::policy::verdict::{Judged, quoted};
+use crate::json::quoted;
+use crate::policy::verdict::Judged;
 
 /// What every container has that is given no other set (moby
 /// `daemon/pkg/oci/caps/defaults.go`). To ask for them is to ask for nothing.

@@ -2,7 +2,7 @@
 
 use super::limits::{self, When};
 use super::{Check, demand, host, image, labels, network, security, user};
-use crate::policy::json::{Fields, Json};
+use crate::json::{Fields, Json};
 use crate::policy::verdict::Judged;
 
 /// `POST /containers/create`.

@@ -1,8 +1,8 @@
 //! Devices of the host.
 
 use super::{Check, host_path, listed};
-use crate::policy::json::Fields;
-use crate::policy::verdict::{Judged, quoted};
+use crate::json::{Fields, quoted};
+use crate::policy::verdict::Judged;
 
 pub(super) fn judge(check: &Check<'_>, host: &Fields<'_>) -> Judged {
     for device in host.list("Devices")? {

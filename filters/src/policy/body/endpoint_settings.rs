@@ -1,7 +1,7 @@
 //! How a container is attached to a network.
 
 use super::{Check, security};
-use crate::policy::json::{Fields, Json, same_field, text_of};
+use crate::json::{Fields, Json, same_field, text_of};
 use crate::policy::verdict::{Denied, Judged};
 
 /// Kernel parameters of one interface (engine 28.0): `net.ipv4.conf.IFNAME.x=1,…`.

@@ -4,7 +4,7 @@
 //! privileged one its body does not show.
 
 use super::{Check, head, user};
-use crate::policy::json::{Fields, Json};
+use crate::json::{Fields, Json};
 use crate::policy::verdict::Judged;
 
 /// `POST /containers/{id}/exec`.

@@ -4,8 +4,8 @@ use super::{
     Check, capability, demand, devices, host_path, listed, mounts, namespaces, ports, security,
     volume,
 };
-use crate::policy::json::Fields;
-use crate::policy::verdict::{Judged, quoted};
+use crate::json::{Fields, quoted};
+use crate::policy::verdict::Judged;
 
 /// The fields that engines of API 1.24 to 1.56 have.
 pub(super) const KNOWN: &[&str] = &[

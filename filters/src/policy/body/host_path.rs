@@ -5,7 +5,8 @@
 //! could put a link into it.
 
 use super::{Check, listed};
-use crate::policy::verdict::{Judged, quoted};
+use crate::json::quoted;
+use crate::policy::verdict::Judged;
 
 /// Whether a policy may grant this: an absolute path, plain, perhaps with `:ro`.
 pub(crate) fn is_grant(text: &str) -> bool {

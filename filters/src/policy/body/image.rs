@@ -6,7 +6,8 @@
 use std::borrow::Cow;
 
 use super::{Check, demand};
-use crate::policy::verdict::{Judged, quoted};
+use crate::json::quoted;
+use crate::policy::verdict::Judged;
 
 /// Denies an image that does not meet what is demanded.
 pub(super) fn judge(check: &Check<'_>, field: &str, image: &str) -> Judged {

@@ -1,7 +1,7 @@
 //! Labels that new objects must have.
 
 use super::{Check, demand};
-use crate::policy::json::{Fields, Json, in_map};
+use crate::json::{Fields, Json, in_map};
 use crate::policy::verdict::Judged;
 
 /// The specification of a secret or a config.

@@ -1,7 +1,7 @@
 //! How much a container may use.
 
 use super::{Check, demand};
-use crate::policy::json::Fields;
+use crate::json::Fields;
 use crate::policy::verdict::Judged;
 use crate::scalar::Size;
 
@@ -48,7 +48,7 @@ pub(super) fn host(check: &Check<'_>, host: &Fields<'_>, when: When) -> Judged {
     pids(
         check,
         host.int("PidsLimit")?,
-        !matches!(host.get("PidsLimit"), crate::policy::json::Json::Null),
+        !matches!(host.get("PidsLimit"), crate::json::Json::Null),
         when,
     )
 }

@@ -1,8 +1,8 @@
 //! Mounts of containers and services, in both of their languages.
 
 use super::{Check, host_path, image, volume};
-use crate::policy::json::{Fields, text_of};
-use crate::policy::verdict::{Denied, Judged, quoted};
+use crate::json::{Fields, quoted, text_of};
+use crate::policy::verdict::{Denied, Judged};
 
 const KNOWN: [&str; 10] = [
     "Type",

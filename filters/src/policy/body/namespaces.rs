@@ -1,8 +1,8 @@
 //! Namespaces of the host and of other containers.
 
 use super::{Check, listed};
-use crate::policy::json::Fields;
-use crate::policy::verdict::{Judged, quoted};
+use crate::json::{Fields, quoted};
+use crate::policy::verdict::Judged;
 
 /// Field, namespace, and the values that are a container's own.
 const MODES: [(&str, &str, &[&str]); 5] = [

@@ -1,8 +1,8 @@
 //! New networks, and attaching to one.
 
 use super::{Check, endpoint_settings, labels, listed, namespaces};
-use crate::policy::json::{Fields, Json};
-use crate::policy::verdict::{Judged, quoted};
+use crate::json::{Fields, Json, quoted};
+use crate::policy::verdict::Judged;
 
 /// Options without an effect on the host's other interfaces.
 const HARMLESS: [&str; 8] = [

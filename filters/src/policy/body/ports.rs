@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::{Check, demand};
-use crate::policy::json::{Fields, Json};
-use crate::policy::verdict::{Denied, Judged, quoted};
+use crate::json::{Fields, Json, quoted};
+use crate::policy::verdict::{Denied, Judged};
 
 /// `HostConfig.PortBindings` and `PublishAllPorts`.
 pub(super) fn container(check: &Check<'_>, host: &Fields<'_>) -> Judged {

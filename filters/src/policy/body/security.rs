@@ -2,8 +2,8 @@
 //! SELinux, `no-new-privileges`, masked paths, kernel parameters.
 
 use super::{Check, demand};
-use crate::policy::json::{Fields, Json};
-use crate::policy::verdict::{Judged, quoted};
+use crate::json::{Fields, Json, quoted};
+use crate::policy::verdict::Judged;
 
 /// What every engine hides by itself. A list that has all of these, as an
 /// inspected container's has, opens nothing.

@@ -4,7 +4,7 @@ use super::{
     Check, capability, demand, endpoint_settings, host, image, labels, limits, mounts, namespaces,
     ports, security, user,
 };
-use crate::policy::json::{Fields, Json, text_of};
+use crate::json::{Fields, Json, text_of};
 use crate::policy::verdict::Judged;
 
 const KNOWN_CONTAINER: [&str; 28] = [

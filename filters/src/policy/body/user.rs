@@ -1,7 +1,8 @@
 //! Who a process runs as.
 
 use super::{Check, demand};
-use crate::policy::verdict::{Judged, quoted};
+use crate::json::quoted;
+use crate::policy::verdict::Judged;
 
 /// Denies what is, or may be, root. An image's own user and a name are not
 /// known to be another; Kubernetes' `runAsNonRoot` has it the same way.

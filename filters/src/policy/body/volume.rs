@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::{Check, host_path, labels, listed};
-use crate::policy::json::{Fields, Json, same_field, text_of};
-use crate::policy::verdict::{Denied, Judged, quoted};
+use crate::json::{Fields, Json, quoted, same_field, text_of};
+use crate::policy::verdict::{Denied, Judged};
 
 /// `POST /volumes/create`.
 pub(super) fn create(check: &Check<'_>, body: &Json<'_>) -> Judged {

@@ -1,7 +1,7 @@
 //! Whether an object is in scope, told from its inspect.
 
 use super::{Kind, Scope, ScopeError};
-use crate::policy::json::{Json, in_map};
+use crate::json::{Json, in_map};
 
 impl Scope {
     /// Whether the object is in scope. An exec is if its container is: inspect

@@ -1,8 +1,8 @@
 //! The objects that a body names: what is used has to be in scope as well.
 
 use super::{Kind, Scope, ScopeError};
+use crate::json::{Fields, Json};
 use crate::policy::body::mounts;
-use crate::policy::json::{Fields, Json};
 use crate::policy::verdict::Judged;
 
 /// Most objects that one body may name, for each has to be inspected.

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use super::{Kind, Scope, ScopeError};
-use crate::aggregate::splice::{Edit, json_string, spliced};
-use crate::placement::go::Members;
-use crate::policy::json::{Json, same_field};
+use crate::json::Members;
+use crate::json::{Edit, json_string, spliced};
+use crate::json::{Json, same_field};
 
 const UNREADABLE: ScopeError = ScopeError::Unreadable("the body");
 

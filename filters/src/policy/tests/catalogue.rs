@@ -513,29 +513,6 @@ fn a_reason_is_one_short_line_whatever_was_asked_for() {
 }
 
 #[test]
-fn a_body_beyond_the_bound_is_refused_before_it_is_read() {
-    let found = Match {
-        endpoint: EndpointId::ContainerCreate.endpoint(),
-        object: None,
-    };
-    let rules = plain();
-    let judge = |bytes: &[u8]| {
-        told(rules.judge_body(
-            &found,
-            &BodyOf {
-                bound: 10,
-                ..json(bytes)
-            },
-        ))
-    };
-    assert!(judge(b"{        }").is_ok());
-    assert_eq!(
-        judge(b"{         }").unwrap_err(),
-        "body: the body cannot be judged: it is longer than 10 bytes"
-    );
-}
-
-#[test]
 fn a_body_that_may_be_read_otherwise_is_refused() {
     let found = Match {
         endpoint: EndpointId::ContainerCreate.endpoint(),

@@ -38,7 +38,7 @@ impl<'a> Edit<'a> {
 }
 
 /// Appends `text` to `out` with the edits done. Edits must not overlap.
-pub(super) fn splice(out: &mut Vec<u8>, text: &str, edits: Vec<Edit<'_>>) {
+pub(crate) fn splice(out: &mut Vec<u8>, text: &str, edits: Vec<Edit<'_>>) {
     each_piece(text, edits, |piece| out.extend_from_slice(piece.as_bytes()));
 }
 
@@ -60,41 +60,6 @@ fn each_piece(text: &str, mut edits: Vec<Edit<'_>>, mut put: impl FnMut(&str)) {
     put(text.get(done..).unwrap_or(""));
 }
 
-/// A JSON array in the making.
-pub(super) struct ListWriter {
-    out: Vec<u8>,
-    first: bool,
-}
-
-impl ListWriter {
-    /// Starts an array after `prefix`, with room for the bodies it is made of.
-    pub(super) fn new(prefix: &str, answers: &[super::NodeAnswer]) -> Self {
-        let input: usize = answers.iter().map(|answer| answer.body.len()).sum();
-        // Decorations add some 5 % to a container's row; growing once more is no harm.
-        let mut out = Vec::with_capacity(input + input / 16 + 64);
-        out.extend_from_slice(prefix.as_bytes());
-        out.push(b'[');
-        Self { out, first: true }
-    }
-
-    /// Appends one element.
-    pub(super) fn push(&mut self, text: &str, edits: Vec<Edit<'_>>) {
-        if !self.first {
-            self.out.push(b',');
-        }
-        self.first = false;
-        splice(&mut self.out, text, edits);
-    }
-
-    /// Ends the array and the body, with the line feed that the engine's encoder writes.
-    pub(super) fn finish(mut self, suffix: &str) -> Vec<u8> {
-        self.out.push(b']');
-        self.out.extend_from_slice(suffix.as_bytes());
-        self.out.push(b'\n');
-        self.out
-    }
-}
-
 /// A text as a JSON string.
 pub(crate) fn json_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
@@ -102,7 +67,7 @@ pub(crate) fn json_string(text: &str) -> String {
 
 /// The JSON string `raw` with `prefix` before its text, which stays as it is
 /// written; `None` if `raw` is no string.
-pub(super) fn prefixed(raw: &str, prefix: &str) -> Option<String> {
+pub(crate) fn prefixed(raw: &str, prefix: &str) -> Option<String> {
     let rest = raw.strip_prefix('"')?;
     let mut out = json_string(prefix);
     out.pop();

@@ -7,7 +7,7 @@
 pub const MAX_DEPTH: usize = 100;
 
 /// Whether valid JSON is nested deeper than [`MAX_DEPTH`].
-pub(super) fn is_too_deep(json: &str) -> bool {
+pub(crate) fn is_too_deep(json: &str) -> bool {
     // Counting compiles to a few vector instructions and settles nearly every element.
     let openers = json.bytes().filter(|b| matches!(b, b'{' | b'[')).count();
     openers > MAX_DEPTH && depth(json) > MAX_DEPTH

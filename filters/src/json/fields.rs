@@ -2,9 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::fold::{digest, spelled_alike};
-use super::{Json, same_field};
-use crate::policy::verdict::{Denied, Judged, quoted};
+use super::names::{digest, spelled_alike};
+use super::{Json, ShapeError, quoted, same_field};
 
 /// Most members of an object that is read field by field; engines know 80 of a `HostConfig`.
 const MAX_MEMBERS: usize = 256;
@@ -22,14 +21,14 @@ pub(crate) struct Fields<'j> {
 
 impl<'j> Fields<'j> {
     /// The fields of what is called `at`, which must be an object or `null`.
-    pub(crate) fn of(json: &'j Json<'_>, at: &'static str) -> Judged<Self> {
+    pub(crate) fn of(json: &'j Json<'_>, at: &'static str) -> Result<Self, ShapeError> {
         let members = match json {
             Json::Null => &[],
             Json::Object(members) => members.as_slice(),
-            _ => return Err(Denied::shape(format!("{at} is not an object"))),
+            _ => return Err(ShapeError(format!("{at} is not an object"))),
         };
         if members.len() > MAX_MEMBERS {
-            return Err(Denied::shape(format!(
+            return Err(ShapeError(format!(
                 "{at} has more than {MAX_MEMBERS} members"
             )));
         }
@@ -38,7 +37,7 @@ impl<'j> Fields<'j> {
             None => Ok(fields),
             Some(name) => {
                 let name = quoted(name);
-                Err(Denied::shape(format!(
+                Err(ShapeError(format!(
                     "{at} has {name} twice, in different case"
                 )))
             }
@@ -62,11 +61,11 @@ impl<'j> Fields<'j> {
             .map_or(&NULL, |(_, value)| value)
     }
 
-    pub(crate) fn object(&self, name: &'static str) -> Judged<Self> {
+    pub(crate) fn object(&self, name: &'static str) -> Result<Self, ShapeError> {
         Self::of(self.get(name), name)
     }
 
-    pub(crate) fn flag(&self, name: &str) -> Judged<bool> {
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, ShapeError> {
         match self.get(name) {
             Json::Null => Ok(false),
             Json::Bool(value) => Ok(*value),
@@ -74,7 +73,7 @@ impl<'j> Fields<'j> {
         }
     }
 
-    pub(crate) fn int(&self, name: &str) -> Judged<i64> {
+    pub(crate) fn int(&self, name: &str) -> Result<i64, ShapeError> {
         match self.get(name) {
             Json::Null => Ok(0),
             Json::Int(value) => Ok(*value),
@@ -82,7 +81,7 @@ impl<'j> Fields<'j> {
         }
     }
 
-    pub(crate) fn text(&self, name: &str) -> Judged<&'j str> {
+    pub(crate) fn text(&self, name: &str) -> Result<&'j str, ShapeError> {
         match self.get(name) {
             Json::Null => Ok(""),
             Json::Text(text) => Ok(text),
@@ -91,7 +90,7 @@ impl<'j> Fields<'j> {
     }
 
     /// A list of texts. Some fields took a single text before they took a list.
-    pub(crate) fn texts(&self, name: &str) -> Judged<Vec<&'j str>> {
+    pub(crate) fn texts(&self, name: &str) -> Result<Vec<&'j str>, ShapeError> {
         let one = |json: &'j Json<'j>| match json {
             Json::Null => Ok(""),
             Json::Text(text) => Ok(text.as_ref()),
@@ -104,7 +103,7 @@ impl<'j> Fields<'j> {
         }
     }
 
-    pub(crate) fn list(&self, name: &str) -> Judged<&'j [Json<'j>]> {
+    pub(crate) fn list(&self, name: &str) -> Result<&'j [Json<'j>], ShapeError> {
         match self.get(name) {
             Json::Null => Ok(&[]),
             Json::List(list) => Ok(list),
@@ -113,7 +112,7 @@ impl<'j> Fields<'j> {
     }
 
     /// A map, whose names are the client's and differ by case.
-    pub(crate) fn map(&self, name: &str) -> Judged<&'j [(Cow<'j, str>, Json<'j>)]> {
+    pub(crate) fn map(&self, name: &str) -> Result<&'j [(Cow<'j, str>, Json<'j>)], ShapeError> {
         match self.get(name) {
             Json::Null => Ok(&[]),
             Json::Object(members) => Ok(members),
@@ -129,8 +128,8 @@ impl<'j> Fields<'j> {
         unknown.map(|(key, _)| key.as_ref())
     }
 
-    fn is_not(&self, name: &str, what: &str) -> Denied {
-        Denied::shape(format!("{} is not {what}", self.full(name)))
+    fn is_not(&self, name: &str, what: &str) -> ShapeError {
+        ShapeError(format!("{} is not {what}", self.full(name)))
     }
 
     fn repeated(&self) -> Option<&'j str> {

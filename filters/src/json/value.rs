@@ -7,8 +7,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::BodyError;
-use crate::policy::verdict::quoted;
+use super::{JsonError, quoted};
 
 /// Deepest nesting; what engines read has about eight levels.
 const MAX_DEPTH: usize = 32;
@@ -35,11 +34,11 @@ pub(crate) type Members<'a> = Vec<(Cow<'a, str>, Json<'a>)>;
 
 impl<'a> Json<'a> {
     /// Reads a whole body.
-    pub(crate) fn parse(body: &'a [u8]) -> Result<Self, BodyError> {
+    pub(crate) fn parse(body: &'a [u8]) -> Result<Self, JsonError> {
         if body.starts_with(b"\xef\xbb\xbf") {
-            return Err(BodyError::ByteOrderMark);
+            return Err(JsonError::ByteOrderMark);
         }
-        let text = std::str::from_utf8(body).map_err(|_| BodyError::NotUtf8)?;
+        let text = std::str::from_utf8(body).map_err(|_| JsonError::NotUtf8)?;
         let left = Cell::new(MAX_VALUES);
         let seed = Value {
             left: &left,
@@ -50,7 +49,7 @@ impl<'a> Json<'a> {
             reader.end()?;
             Ok(json)
         });
-        json.map_err(|e| BodyError::Malformed(e.to_string()))
+        json.map_err(|e| JsonError::Malformed(e.to_string()))
     }
 
     /// Whether Go would leave a field alone, or empty, for this.
