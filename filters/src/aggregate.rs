@@ -33,14 +33,13 @@ mod volumes;
 
 use bytes::Bytes;
 
-pub use crate::json::MAX_DEPTH;
+pub use crate::json::{MAX_DEPTH, MAX_ELEMENTS};
 pub use containers::{Bound, BoundError, ContainerPlan, ContainerQuery, Owns, container_ids, plan};
 pub use decorate::decorate;
 pub use error::MergeError;
 pub use events::{Event, EventKey, EventsPlan, Scope, decorate_event};
 pub use lines::{LineSplitter, LineTooLong, MAX_LINE};
 pub use progress::{ProgressLine, final_error, outcome_line, progress_line};
-pub use split::MAX_ELEMENTS;
 pub use version::announce;
 pub use volumes::VolumeFilter;
 

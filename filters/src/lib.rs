@@ -12,7 +12,7 @@ pub mod auth;
 pub mod endpoint;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
-mod json;
+pub mod json;
 pub mod placement;
 pub mod policy;
 pub mod scalar;

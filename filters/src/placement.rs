@@ -9,6 +9,9 @@
 
 mod read;
 mod spec;
+mod swarm;
+
+pub use swarm::creates_for_the_swarm;
 
 /// Most names of one kind; a body with more is not about placement.
 pub const MAX_NAMES: usize = 64;

@@ -16,8 +16,9 @@ use serde_json::value::RawValue;
 
 use super::decorate::Decoration;
 use super::list::ListWriter;
-use super::split::{Element, present, read_lists};
+use super::split::{Element, read_lists};
 use super::{Merged, NodeAnswer};
+use crate::json::present;
 
 pub use bound::{Bound, BoundError};
 pub use plan::{ContainerPlan, Owns, plan};

@@ -16,8 +16,7 @@ use serde_json::value::RawValue;
 
 use super::NodeTag;
 use super::error::MergeError;
-use super::split::present;
-use crate::json::{Edit, json_array, json_string, spliced};
+use crate::json::{Edit, json_array, json_string, present, spliced};
 
 /// Decorates the JSON object `object` with the node it came from.
 ///

@@ -4,8 +4,7 @@ use std::fmt;
 
 use serde_json::error::Category;
 
-use super::split::MAX_ELEMENTS;
-use crate::json::MAX_DEPTH;
+use crate::json::{MAX_DEPTH, MAX_ELEMENTS, TooMany};
 
 /// Longest reason kept from the JSON reader: it quotes what the node sent.
 const MAX_REASON: usize = 160;
@@ -66,6 +65,12 @@ impl MergeError {
             index,
             reason: reason.to_string().chars().take(MAX_REASON).collect(),
         }
+    }
+}
+
+impl From<TooMany> for MergeError {
+    fn from(_: TooMany) -> Self {
+        Self::TooManyElements
     }
 }
 

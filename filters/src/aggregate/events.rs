@@ -17,9 +17,7 @@ use serde_json::value::RawValue;
 use super::NodeTag;
 use super::decorate::Decoration;
 use super::error::MergeError;
-use super::split::present;
-use crate::json::is_too_deep;
-use crate::json::{Edit, splice};
+use crate::json::{Edit, is_too_deep, present, splice};
 
 pub use key::EventKey;
 pub use plan::EventsPlan;

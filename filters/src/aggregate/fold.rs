@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use super::decorate::{Decorated, Decoration};
 use super::error::MergeError;
 use super::object::Object;
-use super::split::{Element, Elements, read_all};
+use super::split::{Element, read_all, read_elements};
 use super::{Merged, NodeAnswer, NodeTag};
-use crate::json::json_array;
+use crate::json::{Elements, json_array};
 
 /// What becomes of the values that nodes have for one member.
 #[derive(Clone, Copy)]
@@ -115,7 +115,7 @@ impl<'a> Value<'a> {
                 Err(_) => return Err(MergeError::Shape { expected }),
             },
             Fold::Lists => Self::List(list()?.texts()?),
-            Fold::Rows => Self::Rows(list()?.read()?),
+            Fold::Rows => Self::Rows(read_elements(list()?)?),
             Fold::Objects(schema) => {
                 let object = Object::of_text(text, expected)?;
                 Self::Object(Box::new(Part::read(node, object, schema, expected)?))

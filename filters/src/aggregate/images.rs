@@ -20,9 +20,9 @@ use serde_json::value::RawValue;
 
 use super::decorate::Decoration;
 use super::list::ListWriter;
-use super::split::{Element, NodeRows, present, read_lists};
+use super::split::{Element, NodeRows, read_lists};
 use super::{Merged, NodeAnswer, NodeTag};
-use crate::json::Edit;
+use crate::json::{Edit, present};
 
 #[derive(Deserialize)]
 struct Row<'a> {

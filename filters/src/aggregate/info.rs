@@ -10,9 +10,9 @@ use serde::Deserialize;
 
 use super::error::MergeError;
 use super::object::Object;
-use super::split::{Elements, read_all};
+use super::split::read_all;
 use super::{Merged, NodeAnswer, NodeTag};
-use crate::json::{json_array, json_string, prefixed};
+use crate::json::{Elements, json_array, json_string, prefixed};
 
 const SHAPE: &str = "an object with the counts of an engine";
 

@@ -17,8 +17,9 @@ use serde_json::value::RawValue;
 use super::decorate::Decoration;
 use super::dedupe::Kept;
 use super::list::ListWriter;
-use super::split::{present, read_lists};
+use super::split::read_lists;
 use super::{Merged, NodeAnswer};
+use crate::json::present;
 
 #[derive(Deserialize)]
 struct Row<'a> {

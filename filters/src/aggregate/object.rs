@@ -3,22 +3,20 @@
 //!
 //! For answers that are one object. Lists are for [`super::split`].
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::error::MergeError;
-use super::split::{MAX_ELEMENTS, read_body};
-use crate::json::is_too_deep;
-use crate::json::{Edit, json_string, spliced};
+use super::split::read_body;
+use crate::json::{Edit, Members, is_too_deep, json_string, spliced};
 
 /// A JSON object and the bytes of its members by name.
 pub(super) struct Object<'a> {
     /// From its `{` to its `}`.
     pub(super) text: &'a str,
-    members: BTreeMap<String, &'a str>,
+    members: BTreeMap<Cow<'a, str>, &'a str>,
 }
 
 impl<'a> Object<'a> {
@@ -35,9 +33,12 @@ impl<'a> Object<'a> {
     /// than guessed at.
     pub(super) fn of_text(text: &'a str, expected: &'static str) -> Result<Self, MergeError> {
         let read: Result<Members<'a>, _> = serde_json::from_str(text);
-        let Members { members, overflow } = read.map_err(|e| MergeError::of_body(&e, expected))?;
-        if overflow {
-            return Err(MergeError::TooManyElements);
+        let read = read.map_err(|e| MergeError::of_body(&e, expected))?;
+        let mut members = BTreeMap::new();
+        for (name, raw) in read.all()? {
+            if members.insert(name, raw.get()).is_some() {
+                return Err(MergeError::Shape { expected });
+            }
         }
         Ok(Self { text, members })
     }
@@ -51,7 +52,7 @@ impl<'a> Object<'a> {
     pub(super) fn members(&self) -> impl Iterator<Item = (&str, &'a str)> {
         self.members
             .iter()
-            .map(|(name, text)| (name.as_str(), *text))
+            .map(|(name, text)| (name.as_ref(), *text))
     }
 
     /// Starts changing members.
@@ -61,43 +62,6 @@ impl<'a> Object<'a> {
             edits: Vec::new(),
             added: String::new(),
         }
-    }
-}
-
-struct Members<'a> {
-    members: BTreeMap<String, &'a str>,
-    overflow: bool,
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Names;
-
-        impl<'de> Visitor<'de> for Names {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = BTreeMap::new();
-                while members.len() < MAX_ELEMENTS
-                    && let Some((name, raw)) = map.next_entry::<String, &RawValue>()?
-                {
-                    if members.insert(name, raw.get()).is_some() {
-                        return Err(A::Error::custom("a name is given twice"));
-                    }
-                }
-                let mut overflow = false;
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
-                    overflow = true;
-                }
-                Ok(Members { members, overflow })
-            }
-        }
-
-        deserializer.deserialize_map(Names)
     }
 }
 
@@ -137,6 +101,7 @@ impl Rewrite<'_, '_> {
 mod tests {
     use super::*;
     use crate::json::MAX_DEPTH;
+    use crate::json::MAX_ELEMENTS;
 
     fn read(body: &str) -> Result<Object<'_>, MergeError> {
         Object::of_body(body.as_bytes(), "an object")

@@ -9,9 +9,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::split::present;
-use crate::json::is_too_deep;
-use crate::json::{Edit, json_string, prefixed, spliced};
+use crate::json::{Edit, is_too_deep, json_string, prefixed, present, spliced};
 
 /// How the engine ends a message.
 const END: &str = "\r\n";

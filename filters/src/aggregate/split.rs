@@ -4,82 +4,20 @@
 //! that merges it, for the few fields the rule needs. Nothing is copied. What
 //! the fields mean is not decided here.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
-use serde_json::value::RawValue;
+use serde::de::Deserialize;
 
 use super::error::MergeError;
 use super::{NodeAnswer, NodeTag};
-use crate::json::is_too_deep;
+use crate::json::{Elements, is_too_deep};
 
-/// Most elements that one node may answer with.
-pub const MAX_ELEMENTS: usize = 100_000;
-
-/// The elements of a JSON array, as raw bytes; `null` is an empty array,
-/// because that is how Go writes a slice nobody appended to.
-pub(super) struct Elements<'a> {
-    texts: Vec<&'a str>,
-    overflow: bool,
-}
-
-impl<'a> Elements<'a> {
-    pub(super) fn none() -> Self {
-        Self {
-            texts: Vec::new(),
-            overflow: false,
-        }
-    }
-
-    /// Reads each element as an `R`.
-    pub(super) fn read<R: Deserialize<'a>>(self) -> Result<Vec<Element<'a, R>>, MergeError> {
-        let texts = self.texts()?.into_iter().enumerate();
-        texts
-            .map(|(index, text)| read_element(index, text))
-            .collect()
-    }
-
-    /// The elements as they came, whatever they are.
-    pub(super) fn texts(self) -> Result<Vec<&'a str>, MergeError> {
-        if self.overflow {
-            return Err(MergeError::TooManyElements);
-        }
-        Ok(self.texts)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Elements<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct List;
-
-        impl<'de> Visitor<'de> for List {
-            type Value = Elements<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON array")
-            }
-
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Elements::none())
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                let mut texts = Vec::new();
-                while texts.len() < MAX_ELEMENTS
-                    && let Some(raw) = seq.next_element::<&RawValue>()?
-                {
-                    texts.push(raw.get());
-                }
-                let mut overflow = false;
-                while seq.next_element::<IgnoredAny>()?.is_some() {
-                    overflow = true;
-                }
-                Ok(Elements { texts, overflow })
-            }
-        }
-
-        deserializer.deserialize_any(List)
-    }
+/// Reads each element as an `R`.
+pub(super) fn read_elements<'a, R: Deserialize<'a>>(
+    elements: Elements<'a>,
+) -> Result<Vec<Element<'a, R>>, MergeError> {
+    let texts = elements.texts()?.into_iter().enumerate();
+    texts
+        .map(|(index, text)| read_element(index, text))
+        .collect()
 }
 
 /// One element: its bytes, which go out, and the fields its rule reads.
@@ -138,7 +76,7 @@ pub(super) fn read_lists<'a, R: Deserialize<'a>>(
         let elements: Elements<'a> = read_body(&answer.body, "a JSON array")?;
         Ok(NodeRows {
             node: &answer.node,
-            elements: elements.read()?,
+            elements: read_elements(elements)?,
         })
     })
 }
@@ -151,23 +89,15 @@ pub(super) fn read_body<'a, T: Deserialize<'a>>(
     serde_json::from_slice(body).map_err(|e| MergeError::of_body(&e, expected))
 }
 
-/// Reads a field that is there, `null` included, as its raw bytes.
-///
-/// Serde's own `Option` takes `null` for "not there".
-pub(super) fn present<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json::MAX_DEPTH;
+    use crate::json::{MAX_DEPTH, MAX_ELEMENTS};
+    use serde::de::IgnoredAny;
 
     fn elements(body: &str) -> Result<Vec<&str>, MergeError> {
         let elements: Elements<'_> = read_body(body.as_bytes(), "a JSON array")?;
-        let rows = elements.read::<IgnoredAny>()?;
+        let rows = read_elements::<IgnoredAny>(elements)?;
         Ok(rows.into_iter().map(|e| e.text).collect())
     }
 

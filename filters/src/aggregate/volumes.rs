@@ -23,9 +23,9 @@ use super::decorate::Decoration;
 use super::dedupe::Kept;
 use super::error::MergeError;
 use super::list::ListWriter;
-use super::split::{Elements, NodeRows, present, read_all, read_body};
+use super::split::{NodeRows, read_all, read_body, read_elements};
 use super::{Merged, NodeAnswer};
-use crate::json::json_array;
+use crate::json::{Elements, json_array, present};
 
 pub use filter::VolumeFilter;
 
@@ -99,7 +99,7 @@ fn read(answer: &NodeAnswer) -> Result<Answer<'_>, MergeError> {
     }
     let rows = NodeRows {
         node: &answer.node,
-        elements: body.volumes.read()?,
+        elements: read_elements(body.volumes)?,
     };
     Ok((rows, warnings))
 }

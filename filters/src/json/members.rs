@@ -1,33 +1,111 @@
-//! JSON objects as Go's `encoding/json` reads them into a struct.
+//! The members of an object as raw JSON, in the order of the document.
 //!
-//! A key is a field's if it is so in any case, and of several such keys each
-//! is read in its turn, so that the last one wins. Who read them otherwise
-//! would judge another request than the engine carries out.
+//! For what is not judged here: the engine judges it, so it has to be read as
+//! Go's `encoding/json` reads it into a struct. A key is a field's in any case,
+//! and of several such keys each is read in its turn, so the last one wins.
+//! `null` leaves a text or a boolean as it was.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::names::{Name, same_field};
+use super::{MAX_ELEMENTS, TooMany};
+
 /// The members of an object in their order, repeated ones included.
-pub(crate) struct Members<'a>(Vec<(String, &'a RawValue)>);
+pub struct Members<'a> {
+    members: Vec<(Cow<'a, str>, &'a RawValue)>,
+    overflow: bool,
+}
+
+/// A field that is given twice, in any spelling.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Repeated;
 
 impl<'a> Members<'a> {
-    /// `None` if `json` is no object.
-    pub(crate) fn of(json: &'a [u8]) -> Option<Self> {
-        serde_json::from_slice(json).ok()
+    /// `None` if `json` is not an object, or one of too many members.
+    pub fn of(json: &'a [u8]) -> Option<Self> {
+        serde_json::from_slice::<Self>(json)
+            .ok()
+            .filter(|members| !members.overflow)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
-        self.0.iter().map(|(key, value)| (key.as_str(), *value))
+    /// The text that Go reads into the field `name`; `None` if the field is
+    /// missing, or not a text.
+    pub fn text(&self, name: &str) -> Option<String> {
+        self.last(name)
     }
+
+    /// The boolean that Go reads into the field `name`; `None` if the field is
+    /// missing, or not a boolean.
+    pub fn flag(&self, name: &str) -> Option<bool> {
+        self.last(name)
+    }
+
+    /// Whether the field `name` has a value other than `null`.
+    pub(crate) fn is_set(&self, name: &str) -> bool {
+        self.field(name).last().is_some_and(|value| !is_null(value))
+    }
+
+    /// The values of the field `name`, in their order.
+    pub(crate) fn field(&self, name: &str) -> impl Iterator<Item = &'a RawValue> {
+        let members = self.members.iter();
+        members.filter_map(move |(key, value)| same_field(key, name).then_some(*value))
+    }
+
+    /// The value of the field `name`, for what is judged.
+    pub(crate) fn only(&self, name: &str) -> Result<Option<&'a str>, Repeated> {
+        let mut values = self.field(name);
+        match (values.next(), values.next()) {
+            (value, None) => Ok(value.map(RawValue::get)),
+            _ => Err(Repeated),
+        }
+    }
+
+    /// The names and values of a map, whose names differ by case.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        let members = self.members.iter();
+        members.map(|(key, value)| (key.as_ref(), *value))
+    }
+
+    /// All of them by value, unless they are more than [`MAX_ELEMENTS`].
+    pub(crate) fn all(self) -> Result<Vec<(Cow<'a, str>, &'a RawValue)>, TooMany> {
+        match self.overflow {
+            true => Err(TooMany),
+            false => Ok(self.members),
+        }
+    }
+
+    fn last<T: Deserialize<'a>>(&self, name: &str) -> Option<T> {
+        let mut last = None;
+        for value in self.field(name).filter(|value| !is_null(value)) {
+            last = Some(serde_json::from_str(value.get()).ok()?);
+        }
+        last
+    }
+}
+
+/// Whether a value is `null`.
+pub(crate) fn is_null(value: &RawValue) -> bool {
+    value.get() == "null"
+}
+
+/// Reads a field that is there, `null` included, as its raw bytes.
+///
+/// Serde's own `Option` takes `null` for a missing field.
+pub(crate) fn present<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Names;
+        struct Object;
 
-        impl<'de> Visitor<'de> for Names {
+        impl<'de> Visitor<'de> for Object {
             type Value = Members<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -36,27 +114,21 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
+                while members.len() < MAX_ELEMENTS
+                    && let Some((Name(name), raw)) = map.next_entry()?
+                {
+                    members.push((name, raw));
                 }
-                Ok(Members(members))
+                let mut overflow = false;
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
+                    overflow = true;
+                }
+                Ok(Members { members, overflow })
             }
         }
 
-        deserializer.deserialize_map(Names)
+        deserializer.deserialize_map(Object)
     }
-}
-
-/// A key as Go compares it: ASCII letters in lower case, and the two other
-/// characters that Unicode folds to one (`ſ` and the Kelvin sign).
-pub(crate) fn folded(key: &str) -> String {
-    key.chars()
-        .map(|c| match c {
-            '\u{17f}' => 's',
-            '\u{212a}' => 'k',
-            c => c.to_ascii_lowercase(),
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -64,12 +136,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_compared_as_go_does() {
-        for key in ["hostconfig", "HostConfig", "HOSTCONFIG", "ho\u{17f}tConfig"] {
-            assert_eq!(folded(key), "hostconfig");
+    fn the_last_spelling_of_a_field_wins() {
+        for (json, text) in [
+            (r#"{"NAME":"a","Name":"b"}"#, Some("b")),
+            (r#"{"Name":"a","NAME":"b"}"#, Some("b")),
+            (r#"{"name":"a","Name":null}"#, Some("a")),
+            (r#"{"Name":null,"name":""}"#, Some("")),
+            (r#"{"Name":"a","name":5}"#, None),
+            (r#"{"Name":5,"name":"a"}"#, None),
+            (r#"{"Names":"a"}"#, None),
+            (r#"{"Na\u006de":"a\u0062"}"#, Some("ab")),
+        ] {
+            let members = Members::of(json.as_bytes()).unwrap();
+            assert_eq!(members.text("Name").as_deref(), text, "{json}");
         }
-        assert_eq!(folded("Lin\u{212a}s"), "links");
-        assert_ne!(folded("Host-Config"), "hostconfig");
+        let flags = Members::of(br#"{"on":true,"ON":false,"off":1}"#).unwrap();
+        assert_eq!((flags.flag("On"), flags.flag("Off")), (Some(false), None));
+    }
+
+    #[test]
+    fn what_is_judged_is_given_once() {
+        let members = Members::of(br#"{"a":1,"b":2,"B":3,"c":null}"#).unwrap();
+        assert_eq!(members.only("A"), Ok(Some("1")));
+        assert_eq!(members.only("b"), Err(Repeated));
+        assert_eq!(members.only("d"), Ok(None));
+        assert!(members.is_set("a") && !members.is_set("c") && !members.is_set("d"));
     }
 
     #[test]

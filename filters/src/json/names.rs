@@ -1,6 +1,10 @@
 //! Names of fields, as Go's `encoding/json` compares them.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::fmt;
+
+use serde::de::{Deserializer, Visitor};
 
 /// Whether Go takes `key` for the field `name`, which is ASCII: without regard
 /// to case, where the two characters beyond ASCII that fold to a letter of it
@@ -32,6 +36,33 @@ fn folded(char: char) -> char {
         '\u{17f}' => 's',
         '\u{212a}' => 'k',
         c => c.to_ascii_lowercase(),
+    }
+}
+
+/// A name that borrows from the document where it can; `Cow<str>` by itself always owns.
+pub(super) struct Name<'a>(pub(super) Cow<'a, str>);
+
+impl<'de> serde::Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl<'de> Visitor<'de> for Text {
+            type Value = Name<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Name(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Name(Cow::Owned(text.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(Text)
     }
 }
 

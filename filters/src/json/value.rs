@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use super::names::Name;
 use super::{JsonError, quoted};
 
 /// Deepest nesting; what engines read has about eight levels.
@@ -26,11 +27,11 @@ pub(crate) enum Json<'a> {
     Other,
     Text(Cow<'a, str>),
     List(Vec<Json<'a>>),
-    Object(Members<'a>),
+    Object(Entries<'a>),
 }
 
 /// An object's members in their order; no name comes twice.
-pub(crate) type Members<'a> = Vec<(Cow<'a, str>, Json<'a>)>;
+pub(crate) type Entries<'a> = Vec<(Cow<'a, str>, Json<'a>)>;
 
 impl<'a> Json<'a> {
     /// Reads a whole body.
@@ -143,7 +144,7 @@ impl<'de> Visitor<'de> for Value<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json<'de>, A::Error> {
         let seed = self.deeper()?;
-        let mut members = Members::new();
+        let mut members = Entries::new();
         while let Some(Name(name)) = map.next_key()? {
             members.push((name, map.next_value_seed(seed)?));
         }
@@ -158,7 +159,7 @@ impl<'de> Visitor<'de> for Value<'_> {
 }
 
 /// A name that comes twice, letter by letter. Names of maps may differ in case.
-fn repeated<'m>(members: &'m Members<'_>) -> Option<&'m str> {
+fn repeated<'m>(members: &'m Entries<'_>) -> Option<&'m str> {
     let mut names = members.iter().map(|(name, _)| name.as_ref());
     if members.len() <= 8 {
         let mut at = 0;
@@ -169,33 +170,6 @@ fn repeated<'m>(members: &'m Members<'_>) -> Option<&'m str> {
     }
     let mut seen = HashSet::with_capacity(members.len());
     names.find(|name| !seen.insert(*name))
-}
-
-/// `Cow<str>` by itself would always own.
-struct Name<'a>(Cow<'a, str>);
-
-impl<'de> serde::Deserialize<'de> for Name<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-
-        impl<'de> Visitor<'de> for Text {
-            type Value = Name<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a name")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Name(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Name(Cow::Owned(text.to_owned())))
-            }
-        }
-
-        deserializer.deserialize_str(Text)
-    }
 }
 
 #[cfg(test)]

@@ -2,13 +2,13 @@
 //! reads them.
 //!
 //! `null` empties a list, a map or an object and leaves a text alone; an object
-//! or map that comes twice is read into the first, a list replaces it. `None`
-//! is a body of which the engine says that it cannot be read.
+//! or map that comes twice is read into the first, a list replaces it. A body
+//! that the engine cannot read gives `None`.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::json::{Members, folded};
+use crate::json::{Members, is_null};
 
 #[derive(Default)]
 pub(super) struct Create {
@@ -38,86 +38,80 @@ pub(super) struct Mount {
 
 pub(super) fn create(body: &[u8]) -> Option<Create> {
     let mut create = Create::default();
-    for (key, value) in Members::of(body)?.iter() {
-        match folded(key).as_str() {
-            "image" => text(&mut create.image, value)?,
-            "hostconfig" if is_null(value) => create.host = HostConfig::default(),
-            "hostconfig" => create.host.read(value)?,
-            "networkingconfig" if is_null(value) => create.endpoints.clear(),
-            "networkingconfig" => endpoints(&mut create.endpoints, value)?,
-            _ => {}
+    let body = Members::of(body)?;
+    text(&mut create.image, &body, "Image")?;
+    for value in body.field("HostConfig") {
+        match is_null(value) {
+            true => create.host = HostConfig::default(),
+            false => create.host.read(&members(value)?)?,
+        }
+    }
+    for value in body.field("NetworkingConfig") {
+        match is_null(value) {
+            true => create.endpoints.clear(),
+            false => endpoints(&mut create.endpoints, &members(value)?)?,
         }
     }
     Some(create)
 }
 
 impl HostConfig {
-    fn read(&mut self, value: &RawValue) -> Option<()> {
-        for (key, value) in Members::of(value.get().as_bytes())?.iter() {
-            match folded(key).as_str() {
-                "networkmode" => text(&mut self.network_mode, value)?,
-                "ipcmode" => text(&mut self.ipc_mode, value)?,
-                "pidmode" => text(&mut self.pid_mode, value)?,
-                "utsmode" => text(&mut self.uts_mode, value)?,
-                "volumesfrom" => self.volumes_from = texts(value)?,
-                "links" => self.links = texts(value)?,
-                "binds" => self.binds = texts(value)?,
-                "mounts" => self.mounts = mounts(value)?,
-                _ => {}
-            }
+    fn read(&mut self, host: &Members<'_>) -> Option<()> {
+        text(&mut self.network_mode, host, "NetworkMode")?;
+        text(&mut self.ipc_mode, host, "IpcMode")?;
+        text(&mut self.pid_mode, host, "PidMode")?;
+        text(&mut self.uts_mode, host, "UTSMode")?;
+        texts(&mut self.volumes_from, host, "VolumesFrom")?;
+        texts(&mut self.links, host, "Links")?;
+        texts(&mut self.binds, host, "Binds")?;
+        for value in host.field("Mounts") {
+            self.mounts = mounts(value)?;
         }
         Some(())
     }
 }
 
-fn endpoints(names: &mut Vec<String>, value: &RawValue) -> Option<()> {
-    for (key, value) in Members::of(value.get().as_bytes())?.iter() {
-        match folded(key).as_str() {
-            "endpointsconfig" if is_null(value) => names.clear(),
-            "endpointsconfig" => {
-                let map = Members::of(value.get().as_bytes())?;
-                names.extend(map.iter().map(|(name, _)| name.to_owned()));
-            }
-            _ => {}
+fn endpoints(names: &mut Vec<String>, config: &Members<'_>) -> Option<()> {
+    for value in config.field("EndpointsConfig") {
+        match is_null(value) {
+            true => names.clear(),
+            false => names.extend(members(value)?.iter().map(|(name, _)| name.to_owned())),
         }
     }
     Some(())
 }
 
 fn mounts(value: &RawValue) -> Option<Vec<Mount>> {
-    list::<&RawValue>(value)?
-        .into_iter()
-        .flatten()
-        .map(|value| {
-            let mut mount = Mount::default();
-            for (key, value) in Members::of(value.get().as_bytes())?.iter() {
-                match folded(key).as_str() {
-                    "type" => text(&mut mount.kind, value)?,
-                    "source" => text(&mut mount.source, value)?,
-                    _ => {}
-                }
-            }
-            Some(mount)
-        })
-        .collect()
+    let list = list::<&RawValue>(value)?.into_iter().flatten();
+    list.map(|value| {
+        let mut mount = Mount::default();
+        let fields = members(value)?;
+        text(&mut mount.kind, &fields, "Type")?;
+        text(&mut mount.source, &fields, "Source")?;
+        Some(mount)
+    })
+    .collect()
 }
 
-fn text(field: &mut String, value: &RawValue) -> Option<()> {
-    if !is_null(value) {
+fn members(value: &RawValue) -> Option<Members<'_>> {
+    Members::of(value.get().as_bytes())
+}
+
+fn text(field: &mut String, object: &Members<'_>, name: &str) -> Option<()> {
+    for value in object.field(name).filter(|value| !is_null(value)) {
         *field = serde_json::from_str(value.get()).ok()?;
     }
     Some(())
 }
 
-fn texts(value: &RawValue) -> Option<Vec<String>> {
-    Some(list(value)?.into_iter().flatten().collect())
+fn texts(field: &mut Vec<String>, object: &Members<'_>, name: &str) -> Option<()> {
+    for value in object.field(name) {
+        *field = list(value)?.into_iter().flatten().collect();
+    }
+    Some(())
 }
 
 fn list<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Option<Vec<Option<T>>> {
     let list: Option<_> = serde_json::from_str(value.get()).ok()?;
     Some(list.unwrap_or_default())
-}
-
-fn is_null(value: &RawValue) -> bool {
-    value.get() == "null"
 }

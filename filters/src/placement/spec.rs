@@ -135,6 +135,11 @@ mod tests {
                 " | n |  | b",
             ),
             (r#"{"Image":"a","Image":null}"#, " |  |  | a"),
+            (r#"{"IMAGE":"a","Image":"b"}"#, " |  |  | b"),
+            (
+                r#"{"HostConfig":{"NETWORKMODE":"a","NetworkMode":"b"}}"#,
+                " | b |  | ",
+            ),
             (
                 r#"{"HostConfig":{"Links":["a"],"NetworkMode":"n"},"hostconfig":{"links":["b"]}}"#,
                 "b | n |  | ",

@@ -3,7 +3,7 @@
 use super::{Kind, Scope, ScopeError};
 use crate::json::{Fields, Json};
 use crate::policy::body::mounts;
-use crate::policy::verdict::Judged;
+use crate::policy::verdict::{Denied, Judged};
 
 /// Most objects that one body may name, for each has to be inspected.
 const MAX_NAMES: usize = 64;
@@ -45,22 +45,36 @@ impl Scope {
         let unreadable = ScopeError::Unreadable("the body");
         let json = Json::parse(body).map_err(|_| unreadable.clone())?;
         let mut names = Names::default();
-        let read = match kind {
-            Kind::Container => container(&mut names, &json),
-            Kind::Service => service(&mut names, &json),
-            Kind::Network => network(&mut names, &json),
-            _ => Ok(()),
-        };
+        // Refuses a field that is given twice, also where none names an object.
+        let read = Fields::of(&json, "body").map_err(Denied::from);
+        let read = read.and_then(|body| match kind {
+            Kind::Container => container(&mut names, body),
+            Kind::Service => service(&mut names, body),
+            Kind::Network => network(&mut names, body),
+            Kind::Volume | Kind::Secret | Kind::Config | Kind::Exec | Kind::Task => Ok(()),
+        });
         read.map_err(|_| unreadable)?;
         if names.0.len() > MAX_NAMES {
             return Err(ScopeError::Unreadable("it names more than 64 objects"));
         }
         Ok(names.0)
     }
+
+    /// The name of the volume that a create body asks for; `None` if the engine
+    /// makes one up.
+    ///
+    /// # Errors
+    /// If the body cannot be read with certainty.
+    pub fn volume_name(body: &[u8]) -> Result<Option<String>, ScopeError> {
+        let unreadable = |_| ScopeError::Unreadable("the body");
+        let json = Json::parse(body).map_err(|_| ScopeError::Unreadable("the body"))?;
+        let fields = Fields::of(&json, "body").map_err(unreadable)?;
+        let name = fields.text("Name").map_err(unreadable)?;
+        Ok((!name.is_empty()).then(|| name.to_owned()))
+    }
 }
 
-fn container(names: &mut Names, body: &Json<'_>) -> Judged {
-    let body = Fields::of(body, "body")?;
+fn container(names: &mut Names, body: Fields<'_>) -> Judged {
     // Older engines take a `HostConfig`'s fields out of the body itself.
     for host in [body, body.object("HostConfig")?] {
         for field in ["NetworkMode", "PidMode", "IpcMode", "UTSMode", "Cgroup"] {
@@ -95,8 +109,7 @@ fn container(names: &mut Names, body: &Json<'_>) -> Judged {
     Ok(())
 }
 
-fn service(names: &mut Names, body: &Json<'_>) -> Judged {
-    let body = Fields::of(body, "body")?;
+fn service(names: &mut Names, body: Fields<'_>) -> Judged {
     let task = body.object("TaskTemplate")?;
     for fields in [body, task] {
         for network in fields.list("Networks")? {
@@ -122,8 +135,7 @@ fn service(names: &mut Names, body: &Json<'_>) -> Judged {
     Ok(())
 }
 
-fn network(names: &mut Names, body: &Json<'_>) -> Judged {
-    let body = Fields::of(body, "body")?;
+fn network(names: &mut Names, body: Fields<'_>) -> Judged {
     names.add(Kind::Container, body.text("Container")?);
     let from = body.object("ConfigFrom")?;
     names.add(Kind::Network, from.text("Network")?);
@@ -175,6 +187,26 @@ mod tests {
         ] {
             assert_eq!(named(kind, body).join(","), expected, "{body}");
         }
+    }
+
+    #[test]
+    fn a_field_given_twice_is_refused_in_a_body_of_any_kind() {
+        let body = br#"{"NAME":"a","Name":"b"}"#;
+        for kind in [
+            Kind::Container,
+            Kind::Volume,
+            Kind::Network,
+            Kind::Service,
+            Kind::Secret,
+            Kind::Config,
+        ] {
+            assert!(Scope::references(kind, body).is_err(), "{kind:?}");
+        }
+        assert!(Scope::volume_name(body).is_err());
+        let name = |body: &str| Scope::volume_name(body.as_bytes());
+        assert_eq!(name(r#"{"name":"v"}"#), Ok(Some("v".into())));
+        assert_eq!(name(r#"{"Name":""}"#), Ok(None));
+        assert!(name(r#"{"Name":5}"#).is_err());
     }
 
     #[test]

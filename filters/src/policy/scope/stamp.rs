@@ -3,9 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Kind, Scope, ScopeError};
-use crate::json::Members;
-use crate::json::{Edit, json_string, spliced};
-use crate::json::{Json, same_field};
+use crate::json::{Edit, Json, Members, json_string, spliced};
 
 const UNREADABLE: ScopeError = ScopeError::Unreadable("the body");
 
@@ -83,12 +81,7 @@ impl Scope {
 /// The bytes of a field, `null` included.
 fn member<'t>(object: &'t str, name: &str) -> Result<Option<&'t str>, ScopeError> {
     let members = Members::of(object.as_bytes()).ok_or(UNREADABLE)?;
-    let mut own = members.iter().filter(|(key, _)| same_field(key, name));
-    match (own.next(), own.next()) {
-        (None, _) => Ok(None),
-        (Some((_, raw)), None) => Ok(Some(raw.get())),
-        _ => Err(UNREADABLE),
-    }
+    members.only(name).map_err(|_| UNREADABLE)
 }
 
 #[cfg(test)]

@@ -513,6 +513,17 @@ fn a_reason_is_one_short_line_whatever_was_asked_for() {
 }
 
 #[test]
+fn a_field_given_in_two_spellings_is_refused() {
+    for body in [
+        r#"{"NAME":"a","Name":"b"}"#,
+        r#"{"Name":"a","NAME":"b"}"#,
+        r#"{"Driver":"local","driver":"local"}"#,
+    ] {
+        denies(&plain(), "POST /volumes/create", body, "body");
+    }
+}
+
+#[test]
 fn a_body_that_may_be_read_otherwise_is_refused() {
     let found = Match {
         endpoint: EndpointId::ContainerCreate.endpoint(),
