@@ -13,12 +13,12 @@ use skep_filters::endpoint::filters::Filters;
 use skep_filters::endpoint::{
     AllNodes, Announcement, Broadcast, Endpoint, Match, Merge, ObjectKind, Own, Route,
 };
+use skep_filters::placement::creates_for_the_swarm;
 
 use crate::cluster::Cluster;
 use crate::cluster::members::{Member, State};
 use crate::cluster::probe::WHOEVER;
 use crate::exchange::reject::{Reason, Reject};
-use crate::route::locate::creates_for_the_swarm;
 
 /// The node that is to answer, by id or hostname.
 const TARGET: &str = "skep-target";

@@ -10,7 +10,6 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -26,7 +25,8 @@ use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::utils::tls::WrappedX509;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
+use skep_filters::json::Members;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
@@ -121,29 +121,16 @@ pub async fn answer(
         .await
 }
 
-/// The account in a request, if one is to be used. Names have any case: Go's
-/// decoder takes them so, and versions of Portainer differ.
+/// The account in a request, if one is to be used; versions of Portainer differ
+/// in the case of the names.
 fn account(body: &[u8]) -> Option<Account> {
-    let fields: HashMap<String, Value> = serde_json::from_slice(body).ok()?;
-    let field = |name: &str| {
-        let mut fields = fields.iter();
-        fields
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
-    };
-    let text = |name| {
-        field(name)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    };
+    let body = Members::of(body)?;
+    let text = |name| body.text(name).unwrap_or_default();
     let account = Account {
         username: text("username"),
         password: text("password"),
     };
-    let wanted = field("authentication")
-        .and_then(Value::as_bool)
-        .unwrap_or_default();
+    let wanted = body.flag("authentication").unwrap_or_default();
     (wanted && !account.username.is_empty()).then_some(account)
 }
 

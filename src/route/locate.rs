@@ -11,7 +11,8 @@ use futures::future::join_all;
 use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use skep_filters::endpoint::{ApiVersion, Match, ObjectIn, ObjectKind, SwarmObject, query};
+use skep_filters::endpoint::{ApiVersion, Match, ObjectIn, ObjectKind, query};
+use skep_filters::json::Members;
 
 use crate::cluster::ask::{Ask, Missing, Node, Patience, Spoken, ask_node, missing_header, nodes};
 use crate::cluster::hop::Hop;
@@ -63,39 +64,10 @@ pub fn named(found: &Match, raw_query: &str, body: Option<&[u8]>) -> Option<Stri
         ObjectIn::Query(name) | ObjectIn::EachQuery(name) => {
             query::get(raw_query, name).map(std::borrow::Cow::into_owned)
         }
-        ObjectIn::Body(field) => {
-            let body: Fields = serde_json::from_slice(body?).ok()?;
-            // Go's decoder takes any case (encoding/json `Unmarshal`).
-            let mut values = body
-                .iter()
-                .filter(|(key, _)| key.eq_ignore_ascii_case(field));
-            values.next()?.1.as_str().map(str::to_owned)
-        }
+        ObjectIn::Body(field) => Members::of(body?)?.text(field),
     }
     .filter(|name| !name.is_empty())
 }
-
-/// Whether a create is for the whole Swarm, so that only a manager can do it:
-/// moby creates a network of the driver overlay, or of the scope swarm, and a
-/// volume with a cluster spec through swarmkit.
-pub fn creates_for_the_swarm(object: SwarmObject, body: Option<&[u8]>) -> bool {
-    let fields = body.and_then(|b| serde_json::from_slice::<Fields>(b).ok());
-    let field = |name: &str| {
-        let mut fields = fields.iter().flatten();
-        fields
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
-    };
-    match object {
-        SwarmObject::OverlayNetwork => {
-            field("Driver").is_some_and(|d| d == "overlay")
-                || field("Scope").is_some_and(|s| s == "swarm")
-        }
-        SwarmObject::ClusterVolume => field("ClusterVolumeSpec").is_some_and(|s| !s.is_null()),
-    }
-}
-
-type Fields = serde_json::Map<String, serde_json::Value>;
 
 /// Finds the node that has the object. Where there is only one node, it is not
 /// asked.
@@ -307,28 +279,26 @@ fn what(object: &Object<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use skep_filters::endpoint::EndpointId;
+
     use super::*;
 
     #[test]
-    fn what_is_made_for_the_whole_swarm_is_made_by_a_manager() {
-        let network =
-            |body: &str| creates_for_the_swarm(SwarmObject::OverlayNetwork, Some(body.as_bytes()));
-        assert!(network(r#"{"Name":"a","Driver":"overlay"}"#));
-        assert!(network(r#"{"Name":"a","driver":"overlay"}"#));
-        assert!(network(
-            r#"{"Name":"a","Driver":"macvlan","Scope":"swarm"}"#
-        ));
-        assert!(!network(r#"{"Name":"a","Driver":"bridge"}"#));
-        assert!(!network("not JSON"));
-        let volume = br#"{"Name":"v","ClusterVolumeSpec":{}}"#;
-        assert!(creates_for_the_swarm(
-            SwarmObject::ClusterVolume,
-            Some(volume)
-        ));
-        assert!(!creates_for_the_swarm(
-            SwarmObject::ClusterVolume,
-            Some(b"{}")
-        ));
-        assert!(!creates_for_the_swarm(SwarmObject::OverlayNetwork, None));
+    fn a_body_names_the_object_as_the_engine_reads_it() {
+        let connect = Match {
+            endpoint: EndpointId::NetworkConnect.endpoint(),
+            object: Some("net".to_owned()),
+        };
+        let named = |body: &str| named(&connect, "", Some(body.as_bytes()));
+        for (body, name) in [
+            (r#"{"Container":"a"}"#, Some("a")),
+            (r#"{"CONTAINER":"a","Container":"b"}"#, Some("b")),
+            (r#"{"Container":"b","CONTAINER":"a"}"#, Some("a")),
+            (r#"{"Container":""}"#, None),
+            (r#"{"Container":5}"#, None),
+            ("not JSON", None),
+        ] {
+            assert_eq!(named(body).as_deref(), name, "{body}");
+        }
     }
 }

@@ -1,14 +1,16 @@
 //! What is created for the whole Swarm.
 
-use crate::endpoint::EndpointId;
+use crate::endpoint::SwarmObject;
 use crate::json::Members;
 
 /// Whether only a manager can carry out this create.
 #[must_use]
-pub fn creates_for_the_swarm(id: EndpointId, body: Option<&[u8]>) -> bool {
+pub fn creates_for_the_swarm(object: SwarmObject, body: Option<&[u8]>) -> bool {
     let body = body.unwrap_or_default();
-    (id == EndpointId::NetworkCreate && is_swarm_network(body))
-        || (id == EndpointId::VolumeCreate && is_cluster_volume(body))
+    match object {
+        SwarmObject::OverlayNetwork => is_swarm_network(body),
+        SwarmObject::ClusterVolume => is_cluster_volume(body),
+    }
 }
 
 /// Moby creates a network of the driver overlay, or of the scope swarm, through swarmkit.
@@ -29,11 +31,11 @@ mod tests {
     use super::*;
 
     fn network(body: &str) -> bool {
-        creates_for_the_swarm(EndpointId::NetworkCreate, Some(body.as_bytes()))
+        creates_for_the_swarm(SwarmObject::OverlayNetwork, Some(body.as_bytes()))
     }
 
     fn volume(body: &str) -> bool {
-        creates_for_the_swarm(EndpointId::VolumeCreate, Some(body.as_bytes()))
+        creates_for_the_swarm(SwarmObject::ClusterVolume, Some(body.as_bytes()))
     }
 
     #[test]
@@ -47,7 +49,7 @@ mod tests {
         assert!(!network("not JSON"));
         assert!(volume(r#"{"Name":"v","ClusterVolumeSpec":{}}"#));
         assert!(!volume("{}"));
-        assert!(!creates_for_the_swarm(EndpointId::NetworkCreate, None));
+        assert!(!creates_for_the_swarm(SwarmObject::OverlayNetwork, None));
     }
 
     #[test]

@@ -78,19 +78,10 @@ impl Look<'_> {
     /// An engine answers the creation of a volume that is there by showing it.
     pub(super) async fn makes_a_new_one(&self, x: &Exchange) -> Result<(), Reject> {
         let body = x.held.as_deref().unwrap_or_default();
-        let fields: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_slice(body).unwrap_or_default();
-        let mut names = fields
-            .iter()
-            .filter(|(key, _)| key.eq_ignore_ascii_case("Name"));
-        let name = names
-            .next()
-            .and_then(|(_, name)| name.as_str())
-            .unwrap_or_default();
-        if name.is_empty() {
+        let Some(name) = Scope::volume_name(body)? else {
             return Ok(());
-        }
-        match self.inspect(Kind::Volume, name).await? {
+        };
+        match self.inspect(Kind::Volume, &name).await? {
             Some(there) if !self.scope.holds(Kind::Volume, &there)? => Err(beyond(
                 "there is a volume of this name, and it is another's",
             )),

@@ -14,6 +14,7 @@ use pingora::http::RequestHeader;
 use pingora::protocols::http::HttpTask;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
+use serde::Deserialize;
 use skep_filters::aggregate::LineSplitter;
 use tokio::sync::mpsc;
 
@@ -211,11 +212,16 @@ impl Answer {
         match self.status {
             Some(StatusCode::OK) => Outcome::Done,
             Some(status) => {
-                let said = serde_json::from_slice::<serde_json::Value>(&self.refusal);
-                let said = said
-                    .ok()
-                    .and_then(|v| Some(v.get("message")?.as_str()?.to_owned()));
-                Outcome::Refused(status, said.unwrap_or_else(|| format!("answered {status}")))
+                #[derive(Deserialize)]
+                struct Refusal {
+                    message: String,
+                }
+                let said = serde_json::from_slice::<Refusal>(&self.refusal);
+                let said = said.map(|refusal| refusal.message);
+                Outcome::Refused(
+                    status,
+                    said.unwrap_or_else(|_| format!("answered {status}")),
+                )
             }
             None => Outcome::Lost("it answered nothing".to_owned()),
         }

@@ -33,7 +33,7 @@ fn limits_are_read_of_the_headers() {
         told(&[("ratelimit-limit", "x"), ("ratelimit-remaining", "1")]),
         None
     );
-    assert_eq!(json!(None::<Limits>), Value::Null);
+    assert_eq!(json!(None::<Limits>), serde_json::Value::Null);
 }
 
 #[test]
@@ -72,6 +72,14 @@ fn an_account_is_used_if_the_request_says_so() {
         ),
         (
             r#"{"authentication":false,"username":"u","password":"p"}"#,
+            &None,
+        ),
+        (
+            r#"{"authentication":true,"USERNAME":"x","Username":"u","PASSWORD":"p"}"#,
+            &pair,
+        ),
+        (
+            r#"{"AUTHENTICATION":true,"authentication":false,"username":"u"}"#,
             &None,
         ),
         (r#"{"authentication":true}"#, &None),
