@@ -9,6 +9,7 @@
 //! The order of nodes is everywhere the order of their ids, so the result
 //! does not depend on who answered first.
 
+mod answer;
 mod containers;
 mod decorate;
 mod dedupe;
@@ -31,9 +32,8 @@ mod usage;
 mod version;
 mod volumes;
 
-use bytes::Bytes;
-
 pub use crate::json::{MAX_DEPTH, MAX_ELEMENTS};
+pub use answer::{Merged, NodeAnswer, NodeTag};
 pub use containers::{Bound, BoundError, ContainerPlan, ContainerQuery, Owns, container_ids, plan};
 pub use decorate::decorate;
 pub use error::MergeError;
@@ -42,38 +42,6 @@ pub use lines::{LineSplitter, LineTooLong, MAX_LINE};
 pub use progress::{ProgressLine, final_error, outcome_line, progress_line};
 pub use version::announce;
 pub use volumes::VolumeFilter;
-
-/// What a merge has to know of the node an answer came from.
-///
-/// The field order is the sort order.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct NodeTag {
-    /// The Swarm node id: the identity.
-    pub id: String,
-    /// The host name: a label, which two nodes may share.
-    pub hostname: String,
-    /// Whether it is a manager, whose rows about cluster objects are preferred.
-    pub is_manager: bool,
-}
-
-/// The body with which one node answered `200` to a list call.
-#[derive(Clone, Debug)]
-pub struct NodeAnswer {
-    /// Who answered.
-    pub node: NodeTag,
-    /// The whole body, with content and transfer codings undone.
-    pub body: Bytes,
-}
-
-/// The answer of the cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Merged {
-    /// JSON of the shape one engine answers with, ending in a line feed as the engine's does.
-    pub body: Vec<u8>,
-    /// The nodes whose answer could not be read, in the order of their ids;
-    /// nothing of theirs is in `body`.
-    pub unusable: Vec<(NodeTag, MergeError)>,
-}
 
 /// How the answers to one endpoint are merged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,6 +95,8 @@ pub fn merge(rule: &MergeRule, mut answers: Vec<NodeAnswer>) -> Merged {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     /// An answer of a worker whose host name is its id in capitals.

@@ -27,14 +27,16 @@ mod replay;
 mod signer;
 pub mod strip;
 mod verifier;
+mod window;
 
 #[cfg(test)]
 mod tests;
 
 pub use body::BodyBinding;
 pub use error::{AuthError, KeyError};
-pub use key::{Key, MIN_SECRET_BYTES, SigningKey, trim_secret};
-pub use principal::{KeyKind, Principal};
+pub use key::{Key, KeyKind, MIN_SECRET_BYTES, SigningKey, trim_secret};
+pub use principal::Principal;
 pub use replay::NonceMemory;
 pub use signer::{SignatureHeaders, Signer};
-pub use verifier::{Signed, Verifier, Window};
+pub use verifier::{Signed, Verifier};
+pub use window::Window;

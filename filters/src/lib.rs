@@ -2,17 +2,26 @@
 //!
 //! Nothing here opens a socket, reads a file or asks for the time; the agent
 //! (the `skep` package) does that and hands the results in. So every rule can
-//! be property-tested, fuzzed and benchmarked alone. Modules follow a
-//! request's way: who is calling ([`auth`]), which endpoint ([`endpoint`]), may it
-//! ([`policy`]), what ties a new container to a node ([`placement`]),
-//! and how the answers of several nodes become one ([`aggregate`]).
+//! be property-tested, fuzzed and benchmarked alone.
+//!
+//! A request is authenticated ([`auth`]), classified ([`endpoint`]) and judged
+//! ([`policy`]). [`placement`] finds what ties a new container to a node, and
+//! [`aggregate`] makes one answer of the answers of several nodes. All of them
+//! read JSON with [`json`]. Imports run down this list only.
 
-pub mod aggregate;
-pub mod auth;
-pub mod endpoint;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
-pub mod json;
-pub mod placement;
+
 pub mod policy;
+
+pub mod aggregate;
+
+pub mod placement;
+
+pub mod auth;
+
+pub mod endpoint;
+
+pub mod json;
+
 pub mod scalar;

@@ -14,6 +14,7 @@
 //! grants a path, the last needs a grant of its own ([`May::buildkit`]).
 
 mod body;
+mod effect;
 pub mod environment;
 mod error;
 mod may;
@@ -22,6 +23,7 @@ mod node;
 mod pattern;
 pub mod presets;
 pub mod redact;
+mod request;
 mod ruleset;
 pub mod scope;
 mod selector;
@@ -31,12 +33,14 @@ mod tests;
 mod verdict;
 mod yaml;
 
+pub use effect::Effect;
 pub use error::{BodyError, PolicyError};
 pub use may::May;
 pub use must::Must;
 pub use node::{Node, NodeCondition, On, Role};
 pub use redact::Redact;
-pub use ruleset::{BodyOf, Request, RuleSet};
+pub use request::{BodyOf, Request};
+pub use ruleset::RuleSet;
 pub use selector::groups;
-pub use spec::{Effect, RuleSpec, Spec};
+pub use spec::{RuleSpec, Spec};
 pub use verdict::{Reason, Verdict};

@@ -10,7 +10,6 @@ use ring::signature::KeyPair;
 use ring::{hmac, signature};
 
 use super::error::KeyError;
-use super::principal::KeyKind;
 
 /// The least length of an HMAC secret, in bytes: that of a SHA-256 output, below
 /// which RFC 2104 §3 says that the MAC is weakened.
@@ -18,6 +17,20 @@ pub const MIN_SECRET_BYTES: usize = 32;
 
 const MAX_ID_BYTES: usize = 64;
 const ED25519_BYTES: usize = 32;
+
+/// To whom a key belongs.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum KeyKind {
+    /// To a client that the configuration names.
+    #[default]
+    Client,
+    /// To whoever holds the cluster secret; derived from it, with the id
+    /// `operator-<fingerprint>`.
+    Operator,
+    /// To the agents of the cluster among themselves; derived from the cluster
+    /// secret, with the id `agent-<fingerprint>`.
+    Agent,
+}
 
 /// A key that checks signatures.
 #[derive(Clone)]

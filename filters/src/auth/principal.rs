@@ -7,22 +7,8 @@ use http::HeaderMap;
 
 use super::base::single;
 use super::error::AuthError;
-use super::key::Key;
+use super::key::{Key, KeyKind};
 use super::profile::SKEP_ON_BEHALF_OF;
-
-/// To whom a key belongs.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum KeyKind {
-    /// To a client that the configuration names.
-    #[default]
-    Client,
-    /// To whoever holds the cluster secret; derived from it, with the id
-    /// `operator-<fingerprint>`.
-    Operator,
-    /// To the agents of the cluster among themselves; derived from the cluster
-    /// secret, with the id `agent-<fingerprint>`.
-    Agent,
-}
 
 /// Who is calling. Its text form is for logs, and for `Skep-On-Behalf-Of`.
 #[derive(Clone, Debug, Eq, PartialEq)]

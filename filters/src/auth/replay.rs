@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use super::error::AuthError;
-use super::verifier::Window;
+use super::window::Window;
 
 /// How many seconds of `created` one generation spans. Nonces are forgotten by
 /// whole generations, so this is also by how much they may outlive their need.

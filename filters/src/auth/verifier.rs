@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,42 +19,7 @@ use super::key::Key;
 use super::params::{self, Params};
 use super::profile::{SIGNATURE, SIGNATURE_INPUT};
 use super::replay::NonceMemory;
-
-/// How far a request's stamp may be from the agent's clock, in whole seconds.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Window {
-    /// How old a request may be.
-    pub past: Duration,
-    /// How far ahead of the agent's clock a request may be stamped.
-    pub future: Duration,
-}
-
-impl Window {
-    /// Whether a request created at `created` is in time at `now`, both in
-    /// seconds since the epoch.
-    #[must_use]
-    pub fn admits(&self, created: u64, now: u64) -> bool {
-        created <= now.saturating_add(self.future_seconds())
-            && now <= created.saturating_add(self.past_seconds())
-    }
-
-    pub(super) fn past_seconds(&self) -> u64 {
-        self.past.as_secs()
-    }
-
-    pub(super) fn future_seconds(&self) -> u64 {
-        self.future.as_secs()
-    }
-}
-
-impl Default for Window {
-    fn default() -> Self {
-        Self {
-            past: Duration::from_secs(30),
-            future: Duration::from_secs(10),
-        }
-    }
-}
+use super::window::Window;
 
 /// A request whose signature holds.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::spec::Effect;
+use super::effect::Effect;
 
 /// What a Swarm node is in the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

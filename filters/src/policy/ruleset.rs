@@ -3,49 +3,23 @@
 use std::collections::BTreeMap;
 
 use super::body::{self, Check};
-use super::error::{BodyError, PolicyError};
+use super::effect::Effect;
+use super::error::PolicyError;
 use super::may::May;
 use super::must::Must;
-use super::node::{NodeCondition, On};
+use super::node::NodeCondition;
 use super::presets;
 use super::redact::Redact;
+use super::request::{BodyOf, Request};
 use super::scope::Scope;
 use super::selector::Selector;
-use super::spec::{Effect, RuleSpec, Spec};
+use super::spec::{RuleSpec, Spec};
 use super::verdict::{Reason, Verdict};
-use crate::endpoint::{HeadCheck, Match, RequestPath, query};
-use crate::json::{Json, quoted};
+use crate::endpoint::{HeadCheck, Match, query};
+use crate::json::quoted;
 
 /// Most entries a policy may have; beyond that it costs every request too much.
 const MAX_ENTRIES: usize = 1000;
-
-/// A request as far as its head shows it.
-#[derive(Clone, Copy, Debug)]
-pub struct Request<'r> {
-    /// Its row of the endpoint table.
-    pub found: Option<&'r Match>,
-    /// Its method.
-    pub method: &'r str,
-    /// Its path.
-    pub path: &'r RequestPath<'r>,
-    /// Its query, without `?`, as it is forwarded.
-    pub query: &'r str,
-    /// Its `Upgrade` header.
-    pub upgrade: Option<&'r str>,
-    /// Where it goes.
-    pub on: On<'r>,
-}
-
-/// A body that is at hand whole, and what its headers say of it.
-#[derive(Clone, Copy, Debug)]
-pub struct BodyOf<'r> {
-    /// The bytes that are forwarded.
-    pub bytes: &'r [u8],
-    /// Its `Content-Type` header.
-    pub content_type: Option<&'r str>,
-    /// Its `Content-Encoding` header.
-    pub content_encoding: Option<&'r str>,
-}
 
 /// A policy that can judge.
 #[derive(Clone, Debug, PartialEq)]
@@ -236,24 +210,6 @@ impl RuleSet {
             let selector = selectors.find(|selector| selector.matches(request, found))?;
             Some((rule.effect, selector.label.as_str()))
         })
-    }
-}
-
-impl<'r> BodyOf<'r> {
-    /// Reads the body as the engine does, or refuses it.
-    pub(super) fn read(&self) -> Result<Json<'r>, BodyError> {
-        // The engine undoes no coding; what is between might.
-        let coding = self.content_encoding.unwrap_or_default().trim();
-        if !coding.is_empty() && !coding.eq_ignore_ascii_case("identity") {
-            return Err(BodyError::Encoded);
-        }
-        // Form bodies are read into the parameters instead (Go `ParseForm`).
-        let media = self.content_type.unwrap_or("application/json");
-        let media = media.split(';').next().unwrap_or_default().trim();
-        if !media.eq_ignore_ascii_case("application/json") {
-            return Err(BodyError::NotJsonType);
-        }
-        Ok(Json::parse(self.bytes)?)
     }
 }
 

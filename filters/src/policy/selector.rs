@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::pattern::PathPattern;
-use super::ruleset::Request;
-use crate::endpoint::{EndpointId, Match, all, query};
+use super::request::{Request, imports};
+use crate::endpoint::{EndpointId, Match, all};
 
 /// The bit after those of the endpoint table: an import, which belongs to a
 /// group of its own but has no row of its own.
@@ -61,12 +61,6 @@ impl Selector {
 pub fn groups() -> impl Iterator<Item = &'static str> {
     let names: BTreeSet<_> = all().iter().map(|endpoint| endpoint.group).collect();
     names.into_iter()
-}
-
-/// Whether `POST /images/create` with this query imports: the engine only looks
-/// whether `fromImage` has a value (moby `postImagesCreate`).
-pub(super) fn imports(query: &str) -> bool {
-    query::get(query, "fromImage").is_none_or(|image| image.is_empty())
 }
 
 fn row(request: &Request<'_>, found: &Match) -> usize {

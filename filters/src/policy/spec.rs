@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::effect::Effect;
 use super::may::May;
 use super::must::Must;
 use super::node::NodeCondition;
@@ -49,25 +50,6 @@ pub struct RuleSpec {
     /// On which nodes. While it is not known which node a request goes to, a
     /// rule with a condition allows nothing and denies what it speaks of.
     pub node: NodeCondition,
-}
-
-/// What a rule does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Lets through.
-    Allow,
-    /// Refuses.
-    Deny,
-}
-
-impl Effect {
-    /// As in a policy.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Deny => "deny",
-        }
-    }
 }
 
 impl Spec {

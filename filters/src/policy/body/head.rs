@@ -2,7 +2,7 @@
 
 use super::{Check, demand, host, host_path, image, namespaces, security};
 use crate::endpoint::{HeadCheck, Match, query};
-use crate::policy::selector::imports;
+use crate::policy::request::imports;
 use crate::policy::verdict::{Denied, Judged};
 
 /// Judges a request that the rules allow.

@@ -1,0 +1,37 @@
+//! What nodes answer, and what the cluster answers.
+
+use bytes::Bytes;
+
+use super::error::MergeError;
+
+/// What a merge has to know of the node an answer came from.
+///
+/// The field order is the sort order.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NodeTag {
+    /// The Swarm node id: the identity.
+    pub id: String,
+    /// The host name: a label, which two nodes may share.
+    pub hostname: String,
+    /// Whether it is a manager, whose rows about cluster objects are preferred.
+    pub is_manager: bool,
+}
+
+/// The body with which one node answered `200` to a list call.
+#[derive(Clone, Debug)]
+pub struct NodeAnswer {
+    /// Who answered.
+    pub node: NodeTag,
+    /// The whole body, with content and transfer codings undone.
+    pub body: Bytes,
+}
+
+/// The answer of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Merged {
+    /// JSON of the shape one engine answers with, ending in a line feed as the engine's does.
+    pub body: Vec<u8>,
+    /// The nodes whose answer could not be read, in the order of their ids;
+    /// nothing of theirs is in `body`.
+    pub unusable: Vec<(NodeTag, MergeError)>,
+}
