@@ -1,4 +1,4 @@
-//! What holds for whatever the nodes answer.
+//! Properties of the merge, for any answers.
 
 mod objects;
 mod one_engine;
@@ -24,7 +24,7 @@ fn rules() -> Vec<MergeRule> {
     ]
 }
 
-/// A field that no rule knows.
+/// A value for a field that no rule knows.
 fn unknown_field() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         any::<i64>().prop_map(Value::from),
@@ -220,13 +220,13 @@ proptest! {
         pairs.insert(at.index(others.len() + 1), pair);
         let plan = plan(&pairs.join("&"));
         prop_assert_eq!(plan.since.as_ref(), Some(&name));
-        prop_assert_eq!(plan.query_for_others(), others.join("&"));
+        prop_assert_eq!(plan.query_for(Owns::default()), others.join("&"));
     }
 
     #[test]
     fn a_query_of_any_text_is_planned(raw in "\\PC{0,40}") {
         let plan = plan(&raw);
-        prop_assert!(plan.has_reference() || plan.query_for_others() == raw);
+        prop_assert!(plan.has_reference() || plan.query_for(Owns::default()) == raw);
     }
 
     #[test]

@@ -1,21 +1,21 @@
-//! Portainer's own way to say who is calling, as its servers send it to its
-//! agents: an ECDSA key and a signature over a constant, or over a secret that
-//! both sides know.
+//! The authentication of a Portainer server towards its agents: an ECDSA key and
+//! a signature over a constant, or over a secret that both sides know.
 //!
-//! The signature covers nothing of the request and never expires, so whoever
-//! sees one pair of headers has the server's rights for good. That is the
-//! protocol; TLS is what keeps the pair from being seen. Which keys are taken is
-//! decided elsewhere: here is only whether a signature holds, and nothing is
-//! remembered.
+//! The signature covers nothing of the request and never expires. Anyone who sees
+//! one pair of headers has the rights of the server for good. That is the
+//! protocol; only TLS hides the pair. This module checks that a signature is
+//! valid. It does not decide which keys are trusted, and remembers nothing.
 
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use http::{HeaderMap, HeaderName};
 use md5::{Digest as _, Md5};
 use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
 use p256::ecdsa::{Signature, VerifyingKey};
+use p256::pkcs8::DecodePublicKey as _;
 
 use super::base::single;
 use super::digest;
@@ -27,38 +27,33 @@ pub const PUBLIC_KEY: HeaderName = HeaderName::from_static("x-portaineragent-pub
 /// `X-PortainerAgent-Signature`: 32 bytes of r and 32 of s in base64 without padding.
 pub const PORTAINER_SIGNATURE: HeaderName = HeaderName::from_static("x-portaineragent-signature");
 
-/// What is signed where no secret was agreed on.
+/// The signed message if there is no shared secret.
 const APPLICATION: &[u8] = b"Portainer-App";
 
-/// How every P-256 key in DER begins. Go writes no other form, so none is read.
-const SPKI: [u8; 26] = [
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
-    0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
-];
+/// How long a P-256 key is in DER, its point uncompressed (SEC 1 §2.3.3). Go
+/// writes no other form, so none is read.
+const DER: usize = 91;
 
-/// An uncompressed point of the curve (SEC 1 §2.3.3).
-const POINT: usize = 65;
-
-/// Why a request is not a Portainer server's. The texts are its agent's: servers
-/// look for them.
+/// Why a request is not from a trusted Portainer server. The texts are those of
+/// its own agent: servers look for them.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum PortainerError {
-    /// One of the two headers is not there.
+    /// One of the two headers is missing.
     #[error("Missing request signature headers")]
     Missing,
-    /// A header is not what it should be; the text says which.
+    /// A header is malformed; the text says which.
     #[error("Invalid request signature")]
     Malformed(&'static str),
-    /// The signature is not by this key over what should be signed.
+    /// This key did not make this signature over the expected message.
     #[error("Invalid request signature")]
     BadSignature,
-    /// The signature holds, but another key is the one that is trusted.
+    /// The signature is valid, but another key is trusted.
     #[error("Invalid request signature")]
     OtherKey {
-        /// The fingerprint of the key that was shown.
+        /// The fingerprint of the key in the request.
         shown: String,
     },
-    /// No key is trusted yet, and whether this one may be cannot be known now.
+    /// No key is trusted yet, and whether to trust this one cannot be decided now.
     #[error("Invalid request signature")]
     NotYet(String),
 }
@@ -76,7 +71,7 @@ impl PortainerError {
         }
     }
 
-    /// What the caller is told besides the message.
+    /// The details for the caller, besides the message.
     #[must_use]
     pub fn details(&self) -> &str {
         match self {
@@ -92,16 +87,17 @@ impl PortainerError {
 /// The public key of a Portainer server.
 #[derive(Clone, Eq, PartialEq)]
 pub struct PublicKey {
-    point: [u8; POINT],
+    der: [u8; DER],
+    key: VerifyingKey,
 }
 
 impl PublicKey {
-    /// Reads the text of a file: PEM, as Portainer keeps it in `portainer.pub`
-    /// or as OpenSSL writes it, or the hexadecimal digits of the header.
+    /// Reads the text of a file: PEM, as in Portainer's `portainer.pub` or as OpenSSL
+    /// writes it, or the hexadecimal digits of the header.
     ///
     /// # Errors
     ///
-    /// A sentence, if it is neither or not a P-256 key.
+    /// The reason, if it is neither, or not a P-256 key.
     pub fn from_text(text: &str) -> Result<Self, &'static str> {
         const NEITHER: &str = "not a P-256 public key in PEM or in hexadecimal digits of its DER";
         let text = text.trim();
@@ -128,47 +124,40 @@ impl PublicKey {
     pub fn from_hex(digits: &[u8]) -> Result<Self, PortainerError> {
         const HEX: PortainerError =
             PortainerError::Malformed("The public key is not 182 hexadecimal digits");
-        if digits.len() != 2 * (SPKI.len() + POINT) {
+        if digits.len() != 2 * DER {
             return Err(HEX);
         }
-        let mut der = [0; SPKI.len() + POINT];
-        for (byte, pair) in der.iter_mut().zip(digits.chunks_exact(2)) {
-            let &[high, low] = pair else { return Err(HEX) };
-            let (Some(high), Some(low)) = (nibble(high), nibble(low)) else {
-                return Err(HEX);
-            };
-            *byte = high << 4 | low;
-        }
+        let mut der = [0; DER];
+        HEXLOWER_PERMISSIVE
+            .decode_mut(digits, &mut der)
+            .map_err(|_| HEX)?;
         Self::from_der(&der)
     }
 
     fn from_der(der: &[u8]) -> Result<Self, PortainerError> {
         const P256: PortainerError =
             PortainerError::Malformed("The public key is not an ECDSA key of the curve P-256");
-        let point = der.strip_prefix(&SPKI).ok_or(P256)?;
-        let point: [u8; POINT] = point.try_into().map_err(|_| P256)?;
-        // Off the curve, it would verify nothing; a mistake is told at once.
-        VerifyingKey::from_sec1_bytes(&point).map_err(|_| P256)?;
-        Ok(Self { point })
+        let der: [u8; DER] = der.try_into().map_err(|_| P256)?;
+        let key = VerifyingKey::from_public_key_der(&der).map_err(|_| P256)?;
+        Ok(Self { der, key })
     }
 
     /// As in the header.
     #[must_use]
     pub fn to_hex(&self) -> String {
-        hex(SPKI.iter().chain(&self.point))
+        HEXLOWER.encode(&self.der)
     }
 
     /// The first eight bytes of the SHA-256 of its DER, for logs.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        let der: Vec<u8> = SPKI.iter().chain(&self.point).copied().collect();
-        hex(digest::sha256(&der).iter().take(8))
+        let digest = digest::sha256(&self.der);
+        HEXLOWER.encode(&digest[..8])
     }
 
-    /// Whether `signature` is this key's over `message`.
+    /// Whether this key made `signature` over `message`.
     fn verifies(&self, message: &Message, signature: &Signature) -> bool {
-        VerifyingKey::from_sec1_bytes(&self.point)
-            .is_ok_and(|key| key.verify_prehash(&message.0, signature).is_ok())
+        self.key.verify_prehash(&message.0, signature).is_ok()
     }
 }
 
@@ -178,19 +167,19 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// What a server has to have signed, digested: MD5 stands in for the digest of
-/// ECDSA, on both sides, still in 2.45.
+/// The message that a server has to sign, digested. Portainer uses MD5 as the
+/// digest of ECDSA, still in 2.45.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Message([u8; 16]);
 
 impl Message {
-    /// The constant of servers that were given no `AGENT_SECRET`.
+    /// The constant, for servers without an `AGENT_SECRET`.
     #[must_use]
     pub fn application() -> Self {
         Self(Md5::digest(APPLICATION).into())
     }
 
-    /// The `AGENT_SECRET` that server and agents were given.
+    /// The `AGENT_SECRET` of the server and its agents.
     #[must_use]
     pub fn secret(secret: &[u8]) -> Self {
         Self(Md5::digest(secret).into())
@@ -211,7 +200,7 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// Whether a request has any of them.
+    /// Whether a request has any of the two headers.
     #[must_use]
     pub fn any(headers: &HeaderMap) -> bool {
         headers.contains_key(PUBLIC_KEY) || headers.contains_key(PORTAINER_SIGNATURE)
@@ -245,33 +234,23 @@ impl Shown {
         })
     }
 
-    /// The key that was shown; it proves nothing by itself.
+    /// The key in the request; by itself it proves nothing.
     #[must_use]
     pub fn key(&self) -> &PublicKey {
         &self.key
     }
 
-    /// Checks the signature.
+    /// Verifies the signature.
     ///
     /// # Errors
     ///
-    /// [`PortainerError::BadSignature`] if it is not by this key over `message`.
+    /// [`PortainerError::BadSignature`] if this key did not make it over `message`.
     pub fn verify(&self, message: &Message) -> Result<(), PortainerError> {
         match self.key.verifies(message, &self.signature) {
             true => Ok(()),
             false => Err(PortainerError::BadSignature),
         }
     }
-}
-
-fn nibble(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| value.try_into().ok())
-}
-
-fn hex<'a>(bytes: impl Iterator<Item = &'a u8>) -> String {
-    bytes.map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

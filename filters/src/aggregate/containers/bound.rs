@@ -2,13 +2,16 @@
 
 use std::cmp::Ordering;
 
-/// Where a container stands in the merged list: its second, then its node.
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// The place of a container in the merged list: its second, then its node.
 ///
-/// The other nodes' rows tell whole seconds, so the reference's nanoseconds
-/// cannot say which of two containers of one second is older. Such rows stand
-/// as the merged list has them, by node id: then `before` and `since` part
-/// that list in two, and a client that pages with `before=<last row>` neither
-/// misses a row nor sees one twice.
+/// The rows of the other nodes have whole seconds, so the nanoseconds of the
+/// reference do not say which of two containers of one second is older. The
+/// merged list orders such rows by node id, and so does this: `before` and
+/// `since` then divide that list in two, and a client that pages with
+/// `before=<last row>` neither misses a row nor sees one twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bound {
     seconds: i64,
@@ -56,66 +59,12 @@ impl Bound {
 
 /// The whole seconds since 1970 of an RFC 3339 time, rounded down.
 fn unix_seconds(time: &str) -> Option<i64> {
-    let (date, rest) = time.split_once(['T', 't'])?;
-    let clock = rest.get(..8)?;
-    let zone = skip_fraction(rest.get(8..)?)?;
-    let [year, month, day] = fields(date, '-', [4, 2, 2])?;
-    let [hour, minute, second] = fields(clock, ':', [2, 2, 2])?;
-    if hour > 23 || minute > 59 || second > 59 {
-        return None;
-    }
-    let days = days_since_1970(year, month, day)?;
-    Some(days * 86_400 + hour * 3_600 + minute * 60 + second - offset(zone)?)
-}
-
-/// What follows `.123`, if that is there.
-fn skip_fraction(rest: &str) -> Option<&str> {
-    let Some(fraction) = rest.strip_prefix('.') else {
-        return Some(rest);
-    };
-    let zone = fraction.trim_start_matches(|c: char| c.is_ascii_digit());
-    (zone.len() < fraction.len()).then_some(zone)
-}
-
-/// Seconds east of UTC.
-fn offset(zone: &str) -> Option<i64> {
-    let sign = match zone.chars().next()? {
-        'Z' | 'z' => return (zone.len() == 1).then_some(0),
-        '+' => 1,
-        '-' => -1,
-        _ => return None,
-    };
-    let [hours, minutes] = fields(zone.get(1..)?, ':', [2, 2])?;
-    (hours < 24 && minutes < 60).then_some(sign * (hours * 3_600 + minutes * 60))
-}
-
-/// Exactly `N` decimal numbers of the given widths.
-fn fields<const N: usize>(text: &str, separator: char, widths: [usize; N]) -> Option<[i64; N]> {
-    let mut parts = text.split(separator);
-    let mut numbers = [0; N];
-    for (number, width) in numbers.iter_mut().zip(widths) {
-        let part = parts.next()?;
-        if part.len() != width || !part.bytes().all(|b| b.is_ascii_digit()) {
-            return None;
-        }
-        *number = part.parse().ok()?;
-    }
-    parts.next().is_none().then_some(numbers)
-}
-
-fn days_since_1970(year: i64, month: i64, day: i64) -> Option<i64> {
-    const BEFORE_MONTH: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
-    const DAYS_TO_1970: i64 = 719_162;
-    if !(1..=31).contains(&day) {
-        return None;
-    }
-    let before_month = BEFORE_MONTH.get(usize::try_from(month - 1).ok()?)?;
-    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let leap_day = i64::from(is_leap && month > 2);
-    let past = year - 1;
-    // Euclidean, because `past` is -1 in the year 0.
-    let leap_years = past.div_euclid(4) - past.div_euclid(100) + past.div_euclid(400);
-    Some(past * 365 + leap_years + before_month + leap_day + day - 1 - DAYS_TO_1970)
+    // The parser takes any separator of date and time.
+    let separator = time.get(10..11)?;
+    let time = OffsetDateTime::parse(time, &Rfc3339).ok()?;
+    separator
+        .eq_ignore_ascii_case("T")
+        .then(|| time.unix_timestamp())
 }
 
 #[cfg(test)]

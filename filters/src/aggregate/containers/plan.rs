@@ -1,9 +1,9 @@
-//! What to ask which node when a list of containers has `before` or `since`.
+//! The query for each node when a list of containers has `before` or `since`.
 //!
-//! An engine that does not have the container such a filter names fails the
-//! whole call (500 or 404, by version). So only the node that has it is asked
-//! with the filter; the others are asked without, and the merge cuts their
-//! rows at the reference's [`Bound`].
+//! An engine that lacks the container that such a filter names fails the whole
+//! call (500 or 404, by version). So only the node that has it gets the filter.
+//! The others are asked without it, and the merge cuts their rows at the
+//! [`Bound`] of the reference.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Bound, ContainerQuery};
+use crate::endpoint::query;
 
-/// What the query of `GET /containers/json` asks of the cluster.
+/// The query of `GET /containers/json`, read for the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContainerPlan {
     raw: String,
@@ -35,11 +36,11 @@ pub struct Owns {
 
 /// Reads a raw query, without its `?`.
 ///
-/// What cannot be read is left for the engines to refuse. So are several
-/// values of one of the filters, of which an engine picks one at random.
+/// A query that cannot be read is left for the engines to refuse. So is a filter
+/// with several values, of which an engine picks one at random.
 #[must_use]
 pub fn plan(raw_query: &str) -> ContainerPlan {
-    let filters = first_value(raw_query, "filters");
+    let filters = query::get(raw_query, "filters");
     let filters = filters.as_deref().and_then(parse_filters);
     let reference = |name| {
         let value = filters.as_ref()?.get(name)?;
@@ -47,7 +48,7 @@ pub fn plan(raw_query: &str) -> ContainerPlan {
     };
     ContainerPlan {
         raw: raw_query.to_owned(),
-        limit: first_value(raw_query, "limit")
+        limit: query::get(raw_query, "limit")
             .and_then(|limit| limit.parse::<usize>().ok())
             .filter(|&limit| limit > 0),
         before: reference("before"),
@@ -62,25 +63,13 @@ impl ContainerPlan {
         self.before.is_some() || self.since.is_some()
     }
 
-    /// The query for a node that has every reference: the client's own.
-    #[must_use]
-    pub fn query_for_owner(&self) -> &str {
-        &self.raw
-    }
-
-    /// The query for a node that has none of the references.
-    #[must_use]
-    pub fn query_for_others(&self) -> String {
-        self.query_for(Owns::default())
-    }
-
     /// The query for a node that has the references that `owns` says; pairs
     /// that need no change stay byte for byte.
     ///
-    /// Without `before` the engine does not know where to start counting, so
-    /// its `limit` goes too; and as a limit includes stopped containers,
-    /// `all=1` comes instead. Without `since` the limit may stay: `since` cuts
-    /// the end of the list, a limit the same.
+    /// Without `before` the engine does not know where to start counting, so its
+    /// `limit` is removed too. A limit includes stopped containers, so `all=1`
+    /// replaces it. Without `since` the limit stays: both cut the end of the
+    /// list.
     #[must_use]
     pub fn query_for(&self, owns: Owns) -> String {
         let drop_before = self.before.is_some() && !owns.before;
@@ -88,28 +77,14 @@ impl ContainerPlan {
         if !drop_before && !drop_since {
             return self.raw.clone();
         }
-        let drop_limit = drop_before && self.limit.is_some();
-
-        let mut pairs: Vec<String> = Vec::new();
-        let mut seen_filters = false;
-        for pair in self.raw.split('&') {
-            match decoded_key(pair).as_deref() {
-                // Engines read the first of several.
-                Some("filters") if !seen_filters => {
-                    seen_filters = true;
-                    pairs.extend(without(pair, drop_before, drop_since));
-                }
-                Some("limit" | "all") if drop_limit => {}
-                _ => pairs.push(pair.to_owned()),
-            }
+        let query = without(&self.raw, drop_before, drop_since);
+        if !drop_before || self.limit.is_none() {
+            return query;
         }
-        if drop_limit {
-            pairs.push("all=1".to_owned());
-        }
-        pairs.join("&")
+        query::with(&query::without(&query, &["limit", "all"]), "all", "1")
     }
 
-    /// What the merge has to do, once the references have been inspected.
+    /// The work left for the merge, once the references have been inspected.
     #[must_use]
     pub fn resolved(&self, before: Option<Bound>, since: Option<Bound>) -> ContainerQuery {
         ContainerQuery {
@@ -120,11 +95,11 @@ impl ContainerPlan {
     }
 }
 
-/// A `filters` pair without the filters to be dropped; `None` if nothing is left.
-fn without(pair: &str, drop_before: bool, drop_since: bool) -> Option<String> {
-    let decoded = pair.split_once('=').and_then(|(_, value)| decode(value));
-    let Some(mut filters) = decoded.as_deref().and_then(parse_filters) else {
-        return Some(pair.to_owned());
+/// The query without the filters to be dropped.
+fn without(raw_query: &str, drop_before: bool, drop_since: bool) -> String {
+    let json = query::get(raw_query, "filters").unwrap_or_default();
+    let Some(mut filters) = parse_filters(&json) else {
+        return raw_query.to_owned();
     };
     if drop_before {
         filters.remove("before");
@@ -132,12 +107,11 @@ fn without(pair: &str, drop_before: bool, drop_since: bool) -> Option<String> {
     if drop_since {
         filters.remove("since");
     }
-    if filters.is_empty() {
-        return None;
-    }
     // The values stay as they are: an engine refuses a mix of the two shapes.
-    let json = serde_json::to_string(&filters).ok()?;
-    Some(format!("filters={}", encode(&json)))
+    match serde_json::to_string(&filters) {
+        Ok(json) if !filters.is_empty() => query::with(raw_query, "filters", &json),
+        _ => query::without(raw_query, &["filters"]),
+    }
 }
 
 fn parse_filters(json: &str) -> Option<BTreeMap<String, &RawValue>> {
@@ -160,54 +134,16 @@ fn single_name(value: &RawValue) -> Option<String> {
     values.is_empty().then_some(name)
 }
 
-fn first_value(raw_query: &str, key: &str) -> Option<String> {
-    let pair = raw_query
-        .split('&')
-        .find(|pair| decoded_key(pair).as_deref() == Some(key))?;
-    decode(pair.split_once('=')?.1)
-}
-
-fn decoded_key(pair: &str) -> Option<String> {
-    decode(pair.split_once('=').map_or(pair, |(key, _)| key))
-}
-
-/// Undoes form encoding; `None` if it is malformed.
-fn decode(text: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        out.push(match byte {
-            b'+' => b' ',
-            b'%' => hex(bytes.next()?)? << 4 | hex(bytes.next()?)?,
-            _ => byte,
-        });
-    }
-    String::from_utf8(out).ok()
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    let value = char::from(digit).to_digit(16)?;
-    u8::try_from(value).ok()
-}
-
-fn encode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() * 3);
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn filters(json: &str) -> String {
-        format!("filters={}", encode(json))
+        query::with("", "filters", json)
+    }
+
+    fn for_others(plan: &ContainerPlan) -> String {
+        plan.query_for(Owns::default())
     }
 
     #[test]
@@ -239,7 +175,7 @@ mod tests {
         ] {
             let plan = plan(raw);
             assert!(!plan.has_reference(), "{raw}");
-            assert_eq!(plan.query_for_others(), raw);
+            assert_eq!(for_others(&plan), raw);
         }
     }
 
@@ -282,16 +218,24 @@ mod tests {
                 format!("limit=2&{}", filters(r#"{"since":{"a":true}}"#)),
                 "limit=2".to_owned(),
             ),
-            // An engine reads the first of two.
+            // An engine reads the first of two: the second does not take its place.
             (
-                format!("{}&filters=%7B%7D", filters(r#"{"since":["a"]}"#)),
-                "filters=%7B%7D".to_owned(),
+                format!(
+                    "{}&{}",
+                    filters(r#"{"since":["a"]}"#),
+                    filters(r#"{"label":["b"]}"#)
+                ),
+                String::new(),
             ),
         ];
         for (raw, expected) in table {
             let plan = plan(&raw);
-            assert_eq!(plan.query_for_others(), expected, "{raw}");
-            assert_eq!(plan.query_for_owner(), raw);
+            assert_eq!(for_others(&plan), expected, "{raw}");
+            let both = Owns {
+                before: true,
+                since: true,
+            };
+            assert_eq!(plan.query_for(both), raw);
         }
     }
 
@@ -312,15 +256,5 @@ mod tests {
             owns(false, true),
             format!("{}&all=1", filters(r#"{"since":{"b":true}}"#))
         );
-    }
-
-    #[test]
-    fn form_encoding_comes_back_from_the_trip() {
-        let text = "{\"name\":[\"a+b c/é%\"]}";
-        assert_eq!(decode(&encode(text)).as_deref(), Some(text));
-        assert_eq!(decode("a+b%2B").as_deref(), Some("a b+"));
-        for malformed in ["%", "%4", "%g0", "%ff"] {
-            assert_eq!(decode(malformed), None);
-        }
     }
 }

@@ -1,5 +1,5 @@
-//! Against signatures that OpenSSL made over the MD5 of the message, as raw
-//! digests (`openssl pkeyutl -sign`), the way Go's `ecdsa.Sign` does.
+//! Tests with signatures that OpenSSL made over the MD5 of the message as a raw
+//! digest (`openssl pkeyutl -sign`), as Go's `ecdsa.Sign` does.
 
 use http::{HeaderMap, HeaderValue};
 use proptest::prelude::*;
@@ -45,7 +45,7 @@ fn verified(key: &str, signature: &str, message: &Message) -> Result<(), &'stati
 }
 
 #[test]
-fn a_signature_holds_over_its_own_message_only() {
+fn a_signature_is_valid_for_its_own_message_only() {
     let application = base64(OVER_APPLICATION);
     let secret = base64(OVER_SECRET);
     assert_eq!(application.len(), 86);
@@ -97,7 +97,7 @@ fn a_key_is_read_as_the_server_writes_it_and_as_openssl_does() {
 }
 
 #[test]
-fn what_is_no_key_of_the_curve_is_refused() {
+fn other_keys_are_refused() {
     let off_the_curve = format!("{}74", &KEY[..180]);
     let compressed =
         "3039301306072a8648ce3d020106082a8648ce3d03010703220003".to_owned() + &KEY[54..118];
@@ -169,7 +169,7 @@ fn both_headers_are_needed_each_once() {
 }
 
 #[test]
-fn what_the_server_looks_for_is_in_the_messages() {
+fn the_messages_have_the_texts_that_servers_look_for() {
     assert_eq!(
         PortainerError::Missing.to_string(),
         "Missing request signature headers"
@@ -200,7 +200,7 @@ proptest! {
     }
 
     #[test]
-    fn no_changed_bit_of_a_signature_holds(bit in 0_usize..512) {
+    fn a_signature_with_a_changed_bit_is_refused(bit in 0_usize..512) {
         let mut bytes = STANDARD_NO_PAD.decode(base64(OVER_APPLICATION)).unwrap();
         bytes[bit / 8] ^= 1 << (bit % 8);
         let changed = STANDARD_NO_PAD.encode(bytes);
