@@ -1,13 +1,13 @@
 //! How the answers of several nodes to one list call become one answer.
 //!
-//! Pure: bytes of each node in, bytes of the cluster out. Who is asked, with
-//! which deadline and what becomes of a node that did not answer is the
-//! agent's business. Every element is passed through as the bytes its engine
-//! wrote: no number is re-encoded and no unknown field is lost. What is added
-//! is one `Portainer` member that names the node; see [`decorate`].
+//! Bytes of each node in, bytes of the cluster out. The agent decides which
+//! nodes to ask, how long to wait and what to do about a node that does not
+//! answer. Every element keeps the bytes that its engine wrote: no number is
+//! re-encoded and no unknown field is lost. One `Portainer` member is added,
+//! which names the node; see [`decorate`].
 //!
-//! The order of nodes is everywhere the order of their ids, so the result
-//! does not depend on who answered first.
+//! Nodes are always in the order of their ids, so the result does not depend
+//! on which of them answered first.
 
 mod answer;
 mod containers;
@@ -37,7 +37,7 @@ pub use answer::{Merged, NodeAnswer, NodeTag};
 pub use containers::{Bound, BoundError, ContainerPlan, ContainerQuery, Owns, container_ids, plan};
 pub use decorate::decorate;
 pub use error::MergeError;
-pub use events::{Event, EventKey, EventsPlan, Scope, decorate_event};
+pub use events::{Event, EventKey, EventsPlan, decorate_event};
 pub use lines::{LineSplitter, LineTooLong, MAX_LINE};
 pub use progress::{ProgressLine, final_error, outcome_line, progress_line};
 pub use version::announce;
@@ -50,7 +50,7 @@ pub enum MergeRule {
     Containers(ContainerQuery),
     /// `GET /images/json`: one row per image id.
     Images,
-    /// The same with a row for each node that has an image.
+    /// The same, with a row for each node that has an image.
     ImagesApart,
     /// `GET /volumes`: local volumes of every node, cluster volumes once.
     Volumes(VolumeFilter),
@@ -59,24 +59,24 @@ pub enum MergeRule {
     /// `GET /networks/{id}` of one swarm network: with the containers of all nodes.
     NetworkInspect,
     /// `POST /containers/prune`, and that of images, volumes, networks and
-    /// build: what was deleted on any node.
+    /// build: everything that was deleted on any node.
     Prune,
     /// `GET /system/df`: the sum of the nodes.
     DataUsage,
     /// `GET /info`: one node's answer with the counts of all.
     InfoTotals {
-        /// The id of the node whose answer it is. If that did not answer, it
-        /// is the first manager's, else the first node's.
+        /// The id of the node whose answer is the base. If it did not answer,
+        /// the first manager takes its place, else the first node.
         speaker: String,
     },
 }
 
-/// Merges the answers of the nodes; a node that answered nonsense is reported
-/// and the others are served.
+/// Merges the answers of the nodes. An answer that cannot be read is reported,
+/// and the others are merged.
 ///
 /// The result is the same for every order of `answers`. If none of them can be
-/// used, it is the endpoint's empty list, or `{}` where it answers with an object
-/// that is no list: then better tell the client what is in `unusable`.
+/// used, it is the empty list of the endpoint, or `{}` if the endpoint answers
+/// with an object: report `unusable` to the client in that case.
 #[must_use]
 pub fn merge(rule: &MergeRule, mut answers: Vec<NodeAnswer>) -> Merged {
     answers.sort_by(|a, b| (&a.node, &a.body).cmp(&(&b.node, &b.body)));
@@ -124,7 +124,7 @@ mod tests {
         String::from_utf8(merged.body).unwrap()
     }
 
-    /// Those that answer with one object have their own tests.
+    /// Rules that merge into one object have their own tests.
     fn list_rules() -> Vec<MergeRule> {
         vec![
             MergeRule::Containers(ContainerQuery::default()),

@@ -221,6 +221,10 @@ fn signing_key(id: &str, path: &Path) -> Result<SigningKey, AccessError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use skep_filters::auth::{BodyBinding, Key, Signer, Verifier, Window};
+
     use super::*;
     use crate::trust::ed25519_public;
 
@@ -238,7 +242,14 @@ mod tests {
         std::fs::write(file.path(), PRIVATE).unwrap();
         let key = signing_key("ci", file.path()).unwrap();
         let public = ed25519_public(PUBLIC.as_bytes()).unwrap();
-        assert_eq!(key.public_key(), Some(public.as_slice()));
+        let signer = Signer::new(key);
+        let mut parts = http::Request::new(()).into_parts().0;
+        signer
+            .sign(&mut parts, BodyBinding::Empty, 0, [7; 16])
+            .unwrap();
+        let public = [Key::ed25519("ci", &public).unwrap()];
+        let verifier = Verifier::new(public, Window::default(), Arc::default()).unwrap();
+        assert!(verifier.verify(&parts, 0).is_ok());
     }
 
     #[test]

@@ -1,17 +1,18 @@
-//! `GET /events`: what to ask of whom, and what an event says.
+//! `GET /events`: the queries for the nodes, and the fields of an event.
 //!
-//! Engines tell the events of their own objects (`scope=local`), each once.
-//! Those of the cluster's objects (`scope=swarm`) every manager tells anew, so
-//! they are asked of one manager alone; see [`EventsPlan`]. When another one
-//! takes over, what was told already is known by its [`EventKey`].
+//! An engine reports the events of its own objects (`scope=local`) once. Every
+//! manager reports those of the cluster's objects (`scope=swarm`), so one
+//! manager is asked for them; see [`EventsPlan`]. When another manager takes
+//! over, an [`EventKey`] finds the events that were reported already.
 //!
-//! In which order the events of several nodes go out is the agent's business.
+//! The agent decides in which order the events of several nodes go out.
 
 mod attributes;
 mod key;
 mod plan;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::NodeTag;
@@ -25,19 +26,9 @@ pub use plan::EventsPlan;
 /// Begins each record of a JSON text sequence (RFC 7464 §2.2).
 const RECORD_SEPARATOR: u8 = 0x1e;
 
-/// Whose objects an event is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Scope {
-    /// One node's; engines before 17.06 say nothing and mean this.
-    Local,
-    /// The cluster's.
-    Swarm,
-}
-
-/// What an event says of itself, as far as a merge has to know.
+/// The fields of an event that a merge has to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    scope: Scope,
     kind: String,
     action: String,
     actor_id: String,
@@ -52,8 +43,12 @@ struct Message {
     action: String,
     #[serde(rename = "Actor", default)]
     actor: Option<Actor>,
-    #[serde(default)]
-    scope: String,
+    // Named so that a line with one of them twice is refused, as
+    // `decorate_event` refuses it.
+    #[serde(rename = "scope", default)]
+    _scope: IgnoredAny,
+    #[serde(rename = "Portainer", default)]
+    _portainer: IgnoredAny,
     time: Option<i64>,
     #[serde(rename = "timeNano")]
     time_nano: Option<i64>,
@@ -78,21 +73,11 @@ impl Event {
         let seconds = || Some(message.time?.saturating_mul(1_000_000_000));
         let time_nano = message.time_nano.or_else(seconds);
         Ok(Self {
-            scope: match message.scope.as_str() {
-                "swarm" => Scope::Swarm,
-                _ => Scope::Local,
-            },
             time_nano: time_nano.ok_or_else(|| MergeError::of_element(0, "no timeNano"))?,
             kind: message.kind,
             action: message.action,
             actor_id: message.actor.map(|actor| actor.id).unwrap_or_default(),
         })
-    }
-
-    /// Whose objects it is about.
-    #[must_use]
-    pub fn scope(&self) -> Scope {
-        self.scope
     }
 
     /// `Type`: `container`, `image`, `node`, ….
@@ -107,13 +92,7 @@ impl Event {
         &self.action
     }
 
-    /// `Actor.ID`: the object's id, or its name where it has no id.
-    #[must_use]
-    pub fn actor_id(&self) -> &str {
-        &self.actor_id
-    }
-
-    /// When it was, by the clock of its node: nanoseconds since 1970.
+    /// Its time by the clock of its node, in nanoseconds since 1970.
     #[must_use]
     pub fn time_nano(&self) -> i64 {
         self.time_nano
@@ -126,7 +105,7 @@ impl Event {
     }
 }
 
-/// The parts of an event that a decoration is put into.
+/// The members of an event that a decoration changes.
 #[derive(Deserialize)]
 struct Row<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
@@ -139,10 +118,10 @@ struct Row<'a> {
 
 /// One line of the stream with the node that it came from.
 ///
-/// It is told as in a list, by a `Portainer` member, and for an event of the
-/// node's own objects also by the attributes `node.name` and `node.id`, which
-/// `docker events` prints; attributes of these names that are there stay, for
-/// an object's labels are among them. The line ends in a line feed.
+/// A `Portainer` member names the node, as in a list. An event of the node's own
+/// objects also gets the attributes `node.name` and `node.id`, which
+/// `docker events` prints. Existing attributes of these names stay: the labels
+/// of an object are among the attributes. The line ends in a line feed.
 ///
 /// # Errors
 /// [`MergeError`] if the line is not one JSON object.
@@ -204,10 +183,9 @@ mod tests {
     }
 
     #[test]
-    fn an_event_says_what_it_is_about() {
+    fn the_fields_of_an_event_are_read() {
         for line in [START.to_owned(), format!("\u{1e}{START}\r\n")] {
             let event = Event::parse(line.as_bytes()).unwrap();
-            assert_eq!(event.scope(), Scope::Local);
             assert_eq!((event.kind(), event.action()), ("container", "start"));
             assert_eq!(event.container_id(), Some("c1"));
             assert_eq!(event.time_nano(), 1_700_000_000_123_456_789);
@@ -215,14 +193,12 @@ mod tests {
         let update =
             r#"{"Type":"node","Action":"update","Actor":{"ID":"n"},"scope":"swarm","timeNano":5}"#;
         let event = Event::parse(update.as_bytes()).unwrap();
-        assert_eq!(event.scope(), Scope::Swarm);
-        assert_eq!((event.actor_id(), event.container_id()), ("n", None));
+        assert_eq!((event.kind(), event.container_id()), ("node", None));
     }
 
     #[test]
     fn an_event_of_an_old_engine_is_local_and_of_its_second() {
         let event = Event::parse(br#"{"status":"pull","time":3}"#).unwrap();
-        assert_eq!(event.scope(), Scope::Local);
         assert_eq!(event.time_nano(), 3_000_000_000);
     }
 
@@ -238,6 +214,7 @@ mod tests {
             r#"{"timeNano":"1"}"#,
             r#"{"timeNano":1}{"timeNano":2}"#,
             r#"{"timeNano":1,"Actor":5}"#,
+            r#"{"timeNano":1,"scope":"local","scope":"swarm"}"#,
         ] {
             assert!(Event::parse(line.as_bytes()).is_err(), "{line}");
         }
@@ -245,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_local_event_tells_its_node_in_the_attributes_too() {
+    fn a_local_event_names_its_node_in_the_attributes_too() {
         let table = [
             (
                 r#"{"Actor":{"ID":"c","Attributes":{"name":"x"}},"scope":"local"}"#,
@@ -283,7 +260,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_line_breaks_the_stream(text in "\u{1e}?[{}\\[\\]\",:Actorbues\\\\ 1]{0,32}", bytes: Vec<u8>) {
+        fn any_line_becomes_json_or_an_error(text in "\u{1e}?[{}\\[\\]\",:Actorbues\\\\ 1]{0,32}", bytes: Vec<u8>) {
             let _ = Event::parse(&bytes);
             let _ = decorate_event(&bytes, &node());
             let _ = Event::parse(text.as_bytes());

@@ -1,34 +1,33 @@
 //! Keys: an id, an algorithm, and what the key may do in this protocol.
 //!
 //! The algorithm is a property of the key and is never read from a message.
-//! Policy (which endpoints a key may call) is not kept here.
+//! Policies, not keys, say which endpoints may be called.
 
 use std::fmt;
 use std::sync::Arc;
 
-use ring::signature::KeyPair;
 use ring::{hmac, signature};
 
 use super::error::KeyError;
 
-/// The least length of an HMAC secret, in bytes: that of a SHA-256 output, below
-/// which RFC 2104 §3 says that the MAC is weakened.
+/// The shortest HMAC secret, in bytes: the length of a SHA-256 output. RFC 2104 §3
+/// says that a shorter one weakens the MAC.
 pub const MIN_SECRET_BYTES: usize = 32;
 
 const MAX_ID_BYTES: usize = 64;
 const ED25519_BYTES: usize = 32;
 
-/// To whom a key belongs.
+/// The owner of a key.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum KeyKind {
-    /// To a client that the configuration names.
+    /// A client that the configuration names.
     #[default]
     Client,
-    /// To whoever holds the cluster secret; derived from it, with the id
-    /// `operator-<fingerprint>`.
+    /// An operator who holds the cluster secret. The key is derived from it and has
+    /// the id `operator-<fingerprint>`.
     Operator,
-    /// To the agents of the cluster among themselves; derived from the cluster
-    /// secret, with the id `agent-<fingerprint>`.
+    /// The agents of the cluster. The key is derived from the cluster secret and
+    /// has the id `agent-<fingerprint>`.
     Agent,
 }
 
@@ -80,15 +79,15 @@ impl Key {
         }
     }
 
-    /// This key, belonging to `kind` instead of a client.
+    /// This key, with another owner than a client.
     #[must_use]
     pub fn with_kind(mut self, kind: KeyKind) -> Self {
         self.kind = kind;
         self
     }
 
-    /// This key, with or without leave to send bodies that no digest covers.
-    /// Without, unless called.
+    /// This key, allowed or not to send bodies that no digest covers. By default
+    /// it is not.
     #[must_use]
     pub fn with_unsigned_streams(mut self, allowed: bool) -> Self {
         self.unsigned_streams = allowed;
@@ -101,7 +100,7 @@ impl Key {
         &self.id
     }
 
-    /// To whom this key belongs.
+    /// The owner of this key.
     #[must_use]
     pub fn kind(&self) -> KeyKind {
         self.kind
@@ -113,7 +112,7 @@ impl Key {
         self.unsigned_streams
     }
 
-    /// Whether `signature` is this key's over `message`. Constant in time for HMAC.
+    /// Whether this key made `signature` over `message`. Constant in time for HMAC.
     pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         match &self.algorithm {
             Algorithm::Hmac(key) => hmac::verify(key, message, signature).is_ok(),
@@ -199,16 +198,7 @@ impl SigningKey {
         &self.id
     }
 
-    /// The public half of an Ed25519 key; `None` for a shared secret.
-    #[must_use]
-    pub fn public_key(&self) -> Option<&[u8]> {
-        match &self.secret {
-            Secret::Hmac(_) => None,
-            Secret::Ed25519(pair) => Some(pair.public_key().as_ref()),
-        }
-    }
-
-    /// Hands the signature over `message` to `take`.
+    /// Signs `message` and passes the signature to `take`.
     pub(super) fn sign<T>(&self, message: &[u8], take: impl FnOnce(&[u8]) -> T) -> T {
         match &self.secret {
             Secret::Hmac(key) => take(hmac::sign(key, message).as_ref()),
@@ -225,8 +215,8 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// A secret as it is read from a file: without the line breaks at its end,
-/// which editors and `echo` add. `docs/sign.sh` does the same.
+/// The secret in the bytes of a file: without the line breaks at the end, which
+/// editors and `echo` add. `docs/sign.sh` does the same.
 #[must_use]
 pub fn trim_secret(mut bytes: &[u8]) -> &[u8] {
     while let [rest @ .., b'\n' | b'\r'] = bytes {
@@ -235,8 +225,8 @@ pub fn trim_secret(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// Whether `id` may be a key id. What may be one needs no escaping in
-/// `Signature-Input`, in logs or in metrics.
+/// Whether `id` may be a key id. A key id needs no escaping in `Signature-Input`,
+/// in logs or in metrics.
 pub(super) fn is_id(id: &str) -> bool {
     let inner = |byte: &u8| byte.is_ascii_alphanumeric() || b"._@-".contains(byte);
     id.len() <= MAX_ID_BYTES
@@ -325,7 +315,7 @@ mod tests {
         assert_eq!(trim_secret(b"\n"), b"");
     }
 
-    /// RFC 9421, appendix B.2.5 and B.2.6: the keys work as others' do.
+    /// RFC 9421, appendix B.2.5 and B.2.6.
     #[test]
     fn the_signatures_of_the_rfc_verify() {
         let decode = |text: &str| STANDARD.decode(text).unwrap();

@@ -1,19 +1,18 @@
 //! Authentication headers never reach an engine.
 //!
-//! An engine's authorisation plugins and its debug log see request headers;
-//! what proves who is calling is none of their business. That goes for what
-//! proves it to somebody else as well: Portainer servers pass on all that a
-//! browser sent them, its session with the server among it. `X-Registry-Auth`
-//! is not among these headers: it is meant for the engine.
+//! Authorisation plugins and the debug log of an engine see request headers, and
+//! must not see credentials. That includes credentials for others: a Portainer
+//! server passes on everything that a browser sent, including the session with
+//! the server. `X-Registry-Auth` is not among these headers: it is for the engine.
 
 use http::{HeaderMap, HeaderName, header};
 
 use super::profile::{CONTENT_DIGEST, SIGNATURE, SIGNATURE_INPUT};
 
-/// The headers to remove by name. `Content-Digest` goes because a body may be
-/// rewritten after it was checked. The last three are a Portainer server's: its
-/// API keys, its defence against forged requests, and GitLab's tokens, which its
-/// UI sends to registries. Docker's API has a use for none of them.
+/// The headers to remove by name. `Content-Digest` is removed because a body may
+/// be rewritten after it was checked. The last three are those of a Portainer
+/// server: its API keys, its protection against forged requests, and GitLab's
+/// tokens, which its UI sends to registries. Docker's API uses none of them.
 pub static NAMES: [HeaderName; 9] = [
     header::AUTHORIZATION,
     header::PROXY_AUTHORIZATION,
@@ -26,12 +25,12 @@ pub static NAMES: [HeaderName; 9] = [
     HeaderName::from_static("private-token"),
 ];
 
-/// The headers to remove by how their names begin, in lower case: this agent's
-/// own and Portainer's.
+/// The headers to remove by the prefix of their names, in lower case: those of
+/// skep and of Portainer.
 pub const PREFIXES: [&str; 2] = ["skep-", "x-portaineragent-"];
 
-/// Whether a header says who is calling or which agent is to answer, and so is
-/// none of an engine's business.
+/// Whether a header authenticates the caller or addresses an agent, so that an
+/// engine must not get it.
 #[must_use]
 pub fn is_authentication_header(name: &HeaderName) -> bool {
     NAMES.contains(name)
@@ -40,8 +39,7 @@ pub fn is_authentication_header(name: &HeaderName) -> bool {
             .any(|prefix| name.as_str().starts_with(prefix))
 }
 
-/// The authentication headers that a request has, each once: for servers
-/// whose requests only let headers be removed by name.
+/// The authentication headers of a request, each once, to be removed by name.
 #[must_use]
 pub fn authentication_headers(headers: &HeaderMap) -> Vec<HeaderName> {
     headers
@@ -49,13 +47,6 @@ pub fn authentication_headers(headers: &HeaderMap) -> Vec<HeaderName> {
         .filter(|name| is_authentication_header(name))
         .cloned()
         .collect()
-}
-
-/// Removes the authentication headers.
-pub fn strip(headers: &mut HeaderMap) {
-    for name in authentication_headers(headers) {
-        headers.remove(name);
-    }
 }
 
 #[cfg(test)]
@@ -66,7 +57,7 @@ mod tests {
     use crate::auth::profile::COVERED_HEADERS;
 
     #[test]
-    fn no_authentication_header_is_left() {
+    fn every_authentication_header_is_found() {
         let mut headers = HeaderMap::new();
         for name in [
             "signature",
@@ -100,8 +91,11 @@ mod tests {
         for name in engines {
             headers.insert(name, HeaderValue::from_static("c"));
         }
-        assert_eq!(authentication_headers(&headers).len(), 16);
-        strip(&mut headers);
+        let found = authentication_headers(&headers);
+        assert_eq!(found.len(), 16);
+        for name in found {
+            headers.remove(name);
+        }
         let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(

@@ -1,12 +1,12 @@
-//! How the same event of the cluster is known when two managers tell it.
+//! Recognises an event of the cluster that two managers report.
 
 use super::Event;
 
 /// The identity of an event of the cluster's objects.
 ///
-/// Managers stamp what was created or changed with the object's own time, so
-/// it is the same everywhere; what was removed they stamp with their clocks,
-/// and an id is removed only once.
+/// Managers stamp a creation or a change with the time of the object, so it is
+/// the same everywhere. They stamp a removal with their own clocks, but an id is
+/// removed only once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EventKey {
     kind: String,
@@ -17,7 +17,7 @@ pub struct EventKey {
 }
 
 impl Event {
-    /// Equal for two managers' copies of one event of [`Scope::Swarm`](super::Scope::Swarm).
+    /// Equal for two managers' copies of one event of the scope `swarm`.
     #[must_use]
     pub fn key(&self) -> EventKey {
         EventKey {
