@@ -46,7 +46,7 @@ pub fn authorise(
         on: On::Any,
     };
     let rules = &policy.rules;
-    if !rules.depends_on_the_node() {
+    if !rules.depends_on_node() {
         return settle(x, &policy, rules.judge(&anywhere));
     }
     let me = cluster.me().node_id.clone();

@@ -163,7 +163,7 @@ impl Exchange {
         found.is_some_and(|found| found.endpoint.body_check() == BodyCheck::ServiceSpec)
             && self
                 .policy()
-                .is_some_and(|rules| !rules.grants_the_hosts_network())
+                .is_some_and(|rules| !rules.grants_host_network())
     }
 
     /// What holds for a caller of this agent's own.

@@ -78,7 +78,7 @@ impl Gateway {
             _ => authenticate::authenticate(session, &guard)?,
         };
         x.caller = caller.principal.to_string();
-        x.errand = caller.principal.is_errand();
+        x.errand = caller.principal.is_agent_itself();
         x.from_peer = matches!(caller.principal, Principal::Peer { .. });
         x.portainer = caller.principal.is_portainer();
         let grant = guard.grant(&caller.principal, &x.caller, address(session))?;
@@ -169,7 +169,7 @@ impl Gateway {
                 x.held = Some(body);
                 Ok(())
             }
-            BodyBinding::Unsigned if caller.principal.binds_no_body() => {
+            BodyBinding::Unsigned if caller.principal.body_unsigned() => {
                 session.set_read_timeout(None);
                 Ok(())
             }

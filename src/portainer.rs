@@ -24,7 +24,7 @@ use http::{HeaderMap, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use serde_json::json;
-use skep_filters::auth::portainer::{Message, PortainerError, PublicKey, Shown};
+use skep_filters::auth::portainer::{Message, PortainerError, PortainerHeaders, PublicKey};
 use skep_filters::auth::profile::{SIGNATURE, SIGNATURE_INPUT};
 use skep_filters::auth::{BodyBinding, Principal, trim_secret};
 use skep_filters::endpoint::{
@@ -114,7 +114,7 @@ impl Portainer {
     /// # Errors
     /// [`Reject::Portainer`], or as headers contradict each other.
     pub fn authenticate(&self, headers: &HeaderMap) -> Result<Proved, Reject> {
-        let shown = Shown::of(headers)?;
+        let shown = PortainerHeaders::of(headers)?;
         let key = shown.key();
         let proof = self.proof.load();
         let pinned = self.first.as_ref().and_then(FirstUse::trusted);
@@ -208,7 +208,7 @@ fn message(secret: &[u8], name: &str) -> Result<Message, String> {
 
 /// Whether a request is signed in Portainer's way, and in no other.
 pub fn is_meant(headers: &HeaderMap) -> bool {
-    Shown::any(headers)
+    PortainerHeaders::any(headers)
         && !headers.contains_key(SIGNATURE)
         && !headers.contains_key(SIGNATURE_INPUT)
 }
@@ -224,7 +224,7 @@ pub fn sends_it_whole(principal: &Principal, found: Option<&Match>) -> bool {
         Body::None => !endpoint.wire.is_tunnel(),
         Body::Stream => false,
     };
-    small && principal.binds_no_body()
+    small && principal.body_unsigned()
 }
 
 fn open_row(head: &RequestHeader) -> Option<&'static Endpoint> {

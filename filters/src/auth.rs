@@ -2,14 +2,14 @@
 //!
 //! [RFC 9421] leaves almost everything to the application; this profile leaves
 //! nothing to the message. [`profile`] says what a signature covers, in which
-//! order and with which parameters; [`Signer`] makes exactly that and
-//! [`Verifier`] takes nothing else. Bodies come in through `Content-Digest`
-//! ([RFC 9530], [`digest`]).
+//! order and with which parameters. [`Signer`] makes exactly that, and
+//! [`Verifier`] accepts nothing else. A signature covers a body through its
+//! `Content-Digest` ([RFC 9530], [`digest`]).
 //!
-//! The time, the nonces and the keys are handed in: nothing here reads a
-//! clock, a file or a random source. What a caller *may do* is decided
-//! elsewhere, and certificates are not handled here. [`portainer`] is the one
-//! other way in, for servers that sign as Portainer does.
+//! Callers hand in the time, the nonces and the keys: nothing here reads a clock,
+//! a file or a random source. This module does not decide what a caller *may do*,
+//! and does not handle certificates. [`portainer`] verifies the other kind of
+//! signature: that of a Portainer server.
 //!
 //! [RFC 9421]: https://www.rfc-editor.org/rfc/rfc9421
 //! [RFC 9530]: https://www.rfc-editor.org/rfc/rfc9530

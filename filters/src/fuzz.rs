@@ -1,10 +1,10 @@
-//! What a fuzzer calls: one function for each part that reads what strangers,
-//! or engines, send.
+//! The fuzz targets: one function for each part that reads input of callers or
+//! engines.
 //!
-//! Each takes any bytes, must return, and panics where what came out breaks a
-//! promise: that is the fault being looked for. They are compiled for tests and
-//! with the feature `fuzz` only. `filters/fuzz` drives them with libFuzzer and
-//! keeps what it found; the test here replays that, so that no finding returns.
+//! Each takes any bytes and must return. It panics if a result breaks a promise of
+//! the code under test. They are compiled for tests and with the feature `fuzz`
+//! only. `filters/fuzz` runs them with libFuzzer and keeps its findings. The test
+//! here replays these, so that no fault returns.
 
 pub mod body;
 mod head;
@@ -34,7 +34,7 @@ pub const TARGETS: [(&str, Target); 8] = [
 ];
 
 fn is_json(bytes: &[u8]) -> bool {
-    // From bytes, it would not look at texts that it ignores.
+    // From bytes, serde_json does not check the encoding of texts that it ignores.
     std::str::from_utf8(bytes)
         .is_ok_and(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok())
 }
@@ -59,13 +59,13 @@ mod tests {
     }
 
     #[test]
-    fn what_fuzzing_has_found_stays_mended() {
+    fn no_fault_that_fuzzing_found_returns() {
         for (name, target) in TARGETS {
             let mut replayed = 0;
             for path in files(&folder("corpus").join(name)) {
                 let bytes = fs::read(&path).unwrap();
-                let told = std::panic::catch_unwind(|| target(&bytes));
-                assert!(told.is_ok(), "{name} fails on {}", path.display());
+                let outcome = std::panic::catch_unwind(|| target(&bytes));
+                assert!(outcome.is_ok(), "{name} fails on {}", path.display());
                 replayed += 1;
             }
             assert!(replayed > 0, "{name} has no corpus");

@@ -1,8 +1,15 @@
-//! A JSON body in the one reading that the engine and everybody else has of it.
+//! JSON, read with the rules of the engine.
 //!
-//! Go's decoder compares keys without regard to case and lets the last of
-//! several win; others do otherwise. A body in which that makes a difference
-//! is refused, and so is one that is not exactly one JSON document.
+//! Go's decoder takes a key for a field in any case, and lets the last of several
+//! keys win. A reader with other rules would judge another request than the
+//! engine carries out. So there is one comparison of names, and two readings:
+//!
+//! - [`Json`] and [`Fields`] for a body that is judged. A body with two readings
+//!   is refused, such as one with a field in two spellings.
+//! - [`Members`] and [`Elements`] for everything else: raw values in the order of
+//!   the document, and Go's own rule.
+//!
+//! [`Edit`] changes JSON and leaves all other bytes as they are.
 
 mod depth;
 mod elements;

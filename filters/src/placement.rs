@@ -1,11 +1,11 @@
-//! What in the body of `POST /containers/create` ties the container to a node.
+//! Reads which nodes a create can go to, from its body.
 //!
-//! A container that joins another's network, takes its volumes or is linked to
-//! it has to be where that one is; one on a local network, where that network
-//! is; one with a named volume is best where the volume is, for an engine that
-//! has none of that name makes an empty one without a word. Here the names are
-//! read; which node has what they name is the agent's business. Nothing is
-//! refused: the engine does that, in its own words.
+//! A container that joins the network of another, takes its volumes or is linked
+//! to it must be on the same node. A container on a local network must be where
+//! that network is. A container with a named volume should be where the volume
+//! is: an engine without a volume of that name makes an empty one silently. This
+//! module reads the names; the agent finds the nodes that have these objects. It
+//! refuses nothing: the engine does, with its own message.
 
 mod read;
 mod spec;
@@ -13,7 +13,7 @@ mod swarm;
 
 pub use swarm::creates_for_the_swarm;
 
-/// Most names of one kind; a body with more is not about placement.
+/// Most names of one kind that are read.
 pub const MAX_NAMES: usize = 64;
 
 /// The names in a create body, each once and in the body's order.
@@ -26,13 +26,13 @@ pub struct Placement {
     pub networks: Vec<String>,
     /// Volumes that have a name.
     pub volumes: Vec<String>,
-    /// The image it is made of.
+    /// The image.
     pub image: Option<String>,
 }
 
 impl Placement {
-    /// Reads the body. One that the engine cannot read, or of another shape
-    /// than it takes, ties the container to nothing.
+    /// Reads the body. A body that the engine cannot read ties the container to no
+    /// node.
     #[must_use]
     pub fn of_create(body: &[u8]) -> Self {
         read::create(body)

@@ -3,15 +3,15 @@
 //! A policy is written as a [`Spec`] and checked once into a [`RuleSet`], which
 //! judges every request in two steps: [`RuleSet::judge`] by its head, and, if
 //! [`RuleSet::inspects`] says so, [`RuleSet::judge_body`] by the very bytes
-//! that are forwarded. What no rule allows is denied, and so is what cannot be
-//! read in one way only. [`scope`] and [`redact`] are for callers that may see
-//! a part of what there is.
+//! that are forwarded. A request that no rule allows is denied, and so is one
+//! that can be read in two ways. [`scope`] and [`redact`] are for callers that
+//! see only some of the objects.
 //!
-//! Some things no request shows: that a container one may `exec` into is a
-//! privileged one, what a named volume made by somebody else is mounted on,
-//! where a link on the host leads, and what a build does with BuildKit's own
-//! protocol. The first two are for [`scope`], the third for the operator who
-//! grants a path, the last needs a grant of its own ([`May::buildkit`]).
+//! A request does not show everything: whether the container of an `exec` is
+//! privileged, where an existing named volume is mounted from, where a link on
+//! the host leads, and what a build does over BuildKit's own protocol.
+//! [`scope`] answers the first two. The operator who grants a path answers the
+//! third. The last needs a grant of its own ([`May::buildkit`]).
 
 mod body;
 mod effect;

@@ -150,7 +150,7 @@ fn conditions(
     named: bool,
 ) -> std::fmt::Result {
     let rules = &grant.policy.rules;
-    if rules.depends_on_the_node() && !named {
+    if rules.depends_on_node() && !named {
         writeln!(
             text,
             "  not on every node: name one with --node, --manager and --label"

@@ -26,7 +26,7 @@ pub fn add<'e>(
     config: &mut Config,
     variables: impl IntoIterator<Item = (&'e str, &'e str)> + Clone,
 ) -> Vec<String> {
-    if !environment::is_meant(variables.clone()) {
+    if !environment::is_configured(variables.clone()) {
         return Vec::new();
     }
     let read = environment::from_environment(variables);

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::error::MergeError;
 
-/// What a merge has to know of the node an answer came from.
+/// The node that an answer came from, as far as a merge has to know it.
 ///
 /// The field order is the sort order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,14 +13,14 @@ pub struct NodeTag {
     pub id: String,
     /// The host name: a label, which two nodes may share.
     pub hostname: String,
-    /// Whether it is a manager, whose rows about cluster objects are preferred.
+    /// Whether it is a manager: its rows about objects of the cluster are preferred.
     pub is_manager: bool,
 }
 
 /// The body with which one node answered `200` to a list call.
 #[derive(Clone, Debug)]
 pub struct NodeAnswer {
-    /// Who answered.
+    /// The node that answered.
     pub node: NodeTag,
     /// The whole body, with content and transfer codings undone.
     pub body: Bytes,
@@ -32,6 +32,6 @@ pub struct Merged {
     /// JSON of the shape one engine answers with, ending in a line feed as the engine's does.
     pub body: Vec<u8>,
     /// The nodes whose answer could not be read, in the order of their ids;
-    /// nothing of theirs is in `body`.
+    /// `body` has nothing of them.
     pub unusable: Vec<(NodeTag, MergeError)>,
 }

@@ -1,9 +1,9 @@
 //! `GET /containers/json`: the containers of all nodes, newest first.
 //!
-//! An engine sorts by creation in nanoseconds but tells whole seconds, so
-//! sorting the rows anew could undo its order. Instead the nodes' lists are
-//! merged: each keeps its own order, and of two rows of the same second that of
-//! the node with the smaller id comes first.
+//! An engine sorts by creation in nanoseconds but reports whole seconds, so
+//! sorting the rows again could undo its order. Instead the lists are merged:
+//! each keeps its own order, and of two rows of the same second, the row of the
+//! node with the smaller id comes first.
 
 mod bound;
 mod plan;
@@ -23,14 +23,14 @@ use crate::json::present;
 pub use bound::{Bound, BoundError};
 pub use plan::{ContainerPlan, Owns, plan};
 
-/// What of the request's query the merge itself has to do; made by
+/// The part of a query that the merge itself carries out; made by
 /// [`ContainerPlan::resolved`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContainerQuery {
     /// Most rows to answer with.
     pub limit: Option<usize>,
     /// Only rows listed after this container. The rows of its own node are
-    /// left alone: that engine has done it, to the nanosecond.
+    /// not filtered: that engine did it, to the nanosecond.
     pub before: Option<Bound>,
     /// Only rows listed ahead of this container, with the same exception.
     pub since: Option<Bound>,
@@ -55,7 +55,7 @@ struct Row<'a> {
     portainer: Option<&'a RawValue>,
 }
 
-/// What is left of one node's list.
+/// The rest of the list of one node.
 struct Queue<'a> {
     rest: std::vec::IntoIter<Element<'a, Row<'a>>>,
     decoration: Decoration,
@@ -74,7 +74,7 @@ pub(super) fn merge(query: &ContainerQuery, answers: &[NodeAnswer]) -> Merged {
         });
     }
 
-    // The heads of all queues: the newest is on top, of equals the first node's.
+    // The heads of all queues: the newest on top, then by node.
     let mut heads: BinaryHeap<(i64, Reverse<usize>)> = queues
         .iter()
         .enumerate()

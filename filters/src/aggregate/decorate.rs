@@ -1,15 +1,14 @@
 //! Says in an element which node it came from.
 //!
 //! The member is `"Portainer":{"Agent":{"NodeName":"<host name>","NodeID":"<node id>"}}`,
-//! put last into the object. `Portainer.Agent.NodeName` is where a Portainer
-//! server looks for the node; `NodeID` is ours, because host names may
-//! repeat. All other bytes of the object stay as they were.
+//! the last of the object. A Portainer server looks for the node in
+//! `Portainer.Agent.NodeName`; `NodeID` is ours, because host names may repeat.
+//! All other bytes of the object stay as they were.
 //!
-//! An element that has a `Portainer` member already (an engine behind another
-//! agent) keeps the members of that object but for `Agent`, which is
-//! replaced: what a node says of itself is worth less than what we know of it.
-//! A `Portainer` that is no object is replaced, since a Portainer server adds
-//! members of its own to it.
+//! An element may have a `Portainer` member already (an engine behind another
+//! agent). It keeps the members of that object except for `Agent`, which is
+//! replaced: this agent knows which node it asked. A `Portainer` that is not an
+//! object is replaced, since a Portainer server adds its own members to it.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -32,7 +31,7 @@ pub fn decorate(object: &str, node: &NodeTag) -> Result<String, MergeError> {
     Ok(Decoration::of(node).put_into(object, &row))
 }
 
-/// An object of which nothing matters but whether it is decorated.
+/// An object, read only for its decoration.
 #[derive(Deserialize)]
 pub(super) struct Decorated<'a> {
     #[serde(rename = "Portainer", borrow, default, deserialize_with = "present")]
@@ -49,7 +48,7 @@ struct Portainer<'a> {
 pub(super) struct Decoration {
     /// `,"Portainer":{"Agent":{…}}`
     member: String,
-    /// `{…}`: what `Agent` is.
+    /// `{…}`: the value of `Agent`.
     agent: String,
 }
 
@@ -58,7 +57,7 @@ impl Decoration {
         Self::new(node, "")
     }
 
-    /// For an element that several nodes have; it is named after the first.
+    /// For an element that several nodes have; `NodeName` is the first.
     pub(super) fn of_many(first: &NodeTag, nodes: &[&NodeTag]) -> Self {
         let names = json_array(nodes.iter().map(|node| json_string(&node.hostname)));
         Self::new(first, &format!(",\"Nodes\":{names}"))
@@ -84,7 +83,7 @@ impl Decoration {
             .unwrap_or_else(|| Edit::append(text, &self.member))
     }
 
-    /// The value of `Portainer` that has our `Agent` and whatever else was in it.
+    /// The value of `Portainer` with our `Agent`, and its other members.
     fn portainer_with(&self, existing: &str) -> String {
         let member = format!(",\"Agent\":{}", self.agent);
         let edit = existing
@@ -142,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn an_existing_portainer_keeps_what_is_not_ours() {
+    fn an_existing_portainer_keeps_its_other_members() {
         const A: &str = r#"{"NodeName":"web","NodeID":"id1"}"#;
         let table = [
             (
@@ -180,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn decorating_twice_is_decorating_once() {
+    fn decorating_twice_changes_nothing() {
         let once = decorate("{\"a\":1}", &node("web")).unwrap();
         assert_eq!(decorate(&once, &node("web")).unwrap(), once);
     }

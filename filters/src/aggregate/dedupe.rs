@@ -1,15 +1,15 @@
-//! Which of several rows about the same thing stays in a list.
+//! Chooses which of several rows about the same object stays in a list.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
 use super::split::NodeRows;
 
-/// Where a row is: which node, which of its elements.
+/// The place of a row: the index of its node, and of the element.
 pub(super) type Place = (usize, usize);
 
-/// One row per key: that of the first manager that has it, else that of the
-/// first node.
+/// One row per key: the row of the first manager that has it, else of the first
+/// node.
 pub(super) struct Kept<K>(HashMap<K, Place>);
 
 impl<K: Eq + Hash> Kept<K> {
@@ -35,7 +35,7 @@ impl<K: Eq + Hash> Kept<K> {
         Self(kept)
     }
 
-    /// Whether the row at `place` stays; one without a key always does.
+    /// Whether the row at `place` stays. A row without a key always stays.
     pub(super) fn has(&self, key: Option<K>, place: Place) -> bool {
         key.is_none_or(|key| self.0.get(&key) == Some(&place))
     }

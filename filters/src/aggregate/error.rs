@@ -6,7 +6,7 @@ use serde_json::error::Category;
 
 use crate::json::{MAX_DEPTH, MAX_ELEMENTS, TooMany};
 
-/// Longest reason kept from the JSON reader: it quotes what the node sent.
+/// Longest reason of the JSON reader: it quotes the node.
 const MAX_REASON: usize = 160;
 
 /// Why the answer of one node could not be merged.
@@ -43,7 +43,7 @@ pub enum MergeError {
     Element {
         /// Its place in the list, from 0.
         index: usize,
-        /// What the JSON reader said, shortened.
+        /// The reason of the JSON reader, shortened.
         reason: String,
     },
 }
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_is_short_however_much_the_node_sent() {
+    fn a_reason_is_short() {
         let error = MergeError::of_element(0, "x".repeat(1 << 20));
         assert!(error.to_string().len() < 300);
     }

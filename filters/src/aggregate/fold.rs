@@ -1,8 +1,8 @@
-//! Objects of several nodes become one, member by member.
+//! Folds the objects of several nodes into one, member by member.
 //!
-//! The first node's object is the base; members that only others have are
-//! added to it. What becomes of a member is told by a [`Schema`]. `null` is
-//! the absence of a value, so a member is `null` only if it is so everywhere.
+//! The object of the first node is the base. Members that only other nodes have
+//! are added to it. A [`Schema`] says how to fold a member. `null` is the
+//! absence of a value, so a member is `null` only if it is `null` on every node.
 
 use std::collections::BTreeMap;
 
@@ -13,30 +13,30 @@ use super::split::{Element, read_all, read_elements};
 use super::{Merged, NodeAnswer, NodeTag};
 use crate::json::{Elements, json_array};
 
-/// What becomes of the values that nodes have for one member.
+/// How to fold the values of one member.
 #[derive(Clone, Copy)]
 pub(super) enum Fold {
-    /// Integers: their sum, at most `most`. Below zero means "not known": such
-    /// are left out, and the sum is -1 if there is no other.
+    /// Integers: their sum, at most `most`. A negative one means "not known" and
+    /// is left out; the sum is -1 if there is no other.
     Sum {
-        /// What clients can still read.
+        /// The largest number that clients read.
         most: i128,
     },
-    /// Lists: one after the other.
+    /// Lists: concatenated.
     Lists,
-    /// Lists of objects: the same, each object decorated with its node.
+    /// Lists of objects: concatenated, each object decorated with its node.
     Rows,
-    /// Objects: folded in their turn.
+    /// Objects: folded recursively.
     Objects(Schema),
-    /// Anything: the first node's.
+    /// Any values: the first.
     First,
 }
 
-/// What becomes of a member, by its name and one node's value.
+/// How to fold a member, by its name and one value.
 pub(super) type Schema = fn(name: &str, value: &str) -> Fold;
 
-/// Merges answers that are objects; one of which the schema knows no member is
-/// none of this endpoint's.
+/// Merges answers that are objects. An object without any member of the schema is
+/// an answer of another endpoint.
 pub(super) fn merge(schema: Schema, expected: &'static str, answers: &[NodeAnswer]) -> Merged {
     let (parts, unusable) = read_all(answers, |answer| {
         let object = Object::of_body(&answer.body, expected)?;
@@ -56,7 +56,7 @@ pub(super) fn merge(schema: Schema, expected: &'static str, answers: &[NodeAnswe
     }
 }
 
-/// One node's object, read as far as the schema goes.
+/// The object of one node, read as far as the schema says.
 struct Part<'a> {
     node: &'a NodeTag,
     object: Object<'a>,
@@ -140,7 +140,7 @@ fn fold(parts: &[&Part<'_>]) -> Option<String> {
     Some(rewrite.finish())
 }
 
-/// The first value that is not `null` decides what kind of member it is.
+/// The first value that is not `null` decides the kind of the member.
 fn fold_member(members: &[(&NodeTag, &Member<'_>)]) -> String {
     let values = || members.iter().map(|(_, member)| &member.value);
     let first = members

@@ -1,13 +1,14 @@
 //! `GET /images/json`: one row per image id, newest first.
 //!
 //! The row of the first node that has the image is the base. Names are united,
-//! `Containers` is summed, `Manifests` are united by digest; every other
-//! field, `Size` and `SharedSize` among them, is that of the base, because
-//! it is about one node's disk. A field is rewritten only if it changes.
+//! `Containers` is summed, `Manifests` are united by digest. Every other field
+//! is that of the base: `Size` and `SharedSize`, for example, are about the disk
+//! of one node. A field is rewritten only if it changes.
 //!
 //! Engines with the containerd store and engines with graph drivers use
-//! different ids for the same image; such rows are not united. Nor is any row
-//! for who acts on a row and the one node that it names, as Portainer's UI does.
+//! different ids for the same image; such rows are not united. For a client that
+//! acts on the one node that a row names, as Portainer's UI does, no rows are
+//! united.
 
 mod unite;
 
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn apart_each_row_is_of_one_node_as_it_said() {
+    fn apart_each_row_is_of_one_node() {
         let (one, two) = (
             image("x", 5, r#"["a:1"]"#, 2),
             image("x", 5, r#"["b:1"]"#, 3),
@@ -177,7 +178,7 @@ mod tests {
         ];
         let rows: serde_json::Value =
             serde_json::from_str(&merged(&MergeRule::ImagesApart, answers)).unwrap();
-        let told = |n: usize| {
+        let row = |n: usize| {
             (
                 &rows[n]["Id"],
                 &rows[n]["RepoTags"],
@@ -185,13 +186,13 @@ mod tests {
             )
         };
         assert_eq!(rows.as_array().map(Vec::len), Some(3));
-        assert_eq!(told(0), (&"y".into(), &serde_json::json!([]), &"N1".into()));
+        assert_eq!(row(0), (&"y".into(), &serde_json::json!([]), &"N1".into()));
         assert_eq!(
-            told(1),
+            row(1),
             (&"x".into(), &serde_json::json!(["a:1"]), &"N1".into())
         );
         assert_eq!(
-            told(2),
+            row(2),
             (&"x".into(), &serde_json::json!(["b:1"]), &"N2".into())
         );
     }

@@ -1,10 +1,10 @@
 //! `GET /info`: one node's answer with the counts of all.
 //!
-//! Most of `/info` is about one engine, and clients decide by its `Swarm`
-//! what they may ask for; so it stays the answer of the node that speaks for
-//! the cluster. Containers, images, CPUs and memory are summed. `SystemStatus`,
-//! which the classic Swarm filled and the docker CLI still prints, tells them
-//! per node, and the warnings of the others follow those of the speaker.
+//! Most of `/info` is about one engine, and clients decide by its `Swarm` which
+//! endpoints they use. So the answer is that of one node, the speaker.
+//! Containers, images, CPUs and memory are summed. `SystemStatus`, which the
+//! classic Swarm filled and the docker CLI still prints, has them per node. The
+//! warnings of the other nodes follow those of the speaker.
 
 use serde::Deserialize;
 
@@ -31,7 +31,7 @@ struct Counts {
     server_version: Option<String>,
 }
 
-/// What is summed: its name and where to read it.
+/// A field to sum: its name, and how to read it.
 type Total = (&'static str, fn(&Counts) -> Option<i64>);
 
 const TOTALS: [Total; 7] = [
@@ -85,7 +85,7 @@ pub(super) fn merge(speaker: &str, answers: &[NodeAnswer]) -> Merged {
     }
 }
 
-/// `None` if nobody answered.
+/// `None` if no node answered.
 fn totalled(speaker: &str, infos: &[Info<'_>]) -> Option<String> {
     let at = infos
         .iter()
@@ -148,7 +148,7 @@ fn pair(name: &str, value: &str) -> String {
     json_array([json_string(name), json_string(value)])
 }
 
-/// As a person reads it: `7.6 GiB`.
+/// A size for people: `7.6 GiB`.
 fn binary_size(bytes: i64) -> String {
     let mut size = bytes as f64;
     if size < 1024.0 {
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn warnings_of_the_others_say_whose_they_are() {
+    fn warnings_of_the_other_nodes_name_their_node() {
         let own = r#"["WARNING: a\u003c"]"#;
         let other = r#"["WARNING: b\u003c","c"]"#;
         let answers = |two: &str| {
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_told_as_people_read_it() {
+    fn memory_is_printed_for_people() {
         for (bytes, expected) in [
             (0, "0 B"),
             (1023, "1023 B"),

@@ -1,15 +1,15 @@
-//! Cuts a stream of JSON messages into its lines, in bounded memory.
+//! Splits a stream of JSON messages into lines, in bounded memory.
 //!
-//! Every encoder of the engine that writes one message after the other ends
-//! each with a line feed and writes none within (Go's `json.Encoder`, the
-//! progress formatter with CR LF, and the JSON text sequence, which also puts a
-//! record separator before it). So the line feed is frame enough, and no JSON
-//! is read here. What of a last line has no line feed is an unfinished message.
+//! Every encoder of the engine that writes a stream of messages ends each with a
+//! line feed and writes none within a message: Go's `json.Encoder`, the progress
+//! formatter with CR LF, and the JSON text sequence, which also puts a record
+//! separator first. So lines are messages, and no JSON is read here. A last line
+//! without a line feed is an unfinished message.
 
 /// Longest line, in bytes.
 ///
-/// An event or a progress message has some hundred; the labels of a container
-/// are among an event's attributes, and few have more of them than that.
+/// An event or a progress message has a few hundred. The attributes of an event
+/// include the labels of a container, which are rarely longer than this.
 pub const MAX_LINE: usize = 1 << 20;
 
 /// A line is longer than [`MAX_LINE`].
@@ -17,10 +17,10 @@ pub const MAX_LINE: usize = 1 << 20;
 #[error("the stream has a line of more than {MAX_LINE} bytes")]
 pub struct LineTooLong;
 
-/// Takes a stream in as it comes and gives its lines.
+/// Takes the pieces of a stream and returns its lines.
 #[derive(Debug, Default)]
 pub struct LineSplitter {
-    /// A line without its end, at most [`MAX_LINE`] bytes.
+    /// The beginning of a line, at most [`MAX_LINE`] bytes.
     begun: Vec<u8>,
     is_broken: bool,
 }
@@ -32,12 +32,12 @@ impl LineSplitter {
         Self::default()
     }
 
-    /// Takes a piece of the stream; gives the lines that it ends, without
-    /// their CR and LF and without the empty ones.
+    /// Takes a piece of the stream and returns the lines that it completes,
+    /// without CR and LF and without empty lines.
     ///
     /// # Errors
-    /// [`LineTooLong`], from then on always: where the next line begins is not
-    /// waited for. Lines before it are given first.
+    /// [`LineTooLong`], now and for every further piece. Lines before the long one
+    /// are returned first.
     pub fn feed(&mut self, chunk: &[u8]) -> Result<Vec<Vec<u8>>, LineTooLong> {
         let mut lines = Vec::new();
         for piece in chunk.split_inclusive(|byte| *byte == b'\n') {
@@ -68,7 +68,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn lines_come_when_their_end_does() {
+    fn a_line_is_returned_when_it_is_complete() {
         let mut splitter = LineSplitter::new();
         for (chunk, lines) in [
             ("{\"a\"", vec![]),
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_may_be_as_long_as_the_bound_and_no_longer() {
+    fn a_line_may_be_exactly_as_long_as_the_bound() {
         let longest = [vec![b'x'; MAX_LINE - 1], vec![b'\n']].concat();
         let mut splitter = LineSplitter::new();
         assert_eq!(splitter.feed(&longest).map(|lines| lines.len()), Ok(1));
@@ -102,7 +102,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn how_a_stream_is_cut_up_on_its_way_does_not_matter(
+        fn the_size_of_the_pieces_does_not_matter(
             chunks in prop::collection::vec("[a\\n\\r ]{0,5}", 0..8),
         ) {
             let whole = LineSplitter::new().feed(chunks.concat().as_bytes());

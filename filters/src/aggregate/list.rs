@@ -3,7 +3,7 @@
 use super::NodeAnswer;
 use crate::json::{Edit, splice};
 
-/// A JSON array in the making.
+/// Writes a JSON array.
 pub(super) struct ListWriter {
     out: Vec<u8>,
     first: bool,
@@ -13,7 +13,7 @@ impl ListWriter {
     /// Starts an array after `prefix`, with room for the bodies it is made of.
     pub(super) fn new(prefix: &str, answers: &[NodeAnswer]) -> Self {
         let input: usize = answers.iter().map(|answer| answer.body.len()).sum();
-        // Decorations add some 5 % to a container's row; growing once more is no harm.
+        // Decorations add some 5 % to a container's row; growing once is harmless.
         let mut out = Vec::with_capacity(input + input / 16 + 64);
         out.extend_from_slice(prefix.as_bytes());
         out.push(b'[');

@@ -1,13 +1,13 @@
 //! `GET /networks/{id}` of one swarm network: with the containers of all nodes.
 //!
-//! An engine tells only the containers of its own node, a manager's too
-//! (moby#24186). The first manager's answer is the base, since a worker's
-//! copy has another `Created` and other `Peers`, and its `Containers` become
-//! those of all nodes. A key that several nodes have (the endpoint of a
-//! node's load balancer, `lb-<network>`) stays the base's, else the first node's.
+//! An engine lists only the containers of its own node, even on a manager
+//! (moby#24186). The answer of the first manager is the base, since the copy of
+//! a worker has another `Created` and other `Peers`. Its `Containers` become
+//! those of all nodes. If several nodes have a key (the endpoint of a node's
+//! load balancer, `lb-<network>`), the value of the base stays, else the first.
 //!
-//! A worker may have a local network of the same name, and by name it answers
-//! with that: an answer with another id than the base's is left out.
+//! A worker may have a local network of the same name, and then answers with
+//! it: an answer with another id than that of the base is left out.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ const SHAPE: &str = "an object with the Id and the Containers of a network";
 struct Copy<'a> {
     node: &'a NodeTag,
     object: Object<'a>,
-    /// As a JSON string.
+    /// A JSON string.
     id: &'a str,
     containers: Vec<(String, Element<'a, Decorated<'a>>)>,
 }
@@ -80,7 +80,7 @@ fn united(copies: &[Copy<'_>]) -> Option<String> {
         rewrite.set("Containers", json_object(&containers));
     }
     let text = rewrite.finish();
-    // A second `Portainer` member cannot be: the base was read as an object.
+    // The base has no second `Portainer` member: it was read as an object.
     decorate(&text, base.node).ok()
 }
 
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn containers_that_nobody_has_stay_as_the_base_wrote_them() {
+    fn containers_stay_as_the_base_wrote_them_if_no_node_has_any() {
         for containers in ["null", "{ }"] {
             let body = format!(r#"{{"Id":"x","Containers":{containers}}}"#);
             let expected = format!(r#"{{"Id":"x","Containers":{containers},{TAG_1}}}"#);

@@ -3,11 +3,11 @@
 //! A swarm network has the same id on every node that lists it. A worker's
 //! copy has another `Created` and other `Peers` than the managers', and it
 //! lists only the overlays it uses, so a manager's row is preferred. `bridge`,
-//! `host` and the like are other networks on every node. Local rows are
-//! never dropped, even if two nodes repeat an id: machines cloned with their
-//! Docker directory do, and theirs are two networks.
+//! `host` and other local networks are different networks on every node. Their
+//! rows are never dropped, even if two nodes have the same id: machines that
+//! were cloned with their Docker directory do, and have two networks.
 //!
-//! The rows that stay are in the order of their nodes, then in their engine's.
+//! Rows are in the order of their nodes, then in the order of their engine.
 
 use std::borrow::Cow;
 
@@ -32,7 +32,7 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    /// `None` for a local network, which is no other node's.
+    /// `None` for a local network, which belongs to one node.
     fn key(&self) -> Option<&str> {
         (self.scope != "local").then_some(&self.id)
     }

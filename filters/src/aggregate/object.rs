@@ -1,7 +1,7 @@
-//! Takes a JSON object apart into the bytes of its members, and changes some
-//! of them while the others stay as they are.
+//! Reads an answer that is one JSON object into the bytes of its members, and
+//! changes some of them while the others stay as they are.
 //!
-//! For answers that are one object. Lists are for [`super::split`].
+//! Answers that are lists are for [`super::split`].
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -29,8 +29,7 @@ impl<'a> Object<'a> {
         Self::of_text(raw.get(), expected)
     }
 
-    /// Reads the text of one JSON value. A name given twice is refused rather
-    /// than guessed at.
+    /// Reads the text of one JSON value. A name that is given twice is refused.
     pub(super) fn of_text(text: &'a str, expected: &'static str) -> Result<Self, MergeError> {
         let read: Result<Members<'a>, _> = serde_json::from_str(text);
         let read = read.map_err(|e| MergeError::of_body(&e, expected))?;
@@ -128,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_or_no_plain_one_is_refused() {
+    fn other_values_and_ambiguous_objects_are_refused() {
         let deep = format!(
             "{{\"a\":{}{}}}",
             "[".repeat(MAX_DEPTH),

@@ -1,10 +1,9 @@
 //! The progress of one operation on several nodes as one stream: pulling an
 //! image everywhere, loading it everywhere.
 //!
-//! Each message of an engine says which node it is about in the fields that
-//! clients show: `id` (the CLI draws a line per id) or the text of `stream`.
-//! An error ends the stream for a client, so a node's error is kept until all
-//! nodes are done.
+//! Each message names its node in the fields that clients show: `id` (the CLI
+//! draws a line per id) or the text of `stream`. An error ends the stream for a
+//! client, so the error of a node is kept until all nodes are done.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -14,12 +13,12 @@ use crate::json::{Edit, is_too_deep, json_string, prefixed, present, spliced};
 /// How the engine ends a message.
 const END: &str = "\r\n";
 
-/// What becomes of one progress message.
+/// What to do with one progress message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProgressLine {
-    /// It goes to the client like this, its line end included.
+    /// Send this line to the client; it includes the line end.
     Pass(Vec<u8>),
-    /// The node says that it failed, and why.
+    /// The node failed, for this reason.
     Failed(String),
 }
 
@@ -47,10 +46,10 @@ struct Detail {
 
 /// One progress message of a node for the stream of all nodes.
 ///
-/// An `id` gets the host name before it; a `status` without an id gets the
-/// host name as id; the text of `stream` is begun with it. Messages with `aux`
-/// are for programs, which find them by their id, and stay as they are. A line
-/// that is no message is the node's failure.
+/// The host name is put before an `id`, and before the text of `stream`. A
+/// `status` without an id gets the host name as its id. Messages with `aux` are
+/// for programs, which find them by their id, and stay as they are. A line that
+/// is not a message counts as a failure of the node.
 #[must_use]
 pub fn progress_line(line: &[u8], host: &str) -> ProgressLine {
     let read = std::str::from_utf8(line.trim_ascii())
@@ -58,7 +57,9 @@ pub fn progress_line(line: &[u8], host: &str) -> ProgressLine {
         .filter(|text| text.starts_with('{') && !is_too_deep(text))
         .and_then(|text| Some((text, serde_json::from_str::<Message<'_>>(text).ok()?)));
     let Some((text, message)) = read else {
-        return ProgressLine::Failed("the engine sent what is no progress message".to_owned());
+        return ProgressLine::Failed(
+            "the engine sent a line that is not a progress message".to_owned(),
+        );
     };
     if let Some(reason) = message.failure() {
         return ProgressLine::Failed(reason);
@@ -76,13 +77,13 @@ impl Message<'_> {
         said.peek()?;
         match said.find(|message| !message.is_empty()) {
             Some(message) => Some(message.to_owned()),
-            // Go leaves an empty text out where it means none.
+            // Go omits an empty text.
             None if self.detail.is_none() => None,
             None => Some("failed without saying why".to_owned()),
         }
     }
 
-    /// The message's own text with the host in it.
+    /// The text of the message with the host in it.
     fn on(&self, host: &str, text: &str) -> String {
         let text_of = |field: Option<&RawValue>| {
             let raw = field?.get();
@@ -110,7 +111,7 @@ impl Message<'_> {
     }
 }
 
-/// What became of the operation on one node: a message on the node's own line.
+/// The outcome of the operation on one node: a message on the line of that node.
 #[must_use]
 pub fn outcome_line(host: &str, outcome: Result<&str, &str>) -> Vec<u8> {
     let status = match outcome {
@@ -121,8 +122,8 @@ pub fn outcome_line(host: &str, outcome: Result<&str, &str>) -> Vec<u8> {
     format!("{{\"status\":{status},\"id\":{id}}}{END}").into_bytes()
 }
 
-/// The message that makes the operation a failed one to the client: which
-/// hosts failed, each with its reason.
+/// The message that tells the client that the operation failed: the hosts that
+/// failed, each with its reason.
 #[must_use]
 pub fn final_error<H: AsRef<str>, M: AsRef<str>>(failed: &[(H, M)]) -> Vec<u8> {
     let reasons = failed
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_says_which_host_it_is_about() {
+    fn a_message_names_its_host() {
         for (line, expected) in [
             (
                 r#"{"status":"Downloading","progressDetail":{"current":1.0},"id":"ab\u003c"}"#,
@@ -178,8 +179,8 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_taken_out_with_what_it_says() {
-        let no_message = "the engine sent what is no progress message";
+    fn an_error_is_returned_with_its_reason() {
+        let no_message = "the engine sent a line that is not a progress message";
         for (line, reason) in [
             (
                 r#"{"errorDetail":{"code":1,"message":"no such image"},"error":"old"}"#,
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_tells_each_host_s_outcome_and_one_error() {
+    fn the_end_has_the_outcome_of_each_host_and_one_error() {
         let text = |line: Vec<u8>| String::from_utf8(line).unwrap();
         assert_eq!(
             text(outcome_line("a", Ok("done"))),
@@ -217,7 +218,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_passes_is_json_on_one_line(
+        fn a_passed_message_is_json_on_one_line(
             text in "[{}\\[\\]\",:idstaream\\\\ 1]{0,32}",
             id in any::<String>(),
             host in any::<String>(),

@@ -1,8 +1,8 @@
-//! `POST /containers/prune`, and that of images, volumes, networks and the
-//! build cache: what was deleted on any node, and the space of all.
+//! `POST /containers/prune`, and that of images, volumes, networks and the build
+//! cache: everything that was deleted on any node, and the total space.
 //!
-//! What was deleted is told by name or id alone, as one engine tells it: there
-//! is no object that could say on which node it was.
+//! An engine lists deleted objects by name or id alone, so the merged list does
+//! not name their nodes.
 
 use super::fold::{self, Fold};
 use super::{Merged, NodeAnswer};

@@ -1,8 +1,8 @@
-//! Takes a node's list apart into the bytes of its elements.
+//! Splits the list of a node into the bytes of its elements.
 //!
-//! An element is read twice: once to find where it ends and once, by the rule
-//! that merges it, for the few fields the rule needs. Nothing is copied. What
-//! the fields mean is not decided here.
+//! An element is read twice: once to find its end and once, by the merge rule,
+//! for the few fields that the rule needs. Nothing is copied. The merge rules
+//! know what the fields mean.
 
 use serde::de::Deserialize;
 
@@ -20,7 +20,7 @@ pub(super) fn read_elements<'a, R: Deserialize<'a>>(
         .collect()
 }
 
-/// One element: its bytes, which go out, and the fields its rule reads.
+/// One element: its bytes, and the fields that its rule reads.
 pub(super) struct Element<'a, R> {
     /// A JSON object from its `{` to its `}`.
     pub(super) text: &'a str,
@@ -52,7 +52,7 @@ pub(super) struct NodeRows<'a, R> {
 /// The readable answers, in the order given, and the others with the reason.
 pub(super) type Read<'a, T> = (Vec<T>, Vec<(NodeTag, MergeError)>);
 
-/// Reads all answers with `read`, parting the usable from the unusable.
+/// Reads all answers with `read`, and separates the usable from the unusable.
 pub(super) fn read_all<'a, T>(
     answers: &'a [NodeAnswer],
     read: impl Fn(&'a NodeAnswer) -> Result<T, MergeError>,
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn an_array_falls_apart_into_the_bytes_of_its_elements() {
+    fn an_array_is_split_into_the_bytes_of_its_elements() {
         assert_eq!(
             elements(" [ {\"a\" : 1 } ,\n{} ]\n"),
             Ok(vec!["{\"a\" : 1 }", "{}"])
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_body_is_told_apart() {
+    fn each_fault_of_a_body_has_its_error() {
         let shape = MergeError::Shape {
             expected: "a JSON array",
         };
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn nesting_is_bounded_and_costs_no_stack() {
+    fn nesting_is_bounded_and_uses_no_stack() {
         let nested = |n: usize| format!("[{{\"a\":{}{}}}]", "[".repeat(n), "]".repeat(n));
         assert!(elements(&nested(MAX_DEPTH - 1)).is_ok());
         for depth in [MAX_DEPTH, 1_000_000] {

@@ -1,16 +1,16 @@
-//! `GET /system/df`: what all nodes together use.
+//! `GET /system/df`: the disk usage of all nodes together.
 //!
-//! Numbers are summed and lists follow each other, each row with its node.
-//! Nothing is united: an image that three nodes have takes its space three
-//! times. Both shapes of the answer are known, that of API 1.52 (`ImageUsage`
-//! and so on) and the one before it, and the mix that engines send meanwhile.
+//! Numbers are summed and lists are concatenated, each row with its node.
+//! Nothing is united: an image on three nodes takes its space three times. The
+//! answer has one shape since API 1.52 (`ImageUsage` and so on), another before
+//! it, and engines also send both at once; all are read.
 
 use super::fold::{self, Fold};
 use super::{Merged, NodeAnswer};
 
-const SHAPE: &str = "an object that tells what is used";
+const SHAPE: &str = "an object with the disk usage";
 
-/// What Go clients, which read an `int64`, can take.
+/// Go clients read an `int64`.
 const SUM: Fold = Fold::Sum {
     most: i64::MAX as i128,
 };
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_node_does_not_know_is_left_out_of_the_sum() {
+    fn an_unknown_number_is_left_out_of_the_sum() {
         let sum = |sizes: &[&str]| {
             let bodies = sizes
                 .iter()

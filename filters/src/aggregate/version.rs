@@ -1,7 +1,7 @@
-//! `GET /version`: what the engine says, with the API versions of the cluster.
+//! `GET /version`: the answer of the engine, with the API versions of the cluster.
 //!
-//! Clients negotiate by it (docker-py and bollard, where the Docker CLI asks
-//! `/_ping`), so the numbers must be those that every node serves. They stand
+//! Clients negotiate the API version by it (docker-py and bollard; the Docker CLI
+//! uses `/_ping`), so the versions must be those that every node serves. They are
 //! in two places: at the top, and in the details of the component `Engine`.
 
 use std::borrow::Cow;
@@ -40,10 +40,10 @@ struct Details<'a> {
 }
 
 /// The body of `/version` with `min` and `max` as the range of API versions.
-/// What does not say one of them is not given it.
+/// Versions that the body does not have are not added.
 ///
 /// # Errors
-/// If the body is not what engines answer.
+/// If the body is not an answer of an engine.
 pub fn announce(body: &[u8], min: ApiVersion, max: ApiVersion) -> Result<Vec<u8>, MergeError> {
     let text = std::str::from_utf8(body).map_err(|e| MergeError::of_element(0, e))?;
     let version: Version<'_> =
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn both_places_say_the_range_of_the_cluster_and_the_rest_is_the_engines() {
+    fn both_places_have_the_range_of_the_cluster_and_the_rest_stays() {
         let body = r#"{"Platform":{"Name":""},"Components":[{"Name":"Engine","Version":"28.5.2","Details":{"ApiVersion":"1.51","MinAPIVersion":"1.12"}},{"Name":"runc","Version":"1.1","Details":{"GitCommit":""}}],"Version":"28.5.2","ApiVersion":"1.51","MinAPIVersion":"1.12"}
 "#;
         let expected = body.replace("1.51", "1.41").replace("1.12", "1.24");
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_old_engine_does_not_say_is_not_added() {
+    fn versions_that_an_old_engine_omits_are_not_added() {
         let body = r#"{"Version":"1.11","ApiVersion":"1.23"}"#;
         assert_eq!(announced(body), r#"{"Version":"1.11","ApiVersion":"1.41"}"#);
         assert_eq!(

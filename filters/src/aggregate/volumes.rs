@@ -1,15 +1,15 @@
-//! `GET /volumes`: local volumes of every node, the cluster's once.
+//! `GET /volumes`: local volumes of every node, volumes of the cluster once.
 //!
-//! - Volumes of scope `local` are one per node, whatever their name.
-//! - Volumes of scope `global` (a driver that reaches them from every node)
-//!   are one per driver and name, a manager's row being preferred.
-//! - Cluster volumes (CSI; those with a `ClusterVolume`) are listed in full
-//!   by every manager, so they are taken once per `ClusterVolume.ID`, from the
-//!   first manager that lists it. The engine ignores `filters` for them, so
-//!   they are filtered here; see [`VolumeFilter`].
+//! - Volumes of scope `local` belong to one node, even if two have the same name.
+//! - Volumes of scope `global` (a driver that reaches them from every node) have
+//!   one row per driver and name, preferably of a manager.
+//! - Every manager lists all cluster volumes (CSI; those with a `ClusterVolume`),
+//!   so each `ClusterVolume.ID` has one row, of the first manager that lists it.
+//!   The engine ignores `filters` for them, so they are filtered here; see
+//!   [`VolumeFilter`].
 //!
-//! The rows that stay are in the order of their nodes, then in their
-//! engine's. `Warnings` are those of all nodes.
+//! Rows are in the order of their nodes, then in the order of their engine.
+//! `Warnings` are those of all nodes.
 
 mod filter;
 
@@ -72,7 +72,7 @@ enum Key<'r> {
 }
 
 impl Row<'_> {
-    /// `None` for a local volume, which is no other node's.
+    /// `None` for a local volume, which belongs to one node.
     fn key(&self) -> Option<Key<'_>> {
         if let Some(cluster) = &self.cluster {
             return Some(Key::Cluster { id: &cluster.id });

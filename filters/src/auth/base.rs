@@ -1,7 +1,7 @@
 //! The signature base (RFC 9421 §2.5): the bytes that are signed.
 //!
-//! Made from the request alone, by the same code on both sides. It knows
-//! nothing of keys or time.
+//! Signer and verifier make it with this code, from the request alone, without
+//! keys or time.
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -19,18 +19,18 @@ pub(super) struct Covered<'a> {
 }
 
 impl<'a> Covered<'a> {
-    /// Collects what the profile covers.
+    /// Collects the components that the profile covers.
     ///
     /// # Errors
     ///
-    /// [`AuthError::Malformed`] if a covered header occurs twice (which one
-    /// counts would be anybody's guess) or is nominated by `Connection`: such a
-    /// header would be verified here and dropped at the next hop.
+    /// [`AuthError::Malformed`] if a covered header occurs twice (readers differ in
+    /// which one counts) or is nominated by `Connection`: such a header would be
+    /// verified here and dropped at the next hop.
     pub(super) fn of(parts: &'a Parts) -> Result<Self, AuthError> {
         refuse_nominated(&parts.headers)?;
         let mut values = [None; COVERED_HEADERS.len()];
-        // A request has few headers: looking at each is cheaper than looking
-        // for all of these.
+        // A request has few headers: visiting each is cheaper than a lookup for
+        // each covered name.
         for (name, value) in &parts.headers {
             let Some(n) = COVERED_HEADERS.iter().position(|covered| covered == name) else {
                 continue;
@@ -51,7 +51,7 @@ impl<'a> Covered<'a> {
         })
     }
 
-    /// Takes `value` for the covered header `name` instead of what the request has.
+    /// Replaces the value of the covered header `name`.
     pub(super) fn replace(&mut self, name: &HeaderName, value: Option<&'a [u8]>) {
         for (slot, covered) in self.values.iter_mut().zip(&COVERED_HEADERS) {
             if covered == name {
@@ -129,7 +129,7 @@ fn refuse_nominated(headers: &HeaderMap) -> Result<(), AuthError> {
                 .any(|name| name.as_str().as_bytes().eq_ignore_ascii_case(option));
             if covered {
                 return Err(AuthError::Malformed(
-                    "the Connection header names a signed header, which would be dropped on the way",
+                    "the Connection header names a signed header, which the next hop would drop",
                 ));
             }
         }

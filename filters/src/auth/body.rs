@@ -1,7 +1,7 @@
 //! How a request's body is bound to its signature.
 //!
-//! Decides from the headers alone. That the body then *is* what the binding
-//! says is for the caller to check as the bytes come in.
+//! The headers alone decide. The caller then checks the body against the binding
+//! as the bytes come in.
 
 use http::{HeaderMap, header};
 
@@ -10,16 +10,16 @@ use super::digest;
 use super::error::AuthError;
 use super::profile::{CONTENT_DIGEST, SKEP_BODY, UNSIGNED};
 
-/// What a signature says about the body.
+/// What a signature covers of the body.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum BodyBinding {
-    /// There is none. Every byte of a body is to be refused; HTTP/2 can carry
-    /// one without announcing it. What follows a hijack is not a body.
+    /// There is no body. Refuse every byte of one: HTTP/2 can carry a body without
+    /// announcing it. Bytes after a hijack are not a body.
     Empty,
-    /// It has this SHA-256. To be checked before anything acts on the body.
+    /// The body has this SHA-256. Check it before anything acts on the body.
     Digest([u8; 32]),
-    /// It is a stream that no digest covers. To be let through only where the
-    /// endpoint takes such streams.
+    /// The body is a stream that no digest covers. Allow it only if the endpoint
+    /// takes streams.
     Unsigned,
 }
 
@@ -28,7 +28,7 @@ impl BodyBinding {
     ///
     /// # Errors
     ///
-    /// [`AuthError::DigestMismatch`] or, for a body where there should be none,
+    /// [`AuthError::DigestMismatch`] or, for an unexpected body,
     /// [`AuthError::UnsignedBody`].
     pub fn check(&self, body: &[u8]) -> Result<(), AuthError> {
         match self {
@@ -40,7 +40,7 @@ impl BodyBinding {
         }
     }
 
-    /// The binding of a request whose signature covers nothing of it.
+    /// The binding of a request whose caller signs no body.
     ///
     /// # Errors
     ///
@@ -53,7 +53,7 @@ impl BodyBinding {
         }
     }
 
-    /// Reads the binding out of a request's headers.
+    /// Reads the binding from the headers of a request.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, AuthError> {
         match (
             single(headers, &CONTENT_DIGEST)?,

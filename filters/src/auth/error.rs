@@ -1,35 +1,35 @@
 //! Why a request, or a key, was not accepted.
 //!
-//! The messages are for the operator's log. What a caller is told is
-//! [`AuthError::public_reason`] and [`AuthError::public_message`]. None holds
+//! The messages are for the operator's log. Callers get
+//! [`AuthError::public_reason`] and [`AuthError::public_message`]. No message has
 //! a secret, a signature or a nonce.
 
 /// Why a request was not authenticated.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum AuthError {
-    /// A header without which a request is not signed.
+    /// A header that every signed request has is missing.
     #[error("the request is not signed: it has no {0} header")]
     Missing(&'static str),
 
-    /// A header that is not of this profile's form; the text says which.
+    /// A header does not have the form of this profile; the text says which.
     #[error("{0}")]
     Malformed(&'static str),
 
-    /// The list of signed components is not the one that this request needs.
+    /// The request needs another list of signed components.
     #[error("the signature must cover exactly ({required}), in this order")]
     NotCovered {
         /// The component list that was expected.
         required: String,
     },
 
-    /// No such key, or it was removed.
+    /// The key is not known, or was removed.
     #[error("no key has the id `{key_id}`: is it in the configuration of this agent?")]
     UnknownKey {
         /// The id that the request named.
         key_id: String,
     },
 
-    /// The signature is not by this key over this request.
+    /// This key did not make this signature over this request.
     #[error(
         "the signature does not match under key `{key_id}`: another secret, or the method, path, query or a signed header was changed on the way"
     )]
@@ -38,9 +38,10 @@ pub enum AuthError {
         key_id: String,
     },
 
-    /// Stamped outside the window, or before what the agent still remembers.
+    /// The time of the request is outside the window, or before the time from which
+    /// the agent remembers requests.
     #[error(
-        "the request is stamped {created} and the clock here says {now} (seconds since 1970): it is too old or too far ahead, or this clock went back"
+        "the request is stamped {created} and the clock here says {now} (seconds since 1970): the request is too old or too far ahead, or this clock was set back"
     )]
     TimestampSkew {
         /// The `created` parameter.
@@ -49,24 +50,24 @@ pub enum AuthError {
         now: u64,
     },
 
-    /// Validly signed, and seen before.
-    #[error("a request signed by key `{key_id}` came a second time: a retry must be signed anew")]
+    /// A request with a valid signature was received before.
+    #[error("a request signed by key `{key_id}` was received twice: sign each retry anew")]
     Replay {
         /// The key that signed it.
         key_id: String,
     },
 
-    /// The body is not the one that was signed.
-    #[error("the body does not match what was signed: it was changed on the way, or cut off")]
+    /// The body does not match its digest.
+    #[error("the body is not the one that was signed: it was changed on the way, or cut off")]
     DigestMismatch,
 
-    /// A body that no digest covers, where that is not allowed.
+    /// No digest covers the body, and this request needs one.
     #[error("the body is not signed: {0}")]
     UnsignedBody(&'static str),
 
-    /// Too many requests by one key to remember all their nonces.
+    /// The memory for the nonces of one key is full.
     #[error(
-        "key `{key_id}` has {quota} requests in memory already, and more could not be told from replays: slow down, or give its users keys of their own"
+        "the replay memory of key `{key_id}` is full ({quota} requests): slow down, or give its users keys of their own"
     )]
     Overloaded {
         /// The key that signed them.
@@ -94,9 +95,9 @@ impl AuthError {
         }
     }
 
-    /// The token for the answer: as [`AuthError::reason`], except that an
-    /// unknown key reads as a bad signature, so that a stranger cannot find
-    /// out which key ids exist by asking.
+    /// The token for the answer: as [`AuthError::reason`], but an unknown key
+    /// reads as a bad signature, so that callers without a key cannot find out
+    /// which key ids exist.
     #[must_use]
     pub fn public_reason(&self) -> &'static str {
         match self {
@@ -110,7 +111,7 @@ impl AuthError {
     pub fn public_message(&self) -> String {
         match self {
             Self::UnknownKey { .. } | Self::BadSignature { .. } => {
-                "no key of this id made this signature over this request: check the key id and \
+                "the signature is not valid for this key id and this request: check the key id and \
                  secret, and whether a proxy changed the method, path, query or a signed header"
                     .to_owned()
             }
@@ -129,20 +130,20 @@ impl AuthError {
     }
 }
 
-/// Why a key was not taken.
+/// Why a key was refused.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum KeyError {
-    /// The id has a character that does not fit, or is too long or empty.
+    /// The id has a forbidden character, or is too long or empty.
     #[error(
         "`{0}` is not a key id: use 1 to 64 letters, digits, `.`, `_`, `@` and `-`, beginning with a letter or digit"
     )]
     Id(String),
 
-    /// Two keys have one id.
+    /// Two keys have the same id.
     #[error("two keys have the id `{0}`")]
     Duplicate(String),
 
-    /// The secret could be guessed.
+    /// The secret is too short.
     #[error("the secret of key `{id}` has {length} bytes; it needs at least {minimum} random ones")]
     ShortSecret {
         /// The key's id.

@@ -1,9 +1,9 @@
 //! `Signature-Input`: the component list and the parameters, in one fixed form.
 //!
-//! Reading is deliberately not a structured-field parser. It picks out the
-//! three values that vary; the verifier then writes the header anew from them
-//! and compares bytes, so anything in another order, spacing, case or number
-//! is refused without a rule of its own.
+//! This is deliberately not a parser of structured fields. It reads the three
+//! values that vary. The verifier then writes the header from them and compares
+//! bytes, so another order, spacing, case or number of anything is refused
+//! without a rule of its own.
 
 use super::base::Covered;
 use super::error::AuthError;
@@ -19,11 +19,11 @@ pub(super) struct Params<'a> {
 }
 
 impl<'a> Params<'a> {
-    /// Picks the component list and the parameters out of a header value.
+    /// Reads the component list and the parameters from a header value.
     ///
     /// # Errors
     ///
-    /// [`AuthError::Malformed`] if the value cannot be of this profile's form.
+    /// [`AuthError::Malformed`] if the value does not have the form of the profile.
     pub(super) fn parse(value: &'a str) -> Result<(&'a str, Self), AuthError> {
         Self::pick(value).ok_or(FORM)
     }
@@ -55,7 +55,7 @@ impl<'a> Params<'a> {
     }
 }
 
-/// What follows `sig1=` in a `Signature-Input` or `Signature` header.
+/// The part after `sig1=` in a `Signature-Input` or `Signature` header.
 pub(super) fn unlabelled(value: &str) -> Option<&str> {
     value.strip_prefix(LABEL)?.strip_prefix('=')
 }

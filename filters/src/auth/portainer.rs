@@ -194,12 +194,12 @@ impl fmt::Debug for Message {
 
 /// The two headers of a request.
 #[derive(Debug)]
-pub struct Shown {
+pub struct PortainerHeaders {
     key: PublicKey,
     signature: Signature,
 }
 
-impl Shown {
+impl PortainerHeaders {
     /// Whether a request has any of the two headers.
     #[must_use]
     pub fn any(headers: &HeaderMap) -> bool {

@@ -1,4 +1,4 @@
-//! Who is calling, once that is proved.
+//! The authenticated caller.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::error::AuthError;
 use super::key::{Key, KeyKind};
 use super::profile::SKEP_ON_BEHALF_OF;
 
-/// Who is calling. Its text form is for logs, and for `Skep-On-Behalf-Of`.
+/// An authenticated caller. Its text form is for logs, and for `Skep-On-Behalf-Of`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Principal {
     /// A client, by the id of its key.
@@ -20,8 +20,8 @@ pub enum Principal {
     },
     /// A holder of the cluster secret.
     Operator {
-        /// The fingerprint of that secret, which tells the old one from the
-        /// new one while the secret is being replaced.
+        /// The fingerprint of that secret. It distinguishes the old secret from
+        /// the new one while the secret is being replaced.
         generation: String,
     },
     /// A Portainer server.
@@ -34,35 +34,35 @@ pub enum Principal {
         /// The name in the certificate.
         name: Arc<str>,
     },
-    /// A client at a socket of the agent's machine.
+    /// A client at a socket on the machine of the agent.
     Local {
-        /// What the user who has connected is called.
+        /// The name of the user who has connected.
         name: Arc<str>,
     },
     /// Another agent of the cluster.
     Peer {
-        /// Its node id, if the connection shows it.
+        /// Its node id, if its certificate has one.
         node_id: Option<String>,
-        /// The principal for whom it asks, in text form; `None` if it asks for itself.
+        /// The principal for which it asks, in text form; `None` if it asks for itself.
         on_behalf_of: Option<String>,
     },
 }
 
-/// What comes before the fingerprint of a server's key, in text form.
+/// The prefix of the fingerprint of a server's key, in text form.
 const PORTAINER_PREFIX: &str = "portainer:";
 
-/// What comes before the fingerprint in the id of an operator's key.
+/// The prefix of the fingerprint in the id of an operator's key.
 const OPERATOR_PREFIX: &str = "operator-";
 
-/// The longest `Skep-On-Behalf-Of` that is taken, in bytes.
+/// The longest `Skep-On-Behalf-Of`, in bytes.
 const MAX_ON_BEHALF_OF: usize = 256;
 
 const ONLY_AGENTS: AuthError = AuthError::Malformed("only agents may send Skep-On-Behalf-Of");
 
 impl Principal {
-    /// Whether another agent asks for itself, not for a caller of its own.
+    /// Whether another agent asks for itself, not for a caller.
     #[must_use]
-    pub fn is_errand(&self) -> bool {
+    pub fn is_agent_itself(&self) -> bool {
         matches!(
             self,
             Self::Peer {
@@ -72,8 +72,8 @@ impl Principal {
         )
     }
 
-    /// Whether a Portainer server asks, itself or through another agent: it
-    /// expects its own agent's ways.
+    /// Whether the caller is a Portainer server, directly or through another
+    /// agent: it expects answers like those of Portainer's agent.
     #[must_use]
     pub fn is_portainer(&self) -> bool {
         match self {
@@ -88,17 +88,17 @@ impl Principal {
         }
     }
 
-    /// Whether nothing that the caller shows covers its bodies: what protects
-    /// them is the connection.
+    /// Whether no signature covers the bodies of the caller: only the connection
+    /// protects them.
     #[must_use]
-    pub fn binds_no_body(&self) -> bool {
+    pub fn body_unsigned(&self) -> bool {
         match self {
             Self::Portainer { .. } | Self::Certificate { .. } | Self::Local { .. } => true,
             Self::Key { .. } | Self::Operator { .. } | Self::Peer { .. } => false,
         }
     }
 
-    /// The client whose connection shows a certificate of this name.
+    /// The client with a certificate of this name.
     ///
     /// # Errors
     ///
@@ -122,7 +122,7 @@ impl Principal {
         }
     }
 
-    /// The client of this name at a socket of the agent's machine.
+    /// The client of this name at a socket on the machine of the agent.
     ///
     /// # Errors
     ///
@@ -134,8 +134,8 @@ impl Principal {
         }
     }
 
-    /// The principal behind a request that `key` has signed. `node_id` is the
-    /// peer's, where the connection shows it.
+    /// The principal of a request that `key` has signed. `node_id` is that of the
+    /// certificate of the connection, if there is one.
     ///
     /// # Errors
     ///
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_agent_speaks_for_others() {
+    fn only_an_agent_asks_on_behalf_of_others() {
         let shown = principal("agent-05cff52c", KeyKind::Agent, Some("key:ci")).unwrap();
         assert_eq!(shown, "peer:n1 for key:ci");
         for kind in [KeyKind::Client, KeyKind::Operator] {
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_portainer_server_is_known_as_one_also_behind_an_agent() {
+    fn a_portainer_server_is_recognised_also_behind_an_agent() {
         let mut headers = HeaderMap::new();
         let server = Principal::portainer("05cff52c".to_owned(), &headers).unwrap();
         assert_eq!(server.to_string(), "portainer:05cff52c");
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_known_by_the_connection_has_a_name_and_speaks_for_nobody_else() {
+    fn a_caller_known_by_its_connection_has_a_name_and_asks_for_itself_only() {
         for (made, shown) in [
             (
                 Principal::certificate as fn(&str, &HeaderMap) -> _,
@@ -268,7 +268,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             let alice: Principal = made("alice", &headers).unwrap();
             assert_eq!(alice.to_string(), shown);
-            assert!(alice.binds_no_body() && !alice.is_errand() && !alice.is_portainer());
+            assert!(alice.body_unsigned() && !alice.is_agent_itself() && !alice.is_portainer());
             headers.insert(SKEP_ON_BEHALF_OF, HeaderValue::from_static("key:root"));
             let refused: AuthError = made("alice", &headers).unwrap_err();
             assert_eq!(refused.reason(), "malformed");

@@ -1,7 +1,7 @@
-//! What a signature must cover, in which order, with which parameters.
+//! The profile: what a signature covers, in which order, with which parameters.
 //!
-//! These are the constants of the profile and their reasons. How they become
-//! bytes is in `base` and `params`.
+//! These are the constants of the profile and their reasons. `base` and `params`
+//! turn them into bytes.
 //!
 //! A signed request looks like this:
 //!
@@ -19,26 +19,25 @@
 
 use http::HeaderName;
 
-/// The one signature label that is read and written.
+/// The only signature label.
 pub const LABEL: &str = "sig1";
 
 /// The `tag` parameter (RFC 9421 §2.3): this profile and its version, so that a
-/// signature made for another application with the same key says nothing here.
+/// signature made for another application with the same key is not valid here.
 pub const TAG: &str = "skep/1";
 
 /// The derived components that every signature covers first, in this order.
 ///
-/// Path and query are the bytes as received, neither decoded nor normalised:
-/// what was verified is what is parsed afterwards. As RFC 9421 §2.2.7 asks, an
-/// absent query is signed as a lone `?`, as is an empty one. `/info` and
-/// `/info?` therefore share a signature; that is harmless because an engine
-/// reads no parameter out of either.
+/// Path and query are the bytes as received, neither decoded nor normalised, so
+/// the verified bytes are those that are parsed afterwards. RFC 9421 §2.2.7 signs
+/// an absent query as a lone `?`, like an empty one. `/info` and `/info?`
+/// therefore share a signature, which is harmless: neither has a parameter.
 ///
 /// `@authority` is not among them, because TLS-terminating proxies rewrite `Host`.
 pub const DERIVED: [&str; 3] = ["@method", "@path", "@query"];
 
-/// The headers that a signature covers, in this order, each exactly if the
-/// request has it.
+/// The headers that a signature covers, in this order. It covers each if and only
+/// if the request has it.
 ///
 /// All of them change what a request means, so none may be added, removed or
 /// changed on the way:
@@ -46,13 +45,13 @@ pub const DERIVED: [&str; 3] = ["@method", "@path", "@query"];
 /// - `Content-Digest` stands for the body.
 /// - `Content-Type` decides how the engine reads the body (`/build` takes a
 ///   Dockerfile or a tar by it).
-/// - `Skep-Body: unsigned` says that the body is a stream that is not covered;
-///   signed, it cannot be forged to have a body left unchecked.
+/// - `Skep-Body: unsigned` says that the body is a stream that is not covered.
+///   It is signed so that it cannot be added to avoid the check of a body.
 /// - `Skep-Target` and `X-PortainerAgent-Target` choose the node, and
 ///   `X-PortainerAgent-ManagerOperation` sends the request to a manager.
-/// - `Skep-On-Behalf-Of` names the caller for whom an agent speaks.
-/// - `X-Registry-Auth` and `X-Registry-Config` decide as whom the engine pulls
-///   and pushes.
+/// - `Skep-On-Behalf-Of` names the caller for which an agent asks.
+/// - `X-Registry-Auth` and `X-Registry-Config` are the credentials with which the
+///   engine pulls and pushes.
 /// - `Upgrade` turns a request into a raw two-way stream.
 pub static COVERED_HEADERS: [HeaderName; 10] = [
     CONTENT_DIGEST,
@@ -79,10 +78,10 @@ pub const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest")
 /// `Skep-Body`, whose only value is [`UNSIGNED`].
 pub const SKEP_BODY: HeaderName = HeaderName::from_static("skep-body");
 
-/// `Skep-Target`: the node that is to answer.
+/// `Skep-Target`: the node that should answer.
 pub const SKEP_TARGET: HeaderName = HeaderName::from_static("skep-target");
 
-/// `Skep-On-Behalf-Of`: the principal for whom an agent forwards a request.
+/// `Skep-On-Behalf-Of`: the principal for which an agent forwards a request.
 pub const SKEP_ON_BEHALF_OF: HeaderName = HeaderName::from_static("skep-on-behalf-of");
 
 /// The value of `Skep-Body` on a request whose body is not covered.

@@ -1,8 +1,7 @@
-//! The memory of nonces: a signed request counts once.
+//! The memory of nonces: a signed request is accepted once.
 //!
-//! It lives longer than the keys and the configuration, so that a reload
-//! forgets nothing. It does not survive a restart and is not shared between
-//! agents.
+//! It outlives the keys and the configuration, so that a reload forgets nothing.
+//! It does not survive a restart, and agents do not share it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -10,27 +9,27 @@ use std::sync::{Mutex, PoisonError};
 use super::error::AuthError;
 use super::window::Window;
 
-/// How many seconds of `created` one generation spans. Nonces are forgotten by
-/// whole generations, so this is also by how much they may outlive their need.
+/// The span of `created` of one generation, in seconds. Nonces are forgotten by
+/// whole generations, so a nonce may be kept this much longer than needed.
 const GENERATION: u64 = 4;
 
 /// Remembers which nonces each key has used.
 ///
-/// A nonce is kept until `created + past + future`, by the *request's* stamp and
-/// not by its arrival. Keeping it for the length of the window after arrival
-/// would be the classic mistake: a request stamped `future` seconds ahead is
-/// acceptable for `past + future` seconds after it was first seen. The `future`
-/// on top is for a clock that is set back a little. If it is set back further,
-/// requests stamped within a time already forgotten are refused, because they
-/// could no longer be told from replays.
+/// A nonce is kept until `created + past + future`, counted from the time stamp
+/// of the *request*, not from its arrival. To keep it for the length of the
+/// window after arrival is the classic mistake: a request stamped `future`
+/// seconds ahead is acceptable for `past + future` seconds after it was first
+/// seen. The additional `future` is for a clock that is set back a little. If the
+/// clock is set back further, requests stamped within a forgotten time are
+/// refused, because they might be replays.
 ///
-/// Nonces are grouped by their stamp into generations of a few seconds, and
-/// expiry drops the oldest generations whole; so a call never scans. A replay
-/// has the stamp of the original, because the stamp is signed, and is therefore
-/// looked for in the right generation.
+/// Nonces are grouped by their time stamp into generations of a few seconds, and
+/// expiry drops whole generations, so a call never scans. The time stamp is
+/// signed, so a replay has that of the original and is found in the same
+/// generation.
 ///
-/// Each key has a quota. A key that used it up is refused until its oldest
-/// nonces expire; evicting live ones instead would let a replay through.
+/// Each key has a quota. A key that has used it up is refused until its oldest
+/// nonces expire: to evict live ones would allow a replay.
 #[derive(Debug)]
 pub struct NonceMemory {
     quota: usize,
@@ -38,9 +37,9 @@ pub struct NonceMemory {
 }
 
 impl NonceMemory {
-    /// The quota unless another is given: 5,000 requests a second by one key,
-    /// for as long as the default [`Window`] makes them be remembered. All used
-    /// up, it takes up to 10 MB.
+    /// The default quota: 5,000 requests a second by one key, for as long as the
+    /// default [`Window`] requires to remember them. A full quota takes up to
+    /// 10 MB.
     pub const DEFAULT_QUOTA: usize = 1 << 18;
 
     /// An empty memory of at most `quota` nonces per key.
@@ -52,16 +51,16 @@ impl NonceMemory {
         }
     }
 
-    /// Takes note of the nonce of a request that is otherwise in order.
+    /// Remembers the nonce of a request that is valid otherwise.
     ///
-    /// To be called with the ids of existing keys only: each id seen has an
-    /// entry for good.
+    /// Call it with the ids of existing keys only: each id gets an entry that is
+    /// never removed.
     ///
     /// # Errors
     ///
-    /// [`AuthError::Replay`] if it was noted before, [`AuthError::Overloaded`] if
-    /// the key's quota is used up, [`AuthError::TimestampSkew`] if `created` is in
-    /// a time whose nonces are forgotten.
+    /// [`AuthError::Replay`] if it is known, [`AuthError::Overloaded`] if the quota
+    /// of the key is used up, [`AuthError::TimestampSkew`] if `created` is in a time
+    /// whose nonces are forgotten.
     pub(super) fn remember(
         &self,
         key_id: &str,
@@ -110,9 +109,9 @@ impl Default for NonceMemory {
 struct Nonces {
     /// By `created / GENERATION`.
     generations: BTreeMap<u64, HashSet<u128>>,
-    /// How many nonces the generations hold together.
+    /// The number of nonces in all generations.
     live: usize,
-    /// Requests created before this second may be forgotten ones.
+    /// Nonces of requests created before this second may be forgotten.
     forgotten_before: u64,
 }
 
@@ -152,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nonce_counts_once_per_key() {
+    fn a_nonce_is_accepted_once_per_key() {
         let memory = NonceMemory::default();
         assert_eq!(remember(&memory, 1, NOW, NOW), "fresh");
         assert_eq!(remember(&memory, 1, NOW, NOW + 5), "replay");
@@ -173,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_forgotten_is_refused_when_the_clock_goes_back() {
+    fn requests_of_a_forgotten_time_are_refused_when_the_clock_goes_back() {
         let memory = NonceMemory::default();
         assert_eq!(remember(&memory, 1, NOW, NOW), "fresh");
         let hour_ahead = NOW + 3600;
@@ -184,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn expired_generations_are_given_back() {
+    fn expired_generations_are_dropped() {
         let memory = NonceMemory::default();
         for second in 0..1000 {
             assert_eq!(
@@ -204,7 +203,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the clock does, no request in the window is fresh twice.
+        /// For any steps of the clock, no request in the window is fresh twice.
         #[test]
         fn no_nonce_is_ever_fresh_twice(
             calls in prop::collection::vec((0u128..4, 0u64..12, 0u64..400), 1..200)

@@ -1,4 +1,4 @@
-//! Makes the signature that the verifier takes.
+//! Makes the signature that the verifier accepts.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -32,16 +32,16 @@ impl Signer {
         &self.key
     }
 
-    /// Signs a request at the time `now`, in seconds since the epoch. To come
-    /// last, when all covered headers are as they will be sent.
+    /// Signs a request at the time `now`, in seconds since the epoch. Call it last,
+    /// when all covered headers are as they will be sent.
     ///
-    /// `nonce` has to be 16 bytes from a cryptographic random source, new for
-    /// every call. A signature or body binding already there is replaced.
+    /// `nonce` must be 16 bytes from a cryptographic random source, new for every
+    /// call. An existing signature or body binding is replaced.
     ///
     /// # Errors
     ///
-    /// [`AuthError::Malformed`] if the request is one that no verifier takes: a
-    /// covered header twice, or named in `Connection`.
+    /// [`AuthError::Malformed`] if no verifier accepts the request: a covered header
+    /// occurs twice, or is named in `Connection`.
     pub fn sign(
         &self,
         parts: &mut Parts,
@@ -58,8 +58,8 @@ impl Signer {
         Ok(())
     }
 
-    /// As [`Signer::sign`], for requests whose headers cannot be changed in
-    /// place: gives the changes instead of making them.
+    /// As [`Signer::sign`], for requests whose headers cannot be changed in place:
+    /// returns the changes.
     ///
     /// # Errors
     ///
@@ -99,7 +99,7 @@ impl Signer {
     }
 }
 
-/// The headers that make a request a signed one.
+/// The headers of a signature.
 #[derive(Clone, Debug)]
 pub struct SignatureHeaders {
     content_digest: Option<HeaderValue>,
@@ -109,8 +109,8 @@ pub struct SignatureHeaders {
 }
 
 impl SignatureHeaders {
-    /// What each of these headers is to be; `None` where the request must not
-    /// have it. All four are to be applied, for the signature depends on them.
+    /// The new value of each of these headers; `None` if the request must not have
+    /// it. Apply all four: the signature depends on them.
     #[must_use]
     pub fn into_changes(self) -> [(HeaderName, Option<HeaderValue>); 4] {
         [
@@ -123,6 +123,7 @@ impl SignatureHeaders {
 }
 
 fn to_value(text: String) -> Result<HeaderValue, AuthError> {
-    HeaderValue::try_from(text)
-        .map_err(|_| AuthError::Malformed("a signature header has a character that HTTP forbids"))
+    HeaderValue::try_from(text).map_err(|_| {
+        AuthError::Malformed("a signature header would have a character that HTTP forbids")
+    })
 }

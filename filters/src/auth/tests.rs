@@ -1,5 +1,5 @@
-//! Signer and verifier against each other, against fixed vectors, and against
-//! attacks. What concerns one file alone is tested in that file.
+//! Tests of signer and verifier: with each other, with fixed vectors, and with
+//! attacks. Tests of one file alone are in that file.
 
 mod attacks;
 mod properties;

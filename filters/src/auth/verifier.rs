@@ -1,7 +1,7 @@
-//! Checks that a request was signed: by which key, over exactly this, now, once.
+//! Checks that a key signed exactly this request, recently, and that it was not
+//! received before.
 //!
-//! Says who a request is from and how its body is bound. Whether the key may
-//! do what it asks for is decided elsewhere.
+//! Returns the key, and how the body is bound. Policies decide what the key may do.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -21,18 +21,18 @@ use super::profile::{SIGNATURE, SIGNATURE_INPUT};
 use super::replay::NonceMemory;
 use super::window::Window;
 
-/// A request whose signature holds.
+/// A request with a valid signature.
 #[derive(Clone, Copy, Debug)]
 pub struct Signed<'a> {
     /// The key that signed it.
     pub key: &'a Key,
-    /// What the signature says about the body, for the caller to hold the body to.
+    /// What the signature covers of the body; check the body against it.
     pub body: BodyBinding,
 }
 
-/// A set of keys and what it takes to check requests against them.
+/// A set of keys, a time window and a memory of nonces.
 ///
-/// It does not change: for new keys, make a new one with the same memory.
+/// It does not change: for new keys, make a new verifier with the same memory.
 #[derive(Debug)]
 pub struct Verifier {
     keys: HashMap<Arc<str>, Key>,
@@ -45,7 +45,7 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// [`KeyError::Duplicate`] if two keys have one id.
+    /// [`KeyError::Duplicate`] if two keys have the same id.
     pub fn new(
         keys: impl IntoIterator<Item = Key>,
         window: Window,
@@ -65,18 +65,18 @@ impl Verifier {
         })
     }
 
-    /// Checks the signature of a request at the time `now`, in seconds since
-    /// the epoch, and takes note of its nonce: a second call with the same
-    /// request is refused.
+    /// Checks the signature of a request at the time `now`, in seconds since the
+    /// epoch, and remembers its nonce: a second call with the same request is
+    /// refused.
     ///
-    /// `parts.uri` has to be what will be forwarded. A server that keeps the
-    /// request target apart from it (a target in absolute form, or not UTF-8)
-    /// has to refuse such requests itself.
+    /// `parts.uri` must be the target that will be forwarded. A server that keeps
+    /// the target elsewhere (one in absolute form, or not UTF-8) must refuse such
+    /// requests itself.
     ///
     /// # Errors
     ///
-    /// [`AuthError`] says why it was refused. Nothing is remembered of a
-    /// refused request, so that strangers cannot fill the memory.
+    /// [`AuthError`] says why it was refused. Nothing of a refused request is
+    /// remembered, so that callers without a key cannot fill the memory.
     pub fn verify(&self, parts: &Parts, now: u64) -> Result<Signed<'_>, AuthError> {
         let input = required(&parts.headers, &SIGNATURE_INPUT, "Signature-Input")?;
         let signature = required(&parts.headers, &SIGNATURE, "Signature")?;
@@ -115,13 +115,13 @@ impl Verifier {
     }
 }
 
-/// Parameters that arrived in exactly the form in which this profile writes them.
+/// Parameters in exactly the form in which this profile writes them.
 struct Canonical<'a> {
     unlabelled: &'a str,
     values: Params<'a>,
 }
 
-/// Reads `Signature-Input`, writes it anew for this request, and compares.
+/// Reads `Signature-Input`, writes it again for this request, and compares.
 fn canonical<'a>(input: &'a str, covered: &Covered<'_>) -> Result<Canonical<'a>, AuthError> {
     let (list, values) = Params::parse(input)?;
     let unlabelled = params::unlabelled(input).ok_or(params::FORM)?;

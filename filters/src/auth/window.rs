@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-/// How far a request's stamp may be from the agent's clock, in whole seconds.
+/// How far the time stamp of a request may be from the clock of the agent, in
+/// whole seconds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Window {
     /// How old a request may be.
     pub past: Duration,
-    /// How far ahead of the agent's clock a request may be stamped.
+    /// How far ahead of the clock of the agent a request may be.
     pub future: Duration,
 }
 
 impl Window {
-    /// Whether a request created at `created` is in time at `now`, both in
+    /// Whether a request created at `created` is acceptable at `now`, both in
     /// seconds since the epoch.
     #[must_use]
     pub fn admits(&self, created: u64, now: u64) -> bool {

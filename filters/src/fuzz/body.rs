@@ -1,17 +1,17 @@
-//! Bodies that grant something: judged in one reading only.
+//! Bodies that are judged: every spelling must get the same verdict.
 //!
 //! The bytes are `METHOD path` on the first line and the body after it.
 
 use super::reading;
-use super::rules::{Rules, told};
+use super::rules::{Rules, outcome};
 use crate::endpoint::{BodyCheck, Match, RequestPath, classify};
 use crate::policy::{BodyOf, RuleSet};
 
-/// Judges a body as it is, and with its texts and spaces written otherwise.
+/// Judges a body as it is, and with its texts and spaces written differently.
 ///
 /// # Panics
-/// If the two are judged differently, or a plain policy lets a container have
-/// something of its host as Go would read the body.
+/// If the two are judged differently, or a plain policy allows a body that asks
+/// for something of the host in Go's reading.
 pub fn run(data: &[u8]) {
     let Some((found, body)) = parse(data) else {
         return;
@@ -19,9 +19,9 @@ pub fn run(data: &[u8]) {
     let Some(rules) = Rules::get() else { return };
     let respelled = respelled(body);
     for rules in rules.all() {
-        let told = judged(rules, &found, body);
+        let expected = judged(rules, &found, body);
         assert_eq!(
-            told,
+            expected,
             judged(rules, &found, &respelled),
             "another verdict for {}",
             String::from_utf8_lossy(&respelled)
@@ -46,11 +46,11 @@ fn judged(rules: &RuleSet, found: &Match, bytes: &[u8]) -> (String, bool) {
         content_type: None,
         content_encoding: None,
     };
-    told(&rules.judge_body(found, &body))
+    outcome(&rules.judge_body(found, &body))
 }
 
-/// The same document with every character of its texts escaped and every
-/// token set apart.
+/// The same document with every character of its texts escaped and space around
+/// every token.
 fn respelled(body: &[u8]) -> Vec<u8> {
     let Ok(text) = std::str::from_utf8(body) else {
         return body.to_owned();
@@ -70,7 +70,7 @@ fn respelled(body: &[u8]) -> Vec<u8> {
                 }
                 continue;
             }
-            // Not allowed as it is, but would be as an escape.
+            // Forbidden in a text, but allowed as an escape.
             '\0'..=' ' => {}
             _ if in_text => {
                 for unit in char.encode_utf16(&mut [0; 2]) {

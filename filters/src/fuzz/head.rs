@@ -1,12 +1,12 @@
 //! A request's head as text: `METHOD target`, then one header on each line.
 //!
-//! Not an HTTP parser: the agent has Pingora's. Names and values are what the
-//! types of `http` take.
+//! This is not an HTTP parser: the agent uses Pingora's. The types of `http` decide
+//! which names and values are valid.
 
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 
-/// Reads a head; `None` if it is none.
+/// Reads a head; `None` if the text is not one.
 pub(super) fn parse(bytes: &[u8]) -> Option<Parts> {
     let mut lines = bytes
         .split(|byte| *byte == b'\n')
@@ -25,7 +25,7 @@ pub(super) fn parse(bytes: &[u8]) -> Option<Parts> {
     Some(parts)
 }
 
-/// The text that is read as this head.
+/// The head as text.
 pub(super) fn write(parts: &Parts) -> Vec<u8> {
     let mut text = format!("{} {}", parts.method, parts.uri).into_bytes();
     for (name, value) in &parts.headers {
@@ -37,7 +37,7 @@ pub(super) fn write(parts: &Parts) -> Vec<u8> {
     text
 }
 
-/// What is before and after the first such byte.
+/// The parts before and after the first byte `at`.
 pub(super) fn part(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
     let at = bytes.iter().position(|byte| *byte == at)?;
     let (before, after) = bytes.split_at(at);

@@ -1,4 +1,4 @@
-//! The answers of two engines to one call: always one answer of JSON.
+//! The answers of two engines to one call: the result is always JSON.
 //!
 //! The bytes are a letter that chooses the rule, and two bodies with a NUL
 //! between them.
@@ -13,7 +13,7 @@ use crate::aggregate::{
 /// Merges them, in either order.
 ///
 /// # Panics
-/// If what comes out is no JSON, depends on the order of answers, or on one
+/// If the result is not JSON, or depends on the order of the answers, or on one
 /// that is reported as unusable.
 pub fn run(data: &[u8]) {
     let Some((choice, bodies)) = data.split_first() else {
@@ -33,7 +33,7 @@ pub fn run(data: &[u8]) {
     let merged = merge(rule, answers.to_vec());
     let [one, other] = answers.clone();
     assert_eq!(merge(rule, vec![other, one]), merged, "the order matters");
-    assert!(is_json(&merged.body), "merged to what is no JSON");
+    assert!(is_json(&merged.body), "the result is not JSON");
     assert!(merged.body.ends_with(b"\n"));
 
     let is_usable = |answer: &NodeAnswer| {
@@ -42,7 +42,7 @@ pub fn run(data: &[u8]) {
     };
     let usable: Vec<_> = answers.into_iter().filter(is_usable).collect();
     let alone = merge(rule, usable);
-    assert_eq!(alone.unusable, [], "usable no more");
+    assert_eq!(alone.unusable, [], "no longer usable");
     assert_eq!(alone.body, merged.body, "an unusable answer matters");
 }
 

@@ -1,14 +1,14 @@
-//! A create body as Go reads it, written down a second time and in short.
+//! A second, short reader of a create body, with Go's rules.
 //!
-//! It knows only the worst of what a body may ask for, and is here to be held
-//! against the policy's own reading, with which it shares no code.
+//! It knows only the most dangerous requests of a body. The verdict of a policy is
+//! compared with it; the two share no code.
 
 use serde_json::Value;
 
 use crate::placement::Placement;
 use crate::policy::scope::{Kind, Scope};
 
-/// Modes with which a container joins what is the host's or another's.
+/// Modes with which a container joins a namespace of the host or of another.
 const MODES: [&str; 7] = [
     "NetworkMode",
     "PidMode",
@@ -19,7 +19,7 @@ const MODES: [&str; 7] = [
     "Cgroup",
 ];
 
-/// Fields that are to be empty.
+/// Fields that must be empty.
 const EMPTY: [&str; 8] = [
     "Privileged",
     "VolumesFrom",
@@ -31,10 +31,10 @@ const EMPTY: [&str; 8] = [
     "GroupAdd",
 ];
 
-/// Asserts that a body which needs no grant asks for nothing of the host, nor
-/// of other containers, and that the readings of what it names agree.
+/// Asserts that an allowed body that needs no grant asks for nothing of the host
+/// or of other containers, and that all readers find the same names.
 pub(super) fn harmless(body: &[u8]) {
-    // Beyond what this reads, such as numbers that no double holds.
+    // This reader refuses more, such as numbers that no double holds.
     let Ok(create) = serde_json::from_slice::<Value>(body) else {
         return;
     };
@@ -44,42 +44,41 @@ pub(super) fn harmless(body: &[u8]) {
     for host in hosts {
         for name in EMPTY {
             let mut values = fields(host, name);
-            assert!(values.all(is_empty), "{name} is let through");
+            assert!(values.all(is_empty), "{name} is allowed");
         }
         for name in MODES {
             for mode in fields(host, name).filter_map(Value::as_str) {
                 let is_own = mode != "host" && !mode.starts_with("container:");
-                assert!(is_own, "{name}: {mode} is let through");
+                assert!(is_own, "{name}: {mode} is allowed");
             }
         }
         for bind in texts(host, "Binds") {
             let source = bind.split_once(':').map(|(source, _)| source);
             let is_path = source.is_some_and(|source| source.starts_with(['/', '.', '~', '\\']));
-            assert!(!is_path, "{bind} is let through");
+            assert!(!is_path, "{bind} is allowed");
         }
         for capability in texts(host, "CapAdd") {
             let name = capability.to_ascii_uppercase();
             let name = name.strip_prefix("CAP_").unwrap_or(&name);
             let is_harmful = ["ALL", "SYS_ADMIN", "SYS_MODULE", "SYS_PTRACE"].contains(&name);
-            assert!(!is_harmful, "{capability} is let through");
+            assert!(!is_harmful, "{capability} is allowed");
         }
         for option in texts(host, "SecurityOpt") {
-            assert!(!option.contains("unconfined"), "{option} is let through");
+            assert!(!option.contains("unconfined"), "{option} is allowed");
         }
         for mount in fields(host, "Mounts").filter_map(Value::as_array).flatten() {
             let mut kinds = fields(mount, "Type").filter_map(Value::as_str);
-            assert!(kinds.all(|kind| kind != "bind"), "a bind is let through");
+            assert!(kinds.all(|kind| kind != "bind"), "a bind is allowed");
         }
     }
     agreed(body);
 }
 
-/// Whoever places the container and whoever keeps it within a scope have to
-/// see the same names.
+/// Placement and scope must find the same names.
 fn agreed(body: &[u8]) {
     let placed = Placement::of_create(body);
     assert_eq!(placed.containers, [""; 0], "a container is joined");
-    // It refuses a body that names too many.
+    // A scope refuses a body with too many names.
     let Ok(named) = Scope::references(Kind::Container, body) else {
         return;
     };
@@ -90,12 +89,15 @@ fn agreed(body: &[u8]) {
         for name in names {
             let mut own = named.iter().filter(|reference| reference.kind == kind);
             let is_named = own.any(|reference| reference.name == name);
-            assert!(is_named, "{kind:?} {name:?} is placed and not in scope");
+            assert!(
+                is_named,
+                "{kind:?} {name:?} is known to placement, but not to the scope"
+            );
         }
     }
 }
 
-/// The values that Go would read into this field.
+/// The values that Go reads into this field.
 fn fields<'v>(object: &'v Value, name: &str) -> impl Iterator<Item = &'v Value> {
     let members = object.as_object().into_iter().flatten();
     members.filter_map(move |(key, value)| {
@@ -126,8 +128,8 @@ mod tests {
     use super::*;
 
     #[test]
-    #[should_panic(expected = "Privileged is let through")]
-    fn a_privileged_container_is_noticed() {
+    #[should_panic(expected = "Privileged is allowed")]
+    fn a_privileged_container_is_found() {
         harmless("{\"hostconfig\":{\"pr\u{131}vileged\":1,\"PRIVILEGED\":true}}".as_bytes());
     }
 

@@ -1,14 +1,14 @@
-//! The head of a request: which endpoint it is, and whether it may be.
+//! The head of a request: its endpoint, its verdicts, and its query.
 //!
 //! The bytes are `METHOD target`, and an `Upgrade` value on a second line.
 
-use super::rules::{Rules, told};
+use super::rules::{Rules, outcome};
 use crate::aggregate::{EventsPlan, Owns, plan};
 use crate::endpoint::filters::Filters;
 use crate::endpoint::{RequestPath, classify, query};
 use crate::policy::{On, Request};
 
-/// A request line taken apart.
+/// A parsed request line.
 #[derive(Clone, Copy)]
 pub(super) struct Line<'t> {
     pub(super) method: &'t str,
@@ -17,11 +17,11 @@ pub(super) struct Line<'t> {
     pub(super) upgrade: Option<&'t str>,
 }
 
-/// Classifies it, judges it, and reads what a list call reads of its query.
+/// Classifies it, judges it, and reads its query as list calls do.
 ///
 /// # Panics
-/// If filters are not read back as they were written, or a query to be sent on
-/// asks for something else than was asked for.
+/// If filters do not read back as they were written, or a query for the nodes
+/// asks for something else than the client.
 pub fn run(data: &[u8]) {
     let Some(line) = Line::parse(data) else {
         return;
@@ -30,7 +30,7 @@ pub fn run(data: &[u8]) {
 
     if let Ok(filters) = Filters::from_query(line.query) {
         let again = Filters::from_query(&filters.set_in(line.query));
-        assert_eq!(again.ok(), Some(filters), "filters are read back otherwise");
+        assert_eq!(again.ok(), Some(filters), "filters do not read back");
     }
     let containers = plan(line.query);
     for (before, since) in [(false, false), (true, false), (false, true), (true, true)] {
@@ -66,7 +66,7 @@ impl<'t> Line<'t> {
         })
     }
 
-    /// What each policy says of it; `None` if its path has no single reading.
+    /// The verdict of each policy; `None` if its path has no single reading.
     pub(super) fn verdicts(&self) -> Option<Vec<(String, bool)>> {
         let path = RequestPath::parse(self.path).ok()?;
         let found = classify(self.method, &path);
@@ -82,7 +82,7 @@ impl<'t> Line<'t> {
         Some(
             rules
                 .iter()
-                .map(|rules| told(&rules.judge(&request)))
+                .map(|rules| outcome(&rules.judge(&request)))
                 .collect(),
         )
     }

@@ -1,5 +1,5 @@
-//! What changes bodies and answers and must leave the rest of them alone:
-//! taking secrets out, putting labels in.
+//! Changes to bodies and answers that must leave the rest as it is: secrets taken
+//! out, labels added.
 //!
 //! The bytes are a body, an answer or a query.
 
@@ -23,11 +23,10 @@ const KINDS: [Kind; 8] = [
     Kind::Config,
 ];
 
-/// Redacts, stamps, narrows, and reads what they are about.
+/// Redacts, stamps, narrows, and reads the names.
 ///
 /// # Panics
-/// If what comes out is no JSON, is changed where it should not be, or is not
-/// where it should be.
+/// If a result is not JSON, or more or less is changed than should be.
 pub fn run(data: &[u8]) {
     redacted(data);
     let Some(scope) = Scope::new([("owner".to_owned(), "me".to_owned())].into()) else {
@@ -49,19 +48,22 @@ fn redacted(data: &[u8]) {
     let both: &[Redact] = &[Redact::Env, Redact::Secrets];
     for what in [both, &[Redact::Env], &[Redact::Secrets]] {
         let Ok(changed) = redact(data, what) else {
-            assert!(!is_json(data) || is_deep(data), "JSON that is not redacted");
+            assert!(!is_json(data) || is_deep(data), "JSON was refused");
             continue;
         };
         let out = changed.as_ref().map_or(data, |text| text.as_bytes());
-        assert!(is_json(out), "redacted to what is no JSON");
+        assert!(is_json(out), "redacted, and no longer JSON");
         let again = redact(out, what).ok().flatten();
         assert!(again.is_none_or(|again| again.as_bytes() == out));
 
         let values = (serde_json::from_slice(data), serde_json::from_slice(out));
         if let (Ok(before), Ok(after)) = values {
-            assert!(is_only_redacted(&before, &after), "more is changed");
+            assert!(
+                is_only_redacted(&before, &after),
+                "more than secrets was changed"
+            );
             if what.contains(&Redact::Env) {
-                assert!(!tells_environment(&after), "an environment is told");
+                assert!(!has_environment(&after), "the environment is still there");
             }
         }
     }
@@ -85,19 +87,19 @@ fn is_only_redacted(before: &Value, after: &Value) -> bool {
     }
 }
 
-/// Whether a list called `Env` has a value in it. Within a map of labels or
-/// options the name is the map's, and such a map has no lists.
-fn tells_environment(json: &Value) -> bool {
+/// Whether a list named `Env` has a value in it. In a map of labels or options,
+/// `Env` is a key of the map, and such a map has no lists.
+fn has_environment(json: &Value) -> bool {
     match json {
-        Value::Array(list) => list.iter().any(tells_environment),
+        Value::Array(list) => list.iter().any(has_environment),
         Value::Object(members) => members.iter().any(|(name, value)| match value {
             Value::Array(list) if name == "Env" => {
                 let mut entries = list.iter().filter_map(Value::as_str);
                 entries.any(|entry| entry.contains('=') && !entry.ends_with(REDACTED))
-                    || tells_environment(value)
+                    || has_environment(value)
             }
             Value::Object(_) if is_map(name) => false,
-            value => tells_environment(value),
+            value => has_environment(value),
         }),
         _ => false,
     }
@@ -111,9 +113,13 @@ fn stamped(scope: &Scope, kind: Kind, data: &[u8]) {
     let Ok(once) = scope.stamp(kind, data) else {
         return;
     };
-    assert!(is_json(once.as_bytes()), "stamped to what is no JSON");
+    assert!(is_json(once.as_bytes()), "stamped, and no longer JSON");
     let again = scope.stamp(kind, once.as_bytes());
-    assert_eq!(again.as_deref(), Ok(once.as_str()), "stamped twice");
+    assert_eq!(
+        again.as_deref(),
+        Ok(once.as_str()),
+        "stamping again changed it"
+    );
     let Ok(value) = serde_json::from_str::<Value>(&once) else {
         return;
     };
@@ -122,7 +128,7 @@ fn stamped(scope: &Scope, kind: Kind, data: &[u8]) {
         let mut labels = members.filter(|(name, _)| name.eq_ignore_ascii_case("Labels"));
         labels.any(|(_, labels)| labels.get("owner").and_then(Value::as_str) == Some("me"))
     };
-    // The long s is a letter of field names too.
+    // The long s may stand for a letter of `Labels`.
     assert!(labels(&value) || once.contains('\u{17f}') || once.contains("\\u017"));
 }
 
@@ -133,5 +139,5 @@ fn narrowed(scope: &Scope, text: &str) {
     assert_eq!(query::all(&narrow, "filters").count(), 1);
     let filters = Filters::from_query(&narrow);
     let has = filters.is_ok_and(|f| f.values("label").any(|value| value == "owner=me"));
-    assert!(has, "narrowed to what is not: {narrow:?}");
+    assert!(has, "the label is missing: {narrow:?}");
 }

@@ -1,17 +1,17 @@
-//! The policies that requests and bodies are held against.
+//! The policies that judge requests and bodies.
 
 use std::sync::LazyLock;
 
 use crate::policy::{May, Must, RuleSet, Spec, Verdict};
 use crate::scalar::Size;
 
-/// Policies that between them ask all questions, by name.
+/// Policies that together use every check.
 pub(super) struct Rules {
     /// All endpoints, and nothing that needs a grant.
     pub(super) plain: RuleSet,
-    /// The same, demanding all that can be demanded.
+    /// The same, with every demand.
     strict: RuleSet,
-    /// With grants that have to be looked at closely.
+    /// With grants that have conditions.
     granted: RuleSet,
     /// A few endpoints by path and by group, all else denied.
     narrow: RuleSet,
@@ -20,7 +20,7 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// All of them; `None` if one is not a policy, which is a fault of this file.
+    /// All of them; `None` if one is not valid, which is a fault of this file.
     pub(super) fn get() -> Option<&'static Self> {
         static RULES: LazyLock<Option<Rules>> = LazyLock::new(Rules::new);
         RULES.as_ref()
@@ -106,14 +106,14 @@ fn granting() -> May {
 /// The rule of a verdict and whether it allows.
 ///
 /// # Panics
-/// If its reason is not one short line that is safe to show.
-pub(super) fn told(verdict: &Verdict<'_>) -> (String, bool) {
+/// If its reason is not one short line without control characters.
+pub(super) fn outcome(verdict: &Verdict<'_>) -> (String, bool) {
     match verdict {
         Verdict::Allow { rule } => ((*rule).to_owned(), true),
         Verdict::Deny { rule, reason } => {
             let reason = reason.to_string();
             let is_plain = reason.len() < 1000 && !reason.contains(char::is_control);
-            assert!(is_plain, "a reason that is no short line: {reason:?}");
+            assert!(is_plain, "a reason that is not one short line: {reason:?}");
             ((*rule).to_owned(), false)
         }
     }
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_of_them_are_policies() {
+    fn all_of_them_are_valid() {
         assert!(Rules::get().is_some());
     }
 }

@@ -1,10 +1,9 @@
-//! Signed requests: nothing is accepted but what was signed.
+//! Signed requests: only signed ones are accepted.
 //!
-//! The bytes are a request's head, a blank line, and changes to be made to
-//! that head after it was signed here: each is a place (two bytes), what to do
-//! there, and a byte. What was accepted is held against the signature base as
-//! RFC 9421 makes it of the message itself, read anew with no code of the
-//! verifier's.
+//! The bytes are the head of a request, a blank line, and changes to make to that
+//! head after it was signed here: each is a place (two bytes), an operation, and
+//! a byte. An accepted request is compared with the signature base that RFC 9421
+//! makes of the message, read without any code of the verifier.
 
 use std::sync::Arc;
 
@@ -28,11 +27,11 @@ const SECRET: &[u8; 32] = b"the secret of the key named `ci`";
 /// Most changes to one head.
 const MAX_CHANGES: usize = 16;
 
-/// Verifies the head as it came, and as a signed one that was changed.
+/// Verifies the head as it is, and again signed and changed.
 ///
 /// # Panics
-/// If what is accepted was not signed, or is accepted twice, or what was
-/// signed is not accepted.
+/// If a request is accepted that was not signed, or twice, or a signed one is
+/// refused.
 pub fn run(data: &[u8]) {
     let blank = data.windows(2).position(|pair| pair == b"\n\n");
     let (text, changes) = match blank {
@@ -51,16 +50,20 @@ pub fn run(data: &[u8]) {
     if Signer::new(key).sign(&mut parts, body, NOW, NONCE).is_err() {
         return;
     }
-    assert_eq!(verified(&parts), Ok(()), "what was signed is refused");
+    assert_eq!(verified(&parts), Ok(()), "a signed request is refused");
     let changed = changed(head::write(&parts), changes);
     if let Some(changed) = head::parse(&changed)
         && verified(&changed).is_ok()
     {
-        assert_eq!(Base::of(&changed), Base::of(&parts), "not what was signed");
+        assert_eq!(
+            Base::of(&changed),
+            Base::of(&parts),
+            "accepted, but not the signed request"
+        );
     }
 }
 
-/// Verifies a head, and what can be said of it if it is accepted.
+/// Verifies a head, and checks it if it is accepted.
 fn verified(parts: &Parts) -> Result<(), AuthError> {
     let key = |id| Key::hmac(id, SECRET).map(|key| key.with_unsigned_streams(id == "builder"));
     let (Ok(ci), Ok(builder)) = (key("ci"), key("builder")) else {
@@ -76,7 +79,7 @@ fn verified(parts: &Parts) -> Result<(), AuthError> {
     assert!(matches!(again, Err(AuthError::Replay { .. })), "{again:?}");
 
     let base = Base::of(parts);
-    assert!(base.is_some(), "accepted, and not a signed message");
+    assert!(base.is_some(), "accepted, but not a signed message");
     if let Some(base) = base {
         let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET);
         let holds = hmac::verify(&key, &base.bytes, &base.signature);
@@ -99,7 +102,7 @@ fn verified(parts: &Parts) -> Result<(), AuthError> {
     Ok(())
 }
 
-/// What was signed, as the message itself says (RFC 9421 §2.5).
+/// The signed bytes, according to the message itself (RFC 9421 §2.5).
 #[derive(Debug, PartialEq)]
 struct Base {
     bytes: Vec<u8>,
@@ -147,7 +150,7 @@ impl Base {
         })
     }
 
-    /// Asserts that nothing which changes what a request means is left out.
+    /// Asserts that every component that changes the meaning of a request is covered.
     fn covers_all(&self, headers: &HeaderMap) {
         let covers = |name: &str| self.components.iter().any(|own| own == name);
         assert!(DERIVED.into_iter().all(covers), "the request line");
@@ -174,7 +177,7 @@ fn combined(headers: &HeaderMap, name: &str) -> Option<Vec<u8>> {
     Some(values.join(&b", "[..]))
 }
 
-/// The text with these changes made to it.
+/// The text with these changes.
 fn changed(mut text: Vec<u8>, changes: &[u8]) -> Vec<u8> {
     let changes = changes.get(2..).unwrap_or_default();
     for change in changes.chunks_exact(4).take(MAX_CHANGES) {
@@ -200,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_base_is_the_one_that_is_signed() {
+    fn the_base_is_that_of_the_signer() {
         let mut parts = head::parse(b"POST /a?b\nskep-target: n1\nx-other: y").unwrap();
         let signer = Signer::new(SigningKey::hmac("ci", SECRET).unwrap());
         signer
@@ -216,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_made_where_they_say() {
+    fn changes_are_made_at_their_places() {
         let text = changed(b"abc".to_vec(), b"\n\n\0\x01\0X\0\0\x01-\0\x02\x02Z");
         assert_eq!(text, b"XbZ");
     }

@@ -1,4 +1,4 @@
-//! The same request in other spellings: none of them may be judged otherwise.
+//! The same request in other spellings: all must get the same verdict.
 //!
 //! The bytes are those of `request`.
 
@@ -8,15 +8,15 @@ use crate::endpoint::RequestPath;
 /// Judges the request in each of its spellings.
 ///
 /// # Panics
-/// If two of them are judged differently, or one alone is refused.
+/// If two of them are judged differently, or only one is refused.
 pub fn run(data: &[u8]) {
     let Some(line) = Line::parse(data) else {
         return;
     };
-    let asked = line.verdicts();
+    let expected = line.verdicts();
     for spell in SPELLINGS {
         let path = respelled(line.path, spell);
-        // What a query is longer by does not matter, but a path has its bound.
+        // A query may become longer, but a path has a bound.
         let path = if path.len() > 8 << 10 {
             line.path
         } else {
@@ -28,7 +28,7 @@ pub fn run(data: &[u8]) {
             query: &query,
             ..line
         };
-        assert_eq!(spelled.verdicts(), asked, "{path:?} {query:?}");
+        assert_eq!(spelled.verdicts(), expected, "{path:?} {query:?}");
     }
     let Ok(path) = RequestPath::parse(line.path) else {
         return;
@@ -40,7 +40,7 @@ pub fn run(data: &[u8]) {
             ..line
         };
         let verdicts = versioned.verdicts();
-        assert!(verdicts.is_none() || verdicts == asked, "{path:?}");
+        assert!(verdicts.is_none() || verdicts == expected, "{path:?}");
     }
     // A method in lower case is another one, which engines do not route.
     let method = line.method.to_ascii_lowercase();
@@ -48,14 +48,14 @@ pub fn run(data: &[u8]) {
         method: &method,
         ..line
     };
-    if let (Some(asked), Some(lower)) = (asked, lower.verdicts()) {
-        let mut pairs = asked.iter().zip(lower);
-        let widened = pairs.any(|(asked, lower)| lower.1 && !asked.1);
-        assert!(!widened, "{method} may what {} may not", line.method);
+    if let (Some(expected), Some(lower)) = (expected, lower.verdicts()) {
+        let mut pairs = expected.iter().zip(lower);
+        let widened = pairs.any(|(expected, lower)| lower.1 && !expected.1);
+        assert!(!widened, "{method} is allowed, {} is not", line.method);
     }
 }
 
-/// How the nth byte is written: as it is, or escaped with digits in either case.
+/// Writes the nth byte as it is, or escaped with digits in either case.
 type Spelling = fn(usize, u8) -> Option<String>;
 
 const SPELLINGS: [Spelling; 4] = [
@@ -65,8 +65,8 @@ const SPELLINGS: [Spelling; 4] = [
     |nth, byte| (nth % 3 != 0).then(|| format!("%{byte:02x}")),
 ];
 
-/// Another spelling of a path or a query. What separates, what is an escape
-/// already, and the slash that a path begins with stay.
+/// Another spelling of a path or a query. Separators, existing escapes and the
+/// first slash of a path stay.
 fn respelled(text: &str, spell: Spelling) -> String {
     let mut out = String::with_capacity(3 * text.len());
     let mut rest = text;

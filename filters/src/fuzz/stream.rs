@@ -1,5 +1,5 @@
-//! What engines stream, line by line, and the single answers that are changed
-//! on their way: events, progress, `/version`.
+//! The streams of engines, line by line, and the answers that the agent changes:
+//! events, progress, `/version`.
 //!
 //! The bytes are the stream.
 
@@ -10,11 +10,11 @@ use crate::aggregate::{
 };
 use crate::endpoint::ApiVersion;
 
-/// Cuts the stream into lines and passes each on.
+/// Splits the stream into lines and processes each.
 ///
 /// # Panics
-/// If lines depend on how the stream comes, or one is passed on as what is no
-/// JSON, or as another event.
+/// If the lines depend on the pieces of the stream, or a result is not JSON, or
+/// another event.
 pub fn run(data: &[u8]) {
     let lines = LineSplitter::new().feed(data);
     let mut splitter = LineSplitter::new();
@@ -33,7 +33,7 @@ pub fn run(data: &[u8]) {
     for line in &pieces {
         event(line, &node);
         if let ProgressLine::Pass(out) = progress_line(line, &node.hostname) {
-            assert!(is_json(&out), "progress that is no JSON");
+            assert!(is_json(&out), "progress that is not JSON");
         }
         if let Ok(text) = std::str::from_utf8(line) {
             assert!(is_json(&outcome_line(text, Err(text))));
@@ -51,7 +51,7 @@ fn event(line: &[u8], node: &NodeTag) {
         return;
     };
     let json = out.strip_prefix(b"\x1e").unwrap_or(&out);
-    assert!(is_json(json), "an event that is no JSON");
+    assert!(is_json(json), "an event that is not JSON");
     assert!(json.ends_with(b"\n") && json.iter().filter(|b| **b == b'\n').count() == 1);
     if let Ok(event) = event {
         assert_eq!(Event::parse(&out).as_ref(), Ok(&event), "another event");
@@ -61,12 +61,16 @@ fn event(line: &[u8], node: &NodeTag) {
 fn answer(data: &[u8], node: &NodeTag) {
     let _ = container_ids(data);
     if let Ok(out) = announce(data, ApiVersion::FLOOR, ApiVersion::new(1, 41)) {
-        assert!(is_json(&out), "a version that is no JSON");
+        assert!(is_json(&out), "a version that is not JSON");
     }
     if let Ok(text) = std::str::from_utf8(data)
         && let Ok(once) = decorate(text, node)
     {
-        assert!(is_json(once.as_bytes()), "decorated to what is no JSON");
-        assert_eq!(decorate(&once, node).as_ref(), Ok(&once), "decorated twice");
+        assert!(is_json(once.as_bytes()), "decorated, and no longer JSON");
+        assert_eq!(
+            decorate(&once, node).as_ref(),
+            Ok(&once),
+            "decorating again changed it"
+        );
     }
 }

@@ -1,14 +1,14 @@
-//! How deep JSON is nested, told without a stack.
+//! Measures the nesting of JSON without a stack.
 
-/// Deepest nesting that an element may have.
+/// Deepest nesting of an element.
 ///
 /// An engine needs about ten; clients give up at 128 (serde), 1000 (Python)
-/// or 10000 (Go), and then lose the rows of all other nodes too.
+/// or 10000 (Go), and then lose the rows of all other nodes as well.
 pub const MAX_DEPTH: usize = 100;
 
 /// Whether valid JSON is nested deeper than [`MAX_DEPTH`].
 pub(crate) fn is_too_deep(json: &str) -> bool {
-    // Counting compiles to a few vector instructions and settles nearly every element.
+    // Counting compiles to a few vector instructions and is enough for nearly every element.
     let openers = json.bytes().filter(|b| matches!(b, b'{' | b'[')).count();
     openers > MAX_DEPTH && depth(json) > MAX_DEPTH
 }

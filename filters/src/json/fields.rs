@@ -10,17 +10,17 @@ const MAX_MEMBERS: usize = 256;
 
 static NULL: Json<'static> = Json::Null;
 
-/// The fields of an object, read as Go reads them. A field that is not there,
-/// or `null`, is the empty value.
+/// The fields of an object, read as Go reads them. A missing field, or `null`, is
+/// the empty value.
 #[derive(Clone, Copy)]
 pub(crate) struct Fields<'j> {
-    /// What it is the value of, for messages.
+    /// The name of the object, for messages.
     at: &'static str,
     members: &'j [(Cow<'j, str>, Json<'j>)],
 }
 
 impl<'j> Fields<'j> {
-    /// The fields of what is called `at`, which must be an object or `null`.
+    /// The fields of the object named `at`, which may be `null`.
     pub(crate) fn of(json: &'j Json<'_>, at: &'static str) -> Result<Self, ShapeError> {
         let members = match json {
             Json::Null => &[],
@@ -38,7 +38,7 @@ impl<'j> Fields<'j> {
             Some(name) => {
                 let name = quoted(name);
                 Err(ShapeError(format!(
-                    "{at} has {name} twice, in different case"
+                    "{at} has {name} twice, in different spellings"
                 )))
             }
         }
@@ -85,7 +85,7 @@ impl<'j> Fields<'j> {
         match self.get(name) {
             Json::Null => Ok(""),
             Json::Text(text) => Ok(text),
-            _ => Err(self.is_not(name, "a text")),
+            _ => Err(self.is_not(name, "a string")),
         }
     }
 
@@ -94,7 +94,7 @@ impl<'j> Fields<'j> {
         let one = |json: &'j Json<'j>| match json {
             Json::Null => Ok(""),
             Json::Text(text) => Ok(text.as_ref()),
-            _ => Err(self.is_not(name, "a list of texts")),
+            _ => Err(self.is_not(name, "a list of strings")),
         };
         match self.get(name) {
             Json::Null => Ok(Vec::new()),
@@ -111,7 +111,7 @@ impl<'j> Fields<'j> {
         }
     }
 
-    /// A map, whose names are the client's and differ by case.
+    /// A map, whose names are chosen by the client and differ by case.
     pub(crate) fn map(&self, name: &str) -> Result<&'j [(Cow<'j, str>, Json<'j>)], ShapeError> {
         match self.get(name) {
             Json::Null => Ok(&[]),
@@ -120,7 +120,7 @@ impl<'j> Fields<'j> {
         }
     }
 
-    /// A member with a value in it that is none of the fields in `known`.
+    /// A member that has a value and is not a field in `known`.
     pub(crate) fn unknown(&self, known: &[&str]) -> Option<&'j str> {
         let mut members = self.members.iter();
         let is_known = |key: &str| known.iter().any(|name| same_field(key, name));
@@ -150,7 +150,7 @@ impl<'j> Fields<'j> {
     }
 }
 
-/// The text of a map's value; Go reads `null` as an empty one.
+/// The text of a value of a map; Go reads `null` as an empty text.
 pub(crate) fn text_of<'j>(json: &'j Json<'_>) -> Option<&'j str> {
     match json {
         Json::Null => Some(""),
@@ -159,7 +159,7 @@ pub(crate) fn text_of<'j>(json: &'j Json<'_>) -> Option<&'j str> {
     }
 }
 
-/// The value of a map's member, whose name is compared letter by letter.
+/// The value of a member of a map, whose name is compared exactly.
 pub(crate) fn in_map<'j>(members: &'j [(Cow<'j, str>, Json<'j>)], name: &str) -> Option<&'j str> {
     let mut members = members.iter();
     let (_, value) = members.find(|(key, _)| key == name)?;

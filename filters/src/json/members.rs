@@ -1,9 +1,8 @@
 //! The members of an object as raw JSON, in the order of the document.
 //!
-//! For what is not judged here: the engine judges it, so it has to be read as
-//! Go's `encoding/json` reads it into a struct. A key is a field's in any case,
-//! and of several such keys each is read in its turn, so the last one wins.
-//! `null` leaves a text or a boolean as it was.
+//! Read as Go's `encoding/json` reads an object into a struct: a key is that of a
+//! field in any case, and several such keys are read one after the other, so the
+//! last one wins. `null` leaves a text or a boolean as it was.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -55,7 +54,7 @@ impl<'a> Members<'a> {
         members.filter_map(move |(key, value)| same_field(key, name).then_some(*value))
     }
 
-    /// The value of the field `name`, for what is judged.
+    /// The value of the field `name`, which must be given once: for bodies that are judged.
     pub(crate) fn only(&self, name: &str) -> Result<Option<&'a str>, Repeated> {
         let mut values = self.field(name);
         match (values.next(), values.next()) {
@@ -70,7 +69,7 @@ impl<'a> Members<'a> {
         members.map(|(key, value)| (key.as_ref(), *value))
     }
 
-    /// All of them by value, unless they are more than [`MAX_ELEMENTS`].
+    /// All members, unless they are more than [`MAX_ELEMENTS`].
     pub(crate) fn all(self) -> Result<Vec<(Cow<'a, str>, &'a RawValue)>, TooMany> {
         match self.overflow {
             true => Err(TooMany),
@@ -92,7 +91,7 @@ pub(crate) fn is_null(value: &RawValue) -> bool {
     value.get() == "null"
 }
 
-/// Reads a field that is there, `null` included, as its raw bytes.
+/// Reads an existing field, `null` included, as its raw bytes.
 ///
 /// Serde's own `Option` takes `null` for a missing field.
 pub(crate) fn present<'de, D: Deserializer<'de>>(
@@ -155,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_judged_is_given_once() {
+    fn a_judged_field_is_given_once() {
         let members = Members::of(br#"{"a":1,"b":2,"B":3,"c":null}"#).unwrap();
         assert_eq!(members.only("A"), Ok(Some("1")));
         assert_eq!(members.only("b"), Err(Repeated));

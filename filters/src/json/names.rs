@@ -6,12 +6,12 @@ use std::fmt;
 
 use serde::de::{Deserializer, Visitor};
 
-/// Whether Go takes `key` for the field `name`, which is ASCII: without regard
-/// to case, where the two characters beyond ASCII that fold to a letter of it
-/// count too (`ſ` and the Kelvin sign).
+/// Whether Go takes `key` for the field `name`, which is ASCII. Case does not
+/// matter, and two other characters fold to ASCII letters too: `ſ` and the Kelvin
+/// sign.
 pub(crate) fn same_field(key: &str, name: &str) -> bool {
-    // In ASCII both have the same length, and every other spelling is longer.
-    // Asked for each field of each body: most differ in that alone.
+    // An ASCII spelling has the same length, and every other one is longer. Most
+    // keys differ in length, which makes this cheap for each field of each body.
     match key.len().cmp(&name.len()) {
         Ordering::Less => false,
         Ordering::Equal => key.eq_ignore_ascii_case(name),
@@ -19,14 +19,14 @@ pub(crate) fn same_field(key: &str, name: &str) -> bool {
     }
 }
 
-/// The same for all spellings of a name, and hardly ever for two names (FNV-1a).
+/// A hash that is equal for all spellings of a name (FNV-1a).
 pub(super) fn digest(key: &str) -> u64 {
     let step =
         |hash: u64, char: char| (hash ^ u64::from(u32::from(char))).wrapping_mul(0x100_0000_01b3);
     key.chars().map(folded).fold(0xcbf2_9ce4_8422_2325, step)
 }
 
-/// Whether two names are one to Go.
+/// Whether Go takes two names for the same.
 pub(super) fn spelled_alike(one: &str, other: &str) -> bool {
     one.chars().map(folded).eq(other.chars().map(folded))
 }
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_compared_as_go_does() {
+    fn keys_are_compared_as_in_go() {
         for key in ["Sysctls", "sysctls", "SYSCTLS", "\u{17f}ysctl\u{17f}"] {
             assert!(same_field(key, "Sysctls"), "{key}");
         }

@@ -1,9 +1,9 @@
-//! Writes JSON by putting pieces between bytes that stay as they are.
+//! Edits JSON and leaves all other bytes as they are.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// Bytes of a text to be replaced; an empty range inserts.
+/// The replacement of a part of a text; an empty range inserts.
 pub(crate) struct Edit<'a> {
     pub(crate) range: Range<usize>,
     pub(crate) with: Cow<'a, str>,
@@ -19,7 +19,7 @@ impl<'a> Edit<'a> {
         Some(Self { range, with })
     }
 
-    /// Puts `member`, which starts with a comma, last into the JSON object `text`.
+    /// Appends `member`, which starts with a comma, to the JSON object `text`.
     pub(crate) fn append(text: &str, member: &'a str) -> Self {
         let inner = text
             .strip_prefix('{')
@@ -37,12 +37,12 @@ impl<'a> Edit<'a> {
     }
 }
 
-/// Appends `text` to `out` with the edits done. Edits must not overlap.
+/// Appends the edited `text` to `out`. Edits must not overlap.
 pub(crate) fn splice(out: &mut Vec<u8>, text: &str, edits: Vec<Edit<'_>>) {
     each_piece(text, edits, |piece| out.extend_from_slice(piece.as_bytes()));
 }
 
-/// `text` with the edits done. Edits must not overlap.
+/// The edited `text`. Edits must not overlap.
 pub(crate) fn spliced(text: &str, edits: Vec<Edit<'_>>) -> String {
     let mut out = String::with_capacity(text.len());
     each_piece(text, edits, |piece| out.push_str(piece));
@@ -65,8 +65,8 @@ pub(crate) fn json_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// The JSON string `raw` with `prefix` before its text, which stays as it is
-/// written; `None` if `raw` is no string.
+/// The JSON string `raw` with `prefix` before its text, whose escapes stay as
+/// they are; `None` if `raw` is not a string.
 pub(crate) fn prefixed(raw: &str, prefix: &str) -> Option<String> {
     let rest = raw.strip_prefix('"')?;
     let mut out = json_string(prefix);
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn edits_may_come_in_any_order_and_leave_the_rest_alone() {
+    fn edits_may_be_in_any_order_and_leave_the_rest() {
         let text = String::from("abcdef");
         let edits = vec![
             Edit::replace(&text, &text[4..5], "E").unwrap(),
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_leaves_the_escapes_of_a_string_alone() {
+    fn a_prefix_keeps_the_escapes_of_a_string() {
         assert_eq!(
             prefixed(r#""a\u003c""#, "x\": ").as_deref(),
             Some(r#""x\": a\u003c""#)
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_another_text_is_no_part() {
+    fn a_part_of_another_text_is_refused() {
         let (text, other) = (String::from("abc"), String::from("abc"));
         assert!(Edit::replace(&text, &other, "x").is_none());
     }

@@ -13,7 +13,7 @@ use super::{JsonError, quoted};
 /// Deepest nesting; what engines read has about eight levels.
 const MAX_DEPTH: usize = 32;
 
-/// Most values in one body, for each takes many times its bytes.
+/// Most values in one body: each takes many times its bytes.
 const MAX_VALUES: usize = 100_000;
 
 /// A JSON value.
@@ -30,7 +30,7 @@ pub(crate) enum Json<'a> {
     Object(Entries<'a>),
 }
 
-/// An object's members in their order; no name comes twice.
+/// The members of an object in their order; no name comes twice.
 pub(crate) type Entries<'a> = Vec<(Cow<'a, str>, Json<'a>)>;
 
 impl<'a> Json<'a> {
@@ -53,7 +53,7 @@ impl<'a> Json<'a> {
         json.map_err(|e| JsonError::Malformed(e.to_string()))
     }
 
-    /// Whether Go would leave a field alone, or empty, for this.
+    /// Whether Go reads this value as an empty field, or as none.
     pub(crate) fn is_empty(&self) -> bool {
         match self {
             Self::Null | Self::Bool(false) | Self::Int(0) => true,
@@ -158,7 +158,7 @@ impl<'de> Visitor<'de> for Value<'_> {
     }
 }
 
-/// A name that comes twice, letter by letter. Names of maps may differ in case.
+/// A name that comes twice exactly. Names of maps may differ by case.
 fn repeated<'m>(members: &'m Entries<'_>) -> Option<&'m str> {
     let mut names = members.iter().map(|(name, _)| name.as_ref());
     if members.len() <= 8 {
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_more_than_one_reading_is_refused() {
+    fn a_document_with_two_readings_is_refused() {
         for (body, reason) in [
             (&b"\xef\xbb\xbf{}"[..], "byte order mark"),
             (b"{\"a\":\"\xff\"}", "UTF-8"),

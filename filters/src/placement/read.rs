@@ -1,9 +1,9 @@
-//! The fields of a create body that place the container, read as the engine
-//! reads them.
+//! Reads the fields of a create body that place the container, as the engine
+//! does.
 //!
-//! `null` empties a list, a map or an object and leaves a text alone; an object
-//! or map that comes twice is read into the first, a list replaces it. A body
-//! that the engine cannot read gives `None`.
+//! `null` empties a list, a map or an object, and leaves a text as it was. A
+//! repeated object or map is read into the first; a repeated list replaces it. A
+//! body that the engine cannot read gives `None`.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;

@@ -1,4 +1,4 @@
-//! The little languages of a create body: `container:x`, `vol:/data:ro`,
+//! Parses the notations of a create body: `container:x`, `vol:/data:ro`,
 //! `web:alias`.
 
 use super::read::Create;
@@ -24,21 +24,21 @@ pub(super) fn names(create: &Create) -> Placement {
 
     Placement {
         containers: distinct(containers.map(|name| name.strip_prefix('/').unwrap_or(name))),
-        networks: distinct(networks.map(String::as_str).filter(|name| is_own(name))),
+        networks: distinct(networks.map(String::as_str).filter(|name| is_placing(name))),
         volumes: distinct(binds.chain(mounts.map(|mount| mount.source.as_str()))),
         image: Some(create.image.clone()).filter(|image| !image.is_empty()),
     }
 }
 
-/// Whether it is a network that not every node has. `container:x` is none, and
-/// `nat` is the bridge of Windows.
-fn is_own(mode: &str) -> bool {
+/// Whether a mode names a network that some nodes lack. `container:x` names none,
+/// and `nat` is the bridge of Windows.
+fn is_placing(mode: &str) -> bool {
     let everywhere = ["default", "bridge", "host", "none", "nat"];
     !everywhere.contains(&mode) && !mode.starts_with("container:")
 }
 
-/// The volume of `vol:/data` or `vol:/data:ro`; `None` for a path of the host,
-/// for a volume without a name (`/data`) and for what the engine refuses.
+/// The volume of `vol:/data` or `vol:/data:ro`; `None` for a path of the host, for
+/// a volume without a name (`/data`), and for a bind that the engine refuses.
 fn volume_of_bind(bind: &str) -> Option<&str> {
     let (source, _) = bind.split_once(':')?;
     let is_path = source.starts_with(['/', '\\', '.', '~']);
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_read_as_the_engine_reads_them() {
+    fn fields_are_read_as_the_engine_reads_them() {
         for (body, expected) in [
             (
                 r#"{"image":"a","IMAGE":"b","hostCONFIG":{"networkmode":"n"}}"#,

@@ -3,14 +3,14 @@
 /// What a rule does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Lets through.
+    /// The request is allowed.
     Allow,
-    /// Refuses.
+    /// The request is denied.
     Deny,
 }
 
 impl Effect {
-    /// As in a policy.
+    /// As written in a policy.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Allow => "allow",

@@ -1,17 +1,18 @@
 //! The environment variables of Tecnativa's docker-socket-proxy, and of
 //! LinuxServer's, as a policy.
 //!
-//! Not all that they open: there `CONTAINERS=1` lets every container's files
-//! be downloaded (`archive`, `export`) and be typed into (`attach`). Here these
-//! need a switch of their own: `ALLOW_ARCHIVE`, `ALLOW_EXPORT`, `ALLOW_ATTACH`.
-//! And what is created is held to [`May`]'s nothing, which no variable opens.
+//! The policy allows less than those programs do. With them, `CONTAINERS=1`
+//! also allows to download the files of every container (`archive`, `export`)
+//! and to type into it (`attach`). Here these have switches of their own:
+//! `ALLOW_ARCHIVE`, `ALLOW_EXPORT`, `ALLOW_ATTACH`. And no variable grants
+//! anything of [`May`] to new containers.
 
 use std::collections::BTreeMap;
 
 use super::may::May;
 use super::spec::Spec;
 
-/// A policy, and what of the variables it is without.
+/// A policy, and the variables that it does not reflect.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FromEnvironment {
     /// The policy.
@@ -29,7 +30,7 @@ pub struct Ignored {
     pub why: &'static str,
 }
 
-/// Sections of the API: variable, what may be read, what may be done with `POST=1`.
+/// A section of the API: its variable, the entries it allows, and those it allows with `POST=1`.
 type Section = (
     &'static str,
     &'static [&'static str],
@@ -78,7 +79,7 @@ const SECTIONS: &[Section] = &[
     ("VOLUMES", &["volumes.read"], &["volumes.write"]),
 ];
 
-/// Single permissions, which hold with `POST=0` too.
+/// Single permissions, which do not need `POST=1`.
 const SINGLE: &[(&str, &[&str])] = &[
     ("ALLOW_START", &["POST /containers/*/start"]),
     ("ALLOW_STOP", &["POST /containers/*/stop"]),
@@ -103,7 +104,7 @@ const SINGLE: &[(&str, &[&str])] = &[
     ("ALLOW_ATTACH", &["attach"]),
 ];
 
-/// On by themselves, as with Tecnativa's. Logs go with CONTAINERS.
+/// On by default, as with Tecnativa's. Logs need CONTAINERS too.
 const ON: [&str; 4] = ["EVENTS", "PING", "VERSION", "ALLOW_LOGS"];
 
 /// Settings of the other program that have no meaning here.
@@ -117,14 +118,14 @@ const SETTINGS: [&str; 7] = [
     "TZ",
 ];
 
-/// Whether one of the variables is set that open or close something.
-pub fn is_meant<'e>(variables: impl IntoIterator<Item = (&'e str, &'e str)>) -> bool {
+/// Whether a variable that allows or denies something is set.
+pub fn is_configured<'e>(variables: impl IntoIterator<Item = (&'e str, &'e str)>) -> bool {
     let mut variables = variables.into_iter();
     variables.any(|(name, value)| is_switch(name) && switch(value).is_some())
 }
 
-/// Reads the variables; of a name that comes twice, the last counts. Names that
-/// are none of that program's are not mentioned.
+/// Reads the variables. If a name is given twice, the last value counts. Names
+/// that those programs do not have are ignored silently.
 pub fn from_environment<'e>(
     variables: impl IntoIterator<Item = (&'e str, &'e str)>,
 ) -> FromEnvironment {
@@ -139,12 +140,12 @@ pub fn from_environment<'e>(
             ignore(name, "a setting of the other program");
         } else if !is_switch(name) {
             if name.starts_with("ALLOW_") || name.starts_with("LIBPOD_") {
-                ignore(name, "not known here");
+                ignore(name, "unknown variable");
             }
         } else if let Some(on) = switch(value) {
             switches.insert(name, on);
         } else {
-            ignore(name, "neither on (1) nor off (0)");
+            ignore(name, "the value is neither on (1) nor off (0)");
         }
     }
 
@@ -168,7 +169,7 @@ pub fn from_environment<'e>(
         if *name == "SWARM" {
             ignore(
                 name,
-                "GET /swarm hands out join tokens: allow swarm.tokens in a policy",
+                "GET /swarm returns join tokens: allow swarm.tokens in a policy",
             );
         }
     }
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_variables_say_is_what_may_be_done() {
+    fn the_variables_decide_what_is_allowed() {
         for (variables, allowed, denied) in [
             (
                 "",
@@ -280,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn every_variable_alone_makes_a_policy_that_holds() {
+    fn every_variable_alone_makes_a_valid_policy() {
         let names = SECTIONS.iter().map(|(name, ..)| *name);
         for name in names.chain(SINGLE.iter().map(|(name, _)| *name)) {
             for post in ["0", "1"] {
@@ -291,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_effect_is_told_with_the_reason() {
+    fn variables_without_effect_are_reported_with_the_reason() {
         let ignored: Vec<_> =
             read("LOG_LEVEL=info BUILD=1 IMAGES=maybe HOME=/ ALLOW_MAGIC=1 SWARM=1")
                 .ignored
@@ -300,8 +301,8 @@ mod tests {
                 .collect();
         let expected = [
             ("LOG_LEVEL", "a"),
-            ("IMAGES", "neither"),
-            ("ALLOW_MAGIC", "not"),
+            ("IMAGES", "the"),
+            ("ALLOW_MAGIC", "unknown"),
             ("BUILD", "it"),
             ("SWARM", "GET"),
         ];

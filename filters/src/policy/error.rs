@@ -1,4 +1,4 @@
-//! What may be wrong with a policy as it is written, or with a body.
+//! Faults of a written policy, and of a body that is judged.
 
 use crate::json::JsonError;
 
@@ -8,7 +8,7 @@ use crate::json::JsonError;
 pub struct PolicyError {
     /// The setting within the policy, such as `rules[1].allow[0]` or `must.memory`.
     pub at: String,
-    /// What is wrong with it, and if possible what would be right.
+    /// What is wrong with it and, if possible, how to correct it.
     pub what: String,
 }
 

@@ -1,7 +1,7 @@
-//! What a body may ask for beyond a plain container.
+//! Grants: what a body may ask for beyond a plain container.
 //!
-//! Nothing, unless it is granted: a caller that may create containers without
-//! these can do harm inside of them, but has no way out to the host.
+//! A policy grants nothing by default. A caller that creates containers without
+//! these grants can do harm inside of them, but cannot reach the host.
 
 use serde::Deserialize;
 
@@ -38,25 +38,25 @@ may! {
         everything: bool,
         /// `Privileged`, of containers and of execs.
         privileged: bool,
-        /// Other containers' namespaces, volumes and links: `container:x`, `VolumesFrom`, `Links`.
+        /// Sharing with other containers: `container:x`, `VolumesFrom`, `Links`.
         share: bool,
-        /// Mounts that show on the host: `shared` propagation.
+        /// Mounts that propagate to the host: `shared`.
         propagation: bool,
         /// `DeviceCgroupRules`.
         device_rules: bool,
         /// `MaskedPaths` and `ReadonlyPaths` that leave parts of /proc and /sys open.
         system_paths: bool,
-        /// Living on when the host runs out of memory: `OomKillDisable`, a negative `OomScoreAdj`.
+        /// `OomKillDisable`, or a negative `OomScoreAdj`.
         oom: bool,
         /// Engine plugins: they run as root on the host.
         plugins: bool,
         /// BuildKit's own protocol (`/session`, `/grpc`, HTTP/2), which cannot be judged.
         buildkit: bool,
-        /// Having the engine fetch from a URL: `remote` of a build, `fromSrc` of an import.
+        /// Making the engine fetch from a URL: `remote` of a build, `fromSrc` of an import.
         remote: bool,
-        /// Giving images a name (tag, commit, import, load, build) although `must.images` goes by names.
+        /// Giving images a name (tag, commit, import, load, build) although `must.images` allows images by name.
         name_images: bool,
-        /// Fields that this program does not know, with a value in them.
+        /// Fields that this program does not know, if they have a value.
         unknown_fields: bool,
     }
     {
@@ -74,9 +74,9 @@ may! {
         devices: Vec<String>,
         /// Drivers of `DeviceRequests`, such as `nvidia`; the unnamed one is `default`.
         device_requests: Vec<String>,
-        /// Entries of `SecurityOpt`, such as `seccomp=unconfined`, as they stand there with `=`.
+        /// Entries of `SecurityOpt` in the form with `=`, such as `seccomp=unconfined`.
         security_options: Vec<String>,
-        /// Kernel parameters by name; `net.ipv4.*` is all that start so.
+        /// Kernel parameters by name; `net.ipv4.*` is all that begin with it.
         sysctls: Vec<String>,
         /// Runtimes beside runc.
         runtimes: Vec<String>,
@@ -84,7 +84,7 @@ may! {
         cgroup_parents: Vec<String>,
         /// Groups of `GroupAdd`.
         groups: Vec<String>,
-        /// Log drivers that send to elsewhere, such as `gelf`.
+        /// Log drivers that send logs off the node, such as `gelf`.
         log_drivers: Vec<String>,
         /// Network drivers beside `bridge` and `overlay`.
         network_drivers: Vec<String>,
@@ -97,7 +97,7 @@ may! {
 pub(super) const NAMESPACES: [&str; 6] = ["network", "pid", "ipc", "uts", "userns", "cgroup"];
 
 impl May {
-    /// All that there is.
+    /// Every grant.
     pub fn everything() -> Self {
         Self {
             everything: true,
@@ -105,7 +105,7 @@ impl May {
         }
     }
 
-    /// Finds what could never grant anything.
+    /// Finds entries that could never grant anything.
     pub(super) fn check(&self, faults: &mut Vec<PolicyError>) {
         for (name, list) in self.lists() {
             for (i, entry) in list.iter().enumerate().filter(|(_, entry)| *entry != "*") {
@@ -122,7 +122,7 @@ fn fault(list: &str, entry: &str) -> Option<String> {
         _ if entry.is_empty() => return Some("is empty".into()),
         "namespaces" if !NAMESPACES.contains(&entry) => {
             let known = NAMESPACES.join(", ");
-            return Some(format!("`{entry}` is no namespace; there is {known}"));
+            return Some(format!("unknown namespace `{entry}`: use one of {known}"));
         }
         "binds" => host_path::is_grant(entry),
         "devices" => host_path::is_grant(entry) && !entry.ends_with(":ro"),
@@ -130,8 +130,8 @@ fn fault(list: &str, entry: &str) -> Option<String> {
         _ => true,
     };
     let what = match list {
-        "capabilities" => "no name of a capability, such as NET_ADMIN",
-        _ => "no absolute path without `.` and `..`",
+        "capabilities" => "not the name of a capability, such as NET_ADMIN",
+        _ => "not an absolute path without `.` and `..`",
     };
     (!ok).then(|| format!("`{entry}` is {what}"))
 }

@@ -1,4 +1,4 @@
-//! What a body must have.
+//! What a policy demands of bodies.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use super::body::image;
 use super::error::PolicyError;
 use crate::scalar::Size;
 
-/// Demands on bodies; what is not set is not demanded.
+/// Demands on bodies. A field that is not set demands nothing.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Must {
@@ -25,11 +25,11 @@ pub struct Must {
     pub read_only: bool,
     /// These labels; the value `*` is any.
     pub labels: BTreeMap<String, String>,
-    /// A memory limit of no more than this.
+    /// A memory limit of at most this.
     pub memory: Option<Size>,
-    /// A limit of no more than so many CPUs.
+    /// A limit of at most this many CPUs.
     pub cpus: Option<f64>,
-    /// A limit of no more than so many processes.
+    /// A limit of at most this many processes.
     pub pids: Option<u64>,
     /// Restart policies of containers: `no`, `on-failure`, `always`, `unless-stopped`.
     pub restart: Vec<String>,
@@ -43,18 +43,22 @@ impl Must {
         *self == Self::default()
     }
 
-    /// Finds what no body could meet.
+    /// Finds demands that no body could meet.
     pub(super) fn check(&self, faults: &mut Vec<PolicyError>) {
         for (i, pattern) in self.images.iter().enumerate() {
             if !image::is_pattern(pattern) {
-                let what = format!("`{pattern}` is no pattern of images, such as ghcr.io/team/*");
+                let what =
+                    format!("`{pattern}` is not a pattern for images, such as ghcr.io/team/*");
                 faults.push(PolicyError::new(format!("must.images[{i}]"), what));
             }
         }
         for (i, name) in self.restart.iter().enumerate() {
             let known = ["no", "on-failure", "always", "unless-stopped"];
             if !known.contains(&name.as_str()) {
-                let what = format!("`{name}` is none of {}", known.join(", "));
+                let what = format!(
+                    "unknown restart policy `{name}`: use one of {}",
+                    known.join(", ")
+                );
                 faults.push(PolicyError::new(format!("must.restart[{i}]"), what));
             }
         }
@@ -65,7 +69,10 @@ impl Must {
             ("pids", self.pids == Some(0)),
         ];
         for (name, _) in zero.into_iter().filter(|(_, is_zero)| *is_zero) {
-            faults.push(PolicyError::new(format!("must.{name}"), "is no limit"));
+            faults.push(PolicyError::new(
+                format!("must.{name}"),
+                "must be a number above 0",
+            ));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Rules for some nodes only.
+//! Rules that hold on some nodes only.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,13 @@ use serde::Deserialize;
 
 use super::effect::Effect;
 
-/// What a Swarm node is in the cluster.
+/// The role of a Swarm node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// It holds the Swarm's state.
+    /// A node that holds the Swarm's state.
     Manager,
-    /// It does not.
+    /// A node that does not.
     Worker,
 }
 
@@ -37,19 +37,19 @@ pub struct Node {
     pub labels: BTreeMap<String, String>,
 }
 
-/// On which node a request is judged.
+/// The node for which a request is judged.
 #[derive(Clone, Copy, Debug)]
 pub enum On<'n> {
     /// On this one.
     Node(&'n Node),
-    /// It is not known: a rule with a condition allows nothing, and denies what
-    /// it speaks of.
+    /// The node is unknown: a rule with a condition allows nothing, and denies
+    /// every request that it matches.
     Unknown,
-    /// On whichever node suits it. Who judges so judges again for the node.
+    /// Any node that allows it. Judge again when the node is known.
     Any,
 }
 
-/// Which nodes a rule is for: all that is given has to hold.
+/// The nodes that a rule is for. Every given condition must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NodeCondition {
@@ -67,7 +67,7 @@ impl NodeCondition {
         *self == Self::default()
     }
 
-    /// Whether a rule with this condition and effect speaks of a request there.
+    /// Whether a rule with this condition and effect applies to a request there.
     pub(super) fn holds(&self, on: On<'_>, effect: Effect) -> bool {
         let node = match on {
             _ if self.is_empty() => return true,

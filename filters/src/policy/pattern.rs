@@ -1,17 +1,17 @@
 //! `METHOD /path/pattern`, matched on decoded segments.
 //!
-//! `*` stands for one segment and `**` at the end for all that follows, none
-//! included. The name of an object counts as one segment even where it has
-//! slashes in it, as names of images do, and also as the segments it has: so a
-//! rule for `/containers/*/exec` is not passed by with `/containers/a/b/exec`,
-//! which the engine takes for a linked container's name.
+//! `*` matches one segment. `**` at the end matches any number of segments,
+//! including none. The name of an object is matched both as one segment, even
+//! if it has slashes as names of images have, and as the segments that it
+//! consists of. So `/containers/a/b/exec`, which the engine takes for a linked
+//! container's name, does not evade a rule for `/containers/*/exec`.
 
 use crate::endpoint::{Endpoint, Match, all};
 
 /// A method and a path pattern.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct PathPattern {
-    /// `None` is every method.
+    /// `None` matches every method.
     method: Option<String>,
     segments: Vec<Segment>,
 }
@@ -34,7 +34,7 @@ impl PathPattern {
             "GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "OPTIONS" => Some(method.to_owned()),
             _ => {
                 return Err(format!(
-                    "`{method}` is no method: one of GET, HEAD, POST, PUT, DELETE, OPTIONS or `*`"
+                    "unknown method `{method}`: use one of GET, HEAD, POST, PUT, DELETE, OPTIONS or `*`"
                 ));
             }
         };
@@ -45,11 +45,11 @@ impl PathPattern {
             .map(segment)
             .collect::<Result<Vec<_>, _>>()?;
         if segments.iter().rev().skip(1).any(|s| *s == Segment::Rest) {
-            return Err("`**` stands for the rest of a path and can only be its end".into());
+            return Err("`**` matches the rest of a path and can only be its end".into());
         }
         let pattern = Self { method, segments };
         if is_version(rest) {
-            return Err("paths are written without the API version".into());
+            return Err("write the path without the API version".into());
         }
         if !all().iter().any(|row| pattern.may_match(row)) {
             return Err(format!("`{text}` matches no endpoint of the Engine API"));
@@ -67,7 +67,7 @@ impl PathPattern {
         if fits(&self.segments, plain.split('/')) {
             return true;
         }
-        // As one segment, a name is where the row's pattern has it.
+        // Match the name as one segment, at its place in the row's pattern.
         let Some(name) = found.object.as_deref().filter(|name| name.contains('/')) else {
             return false;
         };
@@ -95,10 +95,10 @@ fn segment(text: &str) -> Result<Segment, String> {
         "*" => Ok(Segment::One),
         "**" => Ok(Segment::Rest),
         _ if text.contains('*') => Err(format!(
-            "in `{text}`, `*` would stand for a part of a segment: it stands for one whole segment, and `/**` for all that follows"
+            "in `{text}`, `*` would match a part of a segment: `*` matches one whole segment, and `/**` everything that follows"
         )),
         _ if text.contains(['%', '?', '#', ';', '\\', '{']) => {
-            Err(format!("`{text}` is no segment of a decoded path"))
+            Err(format!("`{text}` is not a segment of a decoded path"))
         }
         _ => Ok(Segment::Literal(text.to_owned())),
     }
@@ -194,10 +194,10 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_can_match_nothing_is_refused_with_the_reason() {
+    fn a_pattern_that_matches_no_endpoint_is_refused_with_the_reason() {
         for (pattern, reason) in [
             ("/containers/json", "needs a method"),
-            ("get /containers/json", "no method"),
+            ("get /containers/json", "unknown method"),
             ("GET containers/json", "start with"),
             ("GET /v1.41/containers/json", "without the API version"),
             ("GET /container/json", "no endpoint"),

@@ -1,5 +1,5 @@
-//! Ready policies for well-known clients, each with what the client calls and
-//! no more. They are data: [`Spec::to_yaml`] prints them.
+//! Ready policies for well-known clients. Each allows what the client calls and
+//! nothing else. They are data: [`Spec::to_yaml`] prints them.
 
 use super::may::May;
 use super::must::Must;
@@ -7,7 +7,7 @@ use super::redact::Redact;
 use super::spec::Spec;
 use crate::scalar::Size;
 
-/// What is set in a preset beside its entries.
+/// Sets the rest of a preset.
 type Finish = fn(&mut Spec);
 
 /// Name, `allow`, `deny`, and the rest.
@@ -19,7 +19,7 @@ type Preset = (
 );
 
 static PRESETS: &[Preset] = &[
-    // Its Docker and Swarm providers. Routes come out of labels, never out of the environment.
+    // The Docker and Swarm providers. Routes come from labels, never from the environment.
     (
         "traefik",
         &[
@@ -34,11 +34,11 @@ static PRESETS: &[Preset] = &[
         &[],
         without_env,
     ),
-    // A Portainer server manages everything: its own users are where rights are told apart.
+    // A Portainer server manages everything, and restricts its own users itself.
     ("portainer", &["*"], &[], |spec| {
         spec.may = Some(May::everything())
     }),
-    // Recreates containers with a newer image. What they mount has to be granted in `may`.
+    // Recreates containers with a newer image. Grant their mounts in `may`.
     (
         "watchtower",
         &[
@@ -150,14 +150,14 @@ static PRESETS: &[Preset] = &[
         &[],
         |_| (),
     ),
-    // Configs hand out their content.
+    // An answer with a config contains its content.
     (
         "read-only",
         &["*.read", "*.logs", "ping", "events"],
         &["configs.read", "browse.read", "GET /skep/**"],
         without_env,
     ),
-    // Works with containers of its own, which get and keep a label.
+    // Works with its own containers, which have a label.
     (
         "ai-agent",
         &[

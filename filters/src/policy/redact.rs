@@ -1,37 +1,34 @@
-//! Takes what is secret out of an answer, and leaves every other byte as the
-//! engine wrote it.
+//! Takes secrets out of an answer and leaves every other byte as the engine
+//! wrote it.
 //!
-//! It goes by names, at whatever depth they are: inspects, lists and previous
-//! specifications need no rule of their own.
+//! Values are found by their names, at any depth, so inspects, lists and
+//! previous specifications need no rules of their own.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::json::{Edit, json_string, spliced};
+use crate::json::{Edit, MAX_DEPTH, json_string, spliced};
 
-/// What stands where something was.
+/// The text that replaces a secret.
 pub const REDACTED: &str = "[redacted]";
 
-/// Deepest nesting that is followed.
-const MAX_DEPTH: usize = 100;
-
-/// What is taken out of answers.
+/// A kind of value to take out of answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Redact {
-    /// The values of environment variables; their names stay. Also what sets them
-    /// in the history of images, and `ps` with arguments that could show them.
+    /// The values of environment variables; their names stay. Also `ENV` in the
+    /// history of images, and `ps` with arguments that could show them.
     Env,
-    /// Join tokens and keys of the Swarm, the content of configs, and labels
-    /// (of objects and of events) and options that are secrets by their name,
-    /// such as `db.password`.
+    /// Join tokens and keys of the Swarm, the content of configs, and labels (of
+    /// objects and of events) and options whose names suggest a secret, such as
+    /// `db.password`.
     Secrets,
 }
 
 impl Redact {
-    /// As in a policy.
+    /// As written in a policy.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Env => "env",
@@ -40,7 +37,7 @@ impl Redact {
     }
 }
 
-/// The answer cannot be looked through, so it must not be passed on.
+/// The answer cannot be searched for secrets, so it must not be passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RedactError {
     /// Not one JSON document in UTF-8.
@@ -51,10 +48,10 @@ pub enum RedactError {
     TooDeep,
 }
 
-/// The body without what is secret; `None` if there is nothing to change.
+/// The body without its secrets; `None` if nothing has to change.
 ///
 /// # Errors
-/// [`RedactError`] if it cannot be told what is in it.
+/// [`RedactError`] if the body cannot be searched.
 pub fn redact(body: &[u8], what: &[Redact]) -> Result<Option<String>, RedactError> {
     let text = std::str::from_utf8(body).map_err(|_| RedactError::NotJson)?;
     if what.is_empty() {
@@ -65,13 +62,13 @@ pub fn redact(body: &[u8], what: &[Redact]) -> Result<Option<String>, RedactErro
     Ok((!edits.is_empty()).then(|| spliced(text, edits)))
 }
 
-/// What the values in an object or a list are.
+/// The kind of values in an object or a list.
 #[derive(Clone, Copy, PartialEq)]
 enum Context {
     Plain,
     /// `["NAME=value"]`
     Env,
-    /// A map in which names tell secrets.
+    /// A map whose names suggest which values are secrets.
     Map,
     LogConfig,
     /// All texts are secrets.
@@ -101,7 +98,7 @@ impl<'t> Scanner<'t> {
         }
     }
 
-    /// Goes through the text, which is known to be JSON.
+    /// Scans the text, which is known to be JSON.
     fn run(mut self) -> Result<Vec<Edit<'t>>, RedactError> {
         let bytes = self.text.as_bytes();
         let (mut at, mut names) = (0, false);
@@ -138,10 +135,10 @@ impl<'t> Scanner<'t> {
         Ok(self.edits)
     }
 
-    /// What is in the object or list that opens here.
+    /// The kind of values in the object or list that opens here.
     fn context(&self, is_object: bool) -> Context {
         match self.open.last() {
-            // An element of a list is what the list is, except for objects in it.
+            // Texts of a list are of the kind of the list; objects in it are plain.
             Some((false, Context::Tokens)) => return Context::Tokens,
             Some((false, _)) | None => return Context::Plain,
             Some((true, Context::Tokens)) => return Context::Tokens,
@@ -171,7 +168,7 @@ impl<'t> Scanner<'t> {
             },
             Context::Tokens if self.secrets => json_string(REDACTED),
             Context::Map if self.secrets && sounds_secret(&self.name) => json_string(REDACTED),
-            // A layer's command in the history of an image.
+            // The command of a layer, in the history of an image.
             Context::Plain if self.env && self.name == "CreatedBy" && token.contains("ENV ") => {
                 json_string(REDACTED)
             }
@@ -184,7 +181,7 @@ impl<'t> Scanner<'t> {
     }
 }
 
-/// Fields of the API that are secrets whenever they are texts: of `GET
+/// Fields of the API that are secrets if they are texts: of `GET
 /// /swarm/unlockkey`, of a Swarm's specification, and the content of a config.
 fn is_secret(name: &str) -> bool {
     ["UnlockKey", "SigningCAKey", "Data"].contains(&name)
@@ -205,7 +202,7 @@ fn sounds_secret(name: &str) -> bool {
     parts.iter().any(|part| name.contains(part))
 }
 
-/// Where a string ends that starts at `start`.
+/// The end of the string that starts at `start`.
 fn end_of_string(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while let Some(byte) = bytes.get(at) {
@@ -283,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_looked_through_is_not_passed_on() {
+    fn an_answer_that_cannot_be_searched_is_refused() {
         let deep = format!("{}{}", "[".repeat(101), "]".repeat(101));
         assert_eq!(redact(deep.as_bytes(), &BOTH), Err(RedactError::TooDeep));
         for body in [&b"{"[..], b"", b"\xff", b"{} x"] {

@@ -5,7 +5,7 @@ use super::node::On;
 use crate::endpoint::{Match, RequestPath, query};
 use crate::json::Json;
 
-/// A request as far as its head shows it.
+/// The head of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'r> {
     /// Its row of the endpoint table.
@@ -18,11 +18,11 @@ pub struct Request<'r> {
     pub query: &'r str,
     /// Its `Upgrade` header.
     pub upgrade: Option<&'r str>,
-    /// Where it goes.
+    /// The node that it goes to.
     pub on: On<'r>,
 }
 
-/// A body that is at hand whole, and what its headers say of it.
+/// A whole body, and what the headers say about it.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyOf<'r> {
     /// The bytes that are forwarded.
@@ -36,12 +36,12 @@ pub struct BodyOf<'r> {
 impl<'r> BodyOf<'r> {
     /// Reads the body as the engine does, or refuses it.
     pub(super) fn read(&self) -> Result<Json<'r>, BodyError> {
-        // The engine undoes no coding; what is between might.
+        // The engine decodes nothing, but a proxy before it might.
         let coding = self.content_encoding.unwrap_or_default().trim();
         if !coding.is_empty() && !coding.eq_ignore_ascii_case("identity") {
             return Err(BodyError::Encoded);
         }
-        // Form bodies are read into the parameters instead (Go `ParseForm`).
+        // Go reads a form body as parameters instead (`ParseForm`).
         let media = self.content_type.unwrap_or("application/json");
         let media = media.split(';').next().unwrap_or_default().trim();
         if !media.eq_ignore_ascii_case("application/json") {

@@ -18,10 +18,10 @@ use super::verdict::{Reason, Verdict};
 use crate::endpoint::{HeadCheck, Match, query};
 use crate::json::quoted;
 
-/// Most entries a policy may have; beyond that it costs every request too much.
+/// Most entries of a policy: each request may be matched against all of them.
 const MAX_ENTRIES: usize = 1000;
 
-/// A policy that can judge.
+/// A policy that has been checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RuleSet {
     unrestricted: bool,
@@ -64,7 +64,7 @@ impl RuleSet {
             let preset = presets::preset(name);
             if preset.is_none() {
                 let known = presets::names().collect::<Vec<_>>().join(", ");
-                let what = format!("`{name}` is no preset; there is {known}");
+                let what = format!("unknown preset `{name}`: use one of {known}");
                 faults.push(PolicyError::new("preset", what));
             }
             preset
@@ -75,7 +75,7 @@ impl RuleSet {
         rules.extend(rules_of_preset(&preset, &mut faults));
         let entries: usize = rules.iter().map(|rule| rule.selectors.len()).sum();
         if entries > MAX_ENTRIES {
-            let what = format!("a policy has no more than {MAX_ENTRIES} entries");
+            let what = format!("a policy has at most {MAX_ENTRIES} entries");
             faults.push(PolicyError::new("rules", what));
         }
         let may = spec.may.clone().or(preset.may).unwrap_or_default();
@@ -86,7 +86,7 @@ impl RuleSet {
         if labels.keys().any(|key| key.is_empty() || key.contains('=')) {
             faults.push(PolicyError::new(
                 "labels",
-                "a label's name has no `=` and is not empty",
+                "a label needs a name without `=`",
             ));
         }
         if !faults.is_empty() {
@@ -103,18 +103,18 @@ impl RuleSet {
         })
     }
 
-    /// Which part of the objects the caller sees; `None` is all.
+    /// The objects that the caller sees; `None` is all.
     pub fn scope(&self) -> Option<&Scope> {
         self.scope.as_ref()
     }
 
-    /// What is taken out of answers.
+    /// What to take out of answers.
     pub fn redact(&self) -> &[Redact] {
         &self.redact
     }
 
-    /// Whether a service may be in the host's network.
-    pub fn grants_the_hosts_network(&self) -> bool {
+    /// Whether a service may use the host's network.
+    pub fn grants_host_network(&self) -> bool {
         let namespaces = &self.may.namespaces;
         self.may.everything
             || namespaces
@@ -122,17 +122,17 @@ impl RuleSet {
                 .any(|name| name == "network" || name == "*")
     }
 
-    /// Whether what it denies is told and let through.
+    /// Whether denials are only logged.
     pub fn audit_only(&self) -> bool {
         self.audit_only
     }
 
-    /// Whether it depends on the node what is allowed.
-    pub fn depends_on_the_node(&self) -> bool {
+    /// Whether a verdict depends on the node.
+    pub fn depends_on_node(&self) -> bool {
         self.rules.iter().any(|rule| !rule.node.is_empty())
     }
 
-    /// Judges what a request's head shows.
+    /// Judges the head of a request.
     pub fn judge(&self, request: &Request<'_>) -> Verdict<'_> {
         if self.unrestricted {
             return Verdict::Allow { rule: "admin" };
@@ -148,22 +148,22 @@ impl RuleSet {
         }
         let head = upgrade(found, request.upgrade)
             .and_then(|()| body::head(&self.check(), found, request.query))
-            .and_then(|()| self.shows_no_environment(found, request.query));
+            .and_then(|()| self.hides_environment(found, request.query));
         match head {
             Ok(()) => Verdict::Allow { rule },
             Err(denied) => deny(denied.rule, denied.reason),
         }
     }
 
-    /// Whether the body has to be at hand, to be judged by [`Self::judge_body`]
-    /// before any of it is forwarded.
+    /// Whether [`Self::judge_body`] has to judge the body before any of it is
+    /// forwarded.
     pub fn inspects(&self, found: &Match) -> bool {
         let indifferent = self.unrestricted || self.may.everything && self.must.is_empty();
         !indifferent && body::inspector(found.endpoint.body_check()).is_some()
     }
 
-    /// Judges a body whose head was allowed. One that [`Self::inspects`] does
-    /// not ask for is allowed.
+    /// Judges the body of a request whose head was allowed. A body that needs no
+    /// judgement ([`Self::inspects`]) is allowed.
     pub fn judge_body(&self, found: &Match, body: &BodyOf<'_>) -> Verdict<'_> {
         let rule = "body";
         let inspector = body::inspector(found.endpoint.body_check());
@@ -181,7 +181,7 @@ impl RuleSet {
     }
 
     /// `ps axe` shows the environment of every process.
-    fn shows_no_environment(&self, found: &Match, query: &str) -> super::verdict::Judged {
+    fn hides_environment(&self, found: &Match, query: &str) -> super::verdict::Judged {
         let plain = |arguments: &str| ["", "-ef", "aux", "-aux", "-o pid,cmd"].contains(&arguments);
         let top =
             found.endpoint.head == HeadCheck::PsArguments && self.redact.contains(&Redact::Env);
@@ -189,8 +189,7 @@ impl RuleSet {
         if !top || arguments.all(|arguments| plain(&arguments)) {
             return Ok(());
         }
-        let what =
-            "ps with arguments of its own can show the environment; aux and -ef do not".into();
+        let what = "these ps arguments may show environment variables: use aux or -ef".into();
         Err(super::verdict::Denied::asks("redact", what))
     }
 
@@ -225,7 +224,7 @@ fn rules_of_preset(preset: &Spec, faults: &mut Vec<PolicyError>) -> Vec<Rule> {
     rules(preset, "preset ", faults)
 }
 
-/// A policy's rules in the order they are held against a request.
+/// A policy's rules in the order in which a request is matched against them.
 fn rules(spec: &Spec, from: &str, faults: &mut Vec<PolicyError>) -> Vec<Rule> {
     let everywhere = NodeCondition::default();
     let mut rules = vec![rule(
@@ -281,8 +280,8 @@ fn rule(
     }
 }
 
-/// An engine since 29 speaks HTTP/2 on the same port, where one connection
-/// carries any number of requests that nobody judges.
+/// Denies an upgrade that the endpoint does not have. Engines since 29 speak
+/// HTTP/2 on the same port, and requests within that connection are not judged.
 fn upgrade(found: &Match, header: Option<&str>) -> super::verdict::Judged {
     let Some(asked) = header else { return Ok(()) };
     let expected = found.endpoint.wire.upgrade().unwrap_or_default();
@@ -290,6 +289,6 @@ fn upgrade(found: &Match, header: Option<&str>) -> super::verdict::Judged {
         return Ok(());
     }
     let asked = quoted(asked);
-    let what = format!("this endpoint does not become {asked}");
+    let what = format!("this endpoint does not upgrade to {asked}");
     Err(super::verdict::Denied::asks("upgrade", what))
 }

@@ -1,12 +1,13 @@
 //! Callers that see only the objects with certain labels.
 //!
-//! [`Reach`] says for every endpoint what has to be done: a list is narrowed
-//! by filters, an object is inspected first, a new one gets the labels, and
-//! what speaks of everything at once is closed. Images are not scoped: they
-//! are shared, and which may be used is [`Must::images`](super::Must::images)'.
+//! [`Reach`] says for every endpoint how to enforce the scope: filters narrow a
+//! list, an object is inspected before it is used, a new object gets the
+//! labels, and endpoints about everything at once are forbidden. Images are
+//! shared and have no scope; [`Must::images`](super::Must::images) says which
+//! may be used.
 //!
-//! What a new container or service names in its body has to be in scope too:
-//! [`Scope::references`].
+//! The objects that the body of a new container or service names must be in
+//! scope too: [`Scope::references`].
 
 mod inspect;
 mod narrow;
@@ -22,19 +23,19 @@ pub use references::Reference;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope(BTreeMap<String, String>);
 
-/// Why a request cannot be kept within a scope.
+/// Why the scope cannot be enforced on a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScopeError {
-    /// It asks for, or names its objects with, other values of the scope's labels.
-    #[error("it is about objects with another value of the label {0:?}")]
+    /// It asks for objects, or creates one, with another value of a label of the scope.
+    #[error("the request has another value for the label {0:?} than your scope")]
     Conflict(String),
     /// It cannot be read with certainty.
-    #[error("it cannot be kept within what the caller sees: {0}")]
+    #[error("cannot enforce your scope: {0}")]
     Unreadable(&'static str),
 }
 
 impl Scope {
-    /// `None` without labels: that is everything.
+    /// `None` without labels: the caller then sees everything.
     pub fn new(labels: BTreeMap<String, String>) -> Option<Self> {
         (!labels.is_empty()).then_some(Self(labels))
     }

@@ -1,4 +1,4 @@
-//! A policy as it is written, before it is checked.
+//! A policy as written, before it is checked.
 
 use std::collections::BTreeMap;
 
@@ -12,30 +12,30 @@ use super::redact::Redact;
 
 /// A policy as it stands in YAML. [`RuleSet::new`](super::RuleSet::new) checks it.
 ///
-/// A request is held against `deny`, then `rules` in their order, then `allow`,
-/// then the preset's rules. The first that matches decides; without one the
-/// request is denied.
+/// A request is matched against `deny`, then `rules` in order, then `allow`,
+/// then the preset's rules. The first match decides. A request that matches
+/// nothing is denied.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Spec {
     /// A preset that this policy adds to; see [`presets`](super::presets). Its
     /// `may`, `must`, `labels` and `redact` hold where this policy has none.
     pub preset: Option<String>,
-    /// Never these: groups (`containers.read`, `services.*`) or `METHOD /path`.
+    /// Denied whatever else is allowed: groups (`containers.read`, `services.*`) or `METHOD /path`.
     pub deny: Vec<String>,
     /// Rules in order.
     pub rules: Vec<RuleSpec>,
-    /// These, unless one of the rules before denies them.
+    /// Allowed, unless an earlier rule denies it.
     pub allow: Vec<String>,
     /// What bodies may ask for.
     pub may: Option<May>,
     /// What bodies must have.
     pub must: Option<Must>,
-    /// The labels of what it sees: only objects with these, and what it makes gets them.
+    /// The scope: the caller sees only objects with these labels, and objects it creates get them.
     pub labels: BTreeMap<String, String>,
-    /// What it does not see of them.
+    /// What is taken out of answers.
     pub redact: Vec<Redact>,
-    /// What is denied is only told in the logs, and let through. For trying out.
+    /// Log denials, but let the requests through. For trying a policy out.
     pub audit_only: bool,
 }
 
@@ -47,13 +47,13 @@ pub struct RuleSpec {
     pub allow: Vec<String>,
     /// What it denies.
     pub deny: Vec<String>,
-    /// On which nodes. While it is not known which node a request goes to, a
-    /// rule with a condition allows nothing and denies what it speaks of.
+    /// On which nodes. While the node of a request is unknown, a rule with a
+    /// condition allows nothing, and denies every request that it matches.
     pub node: NodeCondition,
 }
 
 impl Spec {
-    /// A policy that allows these and nothing else.
+    /// A policy that allows these entries and nothing else.
     pub fn allowing<'t>(entries: impl IntoIterator<Item = &'t str>) -> Self {
         Self {
             allow: entries.into_iter().map(str::to_owned).collect(),

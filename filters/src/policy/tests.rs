@@ -1,4 +1,4 @@
-//! Whole policies against whole requests.
+//! Whole policies judge whole requests.
 
 mod catalogue;
 mod grants;
@@ -23,11 +23,11 @@ pub(super) fn judged(rules: &RuleSet, request: &str, body: &str) -> Result<Strin
         upgrade: None,
         on: On::Unknown,
     });
-    let rule = told(head)?;
+    let rule = outcome(head)?;
     let Some(found) = found.filter(|found| rules.inspects(found) && !body.is_empty()) else {
         return Ok(rule);
     };
-    told(rules.judge_body(&found, &json(body.as_bytes())))?;
+    outcome(rules.judge_body(&found, &json(body.as_bytes())))?;
     Ok(rule)
 }
 
@@ -36,7 +36,7 @@ pub(super) fn is_allowed(rules: &RuleSet, request: &str) -> bool {
 }
 
 /// The rule that allows, or the rule that denies with its reason.
-fn told(verdict: Verdict<'_>) -> Result<String, String> {
+fn outcome(verdict: Verdict<'_>) -> Result<String, String> {
     match verdict {
         Verdict::Allow { rule } => Ok(rule.to_owned()),
         Verdict::Deny { rule, reason } => Err(format!("{rule}: {reason}")),
@@ -73,14 +73,14 @@ const SERVICE: &str = "POST /services/create";
 fn denies(rules: &RuleSet, request: &str, body: &str, rule: &str) {
     match judged(rules, request, body) {
         Ok(_) => panic!("allowed: {request} {body}"),
-        Err(told) => assert!(told.starts_with(rule), "{told}: {request} {body}"),
+        Err(outcome) => assert!(outcome.starts_with(rule), "{outcome}: {request} {body}"),
     }
 }
 
 #[track_caller]
 fn allows(rules: &RuleSet, request: &str, body: &str) {
-    if let Err(told) = judged(rules, request, body) {
-        panic!("{told}: {request} {body}");
+    if let Err(outcome) = judged(rules, request, body) {
+        panic!("{outcome}: {request} {body}");
     }
 }
 

@@ -1,9 +1,9 @@
-//! What a policy says of a request, and why.
+//! The verdict of a policy on a request, and its reason.
 
 use super::error::BodyError;
 use crate::json::ShapeError;
 
-/// The judgement over one request, with the rule that decided.
+/// The verdict on one request, with the rule that decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict<'p> {
     /// It may go on.
@@ -31,14 +31,14 @@ impl Verdict<'_> {
 /// characters, whatever the request had.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
-    /// No rule speaks of it.
+    /// No rule matches it.
     #[error("no rule allows it")]
     NotAllowed,
     /// A rule forbids it.
     #[error("a rule denies it")]
     Denied,
-    /// The table does not know it; an engine newer than the table may.
-    #[error("it is no endpoint that is known")]
+    /// The endpoint table does not list it; a newer engine may have it.
+    #[error("unknown endpoint")]
     UnknownEndpoint,
     /// The body has no single certain reading.
     #[error("the body cannot be judged: {0}")]
@@ -48,14 +48,14 @@ pub enum Reason {
     Asks(String),
 }
 
-/// A denial on its way up to the verdict.
+/// A denial, before it becomes a verdict.
 #[derive(Debug)]
 pub(super) struct Denied {
     pub(super) rule: &'static str,
     pub(super) reason: Reason,
 }
 
-/// What a check comes to.
+/// The outcome of a check.
 pub(super) type Judged<T = ()> = Result<T, Denied>;
 
 impl Denied {

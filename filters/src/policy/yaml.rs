@@ -1,7 +1,7 @@
 //! Prints a policy as YAML that reads back as the same policy.
 //!
-//! Every text is written in double quotes with JSON's escapes, which YAML 1.2
-//! takes as they are (§7.3.1); so nothing in it can be mistaken for anything else.
+//! Every text is in double quotes with JSON's escapes, which YAML 1.2 reads in
+//! the same way (§7.3.1). So no text can be taken for another type.
 
 use std::fmt::{self, Display, Write};
 
@@ -12,7 +12,7 @@ use super::spec::Spec;
 use crate::json::{json_array, json_string};
 
 impl Spec {
-    /// The policy in YAML, each line after `indent`. Nothing but what is set is written.
+    /// The policy in YAML, indented by `indent` spaces, without fields that are not set.
     pub fn to_yaml(&self, indent: usize) -> String {
         let mut out = String::new();
         // Writing to a String cannot fail.
@@ -42,7 +42,7 @@ impl Lines<'_> {
         if on { self.line(name, true) } else { Ok(()) }
     }
 
-    /// What is below a name; the name alone has to be told what it is empty of.
+    /// A mapping below a name; an empty one needs `{}`.
     fn below(
         &mut self,
         name: &str,
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_policy_is_still_one() {
+    fn an_empty_policy_reads_back_as_one() {
         assert_eq!(Spec::default().to_yaml(2), "  allow: []\n");
         let nothing = Spec {
             may: Some(May::default()),
@@ -227,7 +227,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_in_a_policy_reads_back_as_the_same(
+        fn any_policy_reads_back_as_the_same(
             preset in any::<Option<bool>>(),
             (deny, allow, binds) in (texts(), texts(), texts()),
             rules in vec(rule(), 0..3),

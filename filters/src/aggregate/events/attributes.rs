@@ -1,4 +1,4 @@
-//! The node's name and id among the attributes of an event's actor.
+//! Adds the name and id of the node to the attributes of an event's actor.
 //!
 //! The classic Swarm put them there under these names, and `docker events`
 //! prints every attribute.
@@ -9,8 +9,8 @@ use crate::json::json_string;
 
 const SHAPE: &str = "an object of attributes";
 
-/// The JSON object `actor` with the node in its `Attributes`; `None` if it is
-/// no actor that could have them, or has attributes of both names.
+/// The JSON object `actor` with the node in its `Attributes`; `None` if it cannot
+/// have attributes, or has both of them already.
 pub(super) fn with_node(actor: &str, node: &NodeTag) -> Option<String> {
     let actor = Object::of_text(actor, SHAPE).ok()?;
     let attributes = match actor.get("Attributes") {

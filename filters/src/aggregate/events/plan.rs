@@ -1,9 +1,9 @@
-//! What to ask of a node for its own events, and of a manager for the cluster's.
+//! The queries for a node's own events, and for the events of the cluster.
 
 use crate::endpoint::filters::Filters;
 use crate::endpoint::query;
 
-/// The query of `GET /events`, taken apart for the nodes.
+/// The query of `GET /events`, read for the nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventsPlan {
     raw: String,
@@ -29,16 +29,16 @@ impl EventsPlan {
         }
     }
 
-    /// Whether the filters cannot be read. Then both queries are the client's
-    /// own, so that an engine refuses them in its own words; one that does not
-    /// would tell events of both scopes to each, so ask one engine alone.
+    /// Whether the filters cannot be read. Both queries are then the client's
+    /// own, so that an engine refuses them. Ask one engine only: an engine that
+    /// takes them would report events of both scopes for each query.
     #[must_use]
     pub fn malformed(&self) -> bool {
         self.filters.is_none()
     }
 
     /// The query for a node's own events; `None` if the client does not want such.
-    /// A `since` (seconds, with nanoseconds after a point) comes instead of the client's.
+    /// `since` (seconds, with nanoseconds after a point) replaces the client's.
     #[must_use]
     pub fn local_query(&self, since: Option<&str>) -> Option<String> {
         self.query_of("local", since)
@@ -107,7 +107,7 @@ mod tests {
             (r#"{"scope":["local"]}"#, true, false),
             (r#"{"scope":{"swarm":true}}"#, false, true),
             (r#"{"scope":["swarm","local"]}"#, true, true),
-            // To an engine a value with `false` is one that does not match.
+            // To an engine, a value with `false` does not match.
             (r#"{"scope":{"swarm":false}}"#, false, false),
             (r#"{"scope":["node"]}"#, false, false),
         ] {
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_is_taken_up_again_begins_where_it_is_told_to() {
+    fn a_resumed_stream_begins_at_the_given_time() {
         for raw in ["", "since=1", "since=1&since=2", "x=1"] {
             let plan = EventsPlan::new(raw);
             for query in [plan.local_query(Some("7.5")), plan.swarm_query(Some("7.5"))] {

@@ -1,8 +1,8 @@
 //! One field of an image, united over the nodes that have the image.
 //!
-//! Each function takes the base row's field and the same field of the other
-//! rows, and gives the new JSON, or `None` if the base's own may stay. A
-//! field that cannot be read is left out.
+//! Each function takes the field of the base row and the same field of the other
+//! rows. It returns the new JSON, or `None` if the field of the base stays as it
+//! is. A field that cannot be read is left out.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -14,10 +14,10 @@ use crate::json::{json_array, json_string};
 
 type Field<'a> = Option<&'a RawValue>;
 
-/// `RepoTags` or `RepoDigests`: the base's, then what others add.
+/// `RepoTags` or `RepoDigests`: those of the base, then new ones of the others.
 ///
-/// `<none>:<none>` and `<none>@<none>`, with which API versions before 1.43
-/// say that there is none, go when there is one.
+/// API versions before 1.43 write `<none>:<none>` and `<none>@<none>` for no name.
+/// They are removed if there is a name.
 pub(super) fn names<'a>(
     base: Field<'a>,
     others: impl Iterator<Item = Field<'a>>,
@@ -45,7 +45,7 @@ fn is_placeholder(name: &str) -> bool {
     matches!(name, "<none>:<none>" | "<none>@<none>")
 }
 
-/// `Containers`: the sum, or -1 ("not counted") if a node did not count.
+/// `Containers`: the sum, or -1 ("not counted") if a node did not count them.
 pub(super) fn counts<'a>(
     base: Field<'a>,
     others: impl Iterator<Item = Field<'a>>,
@@ -73,8 +73,7 @@ struct Descriptor<'a> {
     digest: Cow<'a, str>,
 }
 
-/// `Manifests`: one per digest, that of a node where its content is available
-/// if there is such a node.
+/// `Manifests`: one per digest, from a node that has the content if there is one.
 pub(super) fn manifests<'a>(
     base: Field<'a>,
     others: impl Iterator<Item = Field<'a>>,

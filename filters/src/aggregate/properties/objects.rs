@@ -1,4 +1,4 @@
-//! What holds for the rules that make one object of the nodes' objects.
+//! Properties of the rules that merge into one object.
 
 use std::collections::BTreeMap;
 
@@ -259,7 +259,7 @@ proptest! {
     }
 
     #[test]
-    fn what_no_rule_changes_has_the_bytes_of_an_engine(nodes in cluster(), is_pretty: bool) {
+    fn a_member_that_no_rule_changes_has_the_bytes_of_an_engine(nodes in cluster(), is_pretty: bool) {
         for rule in rules() {
             let nodes = answers(&shaped(&rule, &nodes), is_pretty);
             let sent: Vec<_> = nodes.iter().map(|node| raw(&node.body)).collect();
@@ -272,7 +272,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_a_node_answers_the_others_are_served(
+    fn any_answer_of_one_node_leaves_the_others_merged(
         nodes in cluster(),
         body: Vec<u8>,
         at: prop::sample::Index,

@@ -1,5 +1,5 @@
-//! The containers of a cluster are listed as one engine that has them all
-//! would list them, as far as whole seconds tell.
+//! The cluster lists its containers as one engine with all of them would, up to
+//! the order within one second.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -116,7 +116,7 @@ proptest! {
         places in (maybe_place(), maybe_place()),
         limit in prop::option::of(1..6_usize),
     ) {
-        // Of one second no client can tell the order: here it is that of the nodes.
+        // No client knows the order within one second: here it is that of the nodes.
         let second = |c: &Container| -(c.created / SECOND);
         all.sort_by_key(|c| (second(c), c.node, -c.created));
 

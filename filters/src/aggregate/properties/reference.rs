@@ -1,4 +1,4 @@
-//! The merge rules for lists once more, slow and plain, on parsed values.
+//! A slow and plain implementation of the merge rules for lists, on parsed values.
 
 use std::cmp::Reverse;
 

@@ -7,13 +7,14 @@ use super::Row;
 
 /// The values of each filter, as the client gave them; empty is no filter.
 ///
-/// As in the engine, names and drivers are alternatives and labels must all
-/// match, and all filters together. Two things can only be near the engine's:
-/// - a name is a Go regular expression there. Here it may be plain text with
-///   `^`, `$`, `.` and escaped characters; of a richer one it is not known
-///   what it matches, and the volume is listed rather than hidden;
-/// - `dangling` means that no container refers to the volume, which its row
-///   does not tell. Here it means that the volume is published to no node.
+/// As in the engine, names and drivers are alternatives, all labels must match,
+/// and so must all filters. Two filters only approximate the engine's:
+/// - To the engine, a name is a Go regular expression. Here it is plain text with
+///   `^`, `$`, `.` and escaped characters. A richer expression is not evaluated:
+///   the volume is listed rather than hidden.
+/// - To the engine, `dangling` means that no container refers to the volume. A
+///   row does not show that; here it means that the volume is published to no
+///   node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VolumeFilter {
     /// `name`: one of these is in the volume's name.
@@ -66,7 +67,7 @@ impl VolumeFilter {
     }
 }
 
-/// The regular expressions that need no engine for regular expressions.
+/// A regular expression that is simple enough to be matched here.
 struct Pattern {
     at_start: bool,
     at_end: bool,
@@ -75,7 +76,7 @@ struct Pattern {
 }
 
 impl Pattern {
-    /// `None` if the expression is a richer one.
+    /// `None` if the expression is richer.
     fn parse(expression: &str) -> Option<Self> {
         let (at_start, rest) = match expression.strip_prefix('^') {
             Some(rest) => (true, rest),

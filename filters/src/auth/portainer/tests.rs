@@ -39,7 +39,7 @@ fn headers(key: &str, signature: &str) -> HeaderMap {
 }
 
 fn verified(key: &str, signature: &str, message: &Message) -> Result<(), &'static str> {
-    Shown::of(&headers(key, signature))
+    PortainerHeaders::of(&headers(key, signature))
         .and_then(|shown| shown.verify(message))
         .map_err(|error| error.reason())
 }
@@ -158,14 +158,17 @@ fn both_headers_are_needed_each_once() {
         let twice = headers[&name].clone();
         headers.append(&name, twice);
         assert_eq!(
-            Shown::of(&headers).unwrap_err().reason(),
+            PortainerHeaders::of(&headers).unwrap_err().reason(),
             "portainer-malformed"
         );
         headers.remove(&name);
-        assert!(Shown::any(&headers));
-        assert_eq!(Shown::of(&headers).unwrap_err(), PortainerError::Missing);
+        assert!(PortainerHeaders::any(&headers));
+        assert_eq!(
+            PortainerHeaders::of(&headers).unwrap_err(),
+            PortainerError::Missing
+        );
     }
-    assert!(!Shown::any(&HeaderMap::new()));
+    assert!(!PortainerHeaders::any(&HeaderMap::new()));
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! What an attacker, or a careless client, might send.
+//! Requests of an attacker, or of a careless client.
 
 use super::*;
 
-/// A change to a well-signed request, and what comes of it.
+/// A change to a validly signed request, and the outcome.
 type Attack = (&'static str, fn(&mut Parts), &'static str);
 
 fn append(parts: &mut Parts, name: &'static str, value: &'static str) {

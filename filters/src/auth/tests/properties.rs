@@ -1,4 +1,4 @@
-//! What holds for every request.
+//! Properties of any request.
 
 use http::{Method, Uri};
 use proptest::prelude::*;
@@ -56,7 +56,7 @@ fn change(text: &[u8], at: &Index, byte: u8) -> Option<Vec<u8>> {
 
 proptest! {
     #[test]
-    fn what_is_signed_verifies(parts in any_request(), body in any_body()) {
+    fn a_signed_request_verifies(parts in any_request(), body in any_body()) {
         let parts = sign_as_builder(parts, body);
         let verifier = verifier();
         let signed = verifier.verify(&parts, NOW).unwrap();

@@ -1,4 +1,4 @@
-//! Time, replay, quota, streams, and what a refusal gives away.
+//! Refusals for time, replay, quota and streams, and what they disclose.
 
 use super::*;
 
@@ -67,7 +67,7 @@ fn a_full_memory_refuses_instead_of_forgetting() {
 }
 
 #[test]
-fn what_is_refused_takes_no_room_in_the_memory() {
+fn a_refused_request_uses_no_memory() {
     let verifier = verifier_with(NonceMemory::new(1));
     let mut forged = sample();
     forged.method = http::Method::PUT;
@@ -112,7 +112,7 @@ fn signing_again_replaces_the_first_signature_and_binding() {
 }
 
 #[test]
-fn a_request_that_no_verifier_takes_is_not_signed() {
+fn a_request_that_no_verifier_accepts_is_not_signed() {
     let mut parts = request(
         "GET",
         "/info",
@@ -130,12 +130,12 @@ fn two_keys_with_one_id_are_refused() {
 }
 
 #[test]
-fn a_stranger_does_not_learn_which_keys_exist() {
+fn a_caller_without_a_key_does_not_learn_which_keys_exist() {
     let mut unknown = sample();
     edit_input(&mut unknown, r#"keyid="ci""#, r#"keyid="cj""#);
     let mut forged = sample();
     forged.method = http::Method::PUT;
-    let told = |parts: &Parts| {
+    let refusal = |parts: &Parts| {
         let error = verifier().verify(parts, NOW).unwrap_err();
         (
             error.status(),
@@ -143,7 +143,7 @@ fn a_stranger_does_not_learn_which_keys_exist() {
             error.public_message(),
         )
     };
-    assert_eq!(told(&unknown), told(&forged));
+    assert_eq!(refusal(&unknown), refusal(&forged));
 }
 
 #[test]

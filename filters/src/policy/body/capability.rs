@@ -1,11 +1,11 @@
-//! Kernel capabilities, by the names that engines take.
+//! Kernel capabilities, by the names that engines accept.
 
 use super::Check;
 use crate::json::quoted;
 use crate::policy::verdict::Judged;
 
-/// What every container has that is given no other set (moby
-/// `daemon/pkg/oci/caps/defaults.go`). To ask for them is to ask for nothing.
+/// The default capabilities of a container (moby
+/// `daemon/pkg/oci/caps/defaults.go`). They need no grant.
 const DEFAULT: [&str; 14] = [
     "CHOWN",
     "DAC_OVERRIDE",
@@ -35,7 +35,7 @@ pub(super) fn added(check: &Check<'_>, capabilities: &[&str]) -> Judged {
     Ok(())
 }
 
-/// Whether a policy may name it so.
+/// Whether a policy may have this name.
 pub(crate) fn is_name(name: &str) -> bool {
     let short = short(name);
     !short.is_empty() && short.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_')

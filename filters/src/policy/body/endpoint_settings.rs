@@ -1,4 +1,4 @@
-//! How a container is attached to a network.
+//! The settings of a container on a network.
 
 use super::{Check, security};
 use crate::json::{Fields, Json, same_field, text_of};
@@ -12,10 +12,11 @@ pub(super) fn judge(check: &Check<'_>, settings: &Json<'_>) -> Judged {
     let settings = Fields::of(settings, "EndpointSettings")?;
     let linked = !settings.texts("Links")?.is_empty();
     check.grant(!linked || check.may.share, "may.share", || {
-        "Links asks for a part of another container".into()
+        "Links shares another container".into()
     })?;
     for (name, value) in settings.map("DriverOpts")? {
-        let value = text_of(value).ok_or_else(|| Denied::shape("an option is no text".into()))?;
+        let value =
+            text_of(value).ok_or_else(|| Denied::shape("an option is not a string".into()))?;
         if same_field(name, SYSCTLS) {
             let names = value
                 .split(',')

@@ -1,7 +1,7 @@
 //! Execs and checkpoints.
 //!
-//! What the container itself is allowed, an exec is too: that it is a
-//! privileged one its body does not show.
+//! An exec may do what its container may. The body of an exec does not show
+//! whether its container is privileged.
 
 use super::{Check, head, user};
 use crate::json::{Fields, Json};

@@ -1,4 +1,4 @@
-//! What a request asks for in its path and query.
+//! Judges the path and the query of a request.
 
 use super::{Check, demand, host, host_path, image, namespaces, security};
 use crate::endpoint::{HeadCheck, Match, query};
@@ -35,7 +35,7 @@ pub(crate) fn head(check: &Check<'_>, found: &Match, query: &str) -> Judged {
     }
 }
 
-/// Where checkpoints are kept is a path of the host, written by root.
+/// The folder of checkpoints is a path of the host, and root writes it.
 pub(super) fn checkpoint_dir(check: &Check<'_>, dir: &str) -> Judged {
     if dir.is_empty() {
         return Ok(());
@@ -56,21 +56,21 @@ fn pull(check: &Check<'_>, query: &str) -> Judged {
     image::judge(check, "the image", &whole)
 }
 
-/// Whoever names images gives any content an allowed name.
+/// A caller that names images can give an allowed name to any content.
 fn names_image(check: &Check<'_>) -> Judged {
     let demanded = !check.must.images.is_empty();
     check.grant(
         !demanded || check.may.name_images,
         "may.name_images",
-        || "it names an image, and images are allowed by name".into(),
+        || "the request names an image, and this policy allows images by name".into(),
     )
 }
 
 fn build(check: &Check<'_>, query: &str) -> Judged {
     names_image(check)?;
-    // `FROM` and `# syntax=` are in what is built, which is not read.
+    // `FROM` and `# syntax=` are in the build context, which is not read.
     demand(!check.must.digest, "must.digest", || {
-        "what a build is made from is not seen".into()
+        "the base images of a build cannot be checked".into()
     })?;
     each(query, "remote", |url| {
         remote(check, "remote", url.is_empty())
@@ -86,7 +86,7 @@ fn build(check: &Check<'_>, query: &str) -> Judged {
     each(query, "version", |version| {
         let is_buildkit = !matches!(version, "" | "1");
         check.grant(!is_buildkit || check.may.buildkit, "may.buildkit", || {
-            "a build by BuildKit".into()
+            "a build with BuildKit".into()
         })
     })
 }
@@ -96,7 +96,7 @@ fn security_options(check: &Check<'_>, list: &str) -> Judged {
         return Ok(());
     }
     let options: Option<Vec<String>> = serde_json::from_str(list)
-        .map_err(|_| Denied::shape("securityopt is no list of texts".into()))?;
+        .map_err(|_| Denied::shape("securityopt is not a list of strings".into()))?;
     let options = options.unwrap_or_default();
     options
         .iter()
@@ -105,11 +105,11 @@ fn security_options(check: &Check<'_>, list: &str) -> Judged {
 
 fn remote(check: &Check<'_>, parameter: &str, is_none: bool) -> Judged {
     check.grant(is_none || check.may.remote, "may.remote", || {
-        format!("{parameter} has the engine fetch from elsewhere")
+        format!("{parameter} makes the engine fetch a URL")
     })
 }
 
-/// The engine takes the first value; that none of them asks for more is safer still.
+/// The engine takes the first value. To judge all of them is safer.
 fn each(query: &str, name: &str, judge: impl Fn(&str) -> Judged) -> Judged {
     query::all(query, name).try_for_each(|value| judge(&value))
 }

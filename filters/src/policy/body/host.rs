@@ -1,4 +1,4 @@
-//! `HostConfig`: what a container has of its host.
+//! `HostConfig`: the access of a container to its host.
 
 use super::{
     Check, capability, demand, devices, host_path, listed, mounts, namespaces, ports, security,
@@ -78,18 +78,18 @@ pub(super) const KNOWN: &[&str] = &[
     "MaskedPaths",
     "ReadonlyPaths",
     "Init",
-    // Of engines that are gone by now.
+    // Of engines that are no longer supported.
     "KernelMemory",
     "KernelMemoryTCP",
     "DiskQuota",
 ];
 
-/// Log drivers that keep what they are given on the node.
+/// Log drivers that keep logs on the node.
 const LOG_DRIVERS: [&str; 5] = ["", "json-file", "local", "journald", "none"];
 
 const RUNTIMES: [&str; 3] = ["", "runc", "io.containerd.runc.v2"];
 
-/// Everything that has to be granted.
+/// Judges everything that needs a grant.
 pub(super) fn judge(check: &Check<'_>, host: &Fields<'_>) -> Judged {
     let may = check.may;
     if host.is_empty() {
@@ -120,9 +120,9 @@ pub(super) fn judge(check: &Check<'_>, host: &Fields<'_>) -> Judged {
     })?;
     cgroup_parent(check, host.text("CgroupParent")?)?;
     log_driver(check, host.object("LogConfig")?.text("Type")?)?;
-    let survives = host.flag("OomKillDisable")? || host.int("OomScoreAdj")? < 0;
-    check.grant(!survives || may.oom, "may.oom", || {
-        "living on when memory runs out".into()
+    let avoids_oom = host.flag("OomKillDisable")? || host.int("OomScoreAdj")? < 0;
+    check.grant(!avoids_oom || may.oom, "may.oom", || {
+        "OomKillDisable or a negative OomScoreAdj".into()
     })
 }
 

@@ -1,8 +1,7 @@
 //! Paths of the host, and which of them are granted.
 //!
-//! A path is cleaned by its text, as engines do; where links on the host lead
-//! is not seen here, so a granted folder should not be writable for those who
-//! could put a link into it.
+//! A path is cleaned as text, as engines do. Symbolic links on the host are not
+//! seen here, so grant no folder in which others can create links.
 
 use super::{Check, listed};
 use crate::json::quoted;
@@ -12,11 +11,11 @@ use crate::policy::verdict::Judged;
 pub(crate) fn is_grant(text: &str) -> bool {
     let path = text.strip_suffix(":ro").unwrap_or(text);
     let plain = clean(path);
-    // A trailing slash does no harm; anything else that cleaning takes out is a slip.
+    // A trailing slash is harmless; anything else that cleaning removes is a mistake.
     plain.is_some_and(|plain| plain.len() + 1 >= path.len() && !has_dots(path))
 }
 
-/// Denies a path of the host that is not granted; `writable` if it would be.
+/// Denies a path of the host that is not granted, for writing if `writable`.
 pub(super) fn bind(check: &Check<'_>, field: &str, path: &str, writable: bool) -> Judged {
     let granted = check.may.binds.iter().any(|grant| {
         let (root, writable_grant) = match grant.strip_suffix(":ro") {
@@ -56,7 +55,7 @@ pub(super) fn is_below(path: &str, root: &str) -> bool {
     }
 }
 
-/// Whether it goes up or stays anywhere.
+/// Whether a part of the path is `.` or `..`.
 pub(super) fn has_dots(path: &str) -> bool {
     path.split(['/', '\\'])
         .any(|part| matches!(part, "." | ".."))
@@ -82,7 +81,7 @@ fn clean(path: &str) -> Option<String> {
     let (prefix, rest) = if is_windows(path) {
         lower = path.to_ascii_lowercase().replace('\\', "/");
         let drive = if lower.starts_with('/') { 0 } else { 2 };
-        // Two slashes start a share or a pipe; one is no drive's, and not Linux' root either.
+        // Two slashes start a share or a pipe; one belongs to no drive, and is not Linux' root.
         let prefix = match drive {
             0 if lower.starts_with("//") => "/",
             0 => "\\",
@@ -111,7 +110,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn only_what_is_below_a_grant_is_covered() {
+    fn only_paths_below_a_grant_are_covered() {
         for (path, root, expected) in [
             ("/srv/data", "/srv/data", true),
             ("/srv/data/", "/srv/data", true),
@@ -156,7 +155,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_below_a_root_still_is_when_cleaned_again(path in "[/a.]{0,12}") {
+        fn a_clean_path_stays_as_it_is(path in "[/a.]{0,12}") {
             if let Some(once) = clean(&path) {
                 prop_assert_eq!(clean(&once), Some(once.clone()));
                 prop_assert!(is_below(&path, "/"));

@@ -1,6 +1,6 @@
-//! Images: the reference that a short name means, and whether it is allowed.
+//! Images: completes a short name to a reference, and judges it.
 //!
-//! Names are made whole as `distribution/reference` does it: `alpine` is
+//! Names are completed as in `distribution/reference`: `alpine` is
 //! `docker.io/library/alpine`.
 
 use std::borrow::Cow;
@@ -9,7 +9,7 @@ use super::{Check, demand};
 use crate::json::quoted;
 use crate::policy::verdict::Judged;
 
-/// Denies an image that does not meet what is demanded.
+/// Denies an image that does not meet the demands.
 pub(super) fn judge(check: &Check<'_>, field: &str, image: &str) -> Judged {
     let must = check.must;
     if must.images.is_empty() && !must.digest {
@@ -23,11 +23,14 @@ pub(super) fn judge(check: &Check<'_>, field: &str, image: &str) -> Judged {
     let allowed = read.is_some_and(|image| must.images.iter().any(|p| matches(p, &image)));
     demand(allowed || must.images.is_empty(), "must.images", || {
         let hint = if may_be_id(image) {
-            ": it may be an id"
+            ": it could be an image id"
         } else {
             ""
         };
-        format!("{field} {} is none of the allowed{hint}", quoted(image))
+        format!(
+            "{field} {} is not allowed by must.images{hint}",
+            quoted(image)
+        )
     })
 }
 
@@ -46,7 +49,7 @@ pub(crate) fn is_pattern(text: &str) -> bool {
     first_ok && middle.iter().all(is_part) && tag.is_none_or(is_tag) && digest.is_none_or(is_digest)
 }
 
-/// A reference in full.
+/// A complete reference.
 #[derive(Debug, PartialEq)]
 struct Reference<'a> {
     domain: &'a str,
@@ -56,7 +59,7 @@ struct Reference<'a> {
 }
 
 impl<'a> Reference<'a> {
-    /// `None` if it is none, or could as well be the id of any image.
+    /// `None` if the text is not a reference, or could be the id of an image.
     fn parse(text: &'a str) -> Option<Self> {
         if may_be_id(text) {
             return None;
@@ -76,7 +79,7 @@ impl<'a> Reference<'a> {
 
 fn matches(pattern: &str, image: &Reference<'_>) -> bool {
     let (name, tag, digest) = split(pattern);
-    // Of a tag and a digest it is the digest that says which image it is.
+    // With a tag and a digest, the digest decides which image it is.
     let version = match (tag, digest) {
         (_, Some(digest)) => image.digest == Some(digest),
         (Some(tag), None) => image.digest.is_none() && image.tag.unwrap_or("latest") == tag,
@@ -131,7 +134,7 @@ fn split(text: &str) -> (&str, Option<&str>, Option<&str>) {
     }
 }
 
-/// Engines look for an image's id, or the start of one, before they look for a name of hex digits.
+/// Engines look up hex digits as an image id, or the beginning of one, before they look up a name.
 fn may_be_id(text: &str) -> bool {
     let digits = text.strip_prefix("sha256:").unwrap_or(text);
     digits.len() <= 64 && digits.bytes().all(|b| b.is_ascii_hexdigit())
@@ -185,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn short_names_are_made_whole_before_they_are_compared() {
+    fn short_names_are_completed_before_they_are_compared() {
         for (pattern, image, expected) in [
             ("alpine", "alpine", true),
             ("alpine", "docker.io/library/alpine:3", true),
@@ -211,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_beside_a_digest_says_nothing() {
+    fn a_tag_beside_a_digest_is_ignored() {
         let digest = format!("sha256:{}", "a".repeat(64));
         assert!(!allowed("alpine:3", &format!("alpine:3@{digest}")));
         assert!(allowed("alpine", &format!("alpine:3@{digest}")));
@@ -222,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_an_id_or_is_no_reference_is_not_a_name() {
+    fn texts_that_may_be_ids_or_are_not_references_are_refused() {
         for text in [
             "deadbeef",
             "cafe",

@@ -1,4 +1,4 @@
-//! How much a container may use.
+//! Limits of the resources of a container.
 
 use super::{Check, demand};
 use crate::json::Fields;
@@ -8,12 +8,12 @@ use crate::scalar::Size;
 /// Docker's own scheduling period in microseconds.
 const PERIOD: i64 = 100_000;
 
-/// When a limit has to be there.
+/// Whether a limit is required.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum When {
-    /// Always: without one there is none.
+    /// It is: without it there is no limit.
     Always,
-    /// Only one that is given has to hold: the container has others already.
+    /// It is not, but a given one must hold: the container has limits already.
     IfGiven,
 }
 
@@ -23,7 +23,7 @@ pub(super) fn host(check: &Check<'_>, host: &Fields<'_>, when: When) -> Judged {
     if let Some(Size(most)) = must.memory {
         let memory = host.int("Memory")?;
         let swap = host.int("MemorySwap")?;
-        // Swap counts together with memory, and by itself is twice the memory.
+        // Swap includes memory, and is twice the memory by default.
         let swap_ok = swap >= 0 && below(swap, most.saturating_mul(2), When::IfGiven);
         demand(below(memory, most, when) && swap_ok, "must.memory", || {
             format!("the memory limit must be at most {}", Size(most))
@@ -42,7 +42,7 @@ pub(super) fn host(check: &Check<'_>, host: &Fields<'_>, when: When) -> Judged {
         let fits = |cpus: f64| (0.0..=most).contains(&cpus);
         let met = fits(by_nano) && fits(by_quota) && (!none || when == When::IfGiven);
         demand(met, "must.cpus", || {
-            format!("the limit of CPUs must be at most {most}")
+            format!("the CPU limit must be at most {most}")
         })?;
     }
     pids(
@@ -65,20 +65,20 @@ pub(super) fn service(check: &Check<'_>, limits: &Fields<'_>) -> Judged {
     if let Some(most) = must.cpus {
         let cpus = limits.int("NanoCPUs")? as f64 / 1e9;
         demand(cpus > 0.0 && cpus <= most, "must.cpus", || {
-            format!("the limit of CPUs must be at most {most}")
+            format!("the CPU limit must be at most {most}")
         })?;
     }
     pids(check, limits.int("Pids")?, true, When::Always)
 }
 
-/// 0 and -1 are no limit, also where one is given anew.
+/// 0 and -1 remove the limit, also in an update.
 fn pids(check: &Check<'_>, limit: i64, given: bool, when: When) -> Judged {
     let Some(most) = check.must.pids else {
         return Ok(());
     };
     let met = below(limit, most, When::Always) || !given && when == When::IfGiven;
     demand(met, "must.pids", || {
-        format!("the limit of processes must be at most {most}")
+        format!("the process limit must be at most {most}")
     })
 }
 

@@ -1,4 +1,4 @@
-//! Mounts of containers and services, in both of their languages.
+//! Mounts of containers and services, in both notations.
 
 use super::{Check, host_path, image, volume};
 use crate::json::{Fields, quoted, text_of};
@@ -49,7 +49,7 @@ pub(super) fn mounts(check: &Check<'_>, fields: &Fields<'_>) -> Judged {
         let source = mount.text("Source")?;
         match mount.text("Type")? {
             "bind" | "npipe" => {
-                // Below a mount that is read-only by itself alone, others may be written.
+                // Mounts below a mount may be writable, unless it is read-only recursively.
                 let deep = !bind.flag("ReadOnlyNonRecursive")?;
                 let writable = !(mount.flag("ReadOnly")? && deep);
                 host_path::bind(check, "Mounts", source, writable)?;
@@ -65,9 +65,9 @@ pub(super) fn mounts(check: &Check<'_>, fields: &Fields<'_>) -> Judged {
     Ok(())
 }
 
-/// Managers expand templates in what a service mounts, after anybody could judge
-/// it (swarmkit `template.ExpandContainerSpec`): `{{"bi"}}nd` is judged as one
-/// thing and mounted as another.
+/// Denies templates in the mounts of a service. Managers expand them after the
+/// policy has judged them (swarmkit `template.ExpandContainerSpec`), so
+/// `{{"bi"}}nd` would be judged as one text and mounted as another.
 pub(super) fn templates(check: &Check<'_>, fields: &Fields<'_>) -> Judged {
     for mount in fields.list("Mounts")? {
         let mount = Fields::of(mount, "Mounts")?;
@@ -81,7 +81,7 @@ pub(super) fn templates(check: &Check<'_>, fields: &Fields<'_>) -> Judged {
     Ok(())
 }
 
-/// Denies templates in texts that are judged as they stand.
+/// Denies templates in texts.
 pub(super) fn template<'t>(
     check: &Check<'_>,
     at: &str,
@@ -91,7 +91,7 @@ pub(super) fn template<'t>(
         None => Ok(()),
         Some(text) => check.grant(false, "may.everything", || {
             format!(
-                "{at} has a template, {}, that is expanded later",
+                "{at} has a template, {}, which managers expand later",
                 quoted(text)
             )
         }),
@@ -135,8 +135,8 @@ fn parts(bind: &str) -> Judged<(&str, &str)> {
     }
 }
 
-/// Nothing, or the name of a volume (moby `names.RestrictedNamePattern`).
-/// Whatever else is taken for a path.
+/// Whether a source is empty, or the name of a volume (moby
+/// `names.RestrictedNamePattern`). Anything else is taken for a path.
 fn is_volume(source: &str) -> bool {
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
     source.is_empty()

@@ -4,7 +4,7 @@ use super::{Check, listed};
 use crate::json::{Fields, quoted};
 use crate::policy::verdict::Judged;
 
-/// Field, namespace, and the values that are a container's own.
+/// Field, namespace, and the values that stay within the container.
 const MODES: [(&str, &str, &[&str]); 5] = [
     ("PidMode", "pid", &["", "private"]),
     ("IpcMode", "ipc", &["", "none", "private", "shareable"]),
@@ -34,14 +34,14 @@ pub(super) fn judge(check: &Check<'_>, host: &Fields<'_>) -> Judged {
     for field in ["VolumesFrom", "Links"] {
         let shared = host.texts(field)?;
         check.grant(shared.is_empty() || check.may.share, "may.share", || {
-            format!("{field} asks for a part of another container")
+            format!("{field} shares another container")
         })?;
     }
     Ok(())
 }
 
-/// Denies the host's network, by the name that it has in every engine, and
-/// any by its path, which Podman takes.
+/// Denies the host's network by its name, and any network by its path, which
+/// Podman accepts.
 pub(super) fn named_network(check: &Check<'_>, field: &str, name: &str) -> Judged {
     if name == "host" || name.starts_with("ns:") || name.starts_with('/') {
         return of_host(check, "network", || host_mode(field, name));

@@ -1,10 +1,10 @@
-//! New networks, and attaching to one.
+//! New networks, and connections to networks.
 
 use super::{Check, endpoint_settings, labels, listed, namespaces};
 use crate::json::{Fields, Json, quoted};
 use crate::policy::verdict::Judged;
 
-/// Options without an effect on the host's other interfaces.
+/// Options without an effect on other interfaces of the host.
 const HARMLESS: [&str; 8] = [
     "com.docker.network.driver.mtu",
     "com.docker.network.bridge.enable_icc",

@@ -1,4 +1,4 @@
-//! Ports of the host that a container or a service takes.
+//! Ports of the host that a container or a service publishes.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -18,7 +18,11 @@ pub(super) fn container(check: &Check<'_>, host: &Fields<'_>) -> Judged {
         let bindings = match bindings {
             Json::Null => continue,
             Json::List(bindings) => bindings,
-            _ => return Err(Denied::shape("PortBindings has no lists".into())),
+            _ => {
+                return Err(Denied::shape(
+                    "PortBindings has a value that is not a list".into(),
+                ));
+            }
         };
         for binding in bindings {
             on(check, Fields::of(binding, "PortBindings")?.text("HostIp")?)?;
@@ -35,7 +39,7 @@ pub(super) fn service(check: &Check<'_>, endpoint: &Fields<'_>) -> Judged {
     on(check, "")
 }
 
-/// No address is all of them.
+/// No address means all addresses.
 fn on(check: &Check<'_>, address: &str) -> Judged {
     let ip = match address {
         "" => Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),

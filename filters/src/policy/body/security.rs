@@ -1,12 +1,12 @@
-//! What keeps a container's processes from the kernel: seccomp, AppArmor,
-//! SELinux, `no-new-privileges`, masked paths, kernel parameters.
+//! The confinement of processes: seccomp, AppArmor, SELinux,
+//! `no-new-privileges`, masked paths, kernel parameters.
 
 use super::{Check, demand};
 use crate::json::{Fields, Json, quoted};
 use crate::policy::verdict::Judged;
 
-/// What every engine hides by itself. A list that has all of these, as an
-/// inspected container's has, opens nothing.
+/// The paths that every engine hides by default. A list with all of them, as in
+/// the inspect of a container, needs no grant.
 const MASKED: [&str; 9] = [
     "/proc/acpi",
     "/proc/kcore",
@@ -65,7 +65,7 @@ pub(super) fn option(check: &Check<'_>, option: &str) -> Judged {
 
 pub(super) fn sysctls<'n>(check: &Check<'_>, names: impl Iterator<Item = &'n str>) -> Judged {
     for name in names {
-        // The kernel takes both separators (sysctl.d(5)).
+        // The kernel accepts both separators (sysctl.d(5)).
         let dotted = name.replace('/', ".");
         let granted = check
             .may
@@ -101,9 +101,9 @@ pub(super) fn privileges(check: &Check<'_>, privileges: &Fields<'_>) -> Judged {
         || "Privileges.NoNewPrivileges is not on".into(),
     )?;
     let selinux = privileges.object("SELinuxContext")?;
-    let mut asked = Vec::new();
+    let mut options = Vec::new();
     if selinux.flag("Disable")? {
-        asked.push("label=disable".to_owned());
+        options.push("label=disable".to_owned());
     }
     for (field, name) in [
         ("User", "user"),
@@ -113,28 +113,28 @@ pub(super) fn privileges(check: &Check<'_>, privileges: &Fields<'_>) -> Judged {
     ] {
         let value = selinux.text(field)?;
         if !value.is_empty() {
-            asked.push(format!("label={name}:{value}"));
+            options.push(format!("label={name}:{value}"));
         }
     }
     let seccomp = privileges.object("Seccomp")?;
     match seccomp.text("Mode")? {
         "" | "default" if seccomp.get("Profile").is_empty() => {}
-        mode => asked.push(format!("seccomp={mode}")),
+        mode => options.push(format!("seccomp={mode}")),
     }
     match privileges.object("AppArmor")?.text("Mode")? {
         "" | "default" => {}
-        "disabled" => asked.push("apparmor=unconfined".into()),
-        mode => asked.push(format!("apparmor={mode}")),
+        "disabled" => options.push("apparmor=unconfined".into()),
+        mode => options.push(format!("apparmor={mode}")),
     }
     if !privileges.get("CredentialSpec").is_empty() {
-        asked.push("credentialspec".into());
+        options.push("credentialspec".into());
     }
-    asked
+    options
         .iter()
         .try_for_each(|option| self::option(check, option))
 }
 
-/// Denies the container that has not `no-new-privileges`, if that is demanded.
+/// Denies a container without `no-new-privileges`, if the policy demands it.
 pub(super) fn confined(check: &Check<'_>, host: &Fields<'_>) -> Judged {
     let met = !check.must.no_new_privileges || is_confined(host)?;
     demand(met, "must.no_new_privileges", || {
@@ -150,7 +150,7 @@ fn system_paths(check: &Check<'_>, host: &Fields<'_>, field: &str, own: &[&str])
     let covers = own.iter().all(|path| paths.contains(path));
     let granted = covers || check.may.system_paths;
     check.grant(granted, "may.system_paths", || {
-        format!("{field} leaves out what is hidden by default")
+        format!("{field} does not hide every default path")
     })
 }
 
@@ -163,7 +163,7 @@ fn parts(option: &str) -> (&str, &str) {
     }
 }
 
-/// As Go's `strconv.ParseBool` has it.
+/// As in Go's `strconv.ParseBool`.
 fn is_true(value: &str) -> bool {
     ["1", "t", "T", "TRUE", "true", "True"].contains(&value)
 }

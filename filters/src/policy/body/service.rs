@@ -1,4 +1,4 @@
-//! Services: the containers that a Swarm makes on its own.
+//! Services: the containers that a Swarm creates.
 
 use super::{
     Check, capability, demand, endpoint_settings, host, image, labels, limits, mounts, namespaces,
@@ -62,7 +62,7 @@ pub(super) fn spec(check: &Check<'_>, body: &Json<'_>) -> Judged {
 
 fn task(check: &Check<'_>, task: &Fields<'_>) -> Judged {
     check.knows(task, &KNOWN_TASK)?;
-    // A plugin runs as root on every node, whatever its container would be.
+    // A plugin runs as root on every node.
     let runtime = task.text("Runtime")?;
     let is_plugin = !matches!(runtime, "" | "container") || !task.get("PluginSpec").is_empty();
     check.grant(!is_plugin || check.may.plugins, "may.plugins", || {
@@ -89,9 +89,9 @@ fn container(check: &Check<'_>, container: &Fields<'_>) -> Judged {
     demand(read_only, "must.read_only", || {
         "ContainerSpec.ReadOnly is not on".into()
     })?;
-    let survives = container.int("OomScoreAdj")? < 0;
-    check.grant(!survives || check.may.oom, "may.oom", || {
-        "living on when memory runs out".into()
+    let avoids_oom = container.int("OomScoreAdj")? < 0;
+    check.grant(!avoids_oom || check.may.oom, "may.oom", || {
+        "a negative OomScoreAdj".into()
     })
 }
 

@@ -1,11 +1,11 @@
-//! Who a process runs as.
+//! The user of a process.
 
 use super::{Check, demand};
 use crate::json::quoted;
 use crate::policy::verdict::Judged;
 
-/// Denies what is, or may be, root. An image's own user and a name are not
-/// known to be another; Kubernetes' `runAsNonRoot` has it the same way.
+/// Denies a user that is, or may be, root. The default user of an image and a user
+/// name may be root; Kubernetes' `runAsNonRoot` does the same.
 pub(super) fn judge(check: &Check<'_>, field: &str, user: &str) -> Judged {
     let (uid, _) = user.split_once(':').unwrap_or((user, ""));
     let digits = !uid.is_empty() && uid.bytes().all(|b| b.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! What a volume is mounted on.
+//! The drivers of volumes and their options.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ pub(super) fn create(check: &Check<'_>, body: &Json<'_>) -> Judged {
     labels::judge(check, &volume)
 }
 
-/// A driver and its options, wherever a request may give them.
+/// Judges a driver and its options, from any field that has them.
 pub(super) fn driver(
     check: &Check<'_>,
     name: &str,
@@ -29,12 +29,13 @@ pub(super) fn driver(
     local(check, options)
 }
 
-/// The `local` driver hands its options to mount(2): `o=bind` mounts a path of
-/// the host, `type=ext4` a disk of it.
+/// The `local` driver passes its options to mount(2): `o=bind` mounts a path of the
+/// host, `type=ext4` a disk of the host.
 fn local(check: &Check<'_>, options: &[(Cow<'_, str>, Json<'_>)]) -> Judged {
     let (mut kind, mut device, mut flags) = ("", "", "");
     for (name, value) in options {
-        let value = text_of(value).ok_or_else(|| Denied::shape("an option is no text".into()))?;
+        let value =
+            text_of(value).ok_or_else(|| Denied::shape("an option is not a string".into()))?;
         let field = match name.as_ref() {
             name if same_field(name, "type") => &mut kind,
             name if same_field(name, "device") => &mut device,

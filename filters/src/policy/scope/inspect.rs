@@ -1,15 +1,15 @@
-//! Whether an object is in scope, told from its inspect.
+//! Whether an object is in scope, according to its inspect.
 
 use super::{Kind, Scope, ScopeError};
 use crate::json::{Json, in_map};
 
 impl Scope {
-    /// Whether the object is in scope. An exec is if its container is: inspect
-    /// that one, see [`container_of_exec`](Self::container_of_exec).
+    /// Whether the object is in scope. An exec is in scope if its container is:
+    /// inspect that one, see [`container_of_exec`](Self::container_of_exec).
     ///
     /// # Errors
-    /// If the answer is none that can be read with certainty; the object then
-    /// counts as out of scope.
+    /// If the answer cannot be read with certainty; treat the object as out of
+    /// scope.
     pub fn holds(&self, kind: Kind, inspect: &[u8]) -> Result<bool, ScopeError> {
         let object = read(inspect)?;
         let path: &[&str] = match kind {
@@ -29,23 +29,24 @@ impl Scope {
         Ok(own.all(|(name, value)| in_map(labels, name) == Some(value)))
     }
 
-    /// The id of the container that an exec is in, out of the exec's inspect.
+    /// The id of the container of an exec, from the inspect of the exec.
     ///
     /// # Errors
     /// If the answer cannot be read with certainty.
     pub fn container_of_exec(inspect: &[u8]) -> Result<String, ScopeError> {
         match member(&read(inspect)?, "ContainerID") {
             Some(Json::Text(id)) if !id.is_empty() => Ok(id.clone().into_owned()),
-            _ => Err(ScopeError::Unreadable("an exec without a container")),
+            _ => Err(ScopeError::Unreadable("the exec names no container")),
         }
     }
 }
 
 fn read(inspect: &[u8]) -> Result<Json<'_>, ScopeError> {
-    Json::parse(inspect).map_err(|_| ScopeError::Unreadable("the object's inspect"))
+    Json::parse(inspect)
+        .map_err(|_| ScopeError::Unreadable("the inspect of the object is not readable"))
 }
 
-/// Engines write names as they are declared, so letter by letter will do.
+/// Engines write names as they are declared, so compare them exactly.
 fn member<'j>(json: &'j Json<'j>, name: &str) -> Option<&'j Json<'j>> {
     let Json::Object(members) = json else {
         return None;
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exec_is_its_container_s() {
+    fn an_exec_names_its_container() {
         let of = |inspect: &str| Scope::container_of_exec(inspect.as_bytes());
         assert_eq!(of(r#"{"ID":"e","ContainerID":"c"}"#), Ok("c".into()));
         assert!(of(r#"{"ContainerID":""}"#).is_err());

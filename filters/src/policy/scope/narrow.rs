@@ -1,17 +1,17 @@
-//! Lists: the scope's labels as filters.
+//! Narrows lists: adds the labels of the scope to their filters.
 
 use super::{Scope, ScopeError};
 use crate::endpoint::filters::Filters;
 
-const UNREADABLE: ScopeError = ScopeError::Unreadable("its filters");
+const UNREADABLE: ScopeError = ScopeError::Unreadable("the filters are not readable");
 
 impl Scope {
     /// A list's query with the labels added to its filters.
     ///
     /// # Errors
     /// If the filters cannot be read, or ask for another value of such a label.
-    /// Managers read `label` into a map, in which one value of a label would
-    /// replace the other, so the two must not meet.
+    /// Managers read `label` into a map, where one of two values of a label
+    /// replaces the other.
     pub fn narrow(&self, query: &str) -> Result<String, ScopeError> {
         let mut filters = Filters::from_query(query).map_err(|_| UNREADABLE)?;
         let own = filters.remove("label").unwrap_or_default();
@@ -25,7 +25,7 @@ impl Scope {
                 (Some(label), Some(value)) if label != value => {
                     return Err(ScopeError::Conflict(name.to_owned()));
                 }
-                // Less than what is added below.
+                // The filter added below implies it.
                 (Some(_), _) => {}
             }
         }
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn the_labels_join_whatever_filters_there_are() {
+    fn the_labels_join_any_other_filters() {
         for (query, expected) in [
             ("", r#"{"label":{"owner=me":true}}"#),
             ("all=1", r#"{"label":{"owner=me":true}}"#),

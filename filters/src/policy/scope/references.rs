@@ -1,15 +1,15 @@
-//! The objects that a body names: what is used has to be in scope as well.
+//! The objects that a body names: they must be in scope too.
 
 use super::{Kind, Scope, ScopeError};
 use crate::json::{Fields, Json};
 use crate::policy::body::mounts;
 use crate::policy::verdict::{Denied, Judged};
 
-/// Most objects that one body may name, for each has to be inspected.
+/// Most objects that one body may name: each has to be inspected.
 const MAX_NAMES: usize = 64;
 
 /// Networks that every engine has.
-const EVERYWHERE: [&str; 6] = ["", "default", "bridge", "host", "none", "nat"];
+const PREDEFINED: [&str; 6] = ["", "default", "bridge", "host", "none", "nat"];
 
 /// An object that a body names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,14 +35,15 @@ impl Names {
 }
 
 impl Scope {
-    /// What the body of a create of this kind names, or of
-    /// `/networks/{id}/connect` and `/disconnect` for [`Kind::Network`]. A
-    /// volume that does not exist yet is made by the engine, without labels.
+    /// The objects that the body of a create of this kind names; for
+    /// [`Kind::Network`] also the body of `/networks/{id}/connect` and
+    /// `/disconnect`. A volume among them may not exist: the engine then makes
+    /// it, without labels.
     ///
     /// # Errors
     /// If the body cannot be read with certainty, or names too many.
     pub fn references(kind: Kind, body: &[u8]) -> Result<Vec<Reference>, ScopeError> {
-        let unreadable = ScopeError::Unreadable("the body");
+        let unreadable = ScopeError::Unreadable("the body is not readable");
         let json = Json::parse(body).map_err(|_| unreadable.clone())?;
         let mut names = Names::default();
         // Refuses a field that is given twice, also where none names an object.
@@ -55,7 +56,9 @@ impl Scope {
         });
         read.map_err(|_| unreadable)?;
         if names.0.len() > MAX_NAMES {
-            return Err(ScopeError::Unreadable("it names more than 64 objects"));
+            return Err(ScopeError::Unreadable(
+                "the body names more than 64 objects",
+            ));
         }
         Ok(names.0)
     }
@@ -66,8 +69,9 @@ impl Scope {
     /// # Errors
     /// If the body cannot be read with certainty.
     pub fn volume_name(body: &[u8]) -> Result<Option<String>, ScopeError> {
-        let unreadable = |_| ScopeError::Unreadable("the body");
-        let json = Json::parse(body).map_err(|_| ScopeError::Unreadable("the body"))?;
+        let unreadable = |_| ScopeError::Unreadable("the body is not readable");
+        let json =
+            Json::parse(body).map_err(|_| ScopeError::Unreadable("the body is not readable"))?;
         let fields = Fields::of(&json, "body").map_err(unreadable)?;
         let name = fields.text("Name").map_err(unreadable)?;
         Ok((!name.is_empty()).then(|| name.to_owned()))
@@ -89,7 +93,7 @@ fn container(names: &mut Names, body: Fields<'_>) -> Judged {
             }
         }
         let mode = host.text("NetworkMode")?;
-        if !EVERYWHERE.contains(&mode) && !mode.starts_with("container:") {
+        if !PREDEFINED.contains(&mode) && !mode.starts_with("container:") {
             names.add(Kind::Network, mode);
         }
         for volume in mounts::volumes(&host)? {
@@ -97,10 +101,10 @@ fn container(names: &mut Names, body: Fields<'_>) -> Judged {
         }
     }
     for (name, settings) in body.object("NetworkingConfig")?.map("EndpointsConfig")? {
-        if !EVERYWHERE.contains(&name.as_ref()) {
+        if !PREDEFINED.contains(&name.as_ref()) {
             names.add(Kind::Network, name);
         }
-        // The id counts too where there is one.
+        // The engine uses the id if there is one.
         names.add(
             Kind::Network,
             Fields::of(settings, "EndpointsConfig")?.text("NetworkID")?,
@@ -114,7 +118,7 @@ fn service(names: &mut Names, body: Fields<'_>) -> Judged {
     for fields in [body, task] {
         for network in fields.list("Networks")? {
             let target = Fields::of(network, "Networks")?.text("Target")?;
-            if !EVERYWHERE.contains(&target) {
+            if !PREDEFINED.contains(&target) {
                 names.add(Kind::Network, target);
             }
         }
@@ -123,7 +127,7 @@ fn service(names: &mut Names, body: Fields<'_>) -> Judged {
     for volume in mounts::volumes(&container)? {
         names.add(Kind::Volume, volume);
     }
-    // It is by their ids that managers find them.
+    // Managers find them by their ids.
     for (list, field, kind) in [
         ("Secrets", "SecretID", Kind::Secret),
         ("Configs", "ConfigID", Kind::Config),
@@ -146,16 +150,16 @@ fn network(names: &mut Names, body: Fields<'_>) -> Judged {
 mod tests {
     use super::*;
 
-    fn named(kind: Kind, body: &str) -> Vec<String> {
+    fn references(kind: Kind, body: &str) -> Vec<String> {
         let references = Scope::references(kind, body.as_bytes()).unwrap();
-        let in_words = references
+        let texts = references
             .into_iter()
             .map(|r| format!("{:?} {}", r.kind, r.name));
-        in_words.collect()
+        texts.collect()
     }
 
     #[test]
-    fn names_are_found_wherever_a_body_may_have_them() {
+    fn names_are_found_in_every_field_that_has_them() {
         for (kind, body, expected) in [
             (
                 Kind::Container,
@@ -185,7 +189,7 @@ mod tests {
             (Kind::Network, r#"{"Container":"a"}"#, "Container a"),
             (Kind::Volume, r#"{"Name":"v"}"#, ""),
         ] {
-            assert_eq!(named(kind, body).join(","), expected, "{body}");
+            assert_eq!(references(kind, body).join(","), expected, "{body}");
         }
     }
 
@@ -210,12 +214,12 @@ mod tests {
     }
 
     #[test]
-    fn none_is_left_out_of_too_many() {
+    fn a_body_with_too_many_names_is_refused() {
         let body = |n: usize| {
             let links: Vec<_> = (0..n).map(|i| format!("\"c{i}:x\"")).collect();
             format!(r#"{{"HostConfig":{{"Links":[{}]}}}}"#, links.join(","))
         };
-        assert_eq!(named(Kind::Container, &body(64)).len(), 64);
+        assert_eq!(references(Kind::Container, &body(64)).len(), 64);
         assert!(Scope::references(Kind::Container, body(65).as_bytes()).is_err());
         assert!(Scope::references(Kind::Container, b"{\"HostConfig\":[]}").is_err());
     }

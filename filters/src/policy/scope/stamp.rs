@@ -1,11 +1,11 @@
-//! New objects: the scope's labels put into the body, all else as it came.
+//! Adds the labels of the scope to the body of a new object and leaves every other byte.
 
 use std::borrow::Cow;
 
 use super::{Kind, Scope, ScopeError};
 use crate::json::{Edit, Json, Members, json_string, spliced};
 
-const UNREADABLE: ScopeError = ScopeError::Unreadable("the body");
+const UNREADABLE: ScopeError = ScopeError::Unreadable("the body is not readable");
 
 impl Scope {
     /// The body of a create, or of an update that replaces the labels, with the
@@ -14,24 +14,24 @@ impl Scope {
     /// # Errors
     /// If the body cannot be read with certainty, or gives such a label another value.
     pub fn stamp(&self, kind: Kind, body: &[u8]) -> Result<String, ScopeError> {
-        // Refuses what has two readings, such as a name that comes twice.
+        // Refuses a body with two readings, such as one with a repeated name.
         Json::parse(body).map_err(|_| UNREADABLE)?;
         let text = std::str::from_utf8(body)
             .map_err(|_| UNREADABLE)?
             .trim_ascii();
-        let mut edits = vec![self.labels_of(text)?];
+        let mut edits = vec![self.labels_edit(text)?];
         if kind == Kind::Service
             && let Some(task) = member(text, "TaskTemplate")?.filter(|t| *t != "null")
             && let Some(container) = member(task, "ContainerSpec")?.filter(|c| *c != "null")
         {
-            let stamped = spliced(container, vec![self.labels_of(container)?]);
+            let stamped = spliced(container, vec![self.labels_edit(container)?]);
             edits.extend(Edit::replace(text, container, stamped));
         }
         Ok(spliced(text, edits))
     }
 
     /// The body of `/networks/{id}/connect` and `/disconnect` with a container's
-    /// full id in place of what it is called there.
+    /// full id in place of its name.
     ///
     /// # Errors
     /// If the body cannot be read with certainty.
@@ -44,21 +44,21 @@ impl Scope {
         Ok(spliced(text, vec![edit]))
     }
 
-    /// What has to change in an object for its `Labels` to have the scope's.
-    fn labels_of<'t>(&self, object: &'t str) -> Result<Edit<'t>, ScopeError> {
+    /// The edit that adds the labels of the scope to the `Labels` of an object.
+    fn labels_edit<'t>(&self, object: &'t str) -> Result<Edit<'t>, ScopeError> {
         let Some(labels) = member(object, "Labels")? else {
-            let member = format!(",\"Labels\":{}", self.added_to("{}")?);
+            let member = format!(",\"Labels\":{}", self.with_scope("{}")?);
             let Edit { range, with } = Edit::append(object, &member);
             let with = Cow::Owned(with.into_owned());
             return Ok(Edit { range, with });
         };
         // Go reads `null` as an empty map.
-        let with = self.added_to(if labels == "null" { "{}" } else { labels })?;
+        let with = self.with_scope(if labels == "null" { "{}" } else { labels })?;
         Edit::replace(object, labels, with).ok_or(UNREADABLE)
     }
 
-    /// A map of labels with the scope's in it.
-    fn added_to(&self, labels: &str) -> Result<String, ScopeError> {
+    /// A map of labels with those of the scope.
+    fn with_scope(&self, labels: &str) -> Result<String, ScopeError> {
         let own = Members::of(labels.as_bytes()).ok_or(UNREADABLE)?;
         let mut added = String::new();
         for (name, value) in self.labels() {
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn the_labels_are_put_in_and_every_other_byte_stays() {
+    fn the_labels_are_added_and_every_other_byte_stays() {
         for (kind, body, expected) in [
             (Kind::Volume, "{}", r#"{"Labels":{"owner":"me"}}"#),
             (
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_is_named_by_its_id() {
+    fn a_container_is_referred_to_by_its_id() {
         for (body, expected) in [
             (
                 r#"{"Container":"web","X":1.0}"#,
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_makes_an_object_that_is_somebody_else_s() {
+    fn no_object_is_created_outside_the_scope() {
         for body in [
             r#"{"Labels":{"owner":"you"}}"#,
             r#"{"LABELS":{"own\u0065r":"you"}}"#,
@@ -180,7 +180,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_stamped_has_the_labels_and_is_stamped_once(
+        fn a_stamped_body_has_the_labels_and_stamping_again_changes_nothing(
             names in proptest::collection::btree_map("[a-z]{1,4}", "\\PC{0,4}", 0..4),
         ) {
             let body = serde_json::json!({"Image": "a", "Labels": names}).to_string();

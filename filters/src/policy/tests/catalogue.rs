@@ -1,4 +1,4 @@
-//! The ways around other gateways that became known, each as a test: from
+//! Known ways around other gateways, each as a test: from
 //! sockguard's change log (1.1 to 1.7.5) and from Tecnativa's and other issues.
 
 use super::super::environment::from_environment;
@@ -248,9 +248,9 @@ fn a_service_does_not_get_the_host_s_network_by_its_task_s_networks() {
     }
 }
 
-/// swarmkit `template.ExpandContainerSpec`, `ExpandNetworks`: after the judgement.
+/// swarmkit `template.ExpandContainerSpec`, `ExpandNetworks`: after the verdict.
 #[test]
-fn what_a_manager_expands_later_is_not_taken_for_what_it_looks_like() {
+fn a_template_that_a_manager_expands_later_is_denied() {
     let may = May {
         binds: vec!["/srv/data".into()],
         filesystems: vec!["*".into()],
@@ -367,9 +367,9 @@ fn a_plugin_s_archive_is_refused_unread_whatever_its_form() {
 }
 
 #[test]
-fn what_is_in_a_build_s_archive_needs_not_be_read_to_be_refused() {
+fn a_build_is_denied_without_reading_its_archive() {
     // Compressed to burst, with a second Dockerfile, with a `# syntax=`
-    // frontend: where images are told apart no build is let through.
+    // frontend: a policy about images allows no build.
     denies(
         &images(&["alpine"]),
         "POST /build?t=x",
@@ -411,7 +411,7 @@ fn a_build_step_is_not_solved_around_the_policy() {
         on: On::Unknown,
     };
     assert!(
-        told(rules.judge(&request))
+        outcome(rules.judge(&request))
             .unwrap_err()
             .starts_with("may.buildkit")
     );
@@ -498,16 +498,16 @@ fn a_reason_is_one_short_line_whatever_was_asked_for() {
         &"x".repeat(10_000),
     ] {
         let body = host(&format!(r#""Runtime":"{nasty}""#));
-        let told = judged(&plain(), CREATE, &body).unwrap_err();
+        let outcome = judged(&plain(), CREATE, &body).unwrap_err();
         assert!(
-            told.len() < 500 && !told.contains(char::is_control),
-            "{told:?}"
+            outcome.len() < 500 && !outcome.contains(char::is_control),
+            "{outcome:?}"
         );
         let body = host(&format!(r#""{nasty}":1,"{nasty}":1"#));
-        let told = judged(&plain(), CREATE, &body).unwrap_err();
+        let outcome = judged(&plain(), CREATE, &body).unwrap_err();
         assert!(
-            told.len() < 500 && !told.contains(char::is_control),
-            "{told:?}"
+            outcome.len() < 500 && !outcome.contains(char::is_control),
+            "{outcome:?}"
         );
     }
 }
@@ -524,7 +524,7 @@ fn a_field_given_in_two_spellings_is_refused() {
 }
 
 #[test]
-fn a_body_that_may_be_read_otherwise_is_refused() {
+fn a_body_that_others_may_read_differently_is_refused() {
     let found = Match {
         endpoint: EndpointId::ContainerCreate.endpoint(),
         object: None,

@@ -1,4 +1,4 @@
-//! Each grant and each demand alone: denied without it, allowed with it.
+//! Each grant and each demand alone: a body is denied without it, allowed with it.
 
 use super::*;
 use crate::scalar::Size;
@@ -524,7 +524,7 @@ fn pulls_are_held_to_the_images() {
 }
 
 #[test]
-fn labels_are_demanded_of_everything_that_is_made() {
+fn labels_are_demanded_of_every_new_object() {
     let labels = [("team".to_owned(), "*".to_owned())].into();
     let rules = with(
         May::default(),

@@ -1,4 +1,4 @@
-//! What each preset may and may not.
+//! The requests that each preset allows and denies.
 
 use super::*;
 
@@ -11,7 +11,7 @@ const READERS: &str = "POST /containers/create,POST /containers/a/start,DELETE /
     POST /images/create?fromImage=a,DELETE /images/a,POST /volumes/create,POST /networks/create,\
     POST /containers/prune,POST /containers/a/update,GET /configs/a,GET /exec/a/json";
 
-/// Preset, what it may, what it may not beside what nobody may.
+/// Preset, requests that it allows, requests that it denies.
 const TABLE: &[(&str, &str, &str)] = &[
     (
         "traefik",
@@ -131,7 +131,7 @@ fn an_ai_agent_has_small_containers_of_its_own() {
 }
 
 #[test]
-fn portainer_may_everything_that_is_known() {
+fn portainer_may_call_every_known_endpoint() {
     check("portainer", NOBODY, &["GET /nowhere"]);
     let rules = RuleSet::new(&Spec::of_preset("portainer")).unwrap();
     allows(&rules, CREATE, &host(r#""Privileged":true"#));

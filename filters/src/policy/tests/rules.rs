@@ -1,4 +1,4 @@
-//! Rules: their order, their conditions, and what is wrong with some.
+//! Rules: their order, their conditions, and their faults.
 
 use super::*;
 use crate::scalar::Size;
@@ -44,14 +44,11 @@ fn the_first_rule_that_matches_decides_and_is_named() {
         ("GET /images/json", Ok("allow *.read")),
         ("GET /events", Ok("preset allow events")),
         ("POST /images/load", Err("default: no rule allows it")),
-        (
-            "GET /nowhere",
-            Err("default: it is no endpoint that is known"),
-        ),
+        ("GET /nowhere", Err("default: unknown endpoint")),
     ] {
-        let told = judged(&rules, request, "");
+        let outcome = judged(&rules, request, "");
         assert_eq!(
-            told.as_deref().map_err(String::as_str),
+            outcome.as_deref().map_err(String::as_str),
             expected,
             "{request}"
         );
@@ -87,7 +84,7 @@ fn without_a_rule_nothing_is_allowed_and_admin_may_everything() {
 }
 
 #[test]
-fn a_pull_is_no_import() {
+fn a_pull_is_not_an_import() {
     let rules = rules(&Spec::allowing(["images.pull"]));
     allows(&rules, "POST /images/create?fromImage=alpine", "");
     for query in [
@@ -160,11 +157,11 @@ fn a_rule_for_some_nodes_holds_there_only() {
         assert!(judge(target, On::Any), "some node may be meant: {target}");
     }
     assert!(!judge("GET /info", On::Any));
-    assert!(rules.depends_on_the_node() && !plain().depends_on_the_node());
+    assert!(rules.depends_on_node() && !plain().depends_on_node());
 }
 
 #[test]
-fn every_fault_is_told_with_its_place() {
+fn every_fault_is_reported_with_its_place() {
     let spec = Spec {
         preset: Some("treafik".into()),
         deny: texts(&["secret.read"]),
@@ -228,7 +225,7 @@ fn a_policy_of_too_many_entries_is_refused() {
 }
 
 #[test]
-fn what_a_policy_sets_itself_replaces_the_preset_s() {
+fn settings_of_a_policy_replace_those_of_the_preset() {
     let own = Spec {
         must: Some(Must::default()),
         labels: [("owner".to_owned(), "me".to_owned())].into(),

@@ -1,4 +1,4 @@
-//! What is denied stays denied in every spelling.
+//! A denied request stays denied in every spelling.
 
 use super::*;
 use crate::endpoint::all;
@@ -6,7 +6,7 @@ use crate::fuzz::{body, request, rewrite};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// Denied to a policy that allows the rest.
+/// Requests denied by a policy that allows the rest.
 const PATHS: &[&str] = &[
     "GET /containers/web/export",
     "GET /containers/web/archive",
@@ -62,7 +62,7 @@ const BODIES: &[&[&str]] = &[
     &["Privileged", "true"],
 ];
 
-/// How a character of a name or a path is written.
+/// The spelling of a character of a name or a path.
 fn spelled(char: char, how: u8, json: bool) -> String {
     match (how % 4, json) {
         (1, _) if json => char.to_ascii_uppercase().to_string(),
@@ -112,8 +112,8 @@ proptest! {
         let request = format!("{verb} {version}{target}{tail}");
         // A slash more makes another name or no route, which may be allowed to
         // be asked for only if the engine takes it for another endpoint.
-        let told = judged(&guarded(), &request, "");
-        prop_assert!(told.is_err(), "{request}: {told:?}");
+        let outcome = judged(&guarded(), &request, "");
+        prop_assert!(outcome.is_err(), "{request}: {outcome:?}");
     }
 
     #[test]
@@ -135,8 +135,8 @@ proptest! {
             _ => unreachable!(),
         };
         body = format!("{}{{{before}{body}{after}}}{}", spaces[2], spaces[3]);
-        let told = judged(&plain(), CREATE, &body);
-        prop_assert!(told.is_err(), "{body}");
+        let outcome = judged(&plain(), CREATE, &body);
+        prop_assert!(outcome.is_err(), "{body}");
     }
 
     #[test]
