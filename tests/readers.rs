@@ -1,6 +1,8 @@
 //! A client's body has one reader, `skep_filters::json`: it reads a field that
 //! is given in two spellings as the engine does.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,8 @@
 //! Imports run down: from an area to those below it in `lib.rs`, and never in
 //! a circle. A file may use what a file above it in the folders defines.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
@@ -95,7 +97,7 @@ fn resolve(modules: &BTreeMap<Names, Module>, from: &[String], path: &[String]) 
         return None;
     }
     for name in &path[1..] {
-        let inner = [&at[..], &[name.clone()]].concat();
+        let inner = [&at[..], std::slice::from_ref(name)].concat();
         if name == "super" {
             at.pop();
         } else if modules.contains_key(&inner) {
