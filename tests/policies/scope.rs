@@ -199,6 +199,27 @@ async fn a_volume_that_is_there_is_not_shown_by_creating_it() {
         .await;
 }
 
+/// The engine takes the last of several spellings: the name must be given once,
+/// also where the policy grants everything and judges no body.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_volume_is_named_in_one_spelling() {
+    let agent = AGENT.replace("share: true", "everything: true");
+    configured(plans(), &agent)
+        .run(async |bed| {
+            let ai = holder(bed, "n2", "ai");
+            for (body, is_refused) in [
+                (r#"{"NAME":"fresh","Name":"shop"}"#, true),
+                (r#"{"Name":"shop","NAME":"fresh"}"#, true),
+                (r#"{"NAME":"fresh"}"#, false),
+            ] {
+                let answer = ai.ask("POST", "/volumes/create", &[], body.as_bytes());
+                let status = answer.await.unwrap().status;
+                assert_eq!(status == 403, is_refused, "{body}");
+            }
+        })
+        .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_network_and_a_container_are_joined_by_their_ids_on_one_node() {
     const NET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
