@@ -156,10 +156,20 @@ impl Bed {
         self.nodes.iter().filter(|node| node.running.is_some())
     }
 
-    /// Waits until every running agent sees every node.
+    /// Waits until every running agent sees every node, and has heard from a
+    /// manager which nodes there are: that comes later, at the end of a round.
     pub(crate) async fn settle(&self) {
         let all = self.nodes.len();
-        let settled = eventually(|| self.running().all(|node| node.sees() == all)).await;
+        let knows = |node: &Node| {
+            let knows = node.sees() == all && node.cluster().has_looked();
+            if !knows {
+                // Else one probe that came too late would count for an hour where
+                // a test asks for so rare rounds.
+                node.cluster().look_again();
+            }
+            knows
+        };
+        let settled = eventually(|| self.running().all(knows)).await;
         let seen: Vec<_> = self
             .running()
             .map(|n| (&n.hostname, n.cluster().all()))

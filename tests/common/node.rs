@@ -8,7 +8,7 @@ use skep::agent::{Agent, StartError};
 use skep::cluster::Cluster;
 use skep::config::Config;
 use skep::trust::Trust;
-use skep_bed::{EngineBuilder, FakeEngine, Seen};
+use skep_bed::{EngineBuilder, FakeEngine, Seen, eventually};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -151,10 +151,15 @@ impl Node {
         }
     }
 
-    /// Ends the agent as a crash would: every connection breaks.
+    /// Ends the agent as a crash would: every connection breaks. When this
+    /// returns, nothing answers at its address any more.
     pub(crate) async fn kill(&mut self) {
         let running = self.running.take().expect("the agent was stopped");
         running.task.abort();
         let _ = running.task.await;
+        // The tasks that it had spawned end a moment later. One of them holds the
+        // listener and the connections, and drops them together.
+        let free = || std::net::TcpListener::bind(self.address).is_ok();
+        assert!(eventually(free).await, "{} still listens", self.hostname);
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures::future::join_all;
 use skep_bed::eventually;
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 
 use super::*;
 
@@ -20,6 +21,12 @@ fn with_first_use(hostname: &str, folder: &Path, config: &mut Config) {
         first_use: true,
         ..portainer()
     });
+}
+
+/// After the first round, which all agents are there for, none follows.
+fn rarely(hostname: &str, folder: &Path, config: &mut Config) {
+    with_first_use(hostname, folder, config);
+    config.cluster.interval = Duration::from_secs(3600);
 }
 
 fn app(seed: u8) -> Server {
@@ -92,10 +99,6 @@ async fn an_agent_that_lost_its_memory_hears_from_the_others() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_another_node_may_know_a_key_none_is_taken() {
-    let rarely = |hostname: &str, folder: &Path, config: &mut Config| {
-        with_first_use(hostname, folder, config);
-        config.cluster.interval = Duration::from_secs(3600);
-    };
     Cluster::of([manager("n1"), worker("n2")])
         .configure(rarely)
         .run(async |bed| {
@@ -142,18 +145,9 @@ async fn a_request_that_contradicts_itself_pins_no_key() {
         .run(async |bed| {
             let (owner, stranger) = (app(1), app(2));
             let behind = [("Skep-On-Behalf-Of", "operator:1")];
-            let mut last = 403;
-            // An agent that has just started tells everybody to wait.
-            for _ in 0..100 {
-                let answer = stranger.ask(bed, "n1", "GET", "/info", &behind, b"").await;
-                assert_eq!(answer.status, 400);
-                last = status(&owner, bed, "n1").await;
-                if last == 200 {
-                    break;
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            assert_eq!(last, 200);
+            let answer = stranger.ask(bed, "n1", "GET", "/info", &behind, b"").await;
+            assert_eq!(answer.status, 400);
+            assert_eq!(status(&owner, bed, "n1").await, 200);
         })
         .await;
 }
@@ -162,22 +156,24 @@ async fn a_request_that_contradicts_itself_pins_no_key() {
 async fn a_node_without_an_agent_keeps_the_first_server_out_for_a_while_only() {
     Cluster::of([manager("n1"), worker("n2")])
         .and_without_an_agent("n3")
-        .configure(with_first_use)
+        .configure(rarely)
         .run(async |bed| {
             let (owner, stranger) = (app(1), app(2));
+            // The while is a number of rounds: here there is an hour between two.
             let answer = owner.get(bed, "n1", "/info").await;
             assert_eq!(answer.status, 403);
             let details = answer.json().unwrap()["details"].to_string();
             assert!(details.contains("n3"), "{details}");
-            let mut last = 403;
-            for _ in 0..100 {
-                last = status(&owner, bed, "n1").await;
-                if last == 200 {
-                    break;
+            // And here a few milliseconds.
+            bed.node_mut("n1").stopping().await;
+            bed.node_mut("n1").config.cluster.interval = Duration::from_millis(10);
+            bed.node_mut("n1").start().await.unwrap();
+            let waiting = async {
+                while status(&owner, bed, "n1").await != 200 {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
                 }
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-            assert_eq!(last, 200);
+            };
+            timeout(MINUTE, waiting).await.expect("the while ends");
             assert_eq!(status(&stranger, bed, "n2").await, 403);
         })
         .await;
@@ -185,22 +181,12 @@ async fn a_node_without_an_agent_keeps_the_first_server_out_for_a_while_only() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_strangers_at_once_do_not_queue_for_a_node_that_is_silent() {
-    let rarely = |hostname: &str, folder: &Path, config: &mut Config| {
-        with_first_use(hostname, folder, config);
-        config.cluster.interval = Duration::from_secs(3600);
-    };
     Cluster::of([manager("n1"), worker("n2")])
         .configure(rarely)
         .run(async |bed| {
             bed.node_mut("n2").kill().await;
             // Takes connections, and says nothing.
-            let silent = loop {
-                match TcpListener::bind(bed.node("n2").address).await {
-                    Ok(silent) => break silent,
-                    // The agent's own is not yet closed.
-                    Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-                }
-            };
+            let silent = TcpListener::bind(bed.node("n2").address).await.unwrap();
             let asked = Arc::new(AtomicUsize::new(0));
             let counted = asked.clone();
             let listening = tokio::spawn(async move {
@@ -254,14 +240,21 @@ async fn of_servers_that_come_at_once_one_stays() {
                 |node: &str| std::fs::read(bed.folder().join(node).join("portainer.json")).ok();
             let agreed = || read("n1").is_some() && read("n1") == read("n2");
             assert!(eventually(agreed).await);
-            let mut seen = Vec::new();
-            for server in &servers {
-                seen.push((
-                    status(server, bed, "n1").await,
-                    status(server, bed, "n2").await,
-                ));
-            }
-            seen.sort();
+            let seen = async |server: &Server| {
+                let on_n1 = status(server, bed, "n1").await;
+                (on_n1, status(server, bed, "n2").await)
+            };
+            // A key is written down before it is in force.
+            let in_force = async {
+                loop {
+                    let mut seen = [seen(&servers[0]).await, seen(&servers[1]).await];
+                    if seen.iter().all(|(on_n1, on_n2)| on_n1 == on_n2) {
+                        seen.sort_unstable();
+                        return seen;
+                    }
+                }
+            };
+            let seen = timeout(MINUTE, in_force).await.expect("they agree");
             assert_eq!(seen, [(200, 200), (403, 403)]);
             assert!(asked(bed, "n1", "/info") > 0);
         })
