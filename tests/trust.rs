@@ -253,7 +253,7 @@ async fn told_to_stop_an_agent_finishes_what_runs_and_takes_nothing_new() {
     with_cluster(nodes, async |bed| {
         let operator = bed.operator("n1");
         let engine = &bed.node("n1").engine;
-        engine.set_behaviour_of(INSPECT, Behaviour::Slow(Duration::from_secs(2)));
+        engine.set_behaviour_of(INSPECT, Behaviour::Held);
         let mut idle = operator.client().connect().await.unwrap();
         let signed = operator.sign("GET", "/version", &[], b"");
         let answer = idle
@@ -277,6 +277,8 @@ async fn told_to_stop_an_agent_finishes_what_runs_and_takes_nothing_new() {
             "it still accepts"
         );
         assert!(!stopping.is_finished(), "it does not wait for what runs");
+        let engine = &bed.node("n1").engine;
+        engine.set_behaviour_of(INSPECT, Behaviour::Normal);
         assert_eq!(running.await.unwrap().unwrap().status, 200);
         stopping.await.unwrap();
     })

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use super::exchange::{After, Exchange};
 
+/// How often a request that is held looks whether it still is.
+const LOOK: Duration = Duration::from_millis(5);
+
 /// How the engine treats a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Behaviour {
@@ -12,6 +15,8 @@ pub enum Behaviour {
     Normal,
     /// After this long, as moby does.
     Slow(Duration),
+    /// As moby does, once the test has given this path another behaviour.
+    Held,
     /// Answers with bytes that are not HTTP, and closes.
     Garbage,
     /// Announces more JSON than it sends, and closes.
@@ -39,6 +44,14 @@ pub(super) async fn inflict(x: &mut Exchange<'_>) -> io::Result<Option<After>> {
     let wait = match x.config.behaviour_of(&x.path) {
         Behaviour::Normal | Behaviour::Eager | Behaviour::FailMidway => Duration::ZERO,
         Behaviour::Stall => std::future::pending().await,
+        Behaviour::Held => {
+            while x.shared.config().behaviour_of(&x.path) == Behaviour::Held {
+                if x.pause(LOOK).await {
+                    return Ok(Some(After::Close));
+                }
+            }
+            Duration::ZERO
+        }
         Behaviour::Slow(wait) => wait,
         Behaviour::Refuse => return Ok(Some(After::Close)),
         Behaviour::Status(status) => {
