@@ -4,6 +4,7 @@
 //! It does not survive a restart, and agents do not share it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use super::error::AuthError;
@@ -12,6 +13,12 @@ use super::window::Window;
 /// The span of `created` of one generation, in seconds. Nonces are forgotten by
 /// whole generations, so a nonce may be kept this much longer than needed.
 const GENERATION: u64 = 4;
+
+/// Times whose nonces are forgotten count as one if fewer seconds lie between.
+const CLOSE: u64 = 300;
+
+/// So many times that are forgotten are told apart.
+const APART: usize = 8;
 
 /// Remembers which nonces each key has used.
 ///
@@ -22,6 +29,8 @@ const GENERATION: u64 = 4;
 /// seen. The additional `future` is for a clock that is set back a little. If the
 /// clock is set back further, requests stamped within a forgotten time are
 /// refused, because they might be replays.
+/// Requests stamped between two such times are accepted: a clock that was an
+/// hour ahead for a moment costs that moment.
 ///
 /// Nonces are grouped by their time stamp into generations of a few seconds, and
 /// expiry drops whole generations, so a call never scans. The time stamp is
@@ -76,7 +85,7 @@ impl NonceMemory {
             None => keys.entry(key_id.into()).or_default(),
         };
         nonces.forget(now, window);
-        if created < nonces.forgotten_before {
+        if nonces.forgotten.iter().any(|time| time.contains(&created)) {
             return Err(AuthError::TimestampSkew { created, now });
         }
         let full = nonces.live >= self.quota;
@@ -111,8 +120,9 @@ struct Nonces {
     generations: BTreeMap<u64, HashSet<u128>>,
     /// The number of nonces in all generations.
     live: usize,
-    /// Nonces of requests created before this second may be forgotten.
-    forgotten_before: u64,
+    /// Requests created in these seconds may be forgotten ones. In order, apart
+    /// from each other, and at most [`APART`].
+    forgotten: Vec<Range<u64>>,
 }
 
 impl Nonces {
@@ -125,8 +135,28 @@ impl Nonces {
             if end.saturating_add(kept) > now {
                 break;
             }
+            let start = oldest.key() * GENERATION;
             self.live -= oldest.remove().len();
-            self.forgotten_before = self.forgotten_before.max(end);
+            self.forgotten.push(start..end);
+            self.gather();
+        }
+    }
+
+    /// Takes times that are close to each other for one, and the earliest if there
+    /// are too many: what lies between is refused with them.
+    fn gather(&mut self) {
+        self.forgotten.sort_unstable_by_key(|time| time.start);
+        let too_many = |times: &[Range<u64>]| times.len() > APART;
+        let mut n = 1;
+        while let Some([before, after]) = self.forgotten.get(n - 1..=n) {
+            let close = after.start.saturating_sub(before.end) <= CLOSE;
+            if close || n == 1 && too_many(&self.forgotten) {
+                let end = before.end.max(after.end);
+                self.forgotten[n - 1].end = end;
+                self.forgotten.remove(n);
+            } else {
+                n += 1;
+            }
         }
     }
 }
@@ -180,6 +210,52 @@ mod tests {
         assert_eq!(remember(&memory, 1, NOW, NOW), "timestamp-skew");
         let moments_later = NOW + GENERATION;
         assert_eq!(remember(&memory, 3, moments_later, moments_later), "fresh");
+    }
+
+    #[test]
+    fn a_clock_that_was_an_hour_off_for_some_minutes_costs_no_hour() {
+        const HOUR: u64 = 3600;
+        let ahead = |now: u64| now + HOUR;
+        let behind = |now: u64| now - HOUR;
+        for wrong in [ahead, behind] {
+            let memory = NonceMemory::default();
+            // A busy key: right, then wrong, then right again.
+            for second in 0..600 {
+                let now = NOW + second;
+                let shown = if (200..400).contains(&second) {
+                    wrong(now)
+                } else {
+                    now
+                };
+                let nonce = u128::from(second);
+                assert_eq!(remember(&memory, nonce, shown, shown), "fresh", "{second}");
+            }
+            // None of it counts again, whatever the clock says.
+            for second in (0..600).step_by(7) {
+                let now = NOW + second;
+                let nonce = u128::from(second);
+                for shown in [now, wrong(now)] {
+                    let used = (200..400).contains(&second) == (shown != now);
+                    if used {
+                        assert_ne!(remember(&memory, nonce, shown, shown), "fresh", "{second}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn times_that_are_forgotten_are_few() {
+        let memory = NonceMemory::default();
+        for hour in 0..1000 {
+            let now = NOW + hour * 3600;
+            assert_eq!(remember(&memory, 1, now, now), "fresh");
+        }
+        assert!(memory.keys.lock().unwrap()["ci"].forgotten.len() <= APART);
+        for hour in 0..999 {
+            let now = NOW + hour * 3600;
+            assert_eq!(remember(&memory, 1, now, now), "timestamp-skew");
+        }
     }
 
     #[test]
