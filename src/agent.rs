@@ -9,7 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
@@ -34,6 +34,7 @@ use crate::gateway::Gateway;
 use crate::gateway::guard::{Guard, GuardError};
 use crate::listen::nameplate::Nameplate;
 use crate::listen::{self, Listener};
+use crate::platform::clock;
 use crate::platform::{self, LocalListener, SocketFile};
 use crate::portainer::{Others, Portainer};
 use crate::telemetry::audit::Audit;
@@ -136,7 +137,7 @@ impl Agent {
         let leaf = leaf_names(&me, &names);
         let lifetime = config.cluster.certificate_lifetime;
         let trust = tokio::task::spawn_blocking(move || {
-            Trust::new(&secrets, leaf, lifetime, SystemTime::now())
+            Trust::new(&secrets, leaf, lifetime, clock::wall())
         });
         let trust = trust.await.map_err(|e| StartError::Trust(e.to_string()))?;
         let mut trust = trust.map_err(|e| StartError::Trust(e.to_string()))?;
@@ -272,7 +273,7 @@ impl Agent {
         let until = stopped.clone();
         background.spawn(async move {
             let changed = |me: &Identity| {
-                if let Err(e) = renamed.rename(leaf_names(me, &names), SystemTime::now()) {
+                if let Err(e) = renamed.rename(leaf_names(me, &names), clock::wall()) {
                     log::error!("certificates keep their old names: {e}");
                 }
             };
@@ -308,7 +309,7 @@ async fn refresh(trust: Arc<Trust>, mut stopped: watch::Receiver<bool>) {
         memory::give_back();
         // It reads files.
         let trust = trust.clone();
-        let done = tokio::task::spawn_blocking(move || trust.refresh(SystemTime::now())).await;
+        let done = tokio::task::spawn_blocking(move || trust.refresh(clock::wall())).await;
         if let Ok(Err(e)) = done {
             log::error!("certificates could not be renewed: {e}");
         }

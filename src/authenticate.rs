@@ -119,3 +119,49 @@ impl TlsAccept for Handshake {
         Some(Arc::new(client))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pingora::http::RequestHeader;
+    use ring::rand::SystemRandom;
+    use skep_filters::auth::{Key, NonceMemory, Signer, SigningKey, Window};
+
+    use super::*;
+    use crate::platform::clock::stepped;
+    use crate::upstream::peers::sign;
+    use crate::upstream::request;
+    use skep_filters::auth::BodyBinding;
+
+    #[test]
+    fn a_signature_counts_once_and_by_the_clock_of_the_day() {
+        let secret = [b'x'; 40];
+        let signer = Signer::new(SigningKey::hmac("ci", &secret).unwrap());
+        let signed = || {
+            let mut head = request::get("/info").unwrap();
+            sign(&mut head, &signer, BodyBinding::Empty, &SystemRandom::new()).unwrap();
+            head
+        };
+        for step in stepped::STEPS {
+            stepped::set(|now| now);
+            let keys = [Key::hmac("ci", &secret).unwrap()];
+            let memory = Arc::new(NonceMemory::default());
+            let verifier = Verifier::new(keys, Window::default(), memory).unwrap();
+            let verified = |head: &RequestHeader| {
+                let verified = verifier.verify(head, clock::now().as_secs());
+                verified.map_or_else(|e| e.reason(), |_| "fresh")
+            };
+            let (used, unused) = (signed(), signed());
+            assert_eq!(verified(&used), "fresh");
+            stepped::set(step);
+            assert_eq!(verified(&used), "timestamp-skew");
+            assert_eq!(verified(&unused), "timestamp-skew");
+            let then = signed();
+            assert_eq!(verified(&then), "fresh");
+            assert_eq!(verified(&then), "replay");
+            // Set right again, nothing that was used counts again.
+            stepped::set(|now| now);
+            assert_ne!(verified(&used), "fresh");
+            assert_eq!(verified(&then), "timestamp-skew");
+        }
+    }
+}

@@ -11,12 +11,12 @@ pub mod strangers;
 
 use std::io;
 use std::sync::OnceLock;
-use std::time::SystemTime;
 
 use env_logger::{Builder, Logger, Target};
 use log::{LevelFilter, SetLoggerError};
 
 use crate::config::LogFormat;
+use crate::platform::clock;
 pub(crate) use gather::Gather;
 pub(crate) use line::timestamp;
 
@@ -78,7 +78,7 @@ fn logger(format: LogFormat, level: LevelFilter, rust_log: Option<&str>, target:
     builder.target(target);
     // env_logger gathers what is written here and hands it on under a lock, in
     // one piece.
-    builder.format(move |out, record| line::write(out, format, SystemTime::now(), record));
+    builder.format(move |out, record| line::write(out, format, clock::wall(), record));
     builder.build()
 }
 

@@ -4,7 +4,7 @@
 mod common;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use common::{Bed, Caller, Cluster, generation, is_private, manager, secret_file, worker};
 use rustls::pki_types::pem::PemObject;
@@ -47,7 +47,8 @@ fn alices() -> Cluster<'static> {
 }
 
 fn issue(name: &str, lifetime: Duration) -> ClientCredential {
-    ClientCredential::issue(&generation(), name, lifetime, SystemTime::now()).expect("issued")
+    ClientCredential::issue(&generation(), name, lifetime, skep::platform::clock::wall())
+        .expect("issued")
 }
 
 /// A client of n1's agent that shows this certificate and signs nothing.

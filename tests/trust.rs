@@ -6,7 +6,7 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use common::{Bed, Caller, Cluster, manager, secret_file, with_cluster, worker};
 use skep::agent::{Agent, StartError};
@@ -196,7 +196,7 @@ async fn certificates_rotate_under_load_and_nobody_notices() {
                     .unwrap();
                 for _ in 0..10 {
                     for node in &bed.nodes {
-                        node.trust().rotate(SystemTime::now()).unwrap();
+                        node.trust().rotate(skep::platform::clock::wall()).unwrap();
                     }
                     assert_eq!(whole_list(&operator).await, 2);
                 }

@@ -16,6 +16,7 @@ use skep_filters::auth::{BodyBinding, Principal};
 use crate::config;
 use crate::exchange::caller::Caller;
 use crate::exchange::reject::{Reason, Reject};
+use crate::platform::clock;
 use crate::trust::ClientCertificate;
 use revoked::Revoked;
 
@@ -113,7 +114,7 @@ impl Certificates {
         shown: &ClientCertificate,
         headers: &HeaderMap,
     ) -> Result<Caller, Reject> {
-        self.admit(shown, SystemTime::now())?;
+        self.admit(shown, clock::wall())?;
         if !origin::is_own(headers) {
             return Err(Refused::CrossOrigin.into());
         }

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
@@ -15,6 +15,7 @@ use super::args::SecretArgs;
 use crate::config::client_name;
 use crate::connect::access;
 use crate::platform;
+use crate::platform::clock;
 use crate::trust::{ClientCertificate, ClientCredential};
 
 const DAY: u64 = 24 * 60 * 60;
@@ -80,7 +81,7 @@ pub fn run(command: CertCommand) -> anyhow::Result<String> {
 fn issue(args: &IssueArgs) -> anyhow::Result<String> {
     let generation = access::generation(&args.secret.secret_file)?;
     let lifetime = Duration::from_secs(u64::from(args.days) * DAY);
-    let issued = ClientCredential::issue(&generation, &args.name, lifetime, SystemTime::now())?;
+    let issued = ClientCredential::issue(&generation, &args.name, lifetime, clock::wall())?;
     let ca_pem = generation.ca_pem();
     let (cert, key, ca) = match (&args.out, &args.cert_file, &args.key_file) {
         (None, Some(cert), Some(key)) => (cert.clone(), key.clone(), None),
@@ -286,7 +287,7 @@ mod tests {
         let pem = folder.read("alice/cert.pem");
         let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
         let left = ClientCertificate::read(&der).unwrap().not_after;
-        let left = left.duration_since(SystemTime::now()).unwrap().as_secs();
+        let left = left.duration_since(clock::wall()).unwrap().as_secs();
         assert!((DAY - 60..=DAY).contains(&left), "{left}");
     }
 

@@ -10,13 +10,13 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
 use serde::Serialize;
 use skep_filters::endpoint::EndpointId;
 
 use crate::exchange::{Exchange, bounded};
 use crate::platform;
+use crate::platform::clock;
 use crate::telemetry::{Gather, timestamp};
 
 /// Longest text of the request's own in a line.
@@ -100,7 +100,7 @@ impl Audit {
             return;
         }
         let line = Line {
-            time: &timestamp(SystemTime::now()),
+            time: &timestamp(clock::wall()),
             who: &x.caller,
             from: &x.from,
             method: bounded(x.method.as_str(), LONGEST),
@@ -127,7 +127,7 @@ impl Audit {
     /// that the file says where it is not whole.
     pub fn left_out(&self, count: u64, last_from: &str) {
         self.write(&LeftOut {
-            time: &timestamp(SystemTime::now()),
+            time: &timestamp(clock::wall()),
             verdict: "left_out",
             count,
             from: last_from,

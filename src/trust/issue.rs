@@ -73,6 +73,7 @@ impl fmt::Debug for ClientCredential {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::clock;
     use crate::trust::tests::{generation, trust};
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, UnixTime};
@@ -88,7 +89,7 @@ mod tests {
 
     #[test]
     fn an_issued_certificate_is_recognised_with_its_name_serial_and_expiry() {
-        let now = SystemTime::now();
+        let now = clock::wall();
         let (issued, der) = issue("alice@example.com", now);
         let known = trust(&["other", "a"]).client(&der).unwrap();
         assert_eq!(known, issued.certificate);
@@ -100,7 +101,7 @@ mod tests {
 
     #[test]
     fn it_is_neither_an_agent_s_nor_a_server_s() {
-        let (_, der) = issue("alice", SystemTime::now());
+        let (_, der) = issue("alice", clock::wall());
         assert_eq!(trust(&["a"]).classify(&der), None);
         let cert = EndEntityCert::try_from(&der).unwrap();
         let ca = generation("a");
@@ -114,7 +115,7 @@ mod tests {
                 algorithms,
                 &anchors,
                 &[],
-                UnixTime::now(),
+                UnixTime::since_unix_epoch(clock::now()),
                 usage,
                 None,
                 None,
@@ -129,28 +130,28 @@ mod tests {
     #[test]
     fn it_is_not_an_agent_s_even_with_the_name_of_one() {
         let name = generation("a").peer_sni().to_owned();
-        let (_, der) = issue(&name, SystemTime::now());
+        let (_, der) = issue(&name, clock::wall());
         assert_eq!(trust(&["a"]).classify(&der), None);
         assert_eq!(trust(&["a"]).client(&der).unwrap().name, name);
     }
 
     #[test]
     fn an_expired_one_is_refused() {
-        let (_, der) = issue("alice", SystemTime::now() - 91 * DAY);
+        let (_, der) = issue("alice", clock::wall() - 91 * DAY);
         assert_eq!(trust(&["a"]).client(&der), None);
     }
 
     #[test]
     fn names_that_are_not_plain_are_not_issued() {
         for name in ["", "a/b", "a b", "ä", "-a", &"x".repeat(65)] {
-            let refused = ClientCredential::issue(&generation("a"), name, DAY, SystemTime::now());
+            let refused = ClientCredential::issue(&generation("a"), name, DAY, clock::wall());
             assert!(refused.is_err(), "{name:?}");
         }
     }
 
     #[test]
     fn two_certificates_of_one_name_share_neither_key_nor_serial() {
-        let now = SystemTime::now();
+        let now = clock::wall();
         let ((one, _), (other, _)) = (issue("alice", now), issue("alice", now));
         assert_ne!(one.certificate.serial, other.certificate.serial);
         assert_ne!(one.key_pem, other.key_pem);
@@ -158,7 +159,7 @@ mod tests {
 
     #[test]
     fn debug_output_shows_no_key() {
-        let (issued, _) = issue("alice", SystemTime::now());
+        let (issued, _) = issue("alice", clock::wall());
         let shown = format!("{issued:?}");
         assert!(
             shown.contains("alice") && !shown.contains("PRIVATE"),

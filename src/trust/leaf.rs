@@ -222,6 +222,7 @@ impl AltNames {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::clock;
 
     use crate::trust::tests::{LIFETIME, generation};
     use proptest::prelude::*;
@@ -229,7 +230,7 @@ mod tests {
     use webpki::EndEntityCert;
 
     fn issue(names: &LeafNames) -> Leaf {
-        Leaf::issue(&generation("a"), names, LIFETIME, SystemTime::now()).unwrap()
+        Leaf::issue(&generation("a"), names, LIFETIME, clock::wall()).unwrap()
     }
 
     fn is_valid_for(leaf: &Leaf, name: &str) -> bool {

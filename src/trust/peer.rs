@@ -7,6 +7,7 @@ use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
 use super::generation::Generation;
 use super::provider::provider;
+use crate::platform::clock;
 
 /// A verified certificate of an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +52,10 @@ pub(super) fn is_issued_by(cert: &EndEntityCert<'_>, generation: &Generation) ->
         return false;
     };
     let algorithms = provider().signature_verification_algorithms.all;
-    let (now, usage) = (UnixTime::now(), KeyUsage::client_auth());
+    let (now, usage) = (
+        UnixTime::since_unix_epoch(clock::now()),
+        KeyUsage::client_auth(),
+    );
     cert.verify_for_usage(algorithms, &[anchor], &[], now, usage, None, None)
         .is_ok()
 }
@@ -59,11 +63,12 @@ pub(super) fn is_issued_by(cert: &EndEntityCert<'_>, generation: &Generation) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::clock::stepped;
     use crate::trust::tests::{LIFETIME, generation, trust};
     use crate::trust::{Leaf, LeafNames};
     use proptest::prelude::*;
     use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair};
-    use std::time::{Duration, SystemTime};
+    use std::time::Duration;
 
     /// A certificate for a person, with the given names.
     fn client_certificate(issuer: &str, names: &[String]) -> Vec<u8> {
@@ -84,8 +89,7 @@ mod tests {
             ..Default::default()
         };
         for (index, secret) in ["new", "old"].into_iter().enumerate() {
-            let leaf =
-                Leaf::issue(&generation(secret), &names, LIFETIME, SystemTime::now()).unwrap();
+            let leaf = Leaf::issue(&generation(secret), &names, LIFETIME, clock::wall()).unwrap();
             let peer = trust.classify(&leaf.cert_der).unwrap();
             assert_eq!(
                 peer,
@@ -150,10 +154,28 @@ mod tests {
 
     #[test]
     fn an_expired_leaf_is_not_an_agents() {
-        let month_ago = SystemTime::now() - Duration::from_secs(30 * 24 * 60 * 60);
+        let month_ago = clock::wall() - Duration::from_secs(30 * 24 * 60 * 60);
         let leaf =
             Leaf::issue(&generation("a"), &LeafNames::default(), LIFETIME, month_ago).unwrap();
         assert_eq!(trust(&["a"]).classify(&leaf.cert_der), None);
+    }
+
+    #[test]
+    fn a_leaf_holds_while_clocks_are_an_hour_apart_and_is_not_due_for_that() {
+        for step in stepped::STEPS {
+            stepped::set(|now| now);
+            let trust = trust(&["a"]);
+            let leaf = trust.leaf(0).unwrap();
+            stepped::set(step);
+            trust.refresh(clock::wall()).unwrap();
+            assert_eq!(trust.leaf(0).unwrap().serial, leaf.serial);
+            assert!(trust.classify(&leaf.cert_der).is_some());
+            // One that was made by the wrong clock holds by the right one.
+            trust.rotate(clock::wall()).unwrap();
+            stepped::set(|now| now);
+            let made = trust.leaf(0).unwrap();
+            assert!(trust.classify(&made.cert_der).is_some());
+        }
     }
 
     #[test]

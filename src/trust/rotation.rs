@@ -115,13 +115,14 @@ impl LeafSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::clock;
     use crate::trust::tests::generation;
 
     const HOUR: Duration = Duration::from_secs(60 * 60);
 
     #[test]
     fn leaves_are_due_at_half_life_and_when_the_clock_is_set_far_back() {
-        let start = SystemTime::now();
+        let start = clock::wall();
         let rotation =
             Rotation::start(&[generation("a")], LeafNames::default(), 168 * HOUR, start).unwrap();
         for (now, due) in [
@@ -139,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_rotation_returns_when_the_next_is_due() {
-        let start = SystemTime::now();
+        let start = clock::wall();
         let generations = [generation("a")];
         let rotation =
             Rotation::start(&generations, LeafNames::default(), 168 * HOUR, start).unwrap();
@@ -153,7 +154,7 @@ mod tests {
 
     #[test]
     fn only_new_names_cause_new_leaves() {
-        let now = SystemTime::now();
+        let now = clock::wall();
         let generations = [generation("a")];
         let rotation = Rotation::start(&generations, LeafNames::default(), HOUR, now).unwrap();
         let serial = || rotation.current().leaves[0].serial.clone();

@@ -12,6 +12,7 @@ use rustls::{
 };
 
 use super::*;
+use crate::platform::clock;
 
 /// How long a leaf lives here.
 pub(super) const LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -34,7 +35,7 @@ pub(super) fn generation(name: &str) -> Arc<Generation> {
 
 /// An agent with these secrets.
 pub(super) fn trust(secrets: &[&str]) -> Trust {
-    trust_since(secrets, SystemTime::now())
+    trust_since(secrets, clock::wall())
 }
 
 fn trust_since(secrets: &[&str], now: SystemTime) -> Trust {
@@ -165,7 +166,7 @@ fn agents_that_derive_on_their_own_connect() {
         &[secret("a")],
         LeafNames::default(),
         LIFETIME,
-        SystemTime::now(),
+        clock::wall(),
     );
     let (one, other) = (trust(&["a"]), derived_apart.unwrap());
     Client::agent(&one, 0).connect(&server(&other)).unwrap();
@@ -240,7 +241,7 @@ fn the_next_handshake_uses_a_rotated_leaf() {
     let trust = trust(&["a"]);
     let server = server(&trust);
     let before = Client::agent(&trust, 0).connect(&server).unwrap();
-    trust.rotate(SystemTime::now()).unwrap();
+    trust.rotate(clock::wall()).unwrap();
     let after = Client::agent(&trust, 0).connect(&server).unwrap();
     assert_ne!(after.server_cert, before.server_cert);
     assert_ne!(after.client_cert, before.client_cert);
@@ -249,7 +250,7 @@ fn the_next_handshake_uses_a_rotated_leaf() {
 
 #[test]
 fn leaves_that_expired_while_the_clock_was_wrong_are_replaced_by_a_refresh() {
-    let now = SystemTime::now();
+    let now = clock::wall();
     let month_ago = now - Duration::from_secs(30 * 24 * 60 * 60);
     let (trust, other) = (trust_since(&["a"], month_ago), trust(&["a"]));
     let expired = |error: Error| {
@@ -278,13 +279,13 @@ fn leaves_that_expired_while_the_clock_was_wrong_are_replaced_by_a_refresh() {
 fn a_refresh_before_half_life_changes_nothing() {
     let trust = trust(&["a"]);
     let before = trust.leaf(0).unwrap();
-    trust.refresh(SystemTime::now()).unwrap();
+    trust.refresh(clock::wall()).unwrap();
     assert!(Arc::ptr_eq(&before, &trust.leaf(0).unwrap()));
 }
 
 #[test]
 fn a_peer_on_a_slow_clock_accepts_a_fresh_leaf() {
-    let ahead = SystemTime::now() + Duration::from_secs(23 * 60 * 60);
+    let ahead = clock::wall() + Duration::from_secs(23 * 60 * 60);
     let (fast, right) = (trust_since(&["a"], ahead), trust(&["a"]));
     Client::agent(&right, 0).connect(&server(&fast)).unwrap();
     Client::agent(&fast, 0).connect(&server(&right)).unwrap();
@@ -309,7 +310,7 @@ fn clients_get_the_operators_certificate_and_agents_still_the_clusters() {
     let renewed = certificate_files("docker.example.com");
     std::fs::copy(&renewed.certificate, &files.certificate).unwrap();
     std::fs::copy(&renewed.key, &files.key).unwrap();
-    trust.refresh(SystemTime::now()).unwrap();
+    trust.refresh(clock::wall()).unwrap();
     let error = browser.connect(&server).unwrap_err();
     assert!(
         matches!(error, Error::InvalidCertificate(_)),
@@ -330,19 +331,19 @@ fn a_client_that_trusts_the_authority_reaches_an_agent_by_its_hostname() {
         server_name: "node_1".to_owned(),
     };
     client.connect(&server(&trust)).unwrap_err();
-    trust.rename(names, SystemTime::now()).unwrap();
+    trust.rename(names, clock::wall()).unwrap();
     client.connect(&server(&trust)).unwrap();
 }
 
 #[test]
 fn at_least_one_secret_is_needed() {
-    let none = Trust::new(&[], LeafNames::default(), LIFETIME, SystemTime::now());
+    let none = Trust::new(&[], LeafNames::default(), LIFETIME, clock::wall());
     assert!(matches!(none, Err(TrustError::NoSecret)));
 }
 
 #[test]
 fn a_repeated_secret_counts_once() {
     let secrets = [secret("a"), secret("a")];
-    let trust = Trust::new(&secrets, LeafNames::default(), LIFETIME, SystemTime::now()).unwrap();
+    let trust = Trust::new(&secrets, LeafNames::default(), LIFETIME, clock::wall()).unwrap();
     assert_eq!(trust.generations().len(), 1);
 }

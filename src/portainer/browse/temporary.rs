@@ -213,6 +213,7 @@ mod tests {
     use skep_bed::eventually;
 
     use super::*;
+    use crate::platform::clock;
 
     fn bed() -> (tempfile::TempDir, Arc<Dir>) {
         let folder = tempfile::tempdir().unwrap();
@@ -247,7 +248,7 @@ mod tests {
         std::os::unix::fs::symlink(&outside, at(".skep-upload-0000000000000011")).unwrap();
         let before = std::fs::read_dir(&sub).unwrap().count();
 
-        let now = SystemTime::now();
+        let now = clock::wall();
         sweep(&dir, Path::new("sub"), now).unwrap();
         assert!(at(LEFT).exists(), "it is young");
         sweep(&dir, Path::new("sub"), now + 2 * AGE).unwrap();
@@ -260,7 +261,7 @@ mod tests {
     fn what_an_upload_of_this_agent_writes_to_is_not_swept() {
         let (folder, dir) = bed();
         let upload = Temporary::new(dir.clone(), Path::new("")).unwrap();
-        let later = SystemTime::now() + 2 * AGE;
+        let later = clock::wall() + 2 * AGE;
         sweep(&dir, Path::new(""), later).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         upload.leave();
@@ -273,7 +274,7 @@ mod tests {
         let (folder, dir) = bed();
         let left = folder.path().join(LEFT);
         let file = File::create(&left).unwrap();
-        file.set_modified(SystemTime::now() - 2 * AGE).unwrap();
+        file.set_modified(clock::wall() - 2 * AGE).unwrap();
         // One that has no turn leaves it to the next.
         let swept = eventually(|| {
             drop(Temporary::new(dir.clone(), Path::new("")).unwrap());
