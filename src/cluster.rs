@@ -15,9 +15,13 @@ pub mod own_service;
 pub mod probe;
 pub mod reachable;
 
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -27,11 +31,11 @@ use pingora::lb::{Backends, LoadBalancer};
 use pingora::protocols::l4::socket::SocketAddr as PeerAddress;
 use skep_filters::auth::BodyBinding;
 use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::cluster::hop::Hop;
 use crate::config::ClusterMode;
-use crate::platform::clock;
+use crate::platform::clock::Moment;
 use crate::upstream::client::{Budget, Client};
 use crate::upstream::engine::Engine;
 use crate::upstream::error;
@@ -49,27 +53,19 @@ const NODES_LIMIT: usize = 32 << 20;
 /// The time between two rounds at least, however often a call fails.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// A call that waits for an agent's answer looks this often whether the agent
-/// is still there, and gives up after so many times in a row that it was not.
+/// How long a call waits for the answer of an agent that does not answer probes.
+const MISSED: Duration = Duration::from_secs(3);
+
+/// A call waits at least so long for an engine that is silent, however long it
+/// has been so.
 const LOOK: Duration = Duration::from_secs(1);
-const MISSES: u32 = 3;
 
-/// Seconds since the last round after which a node that is missed is worth
-/// another one.
-const AGAIN: u64 = 5;
+/// How long after the last round a node that is missed is worth another one.
+const AGAIN: Duration = Duration::from_secs(5);
 
-/// Seconds after which a silent engine is given up at the latest: a Portainer
-/// server waits for a minute.
-const LONGEST: u64 = 20;
-
-/// Resolves when so many looks in a row have found no answer.
-async fn missed(times: u32, answers: impl Fn() -> bool) {
-    let mut misses = 0;
-    while misses < times {
-        tokio::time::sleep(LOOK).await;
-        misses = if answers() { 0 } else { misses + 1 };
-    }
-}
+/// When a silent engine is given up at the latest: a Portainer server waits for
+/// a minute.
+const LONGEST: Duration = Duration::from_secs(20);
 
 /// This node and the others.
 pub struct Cluster {
@@ -90,10 +86,10 @@ pub struct Cluster {
     pub list_deadline: Duration,
     wake: Notify,
     looked: AtomicBool,
-    /// When the last round ended, in seconds since the Unix epoch.
-    rounded: AtomicU64,
-    /// Since when this node's engine has not answered; 0 if it does.
-    silenced: AtomicU64,
+    /// When the last round ended.
+    rounded: ArcSwap<Instant>,
+    /// Since when this node's engine has not answered, if it does not.
+    silenced: watch::Sender<Option<Instant>>,
 }
 
 /// What it takes to know the cluster.
@@ -127,10 +123,11 @@ impl Cluster {
             members.clone(),
             parts.config.probe_timeout,
         )));
-        let now = clock::now().as_secs();
+        let now = Instant::now();
+        let silenced = parts.me.engine.is_none().then_some(now);
         Self {
-            rounded: AtomicU64::new(now),
-            silenced: AtomicU64::new(if parts.me.engine.is_some() { 0 } else { now }),
+            rounded: ArcSwap::from_pointee(now),
+            silenced: watch::Sender::new(silenced),
             label: ArcSwap::from_pointee(label(&parts.me)),
             me: ArcSwap::from_pointee(parts.me),
             members,
@@ -181,7 +178,9 @@ impl Cluster {
     pub fn all(&self) -> Vec<Arc<Member>> {
         let me = self.me.load();
         let told = self.members.get(&me.node_id);
-        let since = told.as_ref().map(|m| m.since);
+        let entered = told.as_ref().map(|m| (m.since, m.entered));
+        let now = Moment::now();
+        let (since, entered) = entered.unwrap_or((now.unix, now.instant));
         let mut all = self.others();
         all.push(Arc::new(Member {
             id: me.node_id.clone(),
@@ -197,7 +196,8 @@ impl Cluster {
             } else {
                 members::State::NoEngine
             },
-            since: since.unwrap_or_else(|| clock::now().as_secs()),
+            since,
+            entered,
         }));
         all.sort_by(|a, b| a.id.cmp(&b.id));
         all
@@ -242,36 +242,49 @@ impl Cluster {
     /// A call to this agent has failed: nobody is sent there until a probe,
     /// which is made at once, succeeds.
     pub fn failed(&self, address: SocketAddr, reason: &str) {
-        self.members.failed(address, reason, clock::now().as_secs());
+        self.members.failed(address, reason, Moment::now());
         self.wake.notify_one();
     }
 
     /// Resolves when this member's agent has not answered probes for a while.
     pub async fn lost(&self, member: &Member) {
-        missed(MISSES, || {
-            member.address.is_some_and(|a| self.members.answers(a))
-        })
-        .await;
+        let answers = || member.address.is_some_and(|a| self.members.answers(a));
+        let mut changes = self.members.changes();
+        loop {
+            drop(changes.wait_for(|()| !answers()).await);
+            let back = changes.wait_for(|()| answers());
+            if timeout(MISSED, back).await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Resolves when the engine behind this hop has not answered for a while,
-    /// whether its agent does or not: at the next look, if that while is over by
-    /// now. One that was too busy to say who it is has another probe's time.
+    /// whether its agent does or not: soon, if that while is over by now. One that
+    /// was too busy to say who it is has another probe's time.
     pub async fn silent(&self, hop: &Hop) {
-        let probe = (self.interval + self.deadline).as_secs();
-        let patience = LONGEST.min((LOOK * MISSES).as_secs().saturating_add(probe));
-        let began = clock::now().as_secs();
+        let probe = self.interval.saturating_add(self.deadline);
+        let patience = LONGEST.min(MISSED.saturating_add(probe));
+        let began = Instant::now();
+        let mut ours = self.silenced.subscribe();
+        let mut theirs = self.members.changes();
+        let mut again = began + AGAIN;
         loop {
-            tokio::time::sleep(LOOK).await;
-            let now = clock::now().as_secs();
-            let since = |then: u64| now.saturating_sub(then);
-            let silent = self.silent_since(hop);
-            // Told in whole seconds, it may be one more.
-            if silent.is_some_and(|then| since(then) + 1 >= patience) {
-                return;
-            }
-            if since(began) >= AGAIN {
-                self.look_again();
+            let given_up = async {
+                match self.silence(hop) {
+                    Silence::None => pending().await,
+                    Silence::Since(then) => sleep_until((then + patience).max(began + LOOK)).await,
+                    Silence::Ever => sleep_until(began + LOOK).await,
+                }
+            };
+            tokio::select! {
+                () = given_up => return,
+                _ = ours.changed() => {}
+                _ = theirs.changed() => {}
+                () = sleep_until(again) => {
+                    self.look_again();
+                    again = Instant::now() + LOOK;
+                }
             }
         }
     }
@@ -279,19 +292,18 @@ impl Cluster {
     /// Somebody misses a node: it is looked for now, if that was not done just
     /// before, however rarely it is done otherwise.
     pub fn look_again(&self) {
-        let rounded = self.rounded.load(Ordering::Relaxed);
-        if clock::now().as_secs().saturating_sub(rounded) >= AGAIN {
+        if self.rounded.load().elapsed() >= AGAIN {
             self.wake.notify_one();
         }
     }
 
-    fn silent_since(&self, hop: &Hop) -> Option<u64> {
+    fn silence(&self, hop: &Hop) -> Silence {
         match hop {
-            Hop::Engine => Some(self.silenced.load(Ordering::Relaxed)).filter(|&then| then > 0),
+            Hop::Engine => self.silenced.borrow().map_or(Silence::None, Silence::Since),
             Hop::Agent(member) => match self.members.get(&member.id) {
-                Some(member) if member.is_ready() => None,
-                Some(member) => Some(member.since),
-                None => Some(0),
+                Some(member) if member.is_ready() => Silence::None,
+                Some(member) => Silence::Since(member.entered),
+                None => Silence::Ever,
             },
         }
     }
@@ -321,23 +333,22 @@ impl Cluster {
             false => self.me.load().engine.is_some(),
         };
         self.looked.fetch_or(looked, Ordering::Relaxed);
-        self.rounded
-            .store(clock::now().as_secs(), Ordering::Relaxed);
+        self.rounded.store(Arc::new(Instant::now()));
     }
 
     /// Whether a manager has said which nodes there are.
     async fn look_at_the_others(&self) -> bool {
         let managers = &self.me.load_full().managers;
-        self.members.managers(managers, clock::now().as_secs());
+        self.members.managers(managers, Moment::now());
         if self.balancer.update().await.is_ok() {
             let backends = self.balancer.backends().get_backend();
             let addresses: Vec<_> = backends.iter().filter_map(|b| inet(&b.addr)).collect();
-            self.members.discovered(&addresses, clock::now().as_secs());
+            self.members.discovered(&addresses, Moment::now());
         }
         self.balancer.backends().run_health_check(true).await;
         match timeout(self.deadline, self.expected()).await {
             Ok(Ok(nodes)) => {
-                self.members.expected(&nodes, clock::now().as_secs());
+                self.members.expected(&nodes, Moment::now());
                 return true;
             }
             Ok(Err(e)) => log::debug!("which nodes there should be is not known: {e}"),
@@ -369,12 +380,8 @@ impl Cluster {
             return;
         }
         if before.engine.is_some() != now.engine.is_some() {
-            let since = if now.engine.is_some() {
-                0
-            } else {
-                clock::now().as_secs()
-            };
-            self.silenced.store(since, Ordering::Relaxed);
+            let since = now.engine.is_none().then(Instant::now);
+            self.silenced.send_replace(since);
         }
         if before.engine.is_none() && now.engine.is_some() {
             log::info!("the engine at {} answers", self.engine.address());
@@ -422,6 +429,16 @@ impl Cluster {
         }
         expected::parse(&answer.body).map_err(|e| e.to_string())
     }
+}
+
+/// Whether an engine is silent.
+enum Silence {
+    /// It is not.
+    None,
+    /// It has not answered since then.
+    Since(Instant),
+    /// Nothing is known of its node.
+    Ever,
 }
 
 fn label(me: &Identity) -> HeaderValue {

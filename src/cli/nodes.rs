@@ -122,6 +122,7 @@ mod tests {
             generation: 0,
             state,
             since: 40,
+            entered: tokio::time::Instant::now(),
         };
         let nodes = Nodes {
             node: "abc".to_owned(),

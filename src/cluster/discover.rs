@@ -14,11 +14,11 @@ use pingora::lb::discovery::ServiceDiscovery;
 use pingora::lb::{Backend, Extensions};
 use pingora::protocols::l4::socket::SocketAddr as PeerAddress;
 use pingora::{Error, ErrorType};
+use tokio::time::Instant;
 
 use super::members::Members;
 use super::own_service::OwnService;
 use crate::config::Discover;
-use crate::platform::clock;
 
 /// Addresses kept at most: DNS is not under our control.
 pub const MOST: usize = 1024;
@@ -156,7 +156,7 @@ impl ServiceDiscovery for Discovery {
         })?;
         // When a node comes back that was cut off, Docker's DNS can also lose
         // the tasks of others for a minute. Who answers is not gone.
-        addresses.extend(self.members.familiar(clock::now().as_secs()));
+        addresses.extend(self.members.familiar(Instant::now()));
         let backend = |address| Backend {
             addr: PeerAddress::Inet(address),
             weight: 1,

@@ -7,17 +7,21 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::expected::Expected;
 use super::identity::{EngineFacts, Identity};
+use crate::platform::clock::Moment;
 
-/// How long an agent that does not answer is looked for where it was, in
-/// seconds, though no name leads there any more. Docker's DNS takes half a
-/// minute to find a node again that was cut off.
-const PATIENCE: u64 = 120;
+/// How long an agent that does not answer is looked for where it was, though no
+/// name leads there any more. Docker's DNS takes half a minute to find a node
+/// again that was cut off.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One node of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,8 +47,11 @@ pub struct Member {
     /// Whether it can be asked.
     #[serde(flatten)]
     pub state: State,
-    /// Since when it is in this state, in seconds since the Unix epoch.
+    /// Since when it is in this state, in seconds since the Unix epoch: for people.
     pub since: u64,
+    /// The same, to measure from. Another process cannot tell it.
+    #[serde(skip, default = "Instant::now")]
+    pub entered: Instant,
 }
 
 /// Whether a node can be asked, and why not.
@@ -95,7 +102,7 @@ impl Member {
         matches!(self.state, State::Ready | State::NoEngine)
     }
 
-    fn enter(&mut self, state: State, now: u64) {
+    fn enter(&mut self, state: State, now: Moment) {
         if self.state == state {
             return;
         }
@@ -110,7 +117,8 @@ impl Member {
                 node = self.id.as_str(), hostname = self.hostname.as_str();
                 "node {} is now {state} (was {})", self.name(), self.state
             );
-            self.since = now;
+            self.since = now.unix;
+            self.entered = now.instant;
         }
         self.state = state;
     }
@@ -123,6 +131,7 @@ type Table = BTreeMap<String, Arc<Member>>;
 pub struct Members {
     table: ArcSwap<Table>,
     writing: std::sync::Mutex<()>,
+    changes: watch::Sender<()>,
 }
 
 impl Members {
@@ -144,12 +153,17 @@ impl Members {
             .any(|m| m.address == Some(address) && m.agent_answers())
     }
 
+    /// Hears of every change from now on.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
     /// Where agents answer, or did so until a short while ago.
-    pub fn familiar(&self, now: u64) -> Vec<SocketAddr> {
+    pub fn familiar(&self, now: Instant) -> Vec<SocketAddr> {
         let table = self.table.load();
         let familiar = table
             .values()
-            .filter(|m| m.agent_answers() || now.saturating_sub(m.since) < PATIENCE);
+            .filter(|m| m.agent_answers() || now.saturating_duration_since(m.entered) < PATIENCE);
         familiar.filter_map(|m| m.address).collect()
     }
 
@@ -161,7 +175,7 @@ impl Members {
     }
 
     /// An agent has answered a probe.
-    pub fn heard(&self, address: SocketAddr, generation: usize, who: &Identity, now: u64) {
+    pub fn heard(&self, address: SocketAddr, generation: usize, who: &Identity, now: Moment) {
         self.change(|table| {
             // An overlay hands addresses out again: whoever had it is elsewhere.
             for member in table.values_mut() {
@@ -194,7 +208,7 @@ impl Members {
     }
 
     /// A connection to the agent at this address has failed.
-    pub fn failed(&self, address: SocketAddr, reason: &str, now: u64) {
+    pub fn failed(&self, address: SocketAddr, reason: &str, now: Moment) {
         self.change(|table| {
             for member in table.values_mut() {
                 if member.address == Some(address) && member.state != State::Down {
@@ -205,7 +219,7 @@ impl Members {
     }
 
     /// Discovery was complete: who is not among these has no agent any more.
-    pub fn discovered(&self, addresses: &[SocketAddr], now: u64) {
+    pub fn discovered(&self, addresses: &[SocketAddr], now: Moment) {
         self.change(|table| {
             for member in table.values_mut() {
                 if member.address.is_some_and(|a| !addresses.contains(&a)) {
@@ -218,7 +232,7 @@ impl Members {
     }
 
     /// A manager has said which nodes there are.
-    pub fn expected(&self, nodes: &[Expected], now: u64) {
+    pub fn expected(&self, nodes: &[Expected], now: Moment) {
         self.change(|table| {
             table.retain(|id, m| m.is_ready() || nodes.iter().any(|n| n.id == *id));
             for node in nodes {
@@ -240,7 +254,7 @@ impl Members {
     }
 
     /// The engine talks to these managers: they exist, found or not.
-    pub fn managers(&self, ids: &[String], now: u64) {
+    pub fn managers(&self, ids: &[String], now: Moment) {
         if ids.iter().all(|id| self.get(id).is_some()) {
             return;
         }
@@ -263,13 +277,18 @@ impl Members {
             .writing
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut table = Table::clone(&self.table.load());
+        let before = self.table.load();
+        let mut table = Table::clone(&before);
         change(&mut table);
-        self.table.store(Arc::new(table));
+        // A probe that finds what was known wakes none of those who wait.
+        if table != **before {
+            self.table.store(Arc::new(table));
+            self.changes.send_replace(());
+        }
     }
 }
 
-fn row<'a>(table: &'a mut Table, id: &str, hostname: &str, now: u64) -> &'a mut Member {
+fn row<'a>(table: &'a mut Table, id: &str, hostname: &str, now: Moment) -> &'a mut Member {
     let member = table.entry(id.to_owned()).or_insert_with(|| {
         Arc::new(Member {
             id: id.to_owned(),
@@ -281,7 +300,8 @@ fn row<'a>(table: &'a mut Table, id: &str, hostname: &str, now: u64) -> &'a mut 
             address: None,
             generation: 0,
             state: State::NoAgent,
-            since: now,
+            since: now.unix,
+            entered: now.instant,
         })
     });
     Arc::make_mut(member)
@@ -289,6 +309,8 @@ fn row<'a>(table: &'a mut Table, id: &str, hostname: &str, now: u64) -> &'a mut 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
 
     fn identity(id: &str, manager: bool) -> Identity {
@@ -320,6 +342,15 @@ mod tests {
         ([10, 0, 0, last], 9001).into()
     }
 
+    /// So many seconds after this process began.
+    fn after(seconds: u64) -> Moment {
+        static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        Moment {
+            instant: *BEGAN + Duration::from_secs(seconds),
+            unix: seconds,
+        }
+    }
+
     fn state(members: &Members, id: &str) -> State {
         members.get(id).unwrap().state.clone()
     }
@@ -327,22 +358,23 @@ mod tests {
     #[test]
     fn an_agent_that_does_not_answer_is_looked_for_a_while_where_it_was() {
         let members = Members::default();
-        members.heard(at(1), 0, &identity("a", false), 1);
+        members.heard(at(1), 0, &identity("a", false), after(1));
         let mut lame = identity("b", false);
         lame.engine = None;
-        members.heard(at(2), 0, &lame, 1);
-        members.failed(at(1), "refused", 1000);
-        members.failed(at(1), "no answer", 1100);
-        assert_eq!(members.familiar(1000 + PATIENCE - 1), [at(1), at(2)]);
-        assert_eq!(members.familiar(1000 + PATIENCE), [at(2)]);
+        members.heard(at(2), 0, &lame, after(1));
+        members.failed(at(1), "refused", after(1000));
+        members.failed(at(1), "no answer", after(1100));
+        let (early, late) = (after(1000 + 119).instant, after(1000 + 120).instant);
+        assert_eq!(members.familiar(early), [at(1), at(2)]);
+        assert_eq!(members.familiar(late), [at(2)]);
     }
 
     #[test]
     fn a_promoted_worker_is_a_manager_at_the_next_probe() {
         let members = Members::default();
-        members.heard(at(1), 0, &identity("a", false), 1);
+        members.heard(at(1), 0, &identity("a", false), after(1));
         assert!(!members.get("a").unwrap().manager);
-        members.heard(at(1), 0, &identity("a", true), 2);
+        members.heard(at(1), 0, &identity("a", true), after(2));
         assert!(members.get("a").unwrap().manager);
         assert_eq!(members.get("a").unwrap().since, 1);
     }
@@ -350,23 +382,23 @@ mod tests {
     #[test]
     fn a_failed_connection_takes_a_member_out_and_a_probe_brings_it_back() {
         let members = Members::default();
-        members.heard(at(1), 0, &identity("a", false), 1);
-        members.failed(at(1), "connection refused", 2);
+        members.heard(at(1), 0, &identity("a", false), after(1));
+        members.failed(at(1), "connection refused", after(2));
         assert!(!members.get("a").unwrap().is_ready());
         assert!(members.at(at(1)).is_none());
-        members.failed(at(1), "timed out", 3);
+        members.failed(at(1), "timed out", after(3));
         assert_eq!(members.get("a").unwrap().since, 2);
-        members.heard(at(1), 0, &identity("a", false), 4);
+        members.heard(at(1), 0, &identity("a", false), after(4));
         assert_eq!(state(&members, "a"), State::Ready);
     }
 
     #[test]
     fn a_node_that_a_manager_knows_is_listed_without_an_agent() {
         let members = Members::default();
-        members.expected(&[expected("a", false), expected("b", true)], 1);
+        members.expected(&[expected("a", false), expected("b", true)], after(1));
         assert_eq!(state(&members, "a"), State::NoAgent);
         assert_eq!(state(&members, "b"), State::Down);
-        members.expected(&[expected("b", false)], 2);
+        members.expected(&[expected("b", false)], after(2));
         assert!(members.get("a").is_none());
         assert_eq!(state(&members, "b"), State::NoAgent);
     }
@@ -374,7 +406,7 @@ mod tests {
     #[test]
     fn a_manager_that_only_the_engine_knows_is_listed_too() {
         let members = Members::default();
-        members.managers(&["m".to_owned()], 1);
+        members.managers(&["m".to_owned()], after(1));
         assert!(members.get("m").unwrap().manager);
         assert_eq!(state(&members, "m"), State::NoAgent);
     }
@@ -382,8 +414,8 @@ mod tests {
     #[test]
     fn an_address_that_changed_hands_belongs_to_the_one_who_answers() {
         let members = Members::default();
-        members.heard(at(1), 0, &identity("a", false), 1);
-        members.heard(at(1), 0, &identity("b", false), 2);
+        members.heard(at(1), 0, &identity("a", false), after(1));
+        members.heard(at(1), 0, &identity("b", false), after(2));
         assert_eq!(state(&members, "a"), State::NoAgent);
         assert_eq!(members.at(at(1)).unwrap().id, "b");
     }
@@ -391,8 +423,8 @@ mod tests {
     #[test]
     fn an_agent_that_discovery_no_longer_finds_is_gone() {
         let members = Members::default();
-        members.heard(at(1), 0, &identity("a", false), 1);
-        members.discovered(&[at(2)], 2);
+        members.heard(at(1), 0, &identity("a", false), after(1));
+        members.discovered(&[at(2)], after(2));
         assert_eq!(state(&members, "a"), State::NoAgent);
     }
 }

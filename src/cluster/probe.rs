@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::identity::Identity;
 use super::members::Members;
-use crate::platform::clock;
+use crate::platform::clock::Moment;
 use crate::upstream::client::{Budget, Client};
 use crate::upstream::error;
 use crate::upstream::peers::Peers;
@@ -62,7 +62,7 @@ impl Probe {
         for generation in 0..self.peers.generations() {
             match timeout(self.deadline, self.identity(address, generation)).await {
                 Ok(Ok(identity)) => {
-                    let now = clock::now().as_secs();
+                    let now = Moment::now();
                     self.members.heard(address, generation, &identity, now);
                     return Ok(());
                 }
@@ -104,8 +104,7 @@ impl HealthCheck for Probe {
         };
         self.ask(address).await.map_err(|reason| {
             log::debug!("probe of {address}: {reason}");
-            self.members
-                .failed(address, &reason, clock::now().as_secs());
+            self.members.failed(address, &reason, Moment::now());
             Error::explain(ErrorType::ConnectError, reason)
         })
     }

@@ -8,12 +8,11 @@ use futures::future::join_all;
 use http::StatusCode;
 use serde::Deserialize;
 use skep_filters::auth::BodyBinding;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::pin::Pin;
 use crate::cluster::Cluster;
 use crate::cluster::members::{Member, State};
-use crate::platform::clock;
 use crate::upstream::client::{Budget, Client};
 use crate::upstream::error;
 use crate::upstream::peers::Peers;
@@ -66,10 +65,11 @@ impl Others {
             return heard;
         }
         let mut others = self.cluster.others();
-        let now = clock::now().as_secs();
+        let now = Instant::now();
+        let among = self.interval * ROUNDS;
         others.retain(|m| match m.state {
             State::Down => false,
-            State::NoAgent => now.saturating_sub(m.since) < (self.interval * ROUNDS).as_secs(),
+            State::NoAgent => now.saturating_duration_since(m.entered) < among,
             State::Ready | State::NoEngine | State::Unreachable(_) => true,
         });
         let answers = join_all(others.iter().map(|member| async move {
@@ -115,6 +115,36 @@ impl Others {
             // It lets no Portainer server in, or is too old to.
             StatusCode::NOT_FOUND => Ok(None),
             status => Err(format!("answered {}", status.as_u16())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::cluster::tests::{calls, cluster, facts};
+    use crate::platform::clock::stepped;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_without_an_agent_counts_for_a_while_whatever_the_clock_says() {
+        for step in stepped::STEPS {
+            stepped::set(|now| now);
+            let (client, peers) = calls();
+            let others = Others {
+                cluster: Arc::new(cluster(facts())),
+                client,
+                peers,
+                patience: Duration::from_secs(1),
+                interval: Duration::from_secs(10),
+            };
+            let silent = async || others.ask().await.silent;
+            advance(Duration::from_secs(239)).await;
+            stepped::set(step);
+            assert_eq!(silent().await, ["n2 (no agent found)"]);
+            advance(Duration::from_secs(1)).await;
+            assert!(silent().await.is_empty());
         }
     }
 }
