@@ -29,9 +29,8 @@ demo-down: ## take the demo away again
 	@tests/lab/demo down
 
 .PHONY: test
-test: build lint ## every test there is: unit, property, in-process and lab
-	$(CARGO) test --workspace --locked
-	SKEP_LAB=1 SKEP=$(abspath $(BINARY)) $(CARGO) test --locked --test lab
+test: prepare ## every test there is: unit, property, in-process and lab
+	@CARGO=$(CARGO) SKEP=$(abspath $(BINARY)) tests/run
 
 .PHONY: lint
 lint: ## rustfmt, clippy, and what the dependencies may be
