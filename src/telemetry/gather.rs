@@ -45,6 +45,7 @@ impl Gather {
         let writer = shared.clone();
         let thread = thread::Builder::new().name("log".to_owned());
         thread.spawn(move || {
+            let _last = EndsTheProcess;
             loop {
                 let lines = writer.next();
                 // There is nowhere to say that it failed.
@@ -62,6 +63,16 @@ impl Gather {
         while lines.writing || !lines.waiting.is_empty() {
             lines = self.0.wait(&self.0.written, lines);
         }
+    }
+}
+
+/// Without its thread everybody who logs would wait for ever. The message of the
+/// panic, which names the thread, is out by then.
+struct EndsTheProcess;
+
+impl Drop for EndsTheProcess {
+    fn drop(&mut self) {
+        std::process::abort();
     }
 }
 
@@ -124,6 +135,42 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    struct Defect;
+
+    impl Write for Defect {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            panic!("a defect");
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What the next test runs in a process of its own.
+    #[test]
+    #[ignore = "it ends the process"]
+    fn a_thread_that_panics() {
+        let mut gather = Gather::new(Defect).unwrap();
+        gather.write_all(b"line\n").unwrap();
+        gather.finish();
+    }
+
+    #[test]
+    fn a_thread_that_panics_ends_the_process_and_is_named() {
+        let program = std::env::current_exe().unwrap();
+        let mut process = std::process::Command::new(program);
+        let only = "telemetry::gather::tests::a_thread_that_panics";
+        process.args([only, "--exact", "--ignored", "--nocapture"]);
+        let ended = process.output().unwrap();
+        assert!(!ended.status.success());
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(
+            said.contains("thread 'log'") && said.contains("a defect"),
+            "{said}"
+        );
     }
 
     #[test]
