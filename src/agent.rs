@@ -18,7 +18,6 @@ use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
 use skep_filters::auth::NonceMemory;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::agent::reload::{Reload, Stamp};
@@ -35,6 +34,7 @@ use crate::gateway::guard::{Guard, GuardError};
 use crate::listen::nameplate::Nameplate;
 use crate::listen::{self, Listener};
 use crate::platform::clock;
+use crate::platform::tasks::{TaskError, Tasks, blocking};
 use crate::platform::{self, LocalListener, SocketFile};
 use crate::portainer::{Others, Portainer};
 use crate::telemetry::audit::Audit;
@@ -113,6 +113,7 @@ pub struct Agent {
     listeners: Vec<Listener>,
     names: Vec<String>,
     config: Config,
+    background: Tasks<()>,
 }
 
 impl Agent {
@@ -243,6 +244,7 @@ impl Agent {
             listeners,
             names,
             config,
+            background: Tasks::default(),
         })
     }
 
@@ -265,13 +267,16 @@ impl Agent {
     }
 
     /// Serves until `stop` resolves, then drains.
-    pub async fn run(self, stop: impl Future<Output = ()>) {
+    ///
+    /// # Errors
+    /// If a listener or a background task ends before that. Then it drains as well.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), TaskError> {
         let (stopping, stopped) = watch::channel(false);
-        let mut background = JoinSet::new();
+        let mut background = self.background;
         let (cluster, trust, names) = (self.cluster.clone(), self.trust.clone(), self.names);
         let renamed = trust.clone();
         let until = stopped.clone();
-        background.spawn(async move {
+        background.spawn("cluster membership", async move {
             let changed = |me: &Identity| {
                 if let Err(e) = renamed.rename(leaf_names(me, &names), clock::wall()) {
                     log::error!("certificates keep their old names: {e}");
@@ -283,22 +288,41 @@ impl Agent {
         let plate = Nameplate::new(nobody, self.portainer.is_some());
         if let Some(portainer) = self.portainer {
             let until = stopped.clone();
-            background.spawn(async move { portainer.agree(until).await });
+            let agree = async move { portainer.agree(until).await };
+            background.spawn("Portainer's first key", agree);
         }
-        background.spawn(self.reload.run(stopped.clone()));
-        background.spawn(refresh(trust, stopped));
+        background.spawn("configuration reload", self.reload.run(stopped.clone()));
+        let renew = move || {
+            memory::give_back();
+            if let Err(e) = trust.refresh(clock::wall()) {
+                log::error!("certificates could not be renewed: {e}");
+            }
+        };
+        background.spawn("certificate renewal", refresh(renew, stopped));
         let drain = self.config.drain;
-        listen::serve(self.proxy, self.listeners, &plate, stop, drain).await;
+        let mut failed = None;
+        let stop = async {
+            tokio::select! {
+                () = stop => {}
+                (error, _) = background.failed() => {
+                    log::error!("{error}");
+                    failed = Some(error);
+                }
+            }
+        };
+        let served = listen::serve(self.proxy, self.listeners, &plate, stop, drain).await;
         let _ = stopping.send(true);
-        background.shutdown().await;
+        background.abort().await;
         self.strangers.sum_up();
         if let Some(audit) = self.audit {
             audit.finish();
         }
+        failed.map_or(served, Err)
     }
 }
 
-async fn refresh(trust: Arc<Trust>, mut stopped: watch::Receiver<bool>) {
+/// Does this every half a minute, where it may block.
+async fn refresh(renew: impl Fn() + Clone + Send + 'static, mut stopped: watch::Receiver<bool>) {
     let mut pause = SETTLED;
     loop {
         tokio::select! {
@@ -306,13 +330,7 @@ async fn refresh(trust: Arc<Trust>, mut stopped: watch::Receiver<bool>) {
             _ = stopped.changed() => return,
         }
         pause = REFRESH;
-        memory::give_back();
-        // It reads files.
-        let trust = trust.clone();
-        let done = tokio::task::spawn_blocking(move || trust.refresh(clock::wall())).await;
-        if let Ok(Err(e)) = done {
-            log::error!("certificates could not be renewed: {e}");
-        }
+        blocking(renew.clone()).await;
     }
 }
 
@@ -396,4 +414,48 @@ fn acceptor(
     // connection (pingora#935), and nothing can be hijacked.
     tls.set_alpn(pingora::listeners::ALPN::H1);
     Ok(tls.build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An agent that nothing tells to stop.
+    async fn failing(task: impl Future<Output = ()> + Send + 'static) -> TaskError {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config {
+            engine: crate::config::Engine::Socket(folder.path().join("none.sock")),
+            state_dir: folder.path().join("state"),
+            ..Config::default()
+        };
+        config.listen[0].address = ([127, 0, 0, 1], 0).into();
+        let mut agent = Agent::start(config).await.unwrap();
+        agent.background.spawn("the test's own", task);
+        agent.run(std::future::pending()).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn an_agent_ends_with_a_background_task_that_ends_and_names_it() {
+        let error = failing(async {}).await;
+        assert_eq!(error, TaskError::Ended("the test's own".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn an_agent_ends_with_a_background_task_that_panics_and_names_it() {
+        let error = failing(async { panic!("a defect") }).await;
+        let text = error.to_string();
+        assert!(
+            text.contains("the test's own") && text.contains("a defect"),
+            "{text}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_renewal_that_panics_ends_the_task() {
+        let (_stopping, stopped) = watch::channel(false);
+        let mut tasks = Tasks::default();
+        tasks.spawn("renewal", refresh(|| panic!("no memory"), stopped));
+        let (error, _) = tasks.failed().await;
+        assert!(matches!(error, TaskError::Panicked { task, .. } if task == "renewal"));
+    }
 }

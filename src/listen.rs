@@ -10,6 +10,7 @@ pub mod nameplate;
 pub mod takeover;
 pub mod visitor;
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -31,6 +32,7 @@ use tokio::time::timeout;
 use crate::listen::downstream::{Common, Downstream};
 use crate::listen::nameplate::Nameplate;
 use crate::listen::visitor::Visitor;
+use crate::platform::tasks::{TaskError, Tasks};
 use crate::platform::{LocalListener, tcp_stream};
 
 /// Connections open at a time; further ones wait in the kernel's queue.
@@ -84,6 +86,19 @@ impl Listener {
     }
 }
 
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tls(..) => match self.address() {
+                Some(address) => write!(f, "listener at {address}"),
+                None => f.write_str("listener"),
+            },
+            Self::Local(_, Some(path)) => write!(f, "listener at {}", path.display()),
+            Self::Local(_, None) => f.write_str("listener at a socket"),
+        }
+    }
+}
+
 enum Accepted {
     Tls(TcpStream, Arc<Acceptor>),
     Plain(Stream),
@@ -115,13 +130,17 @@ impl Accepted {
 
 /// Accepts until `stop` resolves, then drains for at most `drain`. What the
 /// framework refuses by itself carries `plate`.
+///
+/// # Errors
+/// If a listener ends before that. Then it drains as well.
 pub async fn serve<P>(
     proxy: Arc<HttpProxy<P>>,
     listeners: Vec<Listener>,
     plate: &Nameplate,
     stop: impl Future<Output = ()>,
     drain: Duration,
-) where
+) -> Result<(), TaskError>
+where
     P: ProxyHttp + Send + Sync + 'static,
     P::CTX: Send + Sync,
 {
@@ -130,21 +149,23 @@ pub async fn serve<P>(
         places: Arc::new(Semaphore::new(CONNECTIONS)),
         common: Common::new(plate),
     };
-    let mut loops = JoinSet::new();
+    let mut loops = Tasks::default();
     for listener in listeners {
-        loops.spawn(accept_loop(
-            proxy.clone(),
-            listener,
-            doors.clone(),
-            stopped.clone(),
-        ));
+        let name = listener.to_string();
+        let accepting = accept_loop(proxy.clone(), listener, doors.clone(), stopped.clone());
+        loops.spawn(name, accepting);
     }
-    stop.await;
+    let mut open = Vec::new();
+    let served = tokio::select! {
+        () = stop => Ok(()),
+        (error, connections) = loops.failed() => {
+            log::error!("{error}");
+            open.extend(connections);
+            Err(error)
+        }
+    };
     let _ = stopping.send(true);
-    let mut open: Vec<JoinSet<()>> = Vec::new();
-    while let Some(connections) = loops.join_next().await {
-        open.extend(connections.ok());
-    }
+    open.extend(loops.ended().await);
     // Wakes the connections that wait for a next request; they close.
     ServerApp::cleanup(&*proxy).await;
     let finished = timeout(drain, async {
@@ -155,6 +176,7 @@ pub async fn serve<P>(
     if finished.await.is_err() {
         log::warn!("connections were still busy after {drain:?} and are closed");
     }
+    served
 }
 
 /// What all listeners share.

@@ -152,9 +152,11 @@ impl Portainer {
     }
 
     /// Keeps to the same key as the other agents, until told to stop.
-    pub async fn agree(&self, stop: watch::Receiver<bool>) {
-        if let Some(first) = &self.first {
-            first.agree(stop).await;
+    pub async fn agree(&self, mut stop: watch::Receiver<bool>) {
+        match &self.first {
+            Some(first) => first.agree(stop).await,
+            // It was configured, and is the only one.
+            None => drop(stop.changed().await),
         }
     }
 }

@@ -237,7 +237,7 @@ async fn a_host_outside_a_swarm_needs_no_secret_and_asks_only_its_own_engine() {
         .count();
     assert!(routine > 0);
     drop(stop);
-    running.await.unwrap();
+    running.await.unwrap().unwrap();
 
     // The secret it made is kept: the same clients work after a restart.
     let again = Agent::start(config).await.unwrap();

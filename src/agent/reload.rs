@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use crate::config::{Config, KeyMaterial};
 use crate::gateway::guard::Guard;
 use crate::platform;
+use crate::platform::tasks::blocking;
 use crate::portainer::Portainer;
 use crate::telemetry::audit::Audit;
 use crate::trust::Trust;
@@ -47,24 +48,8 @@ pub struct Stamp(Vec<Option<(SystemTime, u64)>>);
 
 impl Reload {
     /// Looks until told to stop.
-    pub async fn run(mut self, mut stopped: watch::Receiver<bool>) {
-        let mut told = platform::reload_signals();
-        loop {
-            let asked = tokio::select! {
-                () = tokio::time::sleep(LOOK) => false,
-                () = told.next() => true,
-                _ = stopped.changed() => return,
-            };
-            // It reads files.
-            let done = tokio::task::spawn_blocking(move || {
-                self.look(asked);
-                self
-            });
-            match done.await {
-                Ok(next) => self = next,
-                Err(e) => return log::error!("the configuration is not looked at any more: {e}"),
-            }
-        }
+    pub async fn run(self, stopped: watch::Receiver<bool>) {
+        every_few_seconds(self, Self::look, stopped).await;
     }
 
     fn look(&mut self, asked: bool) {
@@ -111,6 +96,27 @@ impl Reload {
     }
 }
 
+async fn every_few_seconds<T: Send + 'static>(
+    mut of: T,
+    look: fn(&mut T, asked: bool),
+    mut stopped: watch::Receiver<bool>,
+) {
+    let mut told = platform::reload_signals();
+    loop {
+        let asked = tokio::select! {
+            () = tokio::time::sleep(LOOK) => false,
+            () = told.next() => true,
+            _ = stopped.changed() => return,
+        };
+        // It reads files.
+        of = blocking(move || {
+            look(&mut of, asked);
+            of
+        })
+        .await;
+    }
+}
+
 impl Stamp {
     /// The files that say who is let in, as they are now.
     pub fn of(config: &Config) -> Self {
@@ -128,5 +134,21 @@ impl Stamp {
             Some((found.modified().ok()?, found.len()))
         };
         Self(files.map(stamp).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::tasks::{TaskError, Tasks};
+
+    #[tokio::test]
+    async fn a_look_that_panics_is_not_the_quiet_end_of_all_looks() {
+        let (_stopping, stopped) = watch::channel(false);
+        let mut tasks = Tasks::default();
+        let looking = every_few_seconds((), |(), _| panic!("unreadable"), stopped);
+        tasks.spawn("configuration", looking);
+        let (error, _) = tasks.failed().await;
+        assert!(matches!(error, TaskError::Panicked { task, .. } if task == "configuration"));
     }
 }

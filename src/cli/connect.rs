@@ -87,7 +87,7 @@ pub async fn run(args: ConnectArgs) -> anyhow::Result<()> {
         platform::shutdown_signal().await;
     };
     let listeners = vec![Listener::Local(listener, None)];
-    listen::serve(proxy, listeners, &Nameplate::none(), stop, DRAIN).await;
+    listen::serve(proxy, listeners, &Nameplate::none(), stop, DRAIN).await?;
     Ok(())
 }
 

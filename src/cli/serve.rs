@@ -7,14 +7,14 @@ use crate::platform;
 /// Runs the agent until a signal stops it.
 ///
 /// # Errors
-/// The agent cannot start.
+/// If it cannot start, or a part of it fails while it runs.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let agent = Agent::start(config).await?;
     let stop = async {
         let signal = platform::shutdown_signal().await;
         log::info!("{signal}: finishing open requests, accepting no new ones");
     };
-    agent.run(stop).await;
+    agent.run(stop).await?;
     log::info!("stopped");
     Ok(())
 }

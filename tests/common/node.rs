@@ -128,9 +128,13 @@ impl Node {
     pub(super) fn launch(&mut self, agent: Agent) {
         let (cluster, trust) = (agent.cluster(), agent.trust());
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(agent.run(async {
+        let until = async {
             let _ = stopped.await;
-        }));
+        };
+        let task = tokio::spawn(async move {
+            let ran = agent.run(until).await;
+            ran.unwrap_or_else(|e| panic!("{e}"));
+        });
         self.running = Some(Running {
             cluster,
             trust,

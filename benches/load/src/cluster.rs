@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use skep::agent::Agent;
 use skep::cluster::Cluster;
 use skep::config::{self, ClusterMode, Config, Discover};
+use skep::platform::tasks::TaskError;
 use skep::trust::Secret;
 use skep_bed::{FakeEngine, fixture};
 use skep_filters::auth::{Signer, SigningKey};
@@ -67,7 +68,7 @@ struct Nodes {
 
 /// What runs as long as the nodes do.
 struct Tasks {
-    agents: JoinSet<()>,
+    agents: JoinSet<Result<(), TaskError>>,
     _engines: Vec<FakeEngine>,
 }
 
