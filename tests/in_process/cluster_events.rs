@@ -1,0 +1,463 @@
+//! `GET /events` through any agent is one stream of the whole cluster: every
+//! node's events, those of the Swarm once, and no end because a node has one.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::common::node::Plan;
+use crate::common::{Bed, Cluster, manager, with_cluster, worker};
+use serde_json::{Value, json};
+use skep::config::Config;
+use skep_bed::{Behaviour, EngineBuilder, Streaming, eventually, fixture};
+
+const SECOND: i64 = 1_000_000_000;
+
+/// No tick: only what a test publishes.
+fn quiet(engine: EngineBuilder) -> EngineBuilder {
+    engine.interval(Duration::from_secs(3600))
+}
+
+fn three_nodes() -> [Plan; 3] {
+    [manager("m1"), manager("m2"), worker("w")].map(|plan| plan.engine(quiet))
+}
+
+fn now() -> i64 {
+    i64::try_from(skep::platform::clock::now().as_nanos()).expect("before 2262")
+}
+
+fn local(id: &str, at: i64) -> Value {
+    fixture::event("local", "network", "connect", id, at)
+}
+
+fn swarm(action: &str, id: &str, at: i64) -> Value {
+    fixture::event("swarm", "service", action, id, at)
+}
+
+async fn listen(bed: &Bed, entry: &str, query: &str) -> Streaming {
+    let target = format!("/v1.41/events{query}");
+    let stream = bed.operator(entry).stream("GET", &target, &[]).await;
+    let stream = stream.expect("an answer");
+    assert_eq!(stream.status, 200);
+    assert_eq!(stream.head.header("Content-Type"), Some("application/json"));
+    stream
+}
+
+/// Waits until each of these engines is heard by so many.
+async fn heard(bed: &Bed, expected: &[(&str, usize)]) {
+    let now = || {
+        let listeners = |(node, _): &(&str, usize)| bed.node(node).engine.listeners();
+        expected.iter().map(listeners).collect::<Vec<_>>()
+    };
+    let wanted: Vec<_> = expected.iter().map(|(_, n)| *n).collect();
+    let heard = eventually(|| now() == wanted).await;
+    assert!(heard, "{expected:?}, but it is {:?}", now());
+}
+
+/// Waits until everybody is heard, and one manager also for the Swarm: which.
+async fn teller(bed: &Bed) -> &'static str {
+    let of = |node: &str| bed.node(node).engine.listeners();
+    let all = || bed.running().map(|node| of(&node.hostname)).sum::<usize>();
+    let expected = bed.running().count() + 1;
+    assert!(eventually(|| all() == expected).await, "{}", all());
+    ["m1", "m2"]
+        .into_iter()
+        .find(|m| of(m) == 2)
+        .expect("a manager")
+}
+
+/// `id@node` of the next event, by its decoration.
+async fn next(stream: &mut Streaming) -> String {
+    let line = stream.next_line().await.expect("a stream").expect("a line");
+    place(&serde_json::from_str(&line).expect("JSON"))
+}
+
+fn place(event: &Value) -> String {
+    let node = event["Portainer"]["Agent"]["NodeName"].as_str();
+    let id = event["Actor"]["ID"].as_str().expect("an id");
+    format!("{id}@{}", node.expect("a decoration"))
+}
+
+/// The next so many, sorted: between nodes there is no order.
+async fn some(stream: &mut Streaming, count: usize) -> Vec<String> {
+    let mut all = Vec::new();
+    for _ in 0..count {
+        all.push(next(stream).await);
+    }
+    all.sort();
+    all
+}
+
+/// All events of a stream that ends by itself.
+async fn whole(bed: &Bed, entry: &str, query: &str) -> Vec<String> {
+    let mut stream = listen(bed, entry, query).await;
+    let mut all = Vec::new();
+    while let Some(line) = stream.next_line().await.expect("a stream that ends") {
+        all.push(place(&serde_json::from_str(&line).expect("JSON")));
+    }
+    all
+}
+
+/// How often an engine was asked for the events of this scope.
+fn asked(bed: &Bed, node: &str, scope: &str) -> usize {
+    let seen = bed.node(node).engine.requests_to("/events");
+    seen.iter().filter(|r| r.target.contains(scope)).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_of_all_nodes_come_in_one_stream_each_with_its_node() {
+    with_cluster(three_nodes(), async |bed| {
+        for entry in ["m1", "m2", "w"] {
+            let mut stream = listen(bed, entry, "").await;
+            assert_eq!(stream.head.header("Skep-Missing"), None);
+            let said = stream.head.header("Skep-Node").unwrap();
+            assert!(said.ends_with(entry), "{said}");
+            teller(bed).await;
+            for node in ["m1", "m2", "w"] {
+                let event = local(&format!("of-{node}"), now());
+                bed.node(node).engine.publish(event);
+            }
+            let told = some(&mut stream, 3).await;
+            assert_eq!(told, ["of-m1@m1", "of-m2@m2", "of-w@w"], "{entry}");
+            drop(stream);
+            heard(bed, &[("m1", 0), ("m2", 0), ("w", 0)]).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_keeps_what_its_engine_said() {
+    with_cluster(three_nodes(), async |bed| {
+        let mut stream = listen(bed, "m1", "").await;
+        teller(bed).await;
+        let event = local("x", 1_700_000_000_123_456_789);
+        bed.node("w").engine.publish(event.clone());
+        let line = stream.next_line().await.unwrap().unwrap();
+        let mut told: Value = serde_json::from_str(&line).unwrap();
+        let id = bed.node("w").id.as_str();
+        let agent = json!({ "Agent": { "NodeName": "w", "NodeID": id } });
+        assert_eq!(told["Portainer"], agent);
+        assert_eq!(told["Actor"]["Attributes"]["node.name"], "w");
+        assert_eq!(told["Actor"]["Attributes"]["node.id"], id);
+        told.as_object_mut().unwrap().remove("Portainer");
+        told["Actor"]["Attributes"] = event["Actor"]["Attributes"].clone();
+        assert_eq!(told, event);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_of_the_swarm_is_told_once_though_every_manager_tells_it() {
+    with_cluster(three_nodes(), async |bed| {
+        for entry in ["m1", "m2", "w"] {
+            let before = asked(bed, "m1", "swarm") + asked(bed, "m2", "swarm");
+            let mut stream = listen(bed, entry, "").await;
+            let teller = teller(bed).await;
+            for manager in ["m1", "m2"] {
+                let engine = &bed.node(manager).engine;
+                engine.publish(swarm("update", "web", now()));
+                engine.publish(local("end", now()));
+            }
+            bed.node("w").engine.publish(local("end", now()));
+            let told = some(&mut stream, 4).await;
+            let web = format!("web@{teller}");
+            assert_eq!(told, ["end@m1", "end@m2", "end@w", &web], "{entry}");
+            let after = asked(bed, "m1", "swarm") + asked(bed, "m2", "swarm");
+            assert_eq!(after - before, 1, "one manager is asked");
+            drop(stream);
+            heard(bed, &[("m1", 0), ("m2", 0), ("w", 0)]).await;
+        }
+        assert_eq!(asked(bed, "w", "swarm"), 0, "a worker knows nothing of it");
+    })
+    .await;
+}
+
+/// Both managers tell of a change and of a removal, which each stamps itself.
+fn publish_at_both(bed: &Bed, id: &str) {
+    let at = now();
+    for (manager, later) in [("m1", 0), ("m2", 7_000_000)] {
+        let engine = &bed.node(manager).engine;
+        engine.publish(swarm("update", id, at));
+        engine.publish(swarm("remove", id, at + later));
+    }
+}
+
+async fn next_two(stream: &mut Streaming, id: &str) {
+    for _ in 0..2 {
+        let told = next(stream).await;
+        assert!(told.starts_with(&format!("{id}@m")), "{told} for {id}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_the_manager_that_tells_of_the_swarm_goes_another_one_does_and_repeats_nothing() {
+    for by in ["its agent dies", "its engine dies", "it is demoted"] {
+        with_cluster(three_nodes(), async |bed| {
+            // Not told: it was before anybody asked.
+            let long_ago = now() - 2 * SECOND;
+            for manager in ["m1", "m2"] {
+                let engine = &bed.node(manager).engine;
+                engine.publish(swarm("update", "too-early", long_ago));
+            }
+            let mut stream = listen(bed, "w", "").await;
+            let first = teller(bed).await;
+            let second = if first == "m1" { "m2" } else { "m1" };
+            publish_at_both(bed, "one");
+            next_two(&mut stream, "one").await;
+            match by {
+                "its agent dies" => bed.node_mut(first).kill().await,
+                "its engine dies" => bed.node(first).engine.stop().await,
+                _ => bed.node(first).engine.set_manager(false),
+            }
+            // Nobody listens while this is told.
+            publish_at_both(bed, "two");
+            heard(bed, &[(second, 2)]).await;
+            publish_at_both(bed, "three");
+            for id in ["two", "three"] {
+                next_two(&mut stream, id).await;
+            }
+        })
+        .await;
+    }
+}
+
+/// Events at these seconds; those of the Swarm are told by both managers.
+fn with_a_past() -> [Plan; 3] {
+    let past = |own: &[i64], is_manager: bool| {
+        let local = |s: &i64| local(&format!("l{s}"), s * SECOND);
+        let swarm = |s: i64| swarm("update", &format!("s{s}"), s * SECOND);
+        let shared = [15, 35].map(swarm).into_iter().filter(|_| is_manager);
+        own.iter().map(local).chain(shared).collect::<Vec<_>>()
+    };
+    let [m1, m2, w] = three_nodes();
+    [
+        m1.engine(|e| e.events(past(&[10, 40], true))),
+        m2.engine(|e| e.events(past(&[30], true))),
+        w.engine(|e| e.events(past(&[20, 50], false))),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_past_is_told_by_its_time_and_ends() {
+    with_cluster(with_a_past(), async |bed| {
+        for entry in ["m1", "m2", "w"] {
+            for (query, expected) in [
+                ("?since=1&until=100", "l10 s15 l20 l30 s35 l40 l50"),
+                ("?until=100", "l10 s15 l20 l30 s35 l40 l50"),
+                ("?since=20&until=40", "l20 l30 s35 l40"),
+                ("?since=60&until=100", ""),
+            ] {
+                let told = whole(bed, entry, query).await;
+                let ids: Vec<_> = told.iter().filter_map(|p| p.split('@').next()).collect();
+                assert_eq!(ids.join(" "), expected, "{entry} {query}");
+                assert!(!told.contains(&"l20@m1".to_owned()), "{told:?}");
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_past_comes_sorted_before_the_present() {
+    with_cluster(with_a_past(), async |bed| {
+        let mut stream = listen(bed, "w", "?since=15").await;
+        for expected in ["s15", "l20", "l30", "s35", "l40", "l50"] {
+            let told = next(&mut stream).await;
+            assert!(told.starts_with(&format!("{expected}@")), "{told}");
+        }
+        // Earlier than what was told, but it happens now: clocks differ.
+        bed.node("w").engine.publish(local("live", SECOND));
+        assert_eq!(next(&mut stream).await, "live@w");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_with_an_end_to_come_ends_then() {
+    with_cluster(three_nodes(), async |bed| {
+        // A busy machine may come to the event after the end: then again, with a
+        // later one.
+        for seconds in [2, 4, 8] {
+            let until = skep::platform::clock::now().as_secs() + seconds;
+            let mut stream = listen(bed, "w", &format!("?until={until}")).await;
+            let all = || bed.nodes.iter().map(|node| node.engine.listeners());
+            let over = || skep::platform::clock::now().as_secs() >= until;
+            assert!(eventually(|| over() || all().sum::<usize>() == 4).await);
+            bed.node("m1").engine.publish(local("x", now()));
+            let event = stream.next_line().await.unwrap();
+            if event.is_none() && over() {
+                continue;
+            }
+            let event = event.expect("a line before the end");
+            assert_eq!(place(&serde_json::from_str(&event).unwrap()), "x@m1");
+            assert_eq!(stream.next_line().await.unwrap(), None);
+            assert!(over(), "it ended too early");
+            return;
+        }
+        panic!("no event came before the end");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_missing_is_named_and_heard_once_it_is_there() {
+    with_cluster(three_nodes(), async |bed| {
+        bed.node_mut("m2").kill().await;
+        assert!(eventually(|| bed.node("m1").sees() == 2).await);
+        let mut stream = listen(bed, "m1", "").await;
+        let missing = stream.head.header("Skep-Missing").unwrap().to_owned();
+        let named = format!("{} m2 (", bed.node("m2").id);
+        assert!(missing.starts_with(&named), "{missing}");
+        heard(bed, &[("m1", 2), ("m2", 0), ("w", 1)]).await;
+        // While nobody could be told.
+        bed.node("m2").engine.publish(local("meanwhile", now()));
+        bed.node_mut("m2").start().await.unwrap();
+        assert_eq!(next(&mut stream).await, "meanwhile@m2");
+        bed.node("m2").engine.publish(local("live", now()));
+        assert_eq!(next(&mut stream).await, "live@m2");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_goes_ends_nothing_and_tells_when_it_is_back_what_was_missed() {
+    with_cluster(three_nodes(), async |bed| {
+        let mut stream = listen(bed, "m1", "").await;
+        teller(bed).await;
+        bed.node("w").engine.publish(local("before", now()));
+        assert_eq!(next(&mut stream).await, "before@w");
+        bed.node_mut("w").kill().await;
+        heard(bed, &[("w", 0)]).await;
+        for node in ["m1", "m2"] {
+            bed.node(node).engine.publish(local("still", now()));
+            assert_eq!(next(&mut stream).await, format!("still@{node}"));
+        }
+        bed.node("w").engine.publish(local("missed", now()));
+        bed.node_mut("w").start().await.unwrap();
+        heard(bed, &[("w", 1)]).await;
+        bed.node("w").engine.publish(local("after", now()));
+        for expected in ["missed@w", "after@w"] {
+            assert_eq!(next(&mut stream).await, expected);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_that_hangs_holds_nobody_up() {
+    let short = |_: &str, _: &Path, config: &mut Config| {
+        config.aggregate.deadline = Duration::from_secs(2);
+    };
+    Cluster::of(with_a_past())
+        .configure(short)
+        .run(async |bed| {
+            for hanging in ["w", "m2"] {
+                let engine = &bed.node(hanging).engine;
+                engine.set_behaviour_of("/events", Behaviour::Hang);
+                for entry in ["m1", "w"] {
+                    let told = whole(bed, entry, "?since=1&until=100").await;
+                    let of = |node: &str| told.iter().filter(|p| p.ends_with(node)).count();
+                    assert_eq!(of(&format!("@{hanging}")), 0, "{told:?}");
+                    assert!(of("@m1") >= 2, "{entry} without {hanging}: {told:?}");
+                }
+                engine.set_behaviour_of("/events", Behaviour::Normal);
+            }
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn filters_reach_every_engine_and_a_scope_asks_only_who_has_it() {
+    with_cluster(with_a_past(), async |bed| {
+        let query =
+            |filters: &str| format!("?since=1&until=100&filters={}", filters.replace('"', "%22"));
+        let asked_all = |scope| ["m1", "m2", "w"].map(|node| asked(bed, node, scope));
+
+        whole(bed, "w", &query(r#"{"type":["network"],"label":["a=b"]}"#)).await;
+        for node in ["m1", "m2", "w"] {
+            let seen = bed.node(node).engine.requests_to("/events");
+            for request in &seen {
+                for word in ["network", "a=b", "since=1", "until=100"] {
+                    let target = request.target.replace("%3D", "=");
+                    assert!(target.contains(word), "{word}: {target}");
+                }
+            }
+        }
+        let (l0, s0) = (asked_all("local"), asked_all("swarm"));
+        assert_eq!((l0, s0.iter().sum()), ([1, 1, 1], 1));
+
+        let told = whole(bed, "w", &query(r#"{"scope":["local"]}"#)).await;
+        assert_eq!(told, ["l10@m1", "l20@w", "l30@m2", "l40@m1", "l50@w"]);
+        assert_eq!((asked_all("local"), asked_all("swarm")), ([2, 2, 2], s0));
+
+        let told = whole(bed, "w", &query(r#"{"scope":{"swarm":true}}"#)).await;
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert_eq!(asked_all("local"), [2, 2, 2]);
+        assert_eq!(asked_all("swarm").iter().sum::<usize>(), 2);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_engine_refuses_is_refused_in_its_words() {
+    with_cluster(with_a_past(), async |bed| {
+        for (query, words) in [
+            ("?filters=%7Bnot", "invalid filter"),
+            ("?since=yesterday", "yesterday"),
+            ("?since=9&until=8", "cannot be after"),
+        ] {
+            for entry in ["m1", "w"] {
+                let answer = bed.operator(entry).get(&format!("/events{query}")).await;
+                let answer = answer.unwrap();
+                assert_eq!(answer.status, 400, "{query}: {}", answer.text());
+                assert_eq!(answer.header("Content-Type"), Some("application/json"));
+                let message = answer.message().unwrap();
+                assert!(message.contains(words), "{query}: {message}");
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_events_of_a_named_node_are_its_own_as_it_tells_them() {
+    with_cluster(with_a_past(), async |bed| {
+        let answer = bed
+            .operator("m1")
+            .get_from("w", "/events?since=1&until=100")
+            .await;
+        let told = answer.unwrap().text();
+        let ids = told.lines().map(|line| {
+            let event: Value = serde_json::from_str(line).unwrap();
+            assert_eq!(event["Portainer"], Value::Null);
+            event["Actor"]["ID"].as_str().unwrap().to_owned()
+        });
+        assert_eq!(ids.collect::<Vec<_>>(), ["l20", "l50"]);
+        assert!(bed.node("m1").engine.requests_to("/events").is_empty());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_a_container_is_is_known_from_its_events() {
+    let id = "c0de".repeat(16);
+    with_cluster(three_nodes(), async |bed| {
+        let mut stream = listen(bed, "m1", "").await;
+        teller(bed).await;
+        let engine = &bed.node("w").engine;
+        engine.set_containers(vec![fixture::container(&id, "web", 1, 0)]);
+        engine.publish(fixture::event("local", "container", "start", &id, now()));
+        assert_eq!(next(&mut stream).await, format!("{id}@w"));
+        let target = format!("/containers/{id}/json");
+        let answer = bed.operator("m1").get(&target).await.unwrap();
+        assert_eq!(answer.status, 200);
+        for node in ["m1", "m2"] {
+            assert!(
+                bed.node(node).engine.requests_to(&target).is_empty(),
+                "{node}"
+            );
+        }
+        assert_eq!(bed.node("w").engine.requests_to(&target).len(), 1);
+    })
+    .await;
+}

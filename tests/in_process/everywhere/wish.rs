@@ -1,0 +1,99 @@
+//! What the wish means where there is nothing to be done on every node.
+
+use serde_json::json;
+use skep_bed::fixture;
+
+use super::pulls::PULL;
+use super::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_nodes_are_no_target_for_what_is_about_one() {
+    let c1 = fixture::container("c1", "web", 1, 0);
+    let n1 = manager("n1").engine(|e| e.containers(vec![c1]));
+    with_cluster([n1, worker("n2")], async |bed| {
+        let operator = bed.operator("n2");
+        for (method, target, body) in [
+            ("POST", "/containers/c1/restart", ""),
+            ("GET", "/containers/c1/json", ""),
+            ("DELETE", "/containers/c1", ""),
+            ("POST", "/containers/create", "{}"),
+            ("GET", "/images/app:1/json", ""),
+            ("POST", "/build", ""),
+            ("GET", "/nodes", ""),
+            ("GET", "/nothing", ""),
+        ] {
+            let answer = operator
+                .ask(method, target, &[ALL], body.as_bytes())
+                .await
+                .unwrap();
+            assert_eq!(answer.status, 400, "{target}: {}", answer.text());
+            assert_eq!(answer.header("Content-Type"), Some("application/json"));
+            let message = answer.message().unwrap();
+            assert!(
+                message.contains('*') && message.contains("lists"),
+                "{message}"
+            );
+        }
+        for node in &bed.nodes {
+            assert_eq!(node.asked().len(), 0, "{:?}", node.asked());
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_what_all_nodes_answer_anyhow_it_changes_nothing() {
+    let container = |n: i64| vec![fixture::container(&format!("c{n}"), "x", n, 0)];
+    let n1 = manager("n1").engine(|e| e.containers(container(1)).images(vec![]));
+    let n2 = worker("n2").engine(|e| e.containers(container(2)).networks(vec![]));
+    with_cluster([n1, n2], async |bed| {
+        for target in [
+            "/containers/json",
+            "/images/json",
+            "/volumes",
+            "/networks",
+            "/events?until=1",
+            // Clients ask these before what they are about.
+            "/_ping",
+            "/version",
+            "/info",
+        ] {
+            let operator = bed.operator("n2");
+            let all = operator.ask("GET", target, &[ALL], b"").await.unwrap();
+            let none = operator.get(target).await.unwrap();
+            assert_eq!(all.status, 200, "{target}: {}", all.text());
+            assert_eq!(all.text(), none.text(), "{target}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_on_its_own_is_all_nodes_there_are() {
+    let lone = manager("lone").engine(|e| {
+        having(&["app:1"])(e).in_swarm(false).answer(
+            "POST",
+            "/images/prune",
+            200,
+            json!({ "SpaceReclaimed": 5 }),
+        )
+    });
+    crate::common::Cluster::of([lone])
+        .unawaited()
+        .run(async |bed| {
+            let operator = bed.operator("lone");
+            let prune = operator
+                .ask("POST", "/images/prune", &[ALL], b"")
+                .await
+                .unwrap();
+            assert_eq!(prune.json().unwrap(), json!({ "SpaceReclaimed": 5 }));
+            let removed = operator
+                .ask("DELETE", "/images/app:1", &[ALL], b"")
+                .await
+                .unwrap();
+            assert_eq!(removed.json().unwrap(), json!([{ "Untagged": "app:1" }]));
+            let pulled = operator.ask("POST", PULL, &[ALL], b"").await.unwrap();
+            assert_eq!(pulled.text().lines().count(), 3, "as it tells it");
+        })
+        .await;
+}

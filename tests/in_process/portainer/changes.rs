@@ -1,0 +1,71 @@
+//! A server's proof that is replaced while the agents run.
+
+use std::fs;
+
+use super::*;
+use crate::common::secret_file;
+
+const NEXT: &str = "the next secret of server and agents";
+
+async fn becomes(server: &Server, bed: &Bed, status: u16) -> bool {
+    for _ in 0..100 {
+        if server.get(bed, "n1", "/info").await.status == status {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    false
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_that_is_replaced_lets_the_old_server_out() {
+    let with_a_file = |hostname: &str, folder: &Path, config: &mut Config| {
+        with_secret(hostname, folder, config);
+        let file = secret_file(folder, "agent-secret", SECRET);
+        let portainer = config.auth.portainer.as_mut().expect("servers");
+        portainer.secret = Some(SecretSource::File(file));
+    };
+    Cluster::of([manager("n1")])
+        .configure(with_a_file)
+        .run(async |bed| {
+            let (old, new) = (Server::new(1, SECRET), Server::new(1, NEXT));
+            assert!(becomes(&old, bed, 200).await);
+            assert_eq!(new.get(bed, "n1", "/info").await.status, 403);
+            let file = bed.folder().join("agent-secret");
+            fs::write(&file, NEXT).unwrap();
+            assert!(becomes(&new, bed, 200).await, "the new secret");
+            assert_eq!(old.get(bed, "n1", "/info").await.status, 403);
+            // A file that is gone for a moment opens no door and closes none.
+            fs::remove_file(&file).unwrap();
+            let told = || !warnings_of("the old one stays in force").is_empty();
+            assert!(skep_bed::eventually(told).await);
+            assert!(becomes(&new, bed, 200).await);
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_is_replaced_is_the_only_one_from_then_on() {
+    let with_key = |hostname: &str, folder: &Path, config: &mut Config| {
+        let file = secret_file(folder, "portainer.pub", &Server::new(3, "").public_key());
+        config.state_dir = folder.join(hostname);
+        config.auth.portainer = Some(Portainer {
+            public_key_file: Some(file),
+            ..portainer()
+        });
+    };
+    Cluster::of([manager("n1")])
+        .configure(with_key)
+        .run(async |bed| {
+            // Of two proofs, both are needed.
+            let (old, new) = (Server::new(3, SECRET), Server::new(4, SECRET));
+            assert!(becomes(&old, bed, 200).await);
+            for refused in [&new, &Server::new(3, "Portainer-App")] {
+                assert_eq!(refused.get(bed, "n1", "/info").await.status, 403);
+            }
+            fs::write(bed.folder().join("portainer.pub"), new.public_key() + "\n").unwrap();
+            assert!(becomes(&new, bed, 200).await, "the new key");
+            assert_eq!(old.get(bed, "n1", "/info").await.status, 403);
+        })
+        .await;
+}
