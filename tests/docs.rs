@@ -352,8 +352,11 @@ fn every_variable_of_portainer_s_agent_has_its_row() {
 #[test]
 fn the_ignored_variables_of_portainer_s_agent_are_those_that_the_page_names() {
     let page = page("docs/portainer.md");
-    let (_, rest) = page.text.split_once("ignored. Where one of").unwrap();
-    let (told, rest) = rest.split_once("ignored without a word").unwrap();
+    let (_, rest) = page
+        .text
+        .split_once("If one of these is set, the log names it")
+        .unwrap();
+    let (told, rest) = rest.split_once("ignored silently").unwrap();
     let (untold, _) = rest.split_once("\n## ").unwrap();
     // Code is every second piece between backticks.
     let named = |text: &str| -> BTreeSet<String> {
