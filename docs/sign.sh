@@ -3,24 +3,24 @@
 #
 #   sign.sh KEY_ID KEY_FILE METHOD URL [BODY_FILE] | curl -H @- -X METHOD [--data-binary @BODY_FILE] URL
 #
-# In the environment, SKEP_TARGET names the node that is to answer, and
-# CONTENT_TYPE is that of the body (application/json if not given). It needs
-# openssl. The HMAC (RFC 2104) is spelled out here because openssl would want
-# the secret as an argument, where every user of the machine can read it.
-# shellcheck disable=SC2046,SC2086  # lists of numbers are meant to split
+# The environment variable SKEP_TARGET names the node that should answer, and
+# CONTENT_TYPE the type of the body (default: application/json). The script
+# needs openssl. It computes the HMAC (RFC 2104) itself, because openssl takes
+# the secret as an argument, which every user of the machine can read.
+# shellcheck disable=SC2046,SC2086  # lists of numbers must split
 set -eu
 [ $# -ge 4 ] || { echo "usage: $0 KEY_ID KEY_FILE METHOD URL [BODY_FILE]" >&2; exit 2; }
 
 sha256() { openssl dgst -sha256 -binary; }
 base64() { openssl base64 -A; }
-numbers() { od -An -v -tu1 | tr -s ' \n' ' '; }                     # octets to decimal numbers
+numbers() { od -An -v -tu1 | tr -s ' \n' ' '; }                     # bytes to decimal numbers
 octets() { printf %b "$(printf '\\0%03o' "$@")"; }                  # and back
 count() { echo $#; }
 xored() { for n in $key; do echo $((n ^ $1)); done; }
 hmac() { { octets $(xored 92); { octets $(xored 54); cat; } | sha256; } | sha256; }
 
 key=$(numbers <"$2") key=${key% }
-while case $key in *' 10' | *' 13') ;; *) false ;; esac do key=${key% *}; done  # no line breaks at its end
+while case $key in *' 10' | *' 13') ;; *) false ;; esac do key=${key% *}; done  # strip trailing line breaks
 [ "$(count $key)" -le 64 ] || key=$(octets $key | sha256 | numbers)
 while [ "$(count $key)" -lt 64 ]; do key="$key 0"; done
 
