@@ -15,6 +15,18 @@ use skep::config::{Config, portainer_env};
 use skep_filters::auth::profile::{COVERED_HEADERS, DERIVED};
 use skep_filters::endpoint::describe;
 
+/// Pages outside of `docs/`.
+const OTHER_PAGES: [&str; 8] = [
+    "CHANGELOG.md",
+    "CODE_OF_CONDUCT.md",
+    "CONTRIBUTING.md",
+    "README.md",
+    "SECURITY.md",
+    "filters/fuzz/README.md",
+    "tests/conformance/README.md",
+    "tests/lab/README.md",
+];
+
 /// What a fenced block may be marked as.
 const MARKS: [&str; 11] = [
     "console",
@@ -489,7 +501,7 @@ fn pages() -> Vec<Page> {
     let docs = fs::read_dir(root().join("docs")).expect("there is a folder docs");
     let mut paths: Vec<_> = docs.flatten().map(|entry| entry.path()).collect();
     paths.retain(|path| path.extension().is_some_and(|e| e == "md"));
-    paths.extend([root().join("README.md"), root().join("CONTRIBUTING.md")]);
+    paths.extend(OTHER_PAGES.map(|name| root().join(name)));
     paths.sort();
     paths.into_iter().map(Page::read).collect()
 }
