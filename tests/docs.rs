@@ -172,6 +172,30 @@ fn every_link_between_the_pages_leads_somewhere() {
     assert!(count >= 20, "only {count} were found");
 }
 
+#[test]
+fn every_test_that_a_page_names_is_in_its_file() {
+    let mut count = 0;
+    for page in pages() {
+        for (before, after) in page
+            .text
+            .split("` (`tests/")
+            .zip(page.text.split("` (`tests/").skip(1))
+        {
+            let name = before.rsplit('`').next().unwrap();
+            let file = format!("tests/{}", after.split('`').next().unwrap());
+            let source =
+                fs::read_to_string(root().join(&file)).unwrap_or_else(|e| panic!("{file}: {e}"));
+            assert!(
+                source.contains(&format!("fn {name}(")),
+                "{}: {name}",
+                page.path.display()
+            );
+            count += 1;
+        }
+    }
+    assert!(count >= 10, "only {count} were found");
+}
+
 /// Where settings may be, and a text that has one there that does not exist.
 const SECTIONS: &[(&str, &str)] = &[
     ("", "zz: 1"),
