@@ -172,6 +172,27 @@ fn every_link_between_the_pages_leads_somewhere() {
     assert!(count >= 20, "only {count} were found");
 }
 
+/// Folders of the repository. Code that begins with one of them is a path.
+const FOLDERS: [&str; 7] = [
+    "benches/", "conf/", "docker/", "docs/", "filters/", "src/", "tests/",
+];
+
+#[test]
+fn every_path_that_a_page_names_exists() {
+    let mut lost = Vec::new();
+    for page in pages() {
+        // Code is every second piece between backticks.
+        for code in page.prose().split('`').skip(1).step_by(2) {
+            let is_path = FOLDERS.iter().any(|folder| code.starts_with(folder));
+            let is_pattern = code.contains(['*', '<', ' ', '…']) || code.contains("NAME");
+            if is_path && !is_pattern && !root().join(code).exists() {
+                lost.push(format!("{}: {code}", page.path.display()));
+            }
+        }
+    }
+    assert!(lost.is_empty(), "{lost:#?}");
+}
+
 #[test]
 fn every_test_that_a_page_names_is_in_its_file() {
     let mut count = 0;
