@@ -6,6 +6,7 @@
 //! caller may do is the next step's question.
 
 pub mod certificates;
+pub mod keys;
 pub mod sockets;
 
 use std::any::Any;
@@ -19,28 +20,41 @@ use pingora::proxy::Session;
 use skep_filters::auth::profile::{SIGNATURE, SIGNATURE_INPUT};
 use skep_filters::auth::{KeyKind, Principal, Verifier};
 
+use crate::authenticate::certificates::Certificates;
+use crate::config::Socket;
 use crate::exchange::caller::Caller;
 use crate::exchange::reject::Reject;
-use crate::gateway::guard::Guard;
 use crate::listen::visitor::Visitor;
 use crate::platform::clock;
 use crate::trust::{ClientCertificate, PeerCertificate, Trust};
 
-/// Checks the signature of a request and who may use its key; without one, the
-/// certificate of its connection. At a socket, who has connected.
-///
-/// # Errors
-/// Says why the caller is refused.
-pub fn authenticate(session: &Session, guard: &Guard) -> Result<Caller, Reject> {
-    let headers = &session.req_header().headers;
-    if let Some(visitor) = Visitor::of(session) {
-        return sockets::authenticate(visitor, &guard.sockets, headers);
-    }
-    match shown::<ClientCertificate>(session) {
-        Some(certificate) if !is_signed(headers) => {
-            guard.certificates.authenticate(certificate, headers)
+/// Finds out who calls.
+pub struct Authenticator {
+    /// Checks signatures.
+    pub verifier: Verifier,
+    /// The names whose certificates are accepted.
+    pub certificates: Certificates,
+    /// The identities of users at sockets.
+    pub sockets: Vec<Socket>,
+}
+
+impl Authenticator {
+    /// Checks the signature of a request and who may use its key; without one, the
+    /// certificate of its connection. At a socket, the user who has connected.
+    ///
+    /// # Errors
+    /// Says why the caller is refused.
+    pub fn authenticate(&self, session: &Session) -> Result<Caller, Reject> {
+        let headers = &session.req_header().headers;
+        if let Some(visitor) = Visitor::of(session) {
+            return sockets::authenticate(visitor, &self.sockets, headers);
         }
-        _ => by_signature(session, &guard.verifier),
+        match shown::<ClientCertificate>(session) {
+            Some(certificate) if !is_signed(headers) => {
+                self.certificates.authenticate(certificate, headers)
+            }
+            _ => by_signature(session, &self.verifier),
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! What a policy says is `skep_filters::policy`'s. Whatever an agent does on a
 //! caller's behalf at another node is judged there again, by the same text.
 
+pub mod grants;
 pub mod limit;
 pub mod scope;
 

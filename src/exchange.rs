@@ -18,15 +18,29 @@ use skep_filters::auth::BodyBinding;
 use skep_filters::endpoint::{BodyCheck, EndpointId, Match, RequestPath, Route};
 use skep_filters::policy::scope::Scope;
 use skep_filters::policy::{Redact, RuleSet};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::cluster::hop::Hop;
 use crate::cluster::reachable::Reachable;
 use crate::config::Policy;
 use crate::exchange::reject::Reason;
-use crate::gateway::guard::Place;
 
 /// Characters of a stranger's path that are told.
 const STRANGERS_PATH: usize = 256;
+
+/// Counts a request among the open ones of its caller until it is dropped.
+#[derive(Debug, Default)]
+pub struct Permit {
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl From<OwnedSemaphorePermit> for Permit {
+    fn from(permit: OwnedSemaphorePermit) -> Self {
+        Self {
+            _permit: Some(permit),
+        }
+    }
+}
 
 /// One exchange.
 pub struct Exchange {
@@ -58,8 +72,8 @@ pub struct Exchange {
     pub pinned: Option<Hop>,
     /// The nodes that it may reach.
     pub reachable: Reachable,
-    /// Its place among those that the caller may have open.
-    pub place: Place,
+    /// Counts it among the open requests of its caller.
+    pub permit: Permit,
     /// What the signature says of the body.
     pub body: BodyBinding,
     /// The body, where it was read and checked.
@@ -121,7 +135,7 @@ impl Exchange {
             would_deny: None,
             pinned: None,
             reachable: Reachable::All,
-            place: Place::default(),
+            permit: Permit::default(),
             body: BodyBinding::Empty,
             held: None,
             to: Cow::Borrowed(""),

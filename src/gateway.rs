@@ -18,7 +18,6 @@ use skep_filters::auth::digest::sha256;
 use skep_filters::auth::{AuthError, BodyBinding, Principal};
 use skep_filters::endpoint::{Body, Match, RequestPath, classify};
 
-use crate::authenticate;
 use crate::authorise;
 use crate::authorise::scope;
 use crate::config::InfoOf;
@@ -75,15 +74,17 @@ impl Gateway {
                 newcomer = proved.newcomer;
                 proved.caller
             }
-            _ => authenticate::authenticate(session, &guard)?,
+            _ => guard.authenticator.authenticate(session)?,
         };
         x.caller = caller.principal.to_string();
         x.errand = caller.principal.is_agent_itself();
         x.from_peer = matches!(caller.principal, Principal::Peer { .. });
         x.portainer = caller.principal.is_portainer();
-        let grant = guard.grant(&caller.principal, &x.caller, address(session))?;
+        let grant = guard
+            .grants
+            .grant(&caller.principal, &x.caller, address(session))?;
         x.policy = Some(grant.policy.clone());
-        x.place = guard.place(&caller.principal, &x.caller, grant)?;
+        x.permit = guard.grants.acquire(&caller.principal, &x.caller, grant)?;
         if let (Some(portainer), Some(key)) = (&self.portainer, newcomer) {
             Box::pin(portainer.settle(&key)).await?;
         }

@@ -113,7 +113,7 @@ impl Accepted {
         let peer = tcp.peer_addr().ok();
         // Pingora's listeners do both, `process_new` does neither.
         let _ = tcp.set_nodelay(true);
-        let _ = set_tcp_keepalive(&tcp, &crate::upstream::keepalive::KEEPALIVE);
+        let _ = set_tcp_keepalive(&tcp, &crate::platform::keepalive::KEEPALIVE);
         match timeout(HANDSHAKE, acceptor.tls_handshake(tcp_stream(tcp))).await {
             Ok(Ok(tls)) => Some(Box::new(tls)),
             Ok(Err(e)) => {

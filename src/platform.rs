@@ -6,6 +6,7 @@
 mod socket_file;
 
 pub mod clock;
+pub mod keepalive;
 pub mod tasks;
 
 #[cfg(unix)]

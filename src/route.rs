@@ -7,7 +7,7 @@ pub mod place;
 use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode};
-use skep_filters::aggregate::{ContainerPlan, VolumeFilter, plan};
+use skep_filters::aggregate::{VolumeFilter, plan};
 use skep_filters::auth::Principal;
 use skep_filters::endpoint::filters::Filters;
 use skep_filters::endpoint::{
@@ -19,6 +19,7 @@ use crate::cluster::Cluster;
 use crate::cluster::members::{Member, State};
 use crate::cluster::probe::WHOEVER;
 use crate::exchange::reject::{Reason, Reject};
+use crate::forward::fanout::List;
 
 /// The node that is to answer, by id or hostname.
 const TARGET: &str = "skep-target";
@@ -58,29 +59,6 @@ pub enum Destination {
     Announced(Announcement),
     /// This agent itself.
     Agent,
-}
-
-/// A list that every node has a part of.
-#[derive(Debug)]
-pub enum List {
-    /// `GET /containers/json`.
-    Containers(ContainerPlan),
-    /// `GET /images/json`.
-    Images,
-    /// The same with a row for each node that has an image.
-    ImagesApart,
-    /// `GET /volumes`.
-    Volumes(VolumeFilter),
-    /// `GET /networks`.
-    Networks,
-    /// `GET /networks/{id}` of a network of the Swarm, by its full id.
-    Network(String),
-    /// `GET /system/df`.
-    DataUsage,
-    /// `GET /info` with the sums of all nodes.
-    InfoTotals,
-    /// A `prune` of any kind.
-    Prune,
 }
 
 /// Why a named node cannot be asked.

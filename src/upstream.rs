@@ -4,7 +4,6 @@ pub mod client;
 pub mod engine;
 pub mod error;
 pub mod headers;
-pub mod keepalive;
 pub mod peers;
 pub mod request;
 pub mod tls_files;

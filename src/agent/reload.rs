@@ -53,7 +53,7 @@ impl Reload {
     }
 
     fn look(&mut self, asked: bool) {
-        self.guard.load().certificates.refresh();
+        self.guard.load().authenticator.certificates.refresh();
         let now = Stamp::of(&self.config);
         if !asked && now == self.stamp {
             return;

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pingora_limits::rate::Rate;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::config::{Grant, Limits};
+use crate::exchange::Permit;
 use crate::exchange::reject::Reject;
 
 /// Counts for all identities.
@@ -18,12 +19,6 @@ pub(crate) struct Limiter {
     /// Requests of this second, if anybody's are limited.
     rate: Option<Rate>,
     open: HashMap<String, Arc<Semaphore>>,
-}
-
-/// A place among the requests that an identity may have open.
-#[derive(Debug, Default)]
-pub struct Place {
-    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Limiter {
@@ -41,7 +36,7 @@ impl Limiter {
         }
     }
 
-    pub(crate) fn place(&self, name: &str, limits: Limits) -> Result<Place, Reject> {
+    pub(crate) fn acquire(&self, name: &str, limits: Limits) -> Result<Permit, Reject> {
         if let (Some(rate), Some(most)) = (&self.rate, limits.per_second)
             && rate.observe(&name, 1) > isize::try_from(most.get()).unwrap_or(isize::MAX)
         {
@@ -50,12 +45,10 @@ impl Limiter {
             )));
         }
         let Some(open) = self.open.get(name) else {
-            return Ok(Place::default());
+            return Ok(Permit::default());
         };
         match open.clone().try_acquire_owned() {
-            Ok(permit) => Ok(Place {
-                _permit: Some(permit),
-            }),
+            Ok(permit) => Ok(Permit::from(permit)),
             Err(_) => {
                 let most = limits.at_once.map_or(0, |most| most.get());
                 let what = format!("{name} may have {most} requests open at a time");
@@ -79,18 +72,18 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_free_again_when_its_request_has_ended() {
+    fn a_permit_returns_when_its_request_has_ended() {
         let limits = Limits {
             at_once: NonZeroU32::new(2),
             per_second: None,
         };
         let limiter = limiter(limits);
-        let first = limiter.place("key:ci", limits).unwrap();
-        let _second = limiter.place("key:ci", limits).unwrap();
-        let refused = limiter.place("key:ci", limits).unwrap_err();
+        let first = limiter.acquire("key:ci", limits).unwrap();
+        let _second = limiter.acquire("key:ci", limits).unwrap();
+        let refused = limiter.acquire("key:ci", limits).unwrap_err();
         assert!(refused.to_string().contains("2 requests open"), "{refused}");
         drop(first);
-        assert!(limiter.place("key:ci", limits).is_ok());
+        assert!(limiter.acquire("key:ci", limits).is_ok());
     }
 
     #[test]
@@ -101,8 +94,8 @@ mod tests {
         };
         let limiter = limiter(limits);
         // Two seconds may be touched, not three.
-        let refused = (0..50).filter(|_| limiter.place("key:ci", limits).is_err());
+        let refused = (0..50).filter(|_| limiter.acquire("key:ci", limits).is_err());
         assert!(refused.count() >= 40);
-        assert!(limiter.place("key:else", Limits::default()).is_ok());
+        assert!(limiter.acquire("key:else", Limits::default()).is_ok());
     }
 }

@@ -10,9 +10,9 @@ use skep_filters::policy::scope::Reach;
 use skep_filters::policy::{BodyOf, Node, On, Request, Role, Verdict};
 
 use super::args::BodySource;
+use crate::authorise::grants;
 use crate::config::{Config, Grant, ValueError};
 use crate::exchange::body;
-use crate::gateway::guard;
 
 /// The identity and the request to judge.
 #[derive(Args, Debug)]
@@ -207,7 +207,7 @@ fn identity(config: &Config, name: &str) -> anyhow::Result<(String, Grant)> {
         return Ok(("portainer".to_owned(), server.grant.clone()));
     }
     let matches = |id: &str| id == name || id.split_once(':').is_some_and(|(_, n)| n == name);
-    let mut all: Vec<_> = guard::identities(config).collect();
+    let mut all: Vec<_> = grants::identities(config).collect();
     all.dedup_by(|a, b| a.0 == b.0);
     let found: Vec<_> = all.iter().filter(|(id, _)| matches(id)).collect();
     let list = |all: &mut dyn Iterator<Item = &str>| all.collect::<Vec<_>>().join(", ");

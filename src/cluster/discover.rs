@@ -19,9 +19,7 @@ use tokio::time::Instant;
 use super::members::Members;
 use super::own_service::OwnService;
 use crate::config::Discover;
-
-/// Addresses kept at most: DNS is not under our control.
-pub const MOST: usize = 1024;
+use crate::upstream::client::MAX_AGENTS;
 
 /// Resolves what the configuration names.
 pub struct Discovery {
@@ -98,7 +96,7 @@ impl Discovery {
             }
             log::warn!("discovery: {failures}");
         }
-        Ok(found.into_iter().take(MOST).collect())
+        Ok(found.into_iter().take(MAX_AGENTS).collect())
     }
 
     async fn resolve(&self, source: &Discover) -> Result<Vec<SocketAddr>, String> {

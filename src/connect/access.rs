@@ -15,8 +15,8 @@ use rustls::pki_types::pem::{self, PemObject};
 use skep_filters::auth::{KeyError, Signer, SigningKey, trim_secret};
 
 use crate::config::AgentUrl;
+use crate::platform::keepalive::{IDLE, KEEPALIVE};
 use crate::trust::{Generation, Secret, SecretFileError, TrustError};
-use crate::upstream::keepalive::{IDLE, KEEPALIVE};
 use crate::upstream::peers;
 use crate::upstream::tls_files::{self, FileError};
 

@@ -14,7 +14,8 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use serde::Deserialize;
 use skep_filters::aggregate::{
-    Bound, ContainerPlan, MergeRule, Merged, NodeAnswer, NodeTag, Owns, container_ids, merge,
+    Bound, ContainerPlan, MergeRule, Merged, NodeAnswer, NodeTag, Owns, VolumeFilter,
+    container_ids, merge,
 };
 use skep_filters::endpoint::RequestPath;
 
@@ -29,9 +30,31 @@ use crate::exchange::context::Context;
 use crate::exchange::reject::Reject;
 use crate::exchange::reject::internal;
 use crate::listen::nameplate::NODE_HEADER;
-use crate::route::List;
 use crate::upstream::client::{Answer, Budget};
 use crate::upstream::headers;
+
+/// A list that every node has a part of.
+#[derive(Debug)]
+pub enum List {
+    /// `GET /containers/json`.
+    Containers(ContainerPlan),
+    /// `GET /images/json`.
+    Images,
+    /// The same with a row for each node that has an image.
+    ImagesApart,
+    /// `GET /volumes`.
+    Volumes(VolumeFilter),
+    /// `GET /networks`.
+    Networks,
+    /// `GET /networks/{id}` of a network of the Swarm, by its full id.
+    Network(String),
+    /// `GET /system/df`.
+    DataUsage,
+    /// `GET /info` with the sums of all nodes.
+    InfoTotals,
+    /// A `prune` of any kind.
+    Prune,
+}
 
 /// All nodes together may answer as much as this many at their limit.
 const ALL: usize = 4;

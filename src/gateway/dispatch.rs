@@ -18,12 +18,13 @@ use crate::exchange::{Call, Exchange, Next};
 use crate::forward::broadcast;
 use crate::forward::events;
 use crate::forward::fanout;
+use crate::forward::fanout::List;
 use crate::forward::negotiate;
 use crate::forward::{create, forward};
 use crate::gateway::own;
+use crate::route::Destination;
 use crate::route::locate::{self, Found, Object, locate_together};
 use crate::route::place;
-use crate::route::{Destination, List};
 
 impl Gateway {
     /// As [`Self::go`], for a caller that sees a part of the objects only: the

@@ -14,12 +14,14 @@ use pingora::protocols::http::v1;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 
-use crate::cluster::discover;
 use crate::platform;
-use crate::upstream::keepalive::IDLE;
+use crate::platform::keepalive::IDLE;
+
+/// Addresses kept at most: DNS is not under our control.
+pub const MAX_AGENTS: usize = 1024;
 
 /// Unused connections kept in all: one to each agent there can be, and the engine's.
-const POOL: usize = discover::MOST + 256;
+const POOL: usize = MAX_AGENTS + 256;
 
 /// Makes requests.
 pub struct Client {

@@ -13,7 +13,7 @@ use pingora::{ErrorType, OkOrErr, OrErr};
 
 use crate::config;
 use crate::platform;
-use crate::upstream::keepalive::{IDLE, KEEPALIVE};
+use crate::platform::keepalive::{IDLE, KEEPALIVE};
 use crate::upstream::tls_files::{self, ClientFiles};
 
 /// How long a connection to the engine may take to be made.

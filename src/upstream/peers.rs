@@ -18,8 +18,8 @@ use rustls::pki_types::CertificateDer;
 use skep_filters::auth::profile::{SKEP_ON_BEHALF_OF, SKEP_TARGET};
 use skep_filters::auth::{BodyBinding, KeyError, Signer, SigningKey};
 
+use crate::platform::keepalive::{IDLE, KEEPALIVE};
 use crate::trust::{Generation, Leaf, Trust};
-use crate::upstream::keepalive::{IDLE, KEEPALIVE};
 use crate::upstream::tls_files;
 
 /// What it takes to call other agents.

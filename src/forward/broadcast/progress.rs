@@ -15,7 +15,7 @@ use skep_filters::aggregate::{ProgressLine, final_error, outcome_line, progress_
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::worker::{Outcome, Worker};
+use super::worker::{NodeLine, Outcome, Worker};
 use crate::cluster::ask::{Missing, Node};
 use crate::exchange::Exchange;
 use crate::exchange::Next;
@@ -29,12 +29,6 @@ const AHEAD: usize = 4;
 
 /// Lines of all nodes that wait for the client.
 const LINES: usize = 64;
-
-/// One line of one node.
-pub(super) struct Said {
-    pub(super) node: usize,
-    pub(super) line: Vec<u8>,
-}
 
 /// Runs it on these nodes; `targets` are their request targets.
 pub(super) async fn run(
@@ -197,7 +191,7 @@ impl Telling {
     }
 
     /// A line as the client is to see it; an error waits for the end.
-    fn line(&mut self, said: &Said) -> Option<Bytes> {
+    fn line(&mut self, said: &NodeLine) -> Option<Bytes> {
         let host = self.host(said.node);
         match progress_line(&said.line, &host) {
             ProgressLine::Pass(line) => Some(line.into()),

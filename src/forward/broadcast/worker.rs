@@ -18,7 +18,6 @@ use serde::Deserialize;
 use skep_filters::aggregate::LineSplitter;
 use tokio::sync::mpsc;
 
-use super::progress::Said;
 use crate::cluster::Cluster;
 use crate::cluster::ask::{GONE, Node};
 use crate::cluster::hop::Hop;
@@ -29,6 +28,12 @@ use crate::upstream::engine::Engine;
 use crate::upstream::error;
 use crate::upstream::headers;
 use crate::upstream::peers::Peers;
+
+/// One line of one node's progress.
+pub(super) struct NodeLine {
+    pub(super) node: usize,
+    pub(super) line: Vec<u8>,
+}
 
 /// Bounds what an engine says that refuses.
 const REFUSAL: usize = 64 << 10;
@@ -88,7 +93,7 @@ impl Worker {
         self,
         n: usize,
         chunks: mpsc::Receiver<Bytes>,
-        said: mpsc::Sender<Said>,
+        said: mpsc::Sender<NodeLine>,
     ) -> Outcome {
         let lost: Pin<Box<dyn Future<Output = ()> + Send>> = match &self.hop {
             Hop::Engine => Box::pin(std::future::pending()),
@@ -109,7 +114,7 @@ impl Worker {
         self,
         n: usize,
         mut chunks: mpsc::Receiver<Bytes>,
-        said: mpsc::Sender<Said>,
+        said: mpsc::Sender<NodeLine>,
     ) -> pingora::Result<Outcome> {
         let peer: HttpPeer = self.hop.peer(&self.engine, &self.peers).await?;
         let mut session = self.client.dedicated(&peer).await?;
@@ -140,12 +145,12 @@ impl Worker {
                     Took::More(lines) => {
                         for line in lines {
                             // The client has gone: this task ends with it.
-                            let _ = said.send(Said { node: n, line }).await;
+                            let _ = said.send(NodeLine { node: n, line }).await;
                         }
                     }
                     Took::All(lines) => {
                         for line in lines {
-                            let _ = said.send(Said { node: n, line }).await;
+                            let _ = said.send(NodeLine { node: n, line }).await;
                         }
                         return Ok(answer.outcome());
                     }

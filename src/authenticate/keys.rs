@@ -1,0 +1,78 @@
+//! The keys whose signatures hold: those of the cluster and those in the
+//! configuration.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use skep_filters::auth::{Key, KeyKind, NonceMemory, Verifier, Window, trim_secret};
+
+use crate::config::{Config, KeyFile, KeyMaterial};
+use crate::platform;
+use crate::trust::{Trust, ed25519_public};
+
+/// How far ahead of this machine's a caller's clock may be.
+const AHEAD: Duration = Duration::from_secs(10);
+
+/// A key that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("key {id:?}: {reason}")]
+pub struct KeysError {
+    id: String,
+    reason: String,
+}
+
+/// All keys whose signatures hold: the cluster's own and the configured ones.
+pub(crate) fn verifier(
+    config: &Config,
+    trust: &Trust,
+    nonces: Arc<NonceMemory>,
+) -> Result<Verifier, KeysError> {
+    let refused = |id: &str| {
+        let id = id.to_owned();
+        move |e: skep_filters::auth::KeyError| KeysError {
+            id,
+            reason: e.to_string(),
+        }
+    };
+    let mut keys = Vec::new();
+    for generation in trust.generations() {
+        let agent = generation.agent_key_id();
+        let key = Key::hmac(&agent, generation.peer_key()).map_err(refused(&agent))?;
+        keys.push(key.with_kind(KeyKind::Agent).with_unsigned_streams(true));
+        let operator = generation.operator_key_id();
+        let key = Key::hmac(&operator, generation.operator_key()).map_err(refused(&operator))?;
+        keys.push(key.with_kind(KeyKind::Operator).with_unsigned_streams(true));
+    }
+    for file in &config.auth.keys {
+        let key = read_key(file)?;
+        keys.push(key.with_unsigned_streams(file.unsigned_streams));
+    }
+    let window = Window {
+        past: config.auth.window,
+        future: AHEAD,
+    };
+    Verifier::new(keys, window, nonces).map_err(refused(""))
+}
+
+fn read_key(file: &KeyFile) -> Result<Key, KeysError> {
+    let refused = |reason: String| KeysError {
+        id: file.id.clone(),
+        reason,
+    };
+    let (path, private) = match &file.material {
+        KeyMaterial::Secret(path) => (path, true),
+        KeyMaterial::PublicKey(path) => (path, false),
+    };
+    if private && platform::readable_by_others(path) && !path.starts_with("/run/secrets") {
+        log::warn!("{} can be read by others; chmod 600 it", path.display());
+    }
+    let bytes = std::fs::read(path).map_err(|e| refused(format!("{}: {e}", path.display())))?;
+    let key = if private {
+        Key::hmac(&file.id, trim_secret(&bytes))
+    } else {
+        let public =
+            ed25519_public(&bytes).map_err(|e| refused(format!("{}: {e}", path.display())))?;
+        Key::ed25519(&file.id, &public)
+    };
+    key.map_err(|e| refused(e.to_string()))
+}
