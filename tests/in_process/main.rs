@@ -1,5 +1,5 @@
-//! What an agent does, in one process with fake engines. One binary: linking one
-//! for each file took longer than all else.
+//! What agents do, in one process with fake engines. It is one binary: to link
+//! one for each file took longer than to compile them.
 
 mod announced;
 mod authentication;
