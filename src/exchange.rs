@@ -5,6 +5,7 @@ pub mod body;
 pub mod caller;
 pub mod context;
 pub mod reject;
+pub mod request_id;
 pub mod respond;
 pub mod target;
 
@@ -24,6 +25,7 @@ use crate::cluster::hop::Hop;
 use crate::cluster::reachable::Reachable;
 use crate::config::Policy;
 use crate::exchange::reject::Reason;
+use crate::exchange::request_id::RequestId;
 
 /// Characters of a stranger's path that are told.
 const STRANGERS_PATH: usize = 256;
@@ -44,6 +46,8 @@ impl From<OwnedSemaphorePermit> for Permit {
 
 /// One exchange.
 pub struct Exchange {
+    /// Its id in the logs of all nodes.
+    pub id: RequestId,
     /// When it began.
     pub started: Instant,
     /// The client's address.
@@ -121,6 +125,7 @@ impl Exchange {
     /// An exchange that begins now.
     pub fn new() -> Self {
         Self {
+            id: RequestId::random(),
             started: Instant::now(),
             from: String::new(),
             method: Method::GET,
@@ -239,26 +244,26 @@ impl Exchange {
         let ms = self.milliseconds();
         let (caller, from, to) = (&*self.caller, &*self.from, &*self.to);
         let (status, bytes) = (self.status, self.out_bytes);
-        let rule = &*self.rule;
+        let (rule, request_id) = (&*self.rule, self.id.as_str());
         match (self.refused, self.would_deny.as_deref()) {
             (None, None) => log::log!(
                 target: "skep::upstream::request", level,
-                caller, from, to, status, bytes, ms;
+                caller, from, to, status, bytes, ms, request_id;
                 "{} {}", self.method, self.told_path()
             ),
             (None, Some(would_deny)) => log::log!(
                 target: "skep::upstream::request", level,
-                caller, from, to, status, bytes, ms, rule, would_deny;
+                caller, from, to, status, bytes, ms, request_id, rule, would_deny;
                 "{} {}", self.method, self.told_path()
             ),
             (Some(Reason::Denied), _) => log::log!(
                 target: "skep::upstream::request", level,
-                caller, from, to, status, bytes, ms, refused = "denied", rule;
+                caller, from, to, status, bytes, ms, request_id, refused = "denied", rule;
                 "{} {}", self.method, self.told_path()
             ),
             (Some(refused), _) => log::log!(
                 target: "skep::upstream::request", level,
-                caller, from, to, status, bytes, ms, refused = refused.as_str();
+                caller, from, to, status, bytes, ms, request_id, refused = refused.as_str();
                 "{} {}", self.method, self.told_path()
             ),
         }

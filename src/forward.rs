@@ -138,7 +138,13 @@ fn head_with(
     if !body.is_empty() {
         head.insert_header(CONTENT_LENGTH, body.len())?;
     }
-    hop.prepare(&mut head, &context.peers, &x.caller, x.body)?;
+    hop.prepare(
+        &mut head,
+        &context.peers,
+        &x.caller,
+        x.id.as_header(),
+        x.body,
+    )?;
     Ok(head)
 }
 
@@ -187,7 +193,7 @@ async fn relay_to(
 ) -> pingora::Result<relay::Relayed> {
     let head = head_with(context, session, x, hop, &body)?;
     let peer = hop.peer(&context.engine, &context.peers).await?;
-    let plate = context.nameplate();
+    let plate = context.nameplate(x);
     let lost = given_up(context, hop, reads);
     relay::run(session, &context.client, &peer, head, body, plate, lost).await
 }
@@ -213,15 +219,21 @@ async fn tunnel(
     if held.is_some() {
         head.remove_header("expect");
     }
-    hop.prepare(&mut head, &context.peers, &x.caller, x.body)
-        .map_err(internal)?;
+    hop.prepare(
+        &mut head,
+        &context.peers,
+        &x.caller,
+        x.id.as_header(),
+        x.body,
+    )
+    .map_err(internal)?;
     let peer = hop
         .peer(&context.engine, &context.peers)
         .await
         .map_err(failed)?;
     let upstream = context.client.dedicated(&peer).await;
     let upstream = upstream.map_err(|e| failed(e.into_up()))?;
-    let plate = context.nameplate();
+    let plate = context.nameplate(x);
     let watch = &Watched(context, &hop);
     let hijacked = &mut x.hijacked;
     let ended = tunnel::run(session, upstream, head, held, plate, watch, hijacked).await;

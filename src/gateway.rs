@@ -26,6 +26,7 @@ use crate::exchange::body;
 use crate::exchange::caller::Caller;
 use crate::exchange::context::Context;
 use crate::exchange::reject::Reject;
+use crate::exchange::request_id::RequestId;
 use crate::exchange::target::plain_target;
 use crate::exchange::{Call, Next};
 use crate::gateway::guard::Guard;
@@ -77,6 +78,10 @@ impl Gateway {
             _ => guard.authenticator.authenticate(session)?,
         };
         x.caller = caller.principal.to_string();
+        let is_agent = matches!(caller.principal, Principal::Peer { .. });
+        if let Some(id) = RequestId::of_caller(&session.req_header().headers, is_agent) {
+            x.id = id;
+        }
         x.errand = caller.principal.is_agent_itself();
         x.from_peer = matches!(caller.principal, Principal::Peer { .. });
         x.portainer = caller.principal.is_portainer();

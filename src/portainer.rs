@@ -258,7 +258,7 @@ pub async fn open(
         // What a stranger sends is not read.
         session.set_keepalive(None);
     }
-    let plate: Nameplate = context.nameplate().anonymous();
+    let plate: Nameplate = context.nameplate(x).anonymous();
     if row.and_then(|row| row.own) == Some(Own::Portainer(PortainerEndpoint::Ping)) {
         let mut head = ResponseHeader::build(StatusCode::NO_CONTENT, Some(4)).map_err(internal)?;
         plate.put_on(&mut head);

@@ -61,6 +61,7 @@ pub async fn metrics(
         path: METRICS,
         query: "",
         caller: &x.caller,
+        request_id: x.id.as_header(),
     };
     let budget = Budget::shared(EACH, ALL);
     let asked = others

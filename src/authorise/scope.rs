@@ -7,7 +7,7 @@
 
 mod look;
 
-use http::Uri;
+use http::{HeaderValue, Uri};
 use serde::Deserialize;
 use skep_filters::endpoint::query;
 use skep_filters::policy::scope::{Kind, Reach, Scope};
@@ -51,6 +51,7 @@ pub async fn keep(
         found,
         to,
         at: Hop::Engine,
+        request_id: x.id.as_header().clone(),
     };
     match found.endpoint.scope {
         Reach::Build => {
@@ -110,7 +111,15 @@ pub async fn keep_off_the_hosts_network(
         _ => Hop::Engine,
     };
     for reference in references {
-        let inspect = inspect(context, &hop, asked, Kind::Network, &reference.name).await?;
+        let inspect = inspect(
+            context,
+            &hop,
+            asked,
+            Kind::Network,
+            &reference.name,
+            x.id.as_header(),
+        )
+        .await?;
         let nothing = || Reject::NoSuch(in_words(Kind::Network, &reference.name));
         let inspect = inspect.ok_or_else(nothing)?;
         let network: Network = serde_json::from_slice(&inspect).unwrap_or_default();
@@ -157,6 +166,7 @@ async fn inspect(
     asked: &Call<'_>,
     kind: Kind,
     name: &str,
+    request_id: &HeaderValue,
 ) -> Result<Option<bytes::Bytes>, Reject> {
     let path = path(kind, name);
     let ask = Ask {
@@ -167,6 +177,7 @@ async fn inspect(
         query: "",
         // The caller may be allowed to remove what it is not to inspect.
         caller: "",
+        request_id,
     };
     let node = at(&context.cluster, hop);
     let answer = ask_node(&context.cluster, &node, &ask, "", &Budget::one(INSPECT)).await;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ACCEPT, USER_AGENT};
+use http::header::{ACCEPT, HeaderValue, USER_AGENT};
 use pingora::http::RequestHeader;
 use skep_filters::aggregate::NodeTag;
 use skep_filters::auth::BodyBinding;
@@ -100,6 +100,8 @@ pub struct Ask<'a> {
     pub query: &'a str,
     /// In whose name other agents are asked; empty for our own.
     pub caller: &'a str,
+    /// The id of the request in whose course it is asked.
+    pub request_id: &'a HeaderValue,
 }
 
 /// This node.
@@ -136,6 +138,7 @@ impl<'a> Ask<'a> {
         path: &'a RequestPath<'_>,
         query: &'a str,
         caller: &'a str,
+        request_id: &'a HeaderValue,
     ) -> Self {
         Self {
             head,
@@ -144,6 +147,7 @@ impl<'a> Ask<'a> {
             path: path.path(),
             query,
             caller,
+            request_id,
         }
     }
 }
@@ -227,8 +231,13 @@ async fn fetch(
             head.insert_header(name, value.clone())?;
         }
     }
-    node.hop
-        .prepare(&mut head, &cluster.peers, ask.caller, BodyBinding::Empty)?;
+    node.hop.prepare(
+        &mut head,
+        &cluster.peers,
+        ask.caller,
+        ask.request_id,
+        BodyBinding::Empty,
+    )?;
     let peer = node.hop.peer(&cluster.engine, &cluster.peers).await?;
     let answer = cluster.client.fetch(&peer, head, budget).await?;
     headers::refuse_misdirected(&answer.head)?;

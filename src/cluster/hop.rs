@@ -7,9 +7,11 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use http::HeaderValue;
 use pingora::http::RequestHeader;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
+use skep_filters::auth::profile::SKEP_REQUEST_ID;
 use skep_filters::auth::{BodyBinding, strip};
 
 use crate::cluster::Cluster;
@@ -46,7 +48,8 @@ impl Hop {
     }
 
     /// Makes the head what this hop is to see, in the name of `caller`, or in our
-    /// own if that is empty. Comes last: it signs.
+    /// own if that is empty. Another agent gets the request's id as well. Comes
+    /// last: it signs.
     ///
     /// # Errors
     /// Fails if the request is one that no agent would take.
@@ -55,6 +58,7 @@ impl Hop {
         head: &mut RequestHeader,
         peers: &Peers,
         caller: &str,
+        request_id: &HeaderValue,
         body: BodyBinding,
     ) -> pingora::Result<()> {
         for name in strip::authentication_headers(&head.headers) {
@@ -64,6 +68,7 @@ impl Hop {
             Self::Engine => Ok(()),
             Self::Agent(m) => {
                 headers::one_content_type(head)?;
+                head.insert_header(SKEP_REQUEST_ID, request_id.clone())?;
                 peers.sign(head, m.generation, &m.id, Some(caller), body)
             }
         }

@@ -40,7 +40,7 @@ impl Context {
             head.insert_header(CONTENT_LENGTH, body.len())
                 .map_err(internal)?;
         }
-        self.stamp(&mut head);
+        self.stamp(x, &mut head);
         let gone = |e: Box<Error>| Reject::Client(error::explain(&e));
         session
             .write_response_header(Box::new(head), empty)
@@ -55,14 +55,15 @@ impl Context {
         Ok(Next::Answered)
     }
 
-    /// What all answers of this node carry.
-    pub fn nameplate(&self) -> Nameplate {
-        Nameplate::new(self.cluster.label(), self.portainer)
+    /// What this node puts on the answer of an exchange.
+    pub fn nameplate(&self, x: &Exchange) -> Nameplate {
+        let plate = Nameplate::new(self.cluster.label(), self.portainer);
+        plate.with_request_id(x.id.as_header().clone())
     }
 
     /// Puts on an answer what all answers carry.
-    pub fn stamp(&self, head: &mut ResponseHeader) {
-        self.nameplate().put_on(head);
+    pub fn stamp(&self, x: &Exchange, head: &mut ResponseHeader) {
+        self.nameplate(x).put_on(head);
     }
 
     /// Tells the caller why it is refused.
@@ -88,7 +89,7 @@ impl Context {
             x.status = words.status.as_u16();
         }
         log::debug!("{} {}: {reject}", x.method, x.path());
-        words.send(session, &self.nameplate()).await
+        words.send(session, &self.nameplate(x)).await
     }
 }
 

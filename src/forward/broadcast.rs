@@ -59,6 +59,7 @@ pub async fn run(
             path,
             query,
             &x.caller,
+            x.id.as_header(),
         )
     };
     let ask = &ask;

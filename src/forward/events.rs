@@ -90,10 +90,17 @@ pub async fn run(
     }
     let asked = session.req_header().clone();
     let began = i64::try_from(clock::now().as_nanos()).unwrap_or(i64::MAX);
-    let caller = x.caller.clone();
+    let (caller, id) = (x.caller.clone(), x.id.clone());
     let mut streams = Streams {
         context,
-        ask: Ask::of(&context.cluster, &asked, path, query, &caller),
+        ask: Ask::of(
+            &context.cluster,
+            &asked,
+            path,
+            query,
+            &caller,
+            id.as_header(),
+        ),
         plan: &plan,
         began: seconds(began),
         floor: plan.since.as_deref().and_then(nanos).unwrap_or(began),
@@ -117,7 +124,7 @@ pub async fn run(
         head.insert_header(MISSING_HEADER, missing)
             .map_err(internal)?;
     }
-    context.nameplate().put_on(&mut head);
+    context.nameplate(x).put_on(&mut head);
     x.status = head.status.as_u16();
     let gone = |e: Box<pingora::Error>| Reject::Client(error::explain(&e));
     let begun = session.write_response_header(Box::new(head), false).await;

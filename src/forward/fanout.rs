@@ -101,6 +101,7 @@ pub async fn answer(
         path,
         query,
         &x.caller,
+        x.id.as_header(),
     );
     if matches!(list, List::DataUsage | List::Prune) {
         ask.patience = Patience::WhileThere;

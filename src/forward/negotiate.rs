@@ -47,6 +47,7 @@ pub async fn answer(
         path,
         query,
         &x.caller,
+        x.id.as_header(),
     );
     let (hop, answer) = first(context, &ask, &x.reachable).await?;
     let (mut head, body) = announced(context, announcement, answer)?;

@@ -204,8 +204,5 @@ async fn open(
 /// The upstream's head as it was, and who gave it.
 fn raw_head(upstream: &Upstream, answer: &ResponseHeader, plate: &Nameplate) -> Vec<u8> {
     let raw = upstream.get_headers_raw_bytes();
-    let mut head = raw.strip_suffix(b"\r\n").unwrap_or(&raw).to_vec();
-    head.extend(plate.lines(answer));
-    head.extend(b"\r\n");
-    head
+    plate.put_on_raw(&raw, answer)
 }

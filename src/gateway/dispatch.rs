@@ -190,6 +190,7 @@ impl Gateway {
             method: &session.req_header().method,
             version: path.version(),
             reachable: &x.reachable,
+            request_id: x.id.as_header(),
         };
         if x.route() != Some(Route::NetworkInspect)
             && let Some(hop) = x.pinned.take()
@@ -203,7 +204,14 @@ impl Gateway {
             Some(ObjectIn::Path | ObjectIn::Query(_) | ObjectIn::Body(_)) | None => Vec::new(),
         };
         let owner = if together.len() > 1 {
-            locate_together(&self.context, &together, path.version(), &x.reachable).await?
+            locate_together(
+                &self.context,
+                &together,
+                path.version(),
+                &x.reachable,
+                x.id.as_header(),
+            )
+            .await?
         } else {
             locate::locate(&self.context, &object).await?
         };

@@ -86,7 +86,13 @@ impl ProxyHttp for Gateway {
         x: &mut Exchange,
     ) -> Result<()> {
         let hop = x.hop.as_ref().unwrap_or(&Hop::Engine);
-        hop.prepare(head, &self.context.peers, &x.caller, x.body)
+        hop.prepare(
+            head,
+            &self.context.peers,
+            &x.caller,
+            x.id.as_header(),
+            x.body,
+        )
     }
 
     fn fail_to_connect(
@@ -114,7 +120,7 @@ impl ProxyHttp for Gateway {
         headers::refuse_misdirected(head).map_err(|e| e.into_up())?;
         if !head.status.is_informational() {
             x.status = head.status.as_u16();
-            self.context.nameplate().put_on(head);
+            self.context.nameplate(x).put_on(head);
         }
         Ok(())
     }

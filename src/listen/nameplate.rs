@@ -1,8 +1,10 @@
-//! What every answer says of who gave it: the node, and, where Portainer
-//! servers are let in, the three headers by which they know an agent.
+//! What every answer says of who gave it: the node, the request's id in its log,
+//! and, where Portainer servers are let in, the three headers by which they know
+//! an agent.
 
 use http::HeaderValue;
 use pingora::http::ResponseHeader;
+use skep_filters::auth::profile::SKEP_REQUEST_ID;
 
 /// The version that Portainer shows for this agent. Its UI calls an agent
 /// outdated that is older than the server, and compares nothing else: so it is
@@ -11,6 +13,9 @@ pub const VERSION: &str = "2.45.0";
 
 /// Says which node gave an answer: its id and hostname.
 pub const NODE_HEADER: &str = "Skep-Node";
+
+/// Says which lines of the logs are about the request.
+pub const REQUEST_ID_HEADER: &str = "Skep-Request-Id";
 
 /// Servers take who sends the first for an agent; by the second a UI uses the
 /// `/v2` routes; the third is Docker, with or without a Swarm.
@@ -25,18 +30,30 @@ static PORTAINER: [(&str, HeaderValue); 3] = [
 pub struct Nameplate {
     node: HeaderValue,
     portainer: bool,
+    request_id: Option<HeaderValue>,
 }
 
 impl Nameplate {
     /// For the node that is called `node`; empty if it has no name that a
     /// header can carry.
     pub fn new(node: HeaderValue, portainer: bool) -> Self {
-        Self { node, portainer }
+        Self {
+            node,
+            portainer,
+            request_id: None,
+        }
     }
 
     /// Says nothing.
     pub fn none() -> Self {
         Self::new(HeaderValue::from_static(""), false)
+    }
+
+    /// For the answer to the request with this id.
+    #[must_use]
+    pub fn with_request_id(mut self, id: HeaderValue) -> Self {
+        self.request_id = Some(id);
+        self
     }
 
     /// Without the node: strangers are not told which it is.
@@ -52,6 +69,9 @@ impl Nameplate {
         if !self.node.is_empty() && !head.headers.contains_key(NODE_HEADER) {
             // Cannot fail, here and below: names and values are headers already.
             let _ = head.insert_header(NODE_HEADER, self.node.clone());
+        }
+        if let Some(id) = &self.request_id {
+            let _ = head.insert_header(REQUEST_ID_HEADER, id.clone());
         }
         if self.portainer {
             for (name, value) in &PORTAINER {
@@ -70,6 +90,26 @@ impl Nameplate {
             .collect()
     }
 
+    /// A head that is passed on as the bytes it was, `raw`, with the lines that it
+    /// lacks. `head` is the same one read. Only the id is taken out of it if it
+    /// has one: the one in this node's log takes its place.
+    pub fn put_on_raw(&self, raw: &[u8], head: &ResponseHeader) -> Vec<u8> {
+        let raw = raw.strip_suffix(b"\r\n").unwrap_or(raw);
+        let Some(id) = &self.request_id else {
+            return [raw, &self.lines(head), b"\r\n"].concat();
+        };
+        let kept = raw
+            .split_inclusive(|b| *b == b'\n')
+            .filter(|line| !is_request_id(line));
+        let mut whole: Vec<u8> = kept.flatten().copied().collect();
+        whole.extend(self.lines(head));
+        if head.headers.contains_key(SKEP_REQUEST_ID) {
+            whole.extend(line(REQUEST_ID_HEADER, id));
+        }
+        whole.extend(b"\r\n");
+        whole
+    }
+
     /// Its lines in a head that has none of them.
     pub fn all_lines(&self) -> String {
         let lines: Vec<_> = self
@@ -82,9 +122,18 @@ impl Nameplate {
     fn all(&self) -> impl Iterator<Item = (&'static str, &HeaderValue)> {
         let node = Some((NODE_HEADER, &self.node)).filter(|(_, node)| !node.is_empty());
         let portainer = PORTAINER.iter().filter(|_| self.portainer);
+        let id = self.request_id.as_ref();
         node.into_iter()
+            .chain(id.map(|id| (REQUEST_ID_HEADER, id)))
             .chain(portainer.map(|(name, value)| (*name, value)))
     }
+}
+
+/// Whether a line of a head is that of a request's id.
+fn is_request_id(line: &[u8]) -> bool {
+    let name = line.split(|b| *b == b':').next().unwrap_or_default();
+    name.trim_ascii()
+        .eq_ignore_ascii_case(SKEP_REQUEST_ID.as_str().as_bytes())
 }
 
 fn line(name: &str, value: &HeaderValue) -> Vec<u8> {
@@ -122,6 +171,28 @@ mod tests {
             assert_eq!(answered.headers.get_all(name).iter().count(), 1, "{name}");
         }
         assert_eq!(answered.headers["skep-node"], "id there");
+    }
+
+    #[test]
+    fn the_id_of_this_node_s_log_takes_the_place_of_any_other() {
+        let none = Nameplate::none();
+        let plate = none
+            .clone()
+            .with_request_id(HeaderValue::from_static("here"));
+        let mut answered = head(&[("Skep-Request-Id", "a"), ("Skep-Request-Id", "b")]);
+        let raw =
+            b"HTTP/1.1 101 UPGRADED\r\nskep-request-id: a\r\nX: 1\r\nSKEP-Request-Id: b\r\n\r\n";
+        let put = plate.put_on_raw(raw, &answered);
+        let expected = "HTTP/1.1 101 UPGRADED\r\nX: 1\r\nSkep-Request-Id: here\r\n\r\n";
+        assert_eq!(String::from_utf8(put).unwrap(), expected);
+        assert_eq!(none.put_on_raw(raw, &answered), raw);
+        plate.put_on(&mut answered);
+        let all: Vec<_> = answered.headers.get_all("skep-request-id").iter().collect();
+        assert_eq!(all, ["here"]);
+
+        let raw = b"HTTP/1.1 101 UPGRADED\r\nX: 1\r\n\r\n";
+        let put = plate.put_on_raw(raw, &head(&[]));
+        assert_eq!(String::from_utf8(put).unwrap(), expected);
     }
 
     #[test]

@@ -109,7 +109,7 @@ async fn begin(
     if end && head.status != http::StatusCode::NO_CONTENT {
         head.insert_header(CONTENT_LENGTH, "0").map_err(internal)?;
     }
-    context.stamp(&mut head);
+    context.stamp(x, &mut head);
     let begun = session.write_response_header(Box::new(head), end).await;
     begun.map_err(|e| gone(&e))
 }

@@ -8,7 +8,7 @@
 mod together;
 
 use futures::future::join_all;
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use skep_filters::endpoint::{ApiVersion, Match, ObjectIn, ObjectKind, query};
@@ -54,6 +54,8 @@ pub struct Object<'a> {
     pub version: Option<ApiVersion>,
     /// Where to look for it.
     pub reachable: &'a Reachable,
+    /// The id of the request.
+    pub request_id: &'a HeaderValue,
 }
 
 /// The object a request is routed by, if there is one: from its path, its
@@ -92,6 +94,7 @@ pub async fn locate(context: &Context, object: &Object<'_>) -> Result<Found, Rej
         query: object.query,
         // The caller may be allowed to remove what it is not to inspect.
         caller: "",
+        request_id: object.request_id,
     };
     // What may be on several nodes alike is taken from here, if it is here.
     let mut owners = Vec::new();

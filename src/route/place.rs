@@ -99,6 +99,7 @@ async fn find(
         query: "",
         version,
         reachable: &x.reachable,
+        request_id: x.id.as_header(),
     };
     locate(context, &object).await
 }

@@ -53,6 +53,7 @@ struct Line<'x> {
     status: u16,
     ms: f64,
     bytes: u64,
+    request_id: &'x str,
 }
 
 /// The line of those that have none.
@@ -119,6 +120,7 @@ impl Audit {
             status: x.status,
             ms: x.milliseconds(),
             bytes: x.out_bytes,
+            request_id: x.id.as_str(),
         };
         self.write(&line);
     }
@@ -209,6 +211,7 @@ mod tests {
         assert_eq!(line["rule"], "deny containers.read");
         assert_eq!(line["reason"], "a\n{\"who\":\"root\"}");
         assert_eq!(line["status"], 403);
+        assert_eq!(line["request_id"], x.id.as_str());
     }
 
     #[test]

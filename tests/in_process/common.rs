@@ -11,7 +11,7 @@ pub(crate) mod node;
 
 pub(crate) use bed::{Bed, Cluster, generation, secret_file, with_cluster};
 pub(crate) use caller::{Caller, Signed};
-pub(crate) use logged::warnings_of;
+pub(crate) use logged::{requests_of, warnings_of};
 pub(crate) use node::{Node, manager, worker};
 
 /// Which request headers an engine must never see.

@@ -18,6 +18,7 @@ mod objects;
 mod placement;
 mod policies;
 mod portainer;
+mod request_id;
 mod routing;
 mod sockets;
 mod streams;

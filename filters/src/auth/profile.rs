@@ -84,5 +84,9 @@ pub const SKEP_TARGET: HeaderName = HeaderName::from_static("skep-target");
 /// `Skep-On-Behalf-Of`: the principal for which an agent forwards a request.
 pub const SKEP_ON_BEHALF_OF: HeaderName = HeaderName::from_static("skep-on-behalf-of");
 
+/// `Skep-Request-Id`: the id of a request in the logs. An agent passes it on to
+/// other agents, whose certificates vouch for it, and puts it on answers.
+pub const SKEP_REQUEST_ID: HeaderName = HeaderName::from_static("skep-request-id");
+
 /// The value of `Skep-Body` on a request whose body is not covered.
 pub const UNSIGNED: &str = "unsigned";

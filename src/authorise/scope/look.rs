@@ -1,6 +1,6 @@
 //! One request's look at what it is about: all of it on the node where it goes.
 
-use http::{Method, Uri};
+use http::{HeaderValue, Method, Uri};
 use serde::Deserialize;
 use skep_filters::auth::BodyBinding;
 use skep_filters::auth::digest::sha256;
@@ -25,6 +25,7 @@ pub(super) struct Look<'a> {
     pub(super) asked: &'a Call<'a>,
     pub(super) found: &'a Match,
     pub(super) to: &'a Destination,
+    pub(super) request_id: HeaderValue,
     /// Where the request goes, and everything is looked at.
     pub(super) at: Hop,
 }
@@ -130,7 +131,7 @@ impl Look<'_> {
     /// network of the Swarm may not have come to that node yet.
     async fn inspect(&self, kind: Kind, name: &str) -> Result<Option<bytes::Bytes>, Reject> {
         let context = self.context;
-        let here = inspect(context, &self.at, self.asked, kind, name).await?;
+        let here = inspect(context, &self.at, self.asked, kind, name, &self.request_id).await?;
         if here.is_some() || kind != Kind::Network || !context.cluster.is_on() {
             return Ok(here);
         }
@@ -138,7 +139,7 @@ impl Look<'_> {
             true => Hop::Engine,
             false => context.manager()?,
         };
-        let there = inspect(context, &manager, self.asked, kind, name).await?;
+        let there = inspect(context, &manager, self.asked, kind, name, &self.request_id).await?;
         Ok(there.filter(|network| is_of_the_swarm(network)))
     }
 
@@ -183,6 +184,7 @@ impl Look<'_> {
             query: "",
             version: self.version(),
             reachable: &x.reachable,
+            request_id: x.id.as_header(),
         };
         match locate(self.context, &object).await? {
             Found::At(hop) => Ok(hop),

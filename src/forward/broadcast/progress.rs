@@ -239,7 +239,7 @@ impl Telling {
             self.begun = true;
             let mut head = ResponseHeader::build(StatusCode::OK, Some(4))?;
             head.insert_header(CONTENT_TYPE, "application/json")?;
-            context.nameplate().put_on(&mut head);
+            context.nameplate(x).put_on(&mut head);
             x.status = head.status.as_u16();
             session.write_response_header(Box::new(head), false).await?;
         }

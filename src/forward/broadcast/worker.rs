@@ -77,8 +77,13 @@ impl Worker {
             head.remove_header("transfer-encoding");
             head.insert_header(CONTENT_LENGTH, held.len())?;
         }
-        node.hop
-            .prepare(&mut head, &context.peers, &x.caller, x.body)?;
+        node.hop.prepare(
+            &mut head,
+            &context.peers,
+            &x.caller,
+            x.id.as_header(),
+            x.body,
+        )?;
         Ok(Self {
             hop: node.hop.clone(),
             head,

@@ -140,8 +140,13 @@ async fn begin(
             head.insert_header(name, value.clone())?;
         }
     }
-    node.hop
-        .prepare(&mut head, &context.peers, ask.caller, BodyBinding::Empty)?;
+    node.hop.prepare(
+        &mut head,
+        &context.peers,
+        ask.caller,
+        ask.request_id,
+        BodyBinding::Empty,
+    )?;
     let peer = node.hop.peer(&context.engine, &context.peers).await?;
     // A connection of its own: it is never given back.
     let mut session = context.client.dedicated(&peer).await?;

@@ -2,7 +2,7 @@
 //! only what it has, so one node must have them all.
 
 use futures::future::join_all;
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use skep_filters::endpoint::{ApiVersion, ObjectKind};
 
 use super::{Found, INSPECT, Object, path, what};
@@ -23,6 +23,7 @@ pub async fn locate_together(
     names: &[String],
     version: Option<ApiVersion>,
     reachable: &Reachable,
+    request_id: &HeaderValue,
 ) -> Result<Found, Reject> {
     let image = |name| Object {
         class: ObjectKind::Image,
@@ -31,6 +32,7 @@ pub async fn locate_together(
         query: "",
         version,
         reachable,
+        request_id,
     };
     let paths: Vec<_> = names.iter().map(|name| path(&image(name))).collect();
     let (nodes, mut missing) = nodes(&context.cluster, reachable);
@@ -42,6 +44,7 @@ pub async fn locate_together(
         path: "",
         query: "",
         caller: "",
+        request_id,
     };
     let (ask, paths) = (&ask, &paths);
     let asked = nodes.iter().map(|node| has_all(context, node, ask, paths));
