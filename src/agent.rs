@@ -22,7 +22,7 @@ use tokio::time::timeout;
 
 use crate::agent::reload::{Reload, Stamp};
 use crate::agent::secrets::SecretsError;
-use crate::authenticate::Handshake;
+use crate::authenticate::handshake::Handshake;
 use crate::cluster::identity::{self, Identity};
 use crate::cluster::known::Known;
 use crate::cluster::known::Pulls;

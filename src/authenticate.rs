@@ -6,27 +6,25 @@
 //! caller may do is the next step's question.
 
 pub mod certificates;
+pub mod handshake;
 pub mod keys;
 pub mod sockets;
 
 use std::any::Any;
-use std::sync::Arc;
 
-use async_trait::async_trait;
 use http::HeaderMap;
-use pingora::listeners::TlsAccept;
-use pingora::protocols::tls::TlsRef;
 use pingora::proxy::Session;
 use skep_filters::auth::profile::{SIGNATURE, SIGNATURE_INPUT};
 use skep_filters::auth::{KeyKind, Principal, Verifier};
 
 use crate::authenticate::certificates::Certificates;
+use crate::authenticate::handshake::Agent;
 use crate::config::Socket;
 use crate::exchange::caller::Caller;
 use crate::exchange::reject::Reject;
 use crate::listen::visitor::Visitor;
 use crate::platform::clock;
-use crate::trust::{ClientCertificate, PeerCertificate, Trust};
+use crate::trust::ClientCertificate;
 
 /// Finds out who calls.
 pub struct Authenticator {
@@ -83,55 +81,10 @@ fn by_signature(session: &Session, verifier: &Verifier) -> Result<Caller, Reject
     })
 }
 
-/// The other end showed an agent's certificate.
-struct Agent {
-    certificate: PeerCertificate,
-    fingerprint: String,
-}
-
 /// What the other end of the connection has shown in its handshake.
 fn shown<T: Any + Send + Sync>(session: &Session) -> Option<&T> {
     let tls = session.digest()?.ssl_digest.as_ref()?;
     tls.extension.get::<T>()
-}
-
-/// Looks at the client's certificate once a handshake.
-pub struct Handshake {
-    trust: Arc<Trust>,
-}
-
-impl Handshake {
-    /// Recognises the agents and the clients of these generations.
-    pub fn new(trust: Arc<Trust>) -> Self {
-        Self { trust }
-    }
-
-    fn agent(&self, tls: &TlsRef) -> Option<Agent> {
-        // As rustls names its variant, not as TLS does.
-        if tls.version() != Some("TLSv1_3") {
-            return None;
-        }
-        let certificate = self.trust.classify(tls.peer_certificate_der()?)?;
-        let generation = self.trust.generations().get(certificate.generation)?;
-        Some(Agent {
-            certificate,
-            fingerprint: generation.fingerprint().to_owned(),
-        })
-    }
-}
-
-#[async_trait]
-impl TlsAccept for Handshake {
-    async fn handshake_complete_callback(
-        &self,
-        tls: &TlsRef,
-    ) -> Option<Arc<dyn Any + Send + Sync>> {
-        if let Some(agent) = self.agent(tls) {
-            return Some(Arc::new(agent));
-        }
-        let client = self.trust.client(tls.peer_certificate_der()?)?;
-        Some(Arc::new(client))
-    }
 }
 
 #[cfg(test)]
@@ -139,6 +92,8 @@ mod tests {
     use pingora::http::RequestHeader;
     use ring::rand::SystemRandom;
     use skep_filters::auth::{Key, NonceMemory, Signer, SigningKey, Window};
+
+    use std::sync::Arc;
 
     use super::*;
     use crate::platform::clock::stepped;

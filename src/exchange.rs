@@ -232,42 +232,6 @@ impl Exchange {
             Some(_) | None => self.errand,
         }
     }
-
-    /// The log line: one a request. What is routine is only of interest when
-    /// debugging.
-    pub fn log(&self) {
-        let level = match self.refused {
-            Some(_) if self.status >= 500 => log::Level::Warn,
-            None if self.is_routine() => log::Level::Debug,
-            _ => log::Level::Info,
-        };
-        let ms = self.milliseconds();
-        let (caller, from, to) = (&*self.caller, &*self.from, &*self.to);
-        let (status, bytes) = (self.status, self.out_bytes);
-        let (rule, request_id) = (&*self.rule, self.id.as_str());
-        match (self.refused, self.would_deny.as_deref()) {
-            (None, None) => log::log!(
-                target: "skep::upstream::request", level,
-                caller, from, to, status, bytes, ms, request_id;
-                "{} {}", self.method, self.told_path()
-            ),
-            (None, Some(would_deny)) => log::log!(
-                target: "skep::upstream::request", level,
-                caller, from, to, status, bytes, ms, request_id, rule, would_deny;
-                "{} {}", self.method, self.told_path()
-            ),
-            (Some(Reason::Denied), _) => log::log!(
-                target: "skep::upstream::request", level,
-                caller, from, to, status, bytes, ms, request_id, refused = "denied", rule;
-                "{} {}", self.method, self.told_path()
-            ),
-            (Some(refused), _) => log::log!(
-                target: "skep::upstream::request", level,
-                caller, from, to, status, bytes, ms, request_id, refused = refused.as_str();
-                "{} {}", self.method, self.told_path()
-            ),
-        }
-    }
 }
 
 /// So many characters of a text, or all that it has.

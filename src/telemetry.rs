@@ -5,6 +5,7 @@
 //! what is worth a line.
 
 pub mod audit;
+pub mod exchange;
 mod gather;
 mod line;
 pub mod strangers;

@@ -177,7 +177,7 @@ impl Gateway {
             // It names nothing: the engine knows what to say.
             return self.to_hop(session, x, Hop::Engine, found).await;
         };
-        // Call for by its id, an engine shows a network of any scope.
+        // Asked for by its id, an engine shows a network of any scope.
         let scope = match class {
             ObjectKind::Network => query::get(query, "scope"),
             _ => None,

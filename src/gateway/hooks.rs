@@ -13,6 +13,7 @@ use crate::exchange::reject::Reject;
 use crate::gateway::Gateway;
 use crate::listen::downstream::Downstream;
 use crate::listen::visitor::Visitor;
+use crate::telemetry;
 use crate::upstream::error;
 use crate::upstream::headers;
 
@@ -152,7 +153,7 @@ impl ProxyHttp for Gateway {
         if !self.strangers.lets_tell(x) {
             return;
         }
-        x.log();
+        telemetry::exchange::log(x);
         if let Some(audit) = &self.audit {
             audit.tell(x);
         }

@@ -55,7 +55,7 @@ impl Strangers {
             return;
         };
         log::warn!(
-            target: "skep::upstream::request", count, from = &*from;
+            target: "skep::request", count, from = &*from;
             "{count} more requests of strangers were refused"
         );
         if let Some(audit) = &self.audit {

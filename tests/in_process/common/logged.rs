@@ -11,7 +11,7 @@ static WARNINGS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 static REQUESTS: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
 /// The target of the lines of requests.
-const REQUEST: &str = "skep::upstream::request";
+const REQUEST: &str = "skep::request";
 
 struct Logged(env_logger::Logger);
 
