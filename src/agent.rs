@@ -152,7 +152,7 @@ impl Agent {
         }
         let trust = Arc::new(trust);
         for generation in trust.generations() {
-            log::info!("cluster {}", generation.fingerprint());
+            tracing::info!("cluster {}", generation.fingerprint());
         }
 
         let mut listeners = Vec::new();
@@ -164,7 +164,7 @@ impl Agent {
                 error,
             })?;
             if let Some(address) = listener.address() {
-                log::info!("listening on https://{address}");
+                tracing::info!("listening on https://{address}");
             }
             listeners.push(listener);
         }
@@ -279,7 +279,7 @@ impl Agent {
         background.spawn("cluster membership", async move {
             let changed = |me: &Identity| {
                 if let Err(e) = renamed.rename(leaf_names(me, &names), clock::wall()) {
-                    log::error!("certificates keep their old names: {e}");
+                    tracing::error!("certificates keep their old names: {e}");
                 }
             };
             cluster.run(until, changed).await;
@@ -295,7 +295,7 @@ impl Agent {
         let renew = move || {
             memory::give_back();
             if let Err(e) = trust.refresh(clock::wall()) {
-                log::error!("certificates could not be renewed: {e}");
+                tracing::error!("certificates could not be renewed: {e}");
             }
         };
         background.spawn("certificate renewal", refresh(renew, stopped));
@@ -305,7 +305,7 @@ impl Agent {
             tokio::select! {
                 () = stop => {}
                 (error, _) = background.failed() => {
-                    log::error!("{error}");
+                    tracing::error!("{error}");
                     failed = Some(error);
                 }
             }
@@ -340,7 +340,7 @@ async fn first_look(client: &Client, engine: &Engine) -> Identity {
         Ok(Err(reason)) => reason,
         Err(_) => format!("no answer within {FIRST_LOOK:?}"),
     };
-    log::error!(
+    tracing::error!(
         "the engine at {} does not answer yet: {reason}",
         engine.address()
     );
@@ -391,7 +391,7 @@ fn local(socket: &Socket) -> Result<Listener, StartError> {
         path: socket.path.clone(),
         error,
     })?;
-    log::info!("listening on unix://{}", socket.path.display());
+    tracing::info!("listening on unix://{}", socket.path.display());
     Ok(Listener::Local(bound, Some(socket.path.as_path().into())))
 }
 

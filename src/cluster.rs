@@ -351,8 +351,8 @@ impl Cluster {
                 self.members.expected(&nodes, Moment::now());
                 return true;
             }
-            Ok(Err(e)) => log::debug!("which nodes there should be is not known: {e}"),
-            Err(_) => log::debug!("no manager said in time which nodes there should be"),
+            Ok(Err(e)) => tracing::debug!("which nodes there should be is not known: {e}"),
+            Err(_) => tracing::debug!("no manager said in time which nodes there should be"),
         }
         false
     }
@@ -368,7 +368,7 @@ impl Cluster {
                     _ => format!("no answer within {:?}", self.deadline),
                 };
                 if before.engine.is_some() {
-                    log::error!("the engine at {} is lost: {reason}", self.engine.address());
+                    tracing::error!("the engine at {} is lost: {reason}", self.engine.address());
                 }
                 Identity {
                     engine: None,
@@ -384,14 +384,14 @@ impl Cluster {
             self.silenced.send_replace(since);
         }
         if before.engine.is_none() && now.engine.is_some() {
-            log::info!("the engine at {} answers", self.engine.address());
+            tracing::info!("the engine at {} answers", self.engine.address());
         }
         if before.node_id != now.node_id {
             self.members.clear();
         }
         if before.node_id == now.node_id && before.manager != now.manager {
             let role = if now.manager { "manager" } else { "worker" };
-            log::info!("this node is now a {role}");
+            tracing::info!("this node is now a {role}");
         }
         self.label.store(Arc::new(label(&now)));
         self.me.store(Arc::new(now.clone()));

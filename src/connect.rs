@@ -97,7 +97,7 @@ impl Connect {
     /// Makes the next agent the current one, because this one cannot be
     /// reached.
     fn give_up_on(&self, n: usize, reason: &str) {
-        log::warn!("{} does not answer: {reason}", self.server(n));
+        tracing::warn!("{} does not answer: {reason}", self.server(n));
         let next = n.wrapping_add(1);
         let _ = self
             .current
@@ -332,8 +332,8 @@ async fn refuse(session: &mut Session, x: &RequestState, reject: &Reject) {
     if x.hijacked {
         return;
     }
-    log::debug!("{reject}");
+    tracing::debug!("{reject}");
     if let Err(e) = Words::of(reject).send(session, &Nameplate::none()).await {
-        log::debug!("the error could not be sent: {e}");
+        tracing::debug!("the error could not be sent: {e}");
     }
 }

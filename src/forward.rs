@@ -21,6 +21,7 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType};
 use skep_filters::auth::BodyBinding;
 use skep_filters::endpoint::{Match, Method, Wire};
+use tracing::Instrument;
 
 use crate::cluster::ask::GONE;
 use crate::cluster::hop::Hop;
@@ -51,15 +52,18 @@ pub async fn forward(
 ) -> Result<Next, Reject> {
     x.to = hop.in_words();
     x.hop = Some(hop);
+    let span = tracing::debug_span!("hop", to = &*x.to);
     let wire = found.map(|m| m.endpoint.wire);
     if wire == Some(Wire::Json) && !x.redacts().is_empty() {
-        return Box::pin(redacted(context, session, x)).await;
+        return Box::pin(redacted(context, session, x).instrument(span)).await;
     }
     if wire.is_some_and(Wire::is_tunnel) || session.is_upgrade_req() {
-        return Box::pin(tunnel(context, session, x)).await;
+        return Box::pin(tunnel(context, session, x).instrument(span)).await;
     }
     match x.held.take() {
-        Some(body) if !body.is_empty() => Box::pin(relay(context, session, x, body, found)).await,
+        Some(body) if !body.is_empty() => {
+            Box::pin(relay(context, session, x, body, found).instrument(span)).await
+        }
         // Another agent may fall silent, and a Portainer server that hears
         // nothing of one container drops them all (portainer#7937).
         // Who asks through another agent is given up on there: it may ask
@@ -67,7 +71,7 @@ pub async fn forward(
         _ if (matches!(x.hop, Some(Hop::Agent(_))) || x.portainer && !x.from_peer)
             && session.is_body_empty() =>
         {
-            Box::pin(relay(context, session, x, Bytes::new(), found)).await
+            Box::pin(relay(context, session, x, Bytes::new(), found).instrument(span)).await
         }
         _ => Ok(Next::Proxy),
     }

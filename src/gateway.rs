@@ -81,6 +81,7 @@ impl Gateway {
         let is_agent = matches!(caller.principal, Principal::Peer { .. });
         if let Some(id) = RequestId::of_caller(&session.req_header().headers, is_agent) {
             x.id = id;
+            tracing::Span::current().record("request_id", x.id.as_str());
         }
         x.errand = caller.principal.is_agent_itself();
         x.from_peer = matches!(caller.principal, Principal::Peer { .. });

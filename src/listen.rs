@@ -117,11 +117,11 @@ impl Accepted {
         match timeout(HANDSHAKE, acceptor.tls_handshake(tcp_stream(tcp))).await {
             Ok(Ok(tls)) => Some(Box::new(tls)),
             Ok(Err(e)) => {
-                log::debug!("TLS handshake with {peer:?} failed: {e}");
+                tracing::debug!("TLS handshake with {peer:?} failed: {e}");
                 None
             }
             Err(_) => {
-                log::debug!("TLS handshake with {peer:?} took too long");
+                tracing::debug!("TLS handshake with {peer:?} took too long");
                 None
             }
         }
@@ -159,7 +159,7 @@ where
     let served = tokio::select! {
         () = stop => Ok(()),
         (error, connections) = loops.failed() => {
-            log::error!("{error}");
+            tracing::error!("{error}");
             open.extend(connections);
             Err(error)
         }
@@ -174,7 +174,7 @@ where
         }
     });
     if finished.await.is_err() {
-        log::warn!("connections were still busy after {drain:?} and are closed");
+        tracing::warn!("connections were still busy after {drain:?} and are closed");
     }
     served
 }
@@ -212,7 +212,7 @@ where
                 connections.spawn(connection(proxy, place, accepted, common, stopped.clone()));
             }
             Err(e) => {
-                log::warn!("accept failed: {e}");
+                tracing::warn!("accept failed: {e}");
                 tokio::time::sleep(RETRY).await;
             }
         }

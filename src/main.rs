@@ -41,7 +41,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             let (config, notes) = load(&args)?;
             telemetry::init(config.log.format, config.log.level)?;
             for note in notes {
-                log::warn!("{note}");
+                tracing::warn!("{note}");
             }
             let threads = config.threads.map(usize::from);
             runtime(threads)?.block_on(cli::serve::run(config))?;

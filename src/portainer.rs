@@ -85,7 +85,7 @@ impl Portainer {
     ) -> Result<Arc<Self>, String> {
         let proof = Proof::read(config)?;
         if let Some(key) = &proof.only {
-            log::info!("the Portainer server {} is let in", key.fingerprint());
+            tracing::info!("the Portainer server {} is let in", key.fingerprint());
         }
         let first = config.first_use && proof.only.is_none();
         let first = first.then(|| FirstUse::open(state, others)).transpose()?;
@@ -198,7 +198,7 @@ fn message(secret: &[u8], name: &str) -> Result<Message, String> {
         0 => Err(format!("{name}: the secret is empty")),
         length => {
             if length < GOOD_SECRET {
-                log::warn!(
+                tracing::warn!(
                     "{name}: the secret has {length} bytes; who sees one request of the server \
                      can find it out by trying (`skep secret` prints a good one)"
                 );

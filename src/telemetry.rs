@@ -1,25 +1,29 @@
 //! Where log lines go: standard error, one line for each record.
 //!
-//! The code logs through the `log` crate and gives facts as key-value pairs;
-//! the form of a line is decided in [`line`]. What this is not for: deciding
+//! The code logs through `tracing` and gives facts as fields; the libraries log
+//! through the `log` crate. Both meet in [`logger`], and the form of a line is
+//! decided in [`line`]. What this is not for: deciding
 //! what is worth a line.
 
 pub mod audit;
 pub mod exchange;
 mod gather;
 mod line;
+mod logger;
 pub mod strangers;
 
-use std::io;
+use std::io::{self, Write};
 use std::sync::OnceLock;
 
-use env_logger::{Builder, Logger, Target};
-use log::{LevelFilter, SetLoggerError};
+use env_filter::Builder;
+use log::LevelFilter;
+use tracing_subscriber::Registry;
+use tracing_subscriber::layer::SubscriberExt;
 
 use crate::config::LogFormat;
-use crate::platform::clock;
 pub(crate) use gather::Gather;
 pub(crate) use line::timestamp;
+use logger::Logger;
 
 /// The lines that are still to be written.
 static GATHER: OnceLock<Gather> = OnceLock::new();
@@ -31,22 +35,33 @@ const TALKATIVE: [&str; 1] = ["hickory"];
 /// error when a client leaves or a pooled connection was closed.
 const REPEATING: [&str; 1] = ["pingora"];
 
+/// There is a logger already.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// For the libraries.
+    #[error(transparent)]
+    Log(#[from] log::SetLoggerError),
+    /// For skep itself.
+    #[error(transparent)]
+    Tracing(#[from] tracing::subscriber::SetGlobalDefaultError),
+}
+
 /// Logs to standard error from now on. `RUST_LOG`, if it is set and not empty,
 /// takes the place of `level`.
 ///
 /// # Errors
 ///
 /// There is a logger already.
-pub fn init(format: LogFormat, level: LevelFilter) -> Result<(), SetLoggerError> {
+pub fn init(format: LogFormat, level: LevelFilter) -> Result<(), InitError> {
     let rust_log = std::env::var("RUST_LOG").ok();
-    let target = match Gather::new(io::stderr()) {
-        Ok(gather) => Target::Pipe(Box::new(GATHER.get_or_init(|| gather).clone())),
-        Err(_) => Target::Stderr,
+    let out: Box<dyn Write + Send> = match Gather::new(io::stderr()) {
+        Ok(gather) => Box::new(GATHER.get_or_init(|| gather).clone()),
+        Err(_) => Box::new(io::stderr()),
     };
-    let logger = logger(format, level, rust_log.as_deref(), target);
-    let most = logger.filter();
-    log::set_boxed_logger(Box::new(logger))?;
-    log::set_max_level(most);
+    let logger = logger(format, level, rust_log.as_deref(), out);
+    log::set_boxed_logger(Box::new(logger.clone()))?;
+    log::set_max_level(logger.most());
+    tracing::subscriber::set_global_default(Registry::default().with(logger))?;
     Ok(())
 }
 
@@ -58,11 +73,16 @@ pub fn finish() {
     }
 }
 
-fn logger(format: LogFormat, level: LevelFilter, rust_log: Option<&str>, target: Target) -> Logger {
+fn logger(
+    format: LogFormat,
+    level: LevelFilter,
+    rust_log: Option<&str>,
+    out: Box<dyn Write + Send>,
+) -> Logger {
     let mut builder = Builder::new();
     match rust_log.filter(|directives| !directives.trim().is_empty()) {
         Some(directives) => {
-            builder.parse_filters(directives);
+            builder.parse(directives);
         }
         None => {
             builder.filter_level(level);
@@ -76,11 +96,7 @@ fn logger(format: LogFormat, level: LevelFilter, rust_log: Option<&str>, target:
             }
         }
     }
-    builder.target(target);
-    // env_logger gathers what is written here and hands it on under a lock, in
-    // one piece.
-    builder.format(move |out, record| line::write(out, format, clock::wall(), record));
-    builder.build()
+    Logger::new(format, builder.build(), out)
 }
 
 #[cfg(test)]
@@ -112,8 +128,8 @@ mod tests {
     /// What is written of one record from `target` at `level`.
     fn logged(configured: LevelFilter, rust_log: Option<&str>, target: &str, level: Level) -> bool {
         let writes = Writes::default();
-        let pipe = Target::Pipe(Box::new(writes.clone()));
-        let logger = logger(LogFormat::Text, configured, rust_log, pipe);
+        let out = Box::new(writes.clone());
+        let logger = logger(LogFormat::Text, configured, rust_log, out);
         let args = format_args!("hello");
         logger.log(
             &Record::builder()
@@ -168,5 +184,40 @@ mod tests {
         ));
         assert!(!logged(LevelFilter::Info, wanted, "skep", Level::Info));
         assert!(logged(LevelFilter::Info, Some(" "), "skep", Level::Info));
+    }
+
+    #[test]
+    fn a_line_has_its_own_facts_and_those_of_the_spans_around_it() {
+        for (level, expected) in [
+            (
+                LevelFilter::Debug,
+                "INFO  hello n=7 share=0.5 who=me request_id=b node=n1\n",
+            ),
+            (LevelFilter::Info, "INFO  hello n=7 share=0.5 who=me\n"),
+        ] {
+            let writes = Writes::default();
+            let logger = logger(LogFormat::Text, level, None, Box::new(writes.clone()));
+            let subscriber = Registry::default().with(logger);
+            tracing::subscriber::with_default(subscriber, || {
+                let request = tracing::debug_span!(target: "skep", "request", request_id = "a");
+                let request = request.entered();
+                request.record("request_id", "b");
+                let _hop = tracing::debug_span!(target: "skep", "hop", node = "n1").entered();
+                let none: Option<&str> = None;
+                tracing::info!(target: "skep", n = 7, share = 0.5, none, who = "me", "hello");
+                tracing::error!(target: "h2", "not ours");
+            });
+            let writes = writes.0.lock().unwrap();
+            let [line] = &writes[..] else {
+                panic!("one line, not {writes:?}");
+            };
+            let (_, line) = line.split_once(' ').unwrap();
+            let of = |line: &str| -> Vec<String> {
+                let mut words: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+                words.sort();
+                words
+            };
+            assert_eq!(of(line), of(expected));
+        }
     }
 }

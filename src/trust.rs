@@ -84,7 +84,7 @@ impl Trust {
                 .iter()
                 .any(|known| known.ca_der() == generation.ca_der())
             {
-                log::warn!(
+                tracing::warn!(
                     "two cluster secrets are the same (cluster {}); one of them is ignored",
                     generation.fingerprint()
                 );
@@ -232,11 +232,11 @@ impl Trust {
     fn reload_user_certificate(&self) {
         for certificate in &self.user_certificates {
             match certificate.reload() {
-                Ok(true) => log::info!("the changed certificate file is in use"),
+                Ok(true) => tracing::info!("the changed certificate file is in use"),
                 Ok(false) => {}
                 // The two files may be replaced one after the other; the next
                 // reload tries again.
-                Err(error) => log::warn!("keeping the old certificate: {error}"),
+                Err(error) => tracing::warn!("keeping the old certificate: {error}"),
             }
         }
     }

@@ -63,15 +63,15 @@ impl Reload {
         if let (true, Some(audit)) = (asked, &self.audit)
             && let Err(e) = audit.reopen()
         {
-            log::error!("the audit log goes on in the old file: {e}");
+            tracing::error!("the audit log goes on in the old file: {e}");
         }
         match self.config.file.clone() {
             Some(file) => self.replace(&file),
-            None => log::info!("there is no configuration file to read again"),
+            None => tracing::info!("there is no configuration file to read again"),
         }
         match self.portainer.as_ref().map(|portainer| portainer.reread()) {
-            Some(Err(e)) => log::error!("auth.portainer: the old one stays in force: {e}"),
-            Some(Ok(true)) => log::info!("auth.portainer: another secret or key is in force"),
+            Some(Err(e)) => tracing::error!("auth.portainer: the old one stays in force: {e}"),
+            Some(Ok(true)) => tracing::info!("auth.portainer: another secret or key is in force"),
             Some(Ok(false)) | None => {}
         }
     }
@@ -79,16 +79,16 @@ impl Reload {
     fn replace(&mut self, file: &Path) {
         let changed = match Config::load(Some(file)) {
             Ok(changed) => changed,
-            Err(e) => return log::error!("the old configuration stays in force:\n{e}"),
+            Err(e) => return tracing::error!("the old configuration stays in force:\n{e}"),
         };
         let now = self.config.with_guard_of(&changed);
         match Guard::new(&now, &self.trust, self.nonces.clone()) {
-            Err(e) => log::error!("the old configuration stays in force: {e}"),
+            Err(e) => tracing::error!("the old configuration stays in force: {e}"),
             Ok(guard) => {
                 self.guard.store(Arc::new(guard));
-                log::info!("{}: policies and identities are in force", file.display());
+                tracing::info!("{}: policies and identities are in force", file.display());
                 if now != changed {
-                    log::warn!("{}: other settings need a restart", file.display());
+                    tracing::warn!("{}: other settings need a restart", file.display());
                 }
                 self.config = now;
             }

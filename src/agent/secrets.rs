@@ -112,7 +112,7 @@ fn portainer_secret(config: &Config) -> Option<Result<Secret, PortainerSecretErr
 fn read(path: &Path) -> Result<Secret, SecretsError> {
     let (secret, warning) = Secret::read(path)?;
     if let Some(warning) = warning {
-        log::warn!("{warning}");
+        tracing::warn!("{warning}");
     }
     Ok(secret)
 }
@@ -127,9 +127,9 @@ fn host_secret(state_dir: &Path) -> Result<PathBuf, SecretsError> {
             path: path.clone(),
             error,
         })?;
-        log::info!("made a secret for this host: {shown}");
+        tracing::info!("made a secret for this host: {shown}");
     }
-    log::info!(
+    tracing::info!(
         "to use it: skep connect --to https://localhost:9001 --secret-file {shown} --context skep"
     );
     Ok(path)

@@ -64,7 +64,7 @@ fn read_key(file: &KeyFile) -> Result<Key, KeysError> {
         KeyMaterial::PublicKey(path) => (path, false),
     };
     if private && platform::readable_by_others(path) && !path.starts_with("/run/secrets") {
-        log::warn!("{} can be read by others; chmod 600 it", path.display());
+        tracing::warn!("{} can be read by others; chmod 600 it", path.display());
     }
     let bytes = std::fs::read(path).map_err(|e| refused(format!("{}: {e}", path.display())))?;
     let key = if private {

@@ -74,13 +74,13 @@ pub async fn run(args: ConnectArgs) -> anyhow::Result<()> {
     let listener = LocalListener::bind(&path, SocketFile::PRIVATE)
         .with_context(|| format!("cannot listen on {}", path.display()))?;
     let host = format!("unix://{}", path.display());
-    log::info!("listening on {host}");
+    tracing::info!("listening on {host}");
     match &args.context {
         Some(name) => {
             create_context(name, &host)?;
-            log::info!("to use it: docker --context {name} ps");
+            tracing::info!("to use it: docker --context {name} ps");
         }
-        None => log::info!("to use it: docker -H {host} ps"),
+        None => tracing::info!("to use it: docker -H {host} ps"),
     }
     let proxy = Connect::new(args.client.to, access, args.node).into_proxy();
     let stop = async {

@@ -12,9 +12,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let agent = Agent::start(config).await?;
     let stop = async {
         let signal = platform::shutdown_signal().await;
-        log::info!("{signal}: finishing open requests, accepting no new ones");
+        tracing::info!("{signal}: finishing open requests, accepting no new ones");
     };
     agent.run(stop).await?;
-    log::info!("stopped");
+    tracing::info!("stopped");
     Ok(())
 }

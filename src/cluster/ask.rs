@@ -10,6 +10,7 @@ use skep_filters::aggregate::NodeTag;
 use skep_filters::auth::BodyBinding;
 use skep_filters::endpoint::{ApiVersion, RequestPath};
 use tokio::time::timeout;
+use tracing::Instrument;
 
 use crate::cluster::Cluster;
 use crate::cluster::hop::Hop;
@@ -194,7 +195,8 @@ pub async fn ask_node(
     query: &str,
     budget: &Budget,
 ) -> Result<Answer, String> {
-    let asked = fetch(cluster, node, ask, query, budget);
+    let span = tracing::debug_span!("hop", node = node.tag.id.as_str());
+    let asked = fetch(cluster, node, ask, query, budget).instrument(span);
     let answer = match ask.patience {
         Patience::Deadline => {
             let deadline: Duration = cluster.list_deadline;

@@ -51,7 +51,7 @@ impl Discovery {
             options.timeout = std::time::Duration::from_secs(2);
             builder.build()
         });
-        let resolver = resolver.map_err(|e| log::warn!("no DNS: {e}")).ok();
+        let resolver = resolver.map_err(|e| tracing::warn!("no DNS: {e}")).ok();
         Self {
             sources,
             own,
@@ -94,7 +94,7 @@ impl Discovery {
             if known == 0 {
                 return Err(failures);
             }
-            log::warn!("discovery: {failures}");
+            tracing::warn!("discovery: {failures}");
         }
         Ok(found.into_iter().take(MAX_AGENTS).collect())
     }
@@ -149,7 +149,7 @@ fn absolute(name: &str) -> Result<Name, String> {
 impl ServiceDiscovery for Discovery {
     async fn discover(&self) -> pingora::Result<(BTreeSet<Backend>, HashMap<u64, bool>)> {
         let mut addresses = self.addresses().await.map_err(|e| {
-            log::warn!("discovery: {e}");
+            tracing::warn!("discovery: {e}");
             Error::explain(ErrorType::InternalError, e)
         })?;
         // When a node comes back that was cut off, Docker's DNS can also lose

@@ -113,9 +113,12 @@ impl Member {
             (State::Unreachable(_), State::Unreachable(_))
         );
         if !same {
-            log::info!(
-                node = self.id.as_str(), hostname = self.hostname.as_str();
-                "node {} is now {state} (was {})", self.name(), self.state
+            tracing::info!(
+                node = self.id.as_str(),
+                hostname = self.hostname.as_str(),
+                "node {} is now {state} (was {})",
+                self.name(),
+                self.state
             );
             self.since = now.unix;
             self.entered = now.instant;
@@ -191,7 +194,11 @@ impl Members {
             let member = row(table, &who.node_id, &who.hostname, now);
             if member.manager != who.manager && member.agent.is_some() {
                 let role = if who.manager { "manager" } else { "worker" };
-                log::info!(node = who.node_id.as_str(); "node {} is now a {role}", who.name());
+                tracing::info!(
+                    node = who.node_id.as_str(),
+                    "node {} is now a {role}",
+                    who.name()
+                );
             }
             member.hostname.clone_from(&who.hostname);
             member.manager = who.manager;

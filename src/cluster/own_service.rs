@@ -52,7 +52,7 @@ impl OwnService {
         for id in own_ids() {
             if let Some(service) = self.service_of(&id).await {
                 let tasks = format!("tasks.{service}");
-                log::info!("looking for other agents under {tasks}");
+                tracing::info!("looking for other agents under {tasks}");
                 self.found.store(Some(Arc::new(tasks.clone())));
                 return Some(tasks);
             }

@@ -103,7 +103,7 @@ impl HealthCheck for Probe {
             return Err(Error::explain(ErrorType::InternalError, "not an address"));
         };
         self.ask(address).await.map_err(|reason| {
-            log::debug!("probe of {address}: {reason}");
+            tracing::debug!("probe of {address}: {reason}");
             self.members.failed(address, &reason, Moment::now());
             Error::explain(ErrorType::ConnectError, reason)
         })

@@ -107,7 +107,7 @@ fn operator(generation: &Generation) -> Result<Signer, KeyError> {
 pub fn generation(path: &Path) -> Result<Generation, AccessError> {
     let (secret, warning) = Secret::read(path)?;
     if let Some(warning) = warning {
-        log::warn!("{warning}");
+        tracing::warn!("{warning}");
     }
     Ok(Generation::derive(&secret)?)
 }

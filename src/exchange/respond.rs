@@ -88,7 +88,7 @@ impl Context {
         if !reject::begun(session) {
             x.status = words.status.as_u16();
         }
-        log::debug!("{} {}: {reject}", x.method, x.path());
+        tracing::debug!("{} {}: {reject}", x.method, x.path());
         words.send(session, &self.nameplate(x)).await
     }
 }

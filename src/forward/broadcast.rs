@@ -73,7 +73,7 @@ pub async fn run(
     head.remove_header(crate::listen::nameplate::NODE_HEADER);
     if !done.missing.is_empty() {
         let missing = missing_header(&done.missing);
-        log::warn!("{} was not done on {missing}", x.path());
+        tracing::warn!("{} was not done on {missing}", x.path());
         head.insert_header(MISSING_HEADER, missing)
             .map_err(internal)?;
     }

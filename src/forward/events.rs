@@ -120,7 +120,7 @@ pub async fn run(
     head.remove_header(crate::listen::nameplate::NODE_HEADER);
     if !missing.is_empty() {
         let missing = missing_header(&missing);
-        log::warn!("the events are without {missing} for now");
+        tracing::warn!("the events are without {missing} for now");
         head.insert_header(MISSING_HEADER, missing)
             .map_err(internal)?;
     }
@@ -277,7 +277,7 @@ impl<'a> Streams<'a> {
         match got {
             Got::Line(line) => {
                 let Ok(event) = Event::parse(&line.bytes) else {
-                    return log::debug!("{name} tells an event that is none");
+                    return tracing::debug!("{name} tells an event that is none");
                 };
                 if let Some(known) = self.known.get_mut(&name) {
                     known.last = known.last.max(Some(event.time_nano()));
@@ -290,9 +290,9 @@ impl<'a> Streams<'a> {
                 match decorate_event(&line.bytes, &line.node.tag) {
                     Ok(bytes) => match redacted(bytes, &self.redact) {
                         Ok(bytes) => order.put(&event, name == Name::Swarm, bytes),
-                        Err(e) => log::warn!("an event of {name} is left out: {e}"),
+                        Err(e) => tracing::warn!("an event of {name} is left out: {e}"),
                     },
-                    Err(e) => log::debug!("an event of {name} is left out: {e}"),
+                    Err(e) => tracing::debug!("an event of {name} is left out: {e}"),
                 }
             }
             Got::Head(_) => {}
@@ -307,7 +307,7 @@ impl<'a> Streams<'a> {
                 self.ended(&name);
             }
             Got::Lost(reason) => {
-                log::info!("the events go on without {name}: {reason}");
+                tracing::info!("the events go on without {name}: {reason}");
                 self.ended(&name);
             }
         }

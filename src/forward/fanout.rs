@@ -116,7 +116,7 @@ pub async fn answer(
     head.remove_header(NODE_HEADER);
     if !listed.missing.is_empty() {
         let missing = missing_header(&listed.missing);
-        log::warn!("{} is without {missing}", x.path());
+        tracing::warn!("{} is without {missing}", x.path());
         if context.config.aggregate.partial == Partial::Refuse && !done {
             return Err(Reject::Partial(missing));
         }

@@ -174,11 +174,11 @@ async fn join(
     tokio::select! {
         copied = copied => {
             if let Err(e) = copied {
-                log::debug!("a hijacked stream ended: {e}");
+                tracing::debug!("a hijacked stream ended: {e}");
             }
         }
         () = silence(watch, &heard) => {
-            log::info!("a hijacked stream is ended: its other end gives no sign of life");
+            tracing::info!("a hijacked stream is ended: its other end gives no sign of life");
         }
     }
     Ok(Ended {

@@ -5,6 +5,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
+use tracing::Instrument;
 
 use crate::cluster::hop::Hop;
 use crate::exchange::Exchange;
@@ -49,7 +50,8 @@ impl ProxyHttp for Gateway {
     }
 
     async fn request_filter(&self, session: &mut Session, x: &mut Exchange) -> Result<bool> {
-        match self.handle(session, x).await {
+        let span = tracing::debug_span!("request", request_id = x.id.as_str());
+        match self.handle(session, x).instrument(span).await {
             Ok(Next::Proxy) => Ok(false),
             Ok(Next::Answered) => Ok(true),
             Err(reject) => {
@@ -177,6 +179,6 @@ impl ProxyHttp for Gateway {
 
 async fn refuse(gateway: &Gateway, session: &mut Session, x: &mut Exchange, reject: &Reject) {
     if let Err(e) = gateway.context.refuse(session, x, reject).await {
-        log::debug!("the refusal could not be sent: {e}");
+        tracing::debug!("the refusal could not be sent: {e}");
     }
 }

@@ -265,7 +265,7 @@ impl Reloads {
 pub fn disable_huge_pages() {
     #[cfg(target_os = "linux")]
     if let Err(e) = rustix::thread::disable_transparent_huge_pages(true) {
-        log::debug!("huge pages cannot be disabled: {e}");
+        tracing::debug!("huge pages cannot be disabled: {e}");
     }
 }
 

@@ -100,7 +100,7 @@ pub async fn answer(
     let taken = takeover::take(session).await;
     let (mut client, early) = taken.map_err(|e| Reject::Client(error::explain(&e)))?;
     if let Err(e) = begin(&mut client, &head).await {
-        log::debug!("a console ended at its start: {e}");
+        tracing::debug!("a console ended at its start: {e}");
         return Ok(Next::Answered);
     }
     let config = WebSocketConfig::default()

@@ -107,7 +107,7 @@ pub async fn answer(
     let (status, body) = match limits {
         Ok(limits) => (StatusCode::OK, json!(limits)),
         Err(reason) => {
-            log::debug!("Docker Hub's limits: {reason}");
+            tracing::debug!("Docker Hub's limits: {reason}");
             let message = "Unable to retrieve DockerHub rate limits from DockerHub";
             let body = json!({ "message": message, "details": reason });
             (StatusCode::INTERNAL_SERVER_ERROR, body)

@@ -40,8 +40,8 @@ impl FirstUse {
         let file = PinFile::of(state);
         let pin = file.read()?;
         match pin.as_ref().and_then(Pin::key) {
-            Some(key) => log::info!("the Portainer server {} is let in", key.fingerprint()),
-            None => log::warn!(
+            Some(key) => tracing::info!("the Portainer server {} is let in", key.fingerprint()),
+            None => tracing::warn!(
                 "auth.portainer.first_use: whoever calls first in Portainer's way is trusted from then on"
             ),
         }
@@ -82,7 +82,7 @@ impl FirstUse {
         }
         let decided = match self.decide(shown).await {
             Ok(pin) => self.keep(pin).map_err(|why| {
-                log::error!("no Portainer server can be trusted: {why}");
+                tracing::error!("no Portainer server can be trusted: {why}");
                 "The key could not be kept on this node; see its log".to_owned()
             }),
             Err(why) => Err(why),
@@ -131,7 +131,7 @@ impl FirstUse {
             if self.pin().is_none_or(|ours| told < *ours)
                 && let Err(why) = self.keep(told)
             {
-                log::error!("the key that another agent trusts is not taken over: {why}");
+                tracing::error!("the key that another agent trusts is not taken over: {why}");
             }
         }
     }
@@ -142,12 +142,12 @@ impl FirstUse {
         let path = self.file.path().display();
         self.file.write(&pin).map_err(|e| format!("{path}: {e}"))?;
         if let Some(before) = self.trusted().filter(|before| *before != key) {
-            log::warn!(
+            tracing::warn!(
                 "the Portainer server {} is not let in any more",
                 before.fingerprint()
             );
         }
-        log::warn!(
+        tracing::warn!(
             "the Portainer server {} is trusted from now on; to start anew, remove {path} on every node",
             key.fingerprint()
         );

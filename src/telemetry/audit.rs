@@ -139,7 +139,7 @@ impl Audit {
 
     fn write(&self, line: &impl Serialize) {
         let Ok(mut bytes) = serde_json::to_vec(line) else {
-            return log::error!("a line of the audit log could not be written");
+            return tracing::error!("a line of the audit log could not be written");
         };
         bytes.push(b'\n');
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
@@ -164,7 +164,7 @@ impl Write for Out {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         file.write(bytes).inspect_err(|e| {
-            log::error!("{}: the audit log is not written: {e}", self.path.display());
+            tracing::error!("{}: the audit log is not written: {e}", self.path.display());
         })
     }
 

@@ -5,7 +5,7 @@
 //! written as it is, and nothing is written without a bound.
 
 use std::borrow::Cow;
-use std::fmt::{self, Write as _};
+use std::fmt::{self, Display, Write as _};
 use std::io::{self, Write};
 use std::time::SystemTime;
 
@@ -28,19 +28,27 @@ pub(super) fn write(
     format: LogFormat,
     now: SystemTime,
     record: &Record<'_>,
+    message: &dyn Display,
+    facts: &Facts<'_>,
 ) -> io::Result<()> {
+    let message = bounded(message);
     match format {
-        LogFormat::Json => json(out, now, record),
-        LogFormat::Text => text(out, now, record),
+        LogFormat::Json => json(out, now, record, &message, facts),
+        LogFormat::Text => text(out, now, record, &message, facts),
     }
 }
 
-fn text(out: &mut impl Write, now: SystemTime, record: &Record<'_>) -> io::Result<()> {
+fn text(
+    out: &mut impl Write,
+    now: SystemTime,
+    record: &Record<'_>,
+    message: &str,
+    facts: &Facts<'_>,
+) -> io::Result<()> {
     let level = record.level();
-    let message = bounded(record.args());
     write!(out, "{} {level:<5} ", timestamp(now))?;
     out.write_all(message.as_bytes())?;
-    each(record, |key, fact| {
+    each(facts, |key, fact| {
         for piece in [" ", key, "="] {
             out.write_all(piece.as_bytes())?;
         }
@@ -53,14 +61,20 @@ fn text(out: &mut impl Write, now: SystemTime, record: &Record<'_>) -> io::Resul
     out.write_all(b"\n")
 }
 
-fn json(out: &mut impl Write, now: SystemTime, record: &Record<'_>) -> io::Result<()> {
+fn json(
+    out: &mut impl Write,
+    now: SystemTime,
+    record: &Record<'_>,
+    message: &str,
+    facts: &Facts<'_>,
+) -> io::Result<()> {
     let level = record.level().as_str().to_ascii_lowercase();
     write!(out, r#"{{"time":"{}","level":"{level}""#, timestamp(now))?;
     out.write_all(br#","target":"#)?;
     serde_json::to_writer(&mut *out, record.target())?;
     out.write_all(br#","message":"#)?;
-    serde_json::to_writer(&mut *out, &bounded(record.args()))?;
-    each(record, |key, fact| {
+    serde_json::to_writer(&mut *out, message)?;
+    each(facts, |key, fact| {
         let suffix = if OWN.contains(&key) { "_" } else { "" };
         out.write_all(b",")?;
         serde_json::to_writer(&mut *out, &format!("{key}{suffix}"))?;
@@ -104,34 +118,44 @@ enum Fact<'v> {
     Plain(fmt::Arguments<'v>),
 }
 
-/// Takes a name and its fact.
-type Take<'w> = dyn FnMut(&str, Fact<'_>) -> io::Result<()> + 'w;
+/// Takes a name and its value.
+pub(super) type Take<'w> = dyn FnMut(&str, Value<'_>) -> Result<(), kv::Error> + 'w;
 
-fn each(
-    record: &Record<'_>,
-    mut write: impl FnMut(&str, Fact<'_>) -> io::Result<()>,
-) -> io::Result<()> {
-    struct Facts<'w>(&'w mut Take<'w>);
+/// Hands on all facts of a line, one after the other.
+pub(super) type Facts<'f> = dyn Fn(&mut Take<'_>) -> Result<(), kv::Error> + 'f;
 
-    impl<'kvs> VisitSource<'kvs> for Facts<'_> {
+/// The facts that a record carries.
+pub(super) fn facts_of(record: &Record<'_>) -> impl Fn(&mut Take<'_>) -> Result<(), kv::Error> {
+    struct Pairs<'t, 'w>(&'t mut Take<'w>);
+
+    impl<'kvs> VisitSource<'kvs> for Pairs<'_, '_> {
         fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
-            value.visit(FactReader {
-                key: &harmless(key.as_str()),
-                take: self.0,
-            })
+            (self.0)(key.as_str(), value)
         }
     }
 
-    let mut facts = Facts(&mut write);
-    record
-        .key_values()
-        .visit(&mut facts)
-        .map_err(io::Error::other)
+    move |take: &mut Take<'_>| record.key_values().visit(&mut Pairs(take))
+}
+
+/// Takes a name and its fact.
+type TakeFact<'w> = dyn FnMut(&str, Fact<'_>) -> io::Result<()> + 'w;
+
+fn each(
+    facts: &Facts<'_>,
+    mut write: impl FnMut(&str, Fact<'_>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut take = |key: &str, value: Value<'_>| {
+        value.visit(FactReader {
+            key: &harmless(key),
+            take: &mut write,
+        })
+    };
+    facts(&mut take).map_err(io::Error::other)
 }
 
 struct FactReader<'r, 'w> {
     key: &'r str,
-    take: &'r mut Take<'w>,
+    take: &'r mut TakeFact<'w>,
 }
 
 impl FactReader<'_, '_> {
@@ -254,17 +278,12 @@ mod tests {
     fn line(format: LogFormat, message: &str, facts: &[(&str, Value<'_>)]) -> String {
         let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_363_200_123);
         let mut out = Vec::new();
-        let result = write(
-            &mut out,
-            format,
-            now,
-            &Record::builder()
-                .level(Level::Info)
-                .target("skep::gateway::hooks")
-                .key_values(&facts)
-                .args(format_args!("{message}"))
-                .build(),
-        );
+        let record = Record::builder()
+            .level(Level::Info)
+            .target("skep::gateway::hooks")
+            .key_values(&facts)
+            .build();
+        let result = write(&mut out, format, now, &record, &message, &facts_of(&record));
         result.unwrap();
         String::from_utf8(out).unwrap()
     }

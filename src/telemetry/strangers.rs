@@ -54,8 +54,8 @@ impl Strangers {
         let Some((count, from)) = self.lock().left_out() else {
             return;
         };
-        log::warn!(
-            target: "skep::request", count, from = &*from;
+        tracing::warn!(
+            target: "skep::request", count, from = &*from,
             "{count} more requests of strangers were refused"
         );
         if let Some(audit) = &self.audit {

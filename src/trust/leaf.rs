@@ -170,7 +170,7 @@ fn subject_alt_names(generation: &Generation, names: &LeafNames) -> Vec<SanType>
     names.ips.iter().for_each(|ip| sans.ip(*ip));
     for name in &names.names {
         if !sans.dns_or_ip(name) {
-            log::warn!(
+            tracing::warn!(
                 "the certificate leaves out {name:?}, which is neither a DNS name nor an address"
             );
         }

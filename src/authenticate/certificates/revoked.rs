@@ -32,7 +32,7 @@ impl Revoked {
     /// A sentence for the operator.
     pub(super) fn open(path: &Path) -> Result<Self, String> {
         let list = read(path)?;
-        log::info!(
+        tracing::info!(
             "{}: certificates are revoked: {}",
             path.display(),
             list.len()
@@ -52,9 +52,9 @@ impl Revoked {
         match &list {
             Ok(list) => {
                 let path = self.path.display();
-                log::info!("{path}: certificates are revoked: {}", list.len());
+                tracing::info!("{path}: certificates are revoked: {}", list.len());
             }
-            Err(e) => log::error!("no client certificate is taken: {e}"),
+            Err(e) => tracing::error!("no client certificate is taken: {e}"),
         }
         self.list.store(Arc::new(list));
     }

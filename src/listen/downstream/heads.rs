@@ -107,7 +107,7 @@ impl Head {
         let had = self.bytes.load(Ordering::Relaxed);
         let has = had.saturating_add(more);
         if !self.budget.take(beyond(has) - beyond(had)) {
-            log::debug!("a connection is closed: unfinished heads hold {TOGETHER} bytes");
+            tracing::debug!("a connection is closed: unfinished heads hold {TOGETHER} bytes");
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
         self.bytes.store(has, Ordering::Relaxed);

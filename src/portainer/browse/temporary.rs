@@ -58,7 +58,7 @@ impl Temporary {
             let (dir, folder) = (dir.clone(), folder.to_owned());
             work::aside(move || {
                 if let Err(e) = sweep(&dir, &folder, now) {
-                    log::debug!("{}: was not swept: {e}", folder.display());
+                    tracing::debug!("{}: was not swept: {e}", folder.display());
                 }
             });
         }
@@ -132,7 +132,7 @@ impl Temporary {
     /// Leaves it to a later sweep: its file system does not answer.
     pub(super) fn leave(mut self) {
         self.stays = true;
-        log::warn!("{}, of an upload that failed, stays", self.path.display());
+        tracing::warn!("{}, of an upload that failed, stays", self.path.display());
     }
 }
 
@@ -144,7 +144,7 @@ impl Drop for Temporary {
         match self.dir.remove_file(&self.path) {
             Err(e) if e.kind() != ErrorKind::NotFound => {
                 let path = self.path.display();
-                log::warn!("{path}, of an upload that failed, stays: {e}");
+                tracing::warn!("{path}, of an upload that failed, stays: {e}");
             }
             _ => {}
         }
@@ -165,7 +165,7 @@ fn sweep(dir: &Dir, folder: &Path, now: SystemTime) -> io::Result<()> {
         let age = now.duration_since(meta.modified()?.into_std());
         if meta.is_file() && age.is_ok_and(|age| age > AGE) {
             folder.remove_file(&name)?;
-            log::info!("{}: left by an upload, removed", name.display());
+            tracing::info!("{}: left by an upload, removed", name.display());
         }
     }
     Ok(())

@@ -70,7 +70,7 @@ where
         }
         // The engine's connection is closed here.
     };
-    log::debug!("a console ended: {end:?}");
+    tracing::debug!("a console ended: {end:?}");
     close(sink, source, end).await;
     output.bytes()
 }

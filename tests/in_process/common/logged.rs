@@ -1,9 +1,15 @@
 //! What agents log: shown for a failing test as `RUST_LOG` asks, and warnings
 //! kept, for tests of what an operator is told. So are the lines of requests.
 
-use std::sync::{Mutex, Once, PoisonError};
+use std::fmt::{Debug, Write};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 
-use log::{Level, LevelFilter, Log, Metadata, Record};
+use env_filter::Filter;
+use log::{LevelFilter, Log, Metadata, Record};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Registry;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 static WARNINGS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
@@ -13,15 +19,20 @@ static REQUESTS: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 /// The target of the lines of requests.
 const REQUEST: &str = "skep::request";
 
-struct Logged(env_logger::Logger);
+#[derive(Clone)]
+struct Logged(Arc<Filter>);
 
 /// Listens from now on; once a process.
 pub(super) fn listen() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let shown = env_logger::builder().is_test(true).build();
-        log::set_max_level(shown.filter().max(LevelFilter::Info));
-        log::set_boxed_logger(Box::new(Logged(shown))).expect("the first logger");
+        let shown = std::env::var("RUST_LOG").unwrap_or_else(|_| "error".to_owned());
+        let shown = env_filter::Builder::new().parse(&shown).build();
+        log::set_max_level(shown.filter().max(LevelFilter::Warn));
+        let logged = Logged(Arc::new(shown));
+        log::set_boxed_logger(Box::new(logged.clone())).expect("the first logger");
+        let all = Registry::default().with(logged);
+        tracing::subscriber::set_global_default(all).expect("the first subscriber");
     });
 }
 
@@ -42,32 +53,83 @@ pub(crate) fn requests_of(id: &str) -> Vec<String> {
     of.map(|(_, caller)| caller.clone()).collect()
 }
 
-fn fact(record: &Record<'_>, name: &str) -> String {
-    let fact = record.key_values().get(name.into());
-    fact.map(|fact| fact.to_string()).unwrap_or_default()
+#[derive(Default)]
+struct Line {
+    message: String,
+    facts: String,
+    request: (String, String),
+}
+
+impl Visit for Line {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "request_id" => value.clone_into(&mut self.request.0),
+            "caller" => value.clone_into(&mut self.request.1),
+            _ => {}
+        }
+        self.record_debug(field, &value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        if field.name() == "message" {
+            self.message = format!("{value:?}");
+        } else {
+            let _ = write!(self.facts, " {field}={value:?}");
+        }
+    }
+}
+
+impl Logged {
+    #[expect(clippy::print_stderr, reason = "it is how the harness captures it")]
+    fn show(&self, level: log::Level, target: &str, message: &str, facts: &str) {
+        let metadata = Metadata::builder().level(level).target(target).build();
+        if level <= log::Level::Warn {
+            let mut warnings = WARNINGS.lock().unwrap_or_else(PoisonError::into_inner);
+            warnings.push(message.to_owned());
+        }
+        if self.0.enabled(&metadata) {
+            eprintln!("{level:<5} {target} {message}{facts}");
+        }
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Logged {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let target = event.metadata().target();
+        if !target.starts_with("skep") {
+            return;
+        }
+        let mut line = Line::default();
+        event.record(&mut line);
+        let level = match *event.metadata().level() {
+            Level::ERROR => log::Level::Error,
+            Level::WARN => log::Level::Warn,
+            Level::INFO => log::Level::Info,
+            Level::DEBUG => log::Level::Debug,
+            Level::TRACE => log::Level::Trace,
+        };
+        self.show(level, target, &line.message, &line.facts);
+        // What agents ask of their own accord is at `debug`.
+        if target == REQUEST && level <= log::Level::Info {
+            let mut requests = REQUESTS.lock().unwrap_or_else(PoisonError::into_inner);
+            requests.push(line.request);
+        }
+    }
 }
 
 impl Log for Logged {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.level() <= Level::Warn || metadata.target() == REQUEST || self.0.enabled(metadata)
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
     }
 
     fn log(&self, record: &Record<'_>) {
-        if record.level() <= Level::Warn {
-            let mut warnings = WARNINGS.lock().unwrap_or_else(PoisonError::into_inner);
-            warnings.push(record.args().to_string());
-        }
-        if record.target() == REQUEST {
-            let line = (fact(record, "request_id"), fact(record, "caller"));
-            let mut requests = REQUESTS.lock().unwrap_or_else(PoisonError::into_inner);
-            requests.push(line);
-        }
-        if self.0.matches(record) {
-            self.0.log(record);
-        }
+        self.show(
+            record.level(),
+            record.target(),
+            &record.args().to_string(),
+            "",
+        );
     }
 
-    fn flush(&self) {
-        self.0.flush();
-    }
+    fn flush(&self) {}
 }
