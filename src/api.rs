@@ -1,4 +1,4 @@
 //! The endpoints of skep's own: its nodes and the metrics of its hosts.
 
-pub mod metrics;
-pub mod nodes;
+pub(crate) mod metrics;
+pub(crate) mod nodes;

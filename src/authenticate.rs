@@ -5,10 +5,10 @@
 //! socket of this machine, the kernel's word counts and nothing else. What the
 //! caller may do is the next step's question.
 
-pub mod certificates;
-pub mod handshake;
-pub mod keys;
-pub mod sockets;
+pub(crate) mod certificates;
+pub(crate) mod handshake;
+pub(crate) mod keys;
+pub(crate) mod sockets;
 
 use std::any::Any;
 

@@ -5,9 +5,9 @@
 //! What a policy says is `skep_filters::policy`'s. Whatever an agent does on a
 //! caller's behalf at another node is judged there again, by the same text.
 
-pub mod grants;
-pub mod limit;
-pub mod scope;
+pub(crate) mod grants;
+pub(crate) mod limit;
+pub(crate) mod scope;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use crate::exchange::reject::Reject;
 ///
 /// # Errors
 /// [`Reject::Denied`].
-pub fn authorise(
+pub(crate) fn authorise(
     cluster: &Cluster,
     x: &mut Exchange,
     head: &RequestHeader,
@@ -78,7 +78,7 @@ pub fn authorise(
 ///
 /// # Errors
 /// [`Reject::Denied`].
-pub fn authorise_body(
+pub(crate) fn authorise_body(
     x: &mut Exchange,
     head: &RequestHeader,
     found: Option<&Match>,

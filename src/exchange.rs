@@ -1,13 +1,13 @@
 //! What is known of one exchange while it lasts: Pingora's per-request
 //! context, and what the log line says in the end.
 
-pub mod body;
-pub mod caller;
-pub mod context;
-pub mod reject;
-pub mod request_id;
-pub mod respond;
-pub mod target;
+pub(crate) mod body;
+pub(crate) mod caller;
+pub(crate) mod context;
+pub(crate) mod reject;
+pub(crate) mod request_id;
+pub(crate) mod respond;
+pub(crate) mod target;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -104,7 +104,7 @@ pub struct Exchange {
 
 /// What is called.
 #[derive(Clone, Copy)]
-pub struct Call<'a> {
+pub(crate) struct Call<'a> {
     /// Its row of the endpoint table; `None` for a path that no table knows.
     pub found: Option<&'a Match>,
     /// The path.
@@ -114,7 +114,7 @@ pub struct Call<'a> {
 }
 
 /// What is left to do once the way has been gone.
-pub enum Next {
+pub(crate) enum Next {
     /// Pingora proxies the request to the exchange's hop.
     Proxy,
     /// It has been answered.

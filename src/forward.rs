@@ -4,13 +4,13 @@
 //! Which node that is has been decided; answers of several nodes are made in
 //! `fanout.rs`, `events.rs` and `everywhere.rs`.
 
-pub mod broadcast;
-pub mod create;
-pub mod events;
-pub mod fanout;
-pub mod negotiate;
-pub mod relay;
-pub mod tunnel;
+pub(crate) mod broadcast;
+pub(crate) mod create;
+pub(crate) mod events;
+pub(crate) mod fanout;
+pub(crate) mod negotiate;
+pub(crate) mod relay;
+pub(crate) mod tunnel;
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ const ANSWER: usize = 64 << 10;
 ///
 /// # Errors
 /// If nobody answers.
-pub async fn forward(
+pub(crate) async fn forward(
     context: &Context,
     session: &mut Session,
     x: &mut Exchange,
@@ -95,7 +95,7 @@ async fn redacted(
 ///
 /// # Errors
 /// If the node does not answer, or with more than `bound` bytes.
-pub async fn whole(
+pub(crate) async fn whole(
     context: &Context,
     session: &Session,
     x: &Exchange,

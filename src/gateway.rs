@@ -4,9 +4,9 @@
 //! The hooks in `proxy.rs` call it; each step lives in its own module.
 
 mod dispatch;
-pub mod guard;
-pub mod hooks;
-pub mod own;
+pub(crate) mod guard;
+pub(crate) mod hooks;
+pub(crate) mod own;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ use crate::telemetry::audit::Audit;
 use crate::telemetry::strangers::Strangers;
 
 /// The pipeline: what decides about a request before a step may use the context.
-pub struct Gateway {
+pub(crate) struct Gateway {
     /// What every step shares.
     pub context: Context,
     /// Who is let in, and with what. It is replaced when the configuration changes.
@@ -58,7 +58,11 @@ impl Gateway {
     ///
     /// # Errors
     /// Says why the request is not answered by an engine.
-    pub async fn handle(&self, session: &mut Session, x: &mut Exchange) -> Result<Next, Reject> {
+    pub(crate) async fn handle(
+        &self,
+        session: &mut Session,
+        x: &mut Exchange,
+    ) -> Result<Next, Reject> {
         // Who?
         let mut uri = plain_target(session)?;
         let guard = self.guard.load_full();

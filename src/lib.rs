@@ -6,6 +6,8 @@
 //! (may they), [`route`] (which node answers), [`forward`] (how it gets there).
 //! `docs/architecture.md` follows one through the files.
 
+#![warn(unreachable_pub)]
+
 // What is typed, and the operator's machine.
 pub mod cli;
 
@@ -14,32 +16,32 @@ pub mod connect;
 // One agent, and the pipeline of its requests.
 pub mod agent;
 
-pub mod gateway;
+pub(crate) mod gateway;
 
 // The steps of a request.
-pub mod authenticate;
+pub(crate) mod authenticate;
 
-pub mod authorise;
+pub(crate) mod authorise;
 
-pub mod route;
+pub(crate) mod route;
 
-pub mod forward;
+pub(crate) mod forward;
 
 // What some callers get besides.
-pub mod portainer;
+pub(crate) mod portainer;
 
-pub mod api;
+pub(crate) mod api;
 
 // What the steps stand on.
 pub mod telemetry;
 
-pub mod exchange;
+pub(crate) mod exchange;
 
 pub mod cluster;
 
-pub mod upstream;
+pub(crate) mod upstream;
 
-pub mod listen;
+pub(crate) mod listen;
 
 pub mod trust;
 

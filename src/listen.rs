@@ -5,10 +5,10 @@
 //! `Server::run` is not used: it binds after the start has reported success,
 //! sleeps through its grace period and owns the runtime.
 
-pub mod downstream;
-pub mod nameplate;
-pub mod takeover;
-pub mod visitor;
+pub(crate) mod downstream;
+pub(crate) mod nameplate;
+pub(crate) mod takeover;
+pub(crate) mod visitor;
 
 use std::fmt;
 use std::future::Future;
@@ -46,7 +46,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_millis(100);
 
 /// A bound listener.
-pub enum Listener {
+pub(crate) enum Listener {
     /// TCP with TLS on it.
     Tls(TcpListener, Arc<Acceptor>),
     /// A socket in the file system; under its path, those who connect are
@@ -59,12 +59,12 @@ impl Listener {
     ///
     /// # Errors
     /// As `bind(2)`, most often because the port is in use.
-    pub async fn tls(address: SocketAddr, acceptor: Arc<Acceptor>) -> io::Result<Self> {
+    pub(crate) async fn tls(address: SocketAddr, acceptor: Arc<Acceptor>) -> io::Result<Self> {
         Ok(Self::Tls(TcpListener::bind(address).await?, acceptor))
     }
 
     /// The address that was bound, with the port the kernel chose for port 0.
-    pub fn address(&self) -> Option<SocketAddr> {
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Tls(tcp, _) => tcp.local_addr().ok(),
             Self::Local(..) => None,
@@ -133,7 +133,7 @@ impl Accepted {
 ///
 /// # Errors
 /// If a listener ends before that. Then it drains as well.
-pub async fn serve<P>(
+pub(crate) async fn serve<P>(
     proxy: Arc<HttpProxy<P>>,
     listeners: Vec<Listener>,
     plate: &Nameplate,

@@ -5,12 +5,12 @@
 //! there where the configuration asks for it, it never replaces another proof,
 //! and who shows a signature of skep's own is judged by that alone.
 
-pub mod agents;
-pub mod browse;
-pub mod console;
-pub mod dockerhub;
-pub mod first_use;
-pub mod host_info;
+pub(crate) mod agents;
+pub(crate) mod browse;
+pub(crate) mod console;
+pub(crate) mod dockerhub;
+pub(crate) mod first_use;
+pub(crate) mod host_info;
 mod others;
 mod pin;
 
@@ -42,7 +42,7 @@ use crate::exchange::reject::internal;
 use crate::listen::nameplate::Nameplate;
 use crate::upstream::error;
 use first_use::FirstUse;
-pub use others::Others;
+pub(crate) use others::Others;
 use pin::Pin;
 
 /// A shorter secret is found out by trying, by who has seen one request.
@@ -209,7 +209,7 @@ fn message(secret: &[u8], name: &str) -> Result<Message, String> {
 }
 
 /// Whether a request is signed in Portainer's way, and in no other.
-pub fn is_meant(headers: &HeaderMap) -> bool {
+pub(crate) fn is_meant(headers: &HeaderMap) -> bool {
     PortainerHeaders::any(headers)
         && !headers.contains_key(SIGNATURE)
         && !headers.contains_key(SIGNATURE_INPUT)
@@ -217,7 +217,7 @@ pub fn is_meant(headers: &HeaderMap) -> bool {
 
 /// Whether a body that no signature covers is read here before anything is done
 /// with it: JSON, by which requests are routed.
-pub fn sends_it_whole(principal: &Principal, found: Option<&Match>) -> bool {
+pub(crate) fn sends_it_whole(principal: &Principal, found: Option<&Match>) -> bool {
     let Some(endpoint) = found.map(|m| m.endpoint) else {
         return false;
     };
@@ -236,7 +236,7 @@ fn open_row(head: &RequestHeader) -> Option<&'static Endpoint> {
 }
 
 /// Whether a request is one of those that Portainer's agent answers to anybody.
-pub fn is_open(head: &RequestHeader) -> bool {
+pub(crate) fn is_open(head: &RequestHeader) -> bool {
     // Cheaper than to classify every request twice.
     let path = head.uri.path();
     (path.ends_with("/ping") || path.ends_with("/key")) && open_row(head).is_some()
@@ -246,7 +246,7 @@ pub fn is_open(head: &RequestHeader) -> bool {
 ///
 /// # Errors
 /// If the client has gone; and `/key` is for agents of another kind.
-pub async fn open(
+pub(crate) async fn open(
     context: &Context,
     session: &mut Session,
     x: &mut Exchange,

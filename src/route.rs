@@ -1,8 +1,8 @@
 //! Which node answers a request: the rules that docs/architecture.md numbers under
 //! "Where a request goes", in their order.
 
-pub mod locate;
-pub mod place;
+pub(crate) mod locate;
+pub(crate) mod place;
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ const PORTAINER_MANAGER: &str = "x-portaineragent-manageroperation";
 
 /// Who answers a request.
 #[derive(Debug)]
-pub enum Destination {
+pub(crate) enum Destination {
     /// This node's engine.
     Local,
     /// A manager; this node is not one.
@@ -130,7 +130,7 @@ impl From<TargetError> for Reject {
 }
 
 /// What of a request decides where it goes.
-pub struct Request<'a> {
+pub(crate) struct Request<'a> {
     /// Its endpoint; none for a path that no table knows.
     pub found: Option<&'a Match>,
     /// Its raw query.
@@ -147,7 +147,7 @@ pub struct Request<'a> {
 ///
 /// # Errors
 /// Fails if the request names a node that cannot be asked.
-pub fn route(
+pub(crate) fn route(
     cluster: &Cluster,
     request: &Request<'_>,
     principal: &Principal,

@@ -1,9 +1,9 @@
 //! Connections to the engine and to other agents, and the requests on them.
 
-pub mod client;
-pub mod engine;
-pub mod error;
-pub mod headers;
-pub mod peers;
-pub mod request;
-pub mod tls_files;
+pub(crate) mod client;
+pub(crate) mod engine;
+pub(crate) mod error;
+pub(crate) mod headers;
+pub(crate) mod peers;
+pub(crate) mod request;
+pub(crate) mod tls_files;

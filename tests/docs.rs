@@ -445,7 +445,7 @@ fn every_reason_of_a_refusal_has_its_row() {
     let page = page("docs/operating.md");
     let mut count = 0;
     for (file, list) in [
-        ("src/exchange/reject/reason.rs", "pub fn as_str("),
+        ("src/exchange/reject/reason.rs", "fn as_str("),
         ("filters/src/auth/error.rs", "pub fn reason("),
         ("filters/src/auth/portainer.rs", "pub fn reason("),
     ] {

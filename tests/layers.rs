@@ -49,7 +49,10 @@ fn check(folder: &str, at_least: usize) {
         .iter()
         .flat_map(|(from, all)| all.iter().map(move |to| (from, to)))
     {
-        let place = |module: &Names| order.iter().position(|area| *area == module[0]);
+        let place = |module: &Names| {
+            let place = order.iter().position(|area| *area == module[0]);
+            place.unwrap_or_else(|| panic!("{} is not in {folder}/lib.rs", module[0]))
+        };
         if from[0] != to[0] && place(from) >= place(to) {
             upward.push(format!(
                 "{} may not use {}: {} is above {} in {folder}/lib.rs, and imports run down",
@@ -92,9 +95,10 @@ fn descend(
 
 /// The areas in the order of `lib.rs`, from the top down.
 fn areas(lib: &str) -> Vec<String> {
-    let names = lib.lines().filter_map(|line| line.strip_prefix("pub mod "));
+    let names = lib.lines().filter_map(|line| line.split_once("mod "));
     names
-        .map(|name| name.trim_end_matches(';').to_owned())
+        .filter(|(visibility, _)| visibility.starts_with("pub"))
+        .map(|(_, name)| name.trim_end_matches(';').to_owned())
         .collect()
 }
 

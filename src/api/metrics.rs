@@ -43,7 +43,7 @@ const ALL: usize = 64 << 20;
 ///
 /// # Errors
 /// If the client has gone.
-pub async fn metrics(
+pub(crate) async fn metrics(
     context: &Context,
     session: &mut Session,
     x: &mut Exchange,
@@ -127,7 +127,7 @@ async fn of(
 ///
 /// # Errors
 /// If the client has gone.
-pub async fn prometheus(
+pub(crate) async fn prometheus(
     context: &Context,
     session: &mut Session,
     x: &mut Exchange,

@@ -7,19 +7,19 @@ use serde_json::{Value, json};
 use crate::cluster::Cluster;
 
 /// Who this node is.
-pub fn identity(cluster: &Cluster) -> Bytes {
+pub(crate) fn identity(cluster: &Cluster) -> Bytes {
     document(&json!(*cluster.me()))
 }
 
 /// The nodes that this one knows.
-pub fn nodes(cluster: &Cluster) -> Bytes {
+pub(crate) fn nodes(cluster: &Cluster) -> Bytes {
     let all: Vec<_> = cluster.all().iter().map(|m| (**m).clone()).collect();
     let me = cluster.me();
     document(&json!({ "node": me.node_id, "cluster": cluster.is_on(), "nodes": all }))
 }
 
 /// That the agent lives, and its engine, if that answers.
-pub fn health(cluster: &Cluster) -> Bytes {
+pub(crate) fn health(cluster: &Cluster) -> Bytes {
     let me = cluster.me();
     document(&json!({
         "agent": me.agent,

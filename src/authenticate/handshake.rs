@@ -17,13 +17,13 @@ pub(super) struct Agent {
 }
 
 /// Looks at the client's certificate once a handshake.
-pub struct Handshake {
+pub(crate) struct Handshake {
     trust: Arc<Trust>,
 }
 
 impl Handshake {
     /// Recognises the agents and the clients of these generations.
-    pub fn new(trust: Arc<Trust>) -> Self {
+    pub(crate) fn new(trust: Arc<Trust>) -> Self {
         Self { trust }
     }
 

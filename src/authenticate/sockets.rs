@@ -16,7 +16,7 @@ use crate::listen::visitor::Visitor;
 ///
 /// # Errors
 /// [`Reject::Local`], or as headers contradict each other.
-pub fn authenticate(
+pub(crate) fn authenticate(
     visitor: &Visitor,
     sockets: &[Socket],
     headers: &HeaderMap,

@@ -103,7 +103,7 @@ impl Grants {
 }
 
 /// Everybody whom the configuration names, in the text form of the principal.
-pub fn identities(config: &Config) -> impl Iterator<Item = (String, &Grant)> {
+pub(crate) fn identities(config: &Config) -> impl Iterator<Item = (String, &Grant)> {
     let keys = config.auth.keys.iter();
     let keys = keys.map(|key| (format!("key:{}", key.id), &key.grant));
     let certificates = config.auth.certificates.iter();

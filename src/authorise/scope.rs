@@ -34,7 +34,7 @@ const INSPECT: usize = 8 << 20;
 ///
 /// # Errors
 /// [`Reject::OutOfScope`], or as the object cannot be found.
-pub async fn keep(
+pub(crate) async fn keep(
     context: &Context,
     x: &mut Exchange,
     scope: &Scope,
@@ -87,7 +87,7 @@ pub async fn keep(
 ///
 /// # Errors
 /// [`Reject::Denied`] if it is, or cannot be looked at.
-pub async fn keep_off_the_hosts_network(
+pub(crate) async fn keep_off_the_hosts_network(
     context: &Context,
     x: &mut Exchange,
     asked: &Call<'_>,

@@ -12,7 +12,7 @@ use crate::exchange::reject::Reject;
 
 /// The longest body that is held: as moby's own limit for what an
 /// authorisation plugin is shown.
-pub const LONGEST: usize = 4 << 20;
+pub(crate) const LONGEST: usize = 4 << 20;
 
 /// A body that is held has to arrive within this.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -21,7 +21,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// If it is too long, too slow or breaks off.
-pub async fn read(session: &mut Session) -> Result<Bytes, Reject> {
+pub(crate) async fn read(session: &mut Session) -> Result<Bytes, Reject> {
     let incomplete = |_| Reject::BodyIncomplete;
     // Nobody upstream will say it: the body is wanted here.
     if session.req_header().headers.contains_key(EXPECT) {

@@ -17,7 +17,7 @@ use crate::upstream::engine::Engine;
 use crate::upstream::peers::Peers;
 
 /// What every step of a request may use.
-pub struct Context {
+pub(crate) struct Context {
     /// The configuration.
     pub config: Config,
     /// The local engine.
@@ -43,7 +43,7 @@ impl Context {
     ///
     /// # Errors
     /// If none answered its last probe.
-    pub fn manager(&self) -> Result<Hop, Reject> {
+    pub(crate) fn manager(&self) -> Result<Hop, Reject> {
         let none = || Reject::NoManager {
             from: self.cluster.me().name().to_owned(),
             reason: self.cluster.managers_in_words(),
@@ -52,7 +52,7 @@ impl Context {
     }
 
     /// What a failed call to a hop means, to the caller and to the members.
-    pub fn failed(&self, hop: &Hop, error: &Error) -> Reject {
+    pub(crate) fn failed(&self, hop: &Hop, error: &Error) -> Reject {
         reject::of_proxy(error, |reason| {
             hop.failed(&self.cluster, error, &reason);
             self.unreachable(hop, reason)
@@ -60,7 +60,7 @@ impl Context {
     }
 
     /// The refusal for a hop that does not answer.
-    pub fn unreachable(&self, hop: &Hop, reason: String) -> Reject {
+    pub(crate) fn unreachable(&self, hop: &Hop, reason: String) -> Reject {
         match hop {
             Hop::Engine => Reject::Engine {
                 node: self.cluster.me().name().to_owned(),
@@ -78,7 +78,7 @@ impl Context {
     ///
     /// # Errors
     /// [`Reject::Denied`].
-    pub fn reaches(&self, x: &Exchange, hop: &Hop) -> Result<(), Reject> {
+    pub(crate) fn reaches(&self, x: &Exchange, hop: &Hop) -> Result<(), Reject> {
         let Reachable::Some(may) = &x.reachable else {
             return Ok(());
         };

@@ -14,8 +14,8 @@ use skep_filters::policy::redact::RedactError;
 use skep_filters::policy::scope::ScopeError;
 
 use crate::upstream::error;
-pub use reason::Reason;
-pub use words::Words;
+pub(crate) use reason::Reason;
+pub(crate) use words::Words;
 
 /// Why a request was not answered by an engine.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -258,13 +258,13 @@ impl Reject {
 }
 
 /// Whether the answer itself, and not only a `100 Continue`, was begun.
-pub fn begun(session: &Session) -> bool {
+pub(crate) fn begun(session: &Session) -> bool {
     let written = session.response_written();
     written.is_some_and(|head| !head.status.is_informational())
 }
 
 /// What an error of the proxy means to the caller; `upstream` is who was asked.
-pub fn of_proxy(error: &Error, upstream: impl FnOnce(String) -> Reject) -> Reject {
+pub(crate) fn of_proxy(error: &Error, upstream: impl FnOnce(String) -> Reject) -> Reject {
     match (error.esource(), error.etype()) {
         (ErrorSource::Downstream, ErrorType::ReadTimedout) => Reject::BodyIncomplete,
         (ErrorSource::Downstream, _) => Reject::Client(error::explain(error)),
@@ -276,6 +276,6 @@ pub fn of_proxy(error: &Error, upstream: impl FnOnce(String) -> Reject) -> Rejec
 }
 
 /// What should not happen, such as a header of ours that is none.
-pub fn internal(error: Box<Error>) -> Reject {
+pub(crate) fn internal(error: Box<Error>) -> Reject {
     Reject::Internal(error::explain(&error))
 }

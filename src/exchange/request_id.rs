@@ -9,7 +9,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use skep_filters::auth::profile::SKEP_REQUEST_ID;
 
 /// The header in which a client may send an id.
-pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The most characters of an id that is taken from a caller: room for a UUID or
 /// for the trace id of another system.

@@ -25,7 +25,7 @@ impl Context {
     ///
     /// # Errors
     /// If the client has gone.
-    pub async fn answer(
+    pub(crate) async fn answer(
         &self,
         session: &mut Session,
         x: &mut Exchange,
@@ -56,13 +56,13 @@ impl Context {
     }
 
     /// What this node puts on the answer of an exchange.
-    pub fn nameplate(&self, x: &Exchange) -> Nameplate {
+    pub(crate) fn nameplate(&self, x: &Exchange) -> Nameplate {
         let plate = Nameplate::new(self.cluster.label(), self.portainer);
         plate.with_request_id(x.id.as_header().clone())
     }
 
     /// Puts on an answer what all answers carry.
-    pub fn stamp(&self, x: &Exchange, head: &mut ResponseHeader) {
+    pub(crate) fn stamp(&self, x: &Exchange, head: &mut ResponseHeader) {
         self.nameplate(x).put_on(head);
     }
 
@@ -70,7 +70,7 @@ impl Context {
     ///
     /// # Errors
     /// As the connection fails.
-    pub async fn refuse(
+    pub(crate) async fn refuse(
         &self,
         session: &mut Session,
         x: &mut Exchange,

@@ -10,7 +10,7 @@ use skep_filters::endpoint::BadPath;
 use crate::exchange::reject::Reject;
 
 /// The target of a request, if it means the same to everybody.
-pub fn plain_target(session: &Session) -> Result<Uri, Reject> {
+pub(crate) fn plain_target(session: &Session) -> Result<Uri, Reject> {
     let head = session.req_header();
     plain(head)?;
     let form = head.headers.get(CONTENT_TYPE);
@@ -35,7 +35,7 @@ pub fn plain_target(session: &Session) -> Result<Uri, Reject> {
 ///
 /// # Errors
 /// If the two differ.
-pub fn plain(head: &RequestHeader) -> Result<(), Reject> {
+pub(crate) fn plain(head: &RequestHeader) -> Result<(), Reject> {
     let shown = head.uri.path_and_query().map_or("", |t| t.as_str());
     if head.raw_path() == shown.as_bytes() {
         Ok(())

@@ -34,7 +34,7 @@ const ANSWER: usize = 4 << 20;
 ///
 /// # Errors
 /// If nobody did it, or not everybody who should have.
-pub async fn run(
+pub(crate) async fn run(
     context: &Context,
     session: &mut Session,
     x: &mut Exchange,

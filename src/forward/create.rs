@@ -20,7 +20,7 @@ const ANSWER: usize = 1 << 20;
 ///
 /// # Errors
 /// If the node may not be reached or does not answer.
-pub async fn container(
+pub(crate) async fn container(
     context: &Context,
     session: &mut Session,
     x: &mut Exchange,
@@ -35,7 +35,7 @@ pub async fn container(
 ///
 /// # Errors
 /// If the node may not be reached or does not answer.
-pub async fn exec(
+pub(crate) async fn exec(
     context: &Context,
     session: &mut Session,
     x: &mut Exchange,

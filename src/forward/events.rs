@@ -68,7 +68,7 @@ struct Known {
 ///
 /// # Errors
 /// If no node tells its events; after the head there is no error any more.
-pub async fn run(
+pub(crate) async fn run(
     context: &Context,
     session: &mut Session,
     x: &mut Exchange,

@@ -35,7 +35,7 @@ use crate::upstream::headers;
 
 /// A list that every node has a part of.
 #[derive(Debug)]
-pub enum List {
+pub(crate) enum List {
     /// `GET /containers/json`.
     Containers(ContainerPlan),
     /// `GET /images/json`.
@@ -82,7 +82,7 @@ struct Listed {
 ///
 /// # Errors
 /// If no node gave a usable answer, or if one is missing and all were wanted.
-pub async fn answer(
+pub(crate) async fn answer(
     context: &Context,
     session: &mut Session,
     x: &mut Exchange,
@@ -248,7 +248,7 @@ async fn run(
 }
 
 /// What an engine that refused says, in one line.
-pub fn refusal(answer: &Answer) -> String {
+pub(crate) fn refusal(answer: &Answer) -> String {
     #[derive(Deserialize)]
     struct Said {
         message: String,

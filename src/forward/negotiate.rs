@@ -32,7 +32,7 @@ const LIMIT: usize = 1 << 20;
 ///
 /// # Errors
 /// If no engine answers.
-pub async fn answer(
+pub(crate) async fn answer(
     context: &Context,
     session: &mut Session,
     x: &mut Exchange,

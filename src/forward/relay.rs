@@ -22,7 +22,7 @@ use crate::upstream::headers;
 
 /// What was passed on.
 #[derive(Debug)]
-pub struct Relayed {
+pub(crate) struct Relayed {
     /// The upstream's status.
     pub status: StatusCode,
     /// Bytes of the body.
@@ -34,7 +34,7 @@ pub struct Relayed {
 ///
 /// # Errors
 /// As either connection fails. The error's source says which.
-pub async fn run(
+pub(crate) async fn run(
     session: &mut Session,
     client: &Client,
     peer: &HttpPeer,

@@ -24,13 +24,13 @@ use crate::listen::nameplate::Nameplate;
 use crate::listen::takeover;
 use crate::upstream::headers;
 
-pub use watch::{Unwatched, Watch};
+pub(crate) use watch::{Unwatched, Watch};
 
 use watch::{Heard, Listened, silence};
 
 /// How an exchange with a fresh upstream connection ended.
 #[derive(Debug)]
-pub struct Ended {
+pub(crate) struct Ended {
     /// The upstream's status.
     pub status: StatusCode,
     /// Bytes to the client.
@@ -45,7 +45,7 @@ pub struct Ended {
 /// # Errors
 /// As either connection fails before the hijack. What happens after it ends
 /// the tunnel and is no error: streams end in many ways.
-pub async fn run(
+pub(crate) async fn run(
     session: &mut Session,
     mut upstream: Upstream,
     head: RequestHeader,

@@ -26,7 +26,7 @@ use crate::portainer::{dockerhub, host_info};
 ///
 /// # Errors
 /// As the module does that answers it, or if it is none of them.
-pub async fn answer(
+pub(crate) async fn answer(
     gateway: &Gateway,
     session: &mut Session,
     x: &mut Exchange,
@@ -101,7 +101,7 @@ pub async fn answer(
 ///
 /// # Errors
 /// If the client has gone.
-pub async fn json(
+pub(crate) async fn json(
     context: &Context,
     session: &mut Session,
     x: &mut Exchange,

@@ -24,7 +24,7 @@ use heads::{Budget, Head};
 
 /// A connection whose heads are bounded and whose refusals explain themselves.
 #[derive(Debug)]
-pub struct Downstream {
+pub(crate) struct Downstream {
     inner: Stream,
     in_hand: AtomicBool,
     head: Head,
@@ -35,7 +35,7 @@ pub struct Downstream {
 
 /// What the connections of one agent have in common.
 #[derive(Clone, Debug)]
-pub struct Common {
+pub(crate) struct Common {
     budget: Arc<Budget>,
     lines: Arc<str>,
 }
@@ -49,7 +49,7 @@ struct Replacement {
 
 impl Common {
     /// For connections whose refusals carry this nameplate.
-    pub fn new(plate: &Nameplate) -> Self {
+    pub(crate) fn new(plate: &Nameplate) -> Self {
         Self {
             budget: Arc::default(),
             lines: plate.all_lines().into(),
@@ -59,7 +59,7 @@ impl Common {
 
 impl Downstream {
     /// Wraps a connection.
-    pub fn new(inner: Stream, common: &Common) -> Self {
+    pub(crate) fn new(inner: Stream, common: &Common) -> Self {
         Self {
             inner,
             in_hand: AtomicBool::new(false),
@@ -70,7 +70,7 @@ impl Downstream {
     }
 
     /// Says whether a request of this connection is in the hands of the hooks.
-    pub fn in_hand(connection: Option<&Stream>, yes: bool) {
+    pub(crate) fn in_hand(connection: Option<&Stream>, yes: bool) {
         let this = connection.and_then(|stream| stream.as_any().downcast_ref::<Self>());
         if let Some(this) = this {
             this.in_hand.store(yes, Ordering::Relaxed);
@@ -79,7 +79,7 @@ impl Downstream {
     }
 
     /// The connection inside, if it is wrapped.
-    pub fn unwrap(connection: Stream) -> Stream {
+    pub(crate) fn unwrap(connection: Stream) -> Stream {
         if !connection.as_any().is::<Self>() {
             return connection;
         }

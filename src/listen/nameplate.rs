@@ -9,13 +9,13 @@ use skep_filters::auth::profile::SKEP_REQUEST_ID;
 /// The version that Portainer shows for this agent. Its UI calls an agent
 /// outdated that is older than the server, and compares nothing else: so it is
 /// that of the newest server this was made for.
-pub const VERSION: &str = "2.45.0";
+pub(crate) const VERSION: &str = "2.45.0";
 
 /// Says which node gave an answer: its id and hostname.
-pub const NODE_HEADER: &str = "Skep-Node";
+pub(crate) const NODE_HEADER: &str = "Skep-Node";
 
 /// Says which lines of the logs are about the request.
-pub const REQUEST_ID_HEADER: &str = "Skep-Request-Id";
+pub(crate) const REQUEST_ID_HEADER: &str = "Skep-Request-Id";
 
 /// Servers take who sends the first for an agent; by the second a UI uses the
 /// `/v2` routes; the third is Docker, with or without a Swarm.
@@ -27,7 +27,7 @@ static PORTAINER: [(&str, HeaderValue); 3] = [
 
 /// The headers of this node's answers.
 #[derive(Clone, Debug)]
-pub struct Nameplate {
+pub(crate) struct Nameplate {
     node: HeaderValue,
     portainer: bool,
     request_id: Option<HeaderValue>,
@@ -36,7 +36,7 @@ pub struct Nameplate {
 impl Nameplate {
     /// For the node that is called `node`; empty if it has no name that a
     /// header can carry.
-    pub fn new(node: HeaderValue, portainer: bool) -> Self {
+    pub(crate) fn new(node: HeaderValue, portainer: bool) -> Self {
         Self {
             node,
             portainer,
@@ -45,27 +45,27 @@ impl Nameplate {
     }
 
     /// Says nothing.
-    pub fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Self::new(HeaderValue::from_static(""), false)
     }
 
     /// For the answer to the request with this id.
     #[must_use]
-    pub fn with_request_id(mut self, id: HeaderValue) -> Self {
+    pub(crate) fn with_request_id(mut self, id: HeaderValue) -> Self {
         self.request_id = Some(id);
         self
     }
 
     /// Without the node: strangers are not told which it is.
     #[must_use]
-    pub fn anonymous(mut self) -> Self {
+    pub(crate) fn anonymous(mut self) -> Self {
         self.node = HeaderValue::from_static("");
         self
     }
 
     /// Says who gave an answer, unless another agent has said it already. Each
     /// header is there once, also if another agent of this kind answered.
-    pub fn put_on(&self, head: &mut ResponseHeader) {
+    pub(crate) fn put_on(&self, head: &mut ResponseHeader) {
         if !self.node.is_empty() && !head.headers.contains_key(NODE_HEADER) {
             // Cannot fail, here and below: names and values are headers already.
             let _ = head.insert_header(NODE_HEADER, self.node.clone());
@@ -81,7 +81,7 @@ impl Nameplate {
     }
 
     /// The lines that a head lacks which is passed on as the bytes it was.
-    pub fn lines(&self, head: &ResponseHeader) -> Vec<u8> {
+    pub(crate) fn lines(&self, head: &ResponseHeader) -> Vec<u8> {
         let lacking = self
             .all()
             .filter(|(name, _)| !head.headers.contains_key(*name));
@@ -93,7 +93,7 @@ impl Nameplate {
     /// A head that is passed on as the bytes it was, `raw`, with the lines that it
     /// lacks. `head` is the same one read. Only the id is taken out of it if it
     /// has one: the one in this node's log takes its place.
-    pub fn put_on_raw(&self, raw: &[u8], head: &ResponseHeader) -> Vec<u8> {
+    pub(crate) fn put_on_raw(&self, raw: &[u8], head: &ResponseHeader) -> Vec<u8> {
         let raw = raw.strip_suffix(b"\r\n").unwrap_or(raw);
         let Some(id) = &self.request_id else {
             return [raw, &self.lines(head), b"\r\n"].concat();
@@ -111,7 +111,7 @@ impl Nameplate {
     }
 
     /// Its lines in a head that has none of them.
-    pub fn all_lines(&self) -> String {
+    pub(crate) fn all_lines(&self) -> String {
         let lines: Vec<_> = self
             .all()
             .flat_map(|(name, value)| line(name, value))

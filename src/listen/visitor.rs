@@ -11,7 +11,7 @@ use pingora::proxy::Session;
 
 /// Where a connection of this machine came in, and who has opened it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Visitor {
+pub(crate) struct Visitor {
     /// The path of the socket.
     pub socket: Arc<Path>,
     /// The user; `None` if the kernel did not say.
@@ -23,7 +23,7 @@ impl Visitor {
     ///
     /// # Errors
     /// Never: the answer that it goes with is well-formed.
-    pub fn put_on(self, stream: &mut Stream) -> pingora::Result<()> {
+    pub(crate) fn put_on(self, stream: &mut Stream) -> pingora::Result<()> {
         // The one place for data of ours on a connection without TLS.
         let none = Box::new(ResponseHeader::build(200, Some(0))?);
         stream.set_proxy_digest(ProxyDigest::new(none, Some(Box::new(self))));
@@ -31,18 +31,18 @@ impl Visitor {
     }
 
     /// Who is at the other end, if it is at a socket.
-    pub fn of(session: &Session) -> Option<&Self> {
+    pub(crate) fn of(session: &Session) -> Option<&Self> {
         let digest = session.digest()?.proxy_digest.as_ref()?;
         digest.user_data.as_ref()?.downcast_ref()
     }
 
     /// For the log.
-    pub fn in_words(&self) -> String {
+    pub(crate) fn in_words(&self) -> String {
         format!("uid:{}", self.number())
     }
 
     /// The number of the user, in words.
-    pub fn number(&self) -> String {
+    pub(crate) fn number(&self) -> String {
         self.uid
             .map_or_else(|| "?".to_owned(), |uid| uid.to_string())
     }

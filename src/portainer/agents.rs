@@ -24,7 +24,7 @@ struct Agent {
 ///
 /// # Errors
 /// If there is no cluster.
-pub fn list(cluster: &Cluster) -> Result<Bytes, Reject> {
+pub(crate) fn list(cluster: &Cluster) -> Result<Bytes, Reject> {
     if !cluster.is_on() {
         return Err(Reject::Agent {
             status: StatusCode::SERVICE_UNAVAILABLE,

@@ -32,12 +32,12 @@ use crate::exchange::context::Context;
 use crate::exchange::reject::Reject;
 use crate::exchange::reject::internal;
 use crate::upstream::error;
-pub use problem::Problem;
+pub(crate) use problem::Problem;
 use root::Root;
 
 /// One call of the browser.
 #[derive(Clone, Copy, Debug)]
-pub struct Call<'a> {
+pub(crate) struct Call<'a> {
     /// What is done.
     pub action: Browse,
     /// The volume, from the path or the query; none for the host's own files.
@@ -52,7 +52,7 @@ pub struct Call<'a> {
 ///
 /// # Errors
 /// Says why the files cannot be had.
-pub async fn answer(
+pub(crate) async fn answer(
     context: &Context,
     session: &mut Session,
     x: &mut Exchange,

@@ -81,7 +81,7 @@ impl From<Problem> for Reject {
 ///
 /// # Errors
 /// Says why there is none.
-pub async fn answer(
+pub(crate) async fn answer(
     context: &Context,
     session: &mut Session,
     x: &mut Exchange,

@@ -84,7 +84,7 @@ struct Limits {
 ///
 /// # Errors
 /// If the client breaks off. What Docker Hub does is told in the answer.
-pub async fn answer(
+pub(crate) async fn answer(
     context: &Context,
     session: &mut Session,
     x: &mut Exchange,

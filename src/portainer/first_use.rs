@@ -22,7 +22,7 @@ use crate::platform::clock;
 const SELDOM: u32 = 6;
 
 /// The one key.
-pub struct FirstUse {
+pub(crate) struct FirstUse {
     pin: ArcSwapOption<Pin>,
     file: PinFile,
     others: Others,
@@ -36,7 +36,7 @@ impl FirstUse {
     ///
     /// # Errors
     /// If the file with that key cannot be read.
-    pub fn open(state: &Path, others: Others) -> Result<Self, String> {
+    pub(crate) fn open(state: &Path, others: Others) -> Result<Self, String> {
         let file = PinFile::of(state);
         let pin = file.read()?;
         match pin.as_ref().and_then(Pin::key) {
@@ -54,12 +54,12 @@ impl FirstUse {
     }
 
     /// The key that is trusted, with its time.
-    pub fn pin(&self) -> Option<Arc<Pin>> {
+    pub(crate) fn pin(&self) -> Option<Arc<Pin>> {
         self.pin.load_full()
     }
 
     /// The key that is trusted.
-    pub fn trusted(&self) -> Option<PublicKey> {
+    pub(crate) fn trusted(&self) -> Option<PublicKey> {
         self.pin.load().as_ref()?.key()
     }
 
@@ -67,7 +67,7 @@ impl FirstUse {
     ///
     /// # Errors
     /// If it cannot be known yet whether another one is.
-    pub async fn settle(&self, shown: &PublicKey) -> Result<PublicKey, PortainerError> {
+    pub(crate) async fn settle(&self, shown: &PublicKey) -> Result<PublicKey, PortainerError> {
         if let Some(trusted) = self.trusted() {
             return Ok(trusted);
         }
@@ -114,7 +114,7 @@ impl FirstUse {
 
     /// Takes over what another agent trusts, and what it has trusted for longer
     /// if two servers came at once to two of them, until told to stop.
-    pub async fn agree(&self, mut stop: watch::Receiver<bool>) {
+    pub(crate) async fn agree(&self, mut stop: watch::Receiver<bool>) {
         loop {
             let pause = match self.pin().is_some() {
                 true => self.others.interval * SELDOM,

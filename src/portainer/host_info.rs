@@ -17,7 +17,7 @@ use crate::exchange::reject::internal;
 ///
 /// # Errors
 /// If the client has gone.
-pub async fn answer(
+pub(crate) async fn answer(
     context: &Context,
     session: &mut Session,
     x: &mut Exchange,

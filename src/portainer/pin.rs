@@ -37,16 +37,16 @@ impl Pin {
 
 /// Where a pin is kept.
 #[derive(Debug)]
-pub struct PinFile(PathBuf);
+pub(super) struct PinFile(PathBuf);
 
 impl PinFile {
     /// The one in the state folder.
-    pub fn of(state: &Path) -> Self {
+    pub(super) fn of(state: &Path) -> Self {
         Self(state.join("portainer.json"))
     }
 
     /// Its name, for messages.
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.0
     }
 
@@ -55,7 +55,7 @@ impl PinFile {
     ///
     /// # Errors
     /// A sentence for the operator.
-    pub fn read(&self) -> Result<Option<Pin>, String> {
+    pub(super) fn read(&self) -> Result<Option<Pin>, String> {
         let refused = |why: String| format!("{}: {why}", self.0.display());
         let bytes = match fs::read(&self.0) {
             Ok(bytes) => bytes,
@@ -74,7 +74,7 @@ impl PinFile {
     ///
     /// # Errors
     /// As the file system refuses.
-    pub fn write(&self, pin: &Pin) -> io::Result<()> {
+    pub(super) fn write(&self, pin: &Pin) -> io::Result<()> {
         let new = self.0.with_extension("new");
         match fs::remove_file(&new) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),

@@ -22,13 +22,13 @@ use crate::exchange::reject::Reject;
 use crate::exchange::reject::internal;
 use crate::upstream::client::Budget;
 use crate::upstream::request;
-pub use together::locate_together;
+pub(crate) use together::locate_together;
 
 /// Bounds one inspect.
 const INSPECT: usize = 8 << 20;
 
 /// Where an object is.
-pub enum Found {
+pub(crate) enum Found {
     /// On this node.
     At(Hop),
     /// On no node, and every node was asked.
@@ -41,7 +41,7 @@ pub enum Found {
 }
 
 /// What a request is about.
-pub struct Object<'a> {
+pub(crate) struct Object<'a> {
     /// Its kind.
     pub class: ObjectKind,
     /// Its name or id, as the client gave it.
@@ -60,7 +60,7 @@ pub struct Object<'a> {
 
 /// The object a request is routed by, if there is one: from its path, its
 /// query, or the body that was read.
-pub fn named(found: &Match, raw_query: &str, body: Option<&[u8]>) -> Option<String> {
+pub(crate) fn named(found: &Match, raw_query: &str, body: Option<&[u8]>) -> Option<String> {
     match found.endpoint.object? {
         ObjectIn::Path => found.object.clone(),
         ObjectIn::Query(name) | ObjectIn::EachQuery(name) => {
@@ -77,7 +77,7 @@ pub fn named(found: &Match, raw_query: &str, body: Option<&[u8]>) -> Option<Stri
 /// # Errors
 /// If several nodes have one by this name, or if none that answered has and
 /// some did not answer.
-pub async fn locate(context: &Context, object: &Object<'_>) -> Result<Found, Reject> {
+pub(crate) async fn locate(context: &Context, object: &Object<'_>) -> Result<Found, Reject> {
     let (nodes, mut missing) = nodes(&context.cluster, object.reachable);
     if let ([only], true) = (&nodes[..], missing.is_empty()) {
         return Ok(Found::At(only.hop.clone()));

@@ -17,7 +17,7 @@ use crate::exchange::reject::Reject;
 use crate::route::locate::{Found, Object, locate};
 
 /// Where a pull goes: to the node that lacked the image, else to this one.
-pub fn pulls_to(context: &Context, query: &str, caller: &str) -> Hop {
+pub(crate) fn pulls_to(context: &Context, query: &str, caller: &str) -> Hop {
     let pulled = || {
         let image = query::get(query, "fromImage")?;
         let image = match query::get(query, "tag") {
@@ -37,7 +37,7 @@ pub fn pulls_to(context: &Context, query: &str, caller: &str) -> Hop {
 ///
 /// # Errors
 /// If what it names is on different nodes, or on several of them.
-pub async fn place(
+pub(crate) async fn place(
     context: &Context,
     x: &Exchange,
     version: Option<ApiVersion>,

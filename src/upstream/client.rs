@@ -18,7 +18,7 @@ use crate::platform;
 use crate::platform::keepalive::IDLE;
 
 /// Addresses kept at most: DNS is not under our control.
-pub const MAX_AGENTS: usize = 1024;
+pub(crate) const MAX_AGENTS: usize = 1024;
 
 /// Unused connections kept in all: one to each agent there can be, and the engine's.
 const POOL: usize = MAX_AGENTS + 256;
@@ -181,7 +181,7 @@ async fn ask(
 
 /// Connector settings. The named file is empty on purpose: every peer brings
 /// its own roots, and the platform's store must vouch for none of them.
-pub fn options() -> ConnectorOptions {
+pub(crate) fn options() -> ConnectorOptions {
     let mut options = ConnectorOptions::new(POOL);
     options.ca_file = Some(platform::EMPTY_FILE.to_owned());
     options

@@ -4,7 +4,7 @@ use pingora::{Error, ErrorSource, ErrorType};
 
 /// Whether a call never reached its server. Nothing was sent, so another server
 /// may be asked. Errors of the client have some of the same types.
-pub fn was_not_reached(error: &Error) -> bool {
+pub(crate) fn was_not_reached(error: &Error) -> bool {
     use ErrorType::{
         ConnectError, ConnectNoRoute, ConnectRefused, ConnectTimedout, SocketError,
         TLSHandshakeFailure, TLSHandshakeTimedout,
@@ -25,7 +25,7 @@ pub fn was_not_reached(error: &Error) -> bool {
 ///
 /// With TLS 1.3 a client hears that its certificate was refused only on its
 /// first read (RFC 8446 §4.4.2.4), so the framework calls it a read error.
-pub fn explain(error: &Error) -> String {
+pub(crate) fn explain(error: &Error) -> String {
     if matches!(
         error.etype(),
         ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout

@@ -25,7 +25,7 @@ const KEPT: [&str; 5] = ["", "upgrade", "content-length", "transfer-encoding", "
 ///
 /// # Errors
 /// Fails if a header cannot be written, which no parsed one can.
-pub fn one_content_type(head: &mut RequestHeader) -> pingora::Result<()> {
+pub(crate) fn one_content_type(head: &mut RequestHeader) -> pingora::Result<()> {
     let mut all = head.headers.get_all(CONTENT_TYPE).iter();
     if let (Some(first), Some(_)) = (all.next().cloned(), all.next()) {
         head.insert_header(CONTENT_TYPE, first)?;
@@ -38,7 +38,7 @@ pub fn one_content_type(head: &mut RequestHeader) -> pingora::Result<()> {
 ///
 /// # Errors
 /// Fails if a header cannot be written, which no parsed one can.
-pub fn strip_hop_by_hop_request(
+pub(crate) fn strip_hop_by_hop_request(
     head: &mut RequestHeader,
     keep_upgrade: bool,
 ) -> pingora::Result<()> {
@@ -65,14 +65,14 @@ pub fn strip_hop_by_hop_request(
 
 /// The same for an answer on its way back. Its framing is the framework's to
 /// choose: it knows the client's protocol version.
-pub fn strip_hop_by_hop_response(head: &mut ResponseHeader) {
+pub(crate) fn strip_hop_by_hop_response(head: &mut ResponseHeader) {
     for name in ["connection", "keep-alive", "proxy-connection", "upgrade"] {
         head.remove_header(name);
     }
 }
 
 /// The same for an answer that is at hand whole, or is framed anew.
-pub fn strip_framing(head: &mut ResponseHeader) {
+pub(crate) fn strip_framing(head: &mut ResponseHeader) {
     strip_hop_by_hop_response(head);
     head.remove_header("transfer-encoding");
 }
@@ -82,7 +82,7 @@ pub fn strip_framing(head: &mut ResponseHeader) {
 ///
 /// # Errors
 /// If the answer is one.
-pub fn refuse_misdirected(head: &ResponseHeader) -> pingora::Result<()> {
+pub(crate) fn refuse_misdirected(head: &ResponseHeader) -> pingora::Result<()> {
     if head.status == StatusCode::MISDIRECTED_REQUEST {
         let why = "another node has its address now";
         return Error::e_explain(ErrorType::ConnectError, why);

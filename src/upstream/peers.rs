@@ -140,7 +140,7 @@ impl Ours {
 }
 
 /// An authority of ours in the form Pingora takes it.
-pub fn roots(ca: &CertificateDer<'_>) -> Arc<[WrappedX509]> {
+pub(crate) fn roots(ca: &CertificateDer<'_>) -> Arc<[WrappedX509]> {
     tls_files::wrap(vec![ca.to_vec()])
 }
 
@@ -148,7 +148,7 @@ pub fn roots(ca: &CertificateDer<'_>) -> Arc<[WrappedX509]> {
 ///
 /// # Errors
 /// Fails if the request is one that no verifier takes.
-pub fn sign(
+pub(crate) fn sign(
     head: &mut RequestHeader,
     signer: &Signer,
     body: BodyBinding,

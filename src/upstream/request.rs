@@ -11,7 +11,7 @@ const AUTHORITY: &str = "docker";
 ///
 /// # Errors
 /// Fails if the target is not a request target.
-pub fn get(target: &str) -> pingora::Result<RequestHeader> {
+pub(crate) fn get(target: &str) -> pingora::Result<RequestHeader> {
     build(&Method::GET, target)
 }
 
@@ -19,7 +19,7 @@ pub fn get(target: &str) -> pingora::Result<RequestHeader> {
 ///
 /// # Errors
 /// Fails if the target is not a request target.
-pub fn build(method: &Method, target: &str) -> pingora::Result<RequestHeader> {
+pub(crate) fn build(method: &Method, target: &str) -> pingora::Result<RequestHeader> {
     let mut head = RequestHeader::build(method.clone(), target.as_bytes(), Some(8))?;
     if method == Method::POST {
         // RFC 9110 §8.6: said also where there is none.
@@ -30,7 +30,7 @@ pub fn build(method: &Method, target: &str) -> pingora::Result<RequestHeader> {
 }
 
 /// A decoded path, or a name in one, as it can stand in a target again.
-pub fn escape(name: &str) -> String {
+pub(crate) fn escape(name: &str) -> String {
     let mut escaped = String::with_capacity(name.len());
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~/:@+".contains(&byte) {

@@ -19,7 +19,7 @@ pub struct FileError {
 }
 
 /// Roots and an optional identity for connections we make.
-pub struct ClientFiles {
+pub(crate) struct ClientFiles {
     /// The certificate authorities that may vouch for the other end.
     pub roots: Arc<[WrappedX509]>,
     /// What we show of ourselves.
@@ -33,7 +33,7 @@ impl ClientFiles {
     ///
     /// # Errors
     /// Fails if a file is missing, holds no PEM or not what is asked of it.
-    pub fn load(files: &EngineTls) -> Result<Self, FileError> {
+    pub(crate) fn load(files: &EngineTls) -> Result<Self, FileError> {
         let roots = certificates(&files.ca_file)?;
         let mut fingerprint = roots.concat();
         let identity = match &files.certificate {
@@ -55,7 +55,7 @@ impl ClientFiles {
 
 /// Certificates as the authorities of a peer. The bytes must have been parsed
 /// before: Pingora's wrapper panics on others.
-pub fn wrap(certificates: Vec<Vec<u8>>) -> Arc<[WrappedX509]> {
+pub(crate) fn wrap(certificates: Vec<Vec<u8>>) -> Arc<[WrappedX509]> {
     let wrapped = certificates
         .into_iter()
         .map(|der| WrappedX509::new(der, parse_x509));
@@ -66,7 +66,7 @@ pub fn wrap(certificates: Vec<Vec<u8>>) -> Arc<[WrappedX509]> {
 ///
 /// # Errors
 /// Fails if there is none or one of them cannot be read.
-pub fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, FileError> {
+pub(crate) fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, FileError> {
     let mut found = Vec::new();
     for der in CertificateDer::pem_file_iter(path).map_err(|e| error(path, e))? {
         let der = der.map_err(|e| error(path, e))?;

@@ -16,7 +16,7 @@ use super::{Reason, Reject, begun};
 use crate::listen::nameplate::Nameplate;
 
 /// A refusal as its caller reads it.
-pub struct Words {
+pub(crate) struct Words {
     /// The status.
     pub status: StatusCode,
     body: Value,
@@ -26,7 +26,7 @@ pub struct Words {
 
 impl Words {
     /// In Docker's form.
-    pub fn of(reject: &Reject) -> Self {
+    pub(crate) fn of(reject: &Reject) -> Self {
         let body = match reject {
             // The time lets a client with a wrong clock see that it is so.
             Reject::Auth(e) => json!({
@@ -51,7 +51,7 @@ impl Words {
     /// For a Portainer server. `inspected` is the container it asks about, where
     /// that is all it asks: a server that takes stock goes on to the next one if
     /// this one is gone, and gives up for any other reason (portainer#7937).
-    pub fn to_portainer(reject: &Reject, inspected: Option<&str>) -> Self {
+    pub(crate) fn to_portainer(reject: &Reject, inspected: Option<&str>) -> Self {
         let why = reject.to_string();
         if let (Some(name), true) = (inspected, reject.status().is_server_error()) {
             let gone = format!("No such container: {name}");
@@ -92,7 +92,11 @@ impl Words {
     ///
     /// # Errors
     /// As the connection fails.
-    pub async fn send(&self, session: &mut Session, plate: &Nameplate) -> pingora::Result<()> {
+    pub(crate) async fn send(
+        &self,
+        session: &mut Session,
+        plate: &Nameplate,
+    ) -> pingora::Result<()> {
         if begun(session) {
             // Half an answer must not look like a whole one: closed now, so
             // that the framework's last chunk cannot leave any more.

@@ -25,7 +25,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 const TRIES: u32 = 9;
 
 /// What is known of who was asked.
-pub trait Watch: Sync {
+pub(crate) trait Watch: Sync {
     /// Resolves when there is doubt: no answer need be waited for any longer.
     fn lost(&self) -> impl Future<Output = ()> + Send;
 
@@ -38,7 +38,7 @@ pub trait Watch: Sync {
 }
 
 /// Of whom nothing is known but what TCP tells.
-pub struct Unwatched;
+pub(crate) struct Unwatched;
 
 impl Watch for Unwatched {
     async fn lost(&self) {

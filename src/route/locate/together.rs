@@ -18,7 +18,7 @@ use crate::upstream::request;
 ///
 /// # Errors
 /// If none that answered has them all, and some did not answer.
-pub async fn locate_together(
+pub(crate) async fn locate_together(
     context: &Context,
     names: &[String],
     version: Option<ApiVersion>,
