@@ -17,7 +17,7 @@ const GENERATION: u64 = 4;
 /// Times whose nonces are forgotten count as one if fewer seconds lie between.
 const CLOSE: u64 = 300;
 
-/// So many times that are forgotten are told apart.
+/// The number of forgotten times that are kept apart.
 const APART: usize = 8;
 
 /// Remembers which nonces each key has used.

@@ -1,4 +1,4 @@
-//! What is created for the whole Swarm.
+//! Objects that belong to the whole Swarm.
 
 use crate::endpoint::SwarmObject;
 use crate::json::Members;
