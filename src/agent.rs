@@ -31,14 +31,14 @@ use crate::config::{Config, ListenTls, Socket};
 use crate::exchange::context::Context;
 use crate::gateway::Gateway;
 use crate::gateway::guard::{Guard, GuardError};
-use crate::listen::nameplate::Nameplate;
+use crate::listen::server_headers::ServerHeaders;
 use crate::listen::{self, Listener};
 use crate::platform::clock;
 use crate::platform::tasks::{TaskError, Tasks, blocking};
 use crate::platform::{self, LocalListener, SocketFile};
 use crate::portainer::{Others, Portainer};
 use crate::telemetry::audit::Audit;
-use crate::telemetry::strangers::Strangers;
+use crate::telemetry::unauthenticated::Unauthenticated;
 use crate::trust::{LeafNames, Trust, UserCertificate};
 use crate::upstream::client::Client;
 use crate::upstream::engine::Engine;
@@ -107,7 +107,7 @@ pub struct Agent {
     trust: Arc<Trust>,
     portainer: Option<Arc<Portainer>>,
     audit: Option<Arc<Audit>>,
-    strangers: Arc<Strangers>,
+    unauthenticated: Arc<Unauthenticated>,
     reload: Reload,
     proxy: Arc<HttpProxy<Gateway>>,
     listeners: Vec<Listener>,
@@ -199,7 +199,7 @@ impl Agent {
         let guard = Guard::new(&config, &trust, nonces.clone())?;
         let guard = Arc::new(ArcSwap::from_pointee(guard));
         let audit = config.audit.as_deref().map(audit).transpose()?;
-        let strangers = Strangers::new(audit.clone());
+        let unauthenticated = Unauthenticated::new(audit.clone());
         let reload = Reload {
             guard: guard.clone(),
             config: config.clone(),
@@ -225,7 +225,7 @@ impl Agent {
             guard,
             portainer: portainer.clone(),
             audit: audit.clone(),
-            strangers: strangers.clone(),
+            unauthenticated: unauthenticated.clone(),
         };
         let conf = ServerConf {
             // Pingora would load the platform's roots; our peers bring theirs.
@@ -239,7 +239,7 @@ impl Agent {
             trust,
             portainer,
             audit,
-            strangers,
+            unauthenticated,
             reload,
             listeners,
             names,
@@ -285,15 +285,15 @@ impl Agent {
             cluster.run(until, changed).await;
         });
         let nobody = HeaderValue::from_static("");
-        let plate = Nameplate::new(nobody, self.portainer.is_some());
+        let server_headers = ServerHeaders::new(nobody, self.portainer.is_some());
         if let Some(portainer) = self.portainer {
             let until = stopped.clone();
-            let agree = async move { portainer.agree(until).await };
-            background.spawn("Portainer's first key", agree);
+            let sync_pin = async move { portainer.sync_pin(until).await };
+            background.spawn("Portainer's first key", sync_pin);
         }
         background.spawn("configuration reload", self.reload.run(stopped.clone()));
         let renew = move || {
-            memory::give_back();
+            memory::trim_heap();
             if let Err(e) = trust.refresh(clock::wall()) {
                 tracing::error!("certificates could not be renewed: {e}");
             }
@@ -310,10 +310,10 @@ impl Agent {
                 }
             }
         };
-        let served = listen::serve(self.proxy, self.listeners, &plate, stop, drain).await;
+        let served = listen::serve(self.proxy, self.listeners, &server_headers, stop, drain).await;
         let _ = stopping.send(true);
         background.abort().await;
-        self.strangers.sum_up();
+        self.unauthenticated.flush_suppressed();
         if let Some(audit) = self.audit {
             audit.finish();
         }

@@ -85,11 +85,11 @@ pub struct Cluster {
     /// How long a node may take to answer its part of a list.
     pub list_deadline: Duration,
     wake: Notify,
-    looked: AtomicBool,
+    probed: AtomicBool,
     /// When the last round ended.
-    rounded: ArcSwap<Instant>,
+    last_round: ArcSwap<Instant>,
     /// Since when this node's engine has not answered, if it does not.
-    silenced: watch::Sender<Option<Instant>>,
+    engine_silent_since: watch::Sender<Option<Instant>>,
 }
 
 /// What it takes to know the cluster.
@@ -124,10 +124,10 @@ impl Cluster {
             parts.config.probe_timeout,
         )));
         let now = Instant::now();
-        let silenced = parts.me.engine.is_none().then_some(now);
+        let engine_silent_since = parts.me.engine.is_none().then_some(now);
         Self {
-            rounded: ArcSwap::from_pointee(now),
-            silenced: watch::Sender::new(silenced),
+            last_round: ArcSwap::from_pointee(now),
+            engine_silent_since: watch::Sender::new(engine_silent_since),
             label: ArcSwap::from_pointee(label(&parts.me)),
             me: ArcSwap::from_pointee(parts.me),
             members,
@@ -140,7 +140,7 @@ impl Cluster {
             deadline: parts.config.probe_timeout,
             list_deadline: parts.list_deadline,
             wake: Notify::new(),
-            looked: AtomicBool::new(false),
+            probed: AtomicBool::new(false),
         }
     }
 
@@ -162,8 +162,8 @@ impl Cluster {
 
     /// Whether it was heard once which other nodes there are: before, that none
     /// is known says nothing.
-    pub fn has_looked(&self) -> bool {
-        self.looked.load(Ordering::Relaxed)
+    pub fn probed_once(&self) -> bool {
+        self.probed.load(Ordering::Relaxed)
     }
 
     /// Every node of the cluster but this one, by node id.
@@ -262,11 +262,11 @@ impl Cluster {
     /// Resolves when the engine behind this hop has not answered for a while,
     /// whether its agent does or not: soon, if that while is over by now. One that
     /// was too busy to say who it is has another probe's time.
-    pub async fn silent(&self, hop: &Hop) {
+    pub async fn engine_unresponsive(&self, hop: &Hop) {
         let probe = self.interval.saturating_add(self.deadline);
         let patience = LONGEST.min(MISSED.saturating_add(probe));
         let began = Instant::now();
-        let mut ours = self.silenced.subscribe();
+        let mut ours = self.engine_silent_since.subscribe();
         let mut theirs = self.members.changes();
         let mut again = began + AGAIN;
         loop {
@@ -282,7 +282,7 @@ impl Cluster {
                 _ = ours.changed() => {}
                 _ = theirs.changed() => {}
                 () = sleep_until(again) => {
-                    self.look_again();
+                    self.request_round();
                     again = Instant::now() + LOOK;
                 }
             }
@@ -291,15 +291,18 @@ impl Cluster {
 
     /// Somebody misses a node: it is looked for now, if that was not done just
     /// before, however rarely it is done otherwise.
-    pub fn look_again(&self) {
-        if self.rounded.load().elapsed() >= AGAIN {
+    pub fn request_round(&self) {
+        if self.last_round.load().elapsed() >= AGAIN {
             self.wake.notify_one();
         }
     }
 
     fn silence(&self, hop: &Hop) -> Silence {
         match hop {
-            Hop::Engine => self.silenced.borrow().map_or(Silence::None, Silence::Since),
+            Hop::Engine => self
+                .engine_silent_since
+                .borrow()
+                .map_or(Silence::None, Silence::Since),
             Hop::Agent(member) => match self.members.get(&member.id) {
                 Some(member) if member.is_ready() => Silence::None,
                 Some(member) => Silence::Since(member.entered),
@@ -332,8 +335,8 @@ impl Cluster {
             true => self.look_at_the_others().await,
             false => self.me.load().engine.is_some(),
         };
-        self.looked.fetch_or(looked, Ordering::Relaxed);
-        self.rounded.store(Arc::new(Instant::now()));
+        self.probed.fetch_or(looked, Ordering::Relaxed);
+        self.last_round.store(Arc::new(Instant::now()));
     }
 
     /// Whether a manager has said which nodes there are.
@@ -381,7 +384,7 @@ impl Cluster {
         }
         if before.engine.is_some() != now.engine.is_some() {
             let since = now.engine.is_none().then(Instant::now);
-            self.silenced.send_replace(since);
+            self.engine_silent_since.send_replace(since);
         }
         if before.engine.is_none() && now.engine.is_some() {
             tracing::info!("the engine at {} answers", self.engine.address());

@@ -31,7 +31,7 @@ use crate::exchange::target;
 use crate::forward::relay;
 use crate::forward::tunnel;
 use crate::listen::downstream::Downstream;
-use crate::listen::nameplate::Nameplate;
+use crate::listen::server_headers::ServerHeaders;
 use crate::platform;
 use crate::upstream::client::Client;
 use crate::upstream::error;
@@ -202,8 +202,17 @@ impl Connect {
                 .await
                 .map_err(|e| e.into_up())?;
             let body = Some(body);
-            let (plate, watch) = (Nameplate::none(), &tunnel::Unwatched);
-            tunnel::run(session, upstream, head, body, plate, watch, &mut x.hijacked).await?;
+            let (server_headers, watch) = (ServerHeaders::none(), &tunnel::Unwatched);
+            tunnel::run(
+                session,
+                upstream,
+                head,
+                body,
+                server_headers,
+                watch,
+                &mut x.hijacked,
+            )
+            .await?;
         } else {
             relay::run(
                 session,
@@ -212,7 +221,7 @@ impl Connect {
                 head,
                 body,
                 // The answer of the agent names its node.
-                Nameplate::none(),
+                ServerHeaders::none(),
                 std::future::pending(),
             )
             .await?;
@@ -239,7 +248,7 @@ impl ProxyHttp for Connect {
         session: &mut Session,
         _: &mut RequestState,
     ) -> Result<()> {
-        Downstream::in_hand(session.stream(), true);
+        Downstream::set_request_in_progress(session.stream(), true);
         // Off where the framing forbids another request (RFC 9112 §6.1).
         if session.get_keepalive().is_some() {
             session.set_keepalive(Some(KEEPALIVE));
@@ -309,7 +318,7 @@ impl ProxyHttp for Connect {
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, x: &mut RequestState) {
         if !x.hijacked {
-            Downstream::in_hand(session.stream(), false);
+            Downstream::set_request_in_progress(session.stream(), false);
         }
     }
 
@@ -333,7 +342,10 @@ async fn refuse(session: &mut Session, x: &RequestState, reject: &Reject) {
         return;
     }
     tracing::debug!("{reject}");
-    if let Err(e) = Words::of(reject).send(session, &Nameplate::none()).await {
+    if let Err(e) = Words::of(reject)
+        .send(session, &ServerHeaders::none())
+        .await
+    {
         tracing::debug!("the error could not be sent: {e}");
     }
 }

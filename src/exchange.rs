@@ -28,7 +28,7 @@ use crate::exchange::reject::Reason;
 use crate::exchange::request_id::RequestId;
 
 /// Characters of a stranger's path that are told.
-const STRANGERS_PATH: usize = 256;
+const UNAUTHENTICATED_PATH: usize = 256;
 
 /// Counts a request among the open ones of its caller until it is dropped.
 #[derive(Debug, Default)]
@@ -178,7 +178,7 @@ impl Exchange {
     }
 
     /// Whether a service is being made or changed whose networks have to be looked at.
-    pub fn may_not_join_the_host(&self, found: Option<&Match>) -> bool {
+    pub fn needs_host_network_check(&self, found: Option<&Match>) -> bool {
         found.is_some_and(|found| found.endpoint.body_check() == BodyCheck::ServiceSpec)
             && self
                 .policy()
@@ -203,10 +203,10 @@ impl Exchange {
 
     /// The path, as it is told: whoever has not proved who it is has not much to
     /// say in it.
-    pub fn told_path(&self) -> &str {
+    pub fn logged_path(&self) -> &str {
         let path = self.path();
         match self.caller.is_empty() {
-            true => bounded(path, STRANGERS_PATH),
+            true => bounded(path, UNAUTHENTICATED_PATH),
             false => path,
         }
     }
@@ -259,10 +259,10 @@ mod tests {
             target: long.parse().unwrap(),
             ..Exchange::new()
         };
-        assert_eq!(x.told_path(), &long[..STRANGERS_PATH]);
+        assert_eq!(x.logged_path(), &long[..UNAUTHENTICATED_PATH]);
         x.caller = "key:ci".to_owned();
-        assert_eq!(x.told_path(), long);
-        assert_eq!(Exchange::new().told_path(), "/");
+        assert_eq!(x.logged_path(), long);
+        assert_eq!(Exchange::new().logged_path(), "/");
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub(crate) async fn forward(
     hop: Hop,
     found: Option<&Match>,
 ) -> Result<Next, Reject> {
-    x.to = hop.in_words();
+    x.to = hop.label();
     x.hop = Some(hop);
     let span = tracing::debug_span!("hop", to = &*x.to);
     let wire = found.map(|m| m.endpoint.wire);
@@ -183,7 +183,7 @@ async fn relay(
         }
         hop = context.manager()?;
         context.reaches(x, &hop)?;
-        x.to = hop.in_words();
+        x.to = hop.label();
     }
 }
 
@@ -194,19 +194,28 @@ async fn relay_to(
     x: &Exchange,
     body: Bytes,
     reads: bool,
-) -> pingora::Result<relay::Relayed> {
+) -> pingora::Result<relay::RelaySummary> {
     let head = head_with(context, session, x, hop, &body)?;
     let peer = hop.peer(&context.engine, &context.peers).await?;
-    let plate = context.nameplate(x);
+    let server_headers = context.server_headers(x);
     let lost = given_up(context, hop, reads);
-    relay::run(session, &context.client, &peer, head, body, plate, lost).await
+    relay::run(
+        session,
+        &context.client,
+        &peer,
+        head,
+        body,
+        server_headers,
+        lost,
+    )
+    .await
 }
 
 /// Resolves when an answer need not be waited for any longer.
 async fn given_up(context: &Context, hop: &Hop, reads: bool) {
     tokio::select! {
         () = hop.lost(&context.cluster) => {}
-        () = context.cluster.silent(hop), if reads => {}
+        () = context.cluster.engine_unresponsive(hop), if reads => {}
     }
 }
 
@@ -237,10 +246,19 @@ async fn tunnel(
         .map_err(failed)?;
     let upstream = context.client.dedicated(&peer).await;
     let upstream = upstream.map_err(|e| failed(e.into_up()))?;
-    let plate = context.nameplate(x);
-    let watch = &Watched(context, &hop);
+    let server_headers = context.server_headers(x);
+    let watch = &HopWatch(context, &hop);
     let hijacked = &mut x.hijacked;
-    let ended = tunnel::run(session, upstream, head, held, plate, watch, hijacked).await;
+    let ended = tunnel::run(
+        session,
+        upstream,
+        head,
+        held,
+        server_headers,
+        watch,
+        hijacked,
+    )
+    .await;
     let ended = ended.map_err(failed)?;
     x.status = ended.status.as_u16();
     x.out_bytes = ended.out_bytes;
@@ -248,9 +266,9 @@ async fn tunnel(
 }
 
 /// Who is at the other end of a tunnel.
-struct Watched<'a>(&'a Context, &'a Hop);
+struct HopWatch<'a>(&'a Context, &'a Hop);
 
-impl tunnel::Watch for Watched<'_> {
+impl tunnel::Watch for HopWatch<'_> {
     async fn lost(&self) {
         self.1.lost(&self.0.cluster).await;
     }

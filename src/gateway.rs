@@ -34,7 +34,7 @@ use crate::listen::visitor::Visitor;
 use crate::portainer::{self, Portainer};
 use crate::route::{Destination, Request, route};
 use crate::telemetry::audit::Audit;
-use crate::telemetry::strangers::Strangers;
+use crate::telemetry::unauthenticated::Unauthenticated;
 
 /// The pipeline: what decides about a request before a step may use the context.
 pub(crate) struct Gateway {
@@ -47,7 +47,7 @@ pub(crate) struct Gateway {
     /// Who is told of every request; `None` is nobody.
     pub audit: Option<Arc<Audit>>,
     /// How much is told of strangers.
-    pub strangers: Arc<Strangers>,
+    pub unauthenticated: Arc<Unauthenticated>,
 }
 
 impl Gateway {
@@ -66,17 +66,17 @@ impl Gateway {
         // Who?
         let mut uri = plain_target(session)?;
         let guard = self.guard.load_full();
-        let mut newcomer = None;
+        let mut unpinned_key = None;
         let caller = match &self.portainer {
             Some(_) if portainer::is_open(session.req_header()) => {
                 return Box::pin(portainer::open(&self.context, session, x)).await;
             }
             Some(portainer)
-                if portainer::is_meant(&session.req_header().headers)
+                if portainer::uses_portainer_signature(&session.req_header().headers)
                     && Visitor::of(session).is_none() =>
             {
                 let proved = portainer.authenticate(&session.req_header().headers)?;
-                newcomer = proved.newcomer;
+                unpinned_key = proved.unpinned_key;
                 proved.caller
             }
             _ => guard.authenticator.authenticate(session)?,
@@ -95,8 +95,8 @@ impl Gateway {
             .grant(&caller.principal, &x.caller, address(session))?;
         x.policy = Some(grant.policy.clone());
         x.permit = guard.grants.acquire(&caller.principal, &x.caller, grant)?;
-        if let (Some(portainer), Some(key)) = (&self.portainer, newcomer) {
-            Box::pin(portainer.settle(&key)).await?;
+        if let (Some(portainer), Some(key)) = (&self.portainer, unpinned_key) {
+            Box::pin(portainer.pin_server(&key)).await?;
         }
         if let Some(served) = self.served(x, &uri) {
             session.req_header_mut().set_uri(served.clone());
@@ -119,19 +119,13 @@ impl Gateway {
         // Where?
         let who = &caller.principal;
         let to = self.route(session, x, who, &asked)?;
-        if x.may_not_join_the_host(asked.found) {
-            Box::pin(scope::keep_off_the_hosts_network(
-                &self.context,
-                x,
-                &asked,
-                &to,
-            ))
-            .await?;
+        if x.needs_host_network_check(asked.found) {
+            Box::pin(scope::deny_host_network(&self.context, x, &asked, &to)).await?;
         }
         // How?
         match x.scope() {
-            None => self.go(session, x, to, asked).await,
-            Some(_) => Box::pin(self.go_in_scope(session, x, who, &to, asked)).await,
+            None => self.dispatch(session, x, to, asked).await,
+            Some(_) => Box::pin(self.dispatch_in_scope(session, x, who, &to, asked)).await,
         }
     }
 
@@ -171,7 +165,7 @@ impl Gateway {
                 Ok(())
             }
             BodyBinding::Unsigned
-                if portainer::sends_it_whole(&caller.principal, found)
+                if portainer::must_buffer_body(&caller.principal, found)
                     || x.from_peer && x.inspects(found) =>
             {
                 let body = Box::pin(body::read(session)).await?;

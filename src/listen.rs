@@ -6,7 +6,7 @@
 //! sleeps through its grace period and owns the runtime.
 
 pub(crate) mod downstream;
-pub(crate) mod nameplate;
+pub(crate) mod server_headers;
 pub(crate) mod takeover;
 pub(crate) mod visitor;
 
@@ -30,7 +30,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::listen::downstream::{Common, Downstream};
-use crate::listen::nameplate::Nameplate;
+use crate::listen::server_headers::ServerHeaders;
 use crate::listen::visitor::Visitor;
 use crate::platform::tasks::{TaskError, Tasks};
 use crate::platform::{LocalListener, tcp_stream};
@@ -77,7 +77,7 @@ impl Listener {
             Self::Local(local, name) => {
                 let (mut stream, uid) = local.accept().await?;
                 if let Some(socket) = name.clone() {
-                    let put = Visitor { socket, uid }.put_on(&mut stream);
+                    let put = Visitor { socket, uid }.attach(&mut stream);
                     put.map_err(io::Error::other)?;
                 }
                 Ok(Accepted::Plain(Box::new(stream)))
@@ -129,14 +129,14 @@ impl Accepted {
 }
 
 /// Accepts until `stop` resolves, then drains for at most `drain`. What the
-/// framework refuses by itself carries `plate`.
+/// framework refuses by itself carries `server_headers`.
 ///
 /// # Errors
 /// If a listener ends before that. Then it drains as well.
 pub(crate) async fn serve<P>(
     proxy: Arc<HttpProxy<P>>,
     listeners: Vec<Listener>,
-    plate: &Nameplate,
+    server_headers: &ServerHeaders,
     stop: impl Future<Output = ()>,
     drain: Duration,
 ) -> Result<(), TaskError>
@@ -147,7 +147,7 @@ where
     let (stopping, stopped) = watch::channel(false);
     let doors = Doors {
         places: Arc::new(Semaphore::new(CONNECTIONS)),
-        common: Common::new(plate),
+        common: Common::new(server_headers),
     };
     let mut loops = Tasks::default();
     for listener in listeners {

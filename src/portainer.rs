@@ -39,7 +39,7 @@ use crate::exchange::caller::Caller;
 use crate::exchange::context::Context;
 use crate::exchange::reject::Reject;
 use crate::exchange::reject::internal;
-use crate::listen::nameplate::Nameplate;
+use crate::listen::server_headers::ServerHeaders;
 use crate::upstream::error;
 use first_use::FirstUse;
 pub(crate) use others::Others;
@@ -65,11 +65,11 @@ struct Proof {
 }
 
 /// A server that has proved itself.
-pub struct Proved {
+pub struct Authenticated {
     /// Who it is.
     pub caller: Caller,
     /// Its key, if it would be the first to be trusted; see [`Portainer::settle`].
-    pub newcomer: Option<Box<PublicKey>>,
+    pub unpinned_key: Option<Box<PublicKey>>,
 }
 
 impl Portainer {
@@ -113,7 +113,7 @@ impl Portainer {
     ///
     /// # Errors
     /// [`Reject::Portainer`], or as headers contradict each other.
-    pub fn authenticate(&self, headers: &HeaderMap) -> Result<Proved, Reject> {
+    pub fn authenticate(&self, headers: &HeaderMap) -> Result<Authenticated, Reject> {
         let shown = PortainerHeaders::of(headers)?;
         let key = shown.key();
         let proof = self.proof.load();
@@ -123,13 +123,14 @@ impl Portainer {
             return Err(another(key));
         }
         shown.verify(&proof.message)?;
-        Ok(Proved {
+        Ok(Authenticated {
             caller: Caller {
                 principal: Principal::portainer(key.fingerprint(), headers)?,
                 body: BodyBinding::uncovered(headers)?,
                 unsigned_streams: true,
             },
-            newcomer: (self.first.is_some() && trusted.is_none()).then(|| Box::new(key.clone())),
+            unpinned_key: (self.first.is_some() && trusted.is_none())
+                .then(|| Box::new(key.clone())),
         })
     }
 
@@ -138,23 +139,25 @@ impl Portainer {
     ///
     /// # Errors
     /// [`Reject::Portainer`] if another one is trusted, or may be.
-    pub async fn settle(&self, newcomer: &PublicKey) -> Result<(), Reject> {
+    pub async fn pin_server(&self, unpinned_key: &PublicKey) -> Result<(), Reject> {
         match &self.first {
-            Some(first) if first.settle(newcomer).await? != *newcomer => Err(another(newcomer)),
+            Some(first) if first.pin_server(unpinned_key).await? != *unpinned_key => {
+                Err(another(unpinned_key))
+            }
             _ => Ok(()),
         }
     }
 
     /// What other agents are told: the key that was trusted at its first use.
-    pub fn told(&self) -> Bytes {
+    pub fn pinned_key_json(&self) -> Bytes {
         let pin: Option<Arc<Pin>> = self.first.as_ref().and_then(FirstUse::pin);
         Bytes::from(format!("{}\n", json!({ "pin": pin.as_deref() })))
     }
 
     /// Keeps to the same key as the other agents, until told to stop.
-    pub async fn agree(&self, mut stop: watch::Receiver<bool>) {
+    pub async fn sync_pin(&self, mut stop: watch::Receiver<bool>) {
         match &self.first {
-            Some(first) => first.agree(stop).await,
+            Some(first) => first.sync_pin(stop).await,
             // It was configured, and is the only one.
             None => drop(stop.changed().await),
         }
@@ -209,7 +212,7 @@ fn message(secret: &[u8], name: &str) -> Result<Message, String> {
 }
 
 /// Whether a request is signed in Portainer's way, and in no other.
-pub(crate) fn is_meant(headers: &HeaderMap) -> bool {
+pub(crate) fn uses_portainer_signature(headers: &HeaderMap) -> bool {
     PortainerHeaders::any(headers)
         && !headers.contains_key(SIGNATURE)
         && !headers.contains_key(SIGNATURE_INPUT)
@@ -217,7 +220,7 @@ pub(crate) fn is_meant(headers: &HeaderMap) -> bool {
 
 /// Whether a body that no signature covers is read here before anything is done
 /// with it: JSON, by which requests are routed.
-pub(crate) fn sends_it_whole(principal: &Principal, found: Option<&Match>) -> bool {
+pub(crate) fn must_buffer_body(principal: &Principal, found: Option<&Match>) -> bool {
     let Some(endpoint) = found.map(|m| m.endpoint) else {
         return false;
     };
@@ -258,10 +261,10 @@ pub(crate) async fn open(
         // What a stranger sends is not read.
         session.set_keepalive(None);
     }
-    let plate: Nameplate = context.nameplate(x).anonymous();
+    let server_headers: ServerHeaders = context.server_headers(x).anonymous();
     if row.and_then(|row| row.own) == Some(Own::Portainer(PortainerEndpoint::Ping)) {
         let mut head = ResponseHeader::build(StatusCode::NO_CONTENT, Some(4)).map_err(internal)?;
-        plate.put_on(&mut head);
+        server_headers.apply(&mut head);
         x.status = head.status.as_u16();
         let sent = session.write_response_header(Box::new(head), true).await;
         sent.map_err(|e| Reject::Client(error::explain(&e)))?;
@@ -276,7 +279,7 @@ pub(crate) async fn open(
         .map_err(internal)?;
     head.insert_header(http::header::CONTENT_LENGTH, body.len())
         .map_err(internal)?;
-    plate.put_on(&mut head);
+    server_headers.apply(&mut head);
     x.status = head.status.as_u16();
     let gone = |e: Box<pingora::Error>| Reject::Client(error::explain(&e));
     let begun = session.write_response_header(Box::new(head), false).await;

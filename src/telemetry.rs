@@ -10,7 +10,7 @@ pub mod exchange;
 mod gather;
 mod line;
 mod logger;
-pub mod strangers;
+pub mod unauthenticated;
 
 use std::io::{self, Write};
 use std::sync::OnceLock;

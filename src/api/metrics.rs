@@ -23,7 +23,9 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::cluster::ask::{Ask, Missing, Node, Patience, Spoken, ask_node, missing_header, nodes};
+use crate::cluster::ask::{
+    ApiVersionChoice, Ask, Missing, Node, Timeout, ask_node, missing_header, nodes,
+};
 use crate::cluster::hop::Hop;
 use crate::exchange::Exchange;
 use crate::exchange::Next;
@@ -56,8 +58,8 @@ pub(crate) async fn metrics(
     };
     let ask = Ask {
         head: session.req_header(),
-        spoken: Spoken::Unsaid,
-        patience: Patience::Deadline,
+        spoken: ApiVersionChoice::Default,
+        patience: Timeout::Deadline,
         path: METRICS,
         query: "",
         caller: &x.caller,
@@ -100,7 +102,7 @@ async fn of(
     budget: &Budget,
 ) -> Result<Vec<String>, Missing> {
     #[derive(Deserialize)]
-    struct Told<'a> {
+    struct AgentMetrics<'a> {
         #[serde(borrow)]
         nodes: Vec<&'a RawValue>,
     }
@@ -114,9 +116,9 @@ async fn of(
     if answer.head.status != http::StatusCode::OK {
         return Err(missing(format!("answered {}", answer.head.status.as_u16())));
     }
-    let told: Told<'_> =
+    let reported: AgentMetrics<'_> =
         serde_json::from_slice(&answer.body).map_err(|e| missing(e.to_string()))?;
-    Ok(told
+    Ok(reported
         .nodes
         .into_iter()
         .map(|row| row.get().to_owned())

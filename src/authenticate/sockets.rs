@@ -15,7 +15,7 @@ use crate::listen::visitor::Visitor;
 /// The caller, for one request.
 ///
 /// # Errors
-/// [`Reject::Local`], or as headers contradict each other.
+/// [`Reject::UnknownUser`], or as headers contradict each other.
 pub(crate) fn authenticate(
     visitor: &Visitor,
     sockets: &[Socket],
@@ -27,7 +27,7 @@ pub(crate) fn authenticate(
     let who = socket
         .zip(visitor.uid)
         .and_then(|(socket, uid)| socket.who(uid));
-    let refused = || Reject::Local {
+    let refused = || Reject::UnknownUser {
         uid: visitor.number(),
         socket: visitor.socket.display().to_string(),
     };

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use skep_filters::endpoint::query;
 use skep_filters::policy::scope::{Kind, Reach, Scope};
 
-use crate::cluster::ask::{Ask, Patience, Spoken, ask_node, at};
+use crate::cluster::ask::{ApiVersionChoice, Ask, Timeout, ask_node, at};
 use crate::cluster::hop::Hop;
 use crate::exchange::Call;
 use crate::exchange::Exchange;
@@ -22,7 +22,7 @@ use crate::exchange::reject::internal;
 use crate::route::Destination;
 use crate::upstream::client::Budget;
 use crate::upstream::request;
-use look::Look;
+use look::Inspection;
 
 /// Bounds one inspect.
 const INSPECT: usize = 8 << 20;
@@ -42,9 +42,9 @@ pub(crate) async fn keep(
     to: &Destination,
 ) -> Result<Option<Uri>, Reject> {
     let Some(found) = asked.found else {
-        return Err(beyond("it is no endpoint that is known"));
+        return Err(out_of_scope("it is no endpoint that is known"));
     };
-    let mut look = Look {
+    let mut look = Inspection {
         context,
         scope,
         asked,
@@ -70,15 +70,15 @@ pub(crate) async fn keep(
             Ok(target)
         }
         Reach::Create(kind) => {
-            look.settle(x, kind, None).await?;
+            look.resolve_node(x, kind, None).await?;
             if kind == Kind::Volume {
-                look.makes_a_new_one(x).await?;
+                look.check_name_is_free(x).await?;
             }
             look.stamp(x, kind).await?;
             Ok(None)
         }
         Reach::NetworkAndContainer => look.at_network_and_container(x).await.map(Some),
-        Reach::Forbidden => Err(beyond("it shows or changes what belongs to others")),
+        Reach::Forbidden => Err(out_of_scope("it shows or changes what belongs to others")),
     }
 }
 
@@ -87,7 +87,7 @@ pub(crate) async fn keep(
 ///
 /// # Errors
 /// [`Reject::Denied`] if it is, or cannot be looked at.
-pub(crate) async fn keep_off_the_hosts_network(
+pub(crate) async fn deny_host_network(
     context: &Context,
     x: &mut Exchange,
     asked: &Call<'_>,
@@ -120,7 +120,7 @@ pub(crate) async fn keep_off_the_hosts_network(
             x.id.as_header(),
         )
         .await?;
-        let nothing = || Reject::NoSuch(in_words(Kind::Network, &reference.name));
+        let nothing = || Reject::NoSuch(label(Kind::Network, &reference.name));
         let inspect = inspect.ok_or_else(nothing)?;
         let network: Network = serde_json::from_slice(&inspect).unwrap_or_default();
         if network.name.is_empty() || network.name == "host" || network.driver == "host" {
@@ -146,7 +146,7 @@ fn pin_a_manager(context: &Context, x: &mut Exchange) -> Result<Hop, Reject> {
     Ok(hop)
 }
 
-fn beyond(what: &str) -> Reject {
+fn out_of_scope(what: &str) -> Reject {
     Reject::OutOfScope(what.to_owned())
 }
 
@@ -155,7 +155,7 @@ fn joins_no_network(query: &str) -> Result<(), Reject> {
     let own = |mode: &str| ["", "default", "bridge", "none", "host"].contains(&mode);
     match query::all(query, "networkmode").all(|mode| own(&mode)) {
         true => Ok(()),
-        false => Err(beyond("a build joins no network")),
+        false => Err(out_of_scope("a build joins no network")),
     }
 }
 
@@ -171,8 +171,8 @@ async fn inspect(
     let path = path(kind, name);
     let ask = Ask {
         head: &request::get("/").map_err(internal)?,
-        spoken: Spoken::of(&context.cluster, asked.path.version()),
-        patience: Patience::Deadline,
+        spoken: ApiVersionChoice::of(&context.cluster, asked.path.version()),
+        patience: Timeout::Deadline,
         path: &path,
         query: "",
         // The caller may be allowed to remove what it is not to inspect.
@@ -203,7 +203,7 @@ fn path(kind: Kind, name: &str) -> String {
 }
 
 /// The engine's own words: clients look for them.
-fn in_words(kind: Kind, name: &str) -> String {
+fn label(kind: Kind, name: &str) -> String {
     match kind {
         Kind::Container => format!("No such container: {name}"),
         Kind::Exec => format!("No such exec instance: {name}"),

@@ -12,7 +12,7 @@ use super::args::ClientArgs;
 use crate::config::{Engine, ValueError};
 use crate::connect::Connect;
 use crate::connect::access::Access;
-use crate::listen::nameplate::Nameplate;
+use crate::listen::server_headers::ServerHeaders;
 use crate::listen::{self, Listener};
 use crate::platform::{self, LocalListener, SocketFile};
 
@@ -87,7 +87,7 @@ pub async fn run(args: ConnectArgs) -> anyhow::Result<()> {
         platform::shutdown_signal().await;
     };
     let listeners = vec![Listener::Local(listener, None)];
-    listen::serve(proxy, listeners, &Nameplate::none(), stop, DRAIN).await?;
+    listen::serve(proxy, listeners, &ServerHeaders::none(), stop, DRAIN).await?;
     Ok(())
 }
 

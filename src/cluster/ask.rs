@@ -38,16 +38,16 @@ pub struct Node {
 
 /// The API version in which nodes are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spoken {
+pub enum ApiVersionChoice {
     /// None in the path: each engine's newest.
-    Unsaid,
+    Default,
     /// The same for all.
     One(ApiVersion),
     /// For each engine the nearest to this one: of mixed engines, some serve it.
     Nearest(ApiVersion),
 }
 
-impl Spoken {
+impl ApiVersionChoice {
     /// How nodes are asked when the client asks in this version. Where the
     /// client names none, all nodes speak the newest that they have in common,
     /// so that their rows look alike. What no engine serves is left to the
@@ -58,9 +58,9 @@ impl Spoken {
         match asked {
             None if mixed => match ApiRange::common(ranges) {
                 Some(common) => Self::One(common.max),
-                None => Self::Unsaid,
+                None => Self::Default,
             },
-            None => Self::Unsaid,
+            None => Self::Default,
             Some(asked) if mixed && ranges.iter().any(|r| r.has(asked)) => Self::Nearest(asked),
             Some(asked) => Self::One(asked),
         }
@@ -69,7 +69,7 @@ impl Spoken {
     /// The version for one engine.
     fn to(self, engine: Option<&EngineFacts>) -> Option<ApiVersion> {
         match self {
-            Self::Unsaid => None,
+            Self::Default => None,
             Self::One(version) => Some(version),
             Self::Nearest(asked) => Some(engine.and_then(|e| e.nearest(asked)).unwrap_or(asked)),
         }
@@ -78,12 +78,12 @@ impl Spoken {
 
 /// How long a node may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patience {
+pub enum Timeout {
     /// The deadline of lists, which every engine keeps easily.
     Deadline,
     /// As long as its agent is there: what walks over disks or deletes takes
     /// its time.
-    WhileThere,
+    UntilLost,
 }
 
 /// What is asked of every node.
@@ -92,9 +92,9 @@ pub struct Ask<'a> {
     /// The client's request, which is asked without a body.
     pub head: &'a RequestHeader,
     /// The API version to ask in.
-    pub spoken: Spoken,
+    pub spoken: ApiVersionChoice,
     /// How long a node may take.
-    pub patience: Patience,
+    pub patience: Timeout,
     /// The path without the version, decoded.
     pub path: &'a str,
     /// The query, without `?`.
@@ -143,8 +143,8 @@ impl<'a> Ask<'a> {
     ) -> Self {
         Self {
             head,
-            spoken: Spoken::of(cluster, path.version()),
-            patience: Patience::Deadline,
+            spoken: ApiVersionChoice::of(cluster, path.version()),
+            patience: Timeout::Deadline,
             path: path.path(),
             query,
             caller,
@@ -171,7 +171,7 @@ pub fn nodes(cluster: &Cluster, reachable: &Reachable) -> (Vec<Node>, Vec<Missin
         }
     }
     if !missing.is_empty() {
-        cluster.look_again();
+        cluster.request_round();
     }
     (nodes, missing)
 }
@@ -198,13 +198,13 @@ pub async fn ask_node(
     let span = tracing::debug_span!("hop", node = node.tag.id.as_str());
     let asked = fetch(cluster, node, ask, query, budget).instrument(span);
     let answer = match ask.patience {
-        Patience::Deadline => {
+        Timeout::Deadline => {
             let deadline: Duration = cluster.list_deadline;
             // Slow is not gone: the member stays in.
             let answer = timeout(deadline, asked).await;
             answer.map_err(|_| format!("no answer within {deadline:?}"))?
         }
-        Patience::WhileThere => tokio::select! {
+        Timeout::UntilLost => tokio::select! {
             answer = asked => answer,
             () = node.hop.lost(cluster) => return Err(GONE.to_owned()),
         },
@@ -247,7 +247,7 @@ async fn fetch(
 }
 
 /// The request target for one node; the path is a decoded one.
-pub fn target(node: &Node, spoken: Spoken, path: &str, query: &str) -> String {
+pub fn target(node: &Node, spoken: ApiVersionChoice, path: &str, query: &str) -> String {
     let mut target = String::with_capacity(path.len() + query.len() + 8);
     if let Some(version) = spoken.to(node.engine.as_ref()) {
         target.push_str(&format!("/v{version}"));

@@ -112,7 +112,7 @@ impl Hop {
     }
 
     /// For the log.
-    pub fn in_words(&self) -> Cow<'static, str> {
+    pub fn label(&self) -> Cow<'static, str> {
         match self {
             Self::Engine => "local".into(),
             Self::Agent(member) => format!("node:{}", member.name()).into(),

@@ -100,13 +100,13 @@ async fn a_silent_engine_is_given_up_in_its_time_whatever_the_clock_says() {
                 std::future::pending().await
             };
             tokio::select! {
-                () = cluster.silent(&hop) => {}
+                () = cluster.engine_unresponsive(&hop) => {}
                 () = stepping => {}
             }
             assert_eq!(began.elapsed(), PATIENCE, "ours: {ours}");
             // Who comes later is not kept waiting for as long again.
             let began = Instant::now();
-            cluster.silent(&hop).await;
+            cluster.engine_unresponsive(&hop).await;
             assert_eq!(began.elapsed(), LOOK, "ours: {ours}");
         }
     }
@@ -122,7 +122,7 @@ async fn an_engine_that_comes_back_is_waited_for() {
         sleep(DAY).await;
     };
     tokio::select! {
-        () = cluster.silent(&hop) => panic!("it answers"),
+        () = cluster.engine_unresponsive(&hop) => panic!("it answers"),
         () = coming => {}
     }
 }
@@ -169,10 +169,10 @@ async fn another_round_is_asked_for_some_time_after_the_last_whatever_the_clock_
         };
         advance(AGAIN - SECOND).await;
         stepped::set(step);
-        cluster.look_again();
+        cluster.request_round();
         assert!(!asked().await, "too early");
         advance(SECOND).await;
-        cluster.look_again();
+        cluster.request_round();
         assert!(asked().await);
     }
 }

@@ -31,7 +31,7 @@ pub enum Reject {
         "user {uid} of this machine is not let in at {socket}: its `uids` do not list the user, and it has \
          no `policy` for everybody (`listen` in the agent's configuration)"
     )]
-    Local {
+    UnknownUser {
         /// The number of the user.
         uid: String,
         /// The path of the socket.
@@ -140,7 +140,7 @@ pub enum Reject {
     },
     /// What a container needs is on different nodes.
     #[error("{first}, but {other}: no node has both")]
-    Apart {
+    NoCommonNode {
         /// One of them, and its node.
         first: String,
         /// Another one, and its node.
@@ -148,7 +148,7 @@ pub enum Reject {
     },
     /// What was to be done on every node was refused by some.
     #[error("{refused}; done on {done}")]
-    NotEverywhere {
+    PartiallyDone {
         /// What the first of them answered.
         status: StatusCode,
         /// The nodes that refused, and why.
@@ -161,7 +161,7 @@ pub enum Reject {
     Partial(String),
     /// No node gave an answer that could be used.
     #[error("no node answered: {0}")]
-    Nobody(String),
+    NoNodeAnswered(String),
     /// One of the routes of Portainer's agent cannot do what it was asked; the
     /// texts are that agent's.
     #[error("{message}{}{details}", if details.is_empty() { "" } else { ": " })]
@@ -195,7 +195,7 @@ impl Reject {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Auth(e) => e.status(),
-            Self::Portainer(_) | Self::Local { .. } => StatusCode::FORBIDDEN,
+            Self::Portainer(_) | Self::UnknownUser { .. } => StatusCode::FORBIDDEN,
             Self::Agent { status, .. } | Self::Refused { status, .. } => *status,
             Self::Denied { .. }
             | Self::OutOfScope(_)
@@ -211,11 +211,12 @@ impl Reject {
             Self::BodyIncomplete => StatusCode::REQUEST_TIMEOUT,
             // Not a 404: `rm -f` would take that for "gone".
             Self::NotFound { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::SeveralNodes { .. } | Self::Apart { .. } => StatusCode::CONFLICT,
-            Self::NoManager { .. } | Self::Engine { .. } | Self::Node { .. } | Self::Nobody(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            Self::NotEverywhere { status, .. } => *status,
+            Self::SeveralNodes { .. } | Self::NoCommonNode { .. } => StatusCode::CONFLICT,
+            Self::NoManager { .. }
+            | Self::Engine { .. }
+            | Self::Node { .. }
+            | Self::NoNodeAnswered(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::PartiallyDone { status, .. } => *status,
             Self::Partial(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -227,7 +228,7 @@ impl Reject {
             Self::Auth(e) => Reason::Signature(e.reason()),
             Self::Portainer(e) => Reason::PortainerSignature(e.reason()),
             Self::Refused { reason, .. } => *reason,
-            Self::Local { .. } => Reason::UserUnknown,
+            Self::UnknownUser { .. } => Reason::UserUnknown,
             Self::Agent { .. } => Reason::AgentRoute,
             Self::NotServed => Reason::NotServed,
             Self::Denied { .. } => Reason::Denied,
@@ -247,10 +248,10 @@ impl Reject {
             Self::NoManager { .. } => Reason::NoManager,
             Self::Engine { .. } => Reason::Engine,
             Self::Node { .. } => Reason::Node,
-            Self::Apart { .. } => Reason::Apart,
-            Self::NotEverywhere { .. } => Reason::NotEverywhere,
+            Self::NoCommonNode { .. } => Reason::NoCommonNode,
+            Self::PartiallyDone { .. } => Reason::PartiallyDone,
             Self::Partial(_) => Reason::Partial,
-            Self::Nobody(_) => Reason::Nobody,
+            Self::NoNodeAnswered(_) => Reason::NoNodeAnswered,
             Self::Client(_) => Reason::Client,
             Self::Internal(_) => Reason::Internal,
         }

@@ -17,7 +17,7 @@ use crate::exchange::Next;
 use crate::exchange::context::Context;
 use crate::exchange::reject::internal;
 use crate::exchange::reject::{self, Reject, Words};
-use crate::listen::nameplate::Nameplate;
+use crate::listen::server_headers::ServerHeaders;
 use crate::upstream::error;
 
 impl Context {
@@ -56,14 +56,14 @@ impl Context {
     }
 
     /// What this node puts on the answer of an exchange.
-    pub(crate) fn nameplate(&self, x: &Exchange) -> Nameplate {
-        let plate = Nameplate::new(self.cluster.label(), self.portainer);
-        plate.with_request_id(x.id.as_header().clone())
+    pub(crate) fn server_headers(&self, x: &Exchange) -> ServerHeaders {
+        let server_headers = ServerHeaders::new(self.cluster.label(), self.portainer);
+        server_headers.with_request_id(x.id.as_header().clone())
     }
 
     /// Puts on an answer what all answers carry.
     pub(crate) fn stamp(&self, x: &Exchange, head: &mut ResponseHeader) {
-        self.nameplate(x).put_on(head);
+        self.server_headers(x).apply(head);
     }
 
     /// Tells the caller why it is refused.
@@ -89,7 +89,7 @@ impl Context {
             x.status = words.status.as_u16();
         }
         tracing::debug!("{} {}: {reject}", x.method, x.path());
-        words.send(session, &self.nameplate(x)).await
+        words.send(session, &self.server_headers(x)).await
     }
 }
 

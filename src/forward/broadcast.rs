@@ -17,7 +17,9 @@ use pingora::proxy::Session;
 use skep_filters::endpoint::{Broadcast, RequestPath};
 
 use crate::cluster::ask::MISSING_HEADER;
-use crate::cluster::ask::{self, Ask, Missing, Node, Patience, Spoken, ask_node, missing_header};
+use crate::cluster::ask::{
+    self, ApiVersionChoice, Ask, Missing, Node, Timeout, ask_node, missing_header,
+};
 use crate::exchange::Exchange;
 use crate::exchange::Next;
 use crate::exchange::context::Context;
@@ -44,7 +46,7 @@ pub(crate) async fn run(
 ) -> Result<Next, Reject> {
     let (nodes, missing) = ask::nodes(&context.cluster, &x.reachable);
     if broadcast == Broadcast::Progress {
-        let spoken = Spoken::of(&context.cluster, path.version());
+        let spoken = ApiVersionChoice::of(&context.cluster, path.version());
         let targets = nodes
             .iter()
             .map(|node| ask::target(node, spoken, path.path(), query))
@@ -52,7 +54,7 @@ pub(crate) async fn run(
         return progress::run(context, session, x, nodes, targets, missing).await;
     }
     let ask = Ask {
-        patience: Patience::WhileThere,
+        patience: Timeout::UntilLost,
         ..Ask::of(
             &context.cluster,
             session.req_header(),
@@ -70,7 +72,7 @@ pub(crate) async fn run(
     let done = Done::of(join_all(asked).await, missing)?;
     let (mut head, body) = done.answer()?;
     headers::strip_framing(&mut head);
-    head.remove_header(crate::listen::nameplate::NODE_HEADER);
+    head.remove_header(crate::listen::server_headers::NODE_HEADER);
     if !done.missing.is_empty() {
         let missing = missing_header(&done.missing);
         tracing::warn!("{} was not done on {missing}", x.path());
@@ -118,7 +120,7 @@ impl Done {
         }
         if let Some((_, status)) = refused {
             let done: Vec<_> = did.into_iter().map(|(host, _)| host).collect();
-            return Err(Reject::NotEverywhere {
+            return Err(Reject::PartiallyDone {
                 status,
                 refused: missing_header(&missing),
                 done: if done.is_empty() {
@@ -134,7 +136,7 @@ impl Done {
                     did: vec![(host, answer)],
                     missing,
                 }),
-                _ => Err(Reject::Nobody(missing_header(&missing))),
+                _ => Err(Reject::NoNodeAnswered(missing_header(&missing))),
             };
         }
         Ok(Self { did, missing })

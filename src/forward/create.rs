@@ -58,7 +58,7 @@ async fn create(
     image: Option<&str>,
 ) -> Result<Next, Reject> {
     context.reaches(x, &hop)?;
-    x.to = hop.in_words();
+    x.to = hop.label();
     let body = x.held.take().unwrap_or_default();
     let (mut head, body) = whole(context, session, x, &hop, body, ANSWER).await?;
     #[derive(Deserialize)]

@@ -34,7 +34,7 @@ use crate::platform::clock;
 use crate::upstream::error;
 use crate::upstream::headers;
 use order::Order;
-use source::{Got, Name, Source};
+use source::{Name, Source, SourceEvent};
 
 /// How often it is looked for nodes that have come or gone.
 const LOOK: Duration = Duration::from_secs(1);
@@ -85,7 +85,7 @@ pub(crate) async fn run(
             return Err(Reject::OutOfScope(what.to_owned()));
         }
         x.hop = Some(hop::Hop::Engine);
-        x.to = hop::Hop::Engine.in_words();
+        x.to = hop::Hop::Engine.label();
         return Ok(Next::Proxy);
     }
     let asked = session.req_header().clone();
@@ -117,14 +117,14 @@ pub(crate) async fn run(
     };
     headers::strip_hop_by_hop_response(&mut head);
     head.remove_header("content-length");
-    head.remove_header(crate::listen::nameplate::NODE_HEADER);
+    head.remove_header(crate::listen::server_headers::NODE_HEADER);
     if !missing.is_empty() {
         let missing = missing_header(&missing);
         tracing::warn!("the events are without {missing} for now");
         head.insert_header(MISSING_HEADER, missing)
             .map_err(internal)?;
     }
-    context.nameplate(x).put_on(&mut head);
+    context.server_headers(x).apply(&mut head);
     x.status = head.status.as_u16();
     let gone = |e: Box<pingora::Error>| Reject::Client(error::explain(&e));
     let begun = session.write_response_header(Box::new(head), false).await;
@@ -205,16 +205,16 @@ impl<'a> Streams<'a> {
         let mut silent = Vec::new();
         while let Some((name, got)) = self.open.next().await {
             match got {
-                Got::Head(head) => return Ok(Some(head)),
-                Got::Refused(answer) => {
+                SourceEvent::Head(head) => return Ok(Some(head)),
+                SourceEvent::Refused(answer) => {
                     self.ended(&name);
                     refused.get_or_insert(answer);
                 }
-                Got::Lost(reason) => {
+                SourceEvent::Lost(reason) => {
                     self.ended(&name);
                     silent.push(format!("{name}: {reason}"));
                 }
-                Got::Line(_) | Got::End => {}
+                SourceEvent::Line(_) | SourceEvent::End => {}
             }
         }
         match refused {
@@ -224,7 +224,7 @@ impl<'a> Streams<'a> {
                 self.context.answer(session, x, head, answer.body).await?;
                 Ok(None)
             }
-            None => Err(Reject::Nobody(silent.join(", "))),
+            None => Err(Reject::NoNodeAnswered(silent.join(", "))),
         }
     }
 
@@ -273,9 +273,9 @@ impl<'a> Streams<'a> {
         }
     }
 
-    fn take(&mut self, name: Name, got: Got, order: &mut Order) {
+    fn take(&mut self, name: Name, got: SourceEvent, order: &mut Order) {
         match got {
-            Got::Line(line) => {
+            SourceEvent::Line(line) => {
                 let Ok(event) = Event::parse(&line.bytes) else {
                     return tracing::debug!("{name} tells an event that is none");
                 };
@@ -295,9 +295,9 @@ impl<'a> Streams<'a> {
                     Err(e) => tracing::debug!("an event of {name} is left out: {e}"),
                 }
             }
-            Got::Head(_) => {}
-            Got::End => self.ended(&name),
-            Got::Refused(answer) => {
+            SourceEvent::Head(_) => {}
+            SourceEvent::End => self.ended(&name),
+            SourceEvent::Refused(answer) => {
                 let status = answer.head.status;
                 let level = match status {
                     StatusCode::NOT_FOUND => log::Level::Debug,
@@ -306,7 +306,7 @@ impl<'a> Streams<'a> {
                 log::log!(level, "{name} does not tell its events: {status}");
                 self.ended(&name);
             }
-            Got::Lost(reason) => {
+            SourceEvent::Lost(reason) => {
                 tracing::info!("the events go on without {name}: {reason}");
                 self.ended(&name);
             }

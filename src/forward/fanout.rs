@@ -20,7 +20,7 @@ use skep_filters::aggregate::{
 use skep_filters::endpoint::RequestPath;
 
 use crate::cluster::ask::MISSING_HEADER;
-use crate::cluster::ask::{Ask, Missing, Node, Patience, ask_node, missing_header, nodes};
+use crate::cluster::ask::{Ask, Missing, Node, Timeout, ask_node, missing_header, nodes};
 use crate::cluster::hop::Hop;
 use crate::cluster::reachable::Reachable;
 use crate::config::Partial;
@@ -29,7 +29,7 @@ use crate::exchange::Next;
 use crate::exchange::context::Context;
 use crate::exchange::reject::Reject;
 use crate::exchange::reject::internal;
-use crate::listen::nameplate::NODE_HEADER;
+use crate::listen::server_headers::NODE_HEADER;
 use crate::upstream::client::{Answer, Budget};
 use crate::upstream::headers;
 
@@ -104,7 +104,7 @@ pub(crate) async fn answer(
         x.id.as_header(),
     );
     if matches!(list, List::DataUsage | List::Prune) {
-        ask.patience = Patience::WhileThere;
+        ask.patience = Timeout::UntilLost;
     }
     if let Some(network) = &network {
         ask.path = network;
@@ -237,7 +237,7 @@ async fn run(
     }));
     missing.sort_by(|a, b| a.node.id.cmp(&b.node.id));
     if nothing {
-        return Err(Reject::Nobody(missing_header(&missing)));
+        return Err(Reject::NoNodeAnswered(missing_header(&missing)));
     }
     Ok(Listed {
         head,
@@ -250,11 +250,11 @@ async fn run(
 /// What an engine that refused says, in one line.
 pub(crate) fn refusal(answer: &Answer) -> String {
     #[derive(Deserialize)]
-    struct Said {
+    struct EngineMessage {
         message: String,
     }
     let status = answer.head.status.as_u16();
-    match serde_json::from_slice::<Said>(&answer.body) {
+    match serde_json::from_slice::<EngineMessage>(&answer.body) {
         Ok(said) => format!("its engine answered {status}: {}", said.message.trim()),
         Err(_) => format!("its engine answered {status}"),
     }
@@ -270,7 +270,7 @@ fn nobody(mut refusals: Vec<(NodeTag, Answer)>, missing: Vec<Missing>) -> Result
             missing,
             containers: Vec::new(),
         }),
-        None => Err(Reject::Nobody(missing_header(&missing))),
+        None => Err(Reject::NoNodeAnswered(missing_header(&missing))),
     }
 }
 

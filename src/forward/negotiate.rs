@@ -40,7 +40,7 @@ pub(crate) async fn answer(
     path: &RequestPath<'_>,
     query: &str,
 ) -> Result<Next, Reject> {
-    x.to = Hop::Engine.in_words();
+    x.to = Hop::Engine.label();
     let ask = Ask::of(
         &context.cluster,
         session.req_header(),
@@ -51,7 +51,7 @@ pub(crate) async fn answer(
     );
     let (hop, answer) = first(context, &ask, &x.reachable).await?;
     let (mut head, body) = announced(context, announcement, answer)?;
-    x.to = hop.in_words();
+    x.to = hop.label();
     headers::strip_framing(&mut head);
     context.answer(session, x, head, body).await
 }

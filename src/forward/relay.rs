@@ -16,13 +16,13 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 
 use crate::cluster::ask::GONE;
-use crate::listen::nameplate::Nameplate;
+use crate::listen::server_headers::ServerHeaders;
 use crate::upstream::client::Client;
 use crate::upstream::headers;
 
 /// What was passed on.
 #[derive(Debug)]
-pub(crate) struct Relayed {
+pub(crate) struct RelaySummary {
     /// The upstream's status.
     pub status: StatusCode,
     /// Bytes of the body.
@@ -40,9 +40,9 @@ pub(crate) async fn run(
     peer: &HttpPeer,
     head: RequestHeader,
     body: Bytes,
-    plate: Nameplate,
+    server_headers: ServerHeaders,
     lost: impl Future<Output = ()>,
-) -> pingora::Result<Relayed> {
+) -> pingora::Result<RelaySummary> {
     let up = |e: Box<Error>| e.into_up();
     let down = |e: Box<Error>| e.into_down();
     let answered = {
@@ -64,7 +64,7 @@ pub(crate) async fn run(
     headers::refuse_misdirected(&answer).map_err(up)?;
     let status = answer.status;
     headers::strip_hop_by_hop_response(&mut answer);
-    plate.put_on(&mut answer);
+    server_headers.apply(&mut answer);
     session
         .write_response_header(Box::new(answer), false)
         .await
@@ -82,7 +82,7 @@ pub(crate) async fn run(
         .await
         .map_err(down)?;
     client.release(upstream, peer).await;
-    Ok(Relayed { status, out_bytes })
+    Ok(RelaySummary { status, out_bytes })
 }
 
 async fn next(session: &mut Session, upstream: &mut HttpSession) -> pingora::Result<Option<Bytes>> {

@@ -20,17 +20,17 @@ use pingora::{Error, ErrorType};
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
 
 use crate::cluster::ask::GONE;
-use crate::listen::nameplate::Nameplate;
+use crate::listen::server_headers::ServerHeaders;
 use crate::listen::takeover;
 use crate::upstream::headers;
 
 pub(crate) use watch::{Unwatched, Watch};
 
-use watch::{Heard, Listened, silence};
+use watch::{Activity, WatchedStream, silence};
 
 /// How an exchange with a fresh upstream connection ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub(crate) struct TunnelSummary {
     /// The upstream's status.
     pub status: StatusCode,
     /// Bytes to the client.
@@ -50,10 +50,10 @@ pub(crate) async fn run(
     mut upstream: Upstream,
     head: RequestHeader,
     body: Option<Bytes>,
-    plate: Nameplate,
+    server_headers: ServerHeaders,
     watch: &impl Watch,
     hijacked: &mut bool,
-) -> pingora::Result<Ended> {
+) -> pingora::Result<TunnelSummary> {
     let upgrade = session.is_upgrade_req();
     let answer = tokio::select! {
         answer = ask(session, &mut upstream, head, body) => answer?,
@@ -69,9 +69,9 @@ pub(crate) async fn run(
             .map_err(up);
     }
     if switched || headers::is_raw_stream(&answer) {
-        join(session, upstream, answer, plate, watch, hijacked).await
+        join(session, upstream, answer, server_headers, watch, hijacked).await
     } else {
-        relay(session, upstream, answer, plate, watch).await
+        relay(session, upstream, answer, server_headers, watch).await
     }
 }
 
@@ -105,16 +105,16 @@ async fn relay(
     session: &mut Session,
     mut upstream: Upstream,
     mut answer: ResponseHeader,
-    plate: Nameplate,
+    server_headers: ServerHeaders,
     watch: &impl Watch,
-) -> pingora::Result<Ended> {
+) -> pingora::Result<TunnelSummary> {
     let status = answer.status;
     session.set_keepalive(None);
     headers::strip_hop_by_hop_response(&mut answer);
-    plate.put_on(&mut answer);
+    server_headers.apply(&mut answer);
     let down = |e: Box<Error>| e.into_down();
-    let heard = Heard::default();
-    let silence = silence(watch, &heard);
+    let activity = Activity::default();
+    let silence = silence(watch, &activity);
     tokio::pin!(silence);
     let begun = session.write_response_header(Box::new(answer), false);
     begun.await.map_err(down)?;
@@ -131,7 +131,7 @@ async fn relay(
             }
         };
         let Some(chunk) = chunk else { break };
-        heard.add(chunk.len());
+        activity.add(chunk.len());
         let written = session.write_response_body(Some(chunk), false);
         written.await.map_err(down)?;
     }
@@ -139,8 +139,8 @@ async fn relay(
         .write_response_body(None, true)
         .await
         .map_err(down)?;
-    let out_bytes = heard.bytes();
-    Ok(Ended { status, out_bytes })
+    let out_bytes = activity.bytes();
+    Ok(TunnelSummary { status, out_bytes })
 }
 
 /// Takes both connections over and copies until both directions have ended, or
@@ -150,19 +150,19 @@ async fn join(
     session: &mut Session,
     mut upstream: Upstream,
     answer: ResponseHeader,
-    plate: Nameplate,
+    server_headers: ServerHeaders,
     watch: &impl Watch,
     hijacked: &mut bool,
-) -> pingora::Result<Ended> {
-    let head = raw_head(&upstream, &answer, &plate);
+) -> pingora::Result<TunnelSummary> {
+    let head = raw_head(&upstream, &answer, &server_headers);
     // At most what was read together with the head; a live read is cancelled.
     let first = upstream.read_body_bytes().now_or_never();
     let first = first.transpose()?.flatten();
-    let heard = Heard::default();
-    heard.add(first.as_ref().map_or(0, Bytes::len));
-    let mut server = Listened {
+    let activity = Activity::default();
+    activity.add(first.as_ref().map_or(0, Bytes::len));
+    let mut server = WatchedStream {
         stream: upstream.into_inner(),
-        heard: &heard,
+        activity: &activity,
     };
     *hijacked = true;
     let (mut client, early) = takeover::take(session).await?;
@@ -177,19 +177,19 @@ async fn join(
                 tracing::debug!("a hijacked stream ended: {e}");
             }
         }
-        () = silence(watch, &heard) => {
+        () = silence(watch, &activity) => {
             tracing::info!("a hijacked stream is ended: its other end gives no sign of life");
         }
     }
-    Ok(Ended {
+    Ok(TunnelSummary {
         status: answer.status,
-        out_bytes: heard.bytes(),
+        out_bytes: activity.bytes(),
     })
 }
 
 async fn open(
     client: &mut Stream,
-    server: &mut Listened<'_>,
+    server: &mut WatchedStream<'_>,
     head: &[u8],
     first: Option<&[u8]>,
     early: Option<&[u8]>,
@@ -202,7 +202,11 @@ async fn open(
 }
 
 /// The upstream's head as it was, and who gave it.
-fn raw_head(upstream: &Upstream, answer: &ResponseHeader, plate: &Nameplate) -> Vec<u8> {
+fn raw_head(
+    upstream: &Upstream,
+    answer: &ResponseHeader,
+    server_headers: &ServerHeaders,
+) -> Vec<u8> {
     let raw = upstream.get_headers_raw_bytes();
-    plate.put_on_raw(&raw, answer)
+    server_headers.put_on_raw(&raw, answer)
 }

@@ -29,7 +29,7 @@ use crate::route::place;
 impl Gateway {
     /// As [`Self::go`], for a caller that sees a part of the objects only: the
     /// request may become another one on its way.
-    pub(super) async fn go_in_scope(
+    pub(super) async fn dispatch_in_scope(
         &self,
         session: &mut Session,
         x: &mut Exchange,
@@ -55,14 +55,14 @@ impl Gateway {
             query,
         };
         let to = self.route(session, x, who, &asked)?;
-        self.go(session, x, to, asked).await
+        self.dispatch(session, x, to, asked).await
     }
 
     /// Goes to whoever answers it.
     ///
     /// The longer ways are boxed: a future has room for the largest of its
     /// branches, and this one is allocated and moved for every request.
-    pub(super) async fn go(
+    pub(super) async fn dispatch(
         &self,
         session: &mut Session,
         x: &mut Exchange,
@@ -125,9 +125,9 @@ impl Gateway {
                 self.to_hop(session, x, hop, found).await
             }
             Destination::Node(m) => self.to_hop(session, x, Hop::Agent(m), found).await,
-            Destination::Manager => self.at_a_manager(session, x, found).await,
+            Destination::Manager => self.forward_to_manager(session, x, found).await,
             Destination::Owner(class) => {
-                Box::pin(self.at_the_owner(session, x, class, asked)).await
+                Box::pin(self.forward_to_owner(session, x, class, asked)).await
             }
         }
     }
@@ -164,7 +164,7 @@ impl Gateway {
         looked_through.then(|| Reachable::Some(Arc::new(nodes())))
     }
 
-    async fn at_the_owner(
+    async fn forward_to_owner(
         &self,
         session: &mut Session,
         x: &mut Exchange,
@@ -195,7 +195,7 @@ impl Gateway {
         if x.route() != Some(Route::NetworkInspect)
             && let Some(hop) = x.pinned.take()
         {
-            return self.at_its_node(session, x, hop, found).await;
+            return self.forward_to_node(session, x, hop, found).await;
         }
         let together: Vec<_> = match found.and_then(|m| m.endpoint.object) {
             Some(ObjectIn::EachQuery(names)) => {
@@ -216,10 +216,10 @@ impl Gateway {
             locate::locate(&self.context, &object).await?
         };
         match owner {
-            Found::At(hop) => self.at_its_node(session, x, hop, found).await,
+            Found::At(hop) => self.forward_to_node(session, x, hop, found).await,
             // The local engine says so in its own words.
             Found::Nowhere => self.to_hop(session, x, Hop::Engine, found).await,
-            Found::Manager => self.at_a_manager(session, x, found).await,
+            Found::Manager => self.forward_to_manager(session, x, found).await,
             Found::Everyone(id) => {
                 let list = List::Network(id);
                 fanout::answer(&self.context, session, x, list, path, query).await
@@ -227,7 +227,7 @@ impl Gateway {
         }
     }
 
-    async fn at_its_node(
+    async fn forward_to_node(
         &self,
         session: &mut Session,
         x: &mut Exchange,
@@ -241,7 +241,7 @@ impl Gateway {
         create::exec(&self.context, session, x, hop).await
     }
 
-    async fn at_a_manager(
+    async fn forward_to_manager(
         &self,
         session: &mut Session,
         x: &mut Exchange,

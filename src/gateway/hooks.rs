@@ -31,14 +31,14 @@ impl ProxyHttp for Gateway {
     }
 
     async fn early_request_filter(&self, session: &mut Session, x: &mut Exchange) -> Result<()> {
-        Downstream::in_hand(session.stream(), true);
+        Downstream::set_request_in_progress(session.stream(), true);
         // Off for HTTP/1.0 and where the framing forbids another request
         // (RFC 9112 §6.1): that stands.
         if session.get_keepalive().is_some() {
             session.set_keepalive(Some(KEEPALIVE));
         }
         x.from = match Visitor::of(session) {
-            Some(visitor) => visitor.in_words(),
+            Some(visitor) => visitor.label(),
             None => session
                 .client_addr()
                 .map(ToString::to_string)
@@ -74,7 +74,7 @@ impl ProxyHttp for Gateway {
             }
         }
         let hop = x.hop.clone().unwrap_or(Hop::Engine);
-        x.to = hop.in_words();
+        x.to = hop.label();
         Ok(Box::new(
             hop.peer(&self.context.engine, &self.context.peers)
                 .await
@@ -123,7 +123,7 @@ impl ProxyHttp for Gateway {
         headers::refuse_misdirected(head).map_err(|e| e.into_up())?;
         if !head.status.is_informational() {
             x.status = head.status.as_u16();
-            self.context.nameplate(x).put_on(head);
+            self.context.server_headers(x).apply(head);
         }
         Ok(())
     }
@@ -150,9 +150,9 @@ impl ProxyHttp for Gateway {
     async fn logging(&self, session: &mut Session, _: Option<&Error>, x: &mut Exchange) {
         if !x.hijacked {
             x.out_bytes = x.out_bytes.max(session.body_bytes_sent() as u64);
-            Downstream::in_hand(session.stream(), false);
+            Downstream::set_request_in_progress(session.stream(), false);
         }
-        if !self.strangers.lets_tell(x) {
+        if !self.unauthenticated.should_log(x) {
             return;
         }
         telemetry::exchange::log(x);

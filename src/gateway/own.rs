@@ -40,7 +40,7 @@ pub(crate) async fn answer(
     x.to = "agent".into();
     if let Own::Identity | Own::Nodes | Own::Health = own {
         // Others may probe more often than this agent looks around.
-        context.cluster.look_again();
+        context.cluster.request_round();
     }
     let endpoint = match own {
         Own::Identity => {
@@ -71,7 +71,7 @@ pub(crate) async fn answer(
         // Answered before authentication.
         PortainerEndpoint::Ping | PortainerEndpoint::EdgeKey => return Err(Reject::NotServed),
         PortainerEndpoint::PinnedKey if x.from_peer => {
-            let body = portainer.told();
+            let body = portainer.pinned_key_json();
             return json(context, session, x, body).await;
         }
         PortainerEndpoint::PinnedKey => return Err(Reject::NotServed),

@@ -19,14 +19,14 @@ use std::task::{Context, Poll, ready};
 use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::listen::nameplate::Nameplate;
+use crate::listen::server_headers::ServerHeaders;
 use heads::{Budget, Head};
 
 /// A connection whose heads are bounded and whose refusals explain themselves.
 #[derive(Debug)]
 pub(crate) struct Downstream {
     inner: Stream,
-    in_hand: AtomicBool,
+    in_progress: AtomicBool,
     head: Head,
     /// The header lines of every refusal.
     lines: Arc<str>,
@@ -49,10 +49,10 @@ struct Replacement {
 
 impl Common {
     /// For connections whose refusals carry this nameplate.
-    pub(crate) fn new(plate: &Nameplate) -> Self {
+    pub(crate) fn new(server_headers: &ServerHeaders) -> Self {
         Self {
             budget: Arc::default(),
-            lines: plate.all_lines().into(),
+            lines: server_headers.all_lines().into(),
         }
     }
 }
@@ -62,7 +62,7 @@ impl Downstream {
     pub(crate) fn new(inner: Stream, common: &Common) -> Self {
         Self {
             inner,
-            in_hand: AtomicBool::new(false),
+            in_progress: AtomicBool::new(false),
             head: Head::new(common.budget.clone()),
             lines: common.lines.clone(),
             replacement: None,
@@ -70,10 +70,10 @@ impl Downstream {
     }
 
     /// Says whether a request of this connection is in the hands of the hooks.
-    pub(crate) fn in_hand(connection: Option<&Stream>, yes: bool) {
+    pub(crate) fn set_request_in_progress(connection: Option<&Stream>, yes: bool) {
         let this = connection.and_then(|stream| stream.as_any().downcast_ref::<Self>());
         if let Some(this) = this {
-            this.in_hand.store(yes, Ordering::Relaxed);
+            this.in_progress.store(yes, Ordering::Relaxed);
             this.head.clear();
         }
     }
@@ -98,10 +98,10 @@ impl AsyncRead for Downstream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.in_hand.load(Ordering::Relaxed) {
+        if this.in_progress.load(Ordering::Relaxed) {
             return Pin::new(&mut this.inner).poll_read(cx, buf);
         }
-        this.head.may_go_on()?;
+        this.head.check_limits()?;
         let before = buf.filled().len();
         match Pin::new(&mut this.inner).poll_read(cx, buf) {
             Poll::Pending => this.head.poll_late(cx).map(Err),
@@ -118,7 +118,7 @@ impl AsyncWrite for Downstream {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        if this.in_hand.load(Ordering::Relaxed) {
+        if this.in_progress.load(Ordering::Relaxed) {
             return Pin::new(&mut this.inner).poll_write(cx, buf);
         }
         if this.replacement.is_none() {
@@ -180,12 +180,12 @@ mod tests {
     const REFUSAL: &str =
         "HTTP/1.1 400 Bad Request\r\nServer: Pingora\r\nContent-Length: 0\r\n\r\n";
 
-    async fn through(bytes: &str, portainer: bool, in_hand: bool) -> String {
+    async fn through(bytes: &str, portainer: bool, in_progress: bool) -> String {
         let (near, mut far) = tokio::io::duplex(7);
         let node = HeaderValue::from_static("id n1");
-        let common = Common::new(&Nameplate::new(node, portainer).anonymous());
+        let common = Common::new(&ServerHeaders::new(node, portainer).anonymous());
         let mut stream: Stream = Box::new(Downstream::new(Box::new(near), &common));
-        Downstream::in_hand(Some(&stream), in_hand);
+        Downstream::set_request_in_progress(Some(&stream), in_progress);
         let bytes = bytes.to_owned();
         tokio::spawn(async move {
             stream.write_all(bytes.as_bytes()).await.unwrap();

@@ -23,7 +23,7 @@ impl Visitor {
     ///
     /// # Errors
     /// Never: the answer that it goes with is well-formed.
-    pub(crate) fn put_on(self, stream: &mut Stream) -> pingora::Result<()> {
+    pub(crate) fn attach(self, stream: &mut Stream) -> pingora::Result<()> {
         // The one place for data of ours on a connection without TLS.
         let none = Box::new(ResponseHeader::build(200, Some(0))?);
         stream.set_proxy_digest(ProxyDigest::new(none, Some(Box::new(self))));
@@ -37,7 +37,7 @@ impl Visitor {
     }
 
     /// For the log.
-    pub(crate) fn in_words(&self) -> String {
+    pub(crate) fn label(&self) -> String {
         format!("uid:{}", self.number())
     }
 

@@ -94,7 +94,7 @@ pub(crate) async fn answer(
     }
     let key = handshake::accept(&session.req_header().headers)?;
     let opened = engine::open(context, kind, &id).await?;
-    let head = handshake::agreed(&key, &context.nameplate(x)).map_err(internal)?;
+    let head = handshake::agreed(&key, &context.server_headers(x)).map_err(internal)?;
     x.status = StatusCode::SWITCHING_PROTOCOLS.as_u16();
     x.hijacked = true;
     let taken = takeover::take(session).await;

@@ -67,7 +67,7 @@ impl FirstUse {
     ///
     /// # Errors
     /// If it cannot be known yet whether another one is.
-    pub(crate) async fn settle(&self, shown: &PublicKey) -> Result<PublicKey, PortainerError> {
+    pub(crate) async fn pin_server(&self, shown: &PublicKey) -> Result<PublicKey, PortainerError> {
         if let Some(trusted) = self.trusted() {
             return Ok(trusted);
         }
@@ -94,7 +94,7 @@ impl FirstUse {
 
     /// The key to trust, or why that cannot be said yet.
     async fn decide(&self, shown: &PublicKey) -> Result<Pin, String> {
-        if !self.others.cluster.has_looked() {
+        if !self.others.cluster.probed_once() {
             let why = "This agent has just started and does not know the others yet";
             return Err(why.to_owned());
         }
@@ -114,7 +114,7 @@ impl FirstUse {
 
     /// Takes over what another agent trusts, and what it has trusted for longer
     /// if two servers came at once to two of them, until told to stop.
-    pub(crate) async fn agree(&self, mut stop: watch::Receiver<bool>) {
+    pub(crate) async fn sync_pin(&self, mut stop: watch::Receiver<bool>) {
         loop {
             let pause = match self.pin().is_some() {
                 true => self.others.interval * SELDOM,

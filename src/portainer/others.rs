@@ -44,7 +44,7 @@ pub struct Others {
 
 /// What they said.
 #[derive(Default)]
-pub struct Heard {
+pub struct PinnedElsewhere {
     /// The oldest key that one of them trusts.
     pub oldest: Option<Pin>,
     /// Those that may know one and did not answer.
@@ -52,15 +52,15 @@ pub struct Heard {
 }
 
 #[derive(Deserialize)]
-struct Told {
+struct Reported {
     pin: Option<Pin>,
 }
 
 impl Others {
     /// Asks all of them. Who is down knows nothing that counts now, and where no
     /// agent is, nobody does: if one comes after all, the older key counts.
-    pub async fn ask(&self) -> Heard {
-        let mut heard = Heard::default();
+    pub async fn ask(&self) -> PinnedElsewhere {
+        let mut heard = PinnedElsewhere::default();
         if !self.cluster.is_on() {
             return heard;
         }
@@ -109,7 +109,8 @@ impl Others {
         let answer = answer.map_err(explain)?;
         match answer.head.status {
             StatusCode::OK => {
-                let told: Told = serde_json::from_slice(&answer.body).map_err(|e| e.to_string())?;
+                let told: Reported =
+                    serde_json::from_slice(&answer.body).map_err(|e| e.to_string())?;
                 Ok(told.pin.filter(|pin| pin.key().is_some()))
             }
             // It lets no Portainer server in, or is too old to.

@@ -14,7 +14,9 @@ use serde::de::IgnoredAny;
 use skep_filters::endpoint::{ApiVersion, Match, ObjectIn, ObjectKind, query};
 use skep_filters::json::Members;
 
-use crate::cluster::ask::{Ask, Missing, Node, Patience, Spoken, ask_node, missing_header, nodes};
+use crate::cluster::ask::{
+    ApiVersionChoice, Ask, Missing, Node, Timeout, ask_node, missing_header, nodes,
+};
 use crate::cluster::hop::Hop;
 use crate::cluster::reachable::Reachable;
 use crate::exchange::context::Context;
@@ -88,8 +90,8 @@ pub(crate) async fn locate(context: &Context, object: &Object<'_>) -> Result<Fou
     let path = path(object);
     let ask = Ask {
         head: &request::get("/").map_err(internal)?,
-        spoken: Spoken::of(&context.cluster, object.version),
-        patience: Patience::Deadline,
+        spoken: ApiVersionChoice::of(&context.cluster, object.version),
+        patience: Timeout::Deadline,
         path: &path,
         query: object.query,
         // The caller may be allowed to remove what it is not to inspect.

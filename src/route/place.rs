@@ -64,7 +64,7 @@ pub(crate) async fn place(
         match &chosen {
             Some((first, other)) if other.node(&context.cluster) != hop.node(&context.cluster) => {
                 let me = context.cluster.me();
-                return Err(Reject::Apart {
+                return Err(Reject::NoCommonNode {
                     first: format!("{first} is on {}", other.name(&me)),
                     other: format!("{name} is on {}", hop.name(&me)),
                 });

@@ -58,7 +58,7 @@ struct Line<'x> {
 
 /// The line of those that have none.
 #[derive(Serialize)]
-struct LeftOut<'x> {
+struct Suppressed<'x> {
     time: &'x str,
     verdict: &'static str,
     count: u64,
@@ -105,7 +105,7 @@ impl Audit {
             who: &x.caller,
             from: &x.from,
             method: bounded(x.method.as_str(), LONGEST),
-            path: bounded(x.told_path(), LONGEST),
+            path: bounded(x.logged_path(), LONGEST),
             what: x.endpoint.map(EndpointId::name),
             to: &x.to,
             verdict: match (x.refused, &x.would_deny) {
@@ -128,7 +128,7 @@ impl Audit {
     /// Tells of so many exchanges of strangers that have no line of their own, so
     /// that the file says where it is not whole.
     pub fn left_out(&self, count: u64, last_from: &str) {
-        self.write(&LeftOut {
+        self.write(&Suppressed {
             time: &timestamp(clock::wall()),
             verdict: "left_out",
             count,

@@ -17,7 +17,7 @@ pub fn log(x: &Exchange) {
             tracing::event!(
                 target: "skep::request", tracing::Level::$level,
                 caller, from, to, status, bytes, ms, request_id, refused, rule, would_deny,
-                "{} {}", x.method, x.told_path()
+                "{} {}", x.method, x.logged_path()
             )
         };
     }

@@ -7,7 +7,7 @@ use skep_filters::auth::digest::sha256;
 use skep_filters::endpoint::{ApiVersion, Match, ObjectIn, ObjectKind, query};
 use skep_filters::policy::scope::{Kind, Scope};
 
-use super::{beyond, in_words, inspect, pin_a_manager, target};
+use super::{inspect, label, out_of_scope, pin_a_manager, target};
 use crate::cluster::hop::Hop;
 use crate::exchange::Call;
 use crate::exchange::Exchange;
@@ -19,7 +19,7 @@ use crate::route::place::place;
 use crate::upstream::request;
 
 /// What is looked at, and where.
-pub(super) struct Look<'a> {
+pub(super) struct Inspection<'a> {
     pub(super) context: &'a Context,
     pub(super) scope: &'a Scope,
     pub(super) asked: &'a Call<'a>,
@@ -30,7 +30,7 @@ pub(super) struct Look<'a> {
     pub(super) at: Hop,
 }
 
-impl Look<'_> {
+impl Inspection<'_> {
     /// The target with the id of the object that the request is about, which is
     /// in scope.
     pub(super) async fn at_the_object(
@@ -39,8 +39,8 @@ impl Look<'_> {
         kind: Kind,
     ) -> Result<Option<Uri>, Reject> {
         let name = named(self.found, self.asked.query, x.held.as_deref());
-        let name = name.ok_or_else(|| beyond("it names no object"))?;
-        self.settle(x, kind, Some(&name)).await?;
+        let name = name.ok_or_else(|| out_of_scope("it names no object"))?;
+        self.resolve_node(x, kind, Some(&name)).await?;
         match self.holds(kind, &name).await? {
             Some(id) => self.with_id(kind, &id),
             None => Ok(None),
@@ -55,17 +55,17 @@ impl Look<'_> {
     ) -> Result<Uri, Reject> {
         let body = x.held.clone().unwrap_or_default();
         let name = named(self.found, self.asked.query, Some(&body));
-        let name = name.ok_or_else(|| beyond("it names no container"))?;
+        let name = name.ok_or_else(|| out_of_scope("it names no container"))?;
         let path = self.asked.path.path();
         let (network, verb) = path.rsplit_once('/').unwrap_or((path, ""));
         let network = network.strip_prefix("/networks/").unwrap_or_default();
-        self.settle(x, Kind::Container, Some(&name)).await?;
+        self.resolve_node(x, Kind::Container, Some(&name)).await?;
         let ids = (
             self.holds(Kind::Container, &name).await?,
             self.holds(Kind::Network, network).await?,
         );
         let (Some(container), Some(network)) = ids else {
-            return Err(beyond("it names what has no id"));
+            return Err(out_of_scope("it names what has no id"));
         };
         let body = Scope::with_container(&body, &container)?;
         x.body = BodyBinding::Digest(sha256(body.as_bytes()));
@@ -77,13 +77,13 @@ impl Look<'_> {
     }
 
     /// An engine answers the creation of a volume that is there by showing it.
-    pub(super) async fn makes_a_new_one(&self, x: &Exchange) -> Result<(), Reject> {
+    pub(super) async fn check_name_is_free(&self, x: &Exchange) -> Result<(), Reject> {
         let body = x.held.as_deref().unwrap_or_default();
         let Some(name) = Scope::volume_name(body)? else {
             return Ok(());
         };
         match self.inspect(Kind::Volume, &name).await? {
-            Some(there) if !self.scope.holds(Kind::Volume, &there)? => Err(beyond(
+            Some(there) if !self.scope.holds(Kind::Volume, &there)? => Err(out_of_scope(
                 "there is a volume of this name, and it is another's",
             )),
             _ => Ok(()),
@@ -95,7 +95,7 @@ impl Look<'_> {
         let body = x.held.clone().unwrap_or_default();
         for reference in Scope::references(kind, &body)? {
             if kind == Kind::Service && reference.kind == Kind::Volume {
-                return Err(beyond(
+                return Err(out_of_scope(
                     "every node has volumes of its own: a service uses none by name",
                 ));
             }
@@ -110,7 +110,7 @@ impl Look<'_> {
     /// Refuses an object that is out of scope in the words for one that does
     /// not exist. Its full id, for those that have one beside their name.
     async fn holds(&self, kind: Kind, name: &str) -> Result<Option<String>, Reject> {
-        let nothing = || Reject::NoSuch(in_words(kind, name));
+        let nothing = || Reject::NoSuch(label(kind, name));
         let inspect = self.inspect(kind, name).await?.ok_or_else(nothing)?;
         if kind == Kind::Exec {
             let container = Scope::container_of_exec(&inspect)?;
@@ -144,7 +144,7 @@ impl Look<'_> {
     }
 
     /// Settles where the request goes: there everything is looked at.
-    pub(super) async fn settle(
+    pub(super) async fn resolve_node(
         &mut self,
         x: &mut Exchange,
         kind: Kind,
@@ -188,7 +188,7 @@ impl Look<'_> {
         };
         match locate(self.context, &object).await? {
             Found::At(hop) => Ok(hop),
-            Found::Nowhere => Err(Reject::NoSuch(in_words(kind, name))),
+            Found::Nowhere => Err(Reject::NoSuch(label(kind, name))),
             Found::Manager | Found::Everyone(_) => pin_a_manager(self.context, x),
         }
     }

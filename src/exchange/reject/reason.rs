@@ -15,7 +15,7 @@ pub enum Reason {
     /// `ambiguous`
     Ambiguous,
     /// `apart`
-    Apart,
+    NoCommonNode,
     /// `body-incomplete`
     BodyIncomplete,
     /// `body-too-long`
@@ -47,13 +47,13 @@ pub enum Reason {
     /// `no-such`
     NoSuch,
     /// `nobody`
-    Nobody,
+    NoNodeAnswered,
     /// `node`
     Node,
     /// `not-an-agent`
     NotAnAgent,
     /// `not-everywhere`
-    NotEverywhere,
+    PartiallyDone,
     /// `not-found`
     NotFound,
     /// `not-served`
@@ -87,7 +87,7 @@ impl Reason {
             Self::Signature(word) | Self::PortainerSignature(word) => word,
             Self::AgentRoute => "agent-route",
             Self::Ambiguous => "ambiguous",
-            Self::Apart => "apart",
+            Self::NoCommonNode => "apart",
             Self::BodyIncomplete => "body-incomplete",
             Self::BodyTooLong => "body-too-long",
             Self::Browse => "browse",
@@ -103,10 +103,10 @@ impl Reason {
             Self::Internal => "internal",
             Self::NoManager => "no-manager",
             Self::NoSuch => "no-such",
-            Self::Nobody => "nobody",
+            Self::NoNodeAnswered => "nobody",
             Self::Node => "node",
             Self::NotAnAgent => "not-an-agent",
-            Self::NotEverywhere => "not-everywhere",
+            Self::PartiallyDone => "not-everywhere",
             Self::NotFound => "not-found",
             Self::NotServed => "not-served",
             Self::OutOfScope => "out-of-scope",

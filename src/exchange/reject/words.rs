@@ -13,7 +13,7 @@ use pingora::proxy::Session;
 use serde_json::{Value, json};
 
 use super::{Reason, Reject, begun};
-use crate::listen::nameplate::Nameplate;
+use crate::listen::server_headers::ServerHeaders;
 
 /// A refusal as its caller reads it.
 pub(crate) struct Words {
@@ -95,7 +95,7 @@ impl Words {
     pub(crate) async fn send(
         &self,
         session: &mut Session,
-        plate: &Nameplate,
+        server_headers: &ServerHeaders,
     ) -> pingora::Result<()> {
         if begun(session) {
             // Half an answer must not look like a whole one: closed now, so
@@ -118,9 +118,9 @@ impl Words {
         }
         if self.stranger {
             // It is not told which node this is.
-            plate.clone().anonymous().put_on(&mut head);
+            server_headers.clone().anonymous().apply(&mut head);
         } else {
-            plate.put_on(&mut head);
+            server_headers.apply(&mut head);
         }
         let only_head = session.req_header().method == http::Method::HEAD;
         session

@@ -239,7 +239,7 @@ impl Telling {
             self.begun = true;
             let mut head = ResponseHeader::build(StatusCode::OK, Some(4))?;
             head.insert_header(CONTENT_TYPE, "application/json")?;
-            context.nameplate(x).put_on(&mut head);
+            context.server_headers(x).apply(&mut head);
             x.status = head.status.as_u16();
             session.write_response_header(Box::new(head), false).await?;
         }
@@ -264,12 +264,12 @@ impl Telling {
                 .map(|(h, r)| format!("{h}: {r}"))
                 .collect();
             return Err(match self.first_refusal {
-                Some((status, _)) => Reject::NotEverywhere {
+                Some((status, _)) => Reject::PartiallyDone {
                     status,
                     refused: all.join(", "),
                     done: "no node".to_owned(),
                 },
-                None => Reject::Nobody(all.join(", ")),
+                None => Reject::NoNodeAnswered(all.join(", ")),
             });
         }
         let mut tail = Vec::new();

@@ -25,7 +25,7 @@ const LATEST: Duration = Duration::from_secs(3);
 
 /// Events on their way out.
 pub(super) struct Order {
-    told: VecDeque<EventKey>,
+    passed_on: VecDeque<EventKey>,
     held: Option<Held>,
     out: Vec<Vec<u8>>,
 }
@@ -51,7 +51,7 @@ impl Order {
             finite: plan.until.as_deref().is_some_and(is_past),
         });
         Self {
-            told: VecDeque::new(),
+            passed_on: VecDeque::new(),
             held,
             out: Vec::new(),
         }
@@ -61,13 +61,13 @@ impl Order {
     pub(super) fn put(&mut self, event: &Event, swarm: bool, bytes: Vec<u8>) {
         if swarm {
             let key = event.key();
-            if self.told.contains(&key) {
+            if self.passed_on.contains(&key) {
                 return;
             }
-            if self.told.len() == TOLD {
-                self.told.pop_front();
+            if self.passed_on.len() == TOLD {
+                self.passed_on.pop_front();
             }
-            self.told.push_back(key);
+            self.passed_on.push_back(key);
         }
         match &mut self.held {
             Some(held) if held.events.len() < MOST => {

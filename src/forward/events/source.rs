@@ -46,7 +46,7 @@ impl fmt::Display for Name {
 }
 
 /// What came from a source.
-pub(super) enum Got {
+pub(super) enum SourceEvent {
     /// It begins.
     Head(ResponseHeader),
     /// One event.
@@ -66,7 +66,7 @@ pub(super) struct Line {
 }
 
 /// A source that is listened to.
-pub(super) type Source<'a> = Pin<Box<dyn Stream<Item = (Name, Got)> + Send + 'a>>;
+pub(super) type Source<'a> = Pin<Box<dyn Stream<Item = (Name, SourceEvent)> + Send + 'a>>;
 
 enum State {
     Unopened,
@@ -97,12 +97,12 @@ pub(super) fn listen<'a>(
     }))
 }
 
-async fn open(context: &Context, ask: Ask<'_>, node: &Node, query: &str) -> (Got, State) {
+async fn open(context: &Context, ask: Ask<'_>, node: &Node, query: &str) -> (SourceEvent, State) {
     let deadline = context.config.aggregate.deadline;
     match timeout(deadline, begin(context, ask, node, query)).await {
         Ok(Ok((session, head))) if head.status == StatusCode::OK => {
             let state = State::Open(Box::new(session), LineSplitter::new(), Vec::new());
-            (Got::Head(head), state)
+            (SourceEvent::Head(head), state)
         }
         Ok(Ok((mut session, head))) => {
             let mut body = Vec::new();
@@ -113,16 +113,16 @@ async fn open(context: &Context, ask: Ask<'_>, node: &Node, query: &str) -> (Got
                 body.extend_from_slice(&chunk);
             }
             let body = body.into();
-            (Got::Refused(Answer { head, body }), State::Ended)
+            (SourceEvent::Refused(Answer { head, body }), State::Ended)
         }
         Ok(Err(e)) => {
             let reason = error::explain(&e);
             node.hop.failed(&context.cluster, &e, &reason);
-            (Got::Lost(reason), State::Ended)
+            (SourceEvent::Lost(reason), State::Ended)
         }
         Err(_) => {
             let reason = format!("no answer within {deadline:?}");
-            (Got::Lost(reason), State::Ended)
+            (SourceEvent::Lost(reason), State::Ended)
         }
     }
 }
@@ -165,18 +165,18 @@ async fn next(
     mut session: Box<HttpSession>,
     mut splitter: LineSplitter,
     mut lines: Vec<Vec<u8>>,
-) -> (Got, State) {
+) -> (SourceEvent, State) {
     loop {
         if let Some(bytes) = lines.pop() {
             let node = node.clone();
-            let line = Got::Line(Box::new(Line { bytes, node }));
+            let line = SourceEvent::Line(Box::new(Line { bytes, node }));
             return (line, State::Open(session, splitter, lines));
         }
         let read = tokio::select! {
             read = session.read_body_bytes() => read,
-            () = node.hop.lost(&context.cluster) => return (Got::Lost(GONE.to_owned()), State::Ended),
+            () = node.hop.lost(&context.cluster) => return (SourceEvent::Lost(GONE.to_owned()), State::Ended),
             () = retired(context, node), if *name == Name::Swarm => {
-                return (Got::Lost("it is no manager any more".to_owned()), State::Ended);
+                return (SourceEvent::Lost("it is no manager any more".to_owned()), State::Ended);
             }
         };
         match read.map(|chunk| chunk.map(|c| splitter.feed(&c))) {
@@ -184,9 +184,9 @@ async fn next(
                 cut.reverse();
                 lines = cut;
             }
-            Ok(None) => return (Got::End, State::Ended),
-            Ok(Some(Err(e))) => return (Got::Lost(e.to_string()), State::Ended),
-            Err(e) => return (Got::Lost(error::explain(&e)), State::Ended),
+            Ok(None) => return (SourceEvent::End, State::Ended),
+            Ok(Some(Err(e))) => return (SourceEvent::Lost(e.to_string()), State::Ended),
+            Err(e) => return (SourceEvent::Lost(error::explain(&e)), State::Ended),
         }
     }
 }

@@ -56,9 +56,9 @@ impl Watch for Unwatched {
 
 /// How much has come from the other end.
 #[derive(Debug, Default)]
-pub(super) struct Heard(AtomicU64);
+pub(super) struct Activity(AtomicU64);
 
-impl Heard {
+impl Activity {
     pub(super) fn add(&self, bytes: usize) {
         self.0.fetch_add(bytes as u64, Ordering::Relaxed);
     }
@@ -70,28 +70,28 @@ impl Heard {
 
 /// Resolves when the other end of a stream has neither answered nor sent
 /// anything for so long that it is gone.
-pub(super) async fn silence(watch: &impl Watch, heard: &Heard) {
+pub(super) async fn silence(watch: &impl Watch, activity: &Activity) {
     let mut tries = 0;
     while tries < TRIES {
         if tries == 0 {
             watch.lost().await;
         }
-        let before = heard.bytes();
+        let before = activity.bytes();
         let end = Instant::now() + watch.try_for();
         let answered = timeout_at(end, watch.answers()).await.unwrap_or(false);
         sleep_until(end).await;
-        let lives = answered || heard.bytes() != before;
+        let lives = answered || activity.bytes() != before;
         tries = if lives { 0 } else { tries + 1 };
     }
 }
 
 /// The other end's connection, of which it is noted what is heard.
-pub(super) struct Listened<'a> {
+pub(super) struct WatchedStream<'a> {
     pub(super) stream: Stream,
-    pub(super) heard: &'a Heard,
+    pub(super) activity: &'a Activity,
 }
 
-impl AsyncRead for Listened<'_> {
+impl AsyncRead for WatchedStream<'_> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -99,12 +99,12 @@ impl AsyncRead for Listened<'_> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        self.heard.add(buffer.filled().len() - before);
+        self.activity.add(buffer.filled().len() - before);
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Listened<'_> {
+impl AsyncWrite for WatchedStream<'_> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -138,7 +138,7 @@ mod tests {
     struct Agent {
         probed: AtomicBool,
         answers: AtomicBool,
-        heard: Heard,
+        activity: Activity,
     }
 
     impl Watch for Agent {
@@ -162,7 +162,7 @@ mod tests {
 
     impl Agent {
         async fn is_gone_within(&self, time: Duration) -> bool {
-            timeout(time, silence(self, &self.heard)).await.is_ok()
+            timeout(time, silence(self, &self.activity)).await.is_ok()
         }
     }
 
@@ -195,11 +195,11 @@ mod tests {
         let speaking = async {
             for _ in 0..1000 {
                 sleep(TRY / 2 * 3).await;
-                agent.heard.add(1);
+                agent.activity.add(1);
             }
         };
         tokio::select! {
-            () = silence(&agent, &agent.heard) => panic!("it is ended while it speaks"),
+            () = silence(&agent, &agent.activity) => panic!("it is ended while it speaks"),
             () = speaking => {}
         }
         assert!(agent.is_gone_within(PATIENCE + TRY).await);

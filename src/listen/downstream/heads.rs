@@ -53,7 +53,7 @@ impl Budget {
         bytes == 0 || self.0.fetch_update(store, load, left).is_ok()
     }
 
-    fn give_back(&self, bytes: usize) {
+    fn release(&self, bytes: usize) {
         if bytes > 0 {
             self.0.fetch_add(bytes, Ordering::Relaxed);
         }
@@ -80,14 +80,14 @@ impl Head {
     /// It was complete, or its request was answered: what comes now is another.
     pub(super) fn clear(&self) {
         let bytes = self.bytes.swap(0, Ordering::Relaxed);
-        self.budget.give_back(beyond(bytes));
+        self.budget.release(beyond(bytes));
     }
 
     /// Before more of it is read.
     ///
     /// # Errors
     /// If it is too long already.
-    pub(super) fn may_go_on(&mut self) -> io::Result<()> {
+    pub(super) fn check_limits(&mut self) -> io::Result<()> {
         match self.bytes.load(Ordering::Relaxed) {
             0 => {
                 self.parsed = 0;
@@ -152,7 +152,7 @@ mod tests {
 
     use super::super::{Common, Downstream};
     use super::*;
-    use crate::listen::nameplate::Nameplate;
+    use crate::listen::server_headers::ServerHeaders;
 
     const PAUSE: Duration = Duration::from_secs(5);
 
@@ -163,7 +163,7 @@ mod tests {
 
     /// Sends the pieces, with `pause` after each.
     async fn slow_request(pieces: &[&[u8]], pause: Duration) -> io::Result<usize> {
-        let (mut stream, mut far) = connection(&Common::new(&Nameplate::none()));
+        let (mut stream, mut far) = connection(&Common::new(&ServerHeaders::none()));
         let mut read = 0;
         let mut buffer = vec![0; 64 << 10];
         for piece in pieces {
@@ -214,7 +214,7 @@ mod tests {
 
     #[tokio::test]
     async fn all_unfinished_heads_together_hold_no_more_than_the_budget() {
-        let common = Common::new(&Nameplate::none());
+        let common = Common::new(&ServerHeaders::none());
         let mut open = Vec::new();
         let full = loop {
             match begin(&common, LONGEST).await {
@@ -232,7 +232,7 @@ mod tests {
         let (stream, far) = begin(&common, LONGEST).await.unwrap();
         let stream: Stream = Box::new(stream);
         assert!(begin(&common, LONGEST).await.is_err());
-        Downstream::in_hand(Some(&stream), true);
+        Downstream::set_request_in_progress(Some(&stream), true);
         let another = begin(&common, LONGEST).await;
         assert!(another.is_ok());
         drop((far, another, open));

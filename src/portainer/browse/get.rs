@@ -52,7 +52,7 @@ pub(super) async fn run(
         length,
         modified,
     } = work::run(move || open(&dir, &name::existing(&dir, &path), &name)).await?;
-    let modified = range::sayable(modified);
+    let modified = range::as_http_date(modified);
     let part = range::part(&session.req_header().headers, length, modified);
     let head = head(&part, length, modified).map_err(internal)?;
     let (start, left) = match part {

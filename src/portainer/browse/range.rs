@@ -21,7 +21,7 @@ pub(super) enum Part {
 }
 
 /// A file's time as headers can say it: whole seconds, between 1970 and 9999.
-pub(super) fn sayable(modified: Option<SystemTime>) -> Option<SystemTime> {
+pub(super) fn as_http_date(modified: Option<SystemTime>) -> Option<SystemTime> {
     const YEAR_10000: u64 = 253_402_300_800;
     let seconds = modified?.duration_since(UNIX_EPOCH).ok()?.as_secs();
     (seconds < YEAR_10000).then(|| UNIX_EPOCH + Duration::from_secs(seconds))
@@ -137,14 +137,17 @@ mod tests {
 
     #[test]
     fn a_time_that_no_header_can_say_is_not_said() {
-        assert_eq!(sayable(Some(UNIX_EPOCH - Duration::from_secs(1))), None);
         assert_eq!(
-            sayable(Some(UNIX_EPOCH + Duration::from_secs(1 << 40))),
+            as_http_date(Some(UNIX_EPOCH - Duration::from_secs(1))),
+            None
+        );
+        assert_eq!(
+            as_http_date(Some(UNIX_EPOCH + Duration::from_secs(1 << 40))),
             None
         );
         let fraction = UNIX_EPOCH + Duration::from_millis(1500);
         assert_eq!(
-            sayable(Some(fraction)),
+            as_http_date(Some(fraction)),
             Some(UNIX_EPOCH + Duration::from_secs(1))
         );
     }

@@ -139,7 +139,7 @@ async fn ask(
 /// length, and closes.
 async fn refusal(mut upstream: HttpSession, head: &ResponseHeader) -> Problem {
     #[derive(Deserialize)]
-    struct Said {
+    struct EngineMessage {
         message: String,
     }
     let mut body = BytesMut::new();
@@ -153,7 +153,7 @@ async fn refusal(mut upstream: HttpSession, head: &ResponseHeader) -> Problem {
     };
     // What there is of it will do.
     let _ = timeout(Duration::from_secs(5), whole).await;
-    let message = match serde_json::from_slice::<Said>(&body) {
+    let message = match serde_json::from_slice::<EngineMessage>(&body) {
         Ok(said) => said.message,
         Err(_) => String::from_utf8_lossy(&body).trim().to_owned(),
     };

@@ -11,7 +11,7 @@ use pingora::http::ResponseHeader;
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 
 use super::Problem;
-use crate::listen::nameplate::Nameplate;
+use crate::listen::server_headers::ServerHeaders;
 
 /// What the key is hashed with (§1.3).
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -46,13 +46,13 @@ pub(super) fn accept(headers: &HeaderMap) -> Result<String, Problem> {
 ///
 /// # Errors
 /// Never: all that goes into it has been a header before.
-pub(super) fn agreed(accept: &str, plate: &Nameplate) -> pingora::Result<Vec<u8>> {
+pub(super) fn agreed(accept: &str, server_headers: &ServerHeaders) -> pingora::Result<Vec<u8>> {
     let mut head = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: {accept}\r\n"
     )
     .into_bytes();
-    head.extend(plate.lines(&ResponseHeader::build(101, None)?));
+    head.extend(server_headers.lines(&ResponseHeader::build(101, None)?));
     head.extend(b"\r\n");
     Ok(head)
 }
@@ -97,8 +97,8 @@ mod tests {
     fn the_rfcs_own_example_is_agreed_to() {
         let accepted = accept(&request(&[])).unwrap();
         assert_eq!(accepted, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-        let plate = Nameplate::new(HeaderValue::from_static("id n1"), false);
-        let head = agreed(&accepted, &plate).unwrap();
+        let server_headers = ServerHeaders::new(HeaderValue::from_static("id n1"), false);
+        let head = agreed(&accepted, &server_headers).unwrap();
         let head = String::from_utf8(head).unwrap();
         assert!(head.starts_with("HTTP/1.1 101 "));
         assert!(head.ends_with("Skep-Node: id n1\r\n\r\n"), "{head}");

@@ -109,7 +109,7 @@ impl End {
     }
 
     /// What the browser is told of it (RFC 6455 §7.4.1).
-    fn told(self) -> Option<CloseFrame> {
+    fn close_frame(self) -> Option<CloseFrame> {
         let (code, reason) = match self {
             Self::Engine => (CloseCode::Normal, Cow::Borrowed("")),
             Self::Broken => (CloseCode::Error, "the engine's connection broke".into()),
@@ -141,7 +141,7 @@ async fn close<C>(mut sink: Sink<C>, mut source: Source<C>, end: End)
 where
     C: AsyncRead + AsyncWrite + Unpin,
 {
-    if let Some(frame) = end.told() {
+    if let Some(frame) = end.close_frame() {
         // Behind output that a slow browser has yet to take.
         let told = send(&mut sink, Message::Close(Some(frame))).await;
         let answered = async { while let Some(Ok(_)) = source.next().await {} };

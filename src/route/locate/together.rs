@@ -6,7 +6,9 @@ use http::{HeaderValue, Method, StatusCode};
 use skep_filters::endpoint::{ApiVersion, ObjectKind};
 
 use super::{Found, INSPECT, Object, path, what};
-use crate::cluster::ask::{Ask, Missing, Node, Patience, Spoken, ask_node, missing_header, nodes};
+use crate::cluster::ask::{
+    ApiVersionChoice, Ask, Missing, Node, Timeout, ask_node, missing_header, nodes,
+};
 use crate::cluster::reachable::Reachable;
 use crate::exchange::context::Context;
 use crate::exchange::reject::Reject;
@@ -39,8 +41,8 @@ pub(crate) async fn locate_together(
     let head = request::get("/").map_err(internal)?;
     let ask = Ask {
         head: &head,
-        spoken: Spoken::of(&context.cluster, version),
-        patience: Patience::Deadline,
+        spoken: ApiVersionChoice::of(&context.cluster, version),
+        patience: Timeout::Deadline,
         path: "",
         query: "",
         caller: "",

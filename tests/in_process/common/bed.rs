@@ -161,11 +161,11 @@ impl Bed {
     pub(crate) async fn settle(&self) {
         let all = self.nodes.len();
         let knows = |node: &Node| {
-            let knows = node.sees() == all && node.cluster().has_looked();
+            let knows = node.sees() == all && node.cluster().probed_once();
             if !knows {
                 // Else one probe that came too late would count for an hour where
                 // a test asks for so rare rounds.
-                node.cluster().look_again();
+                node.cluster().request_round();
             }
             knows
         };

@@ -1,4 +1,4 @@
-//! Strangers who ask again and again: what an operator finds of it.
+//! Unauthenticated who ask again and again: what an operator finds of it.
 
 use serde_json::Value;
 use skep_bed::eventually;

@@ -136,14 +136,20 @@ fn a_rule_for_some_nodes_holds_there_only() {
         };
         rules.judge(&request).is_allowed()
     };
-    for (node, is_meant) in [
+    for (node, uses_portainer_signature) in [
         (node(Role::Worker, "node1", "a"), true),
         (node(Role::Manager, "node1", "a"), false),
         (node(Role::Worker, "node2", "a"), false),
         (node(Role::Worker, "node1", "b"), false),
     ] {
-        assert_eq!(judge("POST /exec/a/start", On::Node(&node)), is_meant);
-        assert_eq!(judge("GET /containers/json", On::Node(&node)), !is_meant);
+        assert_eq!(
+            judge("POST /exec/a/start", On::Node(&node)),
+            uses_portainer_signature
+        );
+        assert_eq!(
+            judge("GET /containers/json", On::Node(&node)),
+            !uses_portainer_signature
+        );
     }
     assert!(
         !judge("POST /exec/a/start", On::Unknown),

@@ -18,12 +18,12 @@ use allowance::{Allowance, Verdict};
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Counts the refusals of strangers.
-pub struct Strangers {
+pub struct Unauthenticated {
     allowance: Mutex<Allowance>,
     audit: Option<Arc<Audit>>,
 }
 
-impl Strangers {
+impl Unauthenticated {
     /// None so far; the audit log is told of numbers too, if there is one.
     pub fn new(audit: Option<Arc<Audit>>) -> Arc<Self> {
         Arc::new(Self {
@@ -34,7 +34,7 @@ impl Strangers {
 
     /// Whether an exchange has lines of its own; if not, it is counted, and told
     /// of soon.
-    pub fn lets_tell(self: &Arc<Self>, x: &Exchange) -> bool {
+    pub fn should_log(self: &Arc<Self>, x: &Exchange) -> bool {
         if !is_refused(x) {
             return true;
         }
@@ -43,14 +43,14 @@ impl Strangers {
             let this = self.clone();
             tokio::spawn(async move {
                 tokio::time::sleep(PAUSE).await;
-                this.sum_up();
+                this.flush_suppressed();
             });
         }
         verdict == Verdict::Tell
     }
 
     /// Tells how many were left out since it last was told.
-    pub fn sum_up(&self) {
+    pub fn flush_suppressed(&self) {
         let Some((count, from)) = self.lock().left_out() else {
             return;
         };

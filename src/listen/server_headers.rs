@@ -27,13 +27,13 @@ static PORTAINER: [(&str, HeaderValue); 3] = [
 
 /// The headers of this node's answers.
 #[derive(Clone, Debug)]
-pub(crate) struct Nameplate {
+pub(crate) struct ServerHeaders {
     node: HeaderValue,
     portainer: bool,
     request_id: Option<HeaderValue>,
 }
 
-impl Nameplate {
+impl ServerHeaders {
     /// For the node that is called `node`; empty if it has no name that a
     /// header can carry.
     pub(crate) fn new(node: HeaderValue, portainer: bool) -> Self {
@@ -65,7 +65,7 @@ impl Nameplate {
 
     /// Says who gave an answer, unless another agent has said it already. Each
     /// header is there once, also if another agent of this kind answered.
-    pub(crate) fn put_on(&self, head: &mut ResponseHeader) {
+    pub(crate) fn apply(&self, head: &mut ResponseHeader) {
         if !self.node.is_empty() && !head.headers.contains_key(NODE_HEADER) {
             // Cannot fail, here and below: names and values are headers already.
             let _ = head.insert_header(NODE_HEADER, self.node.clone());
@@ -154,14 +154,14 @@ mod tests {
 
     #[test]
     fn what_another_agent_said_is_there_once() {
-        let plate = Nameplate::new(HeaderValue::from_static("id here"), true);
+        let server_headers = ServerHeaders::new(HeaderValue::from_static("id here"), true);
         let mut answered = head(&[("Skep-Node", "id there"), ("Portainer-Agent", "2.45.0")]);
-        let lines = String::from_utf8(plate.lines(&answered)).unwrap();
+        let lines = String::from_utf8(server_headers.lines(&answered)).unwrap();
         assert_eq!(
             lines,
             "Portainer-Agent-API-Version: 2\r\nPortainer-Agent-Platform: 1\r\n"
         );
-        plate.put_on(&mut answered);
+        server_headers.apply(&mut answered);
         let names = [
             "skep-node",
             "portainer-agent",
@@ -175,32 +175,32 @@ mod tests {
 
     #[test]
     fn the_id_of_this_node_s_log_takes_the_place_of_any_other() {
-        let none = Nameplate::none();
-        let plate = none
+        let none = ServerHeaders::none();
+        let server_headers = none
             .clone()
             .with_request_id(HeaderValue::from_static("here"));
         let mut answered = head(&[("Skep-Request-Id", "a"), ("Skep-Request-Id", "b")]);
         let raw =
             b"HTTP/1.1 101 UPGRADED\r\nskep-request-id: a\r\nX: 1\r\nSKEP-Request-Id: b\r\n\r\n";
-        let put = plate.put_on_raw(raw, &answered);
+        let put = server_headers.put_on_raw(raw, &answered);
         let expected = "HTTP/1.1 101 UPGRADED\r\nX: 1\r\nSkep-Request-Id: here\r\n\r\n";
         assert_eq!(String::from_utf8(put).unwrap(), expected);
         assert_eq!(none.put_on_raw(raw, &answered), raw);
-        plate.put_on(&mut answered);
+        server_headers.apply(&mut answered);
         let all: Vec<_> = answered.headers.get_all("skep-request-id").iter().collect();
         assert_eq!(all, ["here"]);
 
         let raw = b"HTTP/1.1 101 UPGRADED\r\nX: 1\r\n\r\n";
-        let put = plate.put_on_raw(raw, &head(&[]));
+        let put = server_headers.put_on_raw(raw, &head(&[]));
         assert_eq!(String::from_utf8(put).unwrap(), expected);
     }
 
     #[test]
     fn without_portainer_only_the_node_is_named() {
-        let plate = Nameplate::new(HeaderValue::from_static("id here"), false);
-        assert_eq!(plate.lines(&head(&[])), b"Skep-Node: id here\r\n");
+        let server_headers = ServerHeaders::new(HeaderValue::from_static("id here"), false);
+        assert_eq!(server_headers.lines(&head(&[])), b"Skep-Node: id here\r\n");
         let mut bare = head(&[]);
-        plate.anonymous().put_on(&mut bare);
+        server_headers.anonymous().apply(&mut bare);
         assert!(bare.headers.is_empty());
     }
 }
