@@ -1,8 +1,8 @@
 //! The agent as a whole: put together from its configuration, run, drained.
 
-pub mod memory;
-pub mod reload;
-pub mod secrets;
+pub(crate) mod memory;
+pub(crate) mod reload;
+pub(crate) mod secrets;
 
 use std::future::Future;
 use std::io;

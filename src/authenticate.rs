@@ -27,13 +27,13 @@ use crate::platform::clock;
 use crate::trust::ClientCertificate;
 
 /// Finds out who calls.
-pub struct Authenticator {
+pub(crate) struct Authenticator {
     /// Checks signatures.
-    pub verifier: Verifier,
+    pub(crate) verifier: Verifier,
     /// The names whose certificates are accepted.
-    pub certificates: Certificates,
+    pub(crate) certificates: Certificates,
     /// The identities of users at sockets.
-    pub sockets: Vec<Socket>,
+    pub(crate) sockets: Vec<Socket>,
 }
 
 impl Authenticator {
@@ -42,7 +42,7 @@ impl Authenticator {
     ///
     /// # Errors
     /// Says why the caller is refused.
-    pub fn authenticate(&self, session: &Session) -> Result<Caller, Reject> {
+    pub(crate) fn authenticate(&self, session: &Session) -> Result<Caller, Reject> {
         let headers = &session.req_header().headers;
         if let Some(visitor) = Visitor::of(session) {
             return sockets::authenticate(visitor, &self.sockets, headers);

@@ -19,7 +19,8 @@ pub mod sign;
 
 use clap::{Parser, Subcommand};
 
-pub use args::{BodySource, ClientArgs, ConfigArgs, SecretArgs};
+pub(crate) use args::ClientArgs;
+pub use args::{ConfigArgs, SecretArgs};
 use cert::CertCommand;
 use check::CheckArgs;
 use connect::ConnectArgs;
@@ -98,6 +99,7 @@ mod tests {
     use clap::CommandFactory;
     use clap::error::ErrorKind;
 
+    use super::args::BodySource;
     use super::*;
 
     fn parse(line: &str) -> Result<Command, clap::Error> {

@@ -4,16 +4,16 @@
 //! who should be. Swarm itself is the membership protocol; nothing is gossiped.
 //! What is sent to a node, and how, is not decided here.
 
-pub mod ask;
-pub mod discover;
-pub mod expected;
-pub mod hop;
-pub mod identity;
-pub mod known;
-pub mod members;
-pub mod own_service;
-pub mod probe;
-pub mod reachable;
+pub(crate) mod ask;
+pub(crate) mod discover;
+pub(crate) mod expected;
+pub(crate) mod hop;
+pub(crate) mod identity;
+pub(crate) mod known;
+pub(crate) mod members;
+pub(crate) mod own_service;
+pub(crate) mod probe;
+pub(crate) mod reachable;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -74,16 +74,16 @@ pub struct Cluster {
     members: Arc<Members>,
     balancer: LoadBalancer<RoundRobin>,
     /// Makes requests.
-    pub client: Arc<Client>,
+    pub(crate) client: Arc<Client>,
     /// This node's engine.
-    pub engine: Arc<Engine>,
+    pub(crate) engine: Arc<Engine>,
     /// The way to other agents.
-    pub peers: Arc<Peers>,
+    pub(crate) peers: Arc<Peers>,
     mode: ClusterMode,
     interval: Duration,
     deadline: Duration,
     /// How long a node may take to answer its part of a list.
-    pub list_deadline: Duration,
+    pub(crate) list_deadline: Duration,
     wake: Notify,
     probed: AtomicBool,
     /// When the last round ended.
@@ -93,26 +93,26 @@ pub struct Cluster {
 }
 
 /// What it takes to know the cluster.
-pub struct Parts {
+pub(crate) struct Parts {
     /// Makes the requests.
-    pub client: Arc<Client>,
+    pub(crate) client: Arc<Client>,
     /// This node's engine.
-    pub engine: Arc<Engine>,
+    pub(crate) engine: Arc<Engine>,
     /// The way to the other agents.
-    pub peers: Arc<Peers>,
+    pub(crate) peers: Arc<Peers>,
     /// The configuration of it.
-    pub config: crate::config::Cluster,
+    pub(crate) config: crate::config::Cluster,
     /// How long a node may take to answer its part of a list.
-    pub list_deadline: Duration,
+    pub(crate) list_deadline: Duration,
     /// The port agents listen on, where discovery does not say.
-    pub port: u16,
+    pub(crate) port: u16,
     /// Who this node was at the start.
-    pub me: Identity,
+    pub(crate) me: Identity,
 }
 
 impl Cluster {
     /// A cluster of which nothing is known but this node.
-    pub fn new(parts: Parts) -> Self {
+    pub(crate) fn new(parts: Parts) -> Self {
         let members = Arc::new(Members::default());
         let own = Arc::new(OwnService::new(parts.client.clone(), parts.engine.clone()));
         let discovery = Discovery::new(parts.config.discover, own, members.clone(), parts.port);
@@ -151,7 +151,7 @@ impl Cluster {
 
     /// The value of `Skep-Node` for what this node answers; empty if it has no
     /// name that a header can carry.
-    pub fn label(&self) -> HeaderValue {
+    pub(crate) fn label(&self) -> HeaderValue {
         (**self.label.load()).clone()
     }
 
@@ -204,19 +204,19 @@ impl Cluster {
     }
 
     /// Whether this node is a manager by what it said last.
-    pub fn is_manager(&self, id: &str) -> bool {
+    pub(crate) fn is_manager(&self, id: &str) -> bool {
         self.members.get(id).is_some_and(|m| m.manager)
     }
 
     /// The API versions that each node serves that can be asked.
-    pub fn ranges(&self) -> Vec<ApiRange> {
+    pub(crate) fn ranges(&self) -> Vec<ApiRange> {
         let all = self.all();
         let ready = all.iter().filter(|m| m.state == members::State::Ready);
         ready.filter_map(|m| m.engine.as_ref()?.range()).collect()
     }
 
     /// A manager that answered its last probe, in turn.
-    pub fn manager(&self) -> Option<Arc<Member>> {
+    pub(crate) fn manager(&self) -> Option<Arc<Member>> {
         let me = self.me.load();
         let at = |address: &PeerAddress| self.members.at(inet(address)?);
         let chosen = self.balancer.select_with(b"", 1024, |backend, healthy| {
@@ -227,7 +227,7 @@ impl Cluster {
     }
 
     /// What is known of the managers, for a message.
-    pub fn managers_in_words(&self) -> String {
+    pub(crate) fn managers_in_words(&self) -> String {
         let managers = self.all().into_iter().filter(|m| m.manager);
         let words: Vec<_> = managers
             .map(|m| format!("{} ({}): {}", m.name(), m.id, m.state))
@@ -241,13 +241,13 @@ impl Cluster {
 
     /// A call to this agent has failed: nobody is sent there until a probe,
     /// which is made at once, succeeds.
-    pub fn failed(&self, address: SocketAddr, reason: &str) {
+    pub(crate) fn failed(&self, address: SocketAddr, reason: &str) {
         self.members.failed(address, reason, Moment::now());
         self.wake.notify_one();
     }
 
     /// Resolves when this member's agent has not answered probes for a while.
-    pub async fn lost(&self, member: &Member) {
+    pub(crate) async fn lost(&self, member: &Member) {
         let answers = || member.address.is_some_and(|a| self.members.answers(a));
         let mut changes = self.members.changes();
         loop {
@@ -262,7 +262,7 @@ impl Cluster {
     /// Resolves when the engine behind this hop has not answered for a while,
     /// whether its agent does or not: soon, if that while is over by now. One that
     /// was too busy to say who it is has another probe's time.
-    pub async fn engine_unresponsive(&self, hop: &Hop) {
+    pub(crate) async fn engine_unresponsive(&self, hop: &Hop) {
         let probe = self.interval.saturating_add(self.deadline);
         let patience = LONGEST.min(MISSED.saturating_add(probe));
         let began = Instant::now();
@@ -313,7 +313,7 @@ impl Cluster {
 
     /// Keeps the picture current until told to stop; `changed` hears who this
     /// node is whenever that changes.
-    pub async fn run(&self, mut stop: watch::Receiver<bool>, changed: impl Fn(&Identity)) {
+    pub(crate) async fn run(&self, mut stop: watch::Receiver<bool>, changed: impl Fn(&Identity)) {
         loop {
             tokio::select! {
                 () = self.round(&changed) => {}
@@ -328,7 +328,7 @@ impl Cluster {
     }
 
     /// One round: who am I, where are the others, who should be there.
-    pub async fn round(&self, changed: &impl Fn(&Identity)) {
+    pub(crate) async fn round(&self, changed: &impl Fn(&Identity)) {
         self.look_at_myself(changed).await;
         // An engine that has not answered may be part of a Swarm.
         let looked = match self.is_on() {

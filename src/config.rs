@@ -31,7 +31,7 @@ mod suggest;
 mod tests;
 mod validate;
 
-pub use address::{AgentUrl, DEFAULT_PORT, HostPort};
+pub(crate) use address::AgentUrl;
 pub use certificates::{CertificateIdentity, Certificates, client_name};
 pub use cluster::{Cluster, ClusterMode, DEFAULT_SECRET_FILE};
 pub use discover::Discover;

@@ -42,7 +42,7 @@ use crate::upstream::peers;
 const KEEPALIVE: u64 = 300;
 
 /// A proxy that signs.
-pub struct Connect {
+pub(crate) struct Connect {
     servers: Vec<AgentUrl>,
     current: AtomicUsize,
     access: Access,
@@ -53,7 +53,7 @@ pub struct Connect {
 
 /// The state of one request.
 #[derive(Default)]
-pub struct RequestState {
+pub(crate) struct RequestState {
     body: Option<BodyBinding>,
     server: usize,
     asked: usize,
@@ -63,7 +63,7 @@ pub struct RequestState {
 
 impl Connect {
     /// A proxy to these agents; `node` is the target of every request.
-    pub fn new(servers: Vec<AgentUrl>, access: Access, node: Option<String>) -> Self {
+    pub(crate) fn new(servers: Vec<AgentUrl>, access: Access, node: Option<String>) -> Self {
         Self {
             servers,
             current: AtomicUsize::new(0),
@@ -75,7 +75,7 @@ impl Connect {
     }
 
     /// The service to run.
-    pub fn into_proxy(self) -> Arc<HttpProxy<Self>> {
+    pub(crate) fn into_proxy(self) -> Arc<HttpProxy<Self>> {
         let conf = ServerConf {
             ca_file: Some(platform::EMPTY_FILE.to_owned()),
             ..ServerConf::default()

@@ -32,7 +32,7 @@ const UNAUTHENTICATED_PATH: usize = 256;
 
 /// Counts a request among the open ones of its caller until it is dropped.
 #[derive(Debug, Default)]
-pub struct Permit {
+pub(crate) struct Permit {
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -45,72 +45,72 @@ impl From<OwnedSemaphorePermit> for Permit {
 }
 
 /// One exchange.
-pub struct Exchange {
+pub(crate) struct Exchange {
     /// Its id in the logs of all nodes.
-    pub id: RequestId,
+    pub(crate) id: RequestId,
     /// When it began.
-    pub started: Instant,
+    pub(crate) started: Instant,
     /// The client's address.
-    pub from: String,
+    pub(crate) from: String,
     /// The method.
-    pub method: Method,
+    pub(crate) method: Method,
     /// The target; its query may hold secrets (`buildargs`) and is not logged.
-    pub target: Uri,
+    pub(crate) target: Uri,
     /// Who is calling, once proved.
-    pub caller: String,
+    pub(crate) caller: String,
     /// Another agent asks for itself, not for a caller of its own.
-    pub errand: bool,
+    pub(crate) errand: bool,
     /// A Portainer server is calling, itself or through another agent.
-    pub portainer: bool,
+    pub(crate) portainer: bool,
     /// Another agent is calling.
-    pub from_peer: bool,
+    pub(crate) from_peer: bool,
     /// What is called.
-    pub endpoint: Option<EndpointId>,
+    pub(crate) endpoint: Option<EndpointId>,
     /// What the caller may do.
-    pub policy: Option<Arc<Policy>>,
+    pub(crate) policy: Option<Arc<Policy>>,
     /// The rule that decided.
-    pub rule: Cow<'static, str>,
+    pub(crate) rule: Cow<'static, str>,
     /// Why it would be denied, if its policy were not only tried out.
-    pub would_deny: Option<String>,
+    pub(crate) would_deny: Option<String>,
     /// The one node that it goes to, because what it is about was looked at there.
-    pub pinned: Option<Hop>,
+    pub(crate) pinned: Option<Hop>,
     /// The nodes that it may reach.
-    pub reachable: Reachable,
+    pub(crate) reachable: Reachable,
     /// Counts it among the open requests of its caller.
-    pub permit: Permit,
+    pub(crate) permit: Permit,
     /// What the signature says of the body.
-    pub body: BodyBinding,
+    pub(crate) body: BodyBinding,
     /// The body, where it was read and checked.
-    pub held: Option<Bytes>,
+    pub(crate) held: Option<Bytes>,
     /// Where it goes, in words.
-    pub to: Cow<'static, str>,
+    pub(crate) to: Cow<'static, str>,
     /// Whom Pingora is to ask.
-    pub hop: Option<Hop>,
+    pub(crate) hop: Option<Hop>,
     /// Any other manager would do as well.
-    pub any_manager: bool,
+    pub(crate) any_manager: bool,
     /// Connections that failed so far.
-    pub failures: usize,
+    pub(crate) failures: usize,
     /// The answer's status; 0 for none.
-    pub status: u16,
+    pub(crate) status: u16,
     /// Bytes of the answer's body.
-    pub out_bytes: u64,
+    pub(crate) out_bytes: u64,
     /// Why it was refused, in a word.
-    pub refused: Option<Reason>,
+    pub(crate) refused: Option<Reason>,
     /// The same as the caller was told.
-    pub why: Option<String>,
+    pub(crate) why: Option<String>,
     /// The session is a dummy: nothing may be asked of it.
-    pub hijacked: bool,
+    pub(crate) hijacked: bool,
 }
 
 /// What is called.
 #[derive(Clone, Copy)]
 pub(crate) struct Call<'a> {
     /// Its row of the endpoint table; `None` for a path that no table knows.
-    pub found: Option<&'a Match>,
+    pub(crate) found: Option<&'a Match>,
     /// The path.
-    pub path: &'a RequestPath<'a>,
+    pub(crate) path: &'a RequestPath<'a>,
     /// The query, without `?`.
-    pub query: &'a str,
+    pub(crate) query: &'a str,
 }
 
 /// What is left to do once the way has been gone.
@@ -123,7 +123,7 @@ pub(crate) enum Next {
 
 impl Exchange {
     /// An exchange that begins now.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             id: RequestId::random(),
             started: Instant::now(),
@@ -156,7 +156,7 @@ impl Exchange {
     }
 
     /// Whether the caller's policy wants to see the body.
-    pub fn inspects(&self, found: Option<&Match>) -> bool {
+    pub(crate) fn inspects(&self, found: Option<&Match>) -> bool {
         let policy = self.policy.as_ref();
         policy
             .zip(found)
@@ -165,7 +165,7 @@ impl Exchange {
 
     /// What is taken out of the answer. What other agents ask is seen by them
     /// first, and redacted there.
-    pub fn redacts(&self) -> &[Redact] {
+    pub(crate) fn redacts(&self) -> &[Redact] {
         match self.policy() {
             Some(rules) => rules.redact(),
             None => &[],
@@ -173,12 +173,12 @@ impl Exchange {
     }
 
     /// Which part of the objects the caller sees; `None` is all.
-    pub fn scope(&self) -> Option<&Scope> {
+    pub(crate) fn scope(&self) -> Option<&Scope> {
         self.policy()?.scope()
     }
 
     /// Whether a service is being made or changed whose networks have to be looked at.
-    pub fn needs_host_network_check(&self, found: Option<&Match>) -> bool {
+    pub(crate) fn needs_host_network_check(&self, found: Option<&Match>) -> bool {
         found.is_some_and(|found| found.endpoint.body_check() == BodyCheck::ServiceSpec)
             && self
                 .policy()
@@ -192,18 +192,18 @@ impl Exchange {
     }
 
     /// Which node answers the endpoint; `None` for a path that no table knows.
-    pub fn route(&self) -> Option<Route> {
+    pub(crate) fn route(&self) -> Option<Route> {
         self.endpoint.map(|id| id.endpoint().route)
     }
 
     /// The path, as it was asked for.
-    pub fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         self.target.path()
     }
 
     /// The path, as it is told: whoever has not proved who it is has not much to
     /// say in it.
-    pub fn logged_path(&self) -> &str {
+    pub(crate) fn logged_path(&self) -> &str {
         let path = self.path();
         match self.caller.is_empty() {
             true => bounded(path, UNAUTHENTICATED_PATH),
@@ -213,19 +213,19 @@ impl Exchange {
 
     /// The container that is inspected, if that is what is asked: the part of the
     /// path before its last.
-    pub fn inspected(&self) -> Option<&str> {
+    pub(crate) fn inspected(&self) -> Option<&str> {
         let inspects = self.endpoint == Some(EndpointId::ContainerInspect);
         inspects.then(|| self.path().rsplit('/').nth(1)).flatten()
     }
 
     /// Since it began.
-    pub fn milliseconds(&self) -> f64 {
+    pub(crate) fn milliseconds(&self) -> f64 {
         self.started.elapsed().as_micros() as f64 / 1000.0
     }
 
     /// Whether it is asked all the time and changes nothing: what agents ask each
     /// other, health checks, and what Portainer's agent answers to anybody.
-    pub fn is_routine(&self) -> bool {
+    pub(crate) fn is_routine(&self) -> bool {
         match self.endpoint.map(EndpointId::endpoint) {
             Some(endpoint) if endpoint.routine => true,
             Some(endpoint) if endpoint.open => self.caller.is_empty(),

@@ -39,15 +39,15 @@ use crate::telemetry::unauthenticated::Unauthenticated;
 /// The pipeline: what decides about a request before a step may use the context.
 pub(crate) struct Gateway {
     /// What every step shares.
-    pub context: Context,
+    pub(crate) context: Context,
     /// Who is let in, and with what. It is replaced when the configuration changes.
-    pub guard: Arc<ArcSwap<Guard>>,
+    pub(crate) guard: Arc<ArcSwap<Guard>>,
     /// Which Portainer servers are let in; `None` is none of them.
-    pub portainer: Option<Arc<Portainer>>,
+    pub(crate) portainer: Option<Arc<Portainer>>,
     /// Who is told of every request; `None` is nobody.
-    pub audit: Option<Arc<Audit>>,
+    pub(crate) audit: Option<Arc<Audit>>,
     /// How much is told of strangers.
-    pub unauthenticated: Arc<Unauthenticated>,
+    pub(crate) unauthenticated: Arc<Unauthenticated>,
 }
 
 impl Gateway {

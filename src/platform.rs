@@ -16,5 +16,5 @@ mod system;
 #[path = "platform/windows.rs"]
 mod system;
 
-pub use socket_file::SocketFile;
+pub(crate) use socket_file::SocketFile;
 pub use system::*;

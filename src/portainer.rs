@@ -49,7 +49,7 @@ use pin::Pin;
 const GOOD_SECRET: usize = 16;
 
 /// Which servers are let in.
-pub struct Portainer {
+pub(crate) struct Portainer {
     config: config::Portainer,
     proof: ArcSwap<Proof>,
     /// The first one stays the only one.
@@ -65,11 +65,11 @@ struct Proof {
 }
 
 /// A server that has proved itself.
-pub struct Authenticated {
+pub(crate) struct Authenticated {
     /// Who it is.
-    pub caller: Caller,
+    pub(crate) caller: Caller,
     /// Its key, if it would be the first to be trusted; see [`Portainer::settle`].
-    pub unpinned_key: Option<Box<PublicKey>>,
+    pub(crate) unpinned_key: Option<Box<PublicKey>>,
 }
 
 impl Portainer {
@@ -78,7 +78,7 @@ impl Portainer {
     ///
     /// # Errors
     /// A sentence for the operator.
-    pub fn new(
+    pub(crate) fn new(
         config: &config::Portainer,
         state: &Path,
         others: Others,
@@ -100,7 +100,7 @@ impl Portainer {
     ///
     /// # Errors
     /// A sentence for the operator. What was in force stays so.
-    pub fn reread(&self) -> Result<bool, String> {
+    pub(crate) fn reread(&self) -> Result<bool, String> {
         let proof = Proof::read(&self.config)?;
         let changed = proof != **self.proof.load();
         if changed {
@@ -113,7 +113,7 @@ impl Portainer {
     ///
     /// # Errors
     /// [`Reject::Portainer`], or as headers contradict each other.
-    pub fn authenticate(&self, headers: &HeaderMap) -> Result<Authenticated, Reject> {
+    pub(crate) fn authenticate(&self, headers: &HeaderMap) -> Result<Authenticated, Reject> {
         let shown = PortainerHeaders::of(headers)?;
         let key = shown.key();
         let proof = self.proof.load();
@@ -139,7 +139,7 @@ impl Portainer {
     ///
     /// # Errors
     /// [`Reject::Portainer`] if another one is trusted, or may be.
-    pub async fn pin_server(&self, unpinned_key: &PublicKey) -> Result<(), Reject> {
+    pub(crate) async fn pin_server(&self, unpinned_key: &PublicKey) -> Result<(), Reject> {
         match &self.first {
             Some(first) if first.pin_server(unpinned_key).await? != *unpinned_key => {
                 Err(another(unpinned_key))
@@ -149,13 +149,13 @@ impl Portainer {
     }
 
     /// What other agents are told: the key that was trusted at its first use.
-    pub fn pinned_key_json(&self) -> Bytes {
+    pub(crate) fn pinned_key_json(&self) -> Bytes {
         let pin: Option<Arc<Pin>> = self.first.as_ref().and_then(FirstUse::pin);
         Bytes::from(format!("{}\n", json!({ "pin": pin.as_deref() })))
     }
 
     /// Keeps to the same key as the other agents, until told to stop.
-    pub async fn sync_pin(&self, mut stop: watch::Receiver<bool>) {
+    pub(crate) async fn sync_pin(&self, mut stop: watch::Receiver<bool>) {
         match &self.first {
             Some(first) => first.sync_pin(stop).await,
             // It was configured, and is the only one.

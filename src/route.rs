@@ -63,7 +63,7 @@ pub(crate) enum Destination {
 
 /// Why a named node cannot be asked.
 #[derive(Debug, thiserror::Error)]
-pub enum TargetError {
+pub(crate) enum TargetError {
     /// No such node.
     #[error("no such node: {asked:?}; known nodes: {known}")]
     Unknown {
@@ -108,7 +108,7 @@ pub enum TargetError {
 
 impl TargetError {
     /// The status that goes with it.
-    pub fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Unknown { .. } => StatusCode::NOT_FOUND,
             Self::Ambiguous { .. } => StatusCode::CONFLICT,
@@ -132,15 +132,15 @@ impl From<TargetError> for Reject {
 /// What of a request decides where it goes.
 pub(crate) struct Request<'a> {
     /// Its endpoint; none for a path that no table knows.
-    pub found: Option<&'a Match>,
+    pub(crate) found: Option<&'a Match>,
     /// Its raw query.
-    pub query: &'a str,
+    pub(crate) query: &'a str,
     /// Its headers.
-    pub headers: &'a HeaderMap,
+    pub(crate) headers: &'a HeaderMap,
     /// Its body, where it was read.
-    pub body: Option<&'a [u8]>,
+    pub(crate) body: Option<&'a [u8]>,
     /// `/info` shows the sums of all nodes.
-    pub totals: bool,
+    pub(crate) totals: bool,
 }
 
 /// Decides who answers.

@@ -5,12 +5,12 @@
 //! decided in [`line`]. What this is not for: deciding
 //! what is worth a line.
 
-pub mod audit;
-pub mod exchange;
+pub(crate) mod audit;
+pub(crate) mod exchange;
 mod gather;
 mod line;
 mod logger;
-pub mod unauthenticated;
+pub(crate) mod unauthenticated;
 
 use std::io::{self, Write};
 use std::sync::OnceLock;

@@ -30,9 +30,9 @@ mod user_cert;
 #[cfg(test)]
 mod tests;
 
-pub use client::ClientCertificate;
-pub use ed25519::{Ed25519Error, ed25519_public};
-pub use error::TrustError;
+pub(crate) use client::ClientCertificate;
+pub(crate) use ed25519::ed25519_public;
+pub(crate) use error::TrustError;
 pub use generation::Generation;
 pub use issue::ClientCredential;
 pub use leaf::{Leaf, LeafNames};
@@ -71,7 +71,7 @@ impl Trust {
     /// # Errors
     /// [`TrustError::NoSecret`] for an empty list; others if the machine lacks
     /// memory or entropy.
-    pub fn new(
+    pub(crate) fn new(
         secrets: &[Secret],
         names: LeafNames,
         lifetime: Duration,
@@ -116,7 +116,7 @@ impl Trust {
     /// Adds a certificate of the operator, to be read again when its files
     /// change.
     #[must_use]
-    pub fn with_user_certificate(mut self, certificate: Arc<UserCertificate>) -> Self {
+    pub(crate) fn with_user_certificate(mut self, certificate: Arc<UserCertificate>) -> Self {
         self.user_certificates.push(certificate);
         self
     }
@@ -129,7 +129,7 @@ impl Trust {
 
     /// The server name that makes a peer answer with its leaf of this
     /// generation. `None` if there is no such generation.
-    pub fn peer_sni(&self, generation: usize) -> Option<&str> {
+    pub(crate) fn peer_sni(&self, generation: usize) -> Option<&str> {
         self.generations
             .get(generation)
             .map(|generation| generation.peer_sni())
@@ -158,7 +158,7 @@ impl Trust {
     ///
     /// # Errors
     /// As [`Trust::rotate`].
-    pub fn refresh(&self, now: SystemTime) -> Result<(), TrustError> {
+    pub(crate) fn refresh(&self, now: SystemTime) -> Result<(), TrustError> {
         if self.rotation.is_due(now) {
             self.rotate(now)?;
         } else {
@@ -172,14 +172,14 @@ impl Trust {
     ///
     /// # Errors
     /// As [`Trust::rotate`].
-    pub fn rename(&self, names: LeafNames, now: SystemTime) -> Result<(), TrustError> {
+    pub(crate) fn rename(&self, names: LeafNames, now: SystemTime) -> Result<(), TrustError> {
         self.rotation.rename(&self.generations, names, now)
     }
 
     /// Chooses the certificate for an incoming connection by the server name
     /// that the client asks for, after every rotation too. Callers other than
     /// agents get the operator's certificate, if there is one.
-    pub fn server_resolver(
+    pub(crate) fn server_resolver(
         &self,
         certificate: Option<Arc<UserCertificate>>,
     ) -> Arc<dyn ResolvesServerCert> {
@@ -196,7 +196,7 @@ impl Trust {
     ///
     /// # Errors
     /// Never for the authorities of a [`Generation`].
-    pub fn client_verifier(&self) -> Result<Arc<dyn ClientCertVerifier>, TrustError> {
+    pub(crate) fn client_verifier(&self) -> Result<Arc<dyn ClientCertVerifier>, TrustError> {
         let mut roots = RootCertStore::empty();
         for generation in self.generations.iter() {
             roots
@@ -215,7 +215,7 @@ impl Trust {
     /// `None` for all else: a client's certificate of the same cluster, one of
     /// another cluster, an expired one, bytes that are not a certificate. The
     /// handshake proves that the client has the key.
-    pub fn classify(&self, cert_der: &[u8]) -> Option<PeerCertificate> {
+    pub(crate) fn classify(&self, cert_der: &[u8]) -> Option<PeerCertificate> {
         peer::classify(&self.generations, cert_der)
     }
 
@@ -225,7 +225,7 @@ impl Trust {
     /// `None` for all else, an agent's too: no certificate is both. The caller
     /// checks at each request that the name is accepted and that the
     /// certificate is still valid.
-    pub fn client(&self, cert_der: &[u8]) -> Option<ClientCertificate> {
+    pub(crate) fn client(&self, cert_der: &[u8]) -> Option<ClientCertificate> {
         client::classify(&self.generations, cert_der)
     }
 

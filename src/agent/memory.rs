@@ -8,7 +8,7 @@
 const HUGE: usize = 20 << 20;
 
 /// Has the allocator return what has been free for a while.
-pub fn trim_heap() {
+pub(crate) fn trim_heap() {
     // Never touched: it takes addresses for a moment, and no memory.
     drop(std::hint::black_box(Vec::<u8>::with_capacity(HUGE)));
 }

@@ -25,30 +25,30 @@ use crate::trust::Trust;
 const LOOK: Duration = Duration::from_secs(2);
 
 /// What it takes to replace a guard.
-pub struct Reload {
+pub(crate) struct Reload {
     /// The guard to replace.
-    pub guard: Arc<ArcSwap<Guard>>,
+    pub(crate) guard: Arc<ArcSwap<Guard>>,
     /// What it was made of.
-    pub config: Config,
+    pub(crate) config: Config,
     /// The certificates and keys of the cluster.
-    pub trust: Arc<Trust>,
+    pub(crate) trust: Arc<Trust>,
     /// The nonces seen so far: what was used stays used.
-    pub nonces: Arc<NonceMemory>,
+    pub(crate) nonces: Arc<NonceMemory>,
     /// The Portainer servers, whose secret and key are read anew.
-    pub portainer: Option<Arc<Portainer>>,
+    pub(crate) portainer: Option<Arc<Portainer>>,
     /// The audit log, to be begun anew on SIGHUP.
-    pub audit: Option<Arc<Audit>>,
+    pub(crate) audit: Option<Arc<Audit>>,
     /// The files as they were when the guard was made, or before.
-    pub stamp: Stamp,
+    pub(crate) stamp: Stamp,
 }
 
 /// What tells changed files from the same ones.
 #[derive(Debug, PartialEq)]
-pub struct Stamp(Vec<Option<(SystemTime, u64)>>);
+pub(crate) struct Stamp(Vec<Option<(SystemTime, u64)>>);
 
 impl Reload {
     /// Looks until told to stop.
-    pub async fn run(self, stopped: watch::Receiver<bool>) {
+    pub(crate) async fn run(self, stopped: watch::Receiver<bool>) {
         every_few_seconds(self, Self::look, stopped).await;
     }
 
@@ -119,7 +119,7 @@ async fn every_few_seconds<T: Send + 'static>(
 
 impl Stamp {
     /// The files that say who is let in, as they are now.
-    pub fn of(config: &Config) -> Self {
+    pub(crate) fn of(config: &Config) -> Self {
         let keys = config.auth.keys.iter().map(|key| match &key.material {
             KeyMaterial::PublicKey(path) | KeyMaterial::Secret(path) => path,
         });

@@ -55,7 +55,7 @@ pub enum PortainerSecretError {
 ///
 /// # Errors
 /// A secret is needed and missing, or cannot be used.
-pub fn all(config: &Config, swarm: bool) -> Result<Vec<Secret>, SecretsError> {
+pub(crate) fn all(config: &Config, swarm: bool) -> Result<Vec<Secret>, SecretsError> {
     let files = files(config);
     if !files.is_empty() {
         return files.iter().map(|file| read(file)).collect();
@@ -77,7 +77,7 @@ pub fn all(config: &Config, swarm: bool) -> Result<Vec<Secret>, SecretsError> {
 ///
 /// # Errors
 /// It cannot be used.
-pub fn first(config: &Config) -> Result<Secret, SecretsError> {
+pub(crate) fn first(config: &Config) -> Result<Secret, SecretsError> {
     if let Some(file) = files(config).first() {
         return read(file);
     }

@@ -22,14 +22,14 @@ use revoked::Revoked;
 
 /// Whose certificates are let in.
 #[derive(Default)]
-pub struct Certificates {
+pub(crate) struct Certificates {
     names: HashSet<String>,
     revoked: Option<Revoked>,
 }
 
 /// Why a certificate is not taken.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Refused {
+pub(crate) enum Refused {
     /// Nobody let it in.
     #[error("the certificate of {0:?} is not let in here: auth.certificates does not name it")]
     Unknown(String),
@@ -51,7 +51,7 @@ pub enum Refused {
 
 impl Refused {
     /// The status that goes with it.
-    pub fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::NoList => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::FORBIDDEN,
@@ -84,7 +84,7 @@ impl Certificates {
     ///
     /// # Errors
     /// A sentence for the operator: an agent does not start without its list.
-    pub fn new(config: Option<&config::Certificates>) -> Result<Self, String> {
+    pub(crate) fn new(config: Option<&config::Certificates>) -> Result<Self, String> {
         let Some(config) = config else {
             return Ok(Self::default());
         };
@@ -99,7 +99,7 @@ impl Certificates {
     }
 
     /// Reads the list again. To be called every few seconds, off the reactor.
-    pub fn refresh(&self) {
+    pub(crate) fn refresh(&self) {
         if let Some(revoked) = &self.revoked {
             revoked.refresh();
         }
@@ -109,7 +109,7 @@ impl Certificates {
     ///
     /// # Errors
     /// [`Refused`], or as headers contradict each other.
-    pub fn authenticate(
+    pub(crate) fn authenticate(
         &self,
         shown: &ClientCertificate,
         headers: &HeaderMap,

@@ -15,7 +15,7 @@ use crate::exchange::reject::Reject;
 const SERVERS: &str = "portainer";
 
 /// The grants of all identities.
-pub struct Grants {
+pub(crate) struct Grants {
     admin: Arc<Grant>,
     portainer: Option<Arc<Grant>>,
     /// By the text form of the principal.
@@ -25,7 +25,7 @@ pub struct Grants {
 
 impl Grants {
     /// The grants of a configuration.
-    pub fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         let others: HashMap<_, _> = identities(config)
             .map(|(name, grant)| (name, Arc::new(grant.clone())))
             .collect();
@@ -49,7 +49,7 @@ impl Grants {
     ///
     /// # Errors
     /// If the identity is not known here, or not good from there.
-    pub fn grant(
+    pub(crate) fn grant(
         &self,
         who: &Principal,
         name: &str,
@@ -80,7 +80,12 @@ impl Grants {
     ///
     /// # Errors
     /// If the caller has used up what it may.
-    pub fn acquire(&self, who: &Principal, name: &str, grant: &Grant) -> Result<Permit, Reject> {
+    pub(crate) fn acquire(
+        &self,
+        who: &Principal,
+        name: &str,
+        grant: &Grant,
+    ) -> Result<Permit, Reject> {
         match who {
             Principal::Operator { .. } | Principal::Peer { .. } => Ok(Permit::default()),
             Principal::Portainer { .. } => self.limiter.acquire(SERVERS, grant.limits),

@@ -43,19 +43,19 @@ pub struct ClientArgs {
         value_delimiter = ',',
         required = true
     )]
-    pub to: Vec<AgentUrl>,
+    pub(crate) to: Vec<AgentUrl>,
     /// The key or the secret to sign with.
     #[command(flatten)]
-    pub credentials: Credentials,
+    pub(crate) credentials: Credentials,
     /// File with the CA of the agents' certificates, if it is not the one of
     /// the secret
     #[arg(long, value_name = "FILE", env = "SKEP_CA")]
-    pub ca: Option<PathBuf>,
+    pub(crate) ca: Option<PathBuf>,
 }
 
 /// Where the body of a request comes from.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum BodySource {
+pub(crate) enum BodySource {
     /// A file.
     File(PathBuf),
     /// Standard input.

@@ -41,22 +41,22 @@ pub struct IssueArgs {
     pub secret: SecretArgs,
     /// Name of the client, as in auth.certificates
     #[arg(long, value_name = "NAME", value_parser = client_name)]
-    pub name: String,
+    pub(crate) name: String,
     /// Days until the certificate expires, 1 to 366
     #[arg(long, value_name = "N", default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=366))]
-    pub days: u16,
+    pub(crate) days: u16,
     /// Folder for cert.pem, key.pem and ca.pem, for DOCKER_CERT_PATH
     #[arg(long, value_name = "DIR", conflicts_with_all = ["cert_file", "key_file"], required_unless_present_all = ["cert_file", "key_file"])]
-    pub out: Option<PathBuf>,
+    pub(crate) out: Option<PathBuf>,
     /// File for the certificate, instead of a folder
     #[arg(long = "cert", value_name = "FILE", requires = "key_file")]
-    pub cert_file: Option<PathBuf>,
+    pub(crate) cert_file: Option<PathBuf>,
     /// File for its key, instead of a folder
     #[arg(long = "key", value_name = "FILE", requires = "cert_file")]
-    pub key_file: Option<PathBuf>,
+    pub(crate) key_file: Option<PathBuf>,
     /// Replace existing files
     #[arg(long)]
-    pub force: bool,
+    pub(crate) force: bool,
 }
 
 /// The certificate to print.

@@ -24,21 +24,21 @@ const DRAIN: Duration = Duration::from_secs(2);
 pub struct ConnectArgs {
     /// The agents, and the credentials.
     #[command(flatten)]
-    pub client: ClientArgs,
+    pub(crate) client: ClientArgs,
     /// Socket to listen on, unix:///PATH, or npipe:////./pipe/NAME on Windows
     #[arg(long, value_name = "ADDRESS")]
-    pub listen: Option<LocalSocket>,
+    pub(crate) listen: Option<LocalSocket>,
     /// Node that answers every request; without one, the whole cluster answers
     #[arg(long, value_name = "NODE")]
-    pub node: Option<String>,
+    pub(crate) node: Option<String>,
     /// Docker context to create for the socket
     #[arg(long, value_name = "NAME")]
-    pub context: Option<String>,
+    pub(crate) context: Option<String>,
 }
 
 /// A socket of this machine.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum LocalSocket {
+pub(crate) enum LocalSocket {
     /// A named pipe of Windows, such as `\\.\pipe\skep`.
     Pipe(String),
     /// A Unix socket; the path is absolute.

@@ -23,23 +23,23 @@ pub struct ExplainArgs {
     /// Caller: key:ID, cert:NAME, local:NAME, portainer, operator, or the id or
     /// name alone
     #[arg(long = "as", value_name = "IDENTITY")]
-    pub identity: String,
+    pub(crate) identity: String,
     /// File with the body of the request; `-` is standard input
     #[arg(long, value_name = "FILE")]
-    pub body: Option<BodySource>,
+    pub(crate) body: Option<BodySource>,
     /// Hostname of the node that the request would go to
     #[arg(long, value_name = "HOSTNAME")]
-    pub node: Option<String>,
+    pub(crate) node: Option<String>,
     /// That node is a manager
     #[arg(long)]
-    pub manager: bool,
+    pub(crate) manager: bool,
     /// Label of that node in the Swarm; may be repeated
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
-    pub labels: Vec<(String, String)>,
+    pub(crate) labels: Vec<(String, String)>,
     /// Method of the request
-    pub method: String,
+    pub(crate) method: String,
     /// Path of the request, with its query
-    pub path: String,
+    pub(crate) path: String,
 }
 
 /// The file that is used if no other one is named.

@@ -12,7 +12,7 @@ pub struct PolicyArgs {
     pub preset: Option<String>,
     /// Read CONTAINERS, POST and so on from the environment
     #[arg(long)]
-    pub from_env: bool,
+    pub(crate) from_env: bool,
 }
 
 /// The policy, for a terminal. Comments name the variables without effect.

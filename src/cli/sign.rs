@@ -18,18 +18,18 @@ use crate::upstream::peers;
 #[derive(Args, Debug)]
 pub struct SignArgs {
     /// Method of the request
-    pub method: String,
+    pub(crate) method: String,
     /// URL of the request, with its query
-    pub url: String,
+    pub(crate) url: String,
     /// File with the body of the request; `-` is standard input
     #[arg(long, value_name = "FILE")]
-    pub body: Option<BodySource>,
+    pub(crate) body: Option<BodySource>,
     /// Node that the request is for
     #[arg(long, value_name = "NODE")]
-    pub target: Option<String>,
+    pub(crate) target: Option<String>,
     /// The key or the secret to sign with.
     #[command(flatten)]
-    pub credentials: Credentials,
+    pub(crate) credentials: Credentials,
 }
 
 /// The header lines.

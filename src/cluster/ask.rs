@@ -23,22 +23,22 @@ use crate::upstream::headers;
 use crate::upstream::request;
 
 /// Names the nodes that are not in a merged answer, and why.
-pub const MISSING_HEADER: &str = "Skep-Missing";
+pub(crate) const MISSING_HEADER: &str = "Skep-Missing";
 
 /// One node to ask.
 #[derive(Clone)]
-pub struct Node {
+pub(crate) struct Node {
     /// Who it is.
-    pub tag: NodeTag,
+    pub(crate) tag: NodeTag,
     /// How it is reached.
-    pub hop: Hop,
+    pub(crate) hop: Hop,
     /// What its engine serves.
-    pub engine: Option<EngineFacts>,
+    pub(crate) engine: Option<EngineFacts>,
 }
 
 /// The API version in which nodes are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ApiVersionChoice {
+pub(crate) enum ApiVersionChoice {
     /// None in the path: each engine's newest.
     Default,
     /// The same for all.
@@ -52,7 +52,7 @@ impl ApiVersionChoice {
     /// client names none, all nodes speak the newest that they have in common,
     /// so that their rows look alike. What no engine serves is left to the
     /// engines to refuse.
-    pub fn of(cluster: &Cluster, asked: Option<ApiVersion>) -> Self {
+    pub(crate) fn of(cluster: &Cluster, asked: Option<ApiVersion>) -> Self {
         let ranges: Vec<_> = cluster.ranges();
         let mixed = ranges.windows(2).any(|two| two[0] != two[1]);
         match asked {
@@ -78,7 +78,7 @@ impl ApiVersionChoice {
 
 /// How long a node may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Timeout {
+pub(crate) enum Timeout {
     /// The deadline of lists, which every engine keeps easily.
     Deadline,
     /// As long as its agent is there: what walks over disks or deletes takes
@@ -88,25 +88,25 @@ pub enum Timeout {
 
 /// What is asked of every node.
 #[derive(Clone, Copy)]
-pub struct Ask<'a> {
+pub(crate) struct Ask<'a> {
     /// The client's request, which is asked without a body.
-    pub head: &'a RequestHeader,
+    pub(crate) head: &'a RequestHeader,
     /// The API version to ask in.
-    pub spoken: ApiVersionChoice,
+    pub(crate) spoken: ApiVersionChoice,
     /// How long a node may take.
-    pub patience: Timeout,
+    pub(crate) patience: Timeout,
     /// The path without the version, decoded.
-    pub path: &'a str,
+    pub(crate) path: &'a str,
     /// The query, without `?`.
-    pub query: &'a str,
+    pub(crate) query: &'a str,
     /// In whose name other agents are asked; empty for our own.
-    pub caller: &'a str,
+    pub(crate) caller: &'a str,
     /// The id of the request in whose course it is asked.
-    pub request_id: &'a HeaderValue,
+    pub(crate) request_id: &'a HeaderValue,
 }
 
 /// This node.
-pub fn myself(cluster: &Cluster) -> Node {
+pub(crate) fn myself(cluster: &Cluster) -> Node {
     let me = cluster.me();
     Node {
         tag: NodeTag {
@@ -120,7 +120,7 @@ pub fn myself(cluster: &Cluster) -> Node {
 }
 
 /// The node at the end of a hop.
-pub fn at(cluster: &Cluster, hop: &Hop) -> Node {
+pub(crate) fn at(cluster: &Cluster, hop: &Hop) -> Node {
     match hop {
         Hop::Engine => myself(cluster),
         Hop::Agent(member) => Node {
@@ -133,7 +133,7 @@ pub fn at(cluster: &Cluster, hop: &Hop) -> Node {
 
 impl<'a> Ask<'a> {
     /// The client's request as it is, with the patience of a list.
-    pub fn of(
+    pub(crate) fn of(
         cluster: &Cluster,
         head: &'a RequestHeader,
         path: &'a RequestPath<'_>,
@@ -155,7 +155,7 @@ impl<'a> Ask<'a> {
 
 /// Everyone whom the request may reach, split in those to ask and those who
 /// cannot be. This node comes first, the others in the order of their ids.
-pub fn nodes(cluster: &Cluster, reachable: &Reachable) -> (Vec<Node>, Vec<Missing>) {
+pub(crate) fn nodes(cluster: &Cluster, reachable: &Reachable) -> (Vec<Node>, Vec<Missing>) {
     let mut nodes = vec![myself(cluster)];
     nodes.retain(|node| reachable.has(&node.tag.id));
     let mut missing = Vec::new();
@@ -188,7 +188,7 @@ fn tag(member: &Arc<Member>) -> NodeTag {
 ///
 /// # Errors
 /// The reason why it is missing.
-pub async fn ask_node(
+pub(crate) async fn ask_node(
     cluster: &Cluster,
     node: &Node,
     ask: &Ask<'_>,
@@ -217,7 +217,7 @@ pub async fn ask_node(
 }
 
 /// Said of an agent that has fallen silent after it was asked.
-pub const GONE: &str = "it was reached, but has not answered since";
+pub(crate) const GONE: &str = "it was reached, but has not answered since";
 
 async fn fetch(
     cluster: &Cluster,
@@ -247,7 +247,7 @@ async fn fetch(
 }
 
 /// The request target for one node; the path is a decoded one.
-pub fn target(node: &Node, spoken: ApiVersionChoice, path: &str, query: &str) -> String {
+pub(crate) fn target(node: &Node, spoken: ApiVersionChoice, path: &str, query: &str) -> String {
     let mut target = String::with_capacity(path.len() + query.len() + 8);
     if let Some(version) = spoken.to(node.engine.as_ref()) {
         target.push_str(&format!("/v{version}"));
@@ -262,15 +262,15 @@ pub fn target(node: &Node, spoken: ApiVersionChoice, path: &str, query: &str) ->
 
 /// A node that is not in an answer.
 #[derive(Debug)]
-pub struct Missing {
+pub(crate) struct Missing {
     /// The node.
-    pub node: NodeTag,
+    pub(crate) node: NodeTag,
     /// Why.
-    pub reason: String,
+    pub(crate) reason: String,
 }
 
 /// The value of `Skep-Missing`: `id hostname (reason)`, joined by commas.
-pub fn missing_header(missing: &[Missing]) -> String {
+pub(crate) fn missing_header(missing: &[Missing]) -> String {
     let words: Vec<_> = missing
         .iter()
         .map(|m| {

@@ -22,7 +22,7 @@ use crate::config::Discover;
 use crate::upstream::client::MAX_AGENTS;
 
 /// Resolves what the configuration names.
-pub struct Discovery {
+pub(crate) struct Discovery {
     sources: Vec<Discover>,
     own: Arc<OwnService>,
     members: Arc<Members>,
@@ -37,7 +37,7 @@ impl Discovery {
     /// A discovery of these sources; with none, of the tasks of our own
     /// service. `port` is taken where a source names none. Of `members`, those
     /// that answer or did of late are found in any case.
-    pub fn new(
+    pub(crate) fn new(
         sources: Vec<Discover>,
         own: Arc<OwnService>,
         members: Arc<Members>,

@@ -7,17 +7,17 @@ use serde::Deserialize;
 
 /// One node as the managers know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Expected {
+pub(crate) struct Expected {
     /// Its node id.
-    pub id: String,
+    pub(crate) id: String,
     /// Its hostname.
-    pub hostname: String,
+    pub(crate) hostname: String,
     /// Whether it is to be a manager.
-    pub manager: bool,
+    pub(crate) manager: bool,
     /// Its labels (`Spec.Labels`), which only managers know.
-    pub labels: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
     /// Whether the managers have lost it.
-    pub down: bool,
+    pub(crate) down: bool,
 }
 
 #[derive(Deserialize)]
@@ -56,7 +56,7 @@ struct Status {
 ///
 /// # Errors
 /// Fails if it is not a list of nodes.
-pub fn parse(body: &[u8]) -> Result<Vec<Expected>, serde_json::Error> {
+pub(crate) fn parse(body: &[u8]) -> Result<Vec<Expected>, serde_json::Error> {
     let nodes: Vec<Node> = serde_json::from_slice(body)?;
     let expected = nodes.into_iter().map(|node| Expected {
         id: node.id,

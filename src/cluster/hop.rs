@@ -25,7 +25,7 @@ use crate::upstream::peers::Peers;
 
 /// Who is asked.
 #[derive(Clone, Debug)]
-pub enum Hop {
+pub(crate) enum Hop {
     /// This node's engine.
     Engine,
     /// Another node's agent.
@@ -37,7 +37,7 @@ impl Hop {
     ///
     /// # Errors
     /// Fails if nobody listens at the engine's socket, or the agent is gone.
-    pub async fn peer(&self, engine: &Engine, peers: &Peers) -> pingora::Result<HttpPeer> {
+    pub(crate) async fn peer(&self, engine: &Engine, peers: &Peers) -> pingora::Result<HttpPeer> {
         match self {
             Self::Engine => engine.peer().await,
             Self::Agent(member) => {
@@ -53,7 +53,7 @@ impl Hop {
     ///
     /// # Errors
     /// Fails if the request is one that no agent would take.
-    pub fn prepare(
+    pub(crate) fn prepare(
         &self,
         head: &mut RequestHeader,
         peers: &Peers,
@@ -76,7 +76,7 @@ impl Hop {
 
     /// Resolves when this hop will not answer any more. An engine answers or
     /// closes its socket; another agent may fall silent.
-    pub async fn lost(&self, cluster: &Cluster) {
+    pub(crate) async fn lost(&self, cluster: &Cluster) {
         match self {
             Self::Engine => std::future::pending().await,
             Self::Agent(member) => cluster.lost(member).await,
@@ -84,7 +84,7 @@ impl Hop {
     }
 
     /// Notes that a call to this hop has failed.
-    pub fn failed(&self, cluster: &Cluster, error: &Error, reason: &str) {
+    pub(crate) fn failed(&self, cluster: &Cluster, error: &Error, reason: &str) {
         match self {
             Self::Engine => cluster.engine.lost(),
             Self::Agent(member) => {
@@ -96,7 +96,7 @@ impl Hop {
     }
 
     /// The id of its node.
-    pub fn node(&self, cluster: &Cluster) -> String {
+    pub(crate) fn node(&self, cluster: &Cluster) -> String {
         match self {
             Self::Engine => cluster.me().node_id.clone(),
             Self::Agent(member) => member.id.clone(),
@@ -104,7 +104,7 @@ impl Hop {
     }
 
     /// How to call its node in a message; `me` is this one.
-    pub fn name<'a>(&'a self, me: &'a Identity) -> &'a str {
+    pub(crate) fn name<'a>(&'a self, me: &'a Identity) -> &'a str {
         match self {
             Self::Engine => me.name(),
             Self::Agent(member) => member.name(),
@@ -112,7 +112,7 @@ impl Hop {
     }
 
     /// For the log.
-    pub fn label(&self) -> Cow<'static, str> {
+    pub(crate) fn label(&self) -> Cow<'static, str> {
         match self {
             Self::Engine => "local".into(),
             Self::Agent(member) => format!("node:{}", member.name()).into(),

@@ -17,23 +17,23 @@ const LIMIT: usize = 4 << 20;
 pub struct Identity {
     /// `Swarm.NodeID`; empty outside a Swarm. The engine's own `ID` will not
     /// do: cloned machines share it.
-    pub node_id: String,
+    pub(crate) node_id: String,
     /// A label for people; two nodes may have the same.
-    pub hostname: String,
+    pub(crate) hostname: String,
     /// The address the node advertises to the Swarm.
-    pub address: String,
+    pub(crate) address: String,
     /// The node is part of a Swarm.
-    pub swarm: bool,
+    pub(crate) swarm: bool,
     /// It is an active manager.
     pub manager: bool,
     /// What the engine said; absent while it does not answer.
     pub engine: Option<EngineFacts>,
     /// The version of the agent.
-    pub agent: String,
+    pub(crate) agent: String,
     /// The managers that the engine itself talks to, by node id. It knows them
     /// even where no other agent was found yet. Not told to others.
     #[serde(skip)]
-    pub managers: Vec<String>,
+    pub(crate) managers: Vec<String>,
 }
 
 /// Versions of an engine.
@@ -42,42 +42,42 @@ pub struct EngineFacts {
     /// The engine's version, e.g. `20.10.24`.
     pub version: String,
     /// The oldest API version it serves.
-    pub api_min: String,
+    pub(crate) api_min: String,
     /// The newest API version it serves.
-    pub api_max: String,
+    pub(crate) api_max: String,
 }
 
 impl EngineFacts {
     /// The API versions it serves.
-    pub fn range(&self) -> Option<ApiRange> {
+    pub(crate) fn range(&self) -> Option<ApiRange> {
         let (min, max) = (self.api_min.parse().ok()?, self.api_max.parse().ok()?);
         (min <= max).then_some(ApiRange { min, max })
     }
 
     /// The served version nearest to the one asked for.
-    pub fn nearest(&self, asked: ApiVersion) -> Option<ApiVersion> {
+    pub(crate) fn nearest(&self, asked: ApiVersion) -> Option<ApiVersion> {
         self.range().map(|range| asked.clamp(range.min, range.max))
     }
 }
 
 /// API versions from `min` to `max`, both served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ApiRange {
+pub(crate) struct ApiRange {
     /// The oldest.
-    pub min: ApiVersion,
+    pub(crate) min: ApiVersion,
     /// The newest.
-    pub max: ApiVersion,
+    pub(crate) max: ApiVersion,
 }
 
 impl ApiRange {
     /// Whether this version is served.
-    pub fn has(&self, version: ApiVersion) -> bool {
+    pub(crate) fn has(&self, version: ApiVersion) -> bool {
         (self.min..=self.max).contains(&version)
     }
 
     /// What all of them serve. Engines that are far apart have nothing in
     /// common (20.10 ends at 1.41, 29.0 begins at 1.44).
-    pub fn common(ranges: impl IntoIterator<Item = Self>) -> Option<Self> {
+    pub(crate) fn common(ranges: impl IntoIterator<Item = Self>) -> Option<Self> {
         let narrower = |a: Self, b: Self| Self {
             min: a.min.max(b.min),
             max: a.max.min(b.max),
@@ -89,12 +89,12 @@ impl ApiRange {
 
 impl Identity {
     /// Manager calls can be made here.
-    pub fn can_manage(&self) -> bool {
+    pub(crate) fn can_manage(&self) -> bool {
         self.manager && self.engine.is_some()
     }
 
     /// How to call the node in a message: by its hostname, else by its id.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         if self.hostname.is_empty() {
             &self.node_id
         } else {
@@ -103,7 +103,7 @@ impl Identity {
     }
 
     /// Id and hostname, as in `Skep-Node`.
-    pub fn label(&self) -> String {
+    pub(crate) fn label(&self) -> String {
         format!("{} {}", self.node_id, self.hostname)
             .trim()
             .to_owned()
@@ -154,7 +154,7 @@ struct Version {
 ///
 /// # Errors
 /// A sentence for the log, if the engine does not answer or not as an engine.
-pub async fn read(client: &Client, engine: &Engine) -> Result<Identity, String> {
+pub(crate) async fn read(client: &Client, engine: &Engine) -> Result<Identity, String> {
     let info: Info = ask(client, engine, "/info").await?;
     let version: Version = ask(client, engine, "/version").await?;
     let (state, node_id) = (info.swarm.state.as_str(), &info.swarm.node_id);

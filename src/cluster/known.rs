@@ -16,7 +16,7 @@ type Id = [u8; 32];
 
 /// Node ids by container and exec id.
 #[derive(Default)]
-pub struct Known {
+pub(crate) struct Known {
     seen: Mutex<Seen>,
 }
 
@@ -29,14 +29,14 @@ struct Seen {
 
 impl Known {
     /// The node that this full id was seen on.
-    pub fn get(&self, id: &str) -> Option<Arc<str>> {
+    pub(crate) fn get(&self, id: &str) -> Option<Arc<str>> {
         let id = parse(id)?;
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.young.get(&id).or_else(|| seen.old.get(&id)).cloned()
     }
 
     /// Notes that a container or exec with this full id is on this node.
-    pub fn saw(&self, id: &str, node: &str) {
+    pub(crate) fn saw(&self, id: &str, node: &str) {
         let Some(id) = parse(id).filter(|_| !node.is_empty()) else {
             return;
         };
@@ -46,7 +46,7 @@ impl Known {
     }
 
     /// A container is gone.
-    pub fn forget(&self, id: &str) {
+    pub(crate) fn forget(&self, id: &str) {
         let Some(id) = parse(id) else { return };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.young.remove(&id);
@@ -102,11 +102,11 @@ const PULLS: usize = 1024;
 
 /// The nodes that lacked an image: pulls by caller and image.
 #[derive(Default)]
-pub struct Pulls(Mutex<HashMap<(String, String), (String, Instant)>>);
+pub(crate) struct Pulls(Mutex<HashMap<(String, String), (String, Instant)>>);
 
 impl Pulls {
     /// Notes that this node lacked the image that the caller asked for.
-    pub fn expect(&self, caller: &str, image: &str, node: &str) {
+    pub(crate) fn expect(&self, caller: &str, image: &str, node: &str) {
         let mut pulls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         pulls.retain(|_, (_, since)| now - *since < PULL);
@@ -117,7 +117,7 @@ impl Pulls {
     }
 
     /// The node that this caller's pull of an image is for, once.
-    pub fn take(&self, caller: &str, image: &str) -> Option<String> {
+    pub(crate) fn take(&self, caller: &str, image: &str) -> Option<String> {
         let mut pulls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (node, since) = pulls.remove(&(caller.to_owned(), image.to_owned()))?;
         (since.elapsed() < PULL).then_some(node)
@@ -125,7 +125,7 @@ impl Pulls {
 }
 
 /// One name for what `app`, `app:latest` and `docker.io/library/app` mean.
-pub fn image_name(image: &str) -> String {
+pub(crate) fn image_name(image: &str) -> String {
     let image = image.strip_prefix("docker.io/").unwrap_or(image);
     let image = image.strip_prefix("library/").unwrap_or(image);
     let last = image.rsplit('/').next().unwrap_or(image);

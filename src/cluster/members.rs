@@ -34,30 +34,30 @@ pub struct Member {
     pub manager: bool,
     /// Its labels in the Swarm, as a manager told them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
     /// Versions of its engine, once heard.
-    pub engine: Option<EngineFacts>,
+    pub(crate) engine: Option<EngineFacts>,
     /// The version of its agent, once heard.
-    pub agent: Option<String>,
+    pub(crate) agent: Option<String>,
     /// Where its agent listens.
-    pub address: Option<SocketAddr>,
+    pub(crate) address: Option<SocketAddr>,
     /// The secret that its agent shares with ours, by position.
     #[serde(skip)]
     pub generation: usize,
     /// Whether it can be asked.
     #[serde(flatten)]
-    pub state: State,
+    pub(crate) state: State,
     /// Since when it is in this state, in seconds since the Unix epoch: for people.
-    pub since: u64,
+    pub(crate) since: u64,
     /// The same, to measure from. Another process cannot tell it.
     #[serde(skip, default = "Instant::now")]
-    pub entered: Instant,
+    pub(crate) entered: Instant,
 }
 
 /// Whether a node can be asked, and why not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", content = "reason", rename_all = "kebab-case")]
-pub enum State {
+pub(crate) enum State {
     /// Its agent and its engine answer.
     Ready,
     /// Its agent answers, its engine does not.
@@ -84,7 +84,7 @@ impl std::fmt::Display for State {
 
 impl Member {
     /// How to call it in a message.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         if self.hostname.is_empty() {
             &self.id
         } else {
@@ -131,7 +131,7 @@ type Table = BTreeMap<String, Arc<Member>>;
 
 /// The table of members.
 #[derive(Default)]
-pub struct Members {
+pub(crate) struct Members {
     table: ArcSwap<Table>,
     writing: std::sync::Mutex<()>,
     changes: watch::Sender<()>,
@@ -139,17 +139,17 @@ pub struct Members {
 
 impl Members {
     /// The members as they are now, by node id.
-    pub fn all(&self) -> Vec<Arc<Member>> {
+    pub(crate) fn all(&self) -> Vec<Arc<Member>> {
         self.table.load().values().cloned().collect()
     }
 
     /// One member by node id.
-    pub fn get(&self, id: &str) -> Option<Arc<Member>> {
+    pub(crate) fn get(&self, id: &str) -> Option<Arc<Member>> {
         self.table.load().get(id).cloned()
     }
 
     /// Whether the agent at this address answered its last probe.
-    pub fn answers(&self, address: SocketAddr) -> bool {
+    pub(crate) fn answers(&self, address: SocketAddr) -> bool {
         let table = self.table.load();
         table
             .values()
@@ -157,12 +157,12 @@ impl Members {
     }
 
     /// Hears of every change from now on.
-    pub fn changes(&self) -> watch::Receiver<()> {
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
     }
 
     /// Where agents answer, or did so until a short while ago.
-    pub fn familiar(&self, now: Instant) -> Vec<SocketAddr> {
+    pub(crate) fn familiar(&self, now: Instant) -> Vec<SocketAddr> {
         let table = self.table.load();
         let familiar = table
             .values()
@@ -171,14 +171,20 @@ impl Members {
     }
 
     /// The ready member whose agent has this address.
-    pub fn at(&self, address: SocketAddr) -> Option<Arc<Member>> {
+    pub(crate) fn at(&self, address: SocketAddr) -> Option<Arc<Member>> {
         let table = self.table.load();
         let mut found = table.values().filter(|m| m.address == Some(address));
         found.find(|m| m.is_ready()).cloned()
     }
 
     /// An agent has answered a probe.
-    pub fn heard(&self, address: SocketAddr, generation: usize, who: &Identity, now: Moment) {
+    pub(crate) fn heard(
+        &self,
+        address: SocketAddr,
+        generation: usize,
+        who: &Identity,
+        now: Moment,
+    ) {
         self.change(|table| {
             // An overlay hands addresses out again: whoever had it is elsewhere.
             for member in table.values_mut() {
@@ -215,7 +221,7 @@ impl Members {
     }
 
     /// A connection to the agent at this address has failed.
-    pub fn failed(&self, address: SocketAddr, reason: &str, now: Moment) {
+    pub(crate) fn failed(&self, address: SocketAddr, reason: &str, now: Moment) {
         self.change(|table| {
             for member in table.values_mut() {
                 if member.address == Some(address) && member.state != State::Down {
@@ -226,7 +232,7 @@ impl Members {
     }
 
     /// Discovery was complete: who is not among these has no agent any more.
-    pub fn discovered(&self, addresses: &[SocketAddr], now: Moment) {
+    pub(crate) fn discovered(&self, addresses: &[SocketAddr], now: Moment) {
         self.change(|table| {
             for member in table.values_mut() {
                 if member.address.is_some_and(|a| !addresses.contains(&a)) {
@@ -239,7 +245,7 @@ impl Members {
     }
 
     /// A manager has said which nodes there are.
-    pub fn expected(&self, nodes: &[Expected], now: Moment) {
+    pub(crate) fn expected(&self, nodes: &[Expected], now: Moment) {
         self.change(|table| {
             table.retain(|id, m| m.is_ready() || nodes.iter().any(|n| n.id == *id));
             for node in nodes {
@@ -261,7 +267,7 @@ impl Members {
     }
 
     /// The engine talks to these managers: they exist, found or not.
-    pub fn managers(&self, ids: &[String], now: Moment) {
+    pub(crate) fn managers(&self, ids: &[String], now: Moment) {
         if ids.iter().all(|id| self.get(id).is_some()) {
             return;
         }
@@ -275,7 +281,7 @@ impl Members {
     }
 
     /// This node has left the Swarm.
-    pub fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.change(BTreeMap::clear);
     }
 

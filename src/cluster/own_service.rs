@@ -16,7 +16,7 @@ const LIMIT: usize = 1 << 20;
 const LABEL: &str = "com.docker.swarm.service.name";
 
 /// Finds our own service, once.
-pub struct OwnService {
+pub(crate) struct OwnService {
     client: Arc<Client>,
     engine: Arc<Engine>,
     found: ArcSwapOption<String>,
@@ -36,7 +36,7 @@ struct Config {
 
 impl OwnService {
     /// Asks this engine.
-    pub fn new(client: Arc<Client>, engine: Arc<Engine>) -> Self {
+    pub(crate) fn new(client: Arc<Client>, engine: Arc<Engine>) -> Self {
         Self {
             client,
             engine,
@@ -45,7 +45,7 @@ impl OwnService {
     }
 
     /// `tasks.<service>`, or none if this is not a container of a service.
-    pub async fn tasks(&self) -> Option<String> {
+    pub(crate) async fn tasks(&self) -> Option<String> {
         if let Some(found) = self.found.load_full() {
             return Some(found.as_str().to_owned());
         }

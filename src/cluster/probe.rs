@@ -24,14 +24,14 @@ use crate::upstream::request;
 const LIMIT: usize = 64 << 10;
 
 /// Where an agent says who it is.
-pub const IDENTITY: &str = "/skep/v1/identity";
+pub(crate) const IDENTITY: &str = "/skep/v1/identity";
 
 /// What stands for the node id while it is not known: the one request that an
 /// agent answers to another without being sure it was meant.
-pub const WHOEVER: &str = "*probe";
+pub(crate) const WHOEVER: &str = "*probe";
 
 /// Probes agents and writes what they say into the table.
-pub struct Probe {
+pub(crate) struct Probe {
     client: Arc<Client>,
     peers: Arc<Peers>,
     members: Arc<Members>,
@@ -40,7 +40,7 @@ pub struct Probe {
 
 impl Probe {
     /// A probe that gives each agent this long.
-    pub fn new(
+    pub(crate) fn new(
         client: Arc<Client>,
         peers: Arc<Peers>,
         members: Arc<Members>,

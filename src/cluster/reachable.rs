@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 /// The nodes that a caller's request may reach.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Reachable {
+pub(crate) enum Reachable {
     /// All of them.
     #[default]
     All,
@@ -15,7 +15,7 @@ pub enum Reachable {
 
 impl Reachable {
     /// Whether this node is one of them.
-    pub fn has(&self, id: &str) -> bool {
+    pub(crate) fn has(&self, id: &str) -> bool {
         match self {
             Self::All => true,
             Self::Some(ids) => ids.contains(id),

@@ -8,26 +8,26 @@ use std::str::FromStr;
 use super::error::ValueError;
 
 /// The port on which agents listen and call each other by default.
-pub const DEFAULT_PORT: u16 = 9001;
+pub(crate) const DEFAULT_PORT: u16 = 9001;
 
 const NAME_HELP: &str = "a name is labels of letters, digits, `-` and `_` with dots between";
 
 /// A host, and a port if one was named.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct HostPort {
+pub(crate) struct HostPort {
     /// An IP address without brackets, or a DNS name in lower case.
-    pub host: String,
+    pub(crate) host: String,
     /// The port, never 0.
-    pub port: Option<u16>,
+    pub(crate) port: Option<u16>,
 }
 
 /// The address of an agent: `https://HOST[:PORT]`.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct AgentUrl {
+pub(crate) struct AgentUrl {
     /// An IP address without brackets, or a DNS name.
-    pub host: String,
+    pub(crate) host: String,
     /// The port; [`DEFAULT_PORT`] if none was named.
-    pub port: u16,
+    pub(crate) port: u16,
 }
 
 impl FromStr for HostPort {

@@ -44,9 +44,9 @@ pub enum Engine {
 #[derive(Clone, Debug, PartialEq)]
 pub struct EngineTls {
     /// The PEM file with the CA that the engine's certificate comes from.
-    pub ca_file: PathBuf,
+    pub(crate) ca_file: PathBuf,
     /// The PEM files of the agent's own certificate and its key.
-    pub certificate: Option<(PathBuf, PathBuf)>,
+    pub(crate) certificate: Option<(PathBuf, PathBuf)>,
 }
 
 impl Engine {

@@ -25,9 +25,9 @@ pub struct ConfigError {
     /// The path of the setting, such as `auth.keys[0].policy`, if there is one.
     pub key: Option<String>,
     /// The line, from 1; `None` for the whole file.
-    pub line: Option<u64>,
+    pub(crate) line: Option<u64>,
     /// The column in characters, from 1.
-    pub column: Option<u64>,
+    pub(crate) column: Option<u64>,
     /// What is wrong.
     pub message: String,
     /// What to do about it.
@@ -40,9 +40,9 @@ pub struct ConfigError {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ValueError {
     /// What is wrong.
-    pub message: String,
+    pub(crate) message: String,
     /// Which values are valid.
-    pub help: Option<String>,
+    pub(crate) help: Option<String>,
 }
 
 /// A fault with its location, before the text of its line is added.

@@ -20,21 +20,21 @@ const MOST: usize = 1_000_000;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grant {
     /// Its policy.
-    pub policy: Arc<Policy>,
+    pub(crate) policy: Arc<Policy>,
     /// The networks that it may call from; empty for all.
     pub networks: Vec<IpNet>,
     /// How many requests it may make.
-    pub limits: Limits,
+    pub(crate) limits: Limits,
 }
 
 /// How many requests an identity may make to one agent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Requests that begin within a second; `None` for any number.
-    pub per_second: Option<NonZeroU32>,
+    pub(crate) per_second: Option<NonZeroU32>,
     /// Requests that are open at a time, streams and consoles included; `None`
     /// for any number.
-    pub at_once: Option<NonZeroU32>,
+    pub(crate) at_once: Option<NonZeroU32>,
 }
 
 impl Grant {
@@ -44,7 +44,7 @@ impl Grant {
     }
 
     /// The rights of a policy, from all networks and without limits.
-    pub fn of(policy: Policy) -> Self {
+    pub(crate) fn of(policy: Policy) -> Self {
         Self {
             policy: Arc::new(policy),
             networks: Vec::new(),
@@ -54,7 +54,7 @@ impl Grant {
 
     /// Whether the identity may call from this address. A caller without an
     /// address is on this machine.
-    pub fn covers(&self, address: Option<IpAddr>) -> bool {
+    pub(crate) fn covers(&self, address: Option<IpAddr>) -> bool {
         let address = address.map(|address| address.to_canonical());
         let within = |net: &IpNet| address.is_some_and(|address| net.contains(&address));
         self.networks.is_empty() || self.networks.iter().any(within)

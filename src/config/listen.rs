@@ -27,9 +27,9 @@ pub struct Listen {
 pub struct ListenTls {
     /// The PEM files of a certificate chain and its key; `None` for the
     /// certificate derived from the cluster's secret.
-    pub certificate: Option<(PathBuf, PathBuf)>,
+    pub(crate) certificate: Option<(PathBuf, PathBuf)>,
     /// Further DNS names and IP addresses for the derived certificate.
-    pub names: Vec<String>,
+    pub(crate) names: Vec<String>,
 }
 
 impl Default for Listen {

@@ -17,9 +17,9 @@ const ADMIN: &str = "admin";
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     /// The name in the configuration, or that of a preset, or `admin`.
-    pub name: String,
+    pub(crate) name: String,
     /// Its rules.
-    pub rules: RuleSet,
+    pub(crate) rules: RuleSet,
 }
 
 /// Policies by name.
@@ -28,7 +28,7 @@ pub(super) struct Policies(BTreeMap<String, Arc<Policy>>);
 
 impl Policy {
     /// The policy that allows everything.
-    pub fn admin() -> Self {
+    pub(crate) fn admin() -> Self {
         Self {
             name: "admin".to_owned(),
             rules: RuleSet::admin(),

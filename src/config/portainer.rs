@@ -28,7 +28,7 @@ pub struct Portainer {
 
 impl Portainer {
     /// The files with the secret and the public key.
-    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+    pub(crate) fn files(&self) -> impl Iterator<Item = &PathBuf> {
         let secret = match &self.secret {
             Some(SecretSource::File(path)) => Some(path),
             Some(SecretSource::Given(_)) | None => None,
@@ -106,7 +106,7 @@ impl Hidden {
 
     /// The secret itself.
     #[must_use]
-    pub fn expose(&self) -> &[u8] {
+    pub(crate) fn expose(&self) -> &[u8] {
         &self.0
     }
 }

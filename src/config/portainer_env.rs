@@ -86,7 +86,7 @@ pub struct EnvironmentError {
     /// Its name.
     pub variable: &'static str,
     /// What is wrong, and which values are right.
-    pub reason: String,
+    pub(crate) reason: String,
 }
 
 /// The configuration of the variables, with notes for the operator.

@@ -56,7 +56,7 @@ pub struct Auth {
     /// The keys that may sign requests; their ids are unique.
     pub keys: Vec<KeyFile>,
     /// How far the time of a signature may be from this agent's.
-    pub window: Duration,
+    pub(crate) window: Duration,
     /// How Portainer servers authenticate; `None` refuses them.
     pub portainer: Option<Portainer>,
     /// Which client certificates are accepted; `None` for none.
@@ -78,7 +78,7 @@ pub struct Aggregate {
     /// What happens if a node does not answer.
     pub partial: Partial,
     /// The largest body taken from one node, in bytes.
-    pub max_bytes: usize,
+    pub(crate) max_bytes: usize,
     /// What `/info` counts.
     pub info: InfoOf,
 }
@@ -124,7 +124,7 @@ impl Config {
     /// the part that can change while the agent runs. The listeners, and the
     /// proofs that Portainer servers give, stay.
     #[must_use]
-    pub fn with_guard_of(&self, other: &Self) -> Self {
+    pub(crate) fn with_guard_of(&self, other: &Self) -> Self {
         let mut config = self.clone();
         config.policies.clone_from(&other.policies);
         config.auth.keys.clone_from(&other.auth.keys);

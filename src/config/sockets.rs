@@ -60,7 +60,7 @@ pub struct SocketIdentity {
 
 impl Socket {
     /// The identity of a user at this socket; `None` if the user is refused.
-    pub fn who(&self, uid: u32) -> Option<&SocketIdentity> {
+    pub(crate) fn who(&self, uid: u32) -> Option<&SocketIdentity> {
         let user = self.users.iter().find(|user| user.uid == uid);
         user.map(|user| &user.identity).or(self.others.as_ref())
     }

@@ -29,22 +29,22 @@ const AUTHORITY: &str = "skep cluster ";
 /// The key or the secret to sign with; one of them is needed.
 #[derive(Args, Debug)]
 #[group(required = true, multiple = true)]
-pub struct Credentials {
+pub(crate) struct Credentials {
     /// Id of the key to sign with
     #[arg(long, value_name = "ID", env = "SKEP_KEY_ID", requires = "key_file")]
-    pub key_id: Option<String>,
+    pub(crate) key_id: Option<String>,
     /// File with the key to sign with
     #[arg(long, value_name = "FILE", env = "SKEP_KEY_FILE", requires = "key_id")]
-    pub key_file: Option<PathBuf>,
+    pub(crate) key_file: Option<PathBuf>,
     /// File with the cluster's secret; it gives the rights of the operator, and the CA
     #[arg(long, value_name = "FILE", env = "SKEP_SECRET_FILE")]
-    pub secret_file: Option<PathBuf>,
+    pub(crate) secret_file: Option<PathBuf>,
 }
 
 /// All that is needed to call agents.
-pub struct Access {
+pub(crate) struct Access {
     /// Signs the requests.
-    pub signer: Signer,
+    pub(crate) signer: Signer,
     roots: Arc<[WrappedX509]>,
     group: u64,
     /// The name in the certificates of all agents of the cluster.
@@ -83,7 +83,7 @@ pub enum AccessError {
 ///
 /// # Errors
 /// A file is missing or holds no key.
-pub fn signer(credentials: &Credentials) -> Result<Signer, AccessError> {
+pub(crate) fn signer(credentials: &Credentials) -> Result<Signer, AccessError> {
     if let (Some(id), Some(path)) = (&credentials.key_id, &credentials.key_file) {
         return Ok(Signer::new(signing_key(id, path)?));
     }
@@ -117,7 +117,7 @@ impl Access {
     ///
     /// # Errors
     /// A file cannot be used; the error names it.
-    pub fn load(credentials: &Credentials, ca: Option<&Path>) -> Result<Self, AccessError> {
+    pub(crate) fn load(credentials: &Credentials, ca: Option<&Path>) -> Result<Self, AccessError> {
         let derived = match &credentials.secret_file {
             Some(path) => Some(generation(path)?),
             None => None,
@@ -145,7 +145,7 @@ impl Access {
     ///
     /// # Errors
     /// The keys of the secret cannot be derived.
-    pub fn operator(secret: &Secret) -> Result<Self, AccessError> {
+    pub(crate) fn operator(secret: &Secret) -> Result<Self, AccessError> {
         let generation = Generation::derive(secret)?;
         let roots = peers::roots(generation.ca_der());
         let name = Some(generation.peer_sni().to_owned());
@@ -169,7 +169,7 @@ impl Access {
     ///
     /// # Errors
     /// Its host name cannot be resolved.
-    pub async fn peer(&self, url: &AgentUrl) -> std::io::Result<HttpPeer> {
+    pub(crate) async fn peer(&self, url: &AgentUrl) -> std::io::Result<HttpPeer> {
         let found = tokio::net::lookup_host((url.host.as_str(), url.port)).await?;
         // `localhost` often resolves to ::1 first, where the agent may not listen.
         let address = found.min_by_key(SocketAddr::is_ipv6);
@@ -179,7 +179,7 @@ impl Access {
 
     /// A peer for the agent at this address, verified by the cluster's name, or by
     /// this host name without one.
-    pub fn peer_at(&self, address: SocketAddr, host: &str) -> HttpPeer {
+    pub(crate) fn peer_at(&self, address: SocketAddr, host: &str) -> HttpPeer {
         let name = self.name.as_deref().unwrap_or(host);
         let mut peer = HttpPeer::new(address, true, name.to_owned());
         peer.options.ca = Some(self.roots.clone());

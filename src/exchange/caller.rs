@@ -3,11 +3,11 @@
 use skep_filters::auth::{BodyBinding, Principal};
 
 /// A caller who has proved who it is.
-pub struct Caller {
+pub(crate) struct Caller {
     /// Who.
-    pub principal: Principal,
+    pub(crate) principal: Principal,
     /// What the signature says of the body.
-    pub body: BodyBinding,
+    pub(crate) body: BodyBinding,
     /// Whether the caller may send streams that no digest covers.
-    pub unsigned_streams: bool,
+    pub(crate) unsigned_streams: bool,
 }

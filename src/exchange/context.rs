@@ -19,23 +19,23 @@ use crate::upstream::peers::Peers;
 /// What every step of a request may use.
 pub(crate) struct Context {
     /// The configuration.
-    pub config: Config,
+    pub(crate) config: Config,
     /// The local engine.
-    pub engine: Arc<Engine>,
+    pub(crate) engine: Arc<Engine>,
     /// Makes the agent's own requests.
-    pub client: Arc<Client>,
+    pub(crate) client: Arc<Client>,
     /// The way to other agents.
-    pub peers: Arc<Peers>,
+    pub(crate) peers: Arc<Peers>,
     /// The nodes that there are.
-    pub cluster: Arc<Cluster>,
+    pub(crate) cluster: Arc<Cluster>,
     /// The nodes on which objects were seen.
-    pub known: Known,
+    pub(crate) known: Known,
     /// The nodes that lacked an image.
-    pub pulls: Pulls,
+    pub(crate) pulls: Pulls,
     /// Answers carry the headers of Portainer's agent.
-    pub portainer: bool,
+    pub(crate) portainer: bool,
     /// There is an audit log.
-    pub audited: bool,
+    pub(crate) audited: bool,
 }
 
 impl Context {

@@ -19,7 +19,7 @@ pub(crate) use words::Words;
 
 /// Why a request was not answered by an engine.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum Reject {
+pub(crate) enum Reject {
     /// The caller did not prove who it is.
     #[error("{0}")]
     Auth(#[from] AuthError),
@@ -192,7 +192,7 @@ impl From<ScopeError> for Reject {
 
 impl Reject {
     /// The status that goes with it.
-    pub fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Auth(e) => e.status(),
             Self::Portainer(_) | Self::UnknownUser { .. } => StatusCode::FORBIDDEN,
@@ -223,7 +223,7 @@ impl Reject {
     }
 
     /// The word for it.
-    pub fn reason(&self) -> Reason {
+    pub(crate) fn reason(&self) -> Reason {
         match self {
             Self::Auth(e) => Reason::Signature(e.reason()),
             Self::Portainer(e) => Reason::PortainerSignature(e.reason()),

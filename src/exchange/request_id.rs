@@ -20,11 +20,11 @@ const RANDOM: usize = 8;
 
 /// The id of a request, as the value of a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestId(HeaderValue);
+pub(crate) struct RequestId(HeaderValue);
 
 impl RequestId {
     /// A new id: 16 random hexadecimal digits.
-    pub fn random() -> Self {
+    pub(crate) fn random() -> Self {
         let mut bytes = [0; RANDOM];
         // The id is no secret. If the system has no randomness, signing fails
         // as well; the request is not refused for its id.
@@ -38,18 +38,18 @@ impl RequestId {
     /// The id that an authenticated caller has sent, if it is a sane one: 1 to
     /// 64 letters, digits, dots, underscores and hyphens, in one header. Another
     /// agent passes on the id that the request has there.
-    pub fn of_caller(headers: &HeaderMap, is_agent: bool) -> Option<Self> {
+    pub(crate) fn of_caller(headers: &HeaderMap, is_agent: bool) -> Option<Self> {
         let passed_on = is_agent.then(|| sane(headers, &SKEP_REQUEST_ID)).flatten();
         passed_on.or_else(|| sane(headers, &X_REQUEST_ID))
     }
 
     /// As text.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         self.0.to_str().unwrap_or_default()
     }
 
     /// As the value of a header.
-    pub fn as_header(&self) -> &HeaderValue {
+    pub(crate) fn as_header(&self) -> &HeaderValue {
         &self.0
     }
 }

@@ -24,9 +24,9 @@ use crate::upstream::headers;
 #[derive(Debug)]
 pub(crate) struct RelaySummary {
     /// The upstream's status.
-    pub status: StatusCode,
+    pub(crate) status: StatusCode,
     /// Bytes of the body.
-    pub out_bytes: u64,
+    pub(crate) out_bytes: u64,
 }
 
 /// Sends `head` and `body`, and passes the answer on. It is waited for until

@@ -32,9 +32,9 @@ use watch::{Activity, WatchedStream, silence};
 #[derive(Debug)]
 pub(crate) struct TunnelSummary {
     /// The upstream's status.
-    pub status: StatusCode,
+    pub(crate) status: StatusCode,
     /// Bytes to the client.
-    pub out_bytes: u64,
+    pub(crate) out_bytes: u64,
 }
 
 /// Carries out the exchange. `head` is the request as the upstream is to see

@@ -26,11 +26,11 @@ pub enum GuardError {
 }
 
 /// Who may call, and what each may do.
-pub struct Guard {
+pub(crate) struct Guard {
     /// Finds out who calls.
-    pub authenticator: Authenticator,
+    pub(crate) authenticator: Authenticator,
     /// What each identity may do.
-    pub grants: Grants,
+    pub(crate) grants: Grants,
 }
 
 impl Guard {
@@ -39,7 +39,7 @@ impl Guard {
     ///
     /// # Errors
     /// If one of them cannot be read or used.
-    pub fn new(
+    pub(crate) fn new(
         config: &Config,
         trust: &Trust,
         nonces: Arc<NonceMemory>,

@@ -13,9 +13,9 @@ use pingora::proxy::Session;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Visitor {
     /// The path of the socket.
-    pub socket: Arc<Path>,
+    pub(crate) socket: Arc<Path>,
     /// The user; `None` if the kernel did not say.
-    pub uid: Option<u32>,
+    pub(crate) uid: Option<u32>,
 }
 
 impl Visitor {

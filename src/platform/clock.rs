@@ -26,16 +26,16 @@ pub fn now() -> Duration {
 
 /// When something happened: for ourselves, and for others to read.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub(crate) struct Moment {
     /// What lasts is measured from here.
-    pub instant: Instant,
+    pub(crate) instant: Instant,
     /// In seconds since the Unix epoch.
-    pub unix: u64,
+    pub(crate) unix: u64,
 }
 
 impl Moment {
     /// This moment.
-    pub fn now() -> Self {
+    pub(crate) fn now() -> Self {
         Self {
             instant: Instant::now(),
             unix: now().as_secs(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pingora::protocols::TcpKeepalive;
 
 /// A hijacked connection may be silent for hours; this notices a dead peer.
-pub const KEEPALIVE: TcpKeepalive = TcpKeepalive {
+pub(crate) const KEEPALIVE: TcpKeepalive = TcpKeepalive {
     idle: Duration::from_secs(30),
     interval: Duration::from_secs(10),
     count: 6,
@@ -17,4 +17,4 @@ pub const KEEPALIVE: TcpKeepalive = TcpKeepalive {
 /// How long an unused connection to an engine or an agent is kept. An agent closes
 /// its side later, and no engine closes one before 5 minutes, so that a reused
 /// connection is alive.
-pub const IDLE: Duration = Duration::from_secs(60);
+pub(crate) const IDLE: Duration = Duration::from_secs(60);

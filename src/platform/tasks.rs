@@ -25,7 +25,7 @@ pub enum TaskError {
 }
 
 /// Tasks with names. They are aborted when this is dropped.
-pub struct Tasks<T> {
+pub(crate) struct Tasks<T> {
     running: JoinSet<T>,
     names: HashMap<Id, String>,
 }
@@ -41,7 +41,7 @@ impl<T> Default for Tasks<T> {
 
 impl<T: Send + 'static> Tasks<T> {
     /// Starts a task under this name.
-    pub fn spawn(
+    pub(crate) fn spawn(
         &mut self,
         name: impl Into<String>,
         task: impl Future<Output = T> + Send + 'static,
@@ -51,7 +51,7 @@ impl<T: Send + 'static> Tasks<T> {
     }
 
     /// Resolves when one of them ends, with what it left: never, without a task.
-    pub async fn failed(&mut self) -> (TaskError, Option<T>) {
+    pub(crate) async fn failed(&mut self) -> (TaskError, Option<T>) {
         match self.running.join_next_with_id().await {
             Some(Ok((id, left))) => (TaskError::Ended(self.name(id)), Some(left)),
             Some(Err(error)) => (self.panicked(error), None),
@@ -60,7 +60,7 @@ impl<T: Send + 'static> Tasks<T> {
     }
 
     /// Waits until all have ended, now that they may; what they left.
-    pub async fn ended(&mut self) -> Vec<T> {
+    pub(crate) async fn ended(&mut self) -> Vec<T> {
         let mut left = Vec::new();
         while let Some(ended) = self.running.join_next().await {
             left.extend(ended.ok());
@@ -69,7 +69,7 @@ impl<T: Send + 'static> Tasks<T> {
     }
 
     /// Ends all of them where they stand.
-    pub async fn abort(&mut self) {
+    pub(crate) async fn abort(&mut self) {
         self.running.shutdown().await;
     }
 
@@ -90,7 +90,7 @@ impl<T: Send + 'static> Tasks<T> {
 }
 
 /// Runs what may block. If it panics, so does who waits for it.
-pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {

@@ -23,22 +23,19 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::socket_file::SocketFile;
 
 /// An empty file that can always be opened.
-pub const EMPTY_FILE: &str = "/dev/null";
+pub(crate) const EMPTY_FILE: &str = "/dev/null";
 
 /// The files in which systems keep the certificate authorities that they trust.
-pub const ROOT_FILES: &[&str] = &[
+pub(crate) const ROOT_FILES: &[&str] = &[
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
 
-/// The default address of the engine.
-pub const DEFAULT_ENGINE: &str = "unix:///var/run/docker.sock";
-
 /// Whether group or others may read the file; `false` if its mode cannot be
 /// read.
-pub fn readable_by_others(path: &Path) -> bool {
+pub(crate) fn readable_by_others(path: &Path) -> bool {
     path.metadata()
         .is_ok_and(|m| m.permissions().mode() & 0o044 != 0)
 }
@@ -64,7 +61,7 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 ///
 /// # Errors
 /// As `open(2)`, or its folder cannot be created.
-pub fn append_private(path: &Path) -> io::Result<File> {
+pub(crate) fn append_private(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
@@ -95,7 +92,7 @@ impl L4Connect for ConfiguredPath {
 ///
 /// # Errors
 /// No process listens.
-pub async fn bound_name(path: &Path) -> io::Result<String> {
+pub(crate) async fn bound_name(path: &Path) -> io::Result<String> {
     let stream = UnixStream::connect(path).await?;
     let address = stream.peer_addr()?;
     let name = address.as_pathname().and_then(Path::to_str);
@@ -109,7 +106,7 @@ pub async fn bound_name(path: &Path) -> io::Result<String> {
 ///
 /// # Errors
 /// The name is not a socket address.
-pub fn socket_peer(path: &Path, bound: &str) -> pingora::Result<HttpPeer> {
+pub(crate) fn socket_peer(path: &Path, bound: &str) -> pingora::Result<HttpPeer> {
     let mut peer = HttpPeer::new_uds(bound, false, String::new())?;
     peer.options.custom_l4 = Some(std::sync::Arc::new(ConfiguredPath(path.to_owned())));
     Ok(peer)
@@ -119,7 +116,7 @@ pub fn socket_peer(path: &Path, bound: &str) -> pingora::Result<HttpPeer> {
 ///
 /// # Errors
 /// Always.
-pub fn pipe_peer(_: &str) -> pingora::Result<HttpPeer> {
+pub(crate) fn pipe_peer(_: &str) -> pingora::Result<HttpPeer> {
     pingora::Error::e_explain(
         ErrorType::ConnectError,
         "named pipes (npipe://) exist on Windows only",
@@ -127,10 +124,10 @@ pub fn pipe_peer(_: &str) -> pingora::Result<HttpPeer> {
 }
 
 /// Whether there are sockets in the file system.
-pub const HAS_SOCKETS: bool = true;
+pub(crate) const HAS_SOCKETS: bool = true;
 
 /// A socket in the file system that local programs connect to.
-pub struct LocalListener {
+pub(crate) struct LocalListener {
     listener: UnixListener,
     path: PathBuf,
     /// Device and inode, to recognise another file at the path.
@@ -142,7 +139,7 @@ impl LocalListener {
     ///
     /// # Errors
     /// Another file is at the path, or another program listens there.
-    pub fn bind(path: &Path, file: SocketFile) -> io::Result<Self> {
+    pub(crate) fn bind(path: &Path, file: SocketFile) -> io::Result<Self> {
         let error = |kind, why: &str| Err(io::Error::new(kind, why));
         if let Ok(found) = path.symlink_metadata() {
             if !found.file_type().is_socket() {
@@ -197,7 +194,7 @@ impl LocalListener {
     ///
     /// # Errors
     /// As `accept(2)`.
-    pub async fn accept(&self) -> io::Result<(Stream, Option<u32>)> {
+    pub(crate) async fn accept(&self) -> io::Result<(Stream, Option<u32>)> {
         let stream = self.listener.accept().await?.0;
         let uid = stream.peer_cred().map(|peer| peer.uid()).ok();
         Ok((stream.into(), uid))
@@ -218,7 +215,7 @@ impl Drop for LocalListener {
 }
 
 /// Pingora's stream, with its addresses, for an accepted TCP connection.
-pub fn tcp_stream(tcp: TcpStream) -> Stream {
+pub(crate) fn tcp_stream(tcp: TcpStream) -> Stream {
     let digest = SocketDigest::from_raw_fd(tcp.as_raw_fd());
     let mut stream = Stream::from(tcp);
     stream.set_socket_digest(digest);
@@ -226,7 +223,7 @@ pub fn tcp_stream(tcp: TcpStream) -> Stream {
 }
 
 /// Waits for a signal that ends the program, and returns its name.
-pub async fn shutdown_signal() -> &'static str {
+pub(crate) async fn shutdown_signal() -> &'static str {
     let (Ok(mut term), Ok(mut int)) = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
@@ -241,17 +238,17 @@ pub async fn shutdown_signal() -> &'static str {
 
 /// A stream of SIGHUP.
 #[derive(Debug)]
-pub struct Reloads(Option<tokio::signal::unix::Signal>);
+pub(crate) struct Reloads(Option<tokio::signal::unix::Signal>);
 
 /// Listens for the signal to read the configuration again. Without a listener,
 /// it would end the program.
-pub fn reload_signals() -> Reloads {
+pub(crate) fn reload_signals() -> Reloads {
     Reloads(signal(SignalKind::hangup()).ok())
 }
 
 impl Reloads {
     /// Waits for the next one.
-    pub async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         match &mut self.0 {
             Some(signal) => drop(signal.recv().await),
             None => std::future::pending().await,
@@ -279,7 +276,7 @@ pub fn os_string_from_bytes(bytes: Vec<u8>) -> Option<OsString> {
 ///
 /// # Errors
 /// As `fchmod(2)`. If the owner cannot be changed, it stays ours.
-pub fn inherit(file: &File, replaced: Option<&File>) -> io::Result<()> {
+pub(crate) fn inherit(file: &File, replaced: Option<&File>) -> io::Result<()> {
     let Some(replaced) = replaced else {
         return file.set_permissions(Permissions::from_mode(0o755));
     };
@@ -289,7 +286,7 @@ pub fn inherit(file: &File, replaced: Option<&File>) -> io::Result<()> {
 }
 
 /// Makes a new file readable by its owner only.
-pub fn private(options: &mut cap_std::fs::OpenOptions) {
+pub(crate) fn private(options: &mut cap_std::fs::OpenOptions) {
     cap_std::fs::OpenOptionsExt::mode(options, 0o600);
 }
 
@@ -298,7 +295,7 @@ pub fn private(options: &mut cap_std::fs::OpenOptions) {
 ///
 /// # Errors
 /// As `pread(2)`.
-pub fn read_at(file: &File, start: u64, most: usize) -> io::Result<Vec<u8>> {
+pub(crate) fn read_at(file: &File, start: u64, most: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(most);
     let read = || rustix::io::pread(file, rustix::buffer::spare_capacity(&mut bytes), start);
     rustix::io::retry_on_intr(read)?;
@@ -311,7 +308,7 @@ pub fn read_at(file: &File, start: u64, most: usize) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// As `statvfs(3)`.
-pub fn space(path: &Path) -> io::Result<(u64, u64)> {
+pub(crate) fn space(path: &Path) -> io::Result<(u64, u64)> {
     Ok(bytes_of(rustix::fs::statvfs(path)?))
 }
 
@@ -319,7 +316,7 @@ pub fn space(path: &Path) -> io::Result<(u64, u64)> {
 ///
 /// # Errors
 /// As `fstatvfs(3)`.
-pub fn space_of(file: &File) -> io::Result<(u64, u64)> {
+pub(crate) fn space_of(file: &File) -> io::Result<(u64, u64)> {
     Ok(bytes_of(rustix::fs::fstatvfs(file)?))
 }
 

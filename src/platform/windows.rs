@@ -17,16 +17,13 @@ use tokio::net::TcpStream;
 use super::socket_file::SocketFile;
 
 /// An empty file that can always be opened.
-pub const EMPTY_FILE: &str = "NUL";
+pub(crate) const EMPTY_FILE: &str = "NUL";
 
 /// No file has the certificate authorities here.
-pub const ROOT_FILES: &[&str] = &[];
-
-/// The default address of the engine.
-pub const DEFAULT_ENGINE: &str = "npipe:////./pipe/docker_engine";
+pub(crate) const ROOT_FILES: &[&str] = &[];
 
 /// Always `false`: access lists are not read.
-pub fn readable_by_others(_: &Path) -> bool {
+pub(crate) fn readable_by_others(_: &Path) -> bool {
     false
 }
 
@@ -52,7 +49,7 @@ fn unsupported() -> io::Error {
 ///
 /// # Errors
 /// Always.
-pub async fn bound_name(_: &Path) -> io::Result<String> {
+pub(crate) async fn bound_name(_: &Path) -> io::Result<String> {
     Err(unsupported())
 }
 
@@ -60,7 +57,7 @@ pub async fn bound_name(_: &Path) -> io::Result<String> {
 ///
 /// # Errors
 /// Always.
-pub fn socket_peer(_: &Path, _: &str) -> pingora::Result<HttpPeer> {
+pub(crate) fn socket_peer(_: &Path, _: &str) -> pingora::Result<HttpPeer> {
     Error::e_explain(
         ErrorType::ConnectError,
         "sockets (unix://) exist on Unix only",
@@ -71,7 +68,7 @@ pub fn socket_peer(_: &Path, _: &str) -> pingora::Result<HttpPeer> {
 ///
 /// # Errors
 /// Always.
-pub fn pipe_peer(_: &str) -> pingora::Result<HttpPeer> {
+pub(crate) fn pipe_peer(_: &str) -> pingora::Result<HttpPeer> {
     Error::e_explain(
         ErrorType::ConnectError,
         "named pipes (npipe://) are not supported yet; use tcp://",
@@ -79,17 +76,17 @@ pub fn pipe_peer(_: &str) -> pingora::Result<HttpPeer> {
 }
 
 /// Whether there are sockets in the file system.
-pub const HAS_SOCKETS: bool = false;
+pub(crate) const HAS_SOCKETS: bool = false;
 
 /// The counterpart of a Unix socket, which cannot be made here.
-pub struct LocalListener(());
+pub(crate) struct LocalListener(());
 
 impl LocalListener {
     /// Sockets in the file system exist on Unix only.
     ///
     /// # Errors
     /// Always.
-    pub fn bind(_: &Path, _: SocketFile) -> io::Result<Self> {
+    pub(crate) fn bind(_: &Path, _: SocketFile) -> io::Result<Self> {
         Err(unsupported())
     }
 
@@ -97,13 +94,13 @@ impl LocalListener {
     ///
     /// # Errors
     /// Always.
-    pub async fn accept(&self) -> io::Result<(Stream, Option<u32>)> {
+    pub(crate) async fn accept(&self) -> io::Result<(Stream, Option<u32>)> {
         Err(unsupported())
     }
 }
 
 /// Pingora's stream, with its addresses, for an accepted TCP connection.
-pub fn tcp_stream(tcp: TcpStream) -> Stream {
+pub(crate) fn tcp_stream(tcp: TcpStream) -> Stream {
     let digest = SocketDigest::from_raw_socket(tcp.as_raw_socket());
     let mut stream = Stream::from(tcp);
     stream.set_socket_digest(digest);
@@ -114,7 +111,7 @@ pub fn tcp_stream(tcp: TcpStream) -> Stream {
 pub fn disable_huge_pages() {}
 
 /// Waits for a signal that ends the program, and returns its name.
-pub async fn shutdown_signal() -> &'static str {
+pub(crate) async fn shutdown_signal() -> &'static str {
     if tokio::signal::ctrl_c().await.is_err() {
         return std::future::pending().await;
     }
@@ -123,16 +120,16 @@ pub async fn shutdown_signal() -> &'static str {
 
 /// Windows has no signal to reload.
 #[derive(Debug)]
-pub struct Reloads;
+pub(crate) struct Reloads;
 
 /// A stream without signals; the agent checks its files every few seconds.
-pub fn reload_signals() -> Reloads {
+pub(crate) fn reload_signals() -> Reloads {
     Reloads
 }
 
 impl Reloads {
     /// Never resolves.
-    pub async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         std::future::pending().await
     }
 }
@@ -141,7 +138,7 @@ impl Reloads {
 ///
 /// # Errors
 /// As the system reports, or its folder cannot be created.
-pub fn append_private(path: &Path) -> io::Result<File> {
+pub(crate) fn append_private(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
@@ -160,18 +157,18 @@ pub fn os_string_from_bytes(bytes: Vec<u8>) -> Option<OsString> {
 ///
 /// # Errors
 /// Never.
-pub fn inherit(_: &File, _: Option<&File>) -> io::Result<()> {
+pub(crate) fn inherit(_: &File, _: Option<&File>) -> io::Result<()> {
     Ok(())
 }
 
 /// A new file has the access list of its folder.
-pub fn private(_: &mut cap_std::fs::OpenOptions) {}
+pub(crate) fn private(_: &mut cap_std::fs::OpenOptions) {}
 
 /// At most `most` bytes of a file from `start`, none at its end.
 ///
 /// # Errors
 /// As the system reports.
-pub fn read_at(file: &File, start: u64, most: usize) -> io::Result<Vec<u8>> {
+pub(crate) fn read_at(file: &File, start: u64, most: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; most];
     let read = std::os::windows::fs::FileExt::seek_read(file, &mut bytes, start)?;
     bytes.truncate(read);
@@ -182,7 +179,7 @@ pub fn read_at(file: &File, start: u64, most: usize) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// Always.
-pub fn space_of(_: &File) -> io::Result<(u64, u64)> {
+pub(crate) fn space_of(_: &File) -> io::Result<(u64, u64)> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -190,6 +187,6 @@ pub fn space_of(_: &File) -> io::Result<(u64, u64)> {
 ///
 /// # Errors
 /// Always.
-pub fn space(_: &Path) -> io::Result<(u64, u64)> {
+pub(crate) fn space(_: &Path) -> io::Result<(u64, u64)> {
     Err(io::ErrorKind::Unsupported.into())
 }

@@ -39,13 +39,13 @@ use root::Root;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call<'a> {
     /// What is done.
-    pub action: Browse,
+    pub(crate) action: Browse,
     /// The volume, from the path or the query; none for the host's own files.
-    pub volume: Option<&'a str>,
+    pub(crate) volume: Option<&'a str>,
     /// The raw query.
-    pub query: &'a str,
+    pub(crate) query: &'a str,
     /// Where the host's files are mounted, if they may be browsed.
-    pub host: Option<&'a Path>,
+    pub(crate) host: Option<&'a Path>,
 }
 
 /// Answers a call on this node.

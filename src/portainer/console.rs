@@ -35,7 +35,7 @@ const BLOCK: usize = 16 << 10;
 
 /// Why there is no console.
 #[derive(Debug, thiserror::Error)]
-pub enum Problem {
+pub(crate) enum Problem {
     /// The id is none.
     #[error("id must be the hexadecimal id of a container or an exec")]
     Id,
@@ -57,7 +57,7 @@ pub enum Problem {
 
 impl Problem {
     /// The status that goes with it.
-    pub fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Id => StatusCode::BAD_REQUEST,
             Self::Handshake(_) => StatusCode::UPGRADE_REQUIRED,

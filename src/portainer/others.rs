@@ -29,26 +29,26 @@ const LIMIT: usize = 4 << 10;
 const ROUNDS: u32 = 24;
 
 /// The other agents, and the way to them.
-pub struct Others {
+pub(crate) struct Others {
     /// Which there are.
-    pub cluster: Arc<Cluster>,
+    pub(crate) cluster: Arc<Cluster>,
     /// Makes the requests.
-    pub client: Arc<Client>,
+    pub(crate) client: Arc<Client>,
     /// Signs them.
-    pub peers: Arc<Peers>,
+    pub(crate) peers: Arc<Peers>,
     /// How long one may take.
-    pub patience: Duration,
+    pub(crate) patience: Duration,
     /// The time between two rounds.
-    pub interval: Duration,
+    pub(crate) interval: Duration,
 }
 
 /// What they said.
 #[derive(Default)]
-pub struct PinnedElsewhere {
+pub(crate) struct PinnedElsewhere {
     /// The oldest key that one of them trusts.
-    pub oldest: Option<Pin>,
+    pub(crate) oldest: Option<Pin>,
     /// Those that may know one and did not answer.
-    pub silent: Vec<String>,
+    pub(crate) silent: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -59,7 +59,7 @@ struct Reported {
 impl Others {
     /// Asks all of them. Who is down knows nothing that counts now, and where no
     /// agent is, nobody does: if one comes after all, the older key counts.
-    pub async fn ask(&self) -> PinnedElsewhere {
+    pub(crate) async fn ask(&self) -> PinnedElsewhere {
         let mut heard = PinnedElsewhere::default();
         if !self.cluster.is_on() {
             return heard;

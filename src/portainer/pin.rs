@@ -12,7 +12,7 @@ use crate::platform;
 
 /// A key, and when it was first used.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Pin {
+pub(crate) struct Pin {
     /// In milliseconds since the Unix epoch. Comes first: of two, the older one
     /// counts.
     since: u64,
@@ -22,7 +22,7 @@ pub struct Pin {
 
 impl Pin {
     /// Trusts a key from now on.
-    pub fn new(key: &PublicKey, since: u64) -> Self {
+    pub(crate) fn new(key: &PublicKey, since: u64) -> Self {
         Self {
             since,
             key: key.to_hex(),
@@ -30,7 +30,7 @@ impl Pin {
     }
 
     /// The key; `None` if what was read is none.
-    pub fn key(&self) -> Option<PublicKey> {
+    pub(crate) fn key(&self) -> Option<PublicKey> {
         PublicKey::from_hex(self.key.as_bytes()).ok()
     }
 }

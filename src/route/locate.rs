@@ -45,19 +45,19 @@ pub(crate) enum Found {
 /// What a request is about.
 pub(crate) struct Object<'a> {
     /// Its kind.
-    pub class: ObjectKind,
+    pub(crate) class: ObjectKind,
     /// Its name or id, as the client gave it.
-    pub name: &'a str,
+    pub(crate) name: &'a str,
     /// The request's method.
-    pub method: &'a Method,
+    pub(crate) method: &'a Method,
     /// What else the client says of it, as a query: the scope of a network.
-    pub query: &'a str,
+    pub(crate) query: &'a str,
     /// The version to ask in.
-    pub version: Option<ApiVersion>,
+    pub(crate) version: Option<ApiVersion>,
     /// Where to look for it.
-    pub reachable: &'a Reachable,
+    pub(crate) reachable: &'a Reachable,
     /// The id of the request.
-    pub request_id: &'a HeaderValue,
+    pub(crate) request_id: &'a HeaderValue,
 }
 
 /// The object a request is routed by, if there is one: from its path, its

@@ -23,7 +23,7 @@ use crate::telemetry::{Gather, timestamp};
 const LONGEST: usize = 2048;
 
 /// Where the lines go.
-pub struct Audit {
+pub(crate) struct Audit {
     path: PathBuf,
     file: Arc<Mutex<File>>,
     lines: Mutex<Gather>,
@@ -72,7 +72,7 @@ impl Audit {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = Arc::new(Mutex::new(platform::append_private(path)?));
         let lines = Gather::new(Out {
             file: file.clone(),
@@ -89,14 +89,14 @@ impl Audit {
     ///
     /// # Errors
     /// If it cannot be written; the lines then go on where they went.
-    pub fn reopen(&self) -> io::Result<()> {
+    pub(crate) fn reopen(&self) -> io::Result<()> {
         let file = platform::append_private(&self.path)?;
         *self.file.lock().unwrap_or_else(PoisonError::into_inner) = file;
         Ok(())
     }
 
     /// Tells of an exchange that has ended. What is routine is nobody's doing.
-    pub fn tell(&self, x: &Exchange) {
+    pub(crate) fn tell(&self, x: &Exchange) {
         if x.is_routine() {
             return;
         }
@@ -127,7 +127,7 @@ impl Audit {
 
     /// Tells of so many exchanges of strangers that have no line of their own, so
     /// that the file says where it is not whole.
-    pub fn left_out(&self, count: u64, last_from: &str) {
+    pub(crate) fn left_out(&self, count: u64, last_from: &str) {
         self.write(&Suppressed {
             time: &timestamp(clock::wall()),
             verdict: "left_out",
@@ -148,7 +148,7 @@ impl Audit {
     }
 
     /// Waits until everything is written.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.finish();
     }

@@ -4,7 +4,7 @@ use crate::exchange::Exchange;
 use crate::exchange::reject::Reason;
 
 /// Logs one line for a request. Routine requests are logged at debug.
-pub fn log(x: &Exchange) {
+pub(crate) fn log(x: &Exchange) {
     let ms = x.milliseconds();
     let (caller, from, to) = (&*x.caller, &*x.from, &*x.to);
     let (status, bytes, request_id) = (x.status, x.out_bytes, x.id.as_str());

@@ -18,14 +18,14 @@ use allowance::{Allowance, Verdict};
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Counts the refusals of strangers.
-pub struct Unauthenticated {
+pub(crate) struct Unauthenticated {
     allowance: Mutex<Allowance>,
     audit: Option<Arc<Audit>>,
 }
 
 impl Unauthenticated {
     /// None so far; the audit log is told of numbers too, if there is one.
-    pub fn new(audit: Option<Arc<Audit>>) -> Arc<Self> {
+    pub(crate) fn new(audit: Option<Arc<Audit>>) -> Arc<Self> {
         Arc::new(Self {
             allowance: Mutex::new(Allowance::new(Instant::now())),
             audit,
@@ -34,7 +34,7 @@ impl Unauthenticated {
 
     /// Whether an exchange has lines of its own; if not, it is counted, and told
     /// of soon.
-    pub fn should_log(self: &Arc<Self>, x: &Exchange) -> bool {
+    pub(crate) fn should_log(self: &Arc<Self>, x: &Exchange) -> bool {
         if !is_refused(x) {
             return true;
         }
@@ -50,7 +50,7 @@ impl Unauthenticated {
     }
 
     /// Tells how many were left out since it last was told.
-    pub fn flush_suppressed(&self) {
+    pub(crate) fn flush_suppressed(&self) {
         let Some((count, from)) = self.lock().left_out() else {
             return;
         };

@@ -29,13 +29,13 @@ pub struct ClientCertificate {
     /// The number by which it can be revoked.
     pub serial: Serial,
     /// When it expires.
-    pub not_after: SystemTime,
+    pub(crate) not_after: SystemTime,
 }
 
 impl ClientCertificate {
     /// Reads a certificate without checking its issuer. `None` if it is not a
     /// client's.
-    pub fn read(cert_der: &[u8]) -> Option<Self> {
+    pub(crate) fn read(cert_der: &[u8]) -> Option<Self> {
         let (rest, cert) = X509Certificate::from_der(cert_der).ok()?;
         let usage = cert.extended_key_usage().ok()??.value;
         let other_usages = usage.any

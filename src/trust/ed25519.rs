@@ -9,7 +9,7 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 /// Why a file is not the public key of an Ed25519 pair.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // The messages say it.
-pub enum Ed25519Error {
+pub(crate) enum Ed25519Error {
     #[error("holds no public key in PEM form (`-----BEGIN PUBLIC KEY-----`): {0}")]
     Pem(pem::Error),
     #[error("is not an Ed25519 public key")]
@@ -20,7 +20,7 @@ pub enum Ed25519Error {
 ///
 /// # Errors
 /// The text holds another kind of key, or none.
-pub fn ed25519_public(pem: &[u8]) -> Result<[u8; 32], Ed25519Error> {
+pub(crate) fn ed25519_public(pem: &[u8]) -> Result<[u8; 32], Ed25519Error> {
     let der = SubjectPublicKeyInfoDer::from_pem_slice(pem).map_err(Ed25519Error::Pem)?;
     raw_key(der.as_ref()).ok_or(Ed25519Error::OtherKey)
 }

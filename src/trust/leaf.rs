@@ -30,15 +30,15 @@ pub(super) const BACKDATED: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeafNames {
     /// The `Swarm.NodeID` of a node of a Swarm.
-    pub node_id: Option<String>,
+    pub(crate) node_id: Option<String>,
     /// The node's hostname as the engine reports it; left out if it is not a
     /// DNS name.
-    pub hostname: String,
+    pub(crate) hostname: String,
     /// Addresses of the node.
-    pub ips: Vec<IpAddr>,
+    pub(crate) ips: Vec<IpAddr>,
     /// Other names that clients use: DNS names, also `*.example.com`, or
     /// addresses. All else is left out with a warning.
-    pub names: Vec<String>,
+    pub(crate) names: Vec<String>,
 }
 
 /// A certificate with its key.
@@ -51,9 +51,9 @@ pub struct Leaf {
     /// The random serial number in hexadecimal.
     pub serial: String,
     /// When it expires.
-    pub not_after: SystemTime,
+    pub(crate) not_after: SystemTime,
     /// Certificate and key for rustls.
-    pub certified_key: Arc<CertifiedKey>,
+    pub(crate) certified_key: Arc<CertifiedKey>,
 }
 
 impl Leaf {
@@ -62,7 +62,7 @@ impl Leaf {
     ///
     /// # Errors
     /// The random number generator fails.
-    pub fn issue(
+    pub(crate) fn issue(
         generation: &Generation,
         names: &LeafNames,
         lifetime: Duration,

@@ -13,9 +13,9 @@ use crate::platform::clock;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerCertificate {
     /// Its generation, as an index into [`super::Trust::generations`].
-    pub generation: usize,
+    pub(crate) generation: usize,
     /// The node id that it claims. Any holder of the secret can claim any.
-    pub node_id: Option<String>,
+    pub(crate) node_id: Option<String>,
 }
 
 /// See [`super::Trust::classify`].

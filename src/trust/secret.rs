@@ -43,8 +43,8 @@ pub enum SecretError {
 #[error("{}: {error}", path.display())]
 #[allow(missing_docs)] // The message says it.
 pub struct SecretFileError {
-    pub path: PathBuf,
-    pub error: SecretError,
+    pub(crate) path: PathBuf,
+    pub(crate) error: SecretError,
 }
 
 /// A problem of a secret that is used nevertheless.
@@ -64,7 +64,7 @@ impl Secret {
     ///
     /// # Errors
     /// The file cannot be read, or [`Secret::from_bytes`] refuses its content.
-    pub fn read(path: &Path) -> Result<(Self, Option<Warning>), SecretFileError> {
+    pub(crate) fn read(path: &Path) -> Result<(Self, Option<Warning>), SecretFileError> {
         Self::read_file(path).map_err(|error| SecretFileError {
             path: path.to_owned(),
             error,
@@ -118,7 +118,7 @@ impl Secret {
     }
 
     /// The secret itself. Compare it in constant time only.
-    pub fn expose(&self) -> &[u8] {
+    pub(crate) fn expose(&self) -> &[u8] {
         &self.0
     }
 }

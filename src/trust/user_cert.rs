@@ -66,7 +66,10 @@ impl UserCertificate {
     /// # Errors
     /// A file cannot be read, has other content, or does not belong to the
     /// other one.
-    pub fn load(certificate_file: &Path, key_file: &Path) -> Result<Self, UserCertificateError> {
+    pub(crate) fn load(
+        certificate_file: &Path,
+        key_file: &Path,
+    ) -> Result<Self, UserCertificateError> {
         let files = Files::read(certificate_file, key_file)?;
         Ok(Self {
             loaded: ArcSwap::from_pointee(Content {
@@ -82,7 +85,7 @@ impl UserCertificate {
     ///
     /// # Errors
     /// As [`UserCertificate::load`]; the certificate in use stays.
-    pub fn reload(&self) -> Result<bool, UserCertificateError> {
+    pub(crate) fn reload(&self) -> Result<bool, UserCertificateError> {
         let files = Files::read(&self.certificate_file, &self.key_file)?;
         let digest = files.digest();
         if digest == self.loaded.load().digest {
@@ -97,7 +100,7 @@ impl UserCertificate {
     }
 
     /// The certificate and key in use.
-    pub fn certified_key(&self) -> Arc<CertifiedKey> {
+    pub(crate) fn certified_key(&self) -> Arc<CertifiedKey> {
         Arc::clone(&self.loaded.load().certified_key)
     }
 }

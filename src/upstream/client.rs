@@ -24,7 +24,7 @@ pub(crate) const MAX_AGENTS: usize = 1024;
 const POOL: usize = MAX_AGENTS + 256;
 
 /// Makes requests.
-pub struct Client {
+pub(crate) struct Client {
     pooled: Connector,
     fresh: TransportConnector,
 }
@@ -32,19 +32,19 @@ pub struct Client {
 /// How many bytes of bodies may be held: by one answer, and by all answers to
 /// one request together.
 #[derive(Debug)]
-pub struct Budget {
+pub(crate) struct Budget {
     each: usize,
     left: AtomicUsize,
 }
 
 impl Budget {
     /// For one answer only.
-    pub fn one(each: usize) -> Self {
+    pub(crate) fn one(each: usize) -> Self {
         Self::shared(each, each)
     }
 
     /// For several answers, `all` together.
-    pub fn shared(each: usize, all: usize) -> Self {
+    pub(crate) fn shared(each: usize, all: usize) -> Self {
         let left = AtomicUsize::new(all);
         Self { each, left }
     }
@@ -63,16 +63,16 @@ impl Budget {
 
 /// A whole answer.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// Status and headers.
-    pub head: ResponseHeader,
+    pub(crate) head: ResponseHeader,
     /// The body, at most as long as was allowed.
-    pub body: Bytes,
+    pub(crate) body: Bytes,
 }
 
 impl Client {
     /// A client with an empty pool.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             pooled: Connector::new(Some(options())),
             fresh: TransportConnector::new(Some(options())),
@@ -84,7 +84,7 @@ impl Client {
     ///
     /// # Errors
     /// As the connection fails, or if the body is longer.
-    pub async fn fetch(
+    pub(crate) async fn fetch(
         &self,
         peer: &HttpPeer,
         head: RequestHeader,
@@ -112,7 +112,7 @@ impl Client {
     /// # Errors
     /// As the connection fails. A reused connection that turns out to be dead
     /// before anything was answered is replaced once.
-    pub async fn send(
+    pub(crate) async fn send(
         &self,
         peer: &HttpPeer,
         head: RequestHeader,
@@ -132,7 +132,7 @@ impl Client {
     }
 
     /// Gives a connection back whose answer was read to its end.
-    pub async fn release(&self, mut session: HttpSession, peer: &HttpPeer) {
+    pub(crate) async fn release(&self, mut session: HttpSession, peer: &HttpPeer) {
         if let HttpSession::H1(h1) = &mut session {
             h1.respect_keepalive();
         }
@@ -145,7 +145,10 @@ impl Client {
     ///
     /// # Errors
     /// As the connection fails.
-    pub async fn dedicated(&self, peer: &HttpPeer) -> pingora::Result<v1::client::HttpSession> {
+    pub(crate) async fn dedicated(
+        &self,
+        peer: &HttpPeer,
+    ) -> pingora::Result<v1::client::HttpSession> {
         Ok(v1::client::HttpSession::new(
             self.fresh.new_stream(peer).await?,
         ))

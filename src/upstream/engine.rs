@@ -20,7 +20,7 @@ use crate::upstream::tls_files::{self, ClientFiles};
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// The local engine.
-pub struct Engine {
+pub(crate) struct Engine {
     address: Address,
     shown: String,
 }
@@ -43,7 +43,7 @@ impl Engine {
     ///
     /// # Errors
     /// Fails if a TLS file is named that cannot be used.
-    pub fn new(config: &config::Engine) -> Result<Self, tls_files::FileError> {
+    pub(crate) fn new(config: &config::Engine) -> Result<Self, tls_files::FileError> {
         let address = match config {
             config::Engine::Socket(path) => Address::Socket {
                 path: path.clone(),
@@ -63,7 +63,7 @@ impl Engine {
     }
 
     /// The address as configured, for messages.
-    pub fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         &self.shown
     }
 
@@ -71,7 +71,7 @@ impl Engine {
     ///
     /// # Errors
     /// Fails if nobody listens at the socket or a host name does not resolve.
-    pub async fn peer(&self) -> pingora::Result<HttpPeer> {
+    pub(crate) async fn peer(&self) -> pingora::Result<HttpPeer> {
         let mut peer = match &self.address {
             Address::Socket { path, bound } => {
                 let name = match bound.load_full() {
@@ -97,7 +97,7 @@ impl Engine {
 
     /// Forgets the name learnt of the socket: the engine may come back under
     /// another.
-    pub fn lost(&self) {
+    pub(crate) fn lost(&self) {
         if let Address::Socket { bound, .. } = &self.address {
             bound.store(None);
         }

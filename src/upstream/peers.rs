@@ -23,7 +23,7 @@ use crate::trust::{Generation, Leaf, Trust};
 use crate::upstream::tls_files;
 
 /// What it takes to call other agents.
-pub struct Peers {
+pub(crate) struct Peers {
     trust: Arc<Trust>,
     generations: Vec<Ours>,
     connect: Duration,
@@ -44,7 +44,7 @@ impl Peers {
     ///
     /// # Errors
     /// Never for the keys that a generation derives.
-    pub fn new(trust: Arc<Trust>, connect: Duration) -> Result<Self, KeyError> {
+    pub(crate) fn new(trust: Arc<Trust>, connect: Duration) -> Result<Self, KeyError> {
         let ours = |generation: &Arc<Generation>| {
             let key = SigningKey::hmac(&generation.agent_key_id(), generation.peer_key())?;
             let ca = generation.ca_der();
@@ -67,7 +67,7 @@ impl Peers {
     }
 
     /// How many generations there are to try.
-    pub fn generations(&self) -> usize {
+    pub(crate) fn generations(&self) -> usize {
         self.generations.len()
     }
 
@@ -75,7 +75,7 @@ impl Peers {
     ///
     /// # Errors
     /// Fails if there is no such generation.
-    pub fn peer(&self, address: SocketAddr, generation: usize) -> pingora::Result<HttpPeer> {
+    pub(crate) fn peer(&self, address: SocketAddr, generation: usize) -> pingora::Result<HttpPeer> {
         let unknown = || Error::explain(ErrorType::InternalError, "no such generation");
         let ours = self.generations.get(generation).ok_or_else(unknown)?;
         let name = self.trust.peer_sni(generation).ok_or_else(unknown)?;
@@ -98,7 +98,7 @@ impl Peers {
     ///
     /// # Errors
     /// Fails if the request is one that no agent would take.
-    pub fn sign(
+    pub(crate) fn sign(
         &self,
         head: &mut RequestHeader,
         generation: usize,

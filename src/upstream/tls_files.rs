@@ -21,11 +21,11 @@ pub struct FileError {
 /// Roots and an optional identity for connections we make.
 pub(crate) struct ClientFiles {
     /// The certificate authorities that may vouch for the other end.
-    pub roots: Arc<[WrappedX509]>,
+    pub(crate) roots: Arc<[WrappedX509]>,
     /// What we show of ourselves.
-    pub identity: Option<Arc<CertKey>>,
+    pub(crate) identity: Option<Arc<CertKey>>,
     /// Differs whenever the files differ.
-    pub fingerprint: Vec<u8>,
+    pub(crate) fingerprint: Vec<u8>,
 }
 
 impl ClientFiles {

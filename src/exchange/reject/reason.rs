@@ -5,7 +5,7 @@ use std::fmt;
 
 /// Why a request was refused, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub(crate) enum Reason {
     /// A signature of skep's own does not hold.
     Signature(&'static str),
     /// A Portainer signature does not hold.
@@ -82,7 +82,7 @@ pub enum Reason {
 
 impl Reason {
     /// The word.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Signature(word) | Self::PortainerSignature(word) => word,
             Self::AgentRoute => "agent-route",
@@ -123,12 +123,12 @@ impl Reason {
     }
 
     /// Whether the policy of the caller decided so.
-    pub fn is_denial(self) -> bool {
+    pub(crate) fn is_denial(self) -> bool {
         matches!(self, Self::Denied | Self::NoSuch | Self::OutOfScope)
     }
 
     /// Whether the caller has not proved who it is.
-    pub fn is_unauthenticated(self) -> bool {
+    pub(crate) fn is_unauthenticated(self) -> bool {
         matches!(
             self,
             Self::PortainerSignature(_)

@@ -18,7 +18,7 @@ use crate::listen::server_headers::ServerHeaders;
 /// A refusal as its caller reads it.
 pub(crate) struct Words {
     /// The status.
-    pub status: StatusCode,
+    pub(crate) status: StatusCode,
     body: Value,
     /// The caller has not proved who it is.
     stranger: bool,

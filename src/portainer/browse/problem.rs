@@ -9,7 +9,7 @@ use crate::exchange::reject::{Reason, Reject};
 
 /// A call of the browser that failed.
 #[derive(Debug, thiserror::Error)]
-pub enum Problem {
+pub(crate) enum Problem {
     /// The call itself is wrong.
     #[error("{0}")]
     Request(String),
@@ -68,7 +68,7 @@ impl Problem {
     }
 
     /// The status that goes with it.
-    pub fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Request(_) => StatusCode::BAD_REQUEST,
             Self::HostIsOff | Self::NotOfTheHost(_) => StatusCode::FORBIDDEN,
