@@ -74,11 +74,9 @@ fn by_signature(session: &Session, verifier: &Verifier) -> Result<Caller, Reject
         }
         node_id.clone_from(&agent.certificate.node_id);
     }
-    Ok(Caller {
-        principal: Principal::of(signed.key, &head.headers, node_id)?,
-        body: signed.body,
-        unsigned_streams: signed.key.unsigned_streams(),
-    })
+    let principal = Principal::of(signed.key, &head.headers, node_id)?;
+    let streams = signed.key.unsigned_streams();
+    Ok(Caller::new(principal, signed.body, streams))
 }
 
 /// What the other end of the connection has shown in its handshake.

@@ -9,6 +9,7 @@ pub(crate) mod grants;
 pub(crate) mod limit;
 pub(crate) mod scope;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -20,24 +21,23 @@ use skep_filters::policy::{BodyOf, Node, On, Reason, Request, Role, Verdict};
 use crate::cluster::Cluster;
 use crate::cluster::members::Member;
 use crate::cluster::reachable::Reachable;
-use crate::config::Policy;
 use crate::exchange::Call;
-use crate::exchange::Exchange;
+use crate::exchange::called::{Called, Permission};
+use crate::exchange::judged::RequestBody;
+use crate::exchange::record::Record;
 use crate::exchange::reject::Reject;
 
-/// Judges the head of a request, and notes which nodes it may reach.
+/// Judges the head of a request, and which nodes it may reach.
 ///
 /// # Errors
 /// [`Reject::Denied`].
 pub(crate) fn authorise(
     cluster: &Cluster,
-    x: &mut Exchange,
+    called: Arc<Called>,
     head: &RequestHeader,
     asked: &Call<'_>,
-) -> Result<(), Reject> {
-    let Some(policy) = x.policy.clone() else {
-        return Err(Reject::Internal("nobody's request".to_owned()));
-    };
+    record: &mut Record,
+) -> Result<Permission, Reject> {
     let anywhere = Request {
         found: asked.found,
         method: head.method.as_str(),
@@ -46,32 +46,49 @@ pub(crate) fn authorise(
         upgrade: text(head, &UPGRADE),
         on: On::Any,
     };
-    let rules = &policy.rules;
-    if !rules.depends_on_node() {
-        return settle(x, &policy, rules.judge(&anywhere));
-    }
+    let rules = &called.policy.rules;
+    let mut reachable = Reachable::All;
+    let verdict = if rules.depends_on_node() {
+        let may = allowed_nodes(cluster, &called, &anywhere);
+        let verdict = if may.is_empty() {
+            // The reason is the same for all of them, or nearly so.
+            rules.judge(&Request {
+                on: On::Unknown,
+                ..anywhere
+            })
+        } else {
+            rules.judge(&anywhere)
+        };
+        if !rules.audit_only() {
+            reachable = Reachable::Some(Arc::new(may));
+        }
+        verdict
+    } else {
+        rules.judge(&anywhere)
+    };
+    let rule = enforce(&called, verdict, record)?;
+    Ok(Permission {
+        rule,
+        reachable,
+        called,
+    })
+}
+
+/// The ids of the nodes on which the policy allows the request. A request of
+/// another agent is for this node.
+fn allowed_nodes(cluster: &Cluster, called: &Called, anywhere: &Request<'_>) -> BTreeSet<String> {
     let me = cluster.me().node_id.clone();
     let nodes = cluster.all();
-    // What another agent asks is for this node.
-    let nodes = nodes.iter().filter(|node| !x.from_peer || node.id == me);
+    let nodes = nodes
+        .iter()
+        .filter(|node| !called.caller.is_peer() || node.id == me);
     let may = nodes.filter(|node| {
         let node = described(node);
         let on = On::Node(&node);
-        rules.judge(&Request { on, ..anywhere }).is_allowed()
+        let request = Request { on, ..*anywhere };
+        called.policy.rules.judge(&request).is_allowed()
     });
-    let may: BTreeSet<_> = may.map(|node| node.id.clone()).collect();
-    let verdict = match may.is_empty() {
-        // Why, is the same for all of them or as good as.
-        true => rules.judge(&Request {
-            on: On::Unknown,
-            ..anywhere
-        }),
-        false => rules.judge(&anywhere),
-    };
-    if !policy.rules.audit_only() {
-        x.reachable = Reachable::Some(Arc::new(may));
-    }
-    settle(x, &policy, verdict)
+    may.map(|node| node.id.clone()).collect()
 }
 
 /// Judges the body that was read, if the policy wants to see it.
@@ -79,55 +96,58 @@ pub(crate) fn authorise(
 /// # Errors
 /// [`Reject::Denied`].
 pub(crate) fn authorise_body(
-    x: &mut Exchange,
+    called: &Called,
     head: &RequestHeader,
     found: Option<&Match>,
+    body: &RequestBody,
+    record: &mut Record,
 ) -> Result<(), Reject> {
-    let (Some(policy), Some(found)) = (x.policy.clone(), found) else {
+    let rules = &called.policy.rules;
+    let Some(found) = found.filter(|found| rules.inspects(found)) else {
         return Ok(());
     };
-    if !policy.rules.inspects(found) {
-        return Ok(());
-    }
-    let held = x.held.clone().unwrap_or_default();
-    let verdict = policy.rules.judge_body(
+    let verdict = rules.judge_body(
         found,
         &BodyOf {
-            bytes: &held,
+            bytes: body.held.as_deref().unwrap_or_default(),
             content_type: text(head, &CONTENT_TYPE),
             content_encoding: text(head, &CONTENT_ENCODING),
         },
     );
     match verdict {
-        // The rule that let the head through is the one to name.
+        // The log names the rule that allowed the head.
         Verdict::Allow { .. } => Ok(()),
-        denied => settle(x, &policy, denied),
+        denied => enforce(called, denied, record).map(drop),
     }
 }
 
-/// What comes of a verdict: its rule is noted, and a denial is one, unless the
-/// policy is only tried out.
-fn settle(x: &mut Exchange, policy: &Policy, verdict: Verdict<'_>) -> Result<(), Reject> {
+/// The rule that decided. A denial is an error, unless the policy is only tried
+/// out.
+fn enforce(
+    called: &Called,
+    verdict: Verdict<'_>,
+    record: &mut Record,
+) -> Result<Cow<'static, str>, Reject> {
     let (rule, reason) = match verdict {
         Verdict::Allow { rule } => {
-            // The only one there is most of the time, without a copy.
-            x.rule = match rule {
+            // The most frequent rule, without a copy.
+            record.rule = match rule {
                 "admin" => "admin".into(),
                 rule => rule.to_owned().into(),
             };
-            return Ok(());
+            return Ok(record.rule.clone());
         }
         Verdict::Deny { rule, reason } => (rule, reason),
     };
-    x.rule = rule.to_owned().into();
+    record.rule = rule.to_owned().into();
     let reason = Reason::to_string(&reason);
-    if policy.rules.audit_only() {
-        x.would_deny = Some(reason);
-        return Ok(());
+    if called.policy.rules.audit_only() {
+        record.would_deny = Some(reason);
+        return Ok(record.rule.clone());
     }
     Err(Reject::Denied {
-        who: x.caller.clone(),
-        policy: policy.name.clone(),
+        who: called.caller.name.clone(),
+        policy: called.policy.name.clone(),
         rule: rule.to_owned(),
         reason,
     })

@@ -29,7 +29,7 @@ use http::HeaderValue;
 use pingora::lb::selection::RoundRobin;
 use pingora::lb::{Backends, LoadBalancer};
 use pingora::protocols::l4::socket::SocketAddr as PeerAddress;
-use skep_filters::auth::BodyBinding;
+use skep_filters::auth::{BodyBinding, OnBehalfOf};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -415,7 +415,13 @@ impl Cluster {
                 let address = member.address.ok_or("no address")?;
                 let body = BodyBinding::Empty;
                 self.peers
-                    .sign(&mut head, member.generation, &member.id, None, body)
+                    .sign(
+                        &mut head,
+                        member.generation,
+                        &member.id,
+                        &OnBehalfOf::Agent,
+                        body,
+                    )
                     .map_err(explain)?;
                 self.peers
                     .peer(address, member.generation)

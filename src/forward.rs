@@ -19,18 +19,18 @@ use http::header::CONTENT_LENGTH;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType};
-use skep_filters::auth::BodyBinding;
+use skep_filters::auth::{BodyBinding, OnBehalfOf};
 use skep_filters::endpoint::{Match, Method, Wire};
 use tracing::Instrument;
 
 use crate::cluster::ask::GONE;
 use crate::cluster::hop::Hop;
 use crate::cluster::probe::{IDENTITY, WHOEVER};
-use crate::exchange::Exchange;
-use crate::exchange::Next;
 use crate::exchange::context::Context;
+use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
 use crate::exchange::reject::internal;
+use crate::exchange::{Next, Retry, Upstream};
 use crate::upstream::client::Budget;
 use crate::upstream::error;
 use crate::upstream::headers;
@@ -46,34 +46,36 @@ const ANSWER: usize = 64 << 10;
 pub(crate) async fn forward(
     context: &Context,
     session: &mut Session,
-    x: &mut Exchange,
-    hop: Hop,
+    x: &mut Judged<'_>,
+    upstream: Upstream,
     found: Option<&Match>,
 ) -> Result<Next, Reject> {
-    x.to = hop.label();
-    x.hop = Some(hop);
-    let span = tracing::debug_span!("hop", to = &*x.to);
+    let to = upstream.hop.label();
+    let span = tracing::debug_span!("hop", to = &*to);
+    x.record().to = to;
     let wire = found.map(|m| m.endpoint.wire);
     if wire == Some(Wire::Json) && !x.redacts().is_empty() {
-        return Box::pin(redacted(context, session, x).instrument(span)).await;
+        return Box::pin(redacted(context, session, x, &upstream.hop).instrument(span)).await;
     }
     if wire.is_some_and(Wire::is_tunnel) || session.is_upgrade_req() {
-        return Box::pin(tunnel(context, session, x).instrument(span)).await;
+        return Box::pin(tunnel(context, session, x, &upstream.hop).instrument(span)).await;
     }
-    match x.held.take() {
+    match x.body.held.take() {
         Some(body) if !body.is_empty() => {
-            Box::pin(relay(context, session, x, body, found).instrument(span)).await
+            let relayed = relay(context, session, x, upstream, body, found);
+            Box::pin(relayed.instrument(span)).await
         }
         // Another agent may fall silent, and a Portainer server that hears
         // nothing of one container drops them all (portainer#7937).
         // Who asks through another agent is given up on there: it may ask
         // another manager.
-        _ if (matches!(x.hop, Some(Hop::Agent(_))) || x.portainer && !x.from_peer)
+        _ if (matches!(upstream.hop, Hop::Agent(_)) || x.exchange.portainer && !x.from_peer())
             && session.is_body_empty() =>
         {
-            Box::pin(relay(context, session, x, Bytes::new(), found).instrument(span)).await
+            let relayed = relay(context, session, x, upstream, Bytes::new(), found);
+            Box::pin(relayed.instrument(span)).await
         }
-        _ => Ok(Next::Proxy),
+        _ => Ok(Next::Proxy(upstream)),
     }
 }
 
@@ -81,12 +83,12 @@ pub(crate) async fn forward(
 async fn redacted(
     context: &Context,
     session: &mut Session,
-    x: &mut Exchange,
+    x: &mut Judged<'_>,
+    hop: &Hop,
 ) -> Result<Next, Reject> {
-    let hop = x.hop.clone().unwrap_or(Hop::Engine);
-    let body = x.held.take().unwrap_or_default();
+    let body = x.body.held.take().unwrap_or_default();
     let bound = context.config.aggregate.max_bytes;
-    let (mut head, body) = whole(context, session, x, &hop, body, bound).await?;
+    let (mut head, body) = whole(context, session, x, hop, body, bound).await?;
     headers::strip_framing(&mut head);
     context.answer(session, x, head, body).await
 }
@@ -98,7 +100,7 @@ async fn redacted(
 pub(crate) async fn whole(
     context: &Context,
     session: &Session,
-    x: &Exchange,
+    x: &Judged<'_>,
     hop: &Hop,
     body: Bytes,
     bound: usize,
@@ -130,7 +132,7 @@ pub(crate) async fn whole(
 fn head_with(
     context: &Context,
     session: &Session,
-    x: &Exchange,
+    x: &Judged<'_>,
     hop: &Hop,
     body: &Bytes,
 ) -> pingora::Result<RequestHeader> {
@@ -145,9 +147,9 @@ fn head_with(
     hop.prepare(
         &mut head,
         &context.peers,
-        &x.caller,
-        x.id.as_header(),
-        x.body,
+        x.on_behalf_of(),
+        x.id().as_header(),
+        x.body.binding,
     )?;
     Ok(head)
 }
@@ -155,35 +157,37 @@ fn head_with(
 async fn relay(
     context: &Context,
     session: &mut Session,
-    x: &mut Exchange,
+    x: &mut Judged<'_>,
+    upstream: Upstream,
     body: Bytes,
     found: Option<&Match>,
 ) -> Result<Next, Reject> {
     let reads = found.is_some_and(reads);
-    let mut hop = x.hop.clone().unwrap_or(Hop::Engine);
+    let Upstream { mut hop, retry } = upstream;
+    let mut failures = 0;
     loop {
         let error = match relay_to(context, &hop, session, x, body.clone(), reads).await {
             Ok(done) => {
-                x.status = done.status.as_u16();
-                x.out_bytes = done.out_bytes;
+                x.record().status = Some(done.status);
+                x.exchange.record.bytes = done.out_bytes;
                 return Ok(Next::Answered);
             }
             Err(error) => error,
         };
         let reject = context.failed(&hop, &error);
-        x.failures += 1;
+        failures += 1;
         // Nothing was sent yet, or nothing that changes anything: another
         // manager may be asked.
         let unheard = reads
             && session.response_written().is_none()
             && *error.esource() == ErrorSource::Upstream;
         let again = unheard || error::was_not_reached(&error);
-        if !(x.any_manager && again && x.failures < 3) {
+        if !(retry == Retry::AnotherManager && again && failures < 3) {
             return Err(reject);
         }
         hop = context.manager()?;
-        context.reaches(x, &hop)?;
-        x.to = hop.label();
+        context.reaches(&x.permission, &hop)?;
+        x.exchange.record.to = hop.label();
     }
 }
 
@@ -191,13 +195,13 @@ async fn relay_to(
     context: &Context,
     hop: &Hop,
     session: &mut Session,
-    x: &Exchange,
+    x: &Judged<'_>,
     body: Bytes,
     reads: bool,
 ) -> pingora::Result<relay::RelaySummary> {
     let head = head_with(context, session, x, hop, &body)?;
     let peer = hop.peer(&context.engine, &context.peers).await?;
-    let server_headers = context.server_headers(x);
+    let server_headers = context.server_headers(x.exchange);
     let lost = given_up(context, hop, reads);
     relay::run(
         session,
@@ -222,11 +226,11 @@ async fn given_up(context: &Context, hop: &Hop, reads: bool) {
 async fn tunnel(
     context: &Context,
     session: &mut Session,
-    x: &mut Exchange,
+    x: &mut Judged<'_>,
+    hop: &Hop,
 ) -> Result<Next, Reject> {
-    let hop = x.hop.clone().unwrap_or(Hop::Engine);
-    let failed = |e: Box<Error>| context.failed(&hop, &e);
-    let held = x.held.take();
+    let failed = |e: Box<Error>| context.failed(hop, &e);
+    let held = x.body.held.take();
     let mut head = session.req_header().clone();
     headers::strip_hop_by_hop_request(&mut head, true).map_err(internal)?;
     if held.is_some() {
@@ -235,9 +239,9 @@ async fn tunnel(
     hop.prepare(
         &mut head,
         &context.peers,
-        &x.caller,
-        x.id.as_header(),
-        x.body,
+        x.on_behalf_of(),
+        x.id().as_header(),
+        x.body.binding,
     )
     .map_err(internal)?;
     let peer = hop
@@ -246,9 +250,9 @@ async fn tunnel(
         .map_err(failed)?;
     let upstream = context.client.dedicated(&peer).await;
     let upstream = upstream.map_err(|e| failed(e.into_up()))?;
-    let server_headers = context.server_headers(x);
-    let watch = &HopWatch(context, &hop);
-    let hijacked = &mut x.hijacked;
+    let server_headers = context.server_headers(x.exchange);
+    let watch = &HopWatch(context, hop);
+    let hijacked = &mut x.exchange.hijacked;
     let ended = tunnel::run(
         session,
         upstream,
@@ -260,8 +264,8 @@ async fn tunnel(
     )
     .await;
     let ended = ended.map_err(failed)?;
-    x.status = ended.status.as_u16();
-    x.out_bytes = ended.out_bytes;
+    x.record().status = Some(ended.status);
+    x.exchange.record.bytes = ended.out_bytes;
     Ok(Next::Answered)
 }
 
@@ -280,12 +284,12 @@ impl tunnel::Watch for HopWatch<'_> {
         };
         let asked = async {
             let mut head = request::get(IDENTITY)?;
-            let (peers, nobody) = (&context.peers, None);
+            let peers = &context.peers;
             peers.sign(
                 &mut head,
                 member.generation,
                 WHOEVER,
-                nobody,
+                &OnBehalfOf::Agent,
                 BodyBinding::Empty,
             )?;
             let mut peer = hop.peer(&context.engine, peers).await?;

@@ -15,7 +15,7 @@ use arc_swap::ArcSwap;
 use http::Uri;
 use pingora::proxy::Session;
 use skep_filters::auth::digest::sha256;
-use skep_filters::auth::{AuthError, BodyBinding, Principal};
+use skep_filters::auth::{AuthError, BodyBinding, Client};
 use skep_filters::endpoint::{Body, Match, RequestPath, classify};
 
 use crate::authorise;
@@ -23,12 +23,13 @@ use crate::authorise::scope;
 use crate::config::InfoOf;
 use crate::exchange::Exchange;
 use crate::exchange::body;
-use crate::exchange::caller::Caller;
+use crate::exchange::called::Called;
 use crate::exchange::context::Context;
+use crate::exchange::judged::{Judged, RequestBody};
 use crate::exchange::reject::Reject;
 use crate::exchange::request_id::RequestId;
 use crate::exchange::target::plain_target;
-use crate::exchange::{Call, Next};
+use crate::exchange::{Call, Next, Proxied};
 use crate::gateway::guard::Guard;
 use crate::listen::visitor::Visitor;
 use crate::portainer::{self, Portainer};
@@ -81,20 +82,17 @@ impl Gateway {
             }
             _ => guard.authenticator.authenticate(session)?,
         };
-        x.caller = caller.principal.to_string();
-        let is_agent = matches!(caller.principal, Principal::Peer { .. });
-        if let Some(id) = RequestId::of_caller(&session.req_header().headers, is_agent) {
+        let caller = Arc::new(caller);
+        x.record.caller = Some(caller.clone());
+        if let Some(id) = RequestId::of_caller(&session.req_header().headers, caller.is_peer()) {
             x.id = id;
             tracing::Span::current().record("request_id", x.id.as_str());
         }
-        x.errand = caller.principal.is_agent_itself();
-        x.from_peer = matches!(caller.principal, Principal::Peer { .. });
-        x.portainer = caller.principal.is_portainer();
-        let grant = guard
-            .grants
-            .grant(&caller.principal, &x.caller, address(session))?;
-        x.policy = Some(grant.policy.clone());
-        x.permit = guard.grants.acquire(&caller.principal, &x.caller, grant)?;
+        x.portainer = matches!(caller.principal.client(), Some(Client::Portainer { .. }));
+        let grant = guard.grants.grant(&caller, address(session))?;
+        x.record.policy = Some(grant.policy.clone());
+        let permit = guard.grants.acquire(&caller, grant)?;
+        let called = Arc::new(Called::new(caller, grant.policy.clone(), permit));
         if let (Some(portainer), Some(key)) = (&self.portainer, unpinned_key) {
             Box::pin(portainer.pin_server(&key)).await?;
         }
@@ -106,85 +104,111 @@ impl Gateway {
         let path = RequestPath::parse(uri.path())?;
         let query = uri.query().unwrap_or_default();
         let found = classify(session.req_header().method.as_str(), &path);
-        x.endpoint = found.as_ref().map(|m| m.endpoint.id);
+        let endpoint = found.as_ref().map(|m| m.endpoint);
+        x.endpoint = endpoint.map(|endpoint| endpoint.id);
         // May?
         let asked = Call {
             found: found.as_ref(),
             path: &path,
             query,
         };
-        authorise::authorise(&self.context.cluster, x, session.req_header(), &asked)?;
-        self.body(session, x, &caller, asked.found).await?;
-        authorise::authorise_body(x, session.req_header(), asked.found)?;
+        let (cluster, record) = (&self.context.cluster, &mut x.record);
+        let head = session.req_header();
+        let permission = authorise::authorise(cluster, called, head, &asked, record)?;
+        let called = &permission.called;
+        let body = self.body(session, called, asked.found).await?;
+        let head = session.req_header();
+        authorise::authorise_body(called, head, asked.found, &body, &mut x.record)?;
+        let mut x = Judged {
+            exchange: x,
+            permission,
+            endpoint,
+            body,
+        };
         // Where?
-        let who = &caller.principal;
-        let to = self.route(session, x, who, &asked)?;
-        if x.needs_host_network_check(asked.found) {
-            Box::pin(scope::deny_host_network(&self.context, x, &asked, &to)).await?;
+        let to = self.route(session, &x, &asked)?;
+        let mut pinned = None;
+        if x.permission.called.needs_host_network_check(asked.found) {
+            let check = scope::deny_host_network(&self.context, &x, &asked, &to);
+            pinned = Box::pin(check).await?;
         }
         // How?
-        match x.scope() {
-            None => self.dispatch(session, x, to, asked).await,
-            Some(_) => Box::pin(self.dispatch_in_scope(session, x, who, &to, asked)).await,
+        let next = if x.scope().is_some() {
+            Box::pin(self.dispatch_in_scope(session, &mut x, &to, asked, pinned)).await?
+        } else {
+            self.dispatch(session, &mut x, to, asked, pinned).await?
+        };
+        if let Next::Proxy(upstream) = &next {
+            x.exchange.proxied = Some(Box::new(Proxied {
+                upstream: upstream.clone(),
+                permission: x.permission,
+                binding: x.body.binding,
+                failures: 0,
+            }));
         }
+        Ok(next)
     }
 
     fn route(
         &self,
         session: &Session,
-        x: &Exchange,
-        who: &Principal,
+        x: &Judged<'_>,
         asked: &Call<'_>,
     ) -> Result<Destination, Reject> {
         let request = Request {
             found: asked.found,
             query: asked.query,
             headers: &session.req_header().headers,
-            body: x.held.as_deref(),
+            body: x.body.held.as_deref(),
             totals: self.context.config.aggregate.info == InfoOf::Cluster,
         };
-        Ok(route(&self.context.cluster, &request, who)?)
+        let principal = &x.permission.called.caller.principal;
+        Ok(route(&self.context.cluster, &request, principal)?)
     }
 
-    /// Holds the body to what was signed: reads and checks a digested one,
-    /// lets an unsigned one through where the endpoint takes streams.
+    /// Holds the body to the signature: reads and checks a digested one, and lets
+    /// an unsigned one through where the endpoint takes streams.
     async fn body(
         &self,
         session: &mut Session,
-        x: &mut Exchange,
-        caller: &Caller,
+        called: &Called,
         found: Option<&Match>,
-    ) -> Result<(), Reject> {
-        x.body = caller.body;
+    ) -> Result<RequestBody, Reject> {
+        let caller = &called.caller;
+        let unread = RequestBody {
+            binding: caller.body,
+            held: None,
+        };
         match caller.body {
-            BodyBinding::Empty => Ok(()),
+            BodyBinding::Empty => Ok(unread),
             BodyBinding::Digest(_) => {
                 let body = Box::pin(body::read(session)).await?;
                 caller.body.check(&body)?;
-                x.held = Some(body);
-                Ok(())
+                Ok(RequestBody {
+                    held: Some(body),
+                    ..unread
+                })
             }
             BodyBinding::Unsigned
                 if portainer::must_buffer_body(&caller.principal, found)
-                    || x.from_peer && x.inspects(found) =>
+                    || caller.is_peer() && called.inspects(found) =>
             {
                 let body = Box::pin(body::read(session)).await?;
-                // Other agents are to get what was read here.
-                x.body = BodyBinding::Digest(sha256(&body));
-                x.held = Some(body);
-                Ok(())
-            }
-            BodyBinding::Unsigned if caller.principal.body_unsigned() => {
-                session.set_read_timeout(None);
-                Ok(())
+                Ok(RequestBody {
+                    // Other agents get the bytes that were read here.
+                    binding: BodyBinding::Digest(sha256(&body)),
+                    held: Some(body),
+                })
             }
             BodyBinding::Unsigned => {
                 let streams = found.is_some_and(|m| m.endpoint.body == Body::Stream);
-                let from_peer = matches!(caller.principal, Principal::Peer { .. });
-                if from_peer || streams && caller.unsigned_streams {
+                if caller.principal.body_unsigned()
+                    || caller.is_peer()
+                    || streams && caller.unsigned_streams
+                {
                     // A build may pause for hours between two chunks.
                     session.set_read_timeout(None);
-                    return Ok(());
+                    return Ok(unread);
                 }
                 Err(AuthError::UnsignedBody("this endpoint and key take signed bodies only").into())
             }

@@ -26,7 +26,7 @@ use pingora::proxy::Session;
 use serde_json::json;
 use skep_filters::auth::portainer::{Message, PortainerError, PortainerHeaders, PublicKey};
 use skep_filters::auth::profile::{SIGNATURE, SIGNATURE_INPUT};
-use skep_filters::auth::{BodyBinding, Principal, trim_secret};
+use skep_filters::auth::{BodyBinding, Client, Principal, trim_secret};
 use skep_filters::endpoint::{
     Body, Endpoint, Match, Own, PortainerEndpoint, RequestPath, classify,
 };
@@ -124,11 +124,11 @@ impl Portainer {
         }
         shown.verify(&proof.message)?;
         Ok(Authenticated {
-            caller: Caller {
-                principal: Principal::portainer(key.fingerprint(), headers)?,
-                body: BodyBinding::uncovered(headers)?,
-                unsigned_streams: true,
-            },
+            caller: Caller::new(
+                Principal::Client(Client::portainer(&key.fingerprint(), headers)?),
+                BodyBinding::uncovered(headers)?,
+                true,
+            ),
             unpinned_key: (self.first.is_some() && trusted.is_none())
                 .then(|| Box::new(key.clone())),
         })
@@ -256,7 +256,7 @@ pub(crate) async fn open(
 ) -> Result<Next, Reject> {
     let row = open_row(session.req_header());
     x.endpoint = row.map(|row| row.id);
-    x.to = "agent".into();
+    x.record.to = "agent".into();
     if !session.is_body_done() {
         // What a stranger sends is not read.
         session.set_keepalive(None);
@@ -265,7 +265,7 @@ pub(crate) async fn open(
     if row.and_then(|row| row.own) == Some(Own::Portainer(PortainerEndpoint::Ping)) {
         let mut head = ResponseHeader::build(StatusCode::NO_CONTENT, Some(4)).map_err(internal)?;
         server_headers.apply(&mut head);
-        x.status = head.status.as_u16();
+        x.record.status = Some(head.status);
         let sent = session.write_response_header(Box::new(head), true).await;
         sent.map_err(|e| Reject::Client(error::explain(&e)))?;
         return Ok(Next::Answered);
@@ -280,7 +280,7 @@ pub(crate) async fn open(
     head.insert_header(http::header::CONTENT_LENGTH, body.len())
         .map_err(internal)?;
     server_headers.apply(&mut head);
-    x.status = head.status.as_u16();
+    x.record.status = Some(head.status);
     let gone = |e: Box<pingora::Error>| Reject::Client(error::explain(&e));
     let begun = session.write_response_header(Box::new(head), false).await;
     begun.map_err(gone)?;

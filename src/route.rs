@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode};
 use skep_filters::aggregate::{VolumeFilter, plan};
-use skep_filters::auth::Principal;
+use skep_filters::auth::{Client, Principal};
 use skep_filters::endpoint::filters::Filters;
 use skep_filters::endpoint::{
     AllNodes, Announcement, Broadcast, Endpoint, Match, Merge, ObjectKind, Own, Route,
@@ -262,7 +262,9 @@ fn list(merge: Merge, query: &str, principal: &Principal) -> List {
     match merge {
         Merge::Containers => List::Containers(plan(query)),
         // Its UI acts on a row and the node that the row names.
-        Merge::Images if principal.is_portainer() => List::ImagesApart,
+        Merge::Images if matches!(principal.client(), Some(Client::Portainer { .. })) => {
+            List::ImagesApart
+        }
         Merge::Images => List::Images,
         Merge::Volumes => List::Volumes(volume_filter(query)),
         Merge::Networks => List::Networks,

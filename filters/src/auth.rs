@@ -35,7 +35,7 @@ mod tests;
 pub use body::BodyBinding;
 pub use error::{AuthError, KeyError};
 pub use key::{Key, KeyKind, MIN_SECRET_BYTES, SigningKey, trim_secret};
-pub use principal::Principal;
+pub use principal::{Client, OnBehalfOf, Principal};
 pub use replay::NonceMemory;
 pub use signer::{SignatureHeaders, Signer};
 pub use verifier::{Signed, Verifier};

@@ -27,9 +27,9 @@ use crate::cluster::ask::{
     ApiVersionChoice, Ask, Missing, Node, Timeout, ask_node, missing_header, nodes,
 };
 use crate::cluster::hop::Hop;
-use crate::exchange::Exchange;
 use crate::exchange::Next;
 use crate::exchange::context::Context;
+use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
 use crate::exchange::reject::internal;
 use crate::upstream::client::Budget;
@@ -48,13 +48,13 @@ const ALL: usize = 64 << 20;
 pub(crate) async fn metrics(
     context: &Context,
     session: &mut Session,
-    x: &mut Exchange,
+    x: &mut Judged<'_>,
     alone: bool,
 ) -> Result<Next, Reject> {
     let mine = async { json!(gather::read(context).await).to_string() };
     let (others, mut missing) = match alone {
         true => (Vec::new(), Vec::new()),
-        false => nodes(&context.cluster, &x.reachable),
+        false => nodes(&context.cluster, x.reachable()),
     };
     let ask = Ask {
         head: session.req_header(),
@@ -62,8 +62,8 @@ pub(crate) async fn metrics(
         patience: Timeout::Deadline,
         path: METRICS,
         query: "",
-        caller: &x.caller,
-        request_id: x.id.as_header(),
+        on_behalf_of: x.on_behalf_of(),
+        request_id: x.id().as_header(),
     };
     let budget = Budget::shared(EACH, ALL);
     let asked = others
@@ -73,7 +73,7 @@ pub(crate) async fn metrics(
     let (mine, answers) = futures::join!(mine, join_all(asked));
     let me = context.cluster.me();
     let mut rows: Vec<_> = x
-        .reachable
+        .reachable()
         .has(&me.node_id)
         .then_some(mine)
         .into_iter()
@@ -132,7 +132,7 @@ async fn of(
 pub(crate) async fn prometheus(
     context: &Context,
     session: &mut Session,
-    x: &mut Exchange,
+    x: &mut Judged<'_>,
 ) -> Result<Next, Reject> {
     let text = prometheus::render(&gather::read(context).await);
     let head = head(prometheus::TYPE).map_err(internal)?;

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode};
-use skep_filters::auth::{BodyBinding, Principal};
+use skep_filters::auth::{BodyBinding, Client, Principal};
 
 use crate::config;
 use crate::exchange::caller::Caller;
@@ -118,11 +118,9 @@ impl Certificates {
         if !origin::is_own(headers) {
             return Err(Refused::CrossOrigin.into());
         }
-        Ok(Caller {
-            principal: Principal::certificate(&shown.name, headers)?,
-            body: BodyBinding::uncovered(headers)?,
-            unsigned_streams: true,
-        })
+        let client = Client::certificate(&shown.name, headers)?;
+        let body = BodyBinding::uncovered(headers)?;
+        Ok(Caller::new(Principal::Client(client), body, true))
     }
 
     fn admit(&self, shown: &ClientCertificate, now: SystemTime) -> Result<(), Refused> {

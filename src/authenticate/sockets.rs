@@ -5,7 +5,7 @@
 //! only, and agents are never anybody's at one.
 
 use http::HeaderMap;
-use skep_filters::auth::{BodyBinding, Principal};
+use skep_filters::auth::{BodyBinding, Client, Principal};
 
 use crate::config::Socket;
 use crate::exchange::caller::Caller;
@@ -31,11 +31,9 @@ pub(crate) fn authenticate(
         uid: visitor.number(),
         socket: visitor.socket.display().to_string(),
     };
-    Ok(Caller {
-        principal: Principal::local(&who.ok_or_else(refused)?.name, headers)?,
-        body: BodyBinding::uncovered(headers)?,
-        unsigned_streams: true,
-    })
+    let client = Client::local(&who.ok_or_else(refused)?.name, headers)?;
+    let body = BodyBinding::uncovered(headers)?;
+    Ok(Caller::new(Principal::Client(client), body, true))
 }
 
 #[cfg(test)]

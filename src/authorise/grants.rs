@@ -1,24 +1,25 @@
 //! What each identity may do, and how much.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use skep_filters::auth::Principal;
+use skep_filters::auth::{Client, OnBehalfOf, Principal};
 
 use crate::authorise::limit::Limiter;
 use crate::config::{Config, Grant};
-use crate::exchange::Permit;
+use crate::exchange::called::Permit;
+use crate::exchange::caller::Caller;
 use crate::exchange::reject::Reject;
 
-/// All Portainer servers together, as their limits count them.
+/// All Portainer servers together: one grant, and one count for its limits.
 const SERVERS: &str = "portainer";
 
 /// The grants of all identities.
 pub(crate) struct Grants {
     admin: Arc<Grant>,
-    portainer: Option<Arc<Grant>>,
-    /// By the text form of the principal.
+    /// By the name that [`identity`] gives them.
     others: HashMap<String, Arc<Grant>>,
     limiter: Limiter,
 }
@@ -29,85 +30,83 @@ impl Grants {
         let others: HashMap<_, _> = identities(config)
             .map(|(name, grant)| (name, Arc::new(grant.clone())))
             .collect();
-        let portainer = config.auth.portainer.as_ref();
-        let portainer = portainer.map(|server| Arc::new(server.grant.clone()));
         let named = others.iter().map(|(name, grant)| (name.as_str(), &**grant));
-        let servers = portainer.iter().map(|grant| (SERVERS, &**grant));
-        let limiter = Limiter::new(named.chain(servers));
         Self {
-            limiter,
+            limiter: Limiter::new(named),
             admin: Arc::new(Grant::admin()),
-            portainer,
             others,
         }
     }
 
-    /// What a caller may do; `name` is its text form, and `from` its address, if it
-    /// has one. Of another
-    /// agent's request, whoever stands behind it is judged by this node's
-    /// configuration; where that does not know the name, nothing is allowed.
+    /// The rights of a caller from this address, if it has one. The client of
+    /// another agent is judged by this node's configuration; a name that it does
+    /// not know has no rights.
     ///
     /// # Errors
-    /// If the identity is not known here, or not good from there.
+    /// If the identity is not known here, or may not call from that address.
     pub(crate) fn grant(
         &self,
-        who: &Principal,
-        name: &str,
+        caller: &Caller,
         from: Option<IpAddr>,
     ) -> Result<&Arc<Grant>, Reject> {
-        let grant = match who {
-            Principal::Peer {
-                on_behalf_of: Some(behind),
-                ..
-            } => self.by_name(behind),
-            Principal::Operator { .. } | Principal::Peer { .. } => Some(&self.admin),
-            Principal::Portainer { .. } => self.portainer.as_ref(),
-            Principal::Key { .. } | Principal::Certificate { .. } | Principal::Local { .. } => {
-                self.others.get(name)
-            }
+        let grant = match &caller.principal {
+            Principal::Client(client) => self.of_client(client),
+            Principal::Peer { on_behalf_of, .. } => match on_behalf_of {
+                OnBehalfOf::Agent => Some(&self.admin),
+                // Sockets belong to one machine, and so may the names of its
+                // users: the agent of that machine has judged the request.
+                OnBehalfOf::Client(client @ Client::Local { .. }) => {
+                    self.of_client(client).or(Some(&self.admin))
+                }
+                OnBehalfOf::Client(client) => self.of_client(client),
+            },
         };
-        let unknown = || Reject::UnknownIdentity(name.to_owned());
-        let grant = grant.ok_or_else(unknown)?;
-        // Where the caller of another agent calls from was seen there.
-        if matches!(who, Principal::Peer { .. }) || grant.covers(from) {
+        let grant = grant.ok_or_else(|| Reject::UnknownIdentity(caller.name.clone()))?;
+        // The other agent has seen the address of its client.
+        if caller.is_peer() || grant.covers(from) {
             return Ok(grant);
         }
-        Err(Reject::WrongNetwork(name.to_owned()))
+        Err(Reject::WrongNetwork(caller.name.clone()))
     }
 
-    /// A place among the requests that a caller may have open. It is held until
-    /// it is dropped. Of what agents ask each other, the first one counts.
+    /// Counts a request among the open ones of its caller, until the permit is
+    /// dropped. A request that passes through two agents counts at the first.
     ///
     /// # Errors
-    /// If the caller has used up what it may.
-    pub(crate) fn acquire(
-        &self,
-        who: &Principal,
-        name: &str,
-        grant: &Grant,
-    ) -> Result<Permit, Reject> {
-        match who {
-            Principal::Operator { .. } | Principal::Peer { .. } => Ok(Permit::default()),
-            Principal::Portainer { .. } => self.limiter.acquire(SERVERS, grant.limits),
-            Principal::Key { .. } | Principal::Certificate { .. } | Principal::Local { .. } => {
-                self.limiter.acquire(name, grant.limits)
+    /// If the caller has reached one of its limits.
+    pub(crate) fn acquire(&self, caller: &Caller, grant: &Grant) -> Result<Permit, Reject> {
+        match &caller.principal {
+            Principal::Client(Client::Operator { .. }) | Principal::Peer { .. } => {
+                Ok(Permit::default())
             }
+            Principal::Client(client) => self.limiter.acquire(&identity(client), grant.limits),
         }
     }
 
-    fn by_name(&self, name: &str) -> Option<&Arc<Grant>> {
-        match name.split_once(':')? {
-            ("operator", _) => Some(&self.admin),
-            ("portainer", _) => self.portainer.as_ref(),
-            // A socket is of one machine, and so may be who is called what
-            // there: that machine's agent has judged.
-            ("local", _) => self.others.get(name).or(Some(&self.admin)),
-            _ => self.others.get(name),
+    fn of_client(&self, client: &Client) -> Option<&Arc<Grant>> {
+        match client {
+            Client::Operator { .. } => Some(&self.admin),
+            Client::Portainer { .. }
+            | Client::Key { .. }
+            | Client::Certificate { .. }
+            | Client::Local { .. } => self.others.get(&*identity(client)),
         }
     }
 }
 
-/// Everybody whom the configuration names, in the text form of the principal.
+/// The name under which the configuration grants rights to a client.
+fn identity(client: &Client) -> Cow<'static, str> {
+    match client {
+        // Each server has a key of its own; the configuration grants to all.
+        Client::Portainer { .. } => SERVERS.into(),
+        Client::Operator { .. }
+        | Client::Key { .. }
+        | Client::Certificate { .. }
+        | Client::Local { .. } => client.to_string().into(),
+    }
+}
+
+/// All identities of the configuration, by the name that [`identity`] gives them.
 pub(crate) fn identities(config: &Config) -> impl Iterator<Item = (String, &Grant)> {
     let keys = config.auth.keys.iter();
     let keys = keys.map(|key| (format!("key:{}", key.id), &key.grant));
@@ -122,5 +121,7 @@ pub(crate) fn identities(config: &Config) -> impl Iterator<Item = (String, &Gran
             users.chain(&socket.others)
         })
         .map(|one| (format!("local:{}", one.name), &one.grant));
-    keys.chain(certificates).chain(local)
+    let servers = config.auth.portainer.iter();
+    let servers = servers.map(|server| (SERVERS.to_owned(), &server.grant));
+    keys.chain(certificates).chain(local).chain(servers)
 }

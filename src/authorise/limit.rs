@@ -11,7 +11,7 @@ use pingora_limits::rate::Rate;
 use tokio::sync::Semaphore;
 
 use crate::config::{Grant, Limits};
-use crate::exchange::Permit;
+use crate::exchange::called::Permit;
 use crate::exchange::reject::Reject;
 
 /// Counts for all identities.

@@ -9,14 +9,15 @@ mod look;
 
 use http::{HeaderValue, Uri};
 use serde::Deserialize;
+use skep_filters::auth::OnBehalfOf;
 use skep_filters::endpoint::query;
 use skep_filters::policy::scope::{Kind, Reach, Scope};
 
 use crate::cluster::ask::{ApiVersionChoice, Ask, Timeout, ask_node, at};
 use crate::cluster::hop::Hop;
 use crate::exchange::Call;
-use crate::exchange::Exchange;
 use crate::exchange::context::Context;
+use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
 use crate::exchange::reject::internal;
 use crate::route::Destination;
@@ -27,20 +28,29 @@ use look::Inspection;
 /// Bounds one inspect.
 const INSPECT: usize = 8 << 20;
 
-/// Keeps the request within the scope; its body may be another one afterwards.
-/// The target, if it has to be another one: with narrower filters, or with the
-/// object's id in place of a name that may be another one's in a moment. What was
-/// looked at on one node is used on that node.
+/// How a request keeps within its caller's scope.
+pub(crate) struct Kept {
+    /// The target, if it has to be another one: with narrower filters, or with the
+    /// object's id in place of a name, which could mean another object a moment
+    /// later.
+    pub(crate) target: Option<Uri>,
+    /// The node on which its objects were inspected, and on which alone they may
+    /// be used.
+    pub(crate) pinned: Option<Hop>,
+}
+
+/// Keeps the request within the scope, and may replace its body.
 ///
 /// # Errors
 /// [`Reject::OutOfScope`], or as the object cannot be found.
 pub(crate) async fn keep(
     context: &Context,
-    x: &mut Exchange,
+    x: &mut Judged<'_>,
     scope: &Scope,
     asked: &Call<'_>,
     to: &Destination,
-) -> Result<Option<Uri>, Reject> {
+    pinned: Option<Hop>,
+) -> Result<Kept, Reject> {
     let Some(found) = asked.found else {
         return Err(out_of_scope("it is no endpoint that is known"));
     };
@@ -51,23 +61,24 @@ pub(crate) async fn keep(
         found,
         to,
         at: Hop::Engine,
-        request_id: x.id.as_header().clone(),
+        pinned,
+        request_id: x.id().as_header().clone(),
     };
-    match found.endpoint.scope {
+    let target = match found.endpoint.scope {
         Reach::Build => {
             joins_no_network(asked.query)?;
-            Ok(None)
+            None
         }
-        Reach::Unscoped => Ok(None),
+        Reach::Unscoped => None,
         Reach::List => {
             let narrowed = scope.narrow(asked.query)?;
-            target(asked.path.raw(), &narrowed).map(Some)
+            Some(target(asked.path.raw(), &narrowed)?)
         }
-        Reach::Object(kind) => look.at_the_object(x, kind).await,
+        Reach::Object(kind) => look.at_the_object(x, kind).await?,
         Reach::Replace(kind) => {
             let target = look.at_the_object(x, kind).await?;
             look.stamp(x, kind).await?;
-            Ok(target)
+            target
         }
         Reach::Create(kind) => {
             look.resolve_node(x, kind, None).await?;
@@ -75,39 +86,47 @@ pub(crate) async fn keep(
                 look.check_name_is_free(x).await?;
             }
             look.stamp(x, kind).await?;
-            Ok(None)
+            None
         }
-        Reach::NetworkAndContainer => look.at_network_and_container(x).await.map(Some),
-        Reach::Forbidden => Err(out_of_scope("it shows or changes what belongs to others")),
-    }
+        Reach::NetworkAndContainer => Some(look.at_network_and_container(x).await?),
+        Reach::Forbidden => {
+            return Err(out_of_scope("it shows or changes what belongs to others"));
+        }
+    };
+    Ok(Kept {
+        target,
+        pinned: look.pinned,
+    })
 }
 
 /// A service's network by its id or the beginning of one may be the host's, which
 /// its name alone does not tell: managers resolve it (moby `populateNetworkID`).
+/// The manager that was asked, if one was: the request has to go there.
 ///
 /// # Errors
 /// [`Reject::Denied`] if it is, or cannot be looked at.
 pub(crate) async fn deny_host_network(
     context: &Context,
-    x: &mut Exchange,
+    x: &Judged<'_>,
     asked: &Call<'_>,
     to: &Destination,
-) -> Result<(), Reject> {
+) -> Result<Option<Hop>, Reject> {
     #[derive(Default, Deserialize)]
     #[serde(default, rename_all = "PascalCase")]
     struct Network {
         name: String,
         driver: String,
     }
-    let body = x.held.clone().unwrap_or_default();
+    let body = x.body.held.clone().unwrap_or_default();
     let mut references = Scope::references(Kind::Service, &body)?;
     references.retain(|reference| reference.kind == Kind::Network);
     if references.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
+    let mut pinned = None;
     let hop = match to {
         Destination::Node(member) => Hop::Agent(member.clone()),
-        Destination::Manager => pin_a_manager(context, x)?,
+        Destination::Manager => pin_a_manager(context, &mut pinned)?,
         _ => Hop::Engine,
     };
     for reference in references {
@@ -117,7 +136,7 @@ pub(crate) async fn deny_host_network(
             asked,
             Kind::Network,
             &reference.name,
-            x.id.as_header(),
+            x.id().as_header(),
         )
         .await?;
         let nothing = || Reject::NoSuch(label(Kind::Network, &reference.name));
@@ -125,24 +144,24 @@ pub(crate) async fn deny_host_network(
         let network: Network = serde_json::from_slice(&inspect).unwrap_or_default();
         if network.name.is_empty() || network.name == "host" || network.driver == "host" {
             return Err(Reject::Denied {
-                who: x.caller.clone(),
-                policy: x.policy.as_ref().map_or(String::new(), |p| p.name.clone()),
+                who: x.caller().to_owned(),
+                policy: x.permission.called.policy.name.clone(),
                 rule: "may.namespaces".to_owned(),
                 reason: "Networks asks for the host's network".to_owned(),
             });
         }
     }
-    Ok(())
+    Ok(pinned)
 }
 
-/// One and the same manager for all that this request needs.
-fn pin_a_manager(context: &Context, x: &mut Exchange) -> Result<Hop, Reject> {
-    let hop = match &x.pinned {
+/// The same manager for everything that this request needs.
+fn pin_a_manager(context: &Context, pinned: &mut Option<Hop>) -> Result<Hop, Reject> {
+    let hop = match &pinned {
         Some(hop) => hop.clone(),
         None if context.cluster.me().can_manage() || !context.cluster.is_on() => Hop::Engine,
         None => context.manager()?,
     };
-    x.pinned = Some(hop.clone());
+    *pinned = Some(hop.clone());
     Ok(hop)
 }
 
@@ -176,7 +195,7 @@ async fn inspect(
         path: &path,
         query: "",
         // The caller may be allowed to remove what it is not to inspect.
-        caller: "",
+        on_behalf_of: &OnBehalfOf::Agent,
         request_id,
     };
     let node = at(&context.cluster, hop);

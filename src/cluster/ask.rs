@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::header::{ACCEPT, HeaderValue, USER_AGENT};
 use pingora::http::RequestHeader;
 use skep_filters::aggregate::NodeTag;
-use skep_filters::auth::BodyBinding;
+use skep_filters::auth::{BodyBinding, OnBehalfOf};
 use skep_filters::endpoint::{ApiVersion, RequestPath};
 use tokio::time::timeout;
 use tracing::Instrument;
@@ -99,8 +99,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) path: &'a str,
     /// The query, without `?`.
     pub(crate) query: &'a str,
-    /// In whose name other agents are asked; empty for our own.
-    pub(crate) caller: &'a str,
+    /// The party that other agents are asked for.
+    pub(crate) on_behalf_of: &'a OnBehalfOf,
     /// The id of the request in whose course it is asked.
     pub(crate) request_id: &'a HeaderValue,
 }
@@ -138,7 +138,7 @@ impl<'a> Ask<'a> {
         head: &'a RequestHeader,
         path: &'a RequestPath<'_>,
         query: &'a str,
-        caller: &'a str,
+        on_behalf_of: &'a OnBehalfOf,
         request_id: &'a HeaderValue,
     ) -> Self {
         Self {
@@ -147,7 +147,7 @@ impl<'a> Ask<'a> {
             patience: Timeout::Deadline,
             path: path.path(),
             query,
-            caller,
+            on_behalf_of,
             request_id,
         }
     }
@@ -236,7 +236,7 @@ async fn fetch(
     node.hop.prepare(
         &mut head,
         &cluster.peers,
-        ask.caller,
+        ask.on_behalf_of,
         ask.request_id,
         BodyBinding::Empty,
     )?;

@@ -12,7 +12,7 @@ use pingora::http::RequestHeader;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 use skep_filters::auth::profile::SKEP_REQUEST_ID;
-use skep_filters::auth::{BodyBinding, strip};
+use skep_filters::auth::{BodyBinding, OnBehalfOf, strip};
 
 use crate::cluster::Cluster;
 use crate::cluster::identity::Identity;
@@ -47,9 +47,8 @@ impl Hop {
         }
     }
 
-    /// Makes the head what this hop is to see, in the name of `caller`, or in our
-    /// own if that is empty. Another agent gets the request's id as well. Comes
-    /// last: it signs.
+    /// Makes the head what this hop is to see. Another agent learns the client and
+    /// the request's id as well. Call it last: it signs.
     ///
     /// # Errors
     /// Fails if the request is one that no agent would take.
@@ -57,7 +56,7 @@ impl Hop {
         &self,
         head: &mut RequestHeader,
         peers: &Peers,
-        caller: &str,
+        on_behalf_of: &OnBehalfOf,
         request_id: &HeaderValue,
         body: BodyBinding,
     ) -> pingora::Result<()> {
@@ -69,7 +68,7 @@ impl Hop {
             Self::Agent(m) => {
                 headers::one_content_type(head)?;
                 head.insert_header(SKEP_REQUEST_ID, request_id.clone())?;
-                peers.sign(head, m.generation, &m.id, Some(caller), body)
+                peers.sign(head, m.generation, &m.id, on_behalf_of, body)
             }
         }
     }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use pingora::lb::Backend;
 use pingora::lb::health_check::HealthCheck;
 use pingora::{Error, ErrorType};
-use skep_filters::auth::BodyBinding;
+use skep_filters::auth::{BodyBinding, OnBehalfOf};
 use tokio::time::timeout;
 
 use super::identity::Identity;
@@ -78,7 +78,13 @@ impl Probe {
         let peer = self.peers.peer(address, generation).map_err(explain)?;
         let mut head = request::get(IDENTITY).map_err(explain)?;
         self.peers
-            .sign(&mut head, generation, WHOEVER, None, BodyBinding::Empty)
+            .sign(
+                &mut head,
+                generation,
+                WHOEVER,
+                &OnBehalfOf::Agent,
+                BodyBinding::Empty,
+            )
             .map_err(explain)?;
         let answer = self
             .client

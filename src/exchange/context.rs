@@ -10,7 +10,7 @@ use crate::cluster::hop::Hop;
 use crate::cluster::known::{Known, Pulls};
 use crate::cluster::reachable::Reachable;
 use crate::config::Config;
-use crate::exchange::Exchange;
+use crate::exchange::called::Permission;
 use crate::exchange::reject::{self, Reject};
 use crate::upstream::client::Client;
 use crate::upstream::engine::Engine;
@@ -74,12 +74,12 @@ impl Context {
         }
     }
 
-    /// Whether the request may go there.
+    /// Refuses a hop that the caller may not reach.
     ///
     /// # Errors
     /// [`Reject::Denied`].
-    pub(crate) fn reaches(&self, x: &Exchange, hop: &Hop) -> Result<(), Reject> {
-        let Reachable::Some(may) = &x.reachable else {
+    pub(crate) fn reaches(&self, permission: &Permission, hop: &Hop) -> Result<(), Reject> {
+        let Reachable::Some(may) = &permission.reachable else {
             return Ok(());
         };
         if may.contains(&hop.node(&self.cluster)) {
@@ -87,9 +87,9 @@ impl Context {
         }
         let node = hop.name(&self.cluster.me()).to_owned();
         Err(Reject::Denied {
-            who: x.caller.clone(),
-            policy: x.policy.as_ref().map_or(String::new(), |p| p.name.clone()),
-            rule: x.rule.to_string(),
+            who: permission.called.caller.name.clone(),
+            policy: permission.called.policy.name.clone(),
+            rule: permission.rule.to_string(),
             reason: format!("not on node {node}"),
         })
     }

@@ -15,6 +15,7 @@ use skep_filters::policy::redact::redact;
 use crate::exchange::Exchange;
 use crate::exchange::Next;
 use crate::exchange::context::Context;
+use crate::exchange::judged::Judged;
 use crate::exchange::reject::internal;
 use crate::exchange::reject::{self, Reject, Words};
 use crate::listen::server_headers::ServerHeaders;
@@ -28,19 +29,19 @@ impl Context {
     pub(crate) async fn answer(
         &self,
         session: &mut Session,
-        x: &mut Exchange,
+        x: &mut Judged<'_>,
         mut head: ResponseHeader,
         body: Bytes,
     ) -> Result<Next, Reject> {
         let body = redacted(x, &head, body)?;
-        x.status = head.status.as_u16();
-        x.out_bytes = body.len() as u64;
+        x.record().status = Some(head.status);
+        x.exchange.record.bytes = body.len() as u64;
         let empty = head.status == StatusCode::NO_CONTENT;
         if !empty {
             head.insert_header(CONTENT_LENGTH, body.len())
                 .map_err(internal)?;
         }
-        self.stamp(x, &mut head);
+        self.stamp(x.exchange, &mut head);
         let gone = |e: Box<Error>| Reject::Client(error::explain(&e));
         session
             .write_response_header(Box::new(head), empty)
@@ -55,13 +56,13 @@ impl Context {
         Ok(Next::Answered)
     }
 
-    /// What this node puts on the answer of an exchange.
+    /// The headers that this node adds to the answer of a request.
     pub(crate) fn server_headers(&self, x: &Exchange) -> ServerHeaders {
         let server_headers = ServerHeaders::new(self.cluster.label(), self.portainer);
         server_headers.with_request_id(x.id.as_header().clone())
     }
 
-    /// Puts on an answer what all answers carry.
+    /// Adds them to an answer.
     pub(crate) fn stamp(&self, x: &Exchange, head: &mut ResponseHeader) {
         self.server_headers(x).apply(head);
     }
@@ -76,8 +77,8 @@ impl Context {
         x: &mut Exchange,
         reject: &Reject,
     ) -> pingora::Result<()> {
-        x.refused = Some(reject.reason());
-        x.why = self.audited.then(|| reject.to_string());
+        x.record.refused = Some(reject.reason());
+        x.record.why = self.audited.then(|| reject.to_string());
         if x.hijacked {
             return Ok(());
         }
@@ -86,7 +87,7 @@ impl Context {
             false => Words::of(reject),
         };
         if !reject::begun(session) {
-            x.status = words.status.as_u16();
+            x.record.status = Some(words.status);
         }
         tracing::debug!("{} {}: {reject}", x.method, x.path());
         words.send(session, &self.server_headers(x)).await
@@ -94,7 +95,7 @@ impl Context {
 }
 
 /// The body without what the caller may not see.
-fn redacted(x: &Exchange, head: &ResponseHeader, body: Bytes) -> Result<Bytes, Reject> {
+fn redacted(x: &Judged<'_>, head: &ResponseHeader, body: Bytes) -> Result<Bytes, Reject> {
     let what = x.redacts();
     if what.is_empty() || body.is_empty() {
         return Ok(body);
@@ -103,7 +104,7 @@ fn redacted(x: &Exchange, head: &ResponseHeader, body: Bytes) -> Result<Bytes, R
     let json = kind.is_some_and(|kind| kind.starts_with(b"application/json"));
     let document = x
         .endpoint
-        .is_some_and(|id| id.endpoint().wire == Wire::Json);
+        .is_some_and(|endpoint| endpoint.wire == Wire::Json);
     if !json && !document {
         return Ok(body);
     }

@@ -20,9 +20,9 @@ use crate::cluster::ask::MISSING_HEADER;
 use crate::cluster::ask::{
     self, ApiVersionChoice, Ask, Missing, Node, Timeout, ask_node, missing_header,
 };
-use crate::exchange::Exchange;
 use crate::exchange::Next;
 use crate::exchange::context::Context;
+use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
 use crate::exchange::reject::internal;
 use crate::forward::fanout::refusal;
@@ -39,12 +39,12 @@ const ANSWER: usize = 4 << 20;
 pub(crate) async fn run(
     context: &Context,
     session: &mut Session,
-    x: &mut Exchange,
+    x: &mut Judged<'_>,
     broadcast: Broadcast,
     path: &RequestPath<'_>,
     query: &str,
 ) -> Result<Next, Reject> {
-    let (nodes, missing) = ask::nodes(&context.cluster, &x.reachable);
+    let (nodes, missing) = ask::nodes(&context.cluster, x.reachable());
     if broadcast == Broadcast::Progress {
         let spoken = ApiVersionChoice::of(&context.cluster, path.version());
         let targets = nodes
@@ -60,8 +60,8 @@ pub(crate) async fn run(
             session.req_header(),
             path,
             query,
-            &x.caller,
-            x.id.as_header(),
+            x.on_behalf_of(),
+            x.id().as_header(),
         )
     };
     let ask = &ask;
@@ -75,7 +75,7 @@ pub(crate) async fn run(
     head.remove_header(crate::listen::server_headers::NODE_HEADER);
     if !done.missing.is_empty() {
         let missing = missing_header(&done.missing);
-        tracing::warn!("{} was not done on {missing}", x.path());
+        tracing::warn!("{} was not done on {missing}", x.exchange.path());
         head.insert_header(MISSING_HEADER, missing)
             .map_err(internal)?;
     }

@@ -7,9 +7,10 @@ use skep_filters::placement::Placement;
 
 use crate::cluster::hop::Hop;
 use crate::cluster::known::image_name;
+use crate::exchange::Next;
 use crate::exchange::context::Context;
+use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
-use crate::exchange::{Exchange, Next};
 use crate::forward::whole;
 use crate::upstream::headers;
 
@@ -23,10 +24,10 @@ const ANSWER: usize = 1 << 20;
 pub(crate) async fn container(
     context: &Context,
     session: &mut Session,
-    x: &mut Exchange,
+    x: &mut Judged<'_>,
     hop: Hop,
 ) -> Result<Next, Reject> {
-    let image = Placement::of_create(x.held.as_deref().unwrap_or_default()).image;
+    let image = Placement::of_create(x.body.held.as_deref().unwrap_or_default()).image;
     create(context, session, x, hop, image.as_deref()).await
 }
 
@@ -38,7 +39,7 @@ pub(crate) async fn container(
 pub(crate) async fn exec(
     context: &Context,
     session: &mut Session,
-    x: &mut Exchange,
+    x: &mut Judged<'_>,
     hop: Hop,
 ) -> Result<Next, Reject> {
     create(context, session, x, hop, None).await
@@ -53,13 +54,13 @@ pub(crate) async fn exec(
 async fn create(
     context: &Context,
     session: &mut Session,
-    x: &mut Exchange,
+    x: &mut Judged<'_>,
     hop: Hop,
     image: Option<&str>,
 ) -> Result<Next, Reject> {
-    context.reaches(x, &hop)?;
-    x.to = hop.label();
-    let body = x.held.take().unwrap_or_default();
+    context.reaches(&x.permission, &hop)?;
+    x.exchange.record.to = hop.label();
+    let body = x.body.held.take().unwrap_or_default();
     let (mut head, body) = whole(context, session, x, &hop, body, ANSWER).await?;
     #[derive(Deserialize)]
     struct Created {
@@ -73,7 +74,7 @@ async fn create(
     }
     if let (StatusCode::NOT_FOUND, Some(image)) = (head.status, image) {
         let node = hop.node(&context.cluster);
-        context.pulls.expect(&x.caller, &image_name(image), &node);
+        context.pulls.expect(x.caller(), &image_name(image), &node);
     }
     headers::strip_framing(&mut head);
     context.answer(session, x, head, body).await

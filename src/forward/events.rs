@@ -25,11 +25,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use crate::cluster::ask::MISSING_HEADER;
 use crate::cluster::ask::{self, Ask, Node, missing_header};
 use crate::cluster::hop;
-use crate::exchange::Exchange;
-use crate::exchange::Next;
 use crate::exchange::context::Context;
+use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
 use crate::exchange::reject::internal;
+use crate::exchange::{Next, Upstream};
 use crate::platform::clock;
 use crate::upstream::error;
 use crate::upstream::headers;
@@ -71,7 +71,7 @@ struct Known {
 pub(crate) async fn run(
     context: &Context,
     session: &mut Session,
-    x: &mut Exchange,
+    x: &mut Judged<'_>,
     path: &RequestPath<'_>,
     query: &str,
 ) -> Result<Next, Reject> {
@@ -79,18 +79,17 @@ pub(crate) async fn run(
     let nobody = plan.local_query(None).is_none() && plan.swarm_query(None).is_none();
     if plan.malformed() || nobody {
         // The engine knows what to say; but it may read what is not read here.
-        context.reaches(x, &hop::Hop::Engine)?;
+        context.reaches(&x.permission, &hop::Hop::Engine)?;
         if !x.redacts().is_empty() {
             let what = "the filters of the events cannot be read";
             return Err(Reject::OutOfScope(what.to_owned()));
         }
-        x.hop = Some(hop::Hop::Engine);
-        x.to = hop::Hop::Engine.label();
-        return Ok(Next::Proxy);
+        x.exchange.record.to = hop::Hop::Engine.label();
+        return Ok(Next::Proxy(Upstream::only(hop::Hop::Engine)));
     }
     let asked = session.req_header().clone();
     let began = i64::try_from(clock::now().as_nanos()).unwrap_or(i64::MAX);
-    let (caller, id) = (x.caller.clone(), x.id.clone());
+    let (client, id) = (x.on_behalf_of().clone(), x.id().clone());
     let mut streams = Streams {
         context,
         ask: Ask::of(
@@ -98,7 +97,7 @@ pub(crate) async fn run(
             &asked,
             path,
             query,
-            &caller,
+            &client,
             id.as_header(),
         ),
         plan: &plan,
@@ -109,7 +108,7 @@ pub(crate) async fn run(
         known: HashMap::new(),
         first: true,
     };
-    let (nodes, missing) = ask::nodes(&context.cluster, &x.reachable);
+    let (nodes, missing) = ask::nodes(&context.cluster, x.reachable());
     streams.listen(nodes);
 
     let Some(mut head) = streams.first_head(session, x).await? else {
@@ -124,8 +123,8 @@ pub(crate) async fn run(
         head.insert_header(MISSING_HEADER, missing)
             .map_err(internal)?;
     }
-    context.server_headers(x).apply(&mut head);
-    x.status = head.status.as_u16();
+    context.server_headers(x.exchange).apply(&mut head);
+    x.record().status = Some(head.status);
     let gone = |e: Box<pingora::Error>| Reject::Client(error::explain(&e));
     let begun = session.write_response_header(Box::new(head), false).await;
     begun.map_err(gone)?;
@@ -199,7 +198,7 @@ impl<'a> Streams<'a> {
     async fn first_head(
         &mut self,
         session: &mut Session,
-        x: &mut Exchange,
+        x: &mut Judged<'_>,
     ) -> Result<Option<pingora::http::ResponseHeader>, Reject> {
         let mut refused = None;
         let mut silent = Vec::new();
@@ -234,7 +233,7 @@ impl<'a> Streams<'a> {
         }
     }
 
-    async fn pass_on(&mut self, session: &mut Session, x: &mut Exchange) -> pingora::Result<()> {
+    async fn pass_on(&mut self, session: &mut Session, x: &mut Judged<'_>) -> pingora::Result<()> {
         let mut order = Order::new(self.plan, Instant::now());
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -243,7 +242,7 @@ impl<'a> Streams<'a> {
             let ready = order.take();
             if !ready.is_empty() {
                 let bytes: Bytes = ready.concat().into();
-                x.out_bytes += bytes.len() as u64;
+                x.exchange.record.bytes += bytes.len() as u64;
                 session.write_response_body(Some(bytes), false).await?;
             }
             tokio::select! {
@@ -255,7 +254,7 @@ impl<'a> Streams<'a> {
                 }
                 () = sleep_until(order.settles()), if order.holds() => order.settle(),
                 _ = look.tick(), if !finite => {
-                    let (nodes, _) = ask::nodes(&self.context.cluster, &x.reachable);
+                    let (nodes, _) = ask::nodes(&self.context.cluster, x.reachable());
                     self.listen(nodes);
                 }
                 gone = session.read_body_or_idle(true) => {
@@ -266,7 +265,7 @@ impl<'a> Streams<'a> {
             if finite && self.open.is_empty() {
                 order.settle();
                 let rest: Bytes = order.take().concat().into();
-                x.out_bytes += rest.len() as u64;
+                x.exchange.record.bytes += rest.len() as u64;
                 session.write_response_body(Some(rest), false).await?;
                 return session.write_response_body(None, true).await;
             }

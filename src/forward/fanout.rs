@@ -17,6 +17,7 @@ use skep_filters::aggregate::{
     Bound, ContainerPlan, MergeRule, Merged, NodeAnswer, NodeTag, Owns, VolumeFilter,
     container_ids, merge,
 };
+use skep_filters::auth::OnBehalfOf;
 use skep_filters::endpoint::RequestPath;
 
 use crate::cluster::ask::MISSING_HEADER;
@@ -24,9 +25,9 @@ use crate::cluster::ask::{Ask, Missing, Node, Timeout, ask_node, missing_header,
 use crate::cluster::hop::Hop;
 use crate::cluster::reachable::Reachable;
 use crate::config::Partial;
-use crate::exchange::Exchange;
 use crate::exchange::Next;
 use crate::exchange::context::Context;
+use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
 use crate::exchange::reject::internal;
 use crate::listen::server_headers::NODE_HEADER;
@@ -85,12 +86,12 @@ struct Listed {
 pub(crate) async fn answer(
     context: &Context,
     session: &mut Session,
-    x: &mut Exchange,
+    x: &mut Judged<'_>,
     list: List,
     path: &RequestPath<'_>,
     query: &str,
 ) -> Result<Next, Reject> {
-    x.to = "everyone".into();
+    x.exchange.record.to = "everyone".into();
     let network = match &list {
         List::Network(id) => Some(format!("/networks/{id}")),
         _ => None,
@@ -100,8 +101,8 @@ pub(crate) async fn answer(
         session.req_header(),
         path,
         query,
-        &x.caller,
-        x.id.as_header(),
+        x.on_behalf_of(),
+        x.id().as_header(),
     );
     if matches!(list, List::DataUsage | List::Prune) {
         ask.patience = Timeout::UntilLost;
@@ -110,13 +111,13 @@ pub(crate) async fn answer(
         ask.path = network;
     }
     let done = matches!(list, List::Prune);
-    let mut listed = run(context, list, &ask, &x.reachable).await?;
+    let mut listed = run(context, list, &ask, x.reachable()).await?;
     let mut head = listed.head;
     headers::strip_framing(&mut head);
     head.remove_header(NODE_HEADER);
     if !listed.missing.is_empty() {
         let missing = missing_header(&listed.missing);
-        tracing::warn!("{} is without {missing}", x.path());
+        tracing::warn!("{} is without {missing}", x.exchange.path());
         if context.config.aggregate.partial == Partial::Refuse && !done {
             return Err(Reject::Partial(missing));
         }
@@ -353,7 +354,7 @@ async fn owner(
         path: &path,
         query: "",
         // What is asked here the caller has not asked.
-        caller: "",
+        on_behalf_of: &OnBehalfOf::Agent,
         ..*ask
     };
     let inspect = &inspect;

@@ -18,9 +18,9 @@ use crate::cluster::ask::{Ask, ask_node, myself, nodes};
 use crate::cluster::hop::Hop;
 use crate::cluster::identity::ApiRange;
 use crate::cluster::reachable::Reachable;
-use crate::exchange::Exchange;
 use crate::exchange::Next;
 use crate::exchange::context::Context;
+use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
 use crate::upstream::client::{Answer, Budget};
 use crate::upstream::headers;
@@ -35,23 +35,23 @@ const LIMIT: usize = 1 << 20;
 pub(crate) async fn answer(
     context: &Context,
     session: &mut Session,
-    x: &mut Exchange,
+    x: &mut Judged<'_>,
     announcement: Announcement,
     path: &RequestPath<'_>,
     query: &str,
 ) -> Result<Next, Reject> {
-    x.to = Hop::Engine.label();
+    x.exchange.record.to = Hop::Engine.label();
     let ask = Ask::of(
         &context.cluster,
         session.req_header(),
         path,
         query,
-        &x.caller,
-        x.id.as_header(),
+        x.on_behalf_of(),
+        x.id().as_header(),
     );
-    let (hop, answer) = first(context, &ask, &x.reachable).await?;
+    let (hop, answer) = first(context, &ask, x.reachable()).await?;
     let (mut head, body) = announced(context, announcement, answer)?;
-    x.to = hop.label();
+    x.exchange.record.to = hop.label();
     headers::strip_framing(&mut head);
     context.answer(session, x, head, body).await
 }

@@ -1,20 +1,20 @@
-//! The last step of a request's way: to whom it goes has been decided, here it
-//! goes there. What an answer of many nodes is made of is in the modules called.
+//! Sends a routed request to its destination: one hop, all nodes, or this agent.
+//! The modules of `forward` make the answer.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use pingora::proxy::Session;
-use skep_filters::auth::Principal;
 use skep_filters::endpoint::{Match, ObjectIn, ObjectKind, RequestPath, Route, classify, query};
 
 use super::Gateway;
 use crate::authorise::scope;
 use crate::cluster::hop::Hop;
 use crate::cluster::reachable::Reachable;
+use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
-use crate::exchange::{Call, Exchange, Next};
+use crate::exchange::{Call, Next, Retry, Upstream};
 use crate::forward::broadcast;
 use crate::forward::events;
 use crate::forward::fanout;
@@ -27,22 +27,25 @@ use crate::route::locate::{self, Found, Object, locate_together};
 use crate::route::place;
 
 impl Gateway {
-    /// As [`Self::go`], for a caller that sees a part of the objects only: the
-    /// request may become another one on its way.
+    /// As [`Self::dispatch`], for a caller that sees a part of the objects only:
+    /// the request may be changed to keep within that part.
     pub(super) async fn dispatch_in_scope(
         &self,
         session: &mut Session,
-        x: &mut Exchange,
-        who: &Principal,
+        x: &mut Judged<'_>,
         to: &Destination,
         asked: Call<'_>,
+        pinned: Option<Hop>,
     ) -> Result<Next, Reject> {
-        let policy = x.policy.clone();
-        let kept = match policy.as_ref().and_then(|policy| policy.rules.scope()) {
-            Some(scope) => scope::keep(&self.context, x, scope, &asked, to).await?,
-            None => None,
+        let called = x.permission.called.clone();
+        let mut kept = scope::Kept {
+            target: None,
+            pinned,
         };
-        if let Some(target) = kept {
+        if let Some(scope) = called.scope() {
+            kept = scope::keep(&self.context, x, scope, &asked, to, kept.pinned).await?;
+        }
+        if let Some(target) = kept.target {
             session.req_header_mut().set_uri(target);
         }
         let uri = session.req_header().uri.clone();
@@ -54,30 +57,32 @@ impl Gateway {
             path: &path,
             query,
         };
-        let to = self.route(session, x, who, &asked)?;
-        self.dispatch(session, x, to, asked).await
+        let to = self.route(session, x, &asked)?;
+        self.dispatch(session, x, to, asked, kept.pinned).await
     }
 
-    /// Goes to whoever answers it.
+    /// Sends the request to its destination; `pinned` is the node on which its
+    /// objects were inspected, if they were.
     ///
     /// The longer ways are boxed: a future has room for the largest of its
     /// branches, and this one is allocated and moved for every request.
     pub(super) async fn dispatch(
         &self,
         session: &mut Session,
-        x: &mut Exchange,
+        x: &mut Judged<'_>,
         to: Destination,
         asked: Call<'_>,
+        pinned: Option<Hop>,
     ) -> Result<Next, Reject> {
         let Call { found, path, query } = asked;
         if let Some(nodes) = self.redacted_events(x, &to) {
-            x.reachable = nodes;
+            x.permission.reachable = nodes;
             return Box::pin(events::run(&self.context, session, x, path, query)).await;
         }
         match to {
             Destination::Agent => match found {
                 Some(found) => {
-                    self.context.reaches(x, &Hop::Engine)?;
+                    self.context.reaches(&x.permission, &Hop::Engine)?;
                     Box::pin(own::answer(self, session, x, found)).await
                 }
                 None => Err(Reject::Internal("no such route".to_owned())),
@@ -97,11 +102,11 @@ impl Gateway {
                 .await
             }
             Destination::Events => {
-                x.to = "everyone".into();
+                x.exchange.record.to = "everyone".into();
                 Box::pin(events::run(&self.context, session, x, path, query)).await
             }
             Destination::Everywhere(broadcast) => {
-                x.to = "everywhere".into();
+                x.exchange.record.to = "everywhere".into();
                 Box::pin(broadcast::run(
                     &self.context,
                     session,
@@ -113,7 +118,7 @@ impl Gateway {
                 .await
             }
             Destination::Placed => {
-                let hop = match x.pinned.take() {
+                let hop = match pinned {
                     Some(hop) => hop,
                     None => Box::pin(place::place(&self.context, x, path.version())).await?,
                 };
@@ -121,35 +126,47 @@ impl Gateway {
             }
             Destination::Local => self.to_hop(session, x, Hop::Engine, found).await,
             Destination::Pull => {
-                let hop = place::pulls_to(&self.context, query, &x.caller);
+                let hop = place::pulls_to(&self.context, query, x.caller());
                 self.to_hop(session, x, hop, found).await
             }
             Destination::Node(m) => self.to_hop(session, x, Hop::Agent(m), found).await,
-            Destination::Manager => self.forward_to_manager(session, x, found).await,
+            Destination::Manager => self.forward_to_manager(session, x, found, pinned).await,
             Destination::Owner(class) => {
-                Box::pin(self.forward_to_owner(session, x, class, asked)).await
+                Box::pin(self.forward_to_owner(session, x, class, asked, pinned)).await
             }
         }
     }
 
-    /// The agent's own endpoints end at their node; all else goes to its engine.
     async fn to_hop(
         &self,
         session: &mut Session,
-        x: &mut Exchange,
+        x: &mut Judged<'_>,
         hop: Hop,
         found: Option<&Match>,
     ) -> Result<Next, Reject> {
-        self.context.reaches(x, &hop)?;
-        if let (Hop::Engine, Some(found)) = (&hop, found.filter(|m| m.endpoint.is_own())) {
+        self.to_upstream(session, x, Upstream::only(hop), found)
+            .await
+    }
+
+    /// The agent answers its own endpoints; all others go to the engine.
+    async fn to_upstream(
+        &self,
+        session: &mut Session,
+        x: &mut Judged<'_>,
+        upstream: Upstream,
+        found: Option<&Match>,
+    ) -> Result<Next, Reject> {
+        self.context.reaches(&x.permission, &upstream.hop)?;
+        let own = found.filter(|m| m.endpoint.is_own());
+        if let (Hop::Engine, Some(found)) = (&upstream.hop, own) {
             return Box::pin(own::answer(self, session, x, found)).await;
         }
-        forward(&self.context, session, x, hop, found).await
+        forward(&self.context, session, x, upstream, found).await
     }
 
     /// Events of one node that have to be looked through pass through here like
     /// those of all: the nodes whose they are.
-    fn redacted_events(&self, x: &Exchange, to: &Destination) -> Option<Reachable> {
+    fn redacted_events(&self, x: &Judged<'_>, to: &Destination) -> Option<Reachable> {
         let id = match to {
             Destination::Local => self.context.cluster.me().node_id.clone(),
             Destination::Node(member) => member.id.clone(),
@@ -160,19 +177,20 @@ impl Gateway {
             _ => return None,
         };
         let looked_through = x.route() == Some(Route::Events) && !x.redacts().is_empty();
-        let nodes = || BTreeSet::from_iter(Some(id).filter(|id| x.reachable.has(id)));
+        let nodes = || BTreeSet::from_iter(Some(id).filter(|id| x.reachable().has(id)));
         looked_through.then(|| Reachable::Some(Arc::new(nodes())))
     }
 
     async fn forward_to_owner(
         &self,
         session: &mut Session,
-        x: &mut Exchange,
+        x: &mut Judged<'_>,
         class: ObjectKind,
         asked: Call<'_>,
+        pinned: Option<Hop>,
     ) -> Result<Next, Reject> {
         let Call { found, path, query } = asked;
-        let held = x.held.as_deref();
+        let held = x.body.held.as_deref();
         let Some(name) = found.and_then(|m| locate::named(m, query, held)) else {
             // It names nothing: the engine knows what to say.
             return self.to_hop(session, x, Hop::Engine, found).await;
@@ -189,11 +207,11 @@ impl Gateway {
             query: scope.as_deref().unwrap_or_default(),
             method: &session.req_header().method,
             version: path.version(),
-            reachable: &x.reachable,
-            request_id: x.id.as_header(),
+            reachable: x.reachable(),
+            request_id: x.id().as_header(),
         };
         if x.route() != Some(Route::NetworkInspect)
-            && let Some(hop) = x.pinned.take()
+            && let Some(hop) = pinned.clone()
         {
             return self.forward_to_node(session, x, hop, found).await;
         }
@@ -208,8 +226,8 @@ impl Gateway {
                 &self.context,
                 &together,
                 path.version(),
-                &x.reachable,
-                x.id.as_header(),
+                x.reachable(),
+                x.id().as_header(),
             )
             .await?
         } else {
@@ -219,7 +237,7 @@ impl Gateway {
             Found::At(hop) => self.forward_to_node(session, x, hop, found).await,
             // The local engine says so in its own words.
             Found::Nowhere => self.to_hop(session, x, Hop::Engine, found).await,
-            Found::Manager => self.forward_to_manager(session, x, found).await,
+            Found::Manager => self.forward_to_manager(session, x, found, pinned).await,
             Found::Everyone(id) => {
                 let list = List::Network(id);
                 fanout::answer(&self.context, session, x, list, path, query).await
@@ -230,7 +248,7 @@ impl Gateway {
     async fn forward_to_node(
         &self,
         session: &mut Session,
-        x: &mut Exchange,
+        x: &mut Judged<'_>,
         hop: Hop,
         found: Option<&Match>,
     ) -> Result<Next, Reject> {
@@ -244,17 +262,20 @@ impl Gateway {
     async fn forward_to_manager(
         &self,
         session: &mut Session,
-        x: &mut Exchange,
+        x: &mut Judged<'_>,
         found: Option<&Match>,
+        pinned: Option<Hop>,
     ) -> Result<Next, Reject> {
-        if let Some(hop) = x.pinned.take() {
+        if let Some(hop) = pinned {
             return self.to_hop(session, x, hop, found).await;
         }
         if self.context.cluster.me().can_manage() {
             return self.to_hop(session, x, Hop::Engine, found).await;
         }
-        x.any_manager = true;
-        let manager = self.context.manager()?;
-        self.to_hop(session, x, manager, found).await
+        let upstream = Upstream {
+            hop: self.context.manager()?,
+            retry: Retry::AnotherManager,
+        };
+        self.to_upstream(session, x, upstream, found).await
     }
 }

@@ -7,10 +7,8 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 use tracing::Instrument;
 
-use crate::cluster::hop::Hop;
-use crate::exchange::Exchange;
-use crate::exchange::Next;
-use crate::exchange::reject::Reject;
+use crate::exchange::reject::{self, Reject};
+use crate::exchange::{Exchange, Next, Retry, Upstream};
 use crate::gateway::Gateway;
 use crate::listen::downstream::Downstream;
 use crate::listen::visitor::Visitor;
@@ -52,7 +50,7 @@ impl ProxyHttp for Gateway {
     async fn request_filter(&self, session: &mut Session, x: &mut Exchange) -> Result<bool> {
         let span = tracing::debug_span!("request", request_id = x.id.as_str());
         match self.handle(session, x).instrument(span).await {
-            Ok(Next::Proxy) => Ok(false),
+            Ok(Next::Proxy(_)) => Ok(false),
             Ok(Next::Answered) => Ok(true),
             Err(reject) => {
                 Box::pin(refuse(self, session, x, &reject)).await;
@@ -62,19 +60,19 @@ impl ProxyHttp for Gateway {
     }
 
     async fn upstream_peer(&self, _: &mut Session, x: &mut Exchange) -> Result<Box<HttpPeer>> {
-        if x.any_manager && x.failures > 0 {
-            match self.context.manager() {
-                Ok(manager) => {
-                    self.context.reaches(x, &manager).map_err(|e| {
-                        Error::because(ErrorType::HTTPStatus(403), "another manager", e)
-                    })?;
-                    x.hop = Some(manager);
-                }
-                Err(e) => return Err(Error::because(ErrorType::ConnectError, "no manager", e)),
-            }
+        let proxied = x.proxied.as_mut().ok_or_else(not_routed)?;
+        if proxied.upstream.retry == Retry::AnotherManager && proxied.failures > 0 {
+            let manager = self
+                .context
+                .manager()
+                .map_err(|e| Error::because(ErrorType::ConnectError, "no manager", e))?;
+            self.context
+                .reaches(&proxied.permission, &manager)
+                .map_err(|e| Error::because(ErrorType::HTTPStatus(403), "another manager", e))?;
+            proxied.upstream.hop = manager;
         }
-        let hop = x.hop.clone().unwrap_or(Hop::Engine);
-        x.to = hop.label();
+        let hop = &proxied.upstream.hop;
+        x.record.to = hop.label();
         Ok(Box::new(
             hop.peer(&self.context.engine, &self.context.peers)
                 .await
@@ -88,13 +86,13 @@ impl ProxyHttp for Gateway {
         head: &mut RequestHeader,
         x: &mut Exchange,
     ) -> Result<()> {
-        let hop = x.hop.as_ref().unwrap_or(&Hop::Engine);
-        hop.prepare(
+        let proxied = x.proxied.as_ref().ok_or_else(not_routed)?;
+        proxied.upstream.hop.prepare(
             head,
             &self.context.peers,
-            &x.caller,
+            &proxied.permission.called.on_behalf_of,
             x.id.as_header(),
-            x.body,
+            proxied.binding,
         )
     }
 
@@ -105,12 +103,14 @@ impl ProxyHttp for Gateway {
         x: &mut Exchange,
         mut e: Box<Error>,
     ) -> Box<Error> {
-        x.failures += 1;
-        if let Some(hop) = &x.hop {
-            hop.failed(&self.context.cluster, &e, &error::explain(&e));
-        }
+        let Some(proxied) = &mut x.proxied else {
+            return e;
+        };
+        proxied.failures += 1;
+        let Upstream { hop, retry } = &proxied.upstream;
+        hop.failed(&self.context.cluster, &e, &error::explain(&e));
         // Nothing was sent yet: another manager may be asked.
-        e.set_retry(x.any_manager && x.failures < 3);
+        e.set_retry(*retry == Retry::AnotherManager && proxied.failures < 3);
         e
     }
 
@@ -122,7 +122,7 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         headers::refuse_misdirected(head).map_err(|e| e.into_up())?;
         if !head.status.is_informational() {
-            x.status = head.status.as_u16();
+            x.record.status = Some(head.status);
             self.context.server_headers(x).apply(head);
         }
         Ok(())
@@ -134,22 +134,21 @@ impl ProxyHttp for Gateway {
         e: &Error,
         x: &mut Exchange,
     ) -> FailToProxy {
-        let reject = match e.root_cause().downcast_ref::<Reject>() {
-            Some(reject) => reject.clone(),
-            None => self
-                .context
-                .failed(x.hop.as_ref().unwrap_or(&Hop::Engine), e),
+        let reject = match (e.root_cause().downcast_ref::<Reject>(), &x.proxied) {
+            (Some(reject), _) => reject.clone(),
+            (None, Some(proxied)) => self.context.failed(&proxied.upstream.hop, e),
+            (None, None) => reject::of_proxy(e, Reject::Internal),
         };
         refuse(self, session, x, &reject).await;
         FailToProxy {
-            error_code: x.status,
+            error_code: x.record.status(),
             can_reuse_downstream: false,
         }
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, x: &mut Exchange) {
         if !x.hijacked {
-            x.out_bytes = x.out_bytes.max(session.body_bytes_sent() as u64);
+            x.record.bytes = x.record.bytes.max(session.body_bytes_sent() as u64);
             Downstream::set_request_in_progress(session.stream(), false);
         }
         if !self.unauthenticated.should_log(x) {
@@ -175,6 +174,11 @@ impl ProxyHttp for Gateway {
     ) -> bool {
         true
     }
+}
+
+/// Pingora proxies only what [`Gateway::handle`] has routed.
+fn not_routed() -> Box<Error> {
+    Error::explain(ErrorType::InternalError, "the request has no upstream")
 }
 
 async fn refuse(gateway: &Gateway, session: &mut Session, x: &mut Exchange, reject: &Reject) {

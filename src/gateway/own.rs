@@ -11,9 +11,9 @@ use skep_filters::auth::profile::SKEP_TARGET;
 use skep_filters::endpoint::{Match, Own, PortainerEndpoint};
 
 use crate::api::{metrics, nodes};
-use crate::exchange::Exchange;
 use crate::exchange::Next;
 use crate::exchange::context::Context;
+use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
 use crate::exchange::reject::internal;
 use crate::gateway::Gateway;
@@ -29,7 +29,7 @@ use crate::portainer::{dockerhub, host_info};
 pub(crate) async fn answer(
     gateway: &Gateway,
     session: &mut Session,
-    x: &mut Exchange,
+    x: &mut Judged<'_>,
     found: &Match,
 ) -> Result<Next, Reject> {
     let Some(own) = found.endpoint.own else {
@@ -37,7 +37,7 @@ pub(crate) async fn answer(
         return Err(Reject::Internal(format!("{name} has no handler")));
     };
     let context = &gateway.context;
-    x.to = "agent".into();
+    x.exchange.record.to = "agent".into();
     if let Own::Identity | Own::Nodes | Own::Health = own {
         // Others may probe more often than this agent looks around.
         context.cluster.request_round();
@@ -57,7 +57,7 @@ pub(crate) async fn answer(
         }
         Own::NodeMetrics => {
             let named = session.req_header().headers.contains_key(SKEP_TARGET);
-            return metrics::metrics(context, session, x, x.from_peer || named).await;
+            return metrics::metrics(context, session, x, x.from_peer() || named).await;
         }
         Own::Prometheus => return metrics::prometheus(context, session, x).await,
         Own::Portainer(endpoint) => endpoint,
@@ -70,7 +70,7 @@ pub(crate) async fn answer(
     let action = match endpoint {
         // Answered before authentication.
         PortainerEndpoint::Ping | PortainerEndpoint::EdgeKey => return Err(Reject::NotServed),
-        PortainerEndpoint::PinnedKey if x.from_peer => {
+        PortainerEndpoint::PinnedKey if x.from_peer() => {
             let body = portainer.pinned_key_json();
             return json(context, session, x, body).await;
         }
@@ -104,7 +104,7 @@ pub(crate) async fn answer(
 pub(crate) async fn json(
     context: &Context,
     session: &mut Session,
-    x: &mut Exchange,
+    x: &mut Judged<'_>,
     body: Bytes,
 ) -> Result<Next, Reject> {
     let mut head = ResponseHeader::build(StatusCode::OK, Some(8)).map_err(internal)?;

@@ -26,9 +26,9 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use skep_filters::endpoint::{Browse, query};
 
-use crate::exchange::Exchange;
 use crate::exchange::Next;
 use crate::exchange::context::Context;
+use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
 use crate::exchange::reject::internal;
 use crate::upstream::error;
@@ -55,7 +55,7 @@ pub(crate) struct Call<'a> {
 pub(crate) async fn answer(
     context: &Context,
     session: &mut Session,
-    x: &mut Exchange,
+    x: &mut Judged<'_>,
     call: Call<'_>,
 ) -> Result<Next, Reject> {
     let volume = call.volume.filter(|volume| !volume.is_empty());
@@ -85,7 +85,11 @@ pub(crate) async fn answer(
 }
 
 /// It was done, and there is nothing to say of it.
-async fn done(context: &Context, session: &mut Session, x: &mut Exchange) -> Result<Next, Reject> {
+async fn done(
+    context: &Context,
+    session: &mut Session,
+    x: &mut Judged<'_>,
+) -> Result<Next, Reject> {
     begin(
         context,
         session,
@@ -101,15 +105,15 @@ async fn done(context: &Context, session: &mut Session, x: &mut Exchange) -> Res
 async fn begin(
     context: &Context,
     session: &mut Session,
-    x: &mut Exchange,
+    x: &mut Judged<'_>,
     mut head: ResponseHeader,
     end: bool,
 ) -> Result<(), Reject> {
-    x.status = head.status.as_u16();
+    x.record().status = Some(head.status);
     if end && head.status != http::StatusCode::NO_CONTENT {
         head.insert_header(CONTENT_LENGTH, "0").map_err(internal)?;
     }
-    context.stamp(x, &mut head);
+    context.stamp(x.exchange, &mut head);
     let begun = session.write_response_header(Box::new(head), end).await;
     begun.map_err(|e| gone(&e))
 }

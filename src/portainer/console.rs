@@ -18,9 +18,9 @@ use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-use crate::exchange::Exchange;
 use crate::exchange::Next;
 use crate::exchange::context::Context;
+use crate::exchange::judged::Judged;
 use crate::exchange::reject::internal;
 use crate::exchange::reject::{Reason, Reject};
 use crate::listen::takeover;
@@ -84,7 +84,7 @@ impl From<Problem> for Reject {
 pub(crate) async fn answer(
     context: &Context,
     session: &mut Session,
-    x: &mut Exchange,
+    x: &mut Judged<'_>,
     kind: Console,
     query: &str,
 ) -> Result<Next, Reject> {
@@ -94,9 +94,9 @@ pub(crate) async fn answer(
     }
     let key = handshake::accept(&session.req_header().headers)?;
     let opened = engine::open(context, kind, &id).await?;
-    let head = handshake::agreed(&key, &context.server_headers(x)).map_err(internal)?;
-    x.status = StatusCode::SWITCHING_PROTOCOLS.as_u16();
-    x.hijacked = true;
+    let head = handshake::agreed(&key, &context.server_headers(x.exchange)).map_err(internal)?;
+    x.record().status = Some(StatusCode::SWITCHING_PROTOCOLS);
+    x.exchange.hijacked = true;
     let taken = takeover::take(session).await;
     let (mut client, early) = taken.map_err(|e| Reject::Client(error::explain(&e)))?;
     if let Err(e) = begin(&mut client, &head).await {
@@ -112,11 +112,11 @@ pub(crate) async fn answer(
     let early = early.map(Vec::from).unwrap_or_default();
     let socket =
         WebSocketStream::from_partially_read(client, early, Role::Server, Some(config)).await;
-    let text = match x.portainer {
+    let text = match x.exchange.portainer {
         true => text::Text::alone(),
         false => text::Text::default(),
     };
-    x.out_bytes = pump::run(socket, opened, text).await;
+    x.exchange.record.bytes = pump::run(socket, opened, text).await;
     Ok(Next::Answered)
 }
 

@@ -30,10 +30,10 @@ use skep_filters::json::Members;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
-use crate::exchange::Exchange;
 use crate::exchange::Next;
 use crate::exchange::body;
 use crate::exchange::context::Context;
+use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
 use crate::exchange::reject::internal;
 use crate::platform;
@@ -87,9 +87,9 @@ struct Limits {
 pub(crate) async fn answer(
     context: &Context,
     session: &mut Session,
-    x: &mut Exchange,
+    x: &mut Judged<'_>,
 ) -> Result<Next, Reject> {
-    let body = match x.held.take() {
+    let body = match x.body.held.take() {
         Some(body) => body,
         None => Box::pin(body::read(session)).await?,
     };

@@ -7,9 +7,9 @@ use pingora::proxy::Session;
 use serde_json::json;
 
 use crate::api::metrics::{self, gather};
-use crate::exchange::Exchange;
 use crate::exchange::Next;
 use crate::exchange::context::Context;
+use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
 use crate::exchange::reject::internal;
 
@@ -20,7 +20,7 @@ use crate::exchange::reject::internal;
 pub(crate) async fn answer(
     context: &Context,
     session: &mut Session,
-    x: &mut Exchange,
+    x: &mut Judged<'_>,
 ) -> Result<Next, Reject> {
     let found = gather::reading(hardware::read).await;
     let body = json!(found.unwrap_or_default()).to_string();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use http::StatusCode;
 use serde::Deserialize;
-use skep_filters::auth::BodyBinding;
+use skep_filters::auth::{BodyBinding, OnBehalfOf};
 use tokio::time::{Instant, timeout};
 
 use super::pin::Pin;
@@ -97,7 +97,7 @@ impl Others {
                 &mut head,
                 member.generation,
                 &member.id,
-                None,
+                &OnBehalfOf::Agent,
                 BodyBinding::Empty,
             )
             .map_err(explain)?;

@@ -11,6 +11,7 @@ use futures::future::join_all;
 use http::{HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use skep_filters::auth::OnBehalfOf;
 use skep_filters::endpoint::{ApiVersion, Match, ObjectIn, ObjectKind, query};
 use skep_filters::json::Members;
 
@@ -95,7 +96,7 @@ pub(crate) async fn locate(context: &Context, object: &Object<'_>) -> Result<Fou
         path: &path,
         query: object.query,
         // The caller may be allowed to remove what it is not to inspect.
-        caller: "",
+        on_behalf_of: &OnBehalfOf::Agent,
         request_id: object.request_id,
     };
     // What may be on several nodes alike is taken from here, if it is here.

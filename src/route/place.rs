@@ -11,8 +11,8 @@ use skep_filters::placement::Placement;
 
 use crate::cluster::hop::Hop;
 use crate::cluster::known::image_name;
-use crate::exchange::Exchange;
 use crate::exchange::context::Context;
+use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
 use crate::route::locate::{Found, Object, locate};
 
@@ -39,10 +39,10 @@ pub(crate) fn pulls_to(context: &Context, query: &str, caller: &str) -> Hop {
 /// If what it names is on different nodes, or on several of them.
 pub(crate) async fn place(
     context: &Context,
-    x: &Exchange,
+    x: &Judged<'_>,
     version: Option<ApiVersion>,
 ) -> Result<Hop, Reject> {
-    let placement = Placement::of_create(x.held.as_deref().unwrap_or_default());
+    let placement = Placement::of_create(x.body.held.as_deref().unwrap_or_default());
     let mut chosen: Option<(String, Hop)> = None;
     let mut bound: Vec<(ObjectKind, &str)> = Vec::new();
     for (class, names) in [
@@ -87,7 +87,7 @@ pub(crate) async fn place(
 
 async fn find(
     context: &Context,
-    x: &Exchange,
+    x: &Judged<'_>,
     class: ObjectKind,
     name: &str,
     version: Option<ApiVersion>,
@@ -98,8 +98,8 @@ async fn find(
         method: &Method::POST,
         query: "",
         version,
-        reachable: &x.reachable,
-        request_id: x.id.as_header(),
+        reachable: x.reachable(),
+        request_id: x.id().as_header(),
     };
     locate(context, &object).await
 }

@@ -100,26 +100,27 @@ impl Audit {
         if x.is_routine() {
             return;
         }
+        let record = &x.record;
         let line = Line {
             time: &timestamp(clock::wall()),
-            who: &x.caller,
+            who: record.caller(),
             from: &x.from,
             method: bounded(x.method.as_str(), LONGEST),
             path: bounded(x.logged_path(), LONGEST),
             what: x.endpoint.map(EndpointId::name),
-            to: &x.to,
-            verdict: match (x.refused, &x.would_deny) {
+            to: &record.to,
+            verdict: match (record.refused, &record.would_deny) {
                 (Some(reason), _) if reason.is_denial() => "deny",
                 (Some(_), _) => "refuse",
                 (None, Some(_)) => "would_deny",
                 (None, None) => "allow",
             },
-            policy: x.policy.as_ref().map_or("", |policy| &policy.name),
-            rule: &x.rule,
-            reason: x.would_deny.as_deref().or(x.why.as_deref()),
-            status: x.status,
-            ms: x.milliseconds(),
-            bytes: x.out_bytes,
+            policy: record.policy(),
+            rule: &record.rule,
+            reason: record.would_deny.as_deref().or(record.why.as_deref()),
+            status: record.status(),
+            ms: record.milliseconds(),
+            bytes: record.bytes,
             request_id: x.id.as_str(),
         };
         self.write(&line);
@@ -176,6 +177,7 @@ impl Write for Out {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exchange::caller::Caller;
     use crate::exchange::reject::Reason;
     use serde_json::Value;
 
@@ -191,14 +193,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let audit = Audit::open(&folder.path().join("audit")).unwrap();
         let mut x = Exchange::new();
-        x.caller = "key:ci".to_owned();
+        x.record.caller = Some(Caller::client("key:ci"));
         x.target = "/containers/a%22%0A%7B/json?secret=1".parse().unwrap();
         x.endpoint = Some(EndpointId::ContainerInspect);
-        x.to = "node:n2".into();
-        x.rule = "deny containers.read".into();
-        x.refused = Some(Reason::Denied);
-        x.why = Some("a\n{\"who\":\"root\"}".to_owned());
-        x.status = 403;
+        x.record.to = "node:n2".into();
+        x.record.rule = "deny containers.read".into();
+        x.record.refused = Some(Reason::Denied);
+        x.record.why = Some("a\n{\"who\":\"root\"}".to_owned());
+        x.record.status = Some(http::StatusCode::FORBIDDEN);
         audit.tell(&x);
         let [line] = &lines(&audit)[..] else {
             panic!("one line");
@@ -219,13 +221,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let audit = Audit::open(&folder.path().join("audit")).unwrap();
         let mut x = Exchange::new();
-        x.errand = true;
+        x.record.caller = Some(Caller::agent());
         audit.tell(&x);
-        x.errand = false;
+        x.record.caller = None;
         x.endpoint = Some(EndpointId::PortainerPing);
         audit.tell(&x);
         x.endpoint = None;
-        x.would_deny = Some("no rule allows it".to_owned());
+        x.record.would_deny = Some("no rule allows it".to_owned());
         audit.tell(&x);
         let [line] = &lines(&audit)[..] else {
             panic!("one line");

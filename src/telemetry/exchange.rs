@@ -5,13 +5,14 @@ use crate::exchange::reject::Reason;
 
 /// Logs one line for a request. Routine requests are logged at debug.
 pub(crate) fn log(x: &Exchange) {
-    let ms = x.milliseconds();
-    let (caller, from, to) = (&*x.caller, &*x.from, &*x.to);
-    let (status, bytes, request_id) = (x.status, x.out_bytes, x.id.as_str());
-    let refused = x.refused.map(Reason::as_str);
-    let would_deny = x.would_deny.as_deref().filter(|_| refused.is_none());
-    let judged = would_deny.is_some() || matches!(x.refused, Some(Reason::Denied));
-    let rule = judged.then_some(&*x.rule);
+    let record = &x.record;
+    let ms = record.milliseconds();
+    let (caller, from, to) = (record.caller(), &*x.from, &*record.to);
+    let (status, bytes, request_id) = (record.status(), record.bytes, x.id.as_str());
+    let refused = record.refused.map(Reason::as_str);
+    let would_deny = record.would_deny.as_deref().filter(|_| refused.is_none());
+    let judged = would_deny.is_some() || matches!(record.refused, Some(Reason::Denied));
+    let rule = judged.then_some(&*record.rule);
     macro_rules! line {
         ($level:ident) => {
             tracing::event!(
@@ -21,8 +22,8 @@ pub(crate) fn log(x: &Exchange) {
             )
         };
     }
-    match x.refused {
-        Some(_) if x.status >= 500 => line!(WARN),
+    match record.refused {
+        Some(_) if status >= 500 => line!(WARN),
         None if x.is_routine() => line!(DEBUG),
         _ => line!(INFO),
     }

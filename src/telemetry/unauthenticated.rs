@@ -72,37 +72,33 @@ impl Unauthenticated {
 
 /// Whether somebody was refused who has not proved who it is.
 fn is_refused(x: &Exchange) -> bool {
-    x.caller.is_empty() && x.refused.is_some() && x.status < 500
+    x.record.caller.is_none() && x.record.refused.is_some() && x.record.status() < 500
 }
 
 #[cfg(test)]
 mod tests {
+    use http::StatusCode;
+
     use super::*;
+    use crate::exchange::caller::Caller;
     use crate::exchange::reject::Reason;
 
     #[test]
-    fn only_strangers_who_are_refused_are_counted() {
-        let stranger = || Exchange {
-            refused: Some(Reason::Signature("missing")),
-            status: 401,
-            ..Exchange::new()
+    fn only_refusals_of_unauthenticated_clients_are_counted() {
+        let unauthenticated = || {
+            let mut x = Exchange::new();
+            x.record.refused = Some(Reason::Signature("missing"));
+            x.record.status = Some(StatusCode::UNAUTHORIZED);
+            x
         };
-        assert!(is_refused(&stranger()));
-        for x in [
-            Exchange {
-                caller: "key:ci".to_owned(),
-                ..stranger()
-            },
-            Exchange {
-                status: 503,
-                ..stranger()
-            },
-            Exchange {
-                refused: None,
-                ..stranger()
-            },
-        ] {
-            assert!(!is_refused(&x), "{} {} {:?}", x.caller, x.status, x.refused);
+        assert!(is_refused(&unauthenticated()));
+        let known = |x: &mut Exchange| x.record.caller = Some(Caller::client("key:ci"));
+        let our_fault = |x: &mut Exchange| x.record.status = Some(StatusCode::SERVICE_UNAVAILABLE);
+        let answered = |x: &mut Exchange| x.record.refused = None;
+        for change in [known, our_fault, answered] {
+            let mut x = unauthenticated();
+            change(&mut x);
+            assert!(!is_refused(&x));
         }
     }
 }

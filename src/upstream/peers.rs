@@ -16,7 +16,7 @@ use pingora::{Error, ErrorType};
 use ring::rand::{SecureRandom, SystemRandom};
 use rustls::pki_types::CertificateDer;
 use skep_filters::auth::profile::{SKEP_ON_BEHALF_OF, SKEP_TARGET};
-use skep_filters::auth::{BodyBinding, KeyError, Signer, SigningKey};
+use skep_filters::auth::{BodyBinding, KeyError, OnBehalfOf, Signer, SigningKey};
 
 use crate::platform::keepalive::{IDLE, KEEPALIVE};
 use crate::trust::{Generation, Leaf, Trust};
@@ -93,8 +93,7 @@ impl Peers {
         Ok(peer)
     }
 
-    /// Addresses a request to a node and signs it; `on_behalf_of` is the
-    /// caller whose request it is.
+    /// Addresses a request to a node and signs it.
     ///
     /// # Errors
     /// Fails if the request is one that no agent would take.
@@ -103,20 +102,20 @@ impl Peers {
         head: &mut RequestHeader,
         generation: usize,
         node_id: &str,
-        on_behalf_of: Option<&str>,
+        on_behalf_of: &OnBehalfOf,
         body: BodyBinding,
     ) -> pingora::Result<()> {
         let ours = self.generations.get(generation);
         let ours = ours.ok_or_else(|| Error::new(ErrorType::InternalError))?;
         head.insert_header(SKEP_TARGET, node_id)?;
-        let on_behalf_of = on_behalf_of.filter(|caller| !caller.is_empty());
-        match on_behalf_of.map(HeaderValue::from_str) {
-            Some(Ok(caller)) => head.insert_header(SKEP_ON_BEHALF_OF, caller)?,
-            // Without it the request would be our own, which may do everything.
-            Some(Err(_)) => {
-                return Error::e_explain(ErrorType::InvalidHTTPHeader, "the caller's name");
+        match on_behalf_of {
+            OnBehalfOf::Agent => drop(head.remove_header(&SKEP_ON_BEHALF_OF)),
+            OnBehalfOf::Client(client) => {
+                let name = HeaderValue::from_str(&client.to_string()).map_err(|e| {
+                    Error::because(ErrorType::InvalidHTTPHeader, "the client's name", e)
+                })?;
+                head.insert_header(SKEP_ON_BEHALF_OF, name)?;
             }
-            None => drop(head.remove_header(&SKEP_ON_BEHALF_OF)),
         }
         sign(head, &ours.signer, body, &self.random)
     }

@@ -1,6 +1,7 @@
 //! The authenticated caller.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -10,10 +11,11 @@ use super::error::AuthError;
 use super::key::{Key, KeyKind};
 use super::profile::SKEP_ON_BEHALF_OF;
 
-/// An authenticated caller. Its text form is for logs, and for `Skep-On-Behalf-Of`.
+/// A client of the cluster. Its text form is for logs, for limits, and for
+/// `Skep-On-Behalf-Of`; it reads back as the same client.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Principal {
-    /// A client, by the id of its key.
+pub enum Client {
+    /// By the id of its key.
     Key {
         /// The key's id.
         id: Arc<str>,
@@ -22,34 +24,47 @@ pub enum Principal {
     Operator {
         /// The fingerprint of that secret. It distinguishes the old secret from
         /// the new one while the secret is being replaced.
-        generation: String,
+        generation: Arc<str>,
     },
     /// A Portainer server.
     Portainer {
         /// The fingerprint of its key.
-        key: String,
+        key: Arc<str>,
     },
-    /// A client, by the certificate of its connection.
+    /// By the certificate of its connection.
     Certificate {
         /// The name in the certificate.
         name: Arc<str>,
     },
-    /// A client at a socket on the machine of the agent.
+    /// At a socket on the machine of the agent.
     Local {
         /// The name of the user who has connected.
         name: Arc<str>,
     },
+}
+
+/// The party for which an agent sends a request to another agent.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum OnBehalfOf {
+    /// The agent needs the answer itself.
+    Agent,
+    /// A client has called the agent.
+    Client(Client),
+}
+
+/// An authenticated caller. Its text form is for logs.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Principal {
+    /// A client that calls this agent.
+    Client(Client),
     /// Another agent of the cluster.
     Peer {
         /// Its node id, if its certificate has one.
         node_id: Option<String>,
-        /// The principal for which it asks, in text form; `None` if it asks for itself.
-        on_behalf_of: Option<String>,
+        /// The party for which it asks.
+        on_behalf_of: OnBehalfOf,
     },
 }
-
-/// The prefix of the fingerprint of a server's key, in text form.
-const PORTAINER_PREFIX: &str = "portainer:";
 
 /// The prefix of the fingerprint in the id of an operator's key.
 const OPERATOR_PREFIX: &str = "operator-";
@@ -59,42 +74,17 @@ const MAX_ON_BEHALF_OF: usize = 256;
 
 const ONLY_AGENTS: AuthError = AuthError::Malformed("only agents may send Skep-On-Behalf-Of");
 
-impl Principal {
-    /// Whether another agent asks for itself, not for a caller.
-    #[must_use]
-    pub fn is_agent_itself(&self) -> bool {
-        matches!(
-            self,
-            Self::Peer {
-                on_behalf_of: None,
-                ..
-            }
-        )
-    }
+const UNKNOWN_CLIENT: AuthError =
+    AuthError::Malformed("Skep-On-Behalf-Of names no kind of client that this agent knows");
 
-    /// Whether the caller is a Portainer server, directly or through another
-    /// agent: it expects answers like those of Portainer's agent.
-    #[must_use]
-    pub fn is_portainer(&self) -> bool {
-        match self {
-            Self::Portainer { .. } => true,
-            Self::Peer { on_behalf_of, .. } => on_behalf_of
-                .as_ref()
-                .is_some_and(|name| name.starts_with(PORTAINER_PREFIX)),
-            Self::Key { .. }
-            | Self::Operator { .. }
-            | Self::Certificate { .. }
-            | Self::Local { .. } => false,
-        }
-    }
-
-    /// Whether no signature covers the bodies of the caller: only the connection
+impl Client {
+    /// Whether no signature covers the bodies of the client: only the connection
     /// protects them.
     #[must_use]
     pub fn body_unsigned(&self) -> bool {
         match self {
             Self::Portainer { .. } | Self::Certificate { .. } | Self::Local { .. } => true,
-            Self::Key { .. } | Self::Operator { .. } | Self::Peer { .. } => false,
+            Self::Key { .. } | Self::Operator { .. } => false,
         }
     }
 
@@ -104,10 +94,7 @@ impl Principal {
     ///
     /// [`AuthError::Malformed`] if it sends a `Skep-On-Behalf-Of`.
     pub fn certificate(name: &str, headers: &HeaderMap) -> Result<Self, AuthError> {
-        match headers.contains_key(SKEP_ON_BEHALF_OF) {
-            true => Err(ONLY_AGENTS),
-            false => Ok(Self::Certificate { name: name.into() }),
-        }
+        itself(headers, || Self::Certificate { name: name.into() })
     }
 
     /// The Portainer server whose key has this fingerprint.
@@ -115,11 +102,8 @@ impl Principal {
     /// # Errors
     ///
     /// [`AuthError::Malformed`] if it sends a `Skep-On-Behalf-Of`.
-    pub fn portainer(key: String, headers: &HeaderMap) -> Result<Self, AuthError> {
-        match headers.contains_key(SKEP_ON_BEHALF_OF) {
-            true => Err(ONLY_AGENTS),
-            false => Ok(Self::Portainer { key }),
-        }
+    pub fn portainer(key: &str, headers: &HeaderMap) -> Result<Self, AuthError> {
+        itself(headers, || Self::Portainer { key: key.into() })
     }
 
     /// The client of this name at a socket on the machine of the agent.
@@ -128,9 +112,40 @@ impl Principal {
     ///
     /// [`AuthError::Malformed`] if it sends a `Skep-On-Behalf-Of`.
     pub fn local(name: &str, headers: &HeaderMap) -> Result<Self, AuthError> {
-        match headers.contains_key(SKEP_ON_BEHALF_OF) {
-            true => Err(ONLY_AGENTS),
-            false => Ok(Self::Local { name: name.into() }),
+        itself(headers, || Self::Local { name: name.into() })
+    }
+}
+
+impl Principal {
+    /// The client that waits for the answer, at this agent or at another one;
+    /// `None` if another agent asks for itself.
+    #[must_use]
+    pub fn client(&self) -> Option<&Client> {
+        match self {
+            Self::Client(client)
+            | Self::Peer {
+                on_behalf_of: OnBehalfOf::Client(client),
+                ..
+            } => Some(client),
+            Self::Peer {
+                on_behalf_of: OnBehalfOf::Agent,
+                ..
+            } => None,
+        }
+    }
+
+    /// Whether another agent is calling.
+    #[must_use]
+    pub fn is_peer(&self) -> bool {
+        matches!(self, Self::Peer { .. })
+    }
+
+    /// Whether no signature covers the bodies of the caller.
+    #[must_use]
+    pub fn body_unsigned(&self) -> bool {
+        match self {
+            Self::Client(client) => client.body_unsigned(),
+            Self::Peer { .. } => false,
         }
     }
 
@@ -140,59 +155,93 @@ impl Principal {
     /// # Errors
     ///
     /// [`AuthError::Malformed`] for a `Skep-On-Behalf-Of` from anyone but an agent,
-    /// or one that is empty, too long or not printable ASCII.
+    /// or one that is too long, not printable ASCII, or not a client's text form.
     pub fn of(key: &Key, headers: &HeaderMap, node_id: Option<String>) -> Result<Self, AuthError> {
         let on_behalf_of = on_behalf_of(headers)?;
-        match key.kind() {
-            KeyKind::Agent => Ok(Self::Peer {
+        match (key.kind(), on_behalf_of) {
+            (KeyKind::Agent, on_behalf_of) => Ok(Self::Peer {
                 node_id,
                 on_behalf_of,
             }),
-            KeyKind::Client | KeyKind::Operator if on_behalf_of.is_some() => Err(ONLY_AGENTS),
-            KeyKind::Client => Ok(Self::Key {
+            (KeyKind::Client | KeyKind::Operator, OnBehalfOf::Client(_)) => Err(ONLY_AGENTS),
+            (KeyKind::Client, OnBehalfOf::Agent) => Ok(Self::Client(Client::Key {
                 id: Arc::clone(key.id()),
-            }),
-            KeyKind::Operator => Ok(Self::Operator {
+            })),
+            (KeyKind::Operator, OnBehalfOf::Agent) => Ok(Self::Client(Client::Operator {
                 generation: key
                     .id()
                     .strip_prefix(OPERATOR_PREFIX)
                     .unwrap_or(key.id())
-                    .to_owned(),
-            }),
+                    .into(),
+            })),
         }
+    }
+}
+
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key { id } => write!(f, "key:{id}"),
+            Self::Operator { generation } => write!(f, "operator:{generation}"),
+            Self::Portainer { key } => write!(f, "portainer:{key}"),
+            Self::Certificate { name } => write!(f, "cert:{name}"),
+            Self::Local { name } => write!(f, "local:{name}"),
+        }
+    }
+}
+
+impl FromStr for Client {
+    type Err = AuthError;
+
+    fn from_str(text: &str) -> Result<Self, AuthError> {
+        let (kind, rest) = text.split_once(':').ok_or(UNKNOWN_CLIENT)?;
+        Ok(match kind {
+            "key" => Self::Key { id: rest.into() },
+            "operator" => Self::Operator {
+                generation: rest.into(),
+            },
+            "portainer" => Self::Portainer { key: rest.into() },
+            "cert" => Self::Certificate { name: rest.into() },
+            "local" => Self::Local { name: rest.into() },
+            _ => return Err(UNKNOWN_CLIENT),
+        })
     }
 }
 
 impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Key { id } => write!(f, "key:{id}"),
-            Self::Operator { generation } => write!(f, "operator:{generation}"),
-            Self::Portainer { key } => write!(f, "{PORTAINER_PREFIX}{key}"),
-            Self::Certificate { name } => write!(f, "cert:{name}"),
-            Self::Local { name } => write!(f, "local:{name}"),
+            Self::Client(client) => client.fmt(f),
             Self::Peer {
                 node_id,
                 on_behalf_of,
             } => {
                 write!(f, "peer:{}", node_id.as_deref().unwrap_or("?"))?;
                 match on_behalf_of {
-                    Some(principal) => write!(f, " for {principal}"),
-                    None => Ok(()),
+                    OnBehalfOf::Client(client) => write!(f, " for {client}"),
+                    OnBehalfOf::Agent => Ok(()),
                 }
             }
         }
     }
 }
 
-fn on_behalf_of(headers: &HeaderMap) -> Result<Option<String>, AuthError> {
+/// A client that is known by its connection asks for itself only.
+fn itself(headers: &HeaderMap, client: impl FnOnce() -> Client) -> Result<Client, AuthError> {
+    if headers.contains_key(SKEP_ON_BEHALF_OF) {
+        return Err(ONLY_AGENTS);
+    }
+    Ok(client())
+}
+
+fn on_behalf_of(headers: &HeaderMap) -> Result<OnBehalfOf, AuthError> {
     let Some(value) = single(headers, &SKEP_ON_BEHALF_OF)? else {
-        return Ok(None);
+        return Ok(OnBehalfOf::Agent);
     };
     match value.to_str() {
         // `to_str` leaves visible ASCII, spaces and tabs.
         Ok(text) if (1..=MAX_ON_BEHALF_OF).contains(&text.len()) && !text.contains('\t') => {
-            Ok(Some(text.to_owned()))
+            Ok(OnBehalfOf::Client(text.parse()?))
         }
         _ => Err(AuthError::Malformed(
             "Skep-On-Behalf-Of must be 1 to 256 printable characters",
@@ -242,33 +291,42 @@ mod tests {
     }
 
     #[test]
-    fn a_portainer_server_is_recognised_also_behind_an_agent() {
-        let mut headers = HeaderMap::new();
-        let server = Principal::portainer("05cff52c".to_owned(), &headers).unwrap();
-        assert_eq!(server.to_string(), "portainer:05cff52c");
-        let behind = |name: &str| Principal::Peer {
-            node_id: None,
-            on_behalf_of: Some(name.to_owned()),
-        };
-        assert!(server.is_portainer() && behind("portainer:05cff52c").is_portainer());
-        assert!(!behind("key:portainer").is_portainer());
-        headers.insert(SKEP_ON_BEHALF_OF, HeaderValue::from_static("key:root"));
-        assert!(Principal::portainer("05cff52c".to_owned(), &headers).is_err());
+    fn the_client_behind_an_agent_is_read_back_as_it_was_written() {
+        for text in [
+            "key:ci",
+            "operator:05cff52c",
+            "portainer:05cff52c",
+            "cert:alice",
+            "local:alice",
+        ] {
+            let client: Client = text.parse().unwrap();
+            assert_eq!(client.to_string(), text);
+            let peer = Principal::Peer {
+                node_id: None,
+                on_behalf_of: OnBehalfOf::Client(client.clone()),
+            };
+            assert_eq!(peer.client(), Some(&client));
+            assert_eq!(Principal::Client(client.clone()).client(), Some(&client));
+        }
+        for text in ["ci", "peer:n1", "peer:n1 for key:ci", "Key:ci", ""] {
+            assert!(text.parse::<Client>().is_err(), "{text:?}");
+        }
     }
 
     #[test]
-    fn a_caller_known_by_its_connection_has_a_name_and_asks_for_itself_only() {
+    fn a_client_known_by_its_connection_has_a_name_and_asks_for_itself_only() {
         for (made, shown) in [
             (
-                Principal::certificate as fn(&str, &HeaderMap) -> _,
+                Client::certificate as fn(&str, &HeaderMap) -> _,
                 "cert:alice",
             ),
-            (Principal::local, "local:alice"),
+            (Client::portainer, "portainer:alice"),
+            (Client::local, "local:alice"),
         ] {
             let mut headers = HeaderMap::new();
-            let alice: Principal = made("alice", &headers).unwrap();
+            let alice: Client = made("alice", &headers).unwrap();
             assert_eq!(alice.to_string(), shown);
-            assert!(alice.body_unsigned() && !alice.is_agent_itself() && !alice.is_portainer());
+            assert!(alice.body_unsigned());
             headers.insert(SKEP_ON_BEHALF_OF, HeaderValue::from_static("key:root"));
             let refused: AuthError = made("alice", &headers).unwrap_err();
             assert_eq!(refused.reason(), "malformed");
@@ -276,8 +334,8 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_would_spoil_a_log_line_is_refused() {
-        for name in ["", "a\tb", &"x".repeat(257)] {
+    fn a_name_that_would_spoil_a_log_line_or_is_no_client_s_is_refused() {
+        for name in ["", "key:a\tb", &format!("key:{}", "x".repeat(253)), "root"] {
             assert!(
                 principal("agent-1", KeyKind::Agent, Some(name)).is_err(),
                 "{name:?}"

@@ -10,8 +10,8 @@ use skep_filters::policy::scope::{Kind, Scope};
 use super::{inspect, label, out_of_scope, pin_a_manager, target};
 use crate::cluster::hop::Hop;
 use crate::exchange::Call;
-use crate::exchange::Exchange;
 use crate::exchange::context::Context;
+use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
 use crate::route::Destination;
 use crate::route::locate::{Found, Object, locate, named};
@@ -26,8 +26,10 @@ pub(super) struct Inspection<'a> {
     pub(super) found: &'a Match,
     pub(super) to: &'a Destination,
     pub(super) request_id: HeaderValue,
-    /// Where the request goes, and everything is looked at.
+    /// The node on which every object is inspected: the request goes there.
     pub(super) at: Hop,
+    /// The same, once the request may go to no other.
+    pub(super) pinned: Option<Hop>,
 }
 
 impl Inspection<'_> {
@@ -35,10 +37,10 @@ impl Inspection<'_> {
     /// in scope.
     pub(super) async fn at_the_object(
         &mut self,
-        x: &mut Exchange,
+        x: &mut Judged<'_>,
         kind: Kind,
     ) -> Result<Option<Uri>, Reject> {
-        let name = named(self.found, self.asked.query, x.held.as_deref());
+        let name = named(self.found, self.asked.query, x.body.held.as_deref());
         let name = name.ok_or_else(|| out_of_scope("it names no object"))?;
         self.resolve_node(x, kind, Some(&name)).await?;
         match self.holds(kind, &name).await? {
@@ -51,9 +53,9 @@ impl Inspection<'_> {
     /// full ids.
     pub(super) async fn at_network_and_container(
         &mut self,
-        x: &mut Exchange,
+        x: &mut Judged<'_>,
     ) -> Result<Uri, Reject> {
-        let body = x.held.clone().unwrap_or_default();
+        let body = x.body.held.clone().unwrap_or_default();
         let name = named(self.found, self.asked.query, Some(&body));
         let name = name.ok_or_else(|| out_of_scope("it names no container"))?;
         let path = self.asked.path.path();
@@ -68,8 +70,8 @@ impl Inspection<'_> {
             return Err(out_of_scope("it names what has no id"));
         };
         let body = Scope::with_container(&body, &container)?;
-        x.body = BodyBinding::Digest(sha256(body.as_bytes()));
-        x.held = Some(body.into());
+        x.body.binding = BodyBinding::Digest(sha256(body.as_bytes()));
+        x.body.held = Some(body.into());
         let version = self.version();
         let version = version.map(|v| format!("/v{v}")).unwrap_or_default();
         let path = format!("{version}/networks/{network}/{verb}");
@@ -77,8 +79,8 @@ impl Inspection<'_> {
     }
 
     /// An engine answers the creation of a volume that is there by showing it.
-    pub(super) async fn check_name_is_free(&self, x: &Exchange) -> Result<(), Reject> {
-        let body = x.held.as_deref().unwrap_or_default();
+    pub(super) async fn check_name_is_free(&self, x: &Judged<'_>) -> Result<(), Reject> {
+        let body = x.body.held.as_deref().unwrap_or_default();
         let Some(name) = Scope::volume_name(body)? else {
             return Ok(());
         };
@@ -91,8 +93,8 @@ impl Inspection<'_> {
     }
 
     /// Puts the labels into the body, if all that it names is in scope.
-    pub(super) async fn stamp(&self, x: &mut Exchange, kind: Kind) -> Result<(), Reject> {
-        let body = x.held.clone().unwrap_or_default();
+    pub(super) async fn stamp(&self, x: &mut Judged<'_>, kind: Kind) -> Result<(), Reject> {
+        let body = x.body.held.clone().unwrap_or_default();
         for reference in Scope::references(kind, &body)? {
             if kind == Kind::Service && reference.kind == Kind::Volume {
                 return Err(out_of_scope(
@@ -102,8 +104,8 @@ impl Inspection<'_> {
             self.holds(reference.kind, &reference.name).await?;
         }
         let stamped = self.scope.stamp(kind, &body)?;
-        x.body = BodyBinding::Digest(sha256(stamped.as_bytes()));
-        x.held = Some(stamped.into());
+        x.body.binding = BodyBinding::Digest(sha256(stamped.as_bytes()));
+        x.body.held = Some(stamped.into());
         Ok(())
     }
 
@@ -146,14 +148,14 @@ impl Inspection<'_> {
     /// Settles where the request goes: there everything is looked at.
     pub(super) async fn resolve_node(
         &mut self,
-        x: &mut Exchange,
+        x: &Judged<'_>,
         kind: Kind,
         name: Option<&str>,
     ) -> Result<(), Reject> {
         let context = self.context;
         self.at = match self.to {
             Destination::Node(member) => Hop::Agent(member.clone()),
-            Destination::Manager => pin_a_manager(context, x)?,
+            Destination::Manager => pin_a_manager(context, &mut self.pinned)?,
             Destination::Placed => place(context, x, self.version()).await?,
             Destination::Owner(_) => match name {
                 Some(name) => self.owner(x, kind, name).await?,
@@ -162,19 +164,19 @@ impl Inspection<'_> {
             _ => Hop::Engine,
         };
         if !matches!(self.to, Destination::Node(_) | Destination::Local) {
-            x.pinned = Some(self.at.clone());
+            self.pinned = Some(self.at.clone());
         }
         Ok(())
     }
 
-    async fn owner(&self, x: &mut Exchange, kind: Kind, name: &str) -> Result<Hop, Reject> {
+    async fn owner(&mut self, x: &Judged<'_>, kind: Kind, name: &str) -> Result<Hop, Reject> {
         let class = match kind {
             Kind::Container => ObjectKind::Container,
             Kind::Exec => ObjectKind::Exec,
             Kind::Volume => ObjectKind::Volume,
             Kind::Network => ObjectKind::Network,
             Kind::Service | Kind::Task | Kind::Secret | Kind::Config => {
-                return pin_a_manager(self.context, x);
+                return pin_a_manager(self.context, &mut self.pinned);
             }
         };
         let object = Object {
@@ -183,13 +185,13 @@ impl Inspection<'_> {
             method: &Method::GET,
             query: "",
             version: self.version(),
-            reachable: &x.reachable,
-            request_id: x.id.as_header(),
+            reachable: x.reachable(),
+            request_id: x.id().as_header(),
         };
         match locate(self.context, &object).await? {
             Found::At(hop) => Ok(hop),
             Found::Nowhere => Err(Reject::NoSuch(label(kind, name))),
-            Found::Manager | Found::Everyone(_) => pin_a_manager(self.context, x),
+            Found::Manager | Found::Everyone(_) => pin_a_manager(self.context, &mut self.pinned),
         }
     }
 

@@ -17,9 +17,9 @@ use tokio::task::JoinSet;
 
 use super::worker::{NodeLine, Outcome, Worker};
 use crate::cluster::ask::{Missing, Node};
-use crate::exchange::Exchange;
 use crate::exchange::Next;
 use crate::exchange::context::Context;
+use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
 use crate::exchange::reject::internal;
 use crate::upstream::error;
@@ -34,7 +34,7 @@ const LINES: usize = 64;
 pub(super) async fn run(
     context: &Context,
     session: &mut Session,
-    x: &mut Exchange,
+    x: &mut Judged<'_>,
     nodes: Vec<Node>,
     targets: Vec<String>,
     missing: Vec<Missing>,
@@ -102,8 +102,8 @@ struct Upload {
 }
 
 impl Upload {
-    fn of(session: &mut Session, x: &mut Exchange) -> Self {
-        let held = x.held.take();
+    fn of(session: &mut Session, x: &mut Judged<'_>) -> Self {
+        let held = x.body.held.take();
         Self {
             done: held.is_none() && session.is_body_empty(),
             held,
@@ -232,18 +232,18 @@ impl Telling {
         &mut self,
         context: &Context,
         session: &mut Session,
-        x: &mut Exchange,
+        x: &mut Judged<'_>,
         bytes: Bytes,
     ) -> pingora::Result<()> {
         if !self.begun {
             self.begun = true;
             let mut head = ResponseHeader::build(StatusCode::OK, Some(4))?;
             head.insert_header(CONTENT_TYPE, "application/json")?;
-            context.server_headers(x).apply(&mut head);
-            x.status = head.status.as_u16();
+            context.server_headers(x.exchange).apply(&mut head);
+            x.record().status = Some(head.status);
             session.write_response_header(Box::new(head), false).await?;
         }
-        x.out_bytes += bytes.len() as u64;
+        x.exchange.record.bytes += bytes.len() as u64;
         session.write_response_body(Some(bytes), false).await
     }
 
@@ -253,7 +253,7 @@ impl Telling {
         mut self,
         context: &Context,
         session: &mut Session,
-        x: &mut Exchange,
+        x: &mut Judged<'_>,
     ) -> Result<Next, Reject> {
         let gone = |e: Box<pingora::Error>| Reject::Client(error::explain(&e));
         let did = self.outcomes.iter().any(|(_, outcome)| outcome.is_ok());

@@ -21,8 +21,8 @@ use tokio::sync::mpsc;
 use crate::cluster::Cluster;
 use crate::cluster::ask::{GONE, Node};
 use crate::cluster::hop::Hop;
-use crate::exchange::Exchange;
 use crate::exchange::context::Context;
+use crate::exchange::judged::Judged;
 use crate::upstream::client::Client;
 use crate::upstream::engine::Engine;
 use crate::upstream::error;
@@ -62,7 +62,7 @@ impl Worker {
     pub(super) fn new(
         context: &Context,
         session: &Session,
-        x: &Exchange,
+        x: &Judged<'_>,
         node: &Node,
         target: &str,
     ) -> pingora::Result<Self> {
@@ -73,16 +73,16 @@ impl Worker {
         })?);
         headers::strip_hop_by_hop_request(&mut head, false)?;
         head.remove_header("expect");
-        if let Some(held) = &x.held {
+        if let Some(held) = &x.body.held {
             head.remove_header("transfer-encoding");
             head.insert_header(CONTENT_LENGTH, held.len())?;
         }
         node.hop.prepare(
             &mut head,
             &context.peers,
-            &x.caller,
-            x.id.as_header(),
-            x.body,
+            x.on_behalf_of(),
+            x.id().as_header(),
+            x.body.binding,
         )?;
         Ok(Self {
             hop: node.hop.clone(),

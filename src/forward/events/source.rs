@@ -143,7 +143,7 @@ async fn begin(
     node.hop.prepare(
         &mut head,
         &context.peers,
-        ask.caller,
+        ask.on_behalf_of,
         ask.request_id,
         BodyBinding::Empty,
     )?;

@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use super::root::Root;
 use super::{Problem, name, work};
-use crate::exchange::Exchange;
 use crate::exchange::body;
+use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
 
 /// Removes one file, one symlink, or one empty directory.
@@ -41,10 +41,10 @@ struct Names {
 /// Gives a file or directory another path, as `rename(2)` does.
 pub(super) async fn rename(
     session: &mut Session,
-    x: &mut Exchange,
+    x: &mut Judged<'_>,
     root: &Root,
 ) -> Result<(), Reject> {
-    let body = match x.held.take() {
+    let body = match x.body.held.take() {
         Some(body) => body,
         None => Box::pin(body::read(session)).await?,
     };

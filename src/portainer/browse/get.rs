@@ -22,9 +22,9 @@ use super::range::{self, Part};
 use super::root::Root;
 use super::work::{self, Limit};
 use super::{Problem, begin, gone, name};
-use crate::exchange::Exchange;
 use crate::exchange::Next;
 use crate::exchange::context::Context;
+use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
 use crate::exchange::reject::internal;
 use crate::platform;
@@ -41,7 +41,7 @@ struct Opened {
 pub(super) async fn run(
     context: &Context,
     session: &mut Session,
-    x: &mut Exchange,
+    x: &mut Judged<'_>,
     root: &Root,
     asked: &str,
 ) -> Result<Next, Reject> {
@@ -128,10 +128,10 @@ fn head(part: &Part, whole: u64, modified: Option<SystemTime>) -> pingora::Resul
     Ok(head)
 }
 
-async fn send(session: &mut Session, x: &mut Exchange, mut blocks: Blocks) -> Result<(), Reject> {
+async fn send(session: &mut Session, x: &mut Judged<'_>, mut blocks: Blocks) -> Result<(), Reject> {
     let mut next = blocks.next().await?;
     while let Some(block) = next {
-        x.out_bytes += block.len() as u64;
+        x.exchange.record.bytes += block.len() as u64;
         let written = session.write_response_body(Some(block), blocks.left == 0);
         // The disk and the client are busy at the same time.
         let (written, read) = tokio::join!(written, blocks.next());

@@ -13,9 +13,9 @@ use serde::Serialize;
 
 use super::root::Root;
 use super::{Problem, begin, gone, name, work};
-use crate::exchange::Exchange;
 use crate::exchange::Next;
 use crate::exchange::context::Context;
+use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
 use crate::exchange::reject::internal;
 
@@ -37,7 +37,7 @@ struct Entry {
 pub(super) async fn run(
     context: &Context,
     session: &mut Session,
-    x: &mut Exchange,
+    x: &mut Judged<'_>,
     root: &Root,
     asked: &str,
 ) -> Result<Next, Reject> {
@@ -73,12 +73,12 @@ pub(super) async fn run(
                 text.push('[');
             }
             text.push(']');
-            x.out_bytes += text.len() as u64;
+            x.exchange.record.bytes += text.len() as u64;
             let written = session.write_response_body(Some(Bytes::from(text)), true);
             written.await.map_err(|e| gone(&e))?;
             return Ok(Next::Answered);
         };
-        x.out_bytes += text.len() as u64;
+        x.exchange.record.bytes += text.len() as u64;
         let written = session.write_response_body(Some(Bytes::from(text)), false);
         written.await.map_err(|e| gone(&e))?;
         next = work::run(move || batch(rest, name)).await?;

@@ -23,9 +23,9 @@ use tokio::time::timeout;
 use super::root::Root;
 use super::upload::Upload;
 use super::{Problem, done, gone, name};
-use crate::exchange::Exchange;
 use crate::exchange::Next;
 use crate::exchange::context::Context;
+use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
 use crate::upstream::error;
 
@@ -42,7 +42,7 @@ const LINGER: Duration = Duration::from_secs(5);
 pub(super) async fn run(
     context: &Context,
     session: &mut Session,
-    x: &mut Exchange,
+    x: &mut Judged<'_>,
     root: &Root,
 ) -> Result<Next, Reject> {
     let kind = session.req_header().headers.get(CONTENT_TYPE);
@@ -53,7 +53,7 @@ pub(super) async fn run(
         let wanted = session.write_continue_response().await;
         wanted.map_err(|e| gone(&e))?;
     }
-    let stored = match x.held.take() {
+    let stored = match x.body.held.take() {
         Some(body) => {
             let size = body.len() as u64;
             let body = stream::iter([Ok::<_, Infallible>(body)]);
@@ -75,7 +75,7 @@ pub(super) async fn run(
     }
     // Answered here: a client that still sends would find the connection
     // closed under it, and not read the answer (RFC 9112 §9.6).
-    let told = context.refuse(session, x, &refused).await;
+    let told = context.refuse(session, x.exchange, &refused).await;
     told.map_err(|e| gone(&e))?;
     let rest = async { while let Ok(Some(_)) = session.read_request_body().await {} };
     let _ = timeout(LINGER, rest).await;

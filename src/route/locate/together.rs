@@ -3,6 +3,7 @@
 
 use futures::future::join_all;
 use http::{HeaderValue, Method, StatusCode};
+use skep_filters::auth::OnBehalfOf;
 use skep_filters::endpoint::{ApiVersion, ObjectKind};
 
 use super::{Found, INSPECT, Object, path, what};
@@ -45,7 +46,7 @@ pub(crate) async fn locate_together(
         patience: Timeout::Deadline,
         path: "",
         query: "",
-        caller: "",
+        on_behalf_of: &OnBehalfOf::Agent,
         request_id,
     };
     let (ask, paths) = (&ask, &paths);

@@ -1,0 +1,96 @@
+//! A caller with its policy, and the policy's judgement of a request's head.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use skep_filters::auth::OnBehalfOf;
+use skep_filters::endpoint::{BodyCheck, Match};
+use skep_filters::policy::scope::Scope;
+use skep_filters::policy::{Redact, RuleSet};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::cluster::reachable::Reachable;
+use crate::config::Policy;
+use crate::exchange::caller::Caller;
+
+/// Counts a request among the open ones of its caller until it is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Permit {
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl From<OwnedSemaphorePermit> for Permit {
+    fn from(permit: OwnedSemaphorePermit) -> Self {
+        Self {
+            _permit: Some(permit),
+        }
+    }
+}
+
+/// An authenticated caller and its policy.
+pub(crate) struct Called {
+    /// The caller.
+    pub(crate) caller: Arc<Caller>,
+    /// The caller's policy.
+    pub(crate) policy: Arc<Policy>,
+    /// The party that other agents are asked for.
+    pub(crate) on_behalf_of: OnBehalfOf,
+    /// Counts the request among the open ones of its caller.
+    _permit: Permit,
+}
+
+impl Called {
+    /// A caller whose policy and limits were found.
+    pub(crate) fn new(caller: Arc<Caller>, policy: Arc<Policy>, permit: Permit) -> Self {
+        let client = caller.principal.client().cloned();
+        Self {
+            on_behalf_of: client.map_or(OnBehalfOf::Agent, OnBehalfOf::Client),
+            caller,
+            policy,
+            _permit: permit,
+        }
+    }
+
+    /// Whether the caller's policy wants to see the body.
+    pub(crate) fn inspects(&self, found: Option<&Match>) -> bool {
+        found.is_some_and(|found| self.policy.rules.inspects(found))
+    }
+
+    /// What is taken out of the answer. An agent that asks for a client redacts
+    /// the answer itself.
+    pub(crate) fn redacts(&self) -> &[Redact] {
+        self.rules().map_or(&[], RuleSet::redact)
+    }
+
+    /// The part of the objects that the caller sees; `None` is all.
+    pub(crate) fn scope(&self) -> Option<&Scope> {
+        self.rules()?.scope()
+    }
+
+    /// Whether the networks of a service's specification have to be inspected:
+    /// the policy does not grant the host's network.
+    pub(crate) fn needs_host_network_check(&self, found: Option<&Match>) -> bool {
+        found.is_some_and(|found| found.endpoint.body_check() == BodyCheck::ServiceSpec)
+            && self
+                .rules()
+                .is_some_and(|rules| !rules.grants_host_network())
+    }
+
+    /// The rules that bind a caller of this agent; `None` for another agent and
+    /// for a policy that is only tried out.
+    fn rules(&self) -> Option<&RuleSet> {
+        let rules = &self.policy.rules;
+        (!self.caller.is_peer() && !rules.audit_only()).then_some(rules)
+    }
+}
+
+/// The head of a request as its caller's policy allows it.
+#[derive(Clone)]
+pub(crate) struct Permission {
+    /// The caller.
+    pub(crate) called: Arc<Called>,
+    /// The rule that decided.
+    pub(crate) rule: Cow<'static, str>,
+    /// The nodes that the request may reach.
+    pub(crate) reachable: Reachable,
+}

@@ -1,0 +1,74 @@
+//! The outcome of a request, for the access log and the audit log. No step reads
+//! it to decide.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::StatusCode;
+
+use crate::config::Policy;
+use crate::exchange::caller::Caller;
+use crate::exchange::reject::Reason;
+
+/// The fields of a log line that the steps fill in.
+pub(crate) struct Record {
+    /// When the request began.
+    pub(crate) started: Instant,
+    /// The caller, once authenticated.
+    pub(crate) caller: Option<Arc<Caller>>,
+    /// The caller's policy, once found.
+    pub(crate) policy: Option<Arc<Policy>>,
+    /// The rule that decided; empty before that.
+    pub(crate) rule: Cow<'static, str>,
+    /// Why the request would be denied, if its policy were not only tried out.
+    pub(crate) would_deny: Option<String>,
+    /// The node or nodes it went to; empty if it went nowhere.
+    pub(crate) to: Cow<'static, str>,
+    /// The answer's status, once there is one.
+    pub(crate) status: Option<StatusCode>,
+    /// Bytes of the answer's body.
+    pub(crate) bytes: u64,
+    /// The word for the refusal.
+    pub(crate) refused: Option<Reason>,
+    /// The refusal's text, for the audit log.
+    pub(crate) why: Option<String>,
+}
+
+impl Record {
+    /// The record of a request that begins now.
+    pub(crate) fn new() -> Self {
+        Self {
+            started: Instant::now(),
+            caller: None,
+            policy: None,
+            rule: Cow::Borrowed(""),
+            would_deny: None,
+            to: Cow::Borrowed(""),
+            status: None,
+            bytes: 0,
+            refused: None,
+            why: None,
+        }
+    }
+
+    /// The caller's text form; empty before it is known.
+    pub(crate) fn caller(&self) -> &str {
+        self.caller.as_ref().map_or("", |caller| &caller.name)
+    }
+
+    /// The name of the caller's policy; empty before it is known.
+    pub(crate) fn policy(&self) -> &str {
+        self.policy.as_ref().map_or("", |policy| &policy.name)
+    }
+
+    /// The status as a number; 0 without an answer.
+    pub(crate) fn status(&self) -> u16 {
+        self.status.map_or(0, |status| status.as_u16())
+    }
+
+    /// The time since the request began, in milliseconds.
+    pub(crate) fn milliseconds(&self) -> f64 {
+        self.started.elapsed().as_micros() as f64 / 1000.0
+    }
+}
