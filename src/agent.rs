@@ -31,12 +31,12 @@ use crate::config::{Config, ListenTls, Socket};
 use crate::exchange::context::Context;
 use crate::gateway::Gateway;
 use crate::gateway::guard::{Guard, GuardError};
-use crate::listen::server_headers::ServerHeaders;
+use crate::listen::server_headers::{AgentHeaders, ServerHeaders};
 use crate::listen::{self, Listener};
 use crate::platform::clock;
 use crate::platform::tasks::{TaskError, Tasks, blocking};
 use crate::platform::{self, LocalListener, SocketFile};
-use crate::portainer::{Others, Portainer};
+use crate::portainer::{self, Others, Portainer};
 use crate::telemetry::audit::Audit;
 use crate::telemetry::unauthenticated::Unauthenticated;
 use crate::trust::{LeafNames, Trust, UserCertificate};
@@ -212,7 +212,7 @@ impl Agent {
         let context = Context {
             known: Known::default(),
             pulls: Pulls::default(),
-            portainer: portainer.is_some(),
+            agent_headers: agent_headers(portainer.as_deref()),
             audited: audit.is_some(),
             config: config.clone(),
             engine,
@@ -285,7 +285,7 @@ impl Agent {
             cluster.run(until, changed).await;
         });
         let nobody = HeaderValue::from_static("");
-        let server_headers = ServerHeaders::new(nobody, self.portainer.is_some());
+        let server_headers = ServerHeaders::new(nobody, agent_headers(self.portainer.as_deref()));
         if let Some(portainer) = self.portainer {
             let until = stopped.clone();
             let sync_pin = async move { portainer.sync_pin(until).await };
@@ -319,6 +319,11 @@ impl Agent {
         }
         failed.map_or(served, Err)
     }
+}
+
+/// The headers that every answer carries besides skep's own.
+fn agent_headers(portainer: Option<&Portainer>) -> AgentHeaders {
+    portainer.map_or(&[], |_| portainer::headers())
 }
 
 /// Does this every half a minute, where it may block.

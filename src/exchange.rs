@@ -11,6 +11,8 @@ pub(crate) mod body;
 pub(crate) mod called;
 pub(crate) mod caller;
 pub(crate) mod context;
+pub(crate) mod dialect;
+pub(crate) mod hint;
 pub(crate) mod judged;
 pub(crate) mod record;
 pub(crate) mod reject;
@@ -24,6 +26,7 @@ use skep_filters::endpoint::{EndpointId, Match, RequestPath};
 
 use crate::cluster::hop::Hop;
 use crate::exchange::called::Permission;
+use crate::exchange::dialect::{Dialect, Docker};
 use crate::exchange::record::Record;
 use crate::exchange::request_id::RequestId;
 
@@ -42,8 +45,8 @@ pub(crate) struct Exchange {
     pub(crate) target: Uri,
     /// The endpoint, once the request is classified.
     pub(crate) endpoint: Option<EndpointId>,
-    /// A Portainer server is calling, itself or through another agent.
-    pub(crate) portainer: bool,
+    /// The answers that the caller expects; Docker's until it is authenticated.
+    pub(crate) dialect: &'static dyn Dialect,
     /// The request as Pingora proxies it, if it does.
     pub(crate) proxied: Option<Box<Proxied>>,
     /// The connection was taken over: the session must not be used any more.
@@ -120,7 +123,7 @@ impl Exchange {
             method: Method::GET,
             target: Uri::default(),
             endpoint: None,
-            portainer: false,
+            dialect: &Docker,
             proxied: None,
             hijacked: false,
             record: Record::new(),

@@ -65,11 +65,11 @@ pub(crate) async fn forward(
             let relayed = relay(context, session, x, upstream, body, found);
             Box::pin(relayed.instrument(span)).await
         }
-        // Another agent may fall silent, and a Portainer server that hears
-        // nothing of one container drops them all (portainer#7937).
-        // Who asks through another agent is given up on there: it may ask
-        // another manager.
-        _ if (matches!(upstream.hop, Hop::Agent(_)) || x.exchange.portainer && !x.from_peer())
+        // Another agent may fall silent, and some callers need an answer even
+        // while the engine hangs. A caller behind another agent is answered
+        // there, which may ask another manager.
+        _ if (matches!(upstream.hop, Hop::Agent(_))
+            || x.exchange.dialect.needs_an_answer() && !x.from_peer())
             && session.is_body_empty() =>
         {
             let relayed = relay(context, session, x, upstream, Bytes::new(), found);

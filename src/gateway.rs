@@ -12,7 +12,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::Uri;
 use pingora::proxy::Session;
 use skep_filters::auth::digest::sha256;
 use skep_filters::auth::{AuthError, BodyBinding, Client};
@@ -24,7 +23,9 @@ use crate::config::InfoOf;
 use crate::exchange::Exchange;
 use crate::exchange::body;
 use crate::exchange::called::Called;
+use crate::exchange::caller::Caller;
 use crate::exchange::context::Context;
+use crate::exchange::dialect::{Dialect, Docker};
 use crate::exchange::judged::{Judged, RequestBody};
 use crate::exchange::reject::Reject;
 use crate::exchange::request_id::RequestId;
@@ -33,7 +34,7 @@ use crate::exchange::{Call, Next, Proxied};
 use crate::gateway::guard::Guard;
 use crate::listen::visitor::Visitor;
 use crate::portainer::{self, Portainer};
-use crate::route::{Destination, Request, route};
+use crate::route::{Destination, Request, TargetError, route};
 use crate::telemetry::audit::Audit;
 use crate::telemetry::unauthenticated::Unauthenticated;
 
@@ -88,7 +89,7 @@ impl Gateway {
             x.id = id;
             tracing::Span::current().record("request_id", x.id.as_str());
         }
-        x.portainer = matches!(caller.principal.client(), Some(Client::Portainer { .. }));
+        x.dialect = dialect(&caller);
         let grant = guard.grants.grant(&caller, address(session))?;
         x.record.policy = Some(grant.policy.clone());
         let permit = guard.grants.acquire(&caller, grant)?;
@@ -96,7 +97,8 @@ impl Gateway {
         if let (Some(portainer), Some(key)) = (&self.portainer, unpinned_key) {
             Box::pin(portainer.pin_server(&key)).await?;
         }
-        if let Some(served) = self.served(x, &uri) {
+        let engine = self.context.cluster.me();
+        if let Some(served) = x.dialect.served(&uri, engine.engine.as_ref()) {
             session.req_header_mut().set_uri(served.clone());
             uri = served;
         }
@@ -159,11 +161,13 @@ impl Gateway {
             found: asked.found,
             query: asked.query,
             headers: &session.req_header().headers,
+            hint: portainer::hint(&session.req_header().headers).map_err(TargetError::from)?,
+            dialect: x.exchange.dialect,
+            from_peer: x.from_peer(),
             body: x.body.held.as_deref(),
             totals: self.context.config.aggregate.info == InfoOf::Cluster,
         };
-        let principal = &x.permission.called.caller.principal;
-        Ok(route(&self.context.cluster, &request, principal)?)
+        Ok(route(&self.context.cluster, &request)?)
     }
 
     /// Holds the body to the signature: reads and checks a digested one, and lets
@@ -190,7 +194,7 @@ impl Gateway {
                 })
             }
             BodyBinding::Unsigned
-                if portainer::must_buffer_body(&caller.principal, found)
+                if caller.principal.body_unsigned() && body::decides_the_route(found)
                     || caller.is_peer() && called.inspects(found) =>
             {
                 let body = Box::pin(body::read(session)).await?;
@@ -214,21 +218,13 @@ impl Gateway {
             }
         }
     }
+}
 
-    /// Portainer's UI asks in versions that newer engines do not serve any more,
-    /// and its agent lets them answer in their newest: the target in the nearest
-    /// version that this node's engine serves, if it does not serve the one asked
-    /// for.
-    fn served(&self, x: &Exchange, asked: &Uri) -> Option<Uri> {
-        if !x.portainer {
-            return None;
-        }
-        let version = RequestPath::parse(asked.path()).ok()?.version()?;
-        let me = self.context.cluster.me();
-        let nearest = me.engine.as_ref()?.nearest(version)?;
-        let target = asked.path_and_query()?.as_str();
-        let rest = target.strip_prefix(&format!("/v{version}"))?;
-        (nearest != version).then(|| format!("/v{nearest}{rest}").parse().ok())?
+/// The answers that a caller expects, also one that calls through another agent.
+fn dialect(caller: &Caller) -> &'static dyn Dialect {
+    match caller.principal.client() {
+        Some(Client::Portainer { .. }) => &portainer::Server,
+        _ => &Docker,
     }
 }
 

@@ -8,6 +8,7 @@
 pub(crate) mod agents;
 pub(crate) mod browse;
 pub(crate) mod console;
+pub(crate) mod dialect;
 pub(crate) mod dockerhub;
 pub(crate) mod first_use;
 pub(crate) mod host_info;
@@ -28,7 +29,7 @@ use skep_filters::auth::portainer::{Message, PortainerError, PortainerHeaders, P
 use skep_filters::auth::profile::{SIGNATURE, SIGNATURE_INPUT};
 use skep_filters::auth::{BodyBinding, Client, Principal, trim_secret};
 use skep_filters::endpoint::{
-    Body, Endpoint, Match, Own, PortainerEndpoint, RequestPath, classify,
+    Endpoint, Match, Own, PortainerEndpoint, RequestPath, classify, query,
 };
 use tokio::sync::watch;
 
@@ -37,10 +38,13 @@ use crate::exchange::Exchange;
 use crate::exchange::Next;
 use crate::exchange::caller::Caller;
 use crate::exchange::context::Context;
-use crate::exchange::reject::Reject;
+use crate::exchange::judged::Judged;
 use crate::exchange::reject::internal;
+use crate::exchange::reject::{Reason, Reject};
 use crate::listen::server_headers::ServerHeaders;
 use crate::upstream::error;
+use browse::Call;
+pub(crate) use dialect::{Server, headers, hint};
 use first_use::FirstUse;
 pub(crate) use others::Others;
 use pin::Pin;
@@ -112,7 +116,7 @@ impl Portainer {
     /// Who calls. Nothing is remembered of anybody here.
     ///
     /// # Errors
-    /// [`Reject::Portainer`], or as headers contradict each other.
+    /// [`PortainerError`], or as headers contradict each other.
     pub(crate) fn authenticate(&self, headers: &HeaderMap) -> Result<Authenticated, Reject> {
         let shown = PortainerHeaders::of(headers)?;
         let key = shown.key();
@@ -138,7 +142,7 @@ impl Portainer {
     /// speaks against it: who may not call from there must not be remembered.
     ///
     /// # Errors
-    /// [`Reject::Portainer`] if another one is trusted, or may be.
+    /// [`PortainerError`] if another one is trusted, or may be.
     pub(crate) async fn pin_server(&self, unpinned_key: &PublicKey) -> Result<(), Reject> {
         match &self.first {
             Some(first) if first.pin_server(unpinned_key).await? != *unpinned_key => {
@@ -218,24 +222,67 @@ pub(crate) fn uses_portainer_signature(headers: &HeaderMap) -> bool {
         && !headers.contains_key(SIGNATURE_INPUT)
 }
 
-/// Whether a body that no signature covers is read here before anything is done
-/// with it: JSON, by which requests are routed.
-pub(crate) fn must_buffer_body(principal: &Principal, found: Option<&Match>) -> bool {
-    let Some(endpoint) = found.map(|m| m.endpoint) else {
-        return false;
-    };
-    let small = match endpoint.body {
-        Body::Json(_) => true,
-        Body::None => !endpoint.wire.is_tunnel(),
-        Body::Stream => false,
-    };
-    small && principal.body_unsigned()
-}
-
 fn open_row(head: &RequestHeader) -> Option<&'static Endpoint> {
     let path = RequestPath::parse(head.uri.path()).ok()?;
     let endpoint = classify(head.method.as_str(), &path)?.endpoint;
     endpoint.open.then_some(endpoint)
+}
+
+/// Answers an endpoint of Portainer's agent; `servers` are those that may call.
+///
+/// # Errors
+/// [`Reject::NotServed`] where none may, or as the endpoint's module says.
+pub(crate) async fn answer(
+    servers: Option<&Portainer>,
+    context: &Context,
+    session: &mut Session,
+    x: &mut Judged<'_>,
+    endpoint: PortainerEndpoint,
+    found: &Match,
+) -> Result<Next, Reject> {
+    let servers = servers.ok_or(Reject::NotServed)?;
+    let query = session.req_header().uri.query().unwrap_or_default();
+    let query = query.to_owned();
+    let action = match endpoint {
+        PortainerEndpoint::PinnedKey if x.from_peer() => {
+            let body = servers.pinned_key_json();
+            return context.answer_json(session, x, body).await;
+        }
+        // The first two are answered before authentication.
+        PortainerEndpoint::Ping | PortainerEndpoint::EdgeKey | PortainerEndpoint::PinnedKey => {
+            return Err(Reject::NotServed);
+        }
+        PortainerEndpoint::Agents => {
+            let body = agents::list(&context.cluster)?;
+            return context.answer_json(session, x, body).await;
+        }
+        PortainerEndpoint::HubLimits => return dockerhub::answer(context, session, x).await,
+        PortainerEndpoint::HostInfo => return host_info::answer(context, session, x).await,
+        PortainerEndpoint::Console(kind) => {
+            return console::answer(context, session, x, kind, &query).await;
+        }
+        PortainerEndpoint::Browse(action) => action,
+    };
+    let named = query::get(&query, "volumeID").filter(|name| !name.is_empty());
+    let call = Call {
+        action,
+        volume: found.object.as_deref().or(named.as_deref()),
+        query: &query,
+        host: context.config.browse.host.as_deref(),
+    };
+    browse::answer(context, session, x, call).await
+}
+
+/// A failed proof of a server, in the words of Portainer's agent.
+impl From<PortainerError> for Reject {
+    fn from(error: PortainerError) -> Self {
+        Self::Refused {
+            status: StatusCode::FORBIDDEN,
+            reason: Reason::Signature(error.reason()),
+            message: error.to_string(),
+            details: error.details().to_owned(),
+        }
+    }
 }
 
 /// Whether a request is one of those that Portainer's agent answers to anybody.

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode};
 use skep_filters::aggregate::{VolumeFilter, plan};
-use skep_filters::auth::{Client, Principal};
 use skep_filters::endpoint::filters::Filters;
 use skep_filters::endpoint::{
     AllNodes, Announcement, Broadcast, Endpoint, Match, Merge, ObjectKind, Own, Route,
@@ -18,6 +17,8 @@ use skep_filters::placement::creates_for_the_swarm;
 use crate::cluster::Cluster;
 use crate::cluster::members::{Member, State};
 use crate::cluster::probe::WHOEVER;
+use crate::exchange::dialect::Dialect;
+use crate::exchange::hint::{Hint, Malformed, header};
 use crate::exchange::reject::{Reason, Reject};
 use crate::forward::fanout::List;
 
@@ -26,12 +27,6 @@ const TARGET: &str = "skep-target";
 
 /// As a target: all nodes.
 const EVERYONE: &str = "*";
-
-/// Portainer's name for a target; a hostname, and empty for none.
-const PORTAINER_TARGET: &str = "x-portaineragent-target";
-
-/// Portainer's wish for a manager; any value but an empty one counts.
-const PORTAINER_MANAGER: &str = "x-portaineragent-manageroperation";
 
 /// Who answers a request.
 #[derive(Debug)]
@@ -119,13 +114,15 @@ impl TargetError {
     }
 }
 
+impl From<Malformed> for TargetError {
+    fn from(Malformed(name): Malformed) -> Self {
+        Self::Malformed(name)
+    }
+}
+
 impl From<TargetError> for Reject {
     fn from(error: TargetError) -> Self {
-        Self::Refused {
-            status: error.status(),
-            reason: Reason::Target,
-            message: error.to_string(),
-        }
+        Self::refused(error.status(), Reason::Target, error)
     }
 }
 
@@ -137,8 +134,14 @@ pub(crate) struct Request<'a> {
     pub(crate) query: &'a str,
     /// Its headers.
     pub(crate) headers: &'a HeaderMap,
+    /// The node that the headers of another program name.
+    pub(crate) hint: Hint,
+    /// The answers that its caller expects.
+    pub(crate) dialect: &'a dyn Dialect,
     /// Its body, where it was read.
     pub(crate) body: Option<&'a [u8]>,
+    /// Another agent sent it.
+    pub(crate) from_peer: bool,
     /// `/info` shows the sums of all nodes.
     pub(crate) totals: bool,
 }
@@ -147,20 +150,19 @@ pub(crate) struct Request<'a> {
 ///
 /// # Errors
 /// Fails if the request names a node that cannot be asked.
-pub(crate) fn route(
-    cluster: &Cluster,
-    request: &Request<'_>,
-    principal: &Principal,
-) -> Result<Destination, TargetError> {
+pub(crate) fn route(cluster: &Cluster, request: &Request<'_>) -> Result<Destination, TargetError> {
     let &Request {
         found,
         query,
         headers,
+        ref hint,
+        dialect,
         body,
+        from_peer,
         totals,
     } = request;
-    if let Principal::Peer { .. } = principal {
-        return from_peer(cluster, found, headers);
+    if from_peer {
+        return for_peer(cluster, found, headers);
     }
     let endpoint = found.map(|m| m.endpoint);
     let route = endpoint.map_or(Route::ThisNode, |e| e.route);
@@ -176,12 +178,11 @@ pub(crate) fn route(
         });
     }
     // 2. A named node.
-    let wished = header(headers, PORTAINER_MANAGER)?.is_some();
     let creates = matches!(
         route,
         Route::ThisNodeOrManager(object) if creates_for_the_swarm(object, body)
     );
-    match target(cluster, headers, route, wished || creates)? {
+    match target(cluster, headers, hint, route, creates)? {
         Some(asked) if asked == EVERYONE => {
             let all_nodes = endpoint.map_or(AllNodes::Refused, Endpoint::all_nodes);
             match all_nodes {
@@ -202,7 +203,7 @@ pub(crate) fn route(
         return Ok(Destination::Local);
     }
     // 5. The wish for a manager, and objects that only a manager creates.
-    if creates || wished {
+    if creates || hint.manager {
         return Ok(manager(cluster));
     }
     Ok(match route {
@@ -210,7 +211,7 @@ pub(crate) fn route(
         Route::Info if totals => Destination::Everyone(List::InfoTotals),
         Route::Info | Route::Manager => manager(cluster),
         // 6. Lists and events.
-        Route::EveryNode(merge) => Destination::Everyone(list(merge, query, principal)),
+        Route::EveryNode(merge) => Destination::Everyone(list(merge, query, dialect)),
         Route::Events => Destination::Events,
         // 7. Versions.
         Route::Negotiation(announcement) => Destination::Announced(announcement),
@@ -239,7 +240,7 @@ fn manager(cluster: &Cluster) -> Destination {
 }
 
 /// What another agent asks is for this node and goes no further.
-fn from_peer(
+fn for_peer(
     cluster: &Cluster,
     found: Option<&Match>,
     headers: &HeaderMap,
@@ -258,13 +259,10 @@ fn from_peer(
     })
 }
 
-fn list(merge: Merge, query: &str, principal: &Principal) -> List {
+fn list(merge: Merge, query: &str, dialect: &dyn Dialect) -> List {
     match merge {
         Merge::Containers => List::Containers(plan(query)),
-        // Its UI acts on a row and the node that the row names.
-        Merge::Images if matches!(principal.client(), Some(Client::Portainer { .. })) => {
-            List::ImagesApart
-        }
+        Merge::Images if dialect.lists_images_by_node() => List::ImagesApart,
         Merge::Images => List::Images,
         Merge::Volumes => List::Volumes(volume_filter(query)),
         Merge::Networks => List::Networks,
@@ -287,38 +285,24 @@ fn volume_filter(query: &str) -> VolumeFilter {
     }
 }
 
-/// The node that is named. Portainer's UI names one also where that has no
-/// meaning, as its agent does not look there: outside of a cluster, with a wish
-/// for a manager, and where only managers answer. Newer servers take the wish
-/// out of what the UI sends (their list of headers in 2.43), so what is made for
-/// the whole Swarm counts as wished. Whether `/info` is a manager's decides by
-/// which ids Portainer knows volumes.
+/// The node that is named. A hint counts only where naming a node has a meaning:
+/// not outside of a cluster, beside a wish for a manager, and where only managers
+/// answer. Portainer's UI hints at a node there too, and newer servers remove its
+/// wish (the header list of 2.43), so an object of the whole Swarm counts as
+/// wished. A manager answers `/info`, since the ids of volumes depend on it.
 fn target(
     cluster: &Cluster,
     headers: &HeaderMap,
+    hint: &Hint,
     route: Route,
-    wished: bool,
+    creates: bool,
 ) -> Result<Option<String>, TargetError> {
     let named = header(headers, TARGET)?;
     let managers = matches!(route, Route::Manager | Route::Info);
-    if named.is_some() || wished || managers || !cluster.is_on() {
+    if named.is_some() || hint.manager || creates || managers || !cluster.is_on() {
         return Ok(named);
     }
-    header(headers, PORTAINER_TARGET)
-}
-
-/// A header's value; `None` if it is absent or empty.
-fn header(headers: &HeaderMap, name: &'static str) -> Result<Option<String>, TargetError> {
-    let mut values = headers.get_all(name).iter();
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    match value.to_str() {
-        Ok(text) if values.next().is_none() => {
-            Ok(Some(text.trim().to_owned()).filter(|t| !t.is_empty()))
-        }
-        _ => Err(TargetError::Malformed(name)),
-    }
+    Ok(hint.node.clone())
 }
 
 /// The node with this id or hostname.

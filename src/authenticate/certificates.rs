@@ -71,11 +71,7 @@ impl Refused {
 
 impl From<Refused> for Reject {
     fn from(refused: Refused) -> Self {
-        Self::Refused {
-            status: refused.status(),
-            reason: refused.reason(),
-            message: refused.to_string(),
-        }
+        Self::refused(refused.status(), refused.reason(), refused)
     }
 }
 

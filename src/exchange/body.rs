@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header::EXPECT;
 use pingora::proxy::Session;
+use skep_filters::endpoint::{Body, Match};
 use tokio::time::timeout;
 
 use crate::exchange::reject::Reject;
@@ -43,4 +44,14 @@ pub(crate) async fn read(session: &mut Session) -> Result<Bytes, Reject> {
     timeout(DEADLINE, whole)
         .await
         .unwrap_or(Err(Reject::BodyIncomplete))
+}
+
+/// Whether a body is read before anything is done with the request: JSON, by
+/// which requests are routed.
+pub(crate) fn decides_the_route(found: Option<&Match>) -> bool {
+    found.is_some_and(|found| match found.endpoint.body {
+        Body::Json(_) => true,
+        Body::None => !found.endpoint.wire.is_tunnel(),
+        Body::Stream => false,
+    })
 }

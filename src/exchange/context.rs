@@ -12,6 +12,7 @@ use crate::cluster::reachable::Reachable;
 use crate::config::Config;
 use crate::exchange::called::Permission;
 use crate::exchange::reject::{self, Reject};
+use crate::listen::server_headers::AgentHeaders;
 use crate::upstream::client::Client;
 use crate::upstream::engine::Engine;
 use crate::upstream::peers::Peers;
@@ -32,8 +33,8 @@ pub(crate) struct Context {
     pub(crate) known: Known,
     /// The nodes that lacked an image.
     pub(crate) pulls: Pulls,
-    /// Answers carry the headers of Portainer's agent.
-    pub(crate) portainer: bool,
+    /// Headers that every answer carries besides skep's own.
+    pub(crate) agent_headers: AgentHeaders,
     /// There is an audit log.
     pub(crate) audited: bool,
 }

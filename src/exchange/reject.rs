@@ -8,7 +8,6 @@ use http::StatusCode;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType};
 use skep_filters::auth::AuthError;
-use skep_filters::auth::portainer::PortainerError;
 use skep_filters::endpoint::BadPath;
 use skep_filters::policy::redact::RedactError;
 use skep_filters::policy::scope::ScopeError;
@@ -23,9 +22,6 @@ pub(crate) enum Reject {
     /// The caller did not prove who it is.
     #[error("{0}")]
     Auth(#[from] AuthError),
-    /// The caller did not prove that it is a Portainer server.
-    #[error("{0}: {why}", why = .0.details())]
-    Portainer(#[from] PortainerError),
     /// Nobody has said who the user at a socket is.
     #[error(
         "user {uid} of this machine is not let in at {socket}: its `uids` do not list the user, and it has \
@@ -86,8 +82,9 @@ pub(crate) enum Reject {
     /// The body did not arrive.
     #[error("the request body ended early or came too slowly")]
     BodyIncomplete,
-    /// A step refused it with an error of its own, which knows how to become this.
-    #[error("{message}")]
+    /// A step refused the request with an error of its own, which converts into
+    /// this.
+    #[error("{message}{}{details}", if details.is_empty() { "" } else { ": " })]
     Refused {
         /// The status that goes with it.
         status: StatusCode,
@@ -95,6 +92,8 @@ pub(crate) enum Reject {
         reason: Reason,
         /// What happened and what to do.
         message: String,
+        /// More about it; may be empty.
+        details: String,
     },
     /// Nobody who answered has it, and not everybody answered.
     #[error("{what} (on the nodes that answered; missing: {missing})")]
@@ -162,17 +161,6 @@ pub(crate) enum Reject {
     /// No node gave an answer that could be used.
     #[error("no node answered: {0}")]
     NoNodeAnswered(String),
-    /// One of the routes of Portainer's agent cannot do what it was asked; the
-    /// texts are that agent's.
-    #[error("{message}{}{details}", if details.is_empty() { "" } else { ": " })]
-    Agent {
-        /// The status that goes with it.
-        status: StatusCode,
-        /// What happened.
-        message: &'static str,
-        /// Why; may be empty.
-        details: String,
-    },
     /// A route of the agent's that is not served here, in Docker's words.
     #[error("page not found")]
     NotServed,
@@ -191,13 +179,23 @@ impl From<ScopeError> for Reject {
 }
 
 impl Reject {
+    /// A refusal of one step.
+    pub(crate) fn refused(status: StatusCode, reason: Reason, message: impl ToString) -> Self {
+        Self::Refused {
+            status,
+            reason,
+            message: message.to_string(),
+            details: String::new(),
+        }
+    }
+
     /// The status that goes with it.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Auth(e) => e.status(),
-            Self::Portainer(_) | Self::UnknownUser { .. } => StatusCode::FORBIDDEN,
-            Self::Agent { status, .. } | Self::Refused { status, .. } => *status,
+            Self::Refused { status, .. } => *status,
             Self::Denied { .. }
+            | Self::UnknownUser { .. }
             | Self::OutOfScope(_)
             | Self::UnknownIdentity(_)
             | Self::WrongNetwork(_) => StatusCode::FORBIDDEN,
@@ -226,10 +224,8 @@ impl Reject {
     pub(crate) fn reason(&self) -> Reason {
         match self {
             Self::Auth(e) => Reason::Signature(e.reason()),
-            Self::Portainer(e) => Reason::PortainerSignature(e.reason()),
             Self::Refused { reason, .. } => *reason,
             Self::UnknownUser { .. } => Reason::UserUnknown,
-            Self::Agent { .. } => Reason::AgentRoute,
             Self::NotServed => Reason::NotServed,
             Self::Denied { .. } => Reason::Denied,
             Self::NoSuch(_) => Reason::NoSuch,

@@ -17,7 +17,7 @@ use crate::exchange::Next;
 use crate::exchange::context::Context;
 use crate::exchange::judged::Judged;
 use crate::exchange::reject::internal;
-use crate::exchange::reject::{self, Reject, Words};
+use crate::exchange::reject::{self, Reject};
 use crate::listen::server_headers::ServerHeaders;
 use crate::upstream::error;
 
@@ -56,9 +56,25 @@ impl Context {
         Ok(Next::Answered)
     }
 
+    /// Sends a JSON document that is at hand.
+    ///
+    /// # Errors
+    /// If the client has gone.
+    pub(crate) async fn answer_json(
+        &self,
+        session: &mut Session,
+        x: &mut Judged<'_>,
+        body: Bytes,
+    ) -> Result<Next, Reject> {
+        let mut head = ResponseHeader::build(StatusCode::OK, Some(8)).map_err(internal)?;
+        head.insert_header(CONTENT_TYPE, "application/json")
+            .map_err(internal)?;
+        self.answer(session, x, head, body).await
+    }
+
     /// The headers that this node adds to the answer of a request.
     pub(crate) fn server_headers(&self, x: &Exchange) -> ServerHeaders {
-        let server_headers = ServerHeaders::new(self.cluster.label(), self.portainer);
+        let server_headers = ServerHeaders::new(self.cluster.label(), self.agent_headers);
         server_headers.with_request_id(x.id.as_header().clone())
     }
 
@@ -82,10 +98,7 @@ impl Context {
         if x.hijacked {
             return Ok(());
         }
-        let words = match x.portainer {
-            true => Words::to_portainer(reject, x.inspected()),
-            false => Words::of(reject),
-        };
+        let words = x.dialect.words(reject, x.inspected());
         if !reject::begun(session) {
             x.record.status = Some(words.status);
         }

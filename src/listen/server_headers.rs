@@ -1,15 +1,9 @@
-//! What every answer says of who gave it: the node, the request's id in its log,
-//! and, where Portainer servers are let in, the three headers by which they know
-//! an agent.
+//! The headers of every answer: the node, the request's id in its log, and those
+//! by which other programs know an agent, where the configuration wants them.
 
 use http::HeaderValue;
 use pingora::http::ResponseHeader;
 use skep_filters::auth::profile::SKEP_REQUEST_ID;
-
-/// The version that Portainer shows for this agent. Its UI calls an agent
-/// outdated that is older than the server, and compares nothing else: so it is
-/// that of the newest server this was made for.
-pub(crate) const VERSION: &str = "2.45.0";
 
 /// Says which node gave an answer: its id and hostname.
 pub(crate) const NODE_HEADER: &str = "Skep-Node";
@@ -17,36 +11,31 @@ pub(crate) const NODE_HEADER: &str = "Skep-Node";
 /// Says which lines of the logs are about the request.
 pub(crate) const REQUEST_ID_HEADER: &str = "Skep-Request-Id";
 
-/// Servers take who sends the first for an agent; by the second a UI uses the
-/// `/v2` routes; the third is Docker, with or without a Swarm.
-static PORTAINER: [(&str, HeaderValue); 3] = [
-    ("Portainer-Agent", HeaderValue::from_static(VERSION)),
-    ("Portainer-Agent-API-Version", HeaderValue::from_static("2")),
-    ("Portainer-Agent-Platform", HeaderValue::from_static("1")),
-];
+/// Headers by which other programs know the agent.
+pub(crate) type AgentHeaders = &'static [(&'static str, HeaderValue)];
 
 /// The headers of this node's answers.
 #[derive(Clone, Debug)]
 pub(crate) struct ServerHeaders {
     node: HeaderValue,
-    portainer: bool,
+    agent: AgentHeaders,
     request_id: Option<HeaderValue>,
 }
 
 impl ServerHeaders {
     /// For the node that is called `node`; empty if it has no name that a
     /// header can carry.
-    pub(crate) fn new(node: HeaderValue, portainer: bool) -> Self {
+    pub(crate) fn new(node: HeaderValue, agent: AgentHeaders) -> Self {
         Self {
             node,
-            portainer,
+            agent,
             request_id: None,
         }
     }
 
     /// Says nothing.
     pub(crate) fn none() -> Self {
-        Self::new(HeaderValue::from_static(""), false)
+        Self::new(HeaderValue::from_static(""), &[])
     }
 
     /// For the answer to the request with this id.
@@ -73,10 +62,8 @@ impl ServerHeaders {
         if let Some(id) = &self.request_id {
             let _ = head.insert_header(REQUEST_ID_HEADER, id.clone());
         }
-        if self.portainer {
-            for (name, value) in &PORTAINER {
-                let _ = head.insert_header(*name, value.clone());
-            }
+        for (name, value) in self.agent {
+            let _ = head.insert_header(*name, value.clone());
         }
     }
 
@@ -121,11 +108,10 @@ impl ServerHeaders {
 
     fn all(&self) -> impl Iterator<Item = (&'static str, &HeaderValue)> {
         let node = Some((NODE_HEADER, &self.node)).filter(|(_, node)| !node.is_empty());
-        let portainer = PORTAINER.iter().filter(|_| self.portainer);
         let id = self.request_id.as_ref();
         node.into_iter()
             .chain(id.map(|id| (REQUEST_ID_HEADER, id)))
-            .chain(portainer.map(|(name, value)| (*name, value)))
+            .chain(self.agent.iter().map(|(name, value)| (*name, value)))
     }
 }
 
@@ -144,6 +130,12 @@ fn line(name: &str, value: &HeaderValue) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    static AGENT: [(&str, HeaderValue); 3] = [
+        ("Portainer-Agent", HeaderValue::from_static("2.45.0")),
+        ("Portainer-Agent-API-Version", HeaderValue::from_static("2")),
+        ("Portainer-Agent-Platform", HeaderValue::from_static("1")),
+    ];
+
     fn head(headers: &[(&'static str, &str)]) -> ResponseHeader {
         let mut head = ResponseHeader::build(200, None).unwrap();
         for (name, value) in headers {
@@ -154,7 +146,7 @@ mod tests {
 
     #[test]
     fn what_another_agent_said_is_there_once() {
-        let server_headers = ServerHeaders::new(HeaderValue::from_static("id here"), true);
+        let server_headers = ServerHeaders::new(HeaderValue::from_static("id here"), &AGENT);
         let mut answered = head(&[("Skep-Node", "id there"), ("Portainer-Agent", "2.45.0")]);
         let lines = String::from_utf8(server_headers.lines(&answered)).unwrap();
         assert_eq!(
@@ -197,7 +189,7 @@ mod tests {
 
     #[test]
     fn without_portainer_only_the_node_is_named() {
-        let server_headers = ServerHeaders::new(HeaderValue::from_static("id here"), false);
+        let server_headers = ServerHeaders::new(HeaderValue::from_static("id here"), &[]);
         assert_eq!(server_headers.lines(&head(&[])), b"Skep-Node: id here\r\n");
         let mut bare = head(&[]);
         server_headers.anonymous().apply(&mut bare);

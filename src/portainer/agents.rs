@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::cluster::Cluster;
 use crate::cluster::members::{Member, State};
-use crate::exchange::reject::Reject;
+use crate::exchange::reject::{Reason, Reject};
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -26,11 +26,11 @@ struct Agent {
 /// If there is no cluster.
 pub(crate) fn list(cluster: &Cluster) -> Result<Bytes, Reject> {
     if !cluster.is_on() {
-        return Err(Reject::Agent {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            message: "Agent management is not available when running the agent on a standalone engine",
-            details: String::new(),
-        });
+        return Err(Reject::refused(
+            StatusCode::SERVICE_UNAVAILABLE,
+            Reason::AgentRoute,
+            "Agent management is not available when running the agent on a standalone engine",
+        ));
     }
     let all = cluster.all();
     let known = all.iter().filter(|m| is_listed(m));

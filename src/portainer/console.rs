@@ -69,11 +69,7 @@ impl Problem {
 
 impl From<Problem> for Reject {
     fn from(problem: Problem) -> Self {
-        Self::Refused {
-            status: problem.status(),
-            reason: Reason::Console,
-            message: problem.to_string(),
-        }
+        Self::refused(problem.status(), Reason::Console, problem)
     }
 }
 
@@ -112,9 +108,10 @@ pub(crate) async fn answer(
     let early = early.map(Vec::from).unwrap_or_default();
     let socket =
         WebSocketStream::from_partially_read(client, early, Role::Server, Some(config)).await;
-    let text = match x.exchange.portainer {
-        true => text::Text::alone(),
-        false => text::Text::default(),
+    let text = if x.exchange.dialect.takes_binary_frames() {
+        text::Text::default()
+    } else {
+        text::Text::alone()
     };
     x.exchange.record.bytes = pump::run(socket, opened, text).await;
     Ok(Next::Answered)

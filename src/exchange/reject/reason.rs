@@ -6,10 +6,8 @@ use std::fmt;
 /// Why a request was refused, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// A signature of skep's own does not hold.
+    /// A signature does not hold; the word says why.
     Signature(&'static str),
-    /// A Portainer signature does not hold.
-    PortainerSignature(&'static str),
     /// `agent-route`
     AgentRoute,
     /// `ambiguous`
@@ -84,7 +82,7 @@ impl Reason {
     /// The word.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Self::Signature(word) | Self::PortainerSignature(word) => word,
+            Self::Signature(word) => word,
             Self::AgentRoute => "agent-route",
             Self::Ambiguous => "ambiguous",
             Self::NoCommonNode => "apart",
@@ -131,7 +129,7 @@ impl Reason {
     pub(crate) fn is_unauthenticated(self) -> bool {
         matches!(
             self,
-            Self::PortainerSignature(_)
+            Self::Signature(_)
                 | Self::CertificateUnknown
                 | Self::CertificateExpired
                 | Self::CertificateRevoked

@@ -2,8 +2,7 @@
 //!
 //! Every refusal is Docker's `{"message": …}` with exactly
 //! `Content-Type: application/json`: the Go client prints any other type as
-//! raw text. Portainer servers are told in their own agent's words where they
-//! look for these, with the reason beside them in `details`.
+//! raw text. A dialect may choose other words.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -12,16 +11,17 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use serde_json::{Value, json};
 
-use super::{Reason, Reject, begun};
+use super::{Reject, begun};
 use crate::listen::server_headers::ServerHeaders;
 
-/// A refusal as its caller reads it.
+/// A refusal as its client reads it.
 pub(crate) struct Words {
     /// The status.
     pub(crate) status: StatusCode,
-    body: Value,
-    /// The caller has not proved who it is.
-    stranger: bool,
+    /// The JSON document.
+    pub(crate) body: Value,
+    /// The client has not proved its identity.
+    unauthenticated: bool,
 }
 
 impl Words {
@@ -34,8 +34,7 @@ impl Words {
                 "reason": e.public_reason(),
                 "time": crate::platform::clock::now().as_secs(),
             }),
-            Reject::Portainer(e) => both(&e.to_string(), e.details()),
-            Reject::Agent {
+            Reject::Refused {
                 message, details, ..
             } => both(message, details),
             _ => json!({ "message": reject.to_string() }),
@@ -43,49 +42,16 @@ impl Words {
         Self {
             status: reject.status(),
             body,
-            stranger: reject.status() == StatusCode::UNAUTHORIZED
+            unauthenticated: reject.status() == StatusCode::UNAUTHORIZED
                 || reject.reason().is_unauthenticated(),
         }
     }
 
-    /// For a Portainer server. `inspected` is the container it asks about, where
-    /// that is all it asks: a server that takes stock goes on to the next one if
-    /// this one is gone, and gives up for any other reason (portainer#7937).
-    pub(crate) fn to_portainer(reject: &Reject, inspected: Option<&str>) -> Self {
-        let why = reject.to_string();
-        if let (Some(name), true) = (inspected, reject.status().is_server_error()) {
-            let gone = format!("No such container: {name}");
-            return Self {
-                body: match why.contains(&gone) {
-                    true => json!({ "message": why }),
-                    false => json!({ "message": format!("{gone} ({why})") }),
-                },
-                ..Self::of(reject)
-            };
-        }
-        let (message, details) = match reject {
-            Reject::Refused {
-                reason: Reason::Target,
-                ..
-            } => (
-                "The agent was unable to contact any other agent",
-                "Unable to find the targeted agent",
-            ),
-            Reject::NoManager { .. } => (
-                "The agent was unable to contact any other agent located on a manager node",
-                "Unable to find an agent on any manager node",
-            ),
-            Reject::Engine { .. } => (
-                "Unable to proxy the request via the Docker socket",
-                "The engine does not answer",
-            ),
-            _ => return Self::of(reject),
-        };
-        Self {
-            status: StatusCode::INTERNAL_SERVER_ERROR,
-            body: both(message, &format!("{details}: {why}")),
-            stranger: false,
-        }
+    /// With a message and details in place of the refusal's own.
+    pub(crate) fn with(mut self, status: StatusCode, message: &str, details: &str) -> Self {
+        self.status = status;
+        self.body = both(message, details);
+        self
     }
 
     /// Sends the refusal, unless an answer is on its way already.
@@ -116,8 +82,8 @@ impl Words {
         if self.status == StatusCode::UNAUTHORIZED {
             head.insert_header(WWW_AUTHENTICATE, "Signature")?;
         }
-        if self.stranger {
-            // It is not told which node this is.
+        if self.unauthenticated {
+            // The answer does not name the node.
             server_headers.clone().anonymous().apply(&mut head);
         } else {
             server_headers.apply(&mut head);
@@ -133,7 +99,7 @@ impl Words {
     }
 }
 
-/// Portainer's form of an error.
+/// An error with its details beside it, if there are any.
 fn both(message: &str, details: &str) -> Value {
     match details {
         "" => json!({ "message": message }),
@@ -143,68 +109,38 @@ fn both(message: &str, details: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use skep_filters::auth::portainer::PortainerError;
-
+    use super::super::Reason;
     use super::*;
 
-    fn refused(reason: Reason, status: StatusCode) -> Reject {
-        Reject::Refused {
-            status,
-            reason,
-            message: "no".to_owned(),
-        }
-    }
-
-    fn node() -> Reject {
-        Reject::Node {
+    #[test]
+    fn a_refusal_before_authentication_does_not_name_the_node() {
+        let refused = |reason| Reject::refused(StatusCode::FORBIDDEN, reason, "no");
+        let node = Reject::Node {
             node: "n2".to_owned(),
             reason: "refused".to_owned(),
+        };
+        for (reject, unauthenticated) in [
+            (refused(Reason::Signature("portainer-missing")), true),
+            (Reject::NotAnAgent, true),
+            (refused(Reason::CertificateUnknown), true),
+            (node, false),
+        ] {
+            let words = Words::of(&reject);
+            assert_eq!(words.unauthenticated, unauthenticated, "{reject}");
         }
     }
 
     #[test]
-    fn a_server_that_takes_stock_hears_that_the_container_of_a_lost_node_is_gone() {
-        let words = Words::to_portainer(&node(), Some("abc"));
-        assert_eq!(
-            words.body["message"],
-            "No such container: abc (node n2 does not answer: refused)"
-        );
-        assert_eq!(words.status, StatusCode::SERVICE_UNAVAILABLE);
-        let said = Reject::NotFound {
-            what: "No such container: abc".to_owned(),
-            missing: "n2".to_owned(),
-        };
-        let words = Words::to_portainer(&said, Some("abc"));
-        let said = said.to_string();
-        assert_eq!(words.body["message"], said.as_str());
-        let words = Words::to_portainer(&node(), None);
-        assert!(!words.body.to_string().contains("No such container"));
-    }
-
-    #[test]
-    fn portainer_is_told_in_its_agent_s_words_and_others_in_docker_s() {
-        let target = refused(Reason::Target, StatusCode::BAD_REQUEST);
-        let words = Words::to_portainer(&target, None);
-        assert_eq!(words.status, StatusCode::INTERNAL_SERVER_ERROR);
-        let details = words.body["details"].as_str().unwrap();
-        assert!(details.starts_with("Unable to find the targeted agent: "));
+    fn a_refusal_has_details_where_there_are_any() {
+        let target = Reject::refused(StatusCode::BAD_REQUEST, Reason::Target, "no such node");
         let words = Words::of(&target);
         assert_eq!(words.status, StatusCode::BAD_REQUEST);
-        assert!(words.body.get("details").is_none());
-    }
-
-    #[test]
-    fn who_did_not_prove_itself_is_a_stranger() {
-        for (reject, stranger) in [
-            (Reject::Portainer(PortainerError::Missing), true),
-            (Reject::NotAnAgent, true),
-            (
-                refused(Reason::CertificateUnknown, StatusCode::FORBIDDEN),
-                true,
-            ),
-            (node(), false),
-        ] {
-            assert_eq!(Words::of(&reject).stranger, stranger, "{reject}");
-        }
+        assert_eq!(words.body, json!({ "message": "no such node" }));
+        let words = words.with(StatusCode::CONFLICT, "no", "n9 is unknown");
+        assert_eq!(words.status, StatusCode::CONFLICT);
+        assert_eq!(
+            words.body,
+            json!({ "message": "no", "details": "n9 is unknown" })
+        );
     }
 }

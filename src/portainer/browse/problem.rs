@@ -84,11 +84,7 @@ impl Problem {
 
 impl From<Problem> for Reject {
     fn from(problem: Problem) -> Self {
-        Self::Refused {
-            status: problem.status(),
-            reason: Reason::Browse,
-            message: problem.to_string(),
-        }
+        Self::refused(problem.status(), Reason::Browse, problem)
     }
 }
 

@@ -97,7 +97,7 @@ mod tests {
     fn the_rfcs_own_example_is_agreed_to() {
         let accepted = accept(&request(&[])).unwrap();
         assert_eq!(accepted, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-        let server_headers = ServerHeaders::new(HeaderValue::from_static("id n1"), false);
+        let server_headers = ServerHeaders::new(HeaderValue::from_static("id n1"), &[]);
         let head = agreed(&accepted, &server_headers).unwrap();
         let head = String::from_utf8(head).unwrap();
         assert!(head.starts_with("HTTP/1.1 101 "));
