@@ -13,19 +13,23 @@ const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 
-/// glibc raises its threshold for `mmap` to the size of the largest freed
-/// block, up to 32 MiB. After that the next 19 MiB would come from the heap,
-/// which is not returned to the system. A larger reservation is always mapped
-/// and unmapped alone, and its untouched part costs nothing.
-const RESERVED_BLOCKS: usize = 33 * 1024;
+/// How much to reserve, in blocks of 1 KiB. The untouched part costs nothing.
+///
+/// An allocator that keeps freed memory for later keeps 19 MiB: glibc on its heap, mimalloc in
+/// an arena, where the next thread that starts gets them, still resident, for as long as it
+/// lives. Neither has room for so much: glibc maps what is above 32 MiB alone, mimalloc what
+/// does not fit into an arena of 1 GiB (its `mi_arena_reserve`). So it is unmapped when freed.
+const RESERVED_BLOCKS: usize = 1024 * 1024;
 
 /// Stretches the secret into a uniform key, and returns the memory to the
 /// system.
 pub(super) fn stretch(secret: &Secret) -> Result<Zeroizing<[u8; 32]>, TrustError> {
     let params = Params::new(MEMORY_KIB, PASSES, LANES, Some(32)).map_err(TrustError::Stretch)?;
     let mut memory: Vec<Block> = Vec::new();
+    // A system that counts untouched memory may refuse that much.
     memory
         .try_reserve_exact(RESERVED_BLOCKS)
+        .or_else(|_| memory.try_reserve_exact(params.block_count()))
         .map_err(|_| TrustError::Stretch(argon2::Error::OutOfMemory))?;
     memory.resize(params.block_count(), Block::new());
 
