@@ -38,6 +38,7 @@ pub(super) fn accept(headers: &HeaderMap) -> Result<String, Problem> {
     {
         return Err(Problem::Origin);
     }
+    // By hand: tungstenite's `derive_accept_key` would bring a second SHA-1 beside ring's.
     let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, &[key, GUID.as_bytes()].concat());
     Ok(STANDARD.encode(hash))
 }
