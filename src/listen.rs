@@ -32,6 +32,7 @@ use tokio::time::timeout;
 use crate::listen::downstream::{Common, Downstream};
 use crate::listen::server_headers::ServerHeaders;
 use crate::listen::visitor::Visitor;
+use crate::platform::keepalive::KEEPALIVE;
 use crate::platform::tasks::{TaskError, Tasks};
 use crate::platform::{LocalListener, tcp_stream};
 
@@ -73,7 +74,13 @@ impl Listener {
 
     async fn accept(&self) -> io::Result<Accepted> {
         match self {
-            Self::Tls(tcp, acceptor) => Ok(Accepted::Tls(tcp.accept().await?.0, acceptor.clone())),
+            Self::Tls(tcp, acceptor) => {
+                let (tcp, _) = tcp.accept().await?;
+                // Pingora's listeners do both, `process_new` does neither.
+                let _ = tcp.set_nodelay(true);
+                let _ = set_tcp_keepalive(&tcp, &KEEPALIVE);
+                Ok(Accepted::Tls(tcp, acceptor.clone()))
+            }
             Self::Local(local, name) => {
                 let (mut stream, uid) = local.accept().await?;
                 if let Some(socket) = name.clone() {
@@ -111,9 +118,6 @@ impl Accepted {
             Self::Tls(tcp, acceptor) => (tcp, acceptor),
         };
         let peer = tcp.peer_addr().ok();
-        // Pingora's listeners do both, `process_new` does neither.
-        let _ = tcp.set_nodelay(true);
-        let _ = set_tcp_keepalive(&tcp, &crate::platform::keepalive::KEEPALIVE);
         match timeout(HANDSHAKE, acceptor.tls_handshake(tcp_stream(tcp))).await {
             Ok(Ok(tls)) => Some(Box::new(tls)),
             Ok(Err(e)) => {
@@ -242,5 +246,39 @@ async fn connection<P>(
     let mut next: Option<Stream> = stream.map(|s| Box::new(Downstream::new(s, &common)) as Stream);
     while let Some(stream) = next {
         next = proxy.process_new(stream, &stopped).await;
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use pingora::listeners::tls::TlsSettings;
+    use rustix::net::sockopt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_accepted_connection_sends_at_once_and_notices_a_dead_peer() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(["agent".to_owned()]).unwrap();
+        let [certificate, key] = [
+            ("certificate", made.cert.pem()),
+            ("key", made.signing_key.serialize_pem()),
+        ]
+        .map(|(name, pem)| {
+            let file = folder.path().join(name);
+            std::fs::write(&file, pem).unwrap();
+            file.display().to_string()
+        });
+        let tls = TlsSettings::intermediate(&certificate, &key).unwrap();
+        let address = ([127, 0, 0, 1], 0).into();
+        let listener = Listener::tls(address, Arc::new(tls.build())).await.unwrap();
+        let client = TcpStream::connect(listener.address().unwrap());
+        let (_client, accepted) = tokio::join!(client, listener.accept());
+        let Accepted::Tls(tcp, _) = accepted.unwrap() else {
+            panic!("not over TLS");
+        };
+        assert!(tcp.nodelay().unwrap());
+        assert!(sockopt::socket_keepalive(&tcp).unwrap());
+        assert_eq!(sockopt::tcp_keepidle(&tcp).unwrap(), KEEPALIVE.idle);
     }
 }
