@@ -223,6 +223,7 @@ fn signing_key(id: &str, path: &Path) -> Result<SigningKey, AccessError> {
 mod tests {
     use std::sync::Arc;
 
+    use pingora::upstreams::peer::Peer;
     use skep_filters::auth::{BodyBinding, Key, Signer, Verifier, Window};
 
     use super::*;
@@ -275,5 +276,27 @@ mod tests {
         };
         let error = Access::load(&credentials, None).err().unwrap();
         assert!(error.to_string().contains("skep ca"));
+    }
+
+    #[test]
+    fn a_connection_that_one_ca_verified_does_not_serve_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("secret");
+        std::fs::write(&secret, Secret::generate().unwrap()).unwrap();
+        let credentials = Credentials {
+            key_id: None,
+            key_file: None,
+            secret_file: Some(secret),
+        };
+        let [first, second] = ["first", "second"].map(|name| {
+            let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+            let file = folder.path().join(name);
+            std::fs::write(&file, made.cert.pem()).unwrap();
+            Access::load(&credentials, Some(&file)).unwrap()
+        });
+        let address = ([127, 0, 0, 1], 9001).into();
+        let key = |access: &Access| access.peer_at(address, "agent").reuse_hash();
+        assert_eq!(key(&first), key(&first));
+        assert_ne!(key(&first), key(&second));
     }
 }

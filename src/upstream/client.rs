@@ -2,6 +2,9 @@
 //! are forwarded. One connection pool; every answer is bounded. Streams and
 //! hijacked connections have their own modules.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{Bytes, BytesMut};

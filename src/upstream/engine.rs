@@ -125,3 +125,36 @@ async fn tcp_peer(host: &str, port: u16, tls: Option<&ClientFiles>) -> pingora::
     peer.group_key = key.finish();
     Ok(peer)
 }
+
+#[cfg(test)]
+mod tests {
+    use pingora::upstreams::peer::Peer;
+
+    use super::*;
+    use crate::config::EngineTls;
+
+    #[tokio::test]
+    async fn a_connection_that_one_ca_verified_does_not_serve_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let [first, second] = ["first", "second"].map(|name| {
+            let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+            let file = folder.path().join(name);
+            std::fs::write(&file, made.cert.pem()).unwrap();
+            file
+        });
+        let key = async |ca_file: &PathBuf| {
+            let engine = config::Engine::Tcp {
+                host: "127.0.0.1".to_owned(),
+                port: 2376,
+                tls: Some(EngineTls {
+                    ca_file: ca_file.clone(),
+                    certificate: None,
+                }),
+            };
+            let peer = Engine::new(&engine).unwrap().peer().await;
+            peer.unwrap().reuse_hash()
+        };
+        assert_eq!(key(&first).await, key(&first).await);
+        assert_ne!(key(&first).await, key(&second).await);
+    }
+}

@@ -169,3 +169,44 @@ pub(crate) fn sign(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use pingora::upstreams::peer::Peer;
+
+    use super::*;
+    use crate::platform::clock;
+    use crate::trust::{LeafNames, Secret};
+
+    /// A peer under each of two secrets, at one address.
+    fn two_generations() -> [HttpPeer; 2] {
+        let secrets = [(); 2].map(|()| Secret::generate().unwrap());
+        let secrets = secrets.map(|text| Secret::from_bytes(text.as_bytes()).unwrap());
+        let lifetime = Duration::from_secs(3600);
+        let trust = Trust::new(&secrets, LeafNames::default(), lifetime, clock::wall());
+        let peers = Peers::new(Arc::new(trust.unwrap()), Duration::from_secs(1)).unwrap();
+        [0, 1].map(|generation| {
+            let address = ([127, 0, 0, 1], 9001).into();
+            peers.peer(address, generation).unwrap()
+        })
+    }
+
+    #[test]
+    fn a_connection_that_one_generation_verified_does_not_serve_another() {
+        let [first, second] = two_generations().map(|mut peer| {
+            // The CA alone must tell them apart, not what else differs today.
+            peer.sni.clear();
+            peer.client_cert_key = None;
+            peer
+        });
+        assert_eq!(first.reuse_hash(), first.clone().reuse_hash());
+        assert_ne!(first.reuse_hash(), second.reuse_hash());
+    }
+
+    #[test]
+    fn agents_speak_http_1_with_each_other() {
+        for peer in two_generations() {
+            assert_eq!(peer.options.alpn, pingora::listeners::ALPN::H1);
+        }
+    }
+}

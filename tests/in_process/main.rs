@@ -15,6 +15,7 @@ mod hung;
 mod lists;
 mod malformed;
 mod objects;
+mod pingora;
 mod placement;
 mod policies;
 mod portainer;

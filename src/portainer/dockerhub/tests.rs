@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use pingora::listeners::tls::TlsSettings;
+use pingora::upstreams::peer::Peer;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, lookup_host};
@@ -248,4 +249,15 @@ async fn only_who_is_vouched_for_is_asked() {
     let error = hub.limits_trusting(&other.roots, user()).await.unwrap_err();
     assert!(error.starts_with("localhost: "), "{error}");
     assert!(hub.asked().is_empty());
+}
+
+#[tokio::test]
+async fn a_connection_that_other_authorities_verified_is_not_reused() {
+    let (first, second) = (Fake::start(&[]).await, Fake::start(&[]).await);
+    let key = async |hub: &Fake| {
+        let peer = peer(("localhost", 443), &hub.roots).await;
+        peer.unwrap().reuse_hash()
+    };
+    assert_eq!(key(&first).await, key(&first).await);
+    assert_ne!(key(&first).await, key(&second).await);
 }
