@@ -3,12 +3,18 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "layers/counts.rs"]
+mod counts;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 /// `["crate", "json", "Edit"]`
 type Names = Vec<String>;
+
+/// A module, and the modules that it imports from.
+type Arrows = BTreeMap<Names, BTreeSet<Names>>;
 
 /// A module of the crate, and what its `use` lines name.
 struct Module {
@@ -30,20 +36,8 @@ fn imports_of_the_filters_run_down_and_in_no_circle() {
 fn check(folder: &str, at_least: usize) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let order = areas(&fs::read_to_string(source.join("lib.rs")).unwrap());
-    let mut modules = BTreeMap::new();
-    read(&source, &[], &mut modules);
-    assert!(modules.len() > at_least, "only {} files", modules.len());
-
-    let mut arrows: BTreeMap<&Names, BTreeSet<Names>> = BTreeMap::new();
-    for (from, module) in &modules {
-        let resolved = module
-            .uses
-            .iter()
-            .filter_map(|path| resolve(&modules, from, path));
-        // What an ancestor defines is its children's vocabulary.
-        let others = resolved.filter(|to| !from.starts_with(to));
-        arrows.insert(from, others.collect());
-    }
+    let arrows = arrows(&source);
+    assert!(arrows.len() > at_least, "only {} files", arrows.len());
     let mut upward = Vec::new();
     for (from, to) in arrows
         .iter()
@@ -65,17 +59,29 @@ fn check(folder: &str, at_least: usize) {
     }
     assert!(upward.is_empty(), "{}", upward.join("\n"));
     let mut done = BTreeSet::new();
-    for from in modules.keys() {
+    for from in arrows.keys() {
         descend(&arrows, from, &mut Vec::new(), &mut done);
     }
 }
 
-fn descend(
-    arrows: &BTreeMap<&Names, BTreeSet<Names>>,
-    at: &Names,
-    way: &mut Vec<String>,
-    done: &mut BTreeSet<Names>,
-) {
+/// Which modules each module of a crate imports from.
+fn arrows(source: &Path) -> Arrows {
+    let mut modules = BTreeMap::new();
+    read(source, &[], &mut modules);
+    let mut arrows = Arrows::new();
+    for (from, module) in &modules {
+        let resolved = module
+            .uses
+            .iter()
+            .filter_map(|path| resolve(&modules, from, path));
+        // What an ancestor defines is its children's vocabulary.
+        let others = resolved.filter(|to| !from.starts_with(to));
+        arrows.insert(from.clone(), others.collect());
+    }
+    arrows
+}
+
+fn descend(arrows: &Arrows, at: &Names, way: &mut Vec<String>, done: &mut BTreeSet<Names>) {
     let name = at.join("::");
     assert!(
         !way.contains(&name),
