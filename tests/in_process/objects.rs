@@ -205,3 +205,27 @@ async fn images_volumes_and_networks_are_found_too() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_network_name_that_two_other_nodes_have_is_refused_and_one_of_this_node_is_not() {
+    let with = |id: &'static str| {
+        move |e: EngineBuilder| e.networks(vec![fixture::network(id, "twin", "local")])
+    };
+    let nodes = [
+        manager("n1"),
+        worker("n2").engine(with("net2")),
+        worker("n3").engine(with("net3")),
+    ];
+    with_cluster(nodes, async |bed| {
+        for method in ["GET", "DELETE"] {
+            let operator = bed.operator("n1");
+            let answer = operator.ask(method, "/networks/twin", &[], b"").await;
+            let answer = answer.unwrap();
+            assert_eq!(answer.status, 409, "{method}: {}", answer.text());
+        }
+        assert_eq!(all_done(bed), 0);
+        let answer = bed.operator("n2").get("/networks/twin").await.unwrap();
+        assert_eq!(answer.json().unwrap()["Id"], "net2");
+    })
+    .await;
+}

@@ -121,7 +121,8 @@ fn by_route(endpoint: &Endpoint) -> &'static str {
              409 if several others have it"
         }
         Route::NetworkInspect => {
-            "the node that has the network, this one first; every node if it is of the Swarm"
+            "the node that has the network, this one first; every node if it is of the Swarm; \
+             409 if several others have it"
         }
         Route::Placement => {
             "the node that has what the body names: containers whose namespaces or volumes it \
