@@ -108,7 +108,8 @@ impl ProxyHttp for Gateway {
         };
         proxied.failures += 1;
         let Upstream { hop, retry } = &proxied.upstream;
-        hop.failed(&self.context.cluster, &e, &error::explain(&e));
+        let span = tracing::debug_span!("hop", request_id = x.id.as_str(), to = &*x.record.to);
+        span.in_scope(|| hop.failed(&self.context.cluster, &e, &error::explain(&e)));
         // Nothing was sent yet: another manager may be asked.
         e.set_retry(*retry == Retry::AnotherManager && proxied.failures < 3);
         e
@@ -182,7 +183,9 @@ fn not_routed() -> Box<Error> {
 }
 
 async fn refuse(gateway: &Gateway, session: &mut Session, x: &mut Exchange, reject: &Reject) {
-    if let Err(e) = gateway.context.refuse(session, x, reject).await {
+    let span = tracing::debug_span!("request", request_id = x.id.as_str());
+    let refused = gateway.context.refuse(session, x, reject);
+    if let Err(e) = refused.instrument(span).await {
         tracing::debug!("the refusal could not be sent: {e}");
     }
 }
