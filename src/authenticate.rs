@@ -1,9 +1,9 @@
-//! Who is calling? The first step of every request.
+//! Authenticates the caller of a request, the first step.
 //!
-//! A signature proves it; for agents the TLS client certificate of the same
-//! generation as well. Without a signature, a client's certificate does. At a
-//! socket of this machine, the kernel's word counts and nothing else. What the
-//! caller may do is the next step's question.
+//! A signature proves the identity; an agent also needs the TLS client certificate
+//! of the same generation. Without a signature, a client's certificate does. At a
+//! socket of this machine, only the user that the kernel reports counts. The next
+//! step decides what the caller may do.
 
 pub(crate) mod certificates;
 pub(crate) mod handshake;
@@ -26,22 +26,23 @@ use crate::listen::visitor::Visitor;
 use crate::platform::clock;
 use crate::trust::ClientCertificate;
 
-/// Finds out who calls.
+/// Authenticates callers.
 pub(crate) struct Authenticator {
     /// Checks signatures.
     pub(crate) verifier: Verifier,
-    /// The names whose certificates are accepted.
+    /// The accepted certificates.
     pub(crate) certificates: Certificates,
     /// The identities of users at sockets.
     pub(crate) sockets: Vec<Socket>,
 }
 
 impl Authenticator {
-    /// Checks the signature of a request and who may use its key; without one, the
-    /// certificate of its connection. At a socket, the user who has connected.
+    /// Checks the signature of a request and whether its key may be used on this
+    /// connection; without a signature, the certificate of the connection; at a
+    /// socket, the user who has connected.
     ///
     /// # Errors
-    /// Says why the caller is refused.
+    /// The reason why the caller is refused.
     pub(crate) fn authenticate(&self, session: &Session) -> Result<Caller, Reject> {
         let headers = &session.req_header().headers;
         if let Some(visitor) = Visitor::of(session) {
@@ -56,7 +57,7 @@ impl Authenticator {
     }
 }
 
-/// Whether a request means to be judged by its signature; then that alone counts.
+/// Whether a request has a signature, which then counts alone.
 fn is_signed(headers: &HeaderMap) -> bool {
     headers.contains_key(SIGNATURE) || headers.contains_key(SIGNATURE_INPUT)
 }
@@ -66,7 +67,7 @@ fn by_signature(session: &Session, verifier: &Verifier) -> Result<Caller, Reject
     let signed = verifier.verify(head, clock::now().as_secs())?;
     let mut node_id = None;
     if signed.key.kind() == KeyKind::Agent {
-        // The key alone is not enough: the connection must be an agent's too.
+        // The key is not enough: the connection must be an agent's too.
         let agent = shown::<Agent>(session).ok_or(Reject::NotAnAgent)?;
         let expected = signed.key.id().strip_prefix("agent-");
         if expected != Some(agent.fingerprint.as_str()) {
@@ -79,7 +80,7 @@ fn by_signature(session: &Session, verifier: &Verifier) -> Result<Caller, Reject
     Ok(Caller::new(principal, signed.body, streams))
 }
 
-/// What the other end of the connection has shown in its handshake.
+/// The certificate that the client showed in the handshake.
 fn shown<T: Any + Send + Sync>(session: &Session) -> Option<&T> {
     let tls = session.digest()?.ssl_digest.as_ref()?;
     tls.extension.get::<T>()
@@ -125,7 +126,7 @@ mod tests {
             let then = signed();
             assert_eq!(verified(&then), "fresh");
             assert_eq!(verified(&then), "replay");
-            // Set right again, nothing that was used counts again.
+            // After the clock is corrected, used nonces stay used.
             stepped::set(|now| now);
             assert_ne!(verified(&used), "fresh");
             assert_eq!(verified(&then), "timestamp-skew");

@@ -1,9 +1,9 @@
-//! May this caller do this? Call of its policy three times: of the head, before
-//! anything is done; of the body, before any of it goes on; and of the node, for
-//! policies in which that matters.
+//! Asks the caller's policy whether it allows a request: the head, before anything
+//! is done; the body, before any of it is forwarded; and the nodes, for policies
+//! that depend on them.
 //!
-//! What a policy says is `skep_filters::policy`'s. Whatever an agent does on a
-//! caller's behalf at another node is judged there again, by the same text.
+//! `skep_filters::policy` has the rules. A request that an agent passes on for its
+//! client is judged again at the other node, by the policy of the same name.
 
 pub(crate) mod grants;
 pub(crate) mod limit;
@@ -153,7 +153,7 @@ fn enforce(
     })
 }
 
-/// A node as policies speak of it.
+/// A node as policies describe it.
 fn described(member: &Member) -> Node {
     Node {
         role: match member.manager {
@@ -165,8 +165,9 @@ fn described(member: &Member) -> Node {
     }
 }
 
-/// A header's value. One that is no text, or that contradicts another one of its
-/// name, is judged as one that nothing allows. bollard says the same twice.
+/// A header's value. A value that is not text, or that differs from another one of
+/// the same name, is judged as one that no rule allows. bollard sends the same one
+/// twice.
 fn text<'h>(head: &'h RequestHeader, name: &HeaderName) -> Option<&'h str> {
     let mut values = head.headers.get_all(name).iter();
     let first = values.next()?;

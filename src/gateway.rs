@@ -1,7 +1,7 @@
-//! A request's way, from who to how. [`Gateway::handle`] is the whole of it:
-//! authenticate, classify, authorise, route, exchange.
+//! The pipeline of a request. [`Gateway::handle`] calls its steps in order:
+//! authenticate, classify, authorise, route, forward.
 //!
-//! The hooks in `proxy.rs` call it; each step lives in its own module.
+//! Pingora's hooks (`gateway/hooks.rs`) call it; each step is a module of its own.
 
 mod dispatch;
 pub(crate) mod guard;
@@ -38,28 +38,28 @@ use crate::route::{Destination, Request, TargetError, route};
 use crate::telemetry::audit::Audit;
 use crate::telemetry::unauthenticated::Unauthenticated;
 
-/// The pipeline: what decides about a request before a step may use the context.
+/// The pipeline, with what it needs besides the context of the steps.
 pub(crate) struct Gateway {
-    /// What every step shares.
+    /// Shared by every step.
     pub(crate) context: Context,
-    /// Who is let in, and with what. It is replaced when the configuration changes.
+    /// The callers and their rights. Replaced when the configuration changes.
     pub(crate) guard: Arc<ArcSwap<Guard>>,
-    /// Which Portainer servers are let in; `None` is none of them.
+    /// The Portainer servers that may call; `None` is none.
     pub(crate) portainer: Option<Arc<Portainer>>,
-    /// Who is told of every request; `None` is nobody.
+    /// The audit log, if the configuration names one.
     pub(crate) audit: Option<Arc<Audit>>,
-    /// How much is told of strangers.
+    /// Limits the log lines about unauthenticated clients.
     pub(crate) unauthenticated: Arc<Unauthenticated>,
 }
 
 impl Gateway {
-    /// Goes a request's way.
+    /// Runs the steps.
     ///
-    /// The longer ways are boxed: a future has room for the largest of its
+    /// The longer branches are boxed: a future has room for the largest of its
     /// branches, and this one is allocated and moved for every request.
     ///
     /// # Errors
-    /// Says why the request is not answered by an engine.
+    /// The reason why the request is refused.
     pub(crate) async fn handle(
         &self,
         session: &mut Session,

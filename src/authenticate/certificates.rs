@@ -1,8 +1,8 @@
-//! Callers who show a client certificate instead of signing: which names are let
-//! in, and which certificates are not any more.
+//! Callers that show a client certificate instead of a signature: the accepted
+//! names, and the revoked certificates.
 //!
-//! A connection may live for days, so this is asked for every request. Whose
-//! certificate it is was settled by the handshake, in `trust/client.rs`.
+//! A connection may live for days, so this is checked for every request. The
+//! handshake has verified the certificate, in `trust/client.rs`.
 
 mod origin;
 mod revoked;
@@ -20,31 +20,31 @@ use crate::platform::clock;
 use crate::trust::ClientCertificate;
 use revoked::Revoked;
 
-/// Whose certificates are let in.
+/// The accepted certificates.
 #[derive(Default)]
 pub(crate) struct Certificates {
     names: HashSet<String>,
     revoked: Option<Revoked>,
 }
 
-/// Why a certificate is not taken.
+/// Why a certificate is refused.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum Refused {
-    /// Nobody let it in.
+    /// The configuration does not list its name.
     #[error("the certificate of {0:?} is not let in here: auth.certificates does not name it")]
     Unknown(String),
-    /// It was valid when the connection was made.
+    /// It has expired since the connection was made.
     #[error("the certificate of {0:?} has expired")]
     Expired(String),
-    /// Its serial number is in the list.
+    /// The revocation list has its serial number.
     #[error("the certificate of {0:?} has been revoked")]
     Revoked(String),
-    /// Nobody knows whether it was revoked.
+    /// The revocation list cannot be read.
     #[error(
         "no client certificate is taken now: the list of revoked ones cannot be read, see the agent's log"
     )]
     NoList,
-    /// A browser sends a certificate along with whatever any page makes it ask.
+    /// A browser sends the certificate with the requests of any page.
     #[error("a web page of another origin asks, and a client certificate alone is no proof then")]
     CrossOrigin,
 }
@@ -79,7 +79,7 @@ impl Certificates {
     /// Reads the list of revoked certificates, if there is one.
     ///
     /// # Errors
-    /// A sentence for the operator: an agent does not start without its list.
+    /// If the list cannot be read: an agent does not start without it.
     pub(crate) fn new(config: Option<&config::Certificates>) -> Result<Self, String> {
         let Some(config) = config else {
             return Ok(Self::default());
@@ -94,7 +94,7 @@ impl Certificates {
         })
     }
 
-    /// Reads the list again. To be called every few seconds, off the reactor.
+    /// Reads the list again. It blocks: call it off the reactor, every few seconds.
     pub(crate) fn refresh(&self) {
         if let Some(revoked) = &self.revoked {
             revoked.refresh();
@@ -104,7 +104,7 @@ impl Certificates {
     /// The caller on a connection with this certificate, for one request.
     ///
     /// # Errors
-    /// [`Refused`], or as headers contradict each other.
+    /// [`Refused`], or if headers contradict each other.
     pub(crate) fn authenticate(
         &self,
         shown: &ClientCertificate,

@@ -1,5 +1,4 @@
-//! What the other end of a connection shows in its TLS handshake: the certificate
-//! of an agent or of a client.
+//! Reads the certificate that an agent or a client shows in its TLS handshake.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -10,13 +9,13 @@ use pingora::protocols::tls::TlsRef;
 
 use crate::trust::{PeerCertificate, Trust};
 
-/// The other end showed an agent's certificate.
+/// A connection with an agent's certificate.
 pub(super) struct Agent {
     pub(super) certificate: PeerCertificate,
     pub(super) fingerprint: String,
 }
 
-/// Looks at the client's certificate once a handshake.
+/// Reads the client's certificate, once for each handshake.
 pub(crate) struct Handshake {
     trust: Arc<Trust>,
 }
@@ -28,7 +27,7 @@ impl Handshake {
     }
 
     fn agent(&self, tls: &TlsRef) -> Option<Agent> {
-        // As rustls names its variant, not as TLS does.
+        // The name is that of rustls's variant, not of TLS.
         if tls.version() != Some("TLSv1_3") {
             return None;
         }

@@ -1,5 +1,4 @@
-//! The keys whose signatures hold: those of the cluster and those in the
-//! configuration.
+//! The keys that callers may sign with: the cluster's and the configured ones.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use crate::config::{Config, KeyFile, KeyMaterial};
 use crate::platform;
 use crate::trust::{Trust, ed25519_public};
 
-/// How far ahead of this machine's a caller's clock may be.
+/// How far a caller's clock may be ahead of this machine's.
 const AHEAD: Duration = Duration::from_secs(10);
 
 /// A key that cannot be used.
@@ -21,7 +20,7 @@ pub struct KeysError {
     reason: String,
 }
 
-/// All keys whose signatures hold: the cluster's own and the configured ones.
+/// All keys that callers may sign with.
 pub(crate) fn verifier(
     config: &Config,
     trust: &Trust,

@@ -1,8 +1,8 @@
-//! Callers at a socket of this machine: the kernel says which user has connected,
-//! and the configuration who that is.
+//! Callers at a socket of this machine: the kernel reports the user, and the
+//! configuration gives the user an identity.
 //!
-//! What such a caller signs counts for nothing, so that a socket has one meaning
-//! only, and agents are never anybody's at one.
+//! Signatures are ignored there, so that a socket has one meaning, and no agent
+//! calls at one.
 
 use http::HeaderMap;
 use skep_filters::auth::{BodyBinding, Client, Principal};
@@ -12,10 +12,10 @@ use crate::exchange::caller::Caller;
 use crate::exchange::reject::Reject;
 use crate::listen::visitor::Visitor;
 
-/// The caller, for one request.
+/// The caller of one request.
 ///
 /// # Errors
-/// [`Reject::UnknownUser`], or as headers contradict each other.
+/// [`Reject::UnknownUser`], or if headers contradict each other.
 pub(crate) fn authenticate(
     visitor: &Visitor,
     sockets: &[Socket],
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn who_came_in_at_which_socket_decides() {
+    fn the_user_and_the_socket_decide_the_identity() {
         let sockets = [socket("/run/open", true), socket("/run/closed", false)];
         assert_eq!(
             called("/run/open", Some(7), &sockets).as_deref(),
@@ -78,7 +78,7 @@ mod tests {
         );
         for (path, uid) in [
             ("/run/closed", Some(7)),
-            // The configuration has lost it, or the kernel does not say.
+            // The configuration no longer has the socket, or the kernel reports no user.
             ("/run/elsewhere", Some(7)),
             ("/run/open", None),
         ] {

@@ -1,4 +1,4 @@
-//! What each identity may do, and how much.
+//! The rights of each identity, and its limits.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

@@ -1,7 +1,7 @@
-//! How much an identity may call: requests a second, and requests at once.
+//! The limits of an identity: requests a second, and requests at once.
 //!
-//! Both are counted at the agent that is called. Who exceeds one is told so at
-//! once and nothing waits: a queue would be one more thing that grows.
+//! The agent that is called counts both. A request over a limit is refused at once;
+//! nothing waits, since a queue would be one more thing that grows.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::exchange::reject::Reject;
 
 /// Counts for all identities.
 pub(crate) struct Limiter {
-    /// Requests of this second, if anybody's are limited.
+    /// The requests of this second, if any identity is limited.
     rate: Option<Rate>,
     open: HashMap<String, Arc<Semaphore>>,
 }
@@ -87,13 +87,13 @@ mod tests {
     }
 
     #[test]
-    fn who_begins_too_many_is_refused_and_others_are_not() {
+    fn an_identity_over_its_rate_is_refused_and_others_are_not() {
         let limits = Limits {
             per_second: NonZeroU32::new(5),
             at_once: None,
         };
         let limiter = limiter(limits);
-        // Two seconds may be touched, not three.
+        // The test may span two seconds, not three.
         let refused = (0..50).filter(|_| limiter.acquire("key:ci", limits).is_err());
         assert!(refused.count() >= 40);
         assert!(limiter.acquire("key:else", Limits::default()).is_ok());

@@ -1,11 +1,10 @@
-//! Keeps a caller within what it may see: lists are narrowed, objects are looked
-//! at before they are used, and what is made gets the labels.
+//! Keeps a caller within its scope: lists are narrowed, objects are inspected before
+//! they are used, and new objects get the labels.
 //!
-//! Which of these an endpoint needs is `skep_filters::policy::scope`'s to say;
-//! here the nodes are asked. It is done by the agent that the caller called,
-//! for that one alone looks at the whole cluster.
+//! `skep_filters::policy::scope` says which of these an endpoint needs; here the
+//! nodes are asked. The entry node does it, since only it sees the whole cluster.
 
-mod look;
+mod inspection;
 
 use http::{HeaderValue, Uri};
 use serde::Deserialize;
@@ -23,7 +22,7 @@ use crate::exchange::reject::internal;
 use crate::route::Destination;
 use crate::upstream::client::Budget;
 use crate::upstream::request;
-use look::Inspection;
+use inspection::Inspection;
 
 /// Bounds one inspect.
 const INSPECT: usize = 8 << 20;
@@ -42,7 +41,7 @@ pub(crate) struct Kept {
 /// Keeps the request within the scope, and may replace its body.
 ///
 /// # Errors
-/// [`Reject::OutOfScope`], or as the object cannot be found.
+/// [`Reject::OutOfScope`], or if the object cannot be found.
 pub(crate) async fn keep(
     context: &Context,
     x: &mut Judged<'_>,
@@ -52,9 +51,9 @@ pub(crate) async fn keep(
     pinned: Option<Hop>,
 ) -> Result<Kept, Reject> {
     let Some(found) = asked.found else {
-        return Err(out_of_scope("it is no endpoint that is known"));
+        return Err(out_of_scope("unknown endpoint"));
     };
-    let mut look = Inspection {
+    let mut inspection = Inspection {
         context,
         scope,
         asked,
@@ -74,37 +73,37 @@ pub(crate) async fn keep(
             let narrowed = scope.narrow(asked.query)?;
             Some(target(asked.path.raw(), &narrowed)?)
         }
-        Reach::Object(kind) => look.at_the_object(x, kind).await?,
+        Reach::Object(kind) => inspection.at_the_object(x, kind).await?,
         Reach::Replace(kind) => {
-            let target = look.at_the_object(x, kind).await?;
-            look.stamp(x, kind).await?;
+            let target = inspection.at_the_object(x, kind).await?;
+            inspection.stamp(x, kind).await?;
             target
         }
         Reach::Create(kind) => {
-            look.resolve_node(x, kind, None).await?;
+            inspection.resolve_node(x, kind, None).await?;
             if kind == Kind::Volume {
-                look.check_name_is_free(x).await?;
+                inspection.check_name_is_free(x).await?;
             }
-            look.stamp(x, kind).await?;
+            inspection.stamp(x, kind).await?;
             None
         }
-        Reach::NetworkAndContainer => Some(look.at_network_and_container(x).await?),
+        Reach::NetworkAndContainer => Some(inspection.at_network_and_container(x).await?),
         Reach::Forbidden => {
             return Err(out_of_scope("it shows or changes what belongs to others"));
         }
     };
     Ok(Kept {
         target,
-        pinned: look.pinned,
+        pinned: inspection.pinned,
     })
 }
 
-/// A service's network by its id or the beginning of one may be the host's, which
-/// its name alone does not tell: managers resolve it (moby `populateNetworkID`).
-/// The manager that was asked, if one was: the request has to go there.
+/// Refuses a service on the host's network, which its specification may name by id
+/// or the beginning of one: managers resolve it (moby `populateNetworkID`). Returns
+/// the manager that was asked, if one was: the request has to go there.
 ///
 /// # Errors
-/// [`Reject::Denied`] if it is, or cannot be looked at.
+/// [`Reject::Denied`] if it is the host's, or cannot be inspected.
 pub(crate) async fn deny_host_network(
     context: &Context,
     x: &Judged<'_>,
@@ -169,7 +168,8 @@ fn out_of_scope(what: &str) -> Reject {
     Reject::OutOfScope(what.to_owned())
 }
 
-/// Commands of a build could otherwise talk to others' containers.
+/// Refuses a network for a build, whose commands could reach containers out of
+/// scope.
 fn joins_no_network(query: &str) -> Result<(), Reject> {
     let own = |mode: &str| ["", "default", "bridge", "none", "host"].contains(&mode);
     match query::all(query, "networkmode").all(|mode| own(&mode)) {
@@ -178,7 +178,7 @@ fn joins_no_network(query: &str) -> Result<(), Reject> {
     }
 }
 
-/// What a node has by this name; `None` is nothing.
+/// The inspect of an object on one node; `None` if the node has none by this name.
 async fn inspect(
     context: &Context,
     hop: &Hop,
@@ -194,7 +194,7 @@ async fn inspect(
         patience: Timeout::Deadline,
         path: &path,
         query: "",
-        // The caller may be allowed to remove what it is not to inspect.
+        // A policy may allow removing an object without inspecting it.
         on_behalf_of: &OnBehalfOf::Agent,
         request_id,
     };
@@ -207,7 +207,7 @@ async fn inspect(
     })
 }
 
-/// The inspect of an object.
+/// The path that inspects an object.
 fn path(kind: Kind, name: &str) -> String {
     match kind {
         Kind::Container => format!("/containers/{name}/json"),
@@ -221,7 +221,7 @@ fn path(kind: Kind, name: &str) -> String {
     }
 }
 
-/// The engine's own words: clients look for them.
+/// The engine's own words for a missing object: clients look for them.
 fn label(kind: Kind, name: &str) -> String {
     match kind {
         Kind::Container => format!("No such container: {name}"),

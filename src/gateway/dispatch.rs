@@ -64,7 +64,7 @@ impl Gateway {
     /// Sends the request to its destination; `pinned` is the node on which its
     /// objects were inspected, if they were.
     ///
-    /// The longer ways are boxed: a future has room for the largest of its
+    /// The longer branches are boxed: a future has room for the largest of its
     /// branches, and this one is allocated and moved for every request.
     pub(super) async fn dispatch(
         &self,
@@ -164,8 +164,8 @@ impl Gateway {
         forward(&self.context, session, x, upstream, found).await
     }
 
-    /// Events of one node that have to be looked through pass through here like
-    /// those of all: the nodes whose they are.
+    /// The node whose events have to be redacted: the stream of one node is then
+    /// read and written here, as that of all nodes is.
     fn redacted_events(&self, x: &Judged<'_>, to: &Destination) -> Option<Reachable> {
         let id = match to {
             Destination::Local => self.context.cluster.me().node_id.clone(),
@@ -176,9 +176,9 @@ impl Gateway {
             Destination::Manager => self.context.cluster.manager()?.id.clone(),
             _ => return None,
         };
-        let looked_through = x.route() == Some(Route::Events) && !x.redacts().is_empty();
+        let redacted = x.route() == Some(Route::Events) && !x.redacts().is_empty();
         let nodes = || BTreeSet::from_iter(Some(id).filter(|id| x.reachable().has(id)));
-        looked_through.then(|| Reachable::Some(Arc::new(nodes())))
+        redacted.then(|| Reachable::Some(Arc::new(nodes())))
     }
 
     async fn forward_to_owner(
@@ -192,10 +192,10 @@ impl Gateway {
         let Call { found, path, query } = asked;
         let held = x.body.held.as_deref();
         let Some(name) = found.and_then(|m| locate::named(m, query, held)) else {
-            // It names nothing: the engine knows what to say.
+            // It names no object: the engine refuses it in its own words.
             return self.to_hop(session, x, Hop::Engine, found).await;
         };
-        // Asked for by its id, an engine shows a network of any scope.
+        // By its id, an engine shows a network of any scope.
         let scope = match class {
             ObjectKind::Network => query::get(query, "scope"),
             _ => None,
@@ -235,7 +235,7 @@ impl Gateway {
         };
         match owner {
             Found::At(hop) => self.forward_to_node(session, x, hop, found).await,
-            // The local engine says so in its own words.
+            // The local engine refuses it in its own words.
             Found::Nowhere => self.to_hop(session, x, Hop::Engine, found).await,
             Found::Manager => self.forward_to_manager(session, x, found, pinned).await,
             Found::Everyone(id) => {
@@ -255,7 +255,7 @@ impl Gateway {
         if !found.is_some_and(|m| m.endpoint.remember) {
             return self.to_hop(session, x, hop, found).await;
         }
-        // An exec's id is all that later calls know of it.
+        // Later calls name the exec by its id only.
         create::exec(&self.context, session, x, hop).await
     }
 

@@ -1,7 +1,7 @@
-//! Who may call, and what each may do: the first two steps as one value.
+//! The callers that a configuration allows, and their rights, as one value.
 //!
-//! It is made from one configuration and replaced whole when that changes: a
-//! request sees the old one or the new one, never half of each.
+//! It is replaced whole when the configuration changes: a request sees the old
+//! one or the new one, never half of each.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::authorise::grants::Grants;
 use crate::config::Config;
 use crate::trust::Trust;
 
-/// The configuration names something that cannot be read or used.
+/// A file of the configuration cannot be read or used.
 #[derive(Debug, thiserror::Error)]
 pub enum GuardError {
     /// A key.
@@ -25,17 +25,17 @@ pub enum GuardError {
     Revoked(String),
 }
 
-/// Who may call, and what each may do.
+/// The callers of a configuration, and their rights.
 pub(crate) struct Guard {
-    /// Finds out who calls.
+    /// Authenticates callers.
     pub(crate) authenticator: Authenticator,
-    /// What each identity may do.
+    /// The rights of each identity.
     pub(crate) grants: Grants,
 }
 
 impl Guard {
-    /// Reads the files that the configuration names. `nonces` are those seen so
-    /// far: a nonce stays used when the configuration changes.
+    /// Reads the files that the configuration names. `nonces` are the used ones,
+    /// which stay used when the configuration changes.
     ///
     /// # Errors
     /// If one of them cannot be read or used.

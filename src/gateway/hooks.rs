@@ -1,4 +1,4 @@
-//! Pingora's hooks. They only call: a request's way is in `gateway.rs`.
+//! Pingora's hooks. They only call: the pipeline is in `gateway.rs`.
 
 use async_trait::async_trait;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -30,8 +30,8 @@ impl ProxyHttp for Gateway {
 
     async fn early_request_filter(&self, session: &mut Session, x: &mut Exchange) -> Result<()> {
         Downstream::set_request_in_progress(session.stream(), true);
-        // Off for HTTP/1.0 and where the framing forbids another request
-        // (RFC 9112 §6.1): that stands.
+        // Keep-alive stays off for HTTP/1.0 and where the framing forbids another
+        // request (RFC 9112 §6.1).
         if session.get_keepalive().is_some() {
             session.set_keepalive(Some(KEEPALIVE));
         }
@@ -110,7 +110,7 @@ impl ProxyHttp for Gateway {
         let Upstream { hop, retry } = &proxied.upstream;
         let span = tracing::debug_span!("hop", request_id = x.id.as_str(), to = &*x.record.to);
         span.in_scope(|| hop.failed(&self.context.cluster, &e, &error::explain(&e)));
-        // Nothing was sent yet: another manager may be asked.
+        // Nothing was sent yet, so another manager may answer.
         e.set_retry(*retry == Retry::AnotherManager && proxied.failures < 3);
         e
     }
@@ -161,7 +161,8 @@ impl ProxyHttp for Gateway {
         }
     }
 
-    // Our own line says it all, and clients that leave are no errors.
+    // skep logs one line for each request itself, and a client that leaves is not
+    // an error.
     fn suppress_error_log(&self, _: &Session, _: &Exchange, _: &Error) -> bool {
         true
     }

@@ -15,7 +15,7 @@ use crate::portainer;
 /// Answers one of the agent's own endpoints.
 ///
 /// # Errors
-/// As the module does that answers it, or if it is none of them.
+/// As the endpoint's module, or if the endpoint has none.
 pub(crate) async fn answer(
     gateway: &Gateway,
     session: &mut Session,
@@ -29,7 +29,7 @@ pub(crate) async fn answer(
     let context = &gateway.context;
     x.exchange.record.to = "agent".into();
     if let Own::Identity | Own::Nodes | Own::Health = own {
-        // Others may probe more often than this agent looks around.
+        // A caller may probe more often than this agent runs a round.
         context.cluster.request_round();
     }
     match own {

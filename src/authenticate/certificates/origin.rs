@@ -1,9 +1,9 @@
-//! Whether a browser asks for a page of somebody else's.
+//! Refuses requests that a browser sends for a page of another origin.
 //!
-//! A browser shows its user's certificate on every connection to this agent,
-//! whichever page makes it connect: a form that any site posts, or a WebSocket,
-//! would stop containers or open a shell. No signature is sent along like that,
-//! and Docker's clients send none of these headers across origins.
+//! A browser shows its user's certificate on every connection to this agent, for
+//! every page: a form on any site, or a WebSocket, could stop containers or open a
+//! shell. Signatures are not sent like that, and Docker's clients send none of
+//! these headers across origins.
 
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, HeaderName};
@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName};
 /// <https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header>
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Whether nothing says that another origin asks.
+/// Whether the headers name no other origin.
 pub(super) fn is_own(headers: &HeaderMap) -> bool {
     let sites = headers.get_all(SEC_FETCH_SITE).iter();
     let own = sites.map(|site| site == "same-origin" || site == "none");

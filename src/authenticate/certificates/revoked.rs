@@ -1,7 +1,7 @@
-//! The list of certificates that are refused: a text file with one serial number
-//! a line, read again whenever it may have changed.
+//! The list of revoked certificates: a text file with one serial number on each
+//! line, read again when it may have changed.
 //!
-//! A list that cannot be read is not an empty one: nobody is let in until it can.
+//! While the list cannot be read, every certificate is refused.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -16,10 +16,10 @@ use crate::trust::Serial;
 /// Room for thirty thousand serial numbers.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-/// What the file said when it was last read, or what was wrong with it.
+/// The list as it was last read, or why it could not be.
 type List = Result<HashSet<Serial>, String>;
 
-/// The serial numbers that are refused.
+/// The revoked serial numbers.
 pub(super) struct Revoked {
     path: PathBuf,
     list: ArcSwap<List>,
@@ -29,7 +29,7 @@ impl Revoked {
     /// Reads the list.
     ///
     /// # Errors
-    /// A sentence for the operator.
+    /// If the file cannot be read.
     pub(super) fn open(path: &Path) -> Result<Self, String> {
         let list = read(path)?;
         tracing::info!(
@@ -59,7 +59,7 @@ impl Revoked {
         self.list.store(Arc::new(list));
     }
 
-    /// Whether this one is refused; `None` if nobody knows.
+    /// Whether a certificate is revoked; `None` while the list cannot be read.
     pub(super) fn has(&self, serial: &Serial) -> Option<bool> {
         let list = self.list.load();
         list.as_ref()
@@ -77,7 +77,7 @@ fn read(path: &Path) -> List {
     if text.len() as u64 > MAX_BYTES {
         return Err(format!("{at}: is larger than {} KiB", MAX_BYTES / 1024));
     }
-    // Editors empty a file before they write it.
+    // An editor truncates a file before it writes it.
     if text.is_empty() {
         let help = "a list of nobody has a line such as `# nobody`";
         return Err(format!("{at}: is empty; {help}"));
@@ -87,7 +87,7 @@ fn read(path: &Path) -> List {
     })
 }
 
-/// The serial numbers, or the line that holds something else.
+/// The serial numbers, or the first line that is not one.
 fn parse(text: &str) -> Result<HashSet<Serial>, usize> {
     let mut list = HashSet::new();
     for (n, line) in text.lines().enumerate() {
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_never_an_empty_list() {
+    fn a_list_that_cannot_be_read_is_not_an_empty_list() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("revoked");
         let wrong = |says: &str| {

@@ -1,4 +1,4 @@
-//! One request's look at what it is about: all of it on the node where it goes.
+//! Inspects the objects of one request, all of them on the node to which it goes.
 
 use http::{HeaderValue, Method, Uri};
 use serde::Deserialize;
@@ -18,7 +18,7 @@ use crate::route::locate::{Found, Object, locate, named};
 use crate::route::place::place;
 use crate::upstream::request;
 
-/// What is looked at, and where.
+/// The objects to inspect, and the node.
 pub(super) struct Inspection<'a> {
     pub(super) context: &'a Context,
     pub(super) scope: &'a Scope,
@@ -33,8 +33,7 @@ pub(super) struct Inspection<'a> {
 }
 
 impl Inspection<'_> {
-    /// The target with the id of the object that the request is about, which is
-    /// in scope.
+    /// The target with the id of the request's object, once that is in scope.
     pub(super) async fn at_the_object(
         &mut self,
         x: &mut Judged<'_>,
@@ -49,8 +48,7 @@ impl Inspection<'_> {
         }
     }
 
-    /// The network's path and the container's place in the body, both by their
-    /// full ids.
+    /// The target with the network's full id; the body gets the container's.
     pub(super) async fn at_network_and_container(
         &mut self,
         x: &mut Judged<'_>,
@@ -78,7 +76,8 @@ impl Inspection<'_> {
         target(&path, self.asked.query)
     }
 
-    /// An engine answers the creation of a volume that is there by showing it.
+    /// Refuses to create a volume whose name is taken out of scope: the engine would
+    /// answer with the existing one.
     pub(super) async fn check_name_is_free(&self, x: &Judged<'_>) -> Result<(), Reject> {
         let body = x.body.held.as_deref().unwrap_or_default();
         let Some(name) = Scope::volume_name(body)? else {
@@ -86,19 +85,19 @@ impl Inspection<'_> {
         };
         match self.inspect(Kind::Volume, &name).await? {
             Some(there) if !self.scope.holds(Kind::Volume, &there)? => Err(out_of_scope(
-                "there is a volume of this name, and it is another's",
+                "a volume of this name exists outside your scope",
             )),
             _ => Ok(()),
         }
     }
 
-    /// Puts the labels into the body, if all that it names is in scope.
+    /// Adds the labels to the body, if every object it names is in scope.
     pub(super) async fn stamp(&self, x: &mut Judged<'_>, kind: Kind) -> Result<(), Reject> {
         let body = x.body.held.clone().unwrap_or_default();
         for reference in Scope::references(kind, &body)? {
             if kind == Kind::Service && reference.kind == Kind::Volume {
                 return Err(out_of_scope(
-                    "every node has volumes of its own: a service uses none by name",
+                    "services may not use named volumes: names are per node",
                 ));
             }
             self.holds(reference.kind, &reference.name).await?;
@@ -109,8 +108,8 @@ impl Inspection<'_> {
         Ok(())
     }
 
-    /// Refuses an object that is out of scope in the words for one that does
-    /// not exist. Its full id, for those that have one beside their name.
+    /// Refuses an object out of scope in the words for one that does not exist.
+    /// Returns its full id, if its kind has ids.
     async fn holds(&self, kind: Kind, name: &str) -> Result<Option<String>, Reject> {
         let nothing = || Reject::NoSuch(label(kind, name));
         let inspect = self.inspect(kind, name).await?.ok_or_else(nothing)?;
@@ -129,8 +128,8 @@ impl Inspection<'_> {
         }
     }
 
-    /// What there is by this name, where the request goes; `None` is nothing. A
-    /// network of the Swarm may not have come to that node yet.
+    /// The object by this name on the node to which the request goes; `None` if there
+    /// is none. A network of the Swarm may not have reached that node yet.
     async fn inspect(&self, kind: Kind, name: &str) -> Result<Option<bytes::Bytes>, Reject> {
         let context = self.context;
         let here = inspect(context, &self.at, self.asked, kind, name, &self.request_id).await?;
@@ -145,7 +144,7 @@ impl Inspection<'_> {
         Ok(there.filter(|network| is_of_the_swarm(network)))
     }
 
-    /// Settles where the request goes: there everything is looked at.
+    /// Decides the node to which the request goes: every object is inspected there.
     pub(super) async fn resolve_node(
         &mut self,
         x: &Judged<'_>,
@@ -195,9 +194,9 @@ impl Inspection<'_> {
         }
     }
 
-    /// The same target with the object's full id. An engine takes a name before the
-    /// beginning of an id: whoever may rename its own container could otherwise make
-    /// the name it was let through with mean another one's id.
+    /// The same target with the object's full id. An engine prefers a name to the
+    /// beginning of an id, so a caller could rename its own container in between, and
+    /// the name that was judged would mean another container.
     fn with_id(&self, kind: Kind, id: &str) -> Result<Option<Uri>, Reject> {
         let endpoint = self.found.endpoint;
         if matches!(kind, Kind::Exec | Kind::Volume) || endpoint.is_own() {
@@ -210,7 +209,7 @@ impl Inspection<'_> {
         let pattern = endpoint.pattern;
         let (before, rest) = pattern.split_once('{').unwrap_or((pattern, ""));
         let (_, after) = rest.split_once('}').unwrap_or((rest, ""));
-        // What follows a second placeholder is not the object's.
+        // The rest after a second placeholder is not the object's.
         let tail = match after.contains('{') {
             true => self
                 .asked
