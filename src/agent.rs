@@ -7,7 +7,7 @@ pub(crate) mod secrets;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ use crate::cluster::identity::{self, Identity};
 use crate::cluster::known::Known;
 use crate::cluster::known::Pulls;
 use crate::cluster::{Cluster, Parts};
-use crate::config::{Config, ListenTls, Socket};
+use crate::config::{self, Config, ListenTls, Socket};
 use crate::exchange::context::Context;
 use crate::gateway::Gateway;
 use crate::gateway::guard::{Guard, GuardError};
@@ -198,7 +198,7 @@ impl Agent {
         let nonces = Arc::new(NonceMemory::default());
         let guard = Guard::new(&config, &trust, nonces.clone())?;
         let guard = Arc::new(ArcSwap::from_pointee(guard));
-        let audit = config.audit.as_deref().map(audit).transpose()?;
+        let audit = config.audit.as_ref().map(audit).transpose()?;
         let unauthenticated = Unauthenticated::new(audit.clone());
         let reload = Reload {
             guard: guard.clone(),
@@ -357,12 +357,12 @@ async fn first_look(client: &Client, engine: &Engine) -> Identity {
     }
 }
 
-fn audit(path: &Path) -> Result<Arc<Audit>, StartError> {
-    let path = path.to_owned();
-    match Audit::open(&path) {
-        Ok(audit) => Ok(Arc::new(audit)),
-        Err(error) => Err(StartError::Audit { path, error }),
-    }
+fn audit(config: &config::Audit) -> Result<Arc<Audit>, StartError> {
+    let open = Audit::open(config);
+    open.map(Arc::new).map_err(|error| StartError::Audit {
+        path: config.file.clone(),
+        error,
+    })
 }
 
 /// What the certificates of this node say of it.

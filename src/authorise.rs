@@ -27,6 +27,9 @@ use crate::exchange::judged::RequestBody;
 use crate::exchange::record::Record;
 use crate::exchange::reject::Reject;
 
+/// The rule for requests that agents send for themselves.
+const INTERNAL: &str = "internal requests";
+
 /// Judges the head of a request, and which nodes it may reach.
 ///
 /// # Errors
@@ -38,6 +41,9 @@ pub(crate) fn authorise(
     asked: &Call<'_>,
     record: &mut Record,
 ) -> Result<Permission, Reject> {
+    if called.caller.is_agent_itself() {
+        internal(&called, asked, record)?;
+    }
     let anywhere = Request {
         found: asked.found,
         method: head.method.as_str(),
@@ -71,6 +77,21 @@ pub(crate) fn authorise(
         rule,
         reachable,
         called,
+    })
+}
+
+/// Refuses what agents never ask of each other for themselves: the cluster secret
+/// alone is not enough to act on another node for no client.
+fn internal(called: &Called, asked: &Call<'_>, record: &mut Record) -> Result<(), Reject> {
+    if asked.found.is_some_and(|found| found.endpoint.internal) {
+        return Ok(());
+    }
+    record.rule = INTERNAL.into();
+    Err(Reject::Denied {
+        who: called.caller.name.clone(),
+        policy: called.policy.name.clone(),
+        rule: INTERNAL.to_owned(),
+        reason: "agents do not ask this of each other for themselves".to_owned(),
     })
 }
 

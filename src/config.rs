@@ -43,5 +43,5 @@ pub use listen::{Listen, ListenTls};
 pub use load::MAX_FILE_BYTES;
 pub use policies::Policy;
 pub use portainer::{Hidden, Portainer, SecretSource};
-pub use settings::{Aggregate, Auth, Browse, Config, InfoOf, Log, LogFormat, Partial};
+pub use settings::{Aggregate, Audit, Auth, Browse, Config, InfoOf, Log, LogFormat, Partial};
 pub use sockets::{Socket, SocketIdentity, SocketUser};

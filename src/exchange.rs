@@ -153,9 +153,12 @@ impl Exchange {
 
     /// Whether the request is sent all the time and changes nothing: the requests
     /// of agents among themselves, health checks, and the open endpoints of
-    /// Portainer's agent.
+    /// Portainer's agent. A refusal of an authenticated caller never is.
     pub(crate) fn is_routine(&self) -> bool {
         let caller = self.record.caller.as_ref();
+        if caller.is_some() && self.record.refused.is_some() {
+            return false;
+        }
         match self.endpoint.map(EndpointId::endpoint) {
             Some(endpoint) if endpoint.routine => true,
             Some(endpoint) if endpoint.open => caller.is_none(),
@@ -204,5 +207,17 @@ mod tests {
         assert!(!routine(Some(EndpointId::PortainerPing), Some("key:ci")));
         assert!(!routine(Some(EndpointId::ContainerList), Some("key:ci")));
         assert!(!routine(None, None));
+    }
+
+    #[test]
+    fn the_requests_of_an_agent_for_itself_are_routine_until_one_is_refused() {
+        let mut x = Exchange::new();
+        x.endpoint = Some(EndpointId::ContainerExec);
+        x.record.caller = Some(Caller::agent());
+        assert!(x.is_routine());
+        x.record.refused = Some(reject::Reason::Denied);
+        assert!(!x.is_routine());
+        x.endpoint = Some(EndpointId::AgentHealth);
+        assert!(!x.is_routine());
     }
 }

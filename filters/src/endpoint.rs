@@ -82,6 +82,9 @@ pub struct Endpoint {
     /// Clients ask it all the time and it changes nothing: keep it out of the
     /// audit log, and out of the log unless that is verbose.
     pub routine: bool,
+    /// An agent asks it of another agent for itself, not for a client. Every other
+    /// request that an agent sends for itself is refused.
+    pub internal: bool,
 }
 
 impl fmt::Display for Endpoint {

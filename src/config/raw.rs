@@ -148,6 +148,7 @@ pub(super) struct Limits {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Audit {
     pub(super) file: Option<Text>,
+    pub(super) routine: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]

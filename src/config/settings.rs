@@ -33,9 +33,8 @@ pub struct Config {
     pub auth: Auth,
     /// The policies of this configuration, used or not, by name.
     pub policies: Vec<Arc<Policy>>,
-    /// The file of the audit log, with a line for each request; `None` for
-    /// none.
-    pub audit: Option<PathBuf>,
+    /// The audit log; `None` for none.
+    pub audit: Option<Audit>,
     /// Which files callers may read and change.
     pub browse: Browse,
     /// How the answers of many nodes become one.
@@ -61,6 +60,15 @@ pub struct Auth {
     pub portainer: Option<Portainer>,
     /// Which client certificates are accepted; `None` for none.
     pub certificates: Option<Certificates>,
+}
+
+/// The audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// The file, with a line for each request.
+    pub file: PathBuf,
+    /// Routine requests have lines too.
+    pub routine: bool,
 }
 
 /// Which files callers may read and change, besides those in volumes.

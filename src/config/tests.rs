@@ -80,7 +80,7 @@ auth:
   certificates: { identities: [ { name: bob, policy: admin } ], revoked_file: /revoked }
 policies:
   deploys: { allow: [services.*], audit_only: true }
-audit: { file: /var/log/audit }
+audit: { file: /var/log/audit, routine: true }
 browse: { host: /host }
 aggregate: { deadline: 1s, partial: refuse, max_bytes: 1MiB, info: cluster }
 log: { format: json, level: off }
@@ -197,7 +197,10 @@ threads: 2
             }),
         },
         policies: vec![Arc::new(deploys)],
-        audit: Some("/var/log/audit".into()),
+        audit: Some(Audit {
+            file: "/var/log/audit".into(),
+            routine: true,
+        }),
         browse: Browse {
             host: Some("/host".into()),
         },

@@ -16,7 +16,7 @@ use super::listen::Listeners;
 use super::policies::Policies;
 use super::raw::{self, Raw};
 use super::scalar::{self, MINUTE};
-use super::settings::{Aggregate, Auth, Browse, Config, InfoOf, Log, LogFormat, Partial};
+use super::settings::{Aggregate, Audit, Auth, Browse, Config, InfoOf, Log, LogFormat, Partial};
 use super::{certificates, engine, keys, listen, portainer};
 
 const MAX_THREADS: usize = 1024;
@@ -54,7 +54,7 @@ pub(super) fn validate(raw: Raw) -> Result<Config, Vec<Fault>> {
         cluster: cluster::read(&mut faults, raw.cluster.unwrap_or_default()),
         auth: auth(&mut faults, &policies, raw.auth.unwrap_or_default()),
         policies: policies.all().cloned().collect(),
-        audit: faults.path("audit", "file", raw.audit.and_then(|audit| audit.file)),
+        audit: audit(&mut faults, raw.audit.unwrap_or_default()),
         browse: browse(&mut faults, raw.browse.unwrap_or_default()),
         aggregate: aggregate(&mut faults, raw.aggregate.unwrap_or_default()),
         log: log(&mut faults, raw.log.unwrap_or_default()),
@@ -101,6 +101,12 @@ fn auth(faults: &mut Faults, policies: &Policies, raw: raw::Auth) -> Auth {
             .certificates
             .and_then(|raw| certificates::read(faults, policies, raw)),
     }
+}
+
+fn audit(faults: &mut Faults, raw: raw::Audit) -> Option<Audit> {
+    let routine = faults.or("audit.routine", raw.routine, false, scalar::flag);
+    let file = faults.path("audit", "file", raw.file)?;
+    Some(Audit { file, routine })
 }
 
 fn browse(faults: &mut Faults, raw: raw::Browse) -> Browse {

@@ -8,12 +8,13 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 use skep_filters::endpoint::EndpointId;
 
+use crate::config;
 use crate::exchange::{Exchange, bounded};
 use crate::platform;
 use crate::platform::clock;
@@ -25,6 +26,8 @@ const LONGEST: usize = 2048;
 /// Where the lines go.
 pub(crate) struct Audit {
     path: PathBuf,
+    /// Routine requests have lines too.
+    routine: bool,
     file: Arc<Mutex<File>>,
     lines: Mutex<Gather>,
 }
@@ -68,18 +71,20 @@ struct Suppressed<'x> {
 }
 
 impl Audit {
-    /// Appends to the file at `path`, which is made if there is none.
+    /// Appends to the configured file, and creates it if there is none.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(config: &config::Audit) -> io::Result<Self> {
+        let path = &config.file;
         let file = Arc::new(Mutex::new(platform::append_private(path)?));
         let lines = Gather::new(Out {
             file: file.clone(),
-            path: path.to_owned(),
+            path: path.clone(),
         })?;
         Ok(Self {
-            path: path.to_owned(),
+            path: path.clone(),
+            routine: config.routine,
             file,
             lines: Mutex::new(lines),
         })
@@ -97,7 +102,7 @@ impl Audit {
 
     /// Tells of an exchange that has ended. What is routine is nobody's doing.
     pub(crate) fn tell(&self, x: &Exchange) {
-        if x.is_routine() {
+        if !self.routine && x.is_routine() {
             return;
         }
         let record = &x.record;
@@ -181,6 +186,11 @@ mod tests {
     use crate::exchange::reject::Reason;
     use serde_json::Value;
 
+    fn open(file: PathBuf) -> Audit {
+        let routine = false;
+        Audit::open(&config::Audit { file, routine }).unwrap()
+    }
+
     fn lines(audit: &Audit) -> Vec<Value> {
         audit.finish();
         let text = std::fs::read_to_string(&audit.path).unwrap();
@@ -191,7 +201,7 @@ mod tests {
     #[test]
     fn a_line_says_who_did_what_where_and_what_was_said_to_it() {
         let folder = tempfile::tempdir().unwrap();
-        let audit = Audit::open(&folder.path().join("audit")).unwrap();
+        let audit = open(folder.path().join("audit"));
         let mut x = Exchange::new();
         x.record.caller = Some(Caller::client("key:ci"));
         x.target = "/containers/a%22%0A%7B/json?secret=1".parse().unwrap();
@@ -219,7 +229,7 @@ mod tests {
     #[test]
     fn what_agents_do_among_themselves_is_not_told_and_what_is_tried_out_is() {
         let folder = tempfile::tempdir().unwrap();
-        let audit = Audit::open(&folder.path().join("audit")).unwrap();
+        let audit = open(folder.path().join("audit"));
         let mut x = Exchange::new();
         x.record.caller = Some(Caller::agent());
         audit.tell(&x);
@@ -237,9 +247,26 @@ mod tests {
     }
 
     #[test]
+    fn routine_requests_have_lines_where_the_configuration_wants_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("audit");
+        let routine = true;
+        let audit = Audit::open(&config::Audit { file, routine }).unwrap();
+        let mut x = Exchange::new();
+        x.record.caller = Some(Caller::agent());
+        x.endpoint = Some(EndpointId::AgentIdentity);
+        audit.tell(&x);
+        let [line] = &lines(&audit)[..] else {
+            panic!("one line");
+        };
+        assert_eq!(line["who"], "peer:n2");
+        assert_eq!(line["verdict"], "allow");
+    }
+
+    #[test]
     fn a_gap_is_told_with_its_length() {
         let folder = tempfile::tempdir().unwrap();
-        let audit = Audit::open(&folder.path().join("audit")).unwrap();
+        let audit = open(folder.path().join("audit"));
         audit.left_out(7, "192.0.2.1:5");
         let [line] = &lines(&audit)[..] else {
             panic!("one line");
@@ -255,7 +282,7 @@ mod tests {
     fn after_the_file_was_moved_away_a_new_one_is_begun() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit");
-        let audit = Audit::open(&path).unwrap();
+        let audit = open(path.clone());
         audit.tell(&Exchange::new());
         audit.finish();
         std::fs::rename(&path, folder.path().join("old")).unwrap();

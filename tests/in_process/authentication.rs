@@ -370,7 +370,8 @@ async fn the_agents_key_is_worth_nothing_without_an_agents_certificate() {
 
         let leaf = node.trust().leaf(0).unwrap();
         let agent = Caller::new(node.address, &generation, Some(&leaf), key());
-        let answer = agent.ask("GET", LIST, &to, b"").await.unwrap();
+        let identity = "/skep/v1/identity";
+        let answer = agent.ask("GET", identity, &to, b"").await.unwrap();
         assert_eq!(answer.status, 200, "{}", answer.text());
     })
     .await;

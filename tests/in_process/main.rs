@@ -12,6 +12,7 @@ mod engine;
 mod everywhere;
 mod host;
 mod hung;
+mod internal;
 mod lists;
 mod malformed;
 mod objects;

@@ -21,7 +21,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use md5::{Digest as _, Md5};
 use p256::ecdsa::signature::hazmat::PrehashSigner as _;
 use p256::ecdsa::{Signature, SigningKey};
-use skep::config::{Config, Grant, Hidden, Portainer, SecretSource};
+use skep::config::{Audit, Config, Grant, Hidden, Portainer, SecretSource};
 use skep_bed::{Behaviour, EngineBuilder, Response, fixture};
 
 const SECRET: &str = "a secret of server and agents";

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::common::{Bed, Cluster, manager, requests_of, worker};
 use serde_json::Value;
-use skep::config::Config;
+use skep::config::{Audit, Config};
 use skep_bed::{EngineBuilder, Response, eventually, fixture};
 
 const INSPECT: &str = "/containers/c1/json";
@@ -17,7 +17,10 @@ fn with_c1(engine: EngineBuilder) -> EngineBuilder {
 }
 
 fn audited(hostname: &str, folder: &Path, config: &mut Config) {
-    config.audit = Some(folder.join(format!("audit-{hostname}")));
+    config.audit = Some(Audit {
+        file: folder.join(format!("audit-{hostname}")),
+        routine: false,
+    });
 }
 
 async fn with_two(test: impl AsyncFnOnce(&mut Bed)) {

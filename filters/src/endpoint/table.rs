@@ -91,6 +91,7 @@ const ORDINARY: Endpoint = Endpoint {
     remember: false,
     open: false,
     routine: false,
+    internal: false,
     // Every row sets these.
     id: EndpointId::Options,
     section: "",
@@ -164,7 +165,7 @@ endpoints! {
         ContainerCreate: Post "/containers/create", 24, Json(ContainerCreate) => Json, "containers.write",
             route Placement, scope Create(Container), remember: true;
         ContainerInspect: Get "/containers/{name:.*}/json", 24, None => Json, "containers.read",
-            route Owner(Container), scope Object(Container);
+            route Owner(Container), scope Object(Container), internal: true;
         ContainerTop: Get "/containers/{name:.*}/top", 24, None => Json, "containers.read",
             route Owner(Container), scope Object(Container), head: PsArguments;
         ContainerLogs: Get "/containers/{name:.*}/logs", 24, None => Stream, "containers.logs",
@@ -216,7 +217,7 @@ endpoints! {
         ExecResize: Post "/exec/{name:.*}/resize", 24, None => Empty, "exec",
             route Owner(Exec), scope Object(Exec);
         ExecInspect: Get "/exec/{id:.*}/json", 24, None => Json, "exec",
-            route Owner(Exec), scope Object(Exec);
+            route Owner(Exec), scope Object(Exec), internal: true;
         CheckpointList: Get "/containers/{name:.*}/checkpoints", 25, None => Json, "containers.read",
             route Owner(Container), scope Object(Container), head: CheckpointDir("dir");
         CheckpointCreate: Post "/containers/{name:.*}/checkpoints", 25, Json(CheckpointCreate) => Empty, "containers.write",
@@ -228,7 +229,7 @@ endpoints! {
         ImageList: Get "/images/json", 24, None => Json, "images.read",
             route EveryNode(Images), scope Unscoped;
         ImageInspect: Get "/images/{name:.*}/json", 24, None => Json, "images.read",
-            route Owner(Image), scope Unscoped;
+            route Owner(Image), scope Unscoped, internal: true;
         ImageHistory: Get "/images/{name:.*}/history", 24, None => Json, "images.read",
             route Owner(Image), scope Unscoped;
         ImageAttestations: Get "/images/{name:.*}/attestations", 55, None => Json, "images.read",
@@ -276,7 +277,7 @@ endpoints! {
         VolumeCreate: Post "/volumes/create", 24, Json(VolumeCreate) => Json, "volumes.write",
             route ThisNodeOrManager(ClusterVolume), scope Create(Volume);
         VolumeInspect: Get "/volumes/{name:.*}", 24, None => Json, "volumes.read",
-            route Owner(Volume), scope Object(Volume);
+            route Owner(Volume), scope Object(Volume), internal: true;
         VolumeUpdate: Put "/volumes/{name:.*}", 42, Json(Nothing) => Empty, "volumes.write",
             route Manager, scope Object(Volume);
         VolumeDelete: Delete "/volumes/{name:.*}", 24, None => Empty, "volumes.write",
@@ -289,7 +290,7 @@ endpoints! {
         NetworkList: Get "/networks{/}", 24, None => Json, "networks.read",
             route EveryNode(Networks), scope List;
         NetworkInspect: Get "/networks/{id:.+}", 24, None => Json, "networks.read",
-            route NetworkInspect, scope Object(Network);
+            route NetworkInspect, scope Object(Network), internal: true;
         NetworkCreate: Post "/networks/create", 24, Json(NetworkCreate) => Json, "networks.write",
             route ThisNodeOrManager(OverlayNetwork), scope Create(Network);
         NetworkDelete: Delete "/networks/{id:.*}", 24, None => Empty, "networks.write",
@@ -379,7 +380,7 @@ endpoints! {
     }
     "Nodes, services, tasks" {
         NodeList: Get "/nodes", 24, None => Json, "nodes.read",
-            route Manager, scope Forbidden;
+            route Manager, scope Forbidden, internal: true;
         NodeInspect: Get "/nodes/{id}", 24, None => Json, "nodes.read",
             route Manager, scope Forbidden;
         NodeDelete: Delete "/nodes/{id}", 24, None => Empty, "nodes.write",
@@ -391,7 +392,7 @@ endpoints! {
         ServiceCreate: Post "/services/create", 24, Json(ServiceSpec) => Json, "services.write",
             route Manager, scope Create(Service);
         ServiceInspect: Get "/services/{id}", 24, None => Json, "services.read",
-            route Manager, scope Object(Service);
+            route Manager, scope Object(Service), internal: true;
         ServiceDelete: Delete "/services/{id}", 24, None => Empty, "services.write",
             route Manager, scope Object(Service);
         ServiceUpdate: Post "/services/{id}/update", 24, Json(ServiceSpec) => Json, "services.write",
@@ -401,7 +402,7 @@ endpoints! {
         TaskList: Get "/tasks", 24, None => Json, "tasks.read",
             route Manager, scope List;
         TaskInspect: Get "/tasks/{id}", 24, None => Json, "tasks.read",
-            route Manager, scope Object(Task);
+            route Manager, scope Object(Task), internal: true;
         TaskLogs: Get "/tasks/{id}/logs", 29, None => Stream, "tasks.logs",
             route Manager, scope Object(Task);
     }
@@ -411,7 +412,7 @@ endpoints! {
         SecretCreate: Post "/secrets/create", 25, Json(Labels) => Json, "secrets.write",
             route Manager, scope Create(Secret);
         SecretInspect: Get "/secrets/{id}", 25, None => Json, "secrets.read",
-            route Manager, scope Object(Secret);
+            route Manager, scope Object(Secret), internal: true;
         SecretDelete: Delete "/secrets/{id}", 25, None => Empty, "secrets.write",
             route Manager, scope Object(Secret);
         SecretUpdate: Post "/secrets/{id}/update", 25, Json(Labels) => Empty, "secrets.write",
@@ -421,7 +422,7 @@ endpoints! {
         ConfigCreate: Post "/configs/create", 30, Json(Labels) => Json, "configs.write",
             route Manager, scope Create(Config);
         ConfigInspect: Get "/configs/{id}", 30, None => Json, "configs.read",
-            route Manager, scope Object(Config);
+            route Manager, scope Object(Config), internal: true;
         ConfigDelete: Delete "/configs/{id}", 30, None => Empty, "configs.write",
             route Manager, scope Object(Config);
         ConfigUpdate: Post "/configs/{id}/update", 30, Json(Labels) => Empty, "configs.write",
@@ -429,13 +430,13 @@ endpoints! {
     }
     "The agent's own" {
         AgentIdentity: Get "/skep/v1/identity", 24, None => Json, "agent",
-            route Agent, scope Forbidden, own: Some(Identity);
+            route Agent, scope Forbidden, own: Some(Identity), internal: true;
         AgentNodes: Get "/skep/v1/nodes", 24, None => Json, "agent",
             route Agent, scope Forbidden, own: Some(Nodes);
         AgentHealth: Get "/skep/v1/health", 24, None => Json, "agent",
             route Agent, scope Unscoped, own: Some(Health), routine: true;
         AgentPortainer: Get "/skep/v1/portainer", 24, None => Json, "agent",
-            route Agent, scope Forbidden, own: Some(Portainer(PinnedKey));
+            route Agent, scope Forbidden, own: Some(Portainer(PinnedKey)), internal: true;
         NodeMetrics: Get "/skep/v1/metrics", 24, None => Json, "metrics",
             route EveryAgent, scope Forbidden, own: Some(NodeMetrics);
         Metrics: Get "/metrics", 24, None => Text, "metrics",

@@ -10,7 +10,10 @@ const STRANGERS: u64 = 300;
 
 fn audited(hostname: &str, folder: &Path, config: &mut Config) {
     with_secret(hostname, folder, config);
-    config.audit = Some(folder.join("audit"));
+    config.audit = Some(Audit {
+        file: folder.join("audit"),
+        routine: false,
+    });
 }
 
 fn lines(bed: &Bed) -> Vec<Value> {

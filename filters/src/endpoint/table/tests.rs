@@ -205,6 +205,33 @@ fn only_the_health_check_and_what_needs_no_authentication_is_routine() {
 }
 
 #[test]
+fn an_agent_asks_for_itself_only_where_nothing_is_changed() {
+    use EndpointId::*;
+    let internal = rows(|e| e.internal);
+    assert_eq!(
+        internal,
+        [
+            ContainerInspect,
+            ExecInspect,
+            ImageInspect,
+            VolumeInspect,
+            NetworkInspect,
+            NodeList,
+            ServiceInspect,
+            TaskInspect,
+            SecretInspect,
+            ConfigInspect,
+            AgentIdentity,
+            AgentPortainer,
+        ]
+    );
+    for id in internal {
+        assert_eq!(id.endpoint().method, Method::Get, "{id:?}");
+        assert_eq!(id.endpoint().body, Body::None, "{id:?}");
+    }
+}
+
+#[test]
 fn what_a_create_answers_is_remembered_where_one_node_has_it() {
     use EndpointId::*;
     assert_eq!(rows(|e| e.remember), [ContainerCreate, ContainerExec]);
