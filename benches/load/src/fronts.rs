@@ -1,5 +1,5 @@
 //! Three TLS fronts of one engine, with one thread each: HAProxy, bare Pingora,
-//! and skep with authentication on.
+//! and skep with authentication on; a second build of skep beside it on request.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -31,6 +31,8 @@ pub(crate) struct Fronts {
     pub(crate) haproxy: Front,
     pub(crate) bare: Front,
     pub(crate) skep: Front,
+    /// Another build of skep.
+    pub(crate) baseline: Option<Front>,
     pub(crate) tls: Tls,
     pub(crate) signers: Vec<Signer>,
     /// Keys whose policy has rules.
@@ -46,7 +48,11 @@ impl Fronts {
 }
 
 /// Starts the engine and the fronts; all of their files are in the folder.
-pub(crate) async fn start(folder: &Path, skep: &Path) -> anyhow::Result<Fronts> {
+pub(crate) async fn start(
+    folder: &Path,
+    skep: &Path,
+    baseline: Option<&Path>,
+) -> anyhow::Result<Fronts> {
     let place = Place::new(folder)?;
     let myself = std::env::current_exe()?;
     let mut engine = Command::new(&myself);
@@ -68,14 +74,21 @@ pub(crate) async fn start(folder: &Path, skep: &Path) -> anyhow::Result<Fronts> 
     command.arg("--key").arg(&place.key);
     let bare = front("pingora", address, command, folder).await?;
 
-    let address = free_address().await?;
     let secret = folder.join("key");
     fs::write(&secret, skep::trust::Secret::generate()?)?;
-    let config = folder.join("skep.yaml");
-    fs::write(&config, place.skep(address, &secret))?;
-    let mut command = Command::new(skep);
-    command.args(["serve", "--config"]).arg(config);
-    let skep = front("skep", address, command, folder).await?;
+    let agent = async |name: &'static str, program: &Path| {
+        let address = free_address().await?;
+        let config = folder.join(format!("{name}.yaml"));
+        fs::write(&config, place.skep(name, address, &secret))?;
+        let mut command = Command::new(program);
+        command.args(["serve", "--config"]).arg(config);
+        front(name, address, command, folder).await
+    };
+    let skep = agent("skep", skep).await?;
+    let baseline = match baseline {
+        Some(program) => Some(agent("baseline", program).await?),
+        None => None,
+    };
 
     let secret = fs::read(&secret)?;
     let signers = |name: &str| {
@@ -87,6 +100,7 @@ pub(crate) async fn start(folder: &Path, skep: &Path) -> anyhow::Result<Fronts> 
         haproxy,
         bare,
         skep,
+        baseline,
         tls: Tls::new(&certificate, "localhost")?,
         signers: signers("bench")?,
         ruled: signers("ruled")?,
@@ -167,7 +181,7 @@ impl Place {
     }
 
     /// Authentication and the log are on, as they are by default.
-    fn skep(&self, address: SocketAddr, secret: &Path) -> String {
+    fn skep(&self, name: &str, address: SocketAddr, secret: &Path) -> String {
         let secret = secret.display();
         let key = |n| {
             format!(
@@ -193,7 +207,7 @@ impl Place {
             certificate = self.certificate.display(),
             own_key = self.key.display(),
             engine = self.engine.display(),
-            state = self.folder.join("state").display(),
+            state = self.folder.join(format!("state-{name}")).display(),
         )
     }
 }

@@ -48,6 +48,9 @@ struct Run {
     /// The release program to measure.
     #[arg(long)]
     skep: PathBuf,
+    /// Another release program of skep, to compare it with in the same run.
+    #[arg(long)]
+    baseline: Option<PathBuf>,
     /// How often every front has its turn with every answer.
     #[arg(long, default_value_t = 7)]
     rounds: usize,
@@ -90,7 +93,7 @@ impl Run {
     }
 
     async fn fronts(&self, folder: &Path) -> anyhow::Result<()> {
-        let fronts = fronts::start(folder, &self.skep).await?;
+        let fronts = fronts::start(folder, &self.skep, self.baseline.as_deref()).await?;
         // What the start took is given back a moment later.
         tokio::time::sleep(Duration::from_secs(5)).await;
         let idle = fronts.skep_rss()?;

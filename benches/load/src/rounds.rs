@@ -32,8 +32,9 @@ pub(crate) async fn measure(fronts: &Fronts, rounds: usize, time: Duration) -> a
         "answer  front      req/s  p50 ms  p99 ms  cpu µs │ of HAProxy: req/s   p99 │ of Pingora: req/s   p99   cpu",
     )?;
     for (shown, path) in [("2 B", PING), ("2 KB", SMALL), ("80 KB", LARGE)] {
-        let all = [&fronts.haproxy, &fronts.bare, &fronts.skep];
-        let mut turns: [Vec<Turn>; 3] = Default::default();
+        let mut all = vec![&fronts.haproxy, &fronts.bare, &fronts.skep];
+        all.extend(&fronts.baseline);
+        let mut turns: Vec<Vec<Turn>> = all.iter().map(|_| Vec::new()).collect();
         for round in 0..rounds {
             let count = (MOST * time.as_secs_f64()) as usize;
             let requests = Arc::new(signed::requests(&fronts.signers, path, None, count)?);
@@ -45,6 +46,14 @@ pub(crate) async fn measure(fronts: &Fronts, rounds: usize, time: Duration) -> a
         }
         for (front, own) in all.iter().zip(&turns) {
             say(&row(shown, front.name, own, &turns))?;
+        }
+        if let [_, _, skep, baseline] = &turns[..] {
+            say(&format!(
+                "{shown:<6}  skep of the baseline: req/s {:.2}, p99 {:.2}, cpu {:.2}",
+                ratio(skep, baseline, |t| t.load.rate),
+                ratio(skep, baseline, |t| t.load.p99),
+                ratio(skep, baseline, |t| t.cpu),
+            ))?;
         }
     }
     say("\nAims: skep at least 0.90 of Pingora in req/s.")
@@ -63,18 +72,22 @@ pub(crate) async fn turn(
     Ok(Turn { load, cpu })
 }
 
-fn row(shown: &str, name: &str, own: &[Turn], [haproxy, bare, _]: &[Vec<Turn>; 3]) -> String {
+/// The median of the rounds' ratios.
+fn ratio(own: &[Turn], others: &[Turn], what: fn(&Turn) -> f64) -> f64 {
+    let pairs = own.iter().zip(others);
+    median(
+        &pairs
+            .map(|(own, other)| what(own) / what(other))
+            .collect::<Vec<_>>(),
+    )
+}
+
+fn row(shown: &str, name: &str, own: &[Turn], turns: &[Vec<Turn>]) -> String {
+    let (haproxy, bare) = (&turns[0], &turns[1]);
     let rate = |t: &Turn| t.load.rate;
     let p99 = |t: &Turn| t.load.p99;
     let cpu = |t: &Turn| t.cpu;
-    let of = |others: &[Turn], what: fn(&Turn) -> f64| {
-        let pairs = own.iter().zip(others);
-        median(
-            &pairs
-                .map(|(own, other)| what(own) / what(other))
-                .collect::<Vec<_>>(),
-        )
-    };
+    let of = |others: &[Turn], what: fn(&Turn) -> f64| ratio(own, others, what);
     let middle = |what: fn(&Turn) -> f64| median(&own.iter().map(what).collect::<Vec<_>>());
     format!(
         "{shown:<6}  {name:<8} {:>7.0}  {:>6.2}  {:>6.2}  {:>6.1} │ {:>17.2}  {:>4.2} │ {:>17.2}  {:>4.2}  {:>4.2}",
