@@ -1,8 +1,8 @@
-//! Where the nodes are and which of them can be asked.
+//! Keeps the list of nodes: their addresses, and which of them answer.
 //!
-//! Discovery finds addresses, probes find out who is there, and managers say
-//! who should be. Swarm itself is the membership protocol; nothing is gossiped.
-//! What is sent to a node, and how, is not decided here.
+//! Discovery finds addresses, probes identify the agents behind them, and
+//! managers list the nodes that should exist. Swarm itself is the membership
+//! protocol; nothing is gossiped. Other modules decide what a node is sent.
 
 pub(crate) mod ask;
 pub(crate) mod discover;
@@ -50,30 +50,28 @@ use probe::Probe;
 /// Bounds `GET /nodes`: a thousand nodes are about 2 MB.
 const NODES_LIMIT: usize = 32 << 20;
 
-/// The time between two rounds at least, however often a call fails.
+/// The shortest time between two rounds, however often a call fails.
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// How long a call waits for the answer of an agent that does not answer probes.
 const MISSED: Duration = Duration::from_secs(3);
 
-/// A call waits at least so long for an engine that is silent, however long it
-/// has been so.
-const LOOK: Duration = Duration::from_secs(1);
+/// A call waits for a silent engine at least this long, even if the engine has
+/// been silent for much longer.
+const SHORTEST: Duration = Duration::from_secs(1);
 
-/// How long after the last round a node that is missed is worth another one.
-const AGAIN: Duration = Duration::from_secs(5);
+/// The age of the last round from which a missing node justifies a new one.
+const ROUND_AGE: Duration = Duration::from_secs(5);
 
-/// When a silent engine is given up at the latest: a Portainer server waits for
-/// a minute.
+/// The longest wait for a silent engine: a Portainer server waits for a minute.
 const LONGEST: Duration = Duration::from_secs(20);
 
-/// This node and the others.
+/// This node and the other nodes of its Swarm.
 pub struct Cluster {
     me: ArcSwap<Identity>,
     label: ArcSwap<HeaderValue>,
     members: Arc<Members>,
     balancer: LoadBalancer<RoundRobin>,
-    /// Makes requests.
     pub(crate) client: Arc<Client>,
     /// This node's engine.
     pub(crate) engine: Arc<Engine>,
@@ -92,26 +90,22 @@ pub struct Cluster {
     engine_silent_since: watch::Sender<Option<Instant>>,
 }
 
-/// What it takes to know the cluster.
+/// The arguments of [`Cluster::new`].
 pub(crate) struct Parts {
-    /// Makes the requests.
     pub(crate) client: Arc<Client>,
-    /// This node's engine.
     pub(crate) engine: Arc<Engine>,
-    /// The way to the other agents.
     pub(crate) peers: Arc<Peers>,
-    /// The configuration of it.
     pub(crate) config: crate::config::Cluster,
     /// How long a node may take to answer its part of a list.
     pub(crate) list_deadline: Duration,
-    /// The port agents listen on, where discovery does not say.
+    /// The port of other agents, where discovery names none.
     pub(crate) port: u16,
-    /// Who this node was at the start.
+    /// This node as its engine described it at the start.
     pub(crate) me: Identity,
 }
 
 impl Cluster {
-    /// A cluster of which nothing is known but this node.
+    /// A cluster that knows only this node so far.
     pub(crate) fn new(parts: Parts) -> Self {
         let members = Arc::new(Members::default());
         let own = Arc::new(OwnService::new(parts.client.clone(), parts.engine.clone()));
@@ -149,19 +143,19 @@ impl Cluster {
         self.me.load_full()
     }
 
-    /// The value of `Skep-Node` for what this node answers; empty if it has no
-    /// name that a header can carry.
+    /// The value of `Skep-Node` in this node's own answers; empty if its name
+    /// cannot stand in a header.
     pub(crate) fn label(&self) -> HeaderValue {
         (**self.label.load()).clone()
     }
 
-    /// Whether this node works with others. Outside a Swarm nothing does.
+    /// Whether this node works with others; outside a Swarm it never does.
     pub fn is_on(&self) -> bool {
         self.mode != ClusterMode::Off && self.me.load().swarm
     }
 
-    /// Whether it was heard once which other nodes there are: before, that none
-    /// is known says nothing.
+    /// Whether a round has completed. Before the first one, an empty list of
+    /// members means nothing.
     pub fn probed_once(&self) -> bool {
         self.probed.load(Ordering::Relaxed)
     }
@@ -177,8 +171,8 @@ impl Cluster {
     /// Every node of the cluster, this one as its engine describes it.
     pub fn all(&self) -> Vec<Arc<Member>> {
         let me = self.me.load();
-        let told = self.members.get(&me.node_id);
-        let entered = told.as_ref().map(|m| (m.since, m.entered));
+        let listed = self.members.get(&me.node_id);
+        let entered = listed.as_ref().map(|m| (m.since, m.entered));
         let now = Moment::now();
         let (since, entered) = entered.unwrap_or((now.unix, now.instant));
         let mut all = self.others();
@@ -188,8 +182,8 @@ impl Cluster {
             manager: me.manager,
             engine: me.engine.clone(),
             agent: Some(me.agent.clone()),
-            address: told.as_ref().and_then(|m| m.address),
-            labels: told.map(|m| m.labels.clone()).unwrap_or_default(),
+            address: listed.as_ref().and_then(|m| m.address),
+            labels: listed.map(|m| m.labels.clone()).unwrap_or_default(),
             generation: 0,
             state: if me.engine.is_some() {
                 members::State::Ready
@@ -203,19 +197,19 @@ impl Cluster {
         all
     }
 
-    /// Whether this node is a manager by what it said last.
+    /// Whether the node with this id last described itself as a manager.
     pub(crate) fn is_manager(&self, id: &str) -> bool {
         self.members.get(id).is_some_and(|m| m.manager)
     }
 
-    /// The API versions that each node serves that can be asked.
+    /// The API versions of every node that is ready.
     pub(crate) fn ranges(&self) -> Vec<ApiRange> {
         let all = self.all();
         let ready = all.iter().filter(|m| m.state == members::State::Ready);
         ready.filter_map(|m| m.engine.as_ref()?.range()).collect()
     }
 
-    /// A manager that answered its last probe, in turn.
+    /// A manager that answered its last probe, chosen round robin.
     pub(crate) fn manager(&self) -> Option<Arc<Member>> {
         let me = self.me.load();
         let at = |address: &PeerAddress| self.members.at(inet(address)?);
@@ -226,7 +220,7 @@ impl Cluster {
         at(&chosen.addr)
     }
 
-    /// What is known of the managers, for a message.
+    /// The name and state of every known manager, for a message.
     pub(crate) fn managers_in_words(&self) -> String {
         let managers = self.all().into_iter().filter(|m| m.manager);
         let words: Vec<_> = managers
@@ -239,8 +233,8 @@ impl Cluster {
         }
     }
 
-    /// A call to this agent has failed: nobody is sent there until a probe,
-    /// which is made at once, succeeds.
+    /// Records a failed call: the agent at this address gets no more requests
+    /// until it answers a probe. The next round starts at once.
     pub(crate) fn failed(&self, address: SocketAddr, reason: &str) {
         self.members.failed(address, reason, Moment::now());
         self.wake.notify_one();
@@ -259,22 +253,24 @@ impl Cluster {
         }
     }
 
-    /// Resolves when the engine behind this hop has not answered for a while,
-    /// whether its agent does or not: soon, if that while is over by now. One that
-    /// was too busy to say who it is has another probe's time.
+    /// Resolves when the engine behind this hop has been silent for too long,
+    /// whether its agent answers or not; almost at once if it has been already.
+    /// An engine that was too busy to answer one probe gets the time of another.
     pub(crate) async fn engine_unresponsive(&self, hop: &Hop) {
         let probe = self.interval.saturating_add(self.deadline);
         let patience = LONGEST.min(MISSED.saturating_add(probe));
         let began = Instant::now();
         let mut ours = self.engine_silent_since.subscribe();
         let mut theirs = self.members.changes();
-        let mut again = began + AGAIN;
+        let mut again = began + ROUND_AGE;
         loop {
             let given_up = async {
                 match self.silence(hop) {
                     Silence::None => pending().await,
-                    Silence::Since(then) => sleep_until((then + patience).max(began + LOOK)).await,
-                    Silence::Ever => sleep_until(began + LOOK).await,
+                    Silence::Since(then) => {
+                        sleep_until((then + patience).max(began + SHORTEST)).await
+                    }
+                    Silence::UnknownNode => sleep_until(began + SHORTEST).await,
                 }
             };
             tokio::select! {
@@ -283,16 +279,16 @@ impl Cluster {
                 _ = theirs.changed() => {}
                 () = sleep_until(again) => {
                     self.request_round();
-                    again = Instant::now() + LOOK;
+                    again = Instant::now() + SHORTEST;
                 }
             }
         }
     }
 
-    /// Somebody misses a node: it is looked for now, if that was not done just
-    /// before, however rarely it is done otherwise.
+    /// Starts a round now, because a request misses a node; unless the last
+    /// round ended only just before.
     pub fn request_round(&self) {
-        if self.last_round.load().elapsed() >= AGAIN {
+        if self.last_round.load().elapsed() >= ROUND_AGE {
             self.wake.notify_one();
         }
     }
@@ -306,13 +302,13 @@ impl Cluster {
             Hop::Agent(member) => match self.members.get(&member.id) {
                 Some(member) if member.is_ready() => Silence::None,
                 Some(member) => Silence::Since(member.entered),
-                None => Silence::Ever,
+                None => Silence::UnknownNode,
             },
         }
     }
 
-    /// Keeps the picture current until told to stop; `changed` hears who this
-    /// node is whenever that changes.
+    /// Runs rounds until `stop` changes. Calls `changed` whenever this node's
+    /// identity does.
     pub(crate) async fn run(&self, mut stop: watch::Receiver<bool>, changed: impl Fn(&Identity)) {
         loop {
             tokio::select! {
@@ -327,20 +323,22 @@ impl Cluster {
         }
     }
 
-    /// One round: who am I, where are the others, who should be there.
+    /// One round: reads this node's identity, probes the other agents, and asks
+    /// a manager for the list of nodes.
     pub(crate) async fn round(&self, changed: &impl Fn(&Identity)) {
-        self.look_at_myself(changed).await;
+        self.refresh_identity(changed).await;
         // An engine that has not answered may be part of a Swarm.
-        let looked = match self.is_on() {
-            true => self.look_at_the_others().await,
-            false => self.me.load().engine.is_some(),
+        let complete = if self.is_on() {
+            self.refresh_members().await
+        } else {
+            self.me.load().engine.is_some()
         };
-        self.probed.fetch_or(looked, Ordering::Relaxed);
+        self.probed.fetch_or(complete, Ordering::Relaxed);
         self.last_round.store(Arc::new(Instant::now()));
     }
 
-    /// Whether a manager has said which nodes there are.
-    async fn look_at_the_others(&self) -> bool {
+    /// Whether a manager listed the nodes.
+    async fn refresh_members(&self) -> bool {
         let managers = &self.me.load_full().managers;
         self.members.managers(managers, Moment::now());
         if self.balancer.update().await.is_ok() {
@@ -354,13 +352,13 @@ impl Cluster {
                 self.members.expected(&nodes, Moment::now());
                 return true;
             }
-            Ok(Err(e)) => tracing::debug!("which nodes there should be is not known: {e}"),
-            Err(_) => tracing::debug!("no manager said in time which nodes there should be"),
+            Ok(Err(e)) => tracing::debug!("cannot list the nodes of the Swarm: {e}"),
+            Err(_) => tracing::debug!("no manager listed the nodes in time"),
         }
         false
     }
 
-    async fn look_at_myself(&self, changed: &impl Fn(&Identity)) {
+    async fn refresh_identity(&self, changed: &impl Fn(&Identity)) {
         let before = self.me.load_full();
         let found = timeout(self.deadline, identity::read(&self.client, &self.engine)).await;
         let now = match found {
@@ -440,14 +438,14 @@ impl Cluster {
     }
 }
 
-/// Whether an engine is silent.
+/// How long an engine has been silent.
 enum Silence {
-    /// It is not.
+    /// It answers.
     None,
-    /// It has not answered since then.
+    /// It has not answered since this instant.
     Since(Instant),
-    /// Nothing is known of its node.
-    Ever,
+    /// Its node is not in the table.
+    UnknownNode,
 }
 
 fn label(me: &Identity) -> HeaderValue {

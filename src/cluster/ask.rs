@@ -1,5 +1,5 @@
-//! Asking every node the same: who there is to ask, one bounded request to each,
-//! and words for those who are missing. What the answers mean is the caller's.
+//! Asks every node the same question: lists the nodes, sends each one bounded
+//! request, and describes those that are missing. The caller reads the answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,11 +28,9 @@ pub(crate) const MISSING_HEADER: &str = "Skep-Missing";
 /// One node to ask.
 #[derive(Clone)]
 pub(crate) struct Node {
-    /// Who it is.
     pub(crate) tag: NodeTag,
-    /// How it is reached.
     pub(crate) hop: Hop,
-    /// What its engine serves.
+    /// Absent while its engine has not answered.
     pub(crate) engine: Option<EngineFacts>,
 }
 
@@ -43,15 +41,15 @@ pub(crate) enum ApiVersionChoice {
     Default,
     /// The same for all.
     One(ApiVersion),
-    /// For each engine the nearest to this one: of mixed engines, some serve it.
+    /// For each engine its nearest to this one, which only some of them serve.
     Nearest(ApiVersion),
 }
 
 impl ApiVersionChoice {
-    /// How nodes are asked when the client asks in this version. Where the
-    /// client names none, all nodes speak the newest that they have in common,
-    /// so that their rows look alike. What no engine serves is left to the
-    /// engines to refuse.
+    /// Chooses the version for a client that asks in this one. Where the client
+    /// names none, all nodes answer in the newest that they have in common, so
+    /// that their rows look alike. A version that no engine serves is passed on
+    /// for the engines to refuse.
     pub(crate) fn of(cluster: &Cluster, asked: Option<ApiVersion>) -> Self {
         let ranges: Vec<_> = cluster.ranges();
         let mixed = ranges.windows(2).any(|two| two[0] != two[1]);
@@ -79,17 +77,17 @@ impl ApiVersionChoice {
 /// How long a node may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Timeout {
-    /// The deadline of lists, which every engine keeps easily.
+    /// The deadline of lists, which every healthy engine meets.
     Deadline,
-    /// As long as its agent is there: what walks over disks or deletes takes
-    /// its time.
+    /// As long as its agent answers probes: walking over disks and deleting
+    /// take long.
     UntilLost,
 }
 
-/// What is asked of every node.
+/// One question for every node.
 #[derive(Clone, Copy)]
 pub(crate) struct Ask<'a> {
-    /// The client's request, which is asked without a body.
+    /// The client's request; its body is not sent.
     pub(crate) head: &'a RequestHeader,
     /// The API version to ask in.
     pub(crate) spoken: ApiVersionChoice,
@@ -101,7 +99,7 @@ pub(crate) struct Ask<'a> {
     pub(crate) query: &'a str,
     /// The party that other agents are asked for.
     pub(crate) on_behalf_of: &'a OnBehalfOf,
-    /// The id of the request in whose course it is asked.
+    /// The id of the client's request.
     pub(crate) request_id: &'a HeaderValue,
 }
 
@@ -132,7 +130,7 @@ pub(crate) fn at(cluster: &Cluster, hop: &Hop) -> Node {
 }
 
 impl<'a> Ask<'a> {
-    /// The client's request as it is, with the patience of a list.
+    /// The client's request unchanged, with the deadline of a list.
     pub(crate) fn of(
         cluster: &Cluster,
         head: &'a RequestHeader,
@@ -153,8 +151,8 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// Everyone whom the request may reach, split in those to ask and those who
-/// cannot be. This node comes first, the others in the order of their ids.
+/// The nodes that the request may reach: those that are ready, and those that
+/// are not. This node comes first, the others in the order of their ids.
 pub(crate) fn nodes(cluster: &Cluster, reachable: &Reachable) -> (Vec<Node>, Vec<Missing>) {
     let mut nodes = vec![myself(cluster)];
     nodes.retain(|node| reachable.has(&node.tag.id));
@@ -200,7 +198,7 @@ pub(crate) async fn ask_node(
     let answer = match ask.patience {
         Timeout::Deadline => {
             let deadline: Duration = cluster.list_deadline;
-            // Slow is not gone: the member stays in.
+            // A slow node is not gone: it stays a ready member.
             let answer = timeout(deadline, asked).await;
             answer.map_err(|_| format!("no answer within {deadline:?}"))?
         }
@@ -216,7 +214,7 @@ pub(crate) async fn ask_node(
     })
 }
 
-/// Said of an agent that has fallen silent after it was asked.
+/// The reason for an agent that stopped answering after it got the request.
 pub(crate) const GONE: &str = "it was reached, but has not answered since";
 
 async fn fetch(
@@ -246,7 +244,7 @@ async fn fetch(
     Ok(answer)
 }
 
-/// The request target for one node; the path is a decoded one.
+/// The request target for one node, from a decoded path.
 pub(crate) fn target(node: &Node, spoken: ApiVersionChoice, path: &str, query: &str) -> String {
     let mut target = String::with_capacity(path.len() + query.len() + 8);
     if let Some(version) = spoken.to(node.engine.as_ref()) {
@@ -260,12 +258,10 @@ pub(crate) fn target(node: &Node, spoken: ApiVersionChoice, path: &str, query: &
     target
 }
 
-/// A node that is not in an answer.
+/// A node that is not in an answer, and why.
 #[derive(Debug)]
 pub(crate) struct Missing {
-    /// The node.
     pub(crate) node: NodeTag,
-    /// Why.
     pub(crate) reason: String,
 }
 

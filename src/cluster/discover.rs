@@ -1,7 +1,8 @@
-//! Where the other agents are: names to addresses, asked anew every round.
+//! Resolves the configured names to the addresses of the other agents, again in
+//! every round.
 //!
-//! No failure here is fatal. A name that does not resolve leaves the addresses
-//! as they were, and the next round asks again.
+//! No failure here is fatal. A name that does not resolve leaves its addresses
+//! as they were, and the next round tries again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -28,15 +29,15 @@ pub(crate) struct Discovery {
     members: Arc<Members>,
     port: u16,
     resolver: Option<TokioResolver>,
-    /// What each source gave last: one that fails for a moment must not lose
-    /// the members behind it.
+    /// The last addresses of each source: a brief failure must not remove the
+    /// members behind it.
     last: Mutex<BTreeMap<usize, Vec<SocketAddr>>>,
 }
 
 impl Discovery {
-    /// A discovery of these sources; with none, of the tasks of our own
-    /// service. `port` is taken where a source names none. Of `members`, those
-    /// that answer or did of late are found in any case.
+    /// Resolves these sources or, without any, the tasks of our own service.
+    /// `port` stands in where a source names none. `members` that answer, or
+    /// did recently, stay discovered in any case.
     pub(crate) fn new(
         sources: Vec<Discover>,
         own: Arc<OwnService>,
@@ -132,13 +133,13 @@ impl Discovery {
     }
 
     fn resolver(&self) -> Result<&TokioResolver, String> {
-        let none = || "there is no usable resolver configuration".to_owned();
+        let none = || "the host has no usable resolver configuration".to_owned();
         self.resolver.as_ref().ok_or_else(none)
     }
 }
 
-/// A name that search domains of the host are not tried on. Service names may
-/// have underscores, so it is taken as it is and not as a host name.
+/// A fully qualified name, so that the host's search domains do not apply.
+/// Service names may have underscores, which host names must not.
 fn absolute(name: &str) -> Result<Name, String> {
     let mut parsed = Name::from_ascii(name).map_err(|e| format!("{name}: {e}"))?;
     parsed.set_fqdn(true);
@@ -152,9 +153,9 @@ impl ServiceDiscovery for Discovery {
             tracing::warn!("discovery: {e}");
             Error::explain(ErrorType::InternalError, e)
         })?;
-        // When a node comes back that was cut off, Docker's DNS can also lose
-        // the tasks of others for a minute. Who answers is not gone.
-        addresses.extend(self.members.familiar(Instant::now()));
+        // When a node that was cut off comes back, Docker's DNS can also lose
+        // the tasks of others for a minute. Agents that answer stay.
+        addresses.extend(self.members.recent(Instant::now()));
         let backend = |address| Backend {
             addr: PeerAddress::Inet(address),
             weight: 1,
@@ -169,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tasks_of_a_service_with_an_underscore_are_a_name() {
+    fn a_service_name_with_an_underscore_is_accepted() {
         let name = absolute("tasks.skep_agent").unwrap();
         assert_eq!(name.to_ascii(), "tasks.skep_agent.");
     }

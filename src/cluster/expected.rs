@@ -1,22 +1,20 @@
-//! Which nodes there should be, in the words of a manager (`GET /nodes`).
-//! Without it a node whose agent never came up would be missing in silence.
+//! Reads a manager's list of nodes (`GET /nodes`). Without it, a node whose
+//! agent never came up would be missing unnoticed.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// One node as the managers know it.
+/// One node as the managers list it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Expected {
-    /// Its node id.
     pub(crate) id: String,
-    /// Its hostname.
     pub(crate) hostname: String,
-    /// Whether it is to be a manager.
+    /// Whether its specified role is that of a manager.
     pub(crate) manager: bool,
     /// Its labels (`Spec.Labels`), which only managers know.
     pub(crate) labels: BTreeMap<String, String>,
-    /// Whether the managers have lost it.
+    /// Whether the managers report it as down.
     pub(crate) down: bool,
 }
 
@@ -73,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_of_nodes_is_read_and_what_is_not_asked_for_is_ignored() {
+    fn a_list_of_nodes_is_read_and_unknown_fields_are_ignored() {
         let body = br#"[{"ID":"a","Spec":{"Role":"manager","Labels":{"zone":"a"}},
             "Description":{"Hostname":"n1","Platform":{}},"Status":{"State":"ready","Addr":"1.2.3.4"}},
             {"ID":"b","Status":{"State":"down"}}]"#;

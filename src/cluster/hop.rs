@@ -1,8 +1,8 @@
-//! One step of a request to whoever answers it: the connection's peer, and the
-//! head as that peer is to see it.
+//! The next hop of a request, this node's engine or another agent: how to
+//! connect to it, and the request head that it gets.
 //!
-//! An engine never sees who asked; another agent gets the request signed by
-//! this one, in the caller's name.
+//! An engine never learns who the caller is; another agent gets the request
+//! signed by this one, in the caller's name.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::upstream::error;
 use crate::upstream::headers;
 use crate::upstream::peers::Peers;
 
-/// Who is asked.
+/// Where a request goes next.
 #[derive(Clone, Debug)]
 pub(crate) enum Hop {
     /// This node's engine.
@@ -36,7 +36,7 @@ impl Hop {
     /// A peer for one connection.
     ///
     /// # Errors
-    /// Fails if nobody listens at the engine's socket, or the agent is gone.
+    /// Fails if nothing listens at the engine's socket, or the agent is gone.
     pub(crate) async fn peer(&self, engine: &Engine, peers: &Peers) -> pingora::Result<HttpPeer> {
         match self {
             Self::Engine => engine.peer().await,
@@ -47,11 +47,11 @@ impl Hop {
         }
     }
 
-    /// Makes the head what this hop is to see. Another agent learns the client and
-    /// the request's id as well. Call it last: it signs.
+    /// Rewrites the head for this hop. Another agent learns the client and the
+    /// request's id as well. Call it last: it signs the head.
     ///
     /// # Errors
-    /// Fails if the request is one that no agent would take.
+    /// Fails if every agent would refuse the request.
     pub(crate) fn prepare(
         &self,
         head: &mut RequestHeader,
@@ -73,8 +73,8 @@ impl Hop {
         }
     }
 
-    /// Resolves when this hop will not answer any more. An engine answers or
-    /// closes its socket; another agent may fall silent.
+    /// Resolves when this hop is not going to answer any more. An engine answers
+    /// or closes its socket; another agent may fall silent.
     pub(crate) async fn lost(&self, cluster: &Cluster) {
         match self {
             Self::Engine => std::future::pending().await,
@@ -82,7 +82,7 @@ impl Hop {
         }
     }
 
-    /// Notes that a call to this hop has failed.
+    /// Records a failed call to this hop.
     pub(crate) fn failed(&self, cluster: &Cluster, error: &Error, reason: &str) {
         match self {
             Self::Engine => cluster.engine.lost(),
@@ -94,7 +94,6 @@ impl Hop {
         }
     }
 
-    /// The id of its node.
     pub(crate) fn node(&self, cluster: &Cluster) -> String {
         match self {
             Self::Engine => cluster.me().node_id.clone(),
@@ -102,7 +101,7 @@ impl Hop {
         }
     }
 
-    /// How to call its node in a message; `me` is this one.
+    /// The name of its node for a message; `me` is this node.
     pub(crate) fn name<'a>(&'a self, me: &'a Identity) -> &'a str {
         match self {
             Self::Engine => me.name(),

@@ -1,5 +1,5 @@
-//! Who a node is: what its agent tells the others about it, read anew from
-//! the engine at every round, because roles and versions change.
+//! Reads a node's identity from its engine, which its agent reports to the
+//! others. Every round reads it again, because roles and versions change.
 
 use serde::{Deserialize, Serialize};
 use skep_filters::endpoint::ApiVersion;
@@ -15,23 +15,23 @@ const LIMIT: usize = 4 << 20;
 /// A node as its own agent describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// `Swarm.NodeID`; empty outside a Swarm. The engine's own `ID` will not
-    /// do: cloned machines share it.
+    /// `Swarm.NodeID`; empty outside a Swarm. The engine's own `ID` does not
+    /// identify a node: cloned machines share it.
     pub(crate) node_id: String,
-    /// A label for people; two nodes may have the same.
+    /// For people; two nodes may have the same.
     pub(crate) hostname: String,
     /// The address the node advertises to the Swarm.
     pub(crate) address: String,
     /// The node is part of a Swarm.
     pub(crate) swarm: bool,
-    /// It is an active manager.
+    /// The node is an active manager.
     pub manager: bool,
-    /// What the engine said; absent while it does not answer.
+    /// Absent while the engine does not answer.
     pub engine: Option<EngineFacts>,
     /// The version of the agent.
     pub(crate) agent: String,
     /// The managers that the engine itself talks to, by node id. It knows them
-    /// even where no other agent was found yet. Not told to others.
+    /// even before any other agent is found. Not sent to other agents.
     #[serde(skip)]
     pub(crate) managers: Vec<String>,
 }
@@ -48,7 +48,7 @@ pub struct EngineFacts {
 }
 
 impl EngineFacts {
-    /// The API versions it serves.
+    /// `None` if the engine reports no valid range.
     pub(crate) fn range(&self) -> Option<ApiRange> {
         let (min, max) = (self.api_min.parse().ok()?, self.api_max.parse().ok()?);
         (min <= max).then_some(ApiRange { min, max })
@@ -60,23 +60,20 @@ impl EngineFacts {
     }
 }
 
-/// API versions from `min` to `max`, both served.
+/// API versions from `min` to `max`, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ApiRange {
-    /// The oldest.
     pub(crate) min: ApiVersion,
-    /// The newest.
     pub(crate) max: ApiVersion,
 }
 
 impl ApiRange {
-    /// Whether this version is served.
     pub(crate) fn has(&self, version: ApiVersion) -> bool {
         (self.min..=self.max).contains(&version)
     }
 
-    /// What all of them serve. Engines that are far apart have nothing in
-    /// common (20.10 ends at 1.41, 29.0 begins at 1.44).
+    /// The versions that all of them include. Engines that are far apart have
+    /// none in common (20.10 ends at 1.41, 29.0 begins at 1.44).
     pub(crate) fn common(ranges: impl IntoIterator<Item = Self>) -> Option<Self> {
         let narrower = |a: Self, b: Self| Self {
             min: a.min.max(b.min),
@@ -88,12 +85,12 @@ impl ApiRange {
 }
 
 impl Identity {
-    /// Manager calls can be made here.
+    /// Whether this node's engine can answer calls for managers.
     pub(crate) fn can_manage(&self) -> bool {
         self.manager && self.engine.is_some()
     }
 
-    /// How to call the node in a message: by its hostname, else by its id.
+    /// The name for messages: the hostname, else the id.
     pub(crate) fn name(&self) -> &str {
         if self.hostname.is_empty() {
             &self.node_id
@@ -153,15 +150,17 @@ struct Version {
 /// Asks the local engine who this node is.
 ///
 /// # Errors
-/// A sentence for the log, if the engine does not answer or not as an engine.
+/// A sentence for the log, if the engine does not answer, or not as expected.
 pub(crate) async fn read(client: &Client, engine: &Engine) -> Result<Identity, String> {
     let info: Info = ask(client, engine, "/info").await?;
     let version: Version = ask(client, engine, "/version").await?;
     let (state, node_id) = (info.swarm.state.as_str(), &info.swarm.node_id);
-    // A starting or locked engine does not know yet which node it is; taking
-    // it for one outside the Swarm would answer for this node alone.
+    // A starting or locked engine does not know its node id yet. Treated as
+    // outside the Swarm, this agent would answer for its own node alone.
     if !matches!(state, "" | "inactive") && node_id.is_empty() {
-        return Err(format!("its part in the Swarm is {state}"));
+        return Err(format!(
+            "its Swarm state is {state}, and it has no node id yet"
+        ));
     }
     Ok(Identity {
         managers: {
@@ -177,7 +176,7 @@ pub(crate) async fn read(client: &Client, engine: &Engine) -> Result<Identity, S
         manager: info.swarm.control,
         engine: Some(EngineFacts {
             version: info.server_version,
-            // Engines before 1.25 do not say; 1.12 is the oldest there is.
+            // Engines before 1.25 do not report it; 1.12 is the oldest version.
             api_min: if version.min.is_empty() {
                 "1.12".to_owned()
             } else {

@@ -1,6 +1,6 @@
-//! Where containers and execs were seen. Bounded: what was seen last stays, so
-//! that a snapshot of many containers does not make each of them a question to
-//! every node.
+//! Remembers the node of each container and exec seen last, in bounded memory,
+//! so that a client that inspects many containers in a row does not make this
+//! agent ask every node for each of them.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// Ids in one generation. Two of them are kept: at most 131,072 ids, about 10 MB.
 const GENERATION: usize = 65_536;
 
-/// Nodes whose names are shared by the ids on them.
+/// The most node ids to share between the ids on them.
 const NODES: usize = 4096;
 
 type Id = [u8; 32];
@@ -28,14 +28,14 @@ struct Seen {
 }
 
 impl Known {
-    /// The node that this full id was seen on.
+    /// `None` also for anything but a full id.
     pub(crate) fn get(&self, id: &str) -> Option<Arc<str>> {
         let id = parse(id)?;
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.young.get(&id).or_else(|| seen.old.get(&id)).cloned()
     }
 
-    /// Notes that a container or exec with this full id is on this node.
+    /// Records the node of a container or exec; ignores anything but a full id.
     pub(crate) fn saw(&self, id: &str, node: &str) {
         let Some(id) = parse(id).filter(|_| !node.is_empty()) else {
             return;
@@ -45,7 +45,6 @@ impl Known {
         seen.put(id, node);
     }
 
-    /// A container is gone.
     pub(crate) fn forget(&self, id: &str) {
         let Some(id) = parse(id) else { return };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -75,7 +74,8 @@ impl Seen {
     }
 }
 
-/// A full id. An engine writes its digits in lower case, and reads others as a name.
+/// A full id. Engines write its digits in lower case, and take upper case for a
+/// name.
 fn parse(id: &str) -> Option<Id> {
     let digit = |byte: u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),
@@ -95,8 +95,8 @@ fn parse(id: &str) -> Option<Id> {
     Some(parsed)
 }
 
-/// How long a node is remembered for the pull that its refusal will cause, and
-/// how many pulls are waited for at a time.
+/// How long, and for how many pulls, a node without the image is remembered: the
+/// client is going to pull it next.
 const PULL: Duration = Duration::from_secs(120);
 const PULLS: usize = 1024;
 
@@ -105,7 +105,7 @@ const PULLS: usize = 1024;
 pub(crate) struct Pulls(Mutex<HashMap<(String, String), (String, Instant)>>);
 
 impl Pulls {
-    /// Notes that this node lacked the image that the caller asked for.
+    /// Records that this node lacked the image that the caller asked for.
     pub(crate) fn expect(&self, caller: &str, image: &str, node: &str) {
         let mut pulls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -116,7 +116,7 @@ impl Pulls {
         }
     }
 
-    /// The node that this caller's pull of an image is for, once.
+    /// The node that lacked the image, for this caller's first pull of it only.
     pub(crate) fn take(&self, caller: &str, image: &str) -> Option<String> {
         let mut pulls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (node, since) = pulls.remove(&(caller.to_owned(), image.to_owned()))?;
@@ -124,7 +124,7 @@ impl Pulls {
     }
 }
 
-/// One name for what `app`, `app:latest` and `docker.io/library/app` mean.
+/// The same name for `app`, `app:latest` and `docker.io/library/app`.
 pub(crate) fn image_name(image: &str) -> String {
     let image = image.strip_prefix("docker.io/").unwrap_or(image);
     let image = image.strip_prefix("library/").unwrap_or(image);
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_seen_again_stays_and_the_rest_is_bounded() {
+    fn an_id_seen_again_stays_and_the_others_are_bounded() {
         let known = Known::default();
         for n in 0..5 * GENERATION {
             known.saw(&id(n), &format!("node{n}"));
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_has_one_name_however_it_is_written() {
+    fn every_spelling_of_an_image_has_the_same_name() {
         for (written, name) in [
             ("app", "app:latest"),
             ("docker.io/library/app", "app:latest"),

@@ -1,8 +1,8 @@
-//! What is known of every node: one table, ordered by node id, read without
-//! locks and replaced whole.
+//! The table of members, ordered by node id; readers take no lock, writers
+//! replace it whole.
 //!
-//! The load balancer's backends cannot hold this: it ignores changes in what
-//! is attached to a backend, and a promoted worker would stay a worker.
+//! The load balancer's backends cannot hold this: it ignores changes to the
+//! data attached to a backend, so a promoted worker would stay a worker.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,9 +18,8 @@ use super::expected::Expected;
 use super::identity::{EngineFacts, Identity};
 use crate::platform::clock::Moment;
 
-/// How long an agent that does not answer is looked for where it was, though no
-/// name leads there any more. Docker's DNS takes half a minute to find a node
-/// again that was cut off.
+/// How long a silent agent's last address is still probed after no name resolves
+/// to it. Docker's DNS takes half a minute to list a node again that was cut off.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One node of the cluster.
@@ -30,31 +29,29 @@ pub struct Member {
     pub id: String,
     /// The node's hostname; may repeat.
     pub hostname: String,
-    /// Whether it is a manager.
     pub manager: bool,
-    /// Its labels in the Swarm, as a manager told them.
+    /// Its labels in the Swarm (`Spec.Labels`), which a manager reports.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) labels: BTreeMap<String, String>,
-    /// Versions of its engine, once heard.
+    /// Absent until its agent first reports them.
     pub(crate) engine: Option<EngineFacts>,
-    /// The version of its agent, once heard.
+    /// The version of its agent; absent until a first answer.
     pub(crate) agent: Option<String>,
     /// Where its agent listens.
     pub(crate) address: Option<SocketAddr>,
-    /// The secret that its agent shares with ours, by position.
+    /// The position of the secret that its agent shares with ours.
     #[serde(skip)]
     pub generation: usize,
-    /// Whether it can be asked.
     #[serde(flatten)]
     pub(crate) state: State,
-    /// Since when it is in this state, in seconds since the Unix epoch: for people.
+    /// When it entered this state, in seconds since the Unix epoch: for people.
     pub(crate) since: u64,
-    /// The same, to measure from. Another process cannot tell it.
+    /// The same on the monotonic clock, which has no meaning in another process.
     #[serde(skip, default = "Instant::now")]
     pub(crate) entered: Instant,
 }
 
-/// Whether a node can be asked, and why not.
+/// Whether a node can answer requests, and why not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", content = "reason", rename_all = "kebab-case")]
 pub(crate) enum State {
@@ -66,7 +63,7 @@ pub(crate) enum State {
     Unreachable(String),
     /// It belongs to the Swarm, but no agent was found on it.
     NoAgent,
-    /// The managers hold it to be down.
+    /// The managers report it as down.
     Down,
 }
 
@@ -83,7 +80,7 @@ impl std::fmt::Display for State {
 }
 
 impl Member {
-    /// How to call it in a message.
+    /// The name for messages: the hostname, else the id.
     pub(crate) fn name(&self) -> &str {
         if self.hostname.is_empty() {
             &self.id
@@ -92,7 +89,6 @@ impl Member {
         }
     }
 
-    /// It can be asked.
     pub fn is_ready(&self) -> bool {
         self.state == State::Ready && self.address.is_some()
     }
@@ -106,8 +102,8 @@ impl Member {
         if self.state == state {
             return;
         }
-        // The words of a failure change from one try to the next; that it
-        // cannot be reached does not.
+        // The reason of a failure may change from one try to the next without
+        // a change of state.
         let same = matches!(
             (&self.state, &state),
             (State::Unreachable(_), State::Unreachable(_))
@@ -129,7 +125,6 @@ impl Member {
 
 type Table = BTreeMap<String, Arc<Member>>;
 
-/// The table of members.
 #[derive(Default)]
 pub(crate) struct Members {
     table: ArcSwap<Table>,
@@ -138,12 +133,11 @@ pub(crate) struct Members {
 }
 
 impl Members {
-    /// The members as they are now, by node id.
+    /// All members, in the order of their node ids.
     pub(crate) fn all(&self) -> Vec<Arc<Member>> {
         self.table.load().values().cloned().collect()
     }
 
-    /// One member by node id.
     pub(crate) fn get(&self, id: &str) -> Option<Arc<Member>> {
         self.table.load().get(id).cloned()
     }
@@ -156,18 +150,18 @@ impl Members {
             .any(|m| m.address == Some(address) && m.agent_answers())
     }
 
-    /// Hears of every change from now on.
+    /// Notifies of every change from now on.
     pub(crate) fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
     }
 
-    /// Where agents answer, or did so until a short while ago.
-    pub(crate) fn familiar(&self, now: Instant) -> Vec<SocketAddr> {
+    /// The addresses of agents that answer, or did recently.
+    pub(crate) fn recent(&self, now: Instant) -> Vec<SocketAddr> {
         let table = self.table.load();
-        let familiar = table
+        let recent = table
             .values()
             .filter(|m| m.agent_answers() || now.saturating_duration_since(m.entered) < PATIENCE);
-        familiar.filter_map(|m| m.address).collect()
+        recent.filter_map(|m| m.address).collect()
     }
 
     /// The ready member whose agent has this address.
@@ -177,7 +171,7 @@ impl Members {
         found.find(|m| m.is_ready()).cloned()
     }
 
-    /// An agent has answered a probe.
+    /// Records an agent's answer to a probe.
     pub(crate) fn heard(
         &self,
         address: SocketAddr,
@@ -186,7 +180,7 @@ impl Members {
         now: Moment,
     ) {
         self.change(|table| {
-            // An overlay hands addresses out again: whoever had it is elsewhere.
+            // An overlay reuses addresses: the node that had this one has moved.
             for member in table.values_mut() {
                 if member.address == Some(address) && member.id != who.node_id {
                     let member = Arc::make_mut(member);
@@ -220,7 +214,7 @@ impl Members {
         });
     }
 
-    /// A connection to the agent at this address has failed.
+    /// Records a failed connection to the agent at this address.
     pub(crate) fn failed(&self, address: SocketAddr, reason: &str, now: Moment) {
         self.change(|table| {
             for member in table.values_mut() {
@@ -231,7 +225,8 @@ impl Members {
         });
     }
 
-    /// Discovery was complete: who is not among these has no agent any more.
+    /// Records a complete discovery: a member at any other address has lost its
+    /// agent.
     pub(crate) fn discovered(&self, addresses: &[SocketAddr], now: Moment) {
         self.change(|table| {
             for member in table.values_mut() {
@@ -244,7 +239,7 @@ impl Members {
         });
     }
 
-    /// A manager has said which nodes there are.
+    /// Records a manager's list of nodes.
     pub(crate) fn expected(&self, nodes: &[Expected], now: Moment) {
         self.change(|table| {
             table.retain(|id, m| m.is_ready() || nodes.iter().any(|n| n.id == *id));
@@ -266,7 +261,8 @@ impl Members {
         });
     }
 
-    /// The engine talks to these managers: they exist, found or not.
+    /// Adds the managers that the engine talks to, even before discovery finds
+    /// their agents.
     pub(crate) fn managers(&self, ids: &[String], now: Moment) {
         if ids.iter().all(|id| self.get(id).is_some()) {
             return;
@@ -280,7 +276,7 @@ impl Members {
         });
     }
 
-    /// This node has left the Swarm.
+    /// For a node that has left its Swarm.
     pub(crate) fn clear(&self) {
         self.change(BTreeMap::clear);
     }
@@ -293,7 +289,7 @@ impl Members {
         let before = self.table.load();
         let mut table = Table::clone(&before);
         change(&mut table);
-        // A probe that finds what was known wakes none of those who wait.
+        // A probe that changes nothing wakes no waiter.
         if table != **before {
             self.table.store(Arc::new(table));
             self.changes.send_replace(());
@@ -355,7 +351,7 @@ mod tests {
         ([10, 0, 0, last], 9001).into()
     }
 
-    /// So many seconds after this process began.
+    /// A moment this many seconds after this process began.
     fn after(seconds: u64) -> Moment {
         static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
         Moment {
@@ -369,17 +365,17 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_that_does_not_answer_is_looked_for_a_while_where_it_was() {
+    fn the_last_address_of_a_silent_agent_is_kept_for_a_while() {
         let members = Members::default();
         members.heard(at(1), 0, &identity("a", false), after(1));
-        let mut lame = identity("b", false);
-        lame.engine = None;
-        members.heard(at(2), 0, &lame, after(1));
+        let mut without_engine = identity("b", false);
+        without_engine.engine = None;
+        members.heard(at(2), 0, &without_engine, after(1));
         members.failed(at(1), "refused", after(1000));
         members.failed(at(1), "no answer", after(1100));
         let (early, late) = (after(1000 + 119).instant, after(1000 + 120).instant);
-        assert_eq!(members.familiar(early), [at(1), at(2)]);
-        assert_eq!(members.familiar(late), [at(2)]);
+        assert_eq!(members.recent(early), [at(1), at(2)]);
+        assert_eq!(members.recent(late), [at(2)]);
     }
 
     #[test]
@@ -406,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_a_manager_knows_is_listed_without_an_agent() {
+    fn a_node_that_a_manager_lists_is_a_member_without_an_agent() {
         let members = Members::default();
         members.expected(&[expected("a", false), expected("b", true)], after(1));
         assert_eq!(state(&members, "a"), State::NoAgent);
@@ -417,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manager_that_only_the_engine_knows_is_listed_too() {
+    fn a_manager_that_only_the_engine_knows_is_a_member_too() {
         let members = Members::default();
         members.managers(&["m".to_owned()], after(1));
         assert!(members.get("m").unwrap().manager);
@@ -425,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_changed_hands_belongs_to_the_one_who_answers() {
+    fn a_reused_address_belongs_to_the_node_that_answers_there() {
         let members = Members::default();
         members.heard(at(1), 0, &identity("a", false), after(1));
         members.heard(at(1), 0, &identity("b", false), after(2));
@@ -434,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_that_discovery_no_longer_finds_is_gone() {
+    fn a_node_whose_address_discovery_no_longer_finds_has_no_agent() {
         let members = Members::default();
         members.heard(at(1), 0, &identity("a", false), after(1));
         members.discovered(&[at(2)], after(2));

@@ -1,5 +1,5 @@
-//! The name under which Swarm's DNS knows the agents: `tasks.` and the service
-//! that this agent's own container belongs to.
+//! Finds the name under which Swarm's DNS lists the agents: `tasks.` and the
+//! service that this agent's own container belongs to.
 
 use std::sync::Arc;
 
@@ -35,7 +35,6 @@ struct Config {
 }
 
 impl OwnService {
-    /// Asks this engine.
     pub(crate) fn new(client: Arc<Client>, engine: Arc<Engine>) -> Self {
         Self {
             client,
@@ -73,8 +72,8 @@ impl OwnService {
     }
 }
 
-/// What our own container may be called: Docker mounts files of it whose paths
-/// hold its id; and unless told otherwise its hostname is the short id.
+/// Candidates for the id of our own container: Docker mounts files into it whose
+/// paths contain the id, and its default hostname is the short id.
 fn own_ids() -> Vec<String> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let hostname = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
@@ -101,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_container_is_found_in_what_docker_mounts_into_it() {
+    fn the_container_id_is_read_from_the_files_that_docker_mounts() {
         let id = "0123456789abcdef".repeat(4);
         let mounts = format!(
             "1 0 0:1 / / rw - overlay overlay rw\n\

@@ -1,5 +1,5 @@
-//! Asks an agent who it is. A probe is the only way into the table of ready
-//! members, and the way back into it.
+//! Probes an agent for its identity. A member becomes ready only by a probe,
+//! also after a failure.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,17 +20,17 @@ use crate::upstream::error;
 use crate::upstream::peers::Peers;
 use crate::upstream::request;
 
-/// Bounds what an agent says of itself.
+/// Bounds an agent's answer to a probe.
 const LIMIT: usize = 64 << 10;
 
-/// Where an agent says who it is.
+/// The endpoint of a probe.
 pub(crate) const IDENTITY: &str = "/skep/v1/identity";
 
-/// What stands for the node id while it is not known: the one request that an
-/// agent answers to another without being sure it was meant.
+/// Stands in a signature for a node id that is not known yet. An agent answers
+/// only a probe with it, since any other request may be meant for another node.
 pub(crate) const WHOEVER: &str = "*probe";
 
-/// Probes agents and writes what they say into the table.
+/// Probes agents and records their answers in the table of members.
 pub(crate) struct Probe {
     client: Arc<Client>,
     peers: Arc<Peers>,
@@ -39,7 +39,7 @@ pub(crate) struct Probe {
 }
 
 impl Probe {
-    /// A probe that gives each agent this long.
+    /// `deadline` is for one agent and one secret.
     pub(crate) fn new(
         client: Arc<Client>,
         peers: Arc<Peers>,
@@ -55,9 +55,9 @@ impl Probe {
     }
 
     async fn ask(&self, address: SocketAddr) -> Result<(), String> {
-        // During a rollover an agent may know the old secret only. The new one is
-        // tried first each time: else agents that know both would stay with the
-        // old one, and would lose each other when it goes.
+        // During a rollover an agent may know only the old secret. Each probe
+        // tries the new one first: otherwise agents that know both would stay
+        // with the old one, and lose each other when it is removed.
         let mut failure = String::new();
         for generation in 0..self.peers.generations() {
             match timeout(self.deadline, self.identity(address, generation)).await {

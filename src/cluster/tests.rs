@@ -1,4 +1,4 @@
-//! How long nodes are waited for, whoever sets the wall clock meanwhile.
+//! Tests how long a request waits for nodes while somebody sets the wall clock.
 
 use std::collections::BTreeMap;
 
@@ -14,11 +14,10 @@ use crate::trust::{LeafNames, Secret, Trust};
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// With these times and a second for a probe, a silent engine is given up after
-/// so long.
+/// How long a request waits for a silent engine with the times of `cluster`.
 const PATIENCE: Duration = Duration::from_secs(3 + 1 + 1);
 
-/// What it takes to call the other agents of a cluster.
+/// A client and peers to call the other agents of a cluster.
 pub(crate) fn calls() -> (Arc<Client>, Arc<Peers>) {
     let secret = Secret::from_bytes(Secret::generate().unwrap().as_bytes()).unwrap();
     let trust = Trust::new(&[secret], LeafNames::default(), DAY, clock::wall()).unwrap();
@@ -26,7 +25,7 @@ pub(crate) fn calls() -> (Arc<Client>, Arc<Peers>) {
     (Arc::new(Client::new()), Arc::new(peers))
 }
 
-/// A cluster as the manager `me` sees it, which has said that there is also `n2`.
+/// A cluster as the manager `me` sees it, which has also listed `n2`.
 pub(crate) fn cluster(engine: Option<EngineFacts>) -> Cluster {
     let (client, peers) = calls();
     let address = config::Engine::Socket("/nonexistent".into());
@@ -72,7 +71,7 @@ pub(crate) fn facts() -> Option<EngineFacts> {
     })
 }
 
-/// n2's agent answers a probe: its engine does, or does not.
+/// n2's agent answers a probe; its engine answers if `engine` is given.
 fn n2_answers(cluster: &Cluster, engine: Option<EngineFacts>) -> Arc<Member> {
     let n2 = identity("n2", engine);
     cluster.members.heard(n2_address(), 0, &n2, Moment::now());
@@ -84,14 +83,15 @@ fn n2_address() -> SocketAddr {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_engine_is_given_up_in_its_time_whatever_the_clock_says() {
+async fn the_wait_for_a_silent_engine_ends_on_time_when_the_wall_clock_is_set() {
     for step in stepped::STEPS {
         for ours in [true, false] {
             stepped::set(|now| now);
             let cluster = cluster(facts().filter(|_| !ours));
-            let hop = match ours {
-                true => Hop::Engine,
-                false => Hop::Agent(n2_answers(&cluster, None)),
+            let hop = if ours {
+                Hop::Engine
+            } else {
+                Hop::Agent(n2_answers(&cluster, None))
             };
             let began = Instant::now();
             let stepping = async {
@@ -104,16 +104,16 @@ async fn a_silent_engine_is_given_up_in_its_time_whatever_the_clock_says() {
                 () = stepping => {}
             }
             assert_eq!(began.elapsed(), PATIENCE, "ours: {ours}");
-            // Who comes later is not kept waiting for as long again.
+            // A later request does not wait as long again.
             let began = Instant::now();
             cluster.engine_unresponsive(&hop).await;
-            assert_eq!(began.elapsed(), LOOK, "ours: {ours}");
+            assert_eq!(began.elapsed(), SHORTEST, "ours: {ours}");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_engine_that_comes_back_is_waited_for() {
+async fn the_wait_for_an_engine_goes_on_when_it_answers_again() {
     let cluster = cluster(facts());
     let hop = Hop::Agent(n2_answers(&cluster, None));
     let coming = async {
@@ -128,7 +128,7 @@ async fn an_engine_that_comes_back_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_agent_is_lost_when_it_has_not_answered_for_a_while_on_end() {
+async fn an_agent_is_lost_only_after_an_unbroken_silence() {
     for step in stepped::STEPS {
         stepped::set(|now| now);
         let cluster = cluster(facts());
@@ -158,7 +158,7 @@ async fn an_agent_is_lost_when_it_has_not_answered_for_a_while_on_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_round_is_asked_for_some_time_after_the_last_whatever_the_clock_says() {
+async fn a_round_starts_early_only_some_time_after_the_last_when_the_wall_clock_is_set() {
     for step in stepped::STEPS {
         stepped::set(|now| now);
         let cluster = cluster(facts());
@@ -167,7 +167,7 @@ async fn another_round_is_asked_for_some_time_after_the_last_whatever_the_clock_
                 .await
                 .is_ok()
         };
-        advance(AGAIN - SECOND).await;
+        advance(ROUND_AGE - SECOND).await;
         stepped::set(step);
         cluster.request_round();
         assert!(!asked().await, "too early");
@@ -178,23 +178,23 @@ async fn another_round_is_asked_for_some_time_after_the_last_whatever_the_clock_
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_agent_is_looked_for_where_it_was_for_a_while_whatever_the_clock_says() {
+async fn the_last_address_of_an_agent_is_kept_for_a_while_when_the_wall_clock_is_set() {
     for step in stepped::STEPS {
         stepped::set(|now| now);
         let cluster = cluster(facts());
         n2_answers(&cluster, facts());
         cluster.failed(n2_address(), "no answer");
-        let familiar = || cluster.members.familiar(Instant::now());
+        let recent = || cluster.members.recent(Instant::now());
         advance(119 * SECOND).await;
         stepped::set(step);
-        assert_eq!(familiar(), [n2_address()]);
+        assert_eq!(recent(), [n2_address()]);
         advance(SECOND).await;
-        assert!(familiar().is_empty());
+        assert!(recent().is_empty());
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn people_read_when_a_node_changed_by_the_clock_of_then() {
+async fn the_time_of_a_change_is_that_of_the_wall_clock_at_the_change() {
     stepped::set(stepped::STEPS[0]);
     let cluster = cluster(facts());
     stepped::set(|now| now);
