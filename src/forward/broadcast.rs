@@ -1,9 +1,9 @@
-//! What is done on every node because the caller asked for that
+//! Carries a request out on every node because the caller asked for that
 //! (`Skep-Target: *`): pull and load, tag and removal of images.
 //!
-//! Each node does its own; what it says is passed on with its name. Nothing is
-//! rolled back where a node fails: the answer says which did it and which did
-//! not. Prunes are answered like lists, in `fanout.rs`.
+//! Each node does its part, and its output is passed on with its name. Nothing
+//! is rolled back where a node fails: the answer names the nodes that succeeded
+//! and those that succeeded not. Prunes are answered like lists, in `fanout.rs`.
 
 mod progress;
 mod worker;
@@ -29,13 +29,13 @@ use crate::forward::fanout::refusal;
 use crate::upstream::client::{Answer, Budget};
 use crate::upstream::headers;
 
-/// Bounds what a node answers to a tag or a removal.
+/// Bounds a node's answer to a tag or a removal.
 const ANSWER: usize = 4 << 20;
 
-/// Does it on all nodes.
+/// Carries the request out on all nodes.
 ///
 /// # Errors
-/// If nobody did it, or not everybody who should have.
+/// If no node succeeded, or a node refused.
 pub(crate) async fn run(
     context: &Context,
     session: &mut Session,
@@ -69,12 +69,12 @@ pub(crate) async fn run(
         let answer = ask_node(&context.cluster, node, ask, query, &Budget::one(ANSWER)).await;
         (node, answer)
     });
-    let done = Done::of(join_all(asked).await, missing)?;
-    let (mut head, body) = done.answer()?;
+    let summary = Summary::of(join_all(asked).await, missing)?;
+    let (mut head, body) = summary.answer()?;
     headers::strip_framing(&mut head);
     head.remove_header(crate::listen::server_headers::NODE_HEADER);
-    if !done.missing.is_empty() {
-        let missing = missing_header(&done.missing);
+    if !summary.missing.is_empty() {
+        let missing = missing_header(&summary.missing);
         tracing::warn!("{} was not done on {missing}", x.exchange.path());
         head.insert_header(MISSING_HEADER, missing)
             .map_err(internal)?;
@@ -82,28 +82,28 @@ pub(crate) async fn run(
     context.answer(session, x, head, body).await
 }
 
-/// What came of it.
-struct Done {
-    did: Vec<(String, Answer)>,
+/// The answers of all nodes.
+struct Summary {
+    succeeded: Vec<(String, Answer)>,
     missing: Vec<Missing>,
 }
 
-impl Done {
-    /// A node without the image has nothing to do; if none has it, that is the
-    /// answer.
+impl Summary {
+    /// A node without the image has nothing to do; if no node has it, the
+    /// answer is that of the first.
     fn of(
         answers: Vec<(&Node, Result<Answer, String>)>,
         mut missing: Vec<Missing>,
     ) -> Result<Self, Reject> {
-        let mut did = Vec::new();
-        let mut lacking = None;
+        let mut succeeded = Vec::new();
+        let mut without_image = None;
         let mut refused: Option<(String, StatusCode)> = None;
         for (node, answer) in answers {
             let host = node.tag.hostname.clone();
             match answer {
-                Ok(answer) if answer.head.status.is_success() => did.push((host, answer)),
+                Ok(answer) if answer.head.status.is_success() => succeeded.push((host, answer)),
                 Ok(answer) if answer.head.status == StatusCode::NOT_FOUND => {
-                    lacking.get_or_insert((host, answer));
+                    without_image.get_or_insert((host, answer));
                 }
                 Ok(answer) => {
                     refused.get_or_insert((host, answer.head.status));
@@ -119,7 +119,7 @@ impl Done {
             }
         }
         if let Some((_, status)) = refused {
-            let done: Vec<_> = did.into_iter().map(|(host, _)| host).collect();
+            let done: Vec<_> = succeeded.into_iter().map(|(host, _)| host).collect();
             return Err(Reject::PartiallyDone {
                 status,
                 refused: missing_header(&missing),
@@ -130,33 +130,35 @@ impl Done {
                 },
             });
         }
-        if did.is_empty() {
-            return match lacking {
+        if succeeded.is_empty() {
+            return match without_image {
                 Some((host, answer)) if missing.is_empty() => Ok(Self {
-                    did: vec![(host, answer)],
+                    succeeded: vec![(host, answer)],
                     missing,
                 }),
                 _ => Err(Reject::NoNodeAnswered(missing_header(&missing))),
             };
         }
-        Ok(Self { did, missing })
+        Ok(Self { succeeded, missing })
     }
 
-    /// Lists of what was removed are joined; a tag has no body.
+    /// Joins the lists of removed images; the answer to a tag has no body.
     fn answer(&self) -> Result<(ResponseHeader, Bytes), Reject> {
-        let Some((_, first)) = self.did.first() else {
-            return Err(Reject::Internal("nobody did it".to_owned()));
+        let Some((_, first)) = self.succeeded.first() else {
+            return Err(Reject::Internal(
+                "a broadcast succeeded on no node".to_owned(),
+            ));
         };
         let mut head = first.head.clone();
         let json = HeaderValue::from_static("application/json");
         let lists = first.head.headers.get(CONTENT_TYPE) == Some(&json)
             && first.head.status == StatusCode::OK;
-        if !lists || self.did.len() == 1 {
+        if !lists || self.succeeded.len() == 1 {
             return Ok((head, first.body.clone()));
         }
         head.remove_header("content-length");
         let mut all: Vec<Box<serde_json::value::RawValue>> = Vec::new();
-        for (host, answer) in &self.did {
+        for (host, answer) in &self.succeeded {
             let list = serde_json::from_slice::<Option<Vec<_>>>(&answer.body);
             let list = list.map_err(|e| Reject::Internal(format!("the answer of {host}: {e}")))?;
             all.extend(list.unwrap_or_default());

@@ -1,11 +1,11 @@
 //! `GET /events` of the whole cluster: the events of every engine, and those
 //! of the Swarm once, as one stream.
 //!
-//! Every node is asked for its own events (`scope=local`). Those of the Swarm
-//! are asked of one manager alone, because each manager tells its own copy;
-//! when it goes, of another one, and what was told already is left out. Nodes
-//! that join or return are picked up, and asked for what they missed. What an
-//! event says is not looked at beyond that.
+//! Every node is asked for its own events (`scope=local`). One manager alone is
+//! asked for those of the Swarm, because each manager sends its own copy. When
+//! that manager goes, another one takes over, and events that were passed on
+//! already are dropped. Nodes that join or return are asked for the events since
+//! then. No other part of an event matters here.
 
 mod order;
 mod source;
@@ -36,24 +36,24 @@ use crate::upstream::headers;
 use order::Order;
 use source::{Name, Source, SourceEvent};
 
-/// How often it is looked for nodes that have come or gone.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the table of members is checked for nodes that have come or gone.
+const RECHECK: Duration = Duration::from_secs(1);
 
 /// The streams of one answer.
 struct Streams<'a> {
     context: &'a Context,
     ask: Ask<'a>,
     plan: &'a EventsPlan,
-    /// When the caller asked: what a new node is asked for.
+    /// When the caller asked: a new node is asked for its events since then.
     began: String,
-    /// Before this nothing is wanted, in nanoseconds since 1970.
+    /// The caller wants no event before this, in nanoseconds since 1970.
     floor: i64,
-    /// What is taken out of every event.
+    /// The fields to remove from every event.
     redact: Vec<Redact>,
     open: SelectAll<Source<'a>>,
-    /// Who is listened to, and what was heard last.
+    /// Every source that was ever opened.
     known: HashMap<Name, Known>,
-    /// Nobody has been asked yet.
+    /// No source has been opened yet.
     first: bool,
 }
 
@@ -67,7 +67,7 @@ struct Known {
 /// named is over.
 ///
 /// # Errors
-/// If no node tells its events; after the head there is no error any more.
+/// If no node sends its events. Once the head is out, errors end the stream.
 pub(crate) async fn run(
     context: &Context,
     session: &mut Session,
@@ -76,9 +76,10 @@ pub(crate) async fn run(
     query: &str,
 ) -> Result<Next, Reject> {
     let plan = EventsPlan::new(query);
-    let nobody = plan.local_query(None).is_none() && plan.swarm_query(None).is_none();
-    if plan.malformed() || nobody {
-        // The engine knows what to say; but it may read what is not read here.
+    let no_source = plan.local_query(None).is_none() && plan.swarm_query(None).is_none();
+    if plan.malformed() || no_source {
+        // The engine's own error fits best. But it may accept filters that
+        // cannot be parsed here, and then its events would not be redacted.
         context.reaches(&x.permission, &hop::Hop::Engine)?;
         if !x.redacts().is_empty() {
             let what = "the filters of the events cannot be read";
@@ -119,7 +120,7 @@ pub(crate) async fn run(
     head.remove_header(crate::listen::server_headers::NODE_HEADER);
     if !missing.is_empty() {
         let missing = missing_header(&missing);
-        tracing::warn!("the events are without {missing} for now");
+        tracing::warn!("the event stream lacks {missing} for now");
         head.insert_header(MISSING_HEADER, missing)
             .map_err(internal)?;
     }
@@ -153,8 +154,8 @@ impl<'a> Streams<'a> {
         if self.listens(&Name::Swarm) {
             return;
         }
-        // Removals are stamped anew by every manager: what may have been told
-        // already is asked for again, and left out by `Order`.
+        // Every manager stamps removals with a time of its own: the overlap is
+        // asked for again, and `Order` drops the events already passed on.
         let since = self.since(&Name::Swarm, -order::OVERLAP);
         let Some(query) = self.plan.swarm_query(since.as_deref()) else {
             return;
@@ -178,13 +179,14 @@ impl<'a> Streams<'a> {
         self.known.get(name).is_some_and(|k| k.listening)
     }
 
-    /// From when on a source is asked: `after` nanoseconds after what it told
-    /// last, but for nothing from before the client's time; at its first time,
-    /// as the client said; if it was not there then, since the client asked.
+    /// The time from which to ask a source: `after` nanoseconds after its last
+    /// event, but not before the client's own `since`. A source opened at the
+    /// start gets the client's `since`; a later one without it, the time at
+    /// which the client asked.
     fn since(&self, name: &Name, after: i64) -> Option<String> {
         match self.known.get(name).map(|k| k.last) {
             Some(Some(last)) => {
-                // A clock that is behind may have told of "before" already.
+                // A node whose clock is behind sends events "before" the floor.
                 let floor = self.floor.min(last);
                 Some(seconds(last.saturating_add(after).max(floor)))
             }
@@ -193,8 +195,8 @@ impl<'a> Streams<'a> {
         }
     }
 
-    /// The head of the answer: of the first engine that tells its events. An
-    /// engine that refuses is passed on in its own words, if all refuse.
+    /// The head of the answer, from the first engine that sends its events. If
+    /// all refuse, the first refusal is passed on as it is.
     async fn first_head(
         &mut self,
         session: &mut Session,
@@ -235,8 +237,8 @@ impl<'a> Streams<'a> {
 
     async fn pass_on(&mut self, session: &mut Session, x: &mut Judged<'_>) -> pingora::Result<()> {
         let mut order = Order::new(self.plan, Instant::now());
-        let mut look = interval(LOOK);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut recheck = interval(RECHECK);
+        recheck.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let finite = self.plan.until.is_some();
         loop {
             let ready = order.take();
@@ -246,14 +248,14 @@ impl<'a> Streams<'a> {
                 session.write_response_body(Some(bytes), false).await?;
             }
             tokio::select! {
-                // No pattern here: that the last stream has ended must wake us too.
+                // No pattern here: the end of the last stream must wake us too.
                 got = self.open.next(), if !self.open.is_empty() => {
                     if let Some((name, got)) = got {
                         self.take(name, got, &mut order);
                     }
                 }
                 () = sleep_until(order.settles()), if order.holds() => order.settle(),
-                _ = look.tick(), if !finite => {
+                _ = recheck.tick(), if !finite => {
                     let (nodes, _) = ask::nodes(&self.context.cluster, x.reachable());
                     self.listen(nodes);
                 }
@@ -276,7 +278,7 @@ impl<'a> Streams<'a> {
         match got {
             SourceEvent::Line(line) => {
                 let Ok(event) = Event::parse(&line.bytes) else {
-                    return tracing::debug!("{name} tells an event that is none");
+                    return tracing::debug!("{name} sent an invalid event");
                 };
                 if let Some(known) = self.known.get_mut(&name) {
                     known.last = known.last.max(Some(event.time_nano()));
@@ -289,9 +291,9 @@ impl<'a> Streams<'a> {
                 match decorate_event(&line.bytes, &line.node.tag) {
                     Ok(bytes) => match redacted(bytes, &self.redact) {
                         Ok(bytes) => order.put(&event, name == Name::Swarm, bytes),
-                        Err(e) => tracing::warn!("an event of {name} is left out: {e}"),
+                        Err(e) => tracing::warn!("dropped an event of {name}: {e}"),
                     },
-                    Err(e) => tracing::debug!("an event of {name} is left out: {e}"),
+                    Err(e) => tracing::debug!("dropped an event of {name}: {e}"),
                 }
             }
             SourceEvent::Head(_) => {}
@@ -302,20 +304,20 @@ impl<'a> Streams<'a> {
                     StatusCode::NOT_FOUND => log::Level::Debug,
                     _ => log::Level::Info,
                 };
-                log::log!(level, "{name} does not tell its events: {status}");
+                log::log!(level, "{name} refused the event stream: {status}");
                 self.ended(&name);
             }
             SourceEvent::Lost(reason) => {
-                tracing::info!("the events go on without {name}: {reason}");
+                tracing::info!("lost the event stream of {name}: {reason}");
                 self.ended(&name);
             }
         }
     }
 }
 
-/// An event without what the caller may not see.
+/// Removes the fields that the caller may not see.
 fn redacted(line: Vec<u8>, what: &[Redact]) -> Result<Vec<u8>, RedactError> {
-    // What begins a record of `application/json-seq` (RFC 7464 §2.2).
+    // A record of `application/json-seq` begins with RS (RFC 7464 §2.2).
     let begin = line.iter().take_while(|byte| **byte == 0x1e).count();
     let (begin, event) = line.split_at(begin);
     Ok(match redact(event, what)? {
@@ -324,7 +326,7 @@ fn redacted(line: Vec<u8>, what: &[Redact]) -> Result<Vec<u8>, RedactError> {
     })
 }
 
-/// A time as engines take it: seconds and nanoseconds.
+/// A time in the form of the engine's API: seconds and nanoseconds.
 fn seconds(nanos: i64) -> String {
     let (whole, rest) = (
         nanos.div_euclid(1_000_000_000),
@@ -333,7 +335,7 @@ fn seconds(nanos: i64) -> String {
     format!("{whole}.{rest:09}")
 }
 
-/// The same read again; `None` for what engines do not take.
+/// The inverse of [`seconds`]; `None` for a form that engines refuse.
 fn nanos(seconds: &str) -> Option<i64> {
     let (whole, rest) = seconds.split_once('.').unwrap_or((seconds, ""));
     let whole: i64 = whole.parse().ok()?;

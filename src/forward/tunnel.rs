@@ -1,11 +1,11 @@
-//! Exchanges whose connection becomes a stream: `attach`, `exec start`,
-//! `session`, `grpc`, and whatever else asks for an upgrade.
+//! Joins the two connections of an exchange that becomes a stream: `attach`,
+//! `exec start`, `session`, `grpc`, and any other request for an upgrade.
 //!
-//! Pingora's own upgrade ends both directions when one ends, and knows nothing
-//! of Docker's older form, in which a plain `200` turns the socket into a
-//! stream without an `Upgrade`. So both connections are taken out of its hands
-//! and joined byte for byte; the end of one direction is carried through, for
-//! it is how standard input ends. Nothing is inspected here.
+//! Pingora's own upgrade ends both directions when one ends, and does not know
+//! Docker's older form, in which a plain `200` turns the socket into a stream
+//! without an `Upgrade`. So this module takes both connections from Pingora and
+//! copies bytes without inspecting them. It passes on the end of one direction
+//! alone, for standard input ends that way.
 
 mod watch;
 
@@ -37,14 +37,14 @@ pub(crate) struct TunnelSummary {
     pub(crate) out_bytes: u64,
 }
 
-/// Carries out the exchange. `head` is the request as the upstream is to see
-/// it; `body` is the request body if it was read already. It is given up where
-/// `watch` finds that nobody is there. Once `hijacked` is set the session is a
-/// dummy: nothing may be asked of it any more.
+/// Carries out the exchange. `head` is the request for the upstream; `body` is
+/// the request body if it was read already. The exchange ends when `watch` finds
+/// the upstream dead. Once `hijacked` is set the session is a dummy that must
+/// not be used.
 ///
 /// # Errors
-/// As either connection fails before the hijack. What happens after it ends
-/// the tunnel and is no error: streams end in many ways.
+/// If either connection fails before the hijack. A later failure ends the tunnel
+/// and is no error: streams end in many ways.
 pub(crate) async fn run(
     session: &mut Session,
     mut upstream: Upstream,
@@ -65,8 +65,7 @@ pub(crate) async fn run(
     headers::refuse_misdirected(&answer).map_err(up)?;
     let switched = answer.status == StatusCode::SWITCHING_PROTOCOLS;
     if switched && !upgrade {
-        return Error::e_explain(ErrorType::InvalidHTTPHeader, "a 101 nobody asked for")
-            .map_err(up);
+        return Error::e_explain(ErrorType::InvalidHTTPHeader, "an unrequested 101").map_err(up);
     }
     if switched || headers::is_raw_stream(&answer) {
         join(session, upstream, answer, server_headers, watch, hijacked).await
@@ -100,7 +99,7 @@ async fn ask(
     headers::answer_head(upstream).await.map_err(up)
 }
 
-/// An ordinary answer, such as "no such container".
+/// Passes on an ordinary answer, such as "no such container".
 async fn relay(
     session: &mut Session,
     mut upstream: Upstream,
@@ -143,9 +142,9 @@ async fn relay(
     Ok(TunnelSummary { status, out_bytes })
 }
 
-/// Takes both connections over and copies until both directions have ended, or
-/// nobody is at the other end any more. Then the client's connection breaks
-/// without the farewell of TLS: what came over it may not be all.
+/// Takes both connections over and copies until both directions have ended or
+/// the upstream is dead. In the second case the client's connection closes
+/// without TLS's `close_notify`: the stream may be incomplete.
 async fn join(
     session: &mut Session,
     mut upstream: Upstream,
@@ -155,7 +154,7 @@ async fn join(
     hijacked: &mut bool,
 ) -> pingora::Result<TunnelSummary> {
     let head = raw_head(&upstream, &answer, &server_headers);
-    // At most what was read together with the head; a live read is cancelled.
+    // Only bytes that came together with the head: a pending read is cancelled.
     let first = upstream.read_body_bytes().now_or_never();
     let first = first.transpose()?.flatten();
     let activity = Activity::default();
@@ -178,7 +177,7 @@ async fn join(
             }
         }
         () = silence(watch, &activity) => {
-            tracing::info!("a hijacked stream is ended: its other end gives no sign of life");
+            tracing::info!("closed a hijacked stream: its other end gives no sign of life");
         }
     }
     Ok(TunnelSummary {
@@ -201,7 +200,7 @@ async fn open(
     server.flush().await
 }
 
-/// The upstream's head as it was, and who gave it.
+/// The upstream's head byte for byte, with the server headers added.
 fn raw_head(
     upstream: &Upstream,
     answer: &ResponseHeader,

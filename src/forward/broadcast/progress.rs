@@ -1,9 +1,9 @@
-//! Many nodes' progress as one stream: feeds every node the upload at the pace
-//! of the slowest, and passes on what each says, line by line.
+//! Merges the progress of many nodes into one stream: sends every node the
+//! upload at the pace of the slowest, and passes their output on line by line.
 //!
-//! The head goes out with the first word of any node. After that a failure can
-//! only be told in the stream, as engines do: at its end, so that the client
-//! hears of the others first.
+//! The head goes out with the first line of any node. After that a failure can
+//! only be reported in the stream, as engines do: here at its end, after the
+//! outcomes of the other nodes.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -24,13 +24,14 @@ use crate::exchange::reject::Reject;
 use crate::exchange::reject::internal;
 use crate::upstream::error;
 
-/// Chunks of the upload on their way to one node.
+/// Chunks of the upload that may wait for one node.
 const AHEAD: usize = 4;
 
-/// Lines of all nodes that wait for the client.
+/// Lines of all nodes that may wait for the client.
 const LINES: usize = 64;
 
-/// Runs it on these nodes; `targets` are their request targets.
+/// Carries the request out on these nodes; `targets` has the request target of
+/// each.
 pub(super) async fn run(
     context: &Context,
     session: &mut Session,
@@ -39,22 +40,22 @@ pub(super) async fn run(
     targets: Vec<String>,
     missing: Vec<Missing>,
 ) -> Result<Next, Reject> {
-    let (said, mut hear) = mpsc::channel(LINES);
+    let (lines, mut received) = mpsc::channel(LINES);
     let mut feeds = Vec::new();
     let mut workers = JoinSet::new();
     for (n, (node, target)) in nodes.iter().zip(targets).enumerate() {
         let (feed, chunks) = mpsc::channel(AHEAD);
         feeds.push(Some(feed));
         let worker = Worker::new(context, session, x, node, &target).map_err(internal)?;
-        let said = said.clone();
-        workers.spawn(async move { (n, worker.run(n, chunks, said).await) });
+        let lines = lines.clone();
+        workers.spawn(async move { (n, worker.run(n, chunks, lines).await) });
     }
-    drop(said);
-    let mut all = Telling::new(nodes, missing);
+    drop(lines);
+    let mut merged = Merged::new(nodes, missing);
     let mut upload = Upload::of(session, x);
     let gone = |e: Box<pingora::Error>| Reject::Client(error::explain(&e));
     if upload.is_awaited() && session.req_header().headers.contains_key(EXPECT) {
-        // The engines are not asked whether they want it.
+        // Only the client waits for it: the engines get no `Expect`.
         session.write_continue_response().await.map_err(gone)?;
     }
     loop {
@@ -66,36 +67,36 @@ pub(super) async fn run(
                     feeds.iter_mut().for_each(|feed| *feed = None);
                 }
             }
-            Some(line) = hear.recv() => {
-                if let Some(bytes) = all.line(&line) {
-                    all.write(context, session, x, bytes).await.map_err(gone)?;
+            Some(line) = received.recv() => {
+                if let Some(bytes) = merged.line(&line) {
+                    merged.write(context, session, x, bytes).await.map_err(gone)?;
                 }
             }
             Some(ended) = workers.join_next() => {
                 let Ok((n, outcome)) = ended else {
-                    return Err(Reject::Internal("a node's part was broken off".to_owned()));
+                    return Err(Reject::Internal("the task of a node was aborted or panicked".to_owned()));
                 };
-                // Its last words may still wait, and say that it failed.
-                while let Ok(line) = hear.try_recv() {
-                    if let Some(bytes) = all.line(&line) {
-                        all.write(context, session, x, bytes).await.map_err(gone)?;
+                // Lines of this node may still wait, and report its failure.
+                while let Ok(line) = received.try_recv() {
+                    if let Some(bytes) = merged.line(&line) {
+                        merged.write(context, session, x, bytes).await.map_err(gone)?;
                     }
                 }
-                // Nobody waits for a node that has ended.
+                // A node that has ended must not hold up the upload.
                 if let Some(feed) = feeds.get_mut(n) {
                     *feed = None;
                 }
-                all.ended(n, outcome);
+                merged.ended(n, outcome);
             }
         }
-        if workers.is_empty() && hear.is_empty() {
+        if workers.is_empty() && received.is_empty() {
             break;
         }
     }
-    all.finish(context, session, x).await
+    merged.finish(context, session, x).await
 }
 
-/// The client's body on its way to every node.
+/// The client's body, which goes to every node.
 struct Upload {
     held: Option<Bytes>,
     done: bool,
@@ -110,7 +111,7 @@ impl Upload {
         }
     }
 
-    /// Whether the client has yet to send it.
+    /// Whether the client has yet to send the body.
     fn is_awaited(&self) -> bool {
         !self.done && self.held.is_none()
     }
@@ -127,7 +128,7 @@ impl Upload {
             return Error::e_explain(ErrorType::ConnectionClosed, "the client has gone");
         }
         for feed in feeds.iter().flatten() {
-            // Fails only for a node that has ended, which is not waited for.
+            // Fails only for a node that has ended, which needs no room.
             let _ = feed.reserve().await;
         }
         match self.held.take() {
@@ -138,7 +139,7 @@ impl Upload {
         }
     }
 
-    /// Hands a piece on; whether there may be more.
+    /// Sends a piece to every node; whether any node takes more.
     async fn feed(
         &mut self,
         feeds: &mut [Option<mpsc::Sender<Bytes>>],
@@ -158,19 +159,19 @@ impl Upload {
     }
 }
 
-/// What is told to the client, and what is known of each node.
-struct Telling {
+/// The output to the client, and the outcome of each node.
+struct Merged {
     nodes: Vec<Node>,
     /// Which of them failed; two may have the same hostname.
     has_failed: Vec<bool>,
-    /// Hostnames and reasons, also of those that could not be asked.
+    /// Hostnames and reasons, including those of unreachable nodes.
     failed: Vec<(String, String)>,
     first_refusal: Option<(StatusCode, String)>,
     outcomes: Vec<(String, Result<(), String>)>,
     begun: bool,
 }
 
-impl Telling {
+impl Merged {
     fn new(nodes: Vec<Node>, missing: Vec<Missing>) -> Self {
         let failed = missing.into_iter().map(|m| (m.node.hostname, m.reason));
         let failed: Vec<_> = failed.collect();
@@ -190,19 +191,19 @@ impl Telling {
         node.map(|n| n.tag.hostname.clone()).unwrap_or_default()
     }
 
-    /// A line as the client is to see it; an error waits for the end.
-    fn line(&mut self, said: &NodeLine) -> Option<Bytes> {
-        let host = self.host(said.node);
-        match progress_line(&said.line, &host) {
+    /// The line for the client; an error waits for the end of the stream.
+    fn line(&mut self, received: &NodeLine) -> Option<Bytes> {
+        let host = self.host(received.node);
+        match progress_line(&received.line, &host) {
             ProgressLine::Pass(line) => Some(line.into()),
             ProgressLine::Failed(reason) => {
-                self.fail(said.node, reason);
+                self.fail(received.node, reason);
                 None
             }
         }
     }
 
-    /// The first reason is the one.
+    /// Records only the first failure of a node.
     fn fail(&mut self, n: usize, reason: String) {
         let host = self.host(n);
         if let Some(failed @ false) = self.has_failed.get_mut(n) {
@@ -247,8 +248,8 @@ impl Telling {
         session.write_response_body(Some(bytes), false).await
     }
 
-    /// Tells of every node what came of it. If no node did it, and none has
-    /// said anything, the first refusal is the answer.
+    /// Writes the outcome of every node. If no node succeeded or wrote a line,
+    /// the first refusal is the answer.
     async fn finish(
         mut self,
         context: &Context,
@@ -256,8 +257,8 @@ impl Telling {
         x: &mut Judged<'_>,
     ) -> Result<Next, Reject> {
         let gone = |e: Box<pingora::Error>| Reject::Client(error::explain(&e));
-        let did = self.outcomes.iter().any(|(_, outcome)| outcome.is_ok());
-        if !self.begun && !did {
+        let succeeded = self.outcomes.iter().any(|(_, outcome)| outcome.is_ok());
+        if !self.begun && !succeeded {
             let all: Vec<_> = self
                 .failed
                 .iter()

@@ -1,7 +1,8 @@
-//! One node's part: sends it the request and the upload, reads what it says.
+//! One node's part of a broadcast: sends the request and the upload, and reads
+//! the answer.
 //!
-//! An engine speaks while it is still being fed (`POST /images/load` tells its
-//! progress), so both are done at once.
+//! An engine answers before the upload ends (`POST /images/load` reports its
+//! progress), so this module writes and reads at the same time.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -35,20 +36,20 @@ pub(super) struct NodeLine {
     pub(super) line: Vec<u8>,
 }
 
-/// Bounds what an engine says that refuses.
+/// Bounds the message of an engine that refuses.
 const REFUSAL: usize = 64 << 10;
 
-/// What came of one node.
+/// How one node's part ended.
 pub(super) enum Outcome {
-    /// Its stream ended; what it said of its failure was in the stream.
+    /// Its stream ended; a failure would be reported in the stream.
     Done,
-    /// Its engine did not begin.
+    /// Its engine answered with an error status.
     Refused(StatusCode, String),
     /// The connection failed.
     Lost(String),
 }
 
-/// One node, the request it gets, and what it takes to reach it.
+/// One node's request, with the connections to send it.
 pub(super) struct Worker {
     hop: Hop,
     head: RequestHeader,
@@ -98,7 +99,7 @@ impl Worker {
         self,
         n: usize,
         chunks: mpsc::Receiver<Bytes>,
-        said: mpsc::Sender<NodeLine>,
+        output: mpsc::Sender<NodeLine>,
     ) -> Outcome {
         let lost: Pin<Box<dyn Future<Output = ()> + Send>> = match &self.hop {
             Hop::Engine => Box::pin(std::future::pending()),
@@ -108,7 +109,7 @@ impl Worker {
             }
         };
         tokio::select! {
-            outcome = self.talk(n, chunks, said) => {
+            outcome = self.talk(n, chunks, output) => {
                 outcome.unwrap_or_else(|e| Outcome::Lost(error::explain(&e)))
             }
             () = lost => Outcome::Lost(GONE.to_owned()),
@@ -119,27 +120,27 @@ impl Worker {
         self,
         n: usize,
         mut chunks: mpsc::Receiver<Bytes>,
-        said: mpsc::Sender<NodeLine>,
+        output: mpsc::Sender<NodeLine>,
     ) -> pingora::Result<Outcome> {
         let peer: HttpPeer = self.hop.peer(&self.engine, &self.peers).await?;
         let mut session = self.client.dedicated(&peer).await?;
         session.write_request_header(Box::new(self.head)).await?;
         let mut answer = Answer::default();
-        let mut fed = false;
+        let mut upload_done = false;
         let mut unsent = None;
         loop {
             tokio::select! {
-                chunk = chunks.recv(), if !fed => {
+                chunk = chunks.recv(), if !upload_done => {
                     let sent = match chunk {
                         Some(chunk) => session.write_body(&chunk).await.map(|_| ()),
                         None => {
-                            fed = true;
+                            upload_done = true;
                             session.finish_body().await.map(|_| ())
                         }
                     };
                     if let Err(e) = sent {
-                        // It wants no more; it may have said why.
-                        fed = true;
+                        // The node reads no more; its answer may say why.
+                        upload_done = true;
                         unsent = Some(e);
                         chunks.close();
                     }
@@ -147,15 +148,16 @@ impl Worker {
                 task = session.read_response_task() => match answer.take(
                     task.map_err(|e| unsent.take().unwrap_or(e))?
                 )? {
-                    Took::More(lines) => {
+                    Progress::More(lines) => {
                         for line in lines {
-                            // The client has gone: this task ends with it.
-                            let _ = said.send(NodeLine { node: n, line }).await;
+                            // Fails only when the client has gone, which ends
+                            // this task too.
+                            let _ = output.send(NodeLine { node: n, line }).await;
                         }
                     }
-                    Took::All(lines) => {
+                    Progress::All(lines) => {
                         for line in lines {
-                            let _ = said.send(NodeLine { node: n, line }).await;
+                            let _ = output.send(NodeLine { node: n, line }).await;
                         }
                         return Ok(answer.outcome());
                     }
@@ -165,7 +167,7 @@ impl Worker {
     }
 }
 
-/// What has come of an answer.
+/// The part of an answer that has arrived.
 #[derive(Default)]
 struct Answer {
     status: Option<StatusCode>,
@@ -173,35 +175,35 @@ struct Answer {
     refusal: Vec<u8>,
 }
 
-enum Took {
+enum Progress {
     More(Vec<Vec<u8>>),
     All(Vec<Vec<u8>>),
 }
 
 impl Answer {
-    fn take(&mut self, task: HttpTask) -> pingora::Result<Took> {
+    fn take(&mut self, task: HttpTask) -> pingora::Result<Progress> {
         match task {
             HttpTask::Header(head, end) => {
                 if head.status.is_informational() {
-                    return Ok(Took::More(Vec::new()));
+                    return Ok(Progress::More(Vec::new()));
                 }
                 headers::refuse_misdirected(&head)?;
                 self.status = Some(head.status);
                 Ok(if end {
-                    Took::All(Vec::new())
+                    Progress::All(Vec::new())
                 } else {
-                    Took::More(Vec::new())
+                    Progress::More(Vec::new())
                 })
             }
             HttpTask::Body(chunk, end) | HttpTask::UpgradedBody(chunk, end) => {
                 let lines = self.body(&chunk.unwrap_or_default())?;
                 Ok(if end {
-                    Took::All(lines)
+                    Progress::All(lines)
                 } else {
-                    Took::More(lines)
+                    Progress::More(lines)
                 })
             }
-            HttpTask::Trailer(_) | HttpTask::Done => Ok(Took::All(Vec::new())),
+            HttpTask::Trailer(_) | HttpTask::Done => Ok(Progress::All(Vec::new())),
             HttpTask::Failed(e) => Err(e),
         }
     }
@@ -226,14 +228,14 @@ impl Answer {
                 struct Refusal {
                     message: String,
                 }
-                let said = serde_json::from_slice::<Refusal>(&self.refusal);
-                let said = said.map(|refusal| refusal.message);
+                let message = serde_json::from_slice::<Refusal>(&self.refusal);
+                let message = message.map(|refusal| refusal.message);
                 Outcome::Refused(
                     status,
-                    said.unwrap_or_else(|_| format!("answered {status}")),
+                    message.unwrap_or_else(|_| format!("answered {status}")),
                 )
             }
-            None => Outcome::Lost("it answered nothing".to_owned()),
+            None => Outcome::Lost("it sent no answer".to_owned()),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! In which order events go out, and which were told already.
+//! Orders the events of all nodes, and drops those passed on already.
 //!
-//! The past comes from every engine at once and is sorted by time before any
-//! of it goes out; what happens now goes out as it comes. Nodes' clocks
-//! differ, and no merge can mend that.
+//! Past events come from every engine at once and are sorted by time before any
+//! of them goes out; new events go out as they come. Nodes' clocks differ, and
+//! no merge can correct that.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,20 +10,20 @@ use std::time::Duration;
 use skep_filters::aggregate::{Event, EventKey, EventsPlan};
 use tokio::time::Instant;
 
-/// How long before its last word another manager is asked to begin, in
+/// How far back before the last event of a manager its successor begins, in
 /// nanoseconds.
 pub(super) const OVERLAP: i64 = 10_000_000_000;
 
-/// Events of the Swarm that are remembered; engines keep as many.
-const TOLD: usize = 256;
+/// How many events of the Swarm to remember; engines keep as many.
+const REMEMBERED: usize = 256;
 
-/// The past has been told when nothing more has come for so long, or when this
-/// much of it is there, or after so long in all.
+/// The past is complete when no event has come for `QUIET`, at `MOST` events, or
+/// after `LATEST` in all.
 const QUIET: Duration = Duration::from_millis(100);
 const MOST: usize = 65_536;
 const LATEST: Duration = Duration::from_secs(3);
 
-/// Events on their way out.
+/// Events that wait to go out.
 pub(super) struct Order {
     passed_on: VecDeque<EventKey>,
     held: Option<Held>,
@@ -34,14 +34,14 @@ struct Held {
     events: Vec<(i64, Vec<u8>)>,
     quiet: Instant,
     latest: Instant,
-    /// The stream has an end: it is waited for.
+    /// The streams end by themselves: the past is complete at their end.
     finite: bool,
 }
 
 impl Order {
-    /// Holds back what comes first, if the client asked for the past: an engine
-    /// tells it to who names a time, be it only that of the end (moby's
-    /// `loadBufferedEvents`).
+    /// Holds back the first events if the client asked for the past: an engine
+    /// sends past events if the request has a time, even only that of the end
+    /// (moby's `loadBufferedEvents`).
     pub(super) fn new(plan: &EventsPlan, now: Instant) -> Self {
         let past = plan.since.is_some() || plan.until.is_some();
         let held = past.then(|| Held {
@@ -57,14 +57,14 @@ impl Order {
         }
     }
 
-    /// Takes one event in. Those of the Swarm may be told twice.
+    /// Adds one event, unless it is one of the Swarm that was added before.
     pub(super) fn put(&mut self, event: &Event, swarm: bool, bytes: Vec<u8>) {
         if swarm {
             let key = event.key();
             if self.passed_on.contains(&key) {
                 return;
             }
-            if self.passed_on.len() == TOLD {
+            if self.passed_on.len() == REMEMBERED {
                 self.passed_on.pop_front();
             }
             self.passed_on.push_back(key);
@@ -82,17 +82,17 @@ impl Order {
         }
     }
 
-    /// What may go out now.
+    /// The events that may go out now.
     pub(super) fn take(&mut self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.out)
     }
 
-    /// Whether the past is waited for, and no end of the streams.
+    /// Whether events are held back until [`Order::settles`].
     pub(super) fn holds(&self) -> bool {
         self.held.as_ref().is_some_and(|h| !h.finite)
     }
 
-    /// When the past will have been told.
+    /// When the past counts as complete.
     pub(super) fn settles(&self) -> Instant {
         match &self.held {
             Some(held) => held.quiet.min(held.latest),
@@ -100,17 +100,17 @@ impl Order {
         }
     }
 
-    /// The past has been told: it goes out by its time.
+    /// The past is complete: releases it in the order of time.
     pub(super) fn settle(&mut self) {
         if let Some(mut held) = self.held.take() {
-            // Stable: an engine's own order stands where times are the same.
+            // Stable: keeps an engine's own order where times are the same.
             held.events.sort_by_key(|(time, _)| *time);
             self.out.extend(held.events.into_iter().map(|(_, b)| b));
         }
     }
 }
 
-/// Whether a time that the client named is over, so that streams end by themselves.
+/// Whether the client's `until` has passed, so that streams end by themselves.
 fn is_past(until: &str) -> bool {
     let until = until.parse::<f64>();
     until.is_ok_and(|until| until <= crate::platform::clock::now().as_secs_f64())

@@ -1,4 +1,4 @@
-//! One engine's events as they come: opened, cut into lines, ended.
+//! Reads the event stream of one engine, line by line.
 
 use std::fmt;
 use std::pin::Pin;
@@ -21,13 +21,13 @@ use crate::upstream::error;
 use crate::upstream::headers;
 use crate::upstream::request;
 
-/// Bounds what an engine says that refuses.
+/// Bounds the message of an engine that refuses.
 const REFUSAL: usize = 64 << 10;
 
-/// How often it is looked whether a manager still is one.
-const LOOK: Duration = Duration::from_secs(2);
+/// How often to check whether a manager still is one.
+const RECHECK: Duration = Duration::from_secs(2);
 
-/// Whose events a source tells.
+/// Whose events a source sends.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Name {
     /// This node's own.
@@ -40,20 +40,19 @@ impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Node(id) => write!(f, "node {id}"),
-            Self::Swarm => f.write_str("the manager that tells of the Swarm"),
+            Self::Swarm => f.write_str("the manager that sends the Swarm's events"),
         }
     }
 }
 
-/// What came from a source.
+/// A step of a source's stream.
 pub(super) enum SourceEvent {
-    /// It begins.
     Head(ResponseHeader),
     /// One event.
     Line(Box<Line>),
-    /// It has ended as it should.
+    /// The engine ended the stream in order.
     End,
-    /// The engine does not want to.
+    /// The engine answered with another status than 200.
     Refused(Answer),
     /// The connection failed.
     Lost(String),
@@ -65,7 +64,7 @@ pub(super) struct Line {
     pub(super) node: Node,
 }
 
-/// A source that is listened to.
+/// An event stream with the name of its source.
 pub(super) type Source<'a> = Pin<Box<dyn Stream<Item = (Name, SourceEvent)> + Send + 'a>>;
 
 enum State {
@@ -74,7 +73,7 @@ enum State {
     Ended,
 }
 
-/// Listens to one engine.
+/// Opens the event stream of one engine when first polled.
 pub(super) fn listen<'a>(
     context: &'a Context,
     ask: Ask<'a>,
@@ -148,7 +147,7 @@ async fn begin(
         BodyBinding::Empty,
     )?;
     let peer = node.hop.peer(&context.engine, &context.peers).await?;
-    // A connection of its own: it is never given back.
+    // A dedicated connection, which never returns to the pool.
     let mut session = context.client.dedicated(&peer).await?;
     session.write_request_header(Box::new(head)).await?;
     session.read_response().await?;
@@ -176,7 +175,7 @@ async fn next(
             read = session.read_body_bytes() => read,
             () = node.hop.lost(&context.cluster) => return (SourceEvent::Lost(GONE.to_owned()), State::Ended),
             () = retired(context, node), if *name == Name::Swarm => {
-                return (SourceEvent::Lost("it is no manager any more".to_owned()), State::Ended);
+                return (SourceEvent::Lost("it is no longer a manager".to_owned()), State::Ended);
             }
         };
         match read.map(|chunk| chunk.map(|c| splitter.feed(&c))) {
@@ -191,11 +190,11 @@ async fn next(
     }
 }
 
-/// Resolves when a node is no manager any more: its engine keeps the stream
-/// open, but tells nothing of the Swarm.
+/// Resolves when a node is no longer a manager: its engine keeps the stream
+/// open, but sends no events of the Swarm.
 async fn retired(context: &Context, node: &Node) {
     loop {
-        sleep(LOOK).await;
+        sleep(RECHECK).await;
         let manages = match &node.hop {
             Hop::Engine => context.cluster.me().manager,
             Hop::Agent(member) => context.cluster.is_manager(&member.id),

@@ -1,13 +1,12 @@
-//! Whether who was asked is still there, for a stream that may be silent for
-//! hours.
+//! Detects a dead upstream behind a stream that may be silent for hours.
 //!
-//! TCP tells of a process that has died, and of a machine that has gone while
-//! nothing waits to be acknowledged: keep-alive runs only then. It does not
-//! tell of a process that is stopped, for its kernel acknowledges in its place.
-//! `TCP_USER_TIMEOUT` would tell of the machine in any case, but it also bounds
+//! TCP reports a process that has died, and a machine that has gone while no
+//! data waits for an acknowledgement: keep-alive runs only then. It does not
+//! report a process that is stopped, for its kernel acknowledges in its place.
+//! `TCP_USER_TIMEOUT` would report the machine in any case, but it also bounds
 //! how long a reader may keep its window closed (Linux `tcp_probe_timer`), and
-//! a terminal that is stopped with Ctrl-S would lose its stream. So whoever is
-//! in doubt is asked.
+//! a terminal stopped with Ctrl-S would lose its stream. So, in doubt, this
+//! module sends the upstream's agent a request.
 
 use std::future::Future;
 use std::io;
@@ -20,24 +19,24 @@ use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-/// Tries in a row without a sign of life after which nobody is there. With a
-/// try's usual length this is as long as keep-alive takes.
+/// Tries in a row without a sign of life after which the upstream is dead. With
+/// a try's usual length this takes as long as keep-alive.
 const TRIES: u32 = 9;
 
-/// What is known of who was asked.
+/// How to check that an upstream is alive.
 pub(crate) trait Watch: Sync {
-    /// Resolves when there is doubt: no answer need be waited for any longer.
+    /// Resolves when the upstream may be dead: waiting for an answer is useless.
     fn lost(&self) -> impl Future<Output = ()> + Send;
 
-    /// Asks once. A refusal is an answer too: an agent that ends takes no new
-    /// connections while it lets its streams finish.
+    /// Asks once. A refused connection is an answer too: an agent that shuts
+    /// down takes no new connections while its streams finish.
     fn answers(&self) -> impl Future<Output = bool> + Send;
 
-    /// How long it is asked and listened to for one try.
+    /// The length of one try.
     fn try_for(&self) -> Duration;
 }
 
-/// Of whom nothing is known but what TCP tells.
+/// An upstream that only TCP watches.
 pub(crate) struct Unwatched;
 
 impl Watch for Unwatched {
@@ -54,7 +53,7 @@ impl Watch for Unwatched {
     }
 }
 
-/// How much has come from the other end.
+/// Counts the bytes from the upstream.
 #[derive(Debug, Default)]
 pub(super) struct Activity(AtomicU64);
 
@@ -68,8 +67,8 @@ impl Activity {
     }
 }
 
-/// Resolves when the other end of a stream has neither answered nor sent
-/// anything for so long that it is gone.
+/// Resolves when the upstream has neither answered nor sent a byte for `TRIES`
+/// tries in a row.
 pub(super) async fn silence(watch: &impl Watch, activity: &Activity) {
     let mut tries = 0;
     while tries < TRIES {
@@ -80,12 +79,12 @@ pub(super) async fn silence(watch: &impl Watch, activity: &Activity) {
         let end = Instant::now() + watch.try_for();
         let answered = timeout_at(end, watch.answers()).await.unwrap_or(false);
         sleep_until(end).await;
-        let lives = answered || activity.bytes() != before;
-        tries = if lives { 0 } else { tries + 1 };
+        let alive = answered || activity.bytes() != before;
+        tries = if alive { 0 } else { tries + 1 };
     }
 }
 
-/// The other end's connection, of which it is noted what is heard.
+/// The upstream's connection, which counts the bytes read.
 pub(super) struct WatchedStream<'a> {
     pub(super) stream: Stream,
     pub(super) activity: &'a Activity,
@@ -133,7 +132,7 @@ mod tests {
     const TRY: Duration = Duration::from_secs(10);
     const PATIENCE: Duration = TRY.saturating_mul(TRIES);
 
-    /// An agent as its probes and as questions find it.
+    /// An agent that may answer probes, and may answer this module's requests.
     #[derive(Default)]
     struct Agent {
         probed: AtomicBool,
@@ -167,7 +166,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_gives_no_sign_of_life_is_gone_and_not_sooner() {
+    async fn an_upstream_without_a_sign_of_life_is_dead_only_after_all_tries() {
         let agent = Agent::default();
         let early = PATIENCE - Duration::from_secs(1);
         assert!(!agent.is_gone_within(early).await);
@@ -179,8 +178,8 @@ mod tests {
         let day = Duration::from_secs(86_400);
         for set in [
             |agent: &Agent| agent.probed.store(true, Ordering::Relaxed),
-            // Its probes fail, as those of an agent that is cut off by a new
-            // secret do, or of one that lets its streams finish.
+            // Probes fail for an agent that a new secret cuts off, and for one
+            // that shuts down while its streams finish.
             |agent: &Agent| agent.answers.store(true, Ordering::Relaxed),
         ] {
             let agent = Agent::default();
@@ -199,14 +198,14 @@ mod tests {
             }
         };
         tokio::select! {
-            () = silence(&agent, &agent.activity) => panic!("it is ended while it speaks"),
+            () = silence(&agent, &agent.activity) => panic!("a stream that sends bytes was ended"),
             () = speaking => {}
         }
         assert!(agent.is_gone_within(PATIENCE + TRY).await);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_answer_begins_the_patience_anew() {
+    async fn one_answer_restarts_the_count_of_tries() {
         let agent = Agent::default();
         let answering = async {
             loop {
