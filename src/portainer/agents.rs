@@ -1,5 +1,6 @@
-//! `GET /agents`: the nodes as Portainer's agent lists them, always in the same
-//! order. Its UI offers the first one first, and joins other lists with this one.
+//! Answers `GET /agents` with the nodes in the form of Portainer's agent, always
+//! in the same order: Portainer's UI preselects the first one, and joins other
+//! lists with this one.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -39,8 +40,8 @@ pub(crate) fn list(cluster: &Cluster) -> Result<Bytes, Reject> {
     Ok(body.into())
 }
 
-/// One that does not answer just now stays: a UI that looks a node up whose
-/// container it has just seen fails if it is not there.
+/// An agent that does not answer at the moment stays in the list: Portainer's UI
+/// fails if it shows a container of a node that is not listed.
 fn is_listed(member: &Member) -> bool {
     member.agent.is_some() && !matches!(member.state, State::Down | State::NoAgent)
 }

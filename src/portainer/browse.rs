@@ -1,10 +1,10 @@
-//! The files of a volume: listed, read, written, renamed and deleted, in the
-//! form that Portainer's volume browser asks for them.
+//! Lists, reads, writes, renames and deletes the files of a volume, through the
+//! API of Portainer's volume browser.
 //!
-//! Every path is resolved beneath the volume by the kernel (`openat2` with
-//! `RESOLVE_BENEATH`, through cap-std), so that neither `..` nor a symlink, nor
-//! one that changes while it is followed, leads out. Which node has the volume
-//! is decided by routing; this answers for the node it runs on.
+//! The kernel resolves every path beneath the volume (`openat2` with
+//! `RESOLVE_BENEATH`, through cap-std), so that neither `..` nor a symlink leads
+//! out, even if the symlink changes meanwhile. Routing finds the node that has
+//! the volume; this module answers for the node it runs on.
 
 mod change;
 mod folder;
@@ -35,23 +35,22 @@ use crate::upstream::error;
 pub(crate) use problem::Problem;
 use root::Root;
 
-/// One call of the browser.
+/// One call of the volume browser.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call<'a> {
-    /// What is done.
     pub(crate) action: Browse,
     /// The volume, from the path or the query; none for the host's own files.
     pub(crate) volume: Option<&'a str>,
     /// The raw query.
     pub(crate) query: &'a str,
-    /// Where the host's files are mounted, if they may be browsed.
+    /// Where the host's files are mounted; none if browsing them is off.
     pub(crate) host: Option<&'a Path>,
 }
 
 /// Answers a call on this node.
 ///
 /// # Errors
-/// Says why the files cannot be had.
+/// As a [`Problem`] with the files.
 pub(crate) async fn answer(
     context: &Context,
     session: &mut Session,
@@ -84,12 +83,8 @@ pub(crate) async fn answer(
     }
 }
 
-/// It was done, and there is nothing to say of it.
-async fn done(
-    context: &Context,
-    session: &mut Session,
-    x: &mut Judged<'_>,
-) -> Result<Next, Reject> {
+/// Answers 204: success without a body.
+async fn done(context: &Context, session: &mut Session, x: &mut Judged<'_>) -> Result<Next, Reject> {
     begin(
         context,
         session,

@@ -1,9 +1,9 @@
-//! A container's console as a websocket, in the form that Portainer asks for
-//! it: text towards the browser, bytes towards the engine.
+//! Serves a container's console as a websocket, in Portainer's form: text
+//! towards the browser, bytes towards the engine.
 //!
-//! The engine is asked before the upgrade is granted, so that its refusals are
-//! ordinary answers. Which node has the container is decided by routing; this
-//! answers for the node it runs on.
+//! The engine opens the console before the browser's upgrade is granted, so that
+//! its refusals are ordinary answers. Routing finds the node that has the
+//! container; this module answers for the node it runs on.
 
 mod demux;
 mod engine;
@@ -26,37 +26,31 @@ use crate::exchange::reject::{Reason, Reject};
 use crate::listen::takeover;
 use crate::upstream::error;
 
-/// The longest message taken from a browser: a paste. It is passed on as it
-/// is, so this is also what one console can make the agent hold.
+/// The longest message from a browser: a paste. One console can make the agent
+/// hold this many bytes.
 const MESSAGE: usize = 1 << 20;
 
-/// Bytes read of an engine at a time. In frames they are written at once too.
+/// Bytes read from an engine, and written in frames, at a time.
 const BLOCK: usize = 16 << 10;
 
-/// Why there is no console.
+/// Why a console was refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Problem {
-    /// The id is none.
+    /// The id is not hexadecimal.
     #[error("id must be the hexadecimal id of a container or an exec")]
     Id,
-    /// The request is no websocket's.
-    #[error("a websocket is wanted here: {0}")]
+    /// The request is not a valid websocket handshake.
+    #[error("this endpoint is a websocket: {0}")]
     Handshake(&'static str),
-    /// Another site's page asks in the name of whoever looks at it.
+    /// A page of another site asks, with its visitor's credentials.
     #[error("a page of another site may not open a console here")]
     Origin,
-    /// The engine will not have it.
+    /// The engine refused.
     #[error("{message}")]
-    Engine {
-        /// Its status.
-        status: StatusCode,
-        /// Its words.
-        message: String,
-    },
+    Engine { status: StatusCode, message: String },
 }
 
 impl Problem {
-    /// The status that goes with it.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Id => StatusCode::BAD_REQUEST,
@@ -73,10 +67,10 @@ impl From<Problem> for Reject {
     }
 }
 
-/// Opens a console on this node, and stays with it until it ends.
+/// Opens a console on this node, and serves it until it ends.
 ///
 /// # Errors
-/// Says why there is none.
+/// As a [`Problem`], or if the engine cannot be reached.
 pub(crate) async fn answer(
     context: &Context,
     session: &mut Session,
@@ -111,7 +105,7 @@ pub(crate) async fn answer(
     let text = if x.exchange.dialect.takes_binary_frames() {
         text::Text::default()
     } else {
-        text::Text::alone()
+        text::Text::text_only()
     };
     x.exchange.record.bytes = pump::run(socket, opened, text).await;
     Ok(Next::Answered)

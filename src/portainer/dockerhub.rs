@@ -1,11 +1,11 @@
-//! How many pulls Docker Hub still grants, which Portainer shows beside its
-//! image fields. It asks an agent, because the answer depends on the address
-//! the pulls come from.
+//! Reads how many pulls Docker Hub still grants, which Portainer shows beside
+//! its image fields. Portainer asks an agent, because the limit depends on the
+//! address that pulls come from.
 //!
-//! The one place that calls somebody outside the cluster, and only when it is
-//! asked to. The platform's authorities vouch for Docker Hub and nobody else;
-//! the agent's image has none, so the host's are taken where its root is
-//! mounted. Some of our own would weigh more than all of this, and grow old.
+//! This is the only module that calls a server outside the cluster, and only on
+//! request. It trusts the platform's certificate authorities, for Docker Hub
+//! alone. The agent's image has none, so it reads the host's, if the host's root
+//! is mounted. A bundled list would be larger than this module, and would expire.
 
 #[cfg(test)]
 mod tests;
@@ -41,14 +41,14 @@ use crate::upstream::client::{Answer, Budget, Client};
 use crate::upstream::error;
 use crate::upstream::tls_files;
 
-/// Who gives tokens, and who wants them.
+/// The servers of Docker Hub: for tokens, and for images.
 const AUTH: Origin = ("auth.docker.io", 443);
 const REGISTRY: Origin = ("registry-1.docker.io", 443);
 
 const TOKEN: &str = "/token?service=registry.docker.io&scope=repository:ratelimitpreview/test:pull";
 const MANIFEST: &str = "/v2/ratelimitpreview/test/manifests/latest";
 
-/// A page waits for it.
+/// Short, because a page of Portainer waits for the answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Bounds an answer; a token has a few kilobytes.
@@ -57,23 +57,23 @@ const ANSWER: usize = 64 << 10;
 /// A server's name and port.
 type Origin = (&'static str, u16);
 
-/// How Docker Hub is asked.
+/// A client of Docker Hub.
 struct Hub<'a> {
     client: &'a Client,
     auth: Origin,
     registry: Origin,
-    /// Who vouches for both.
+    /// The certificate authorities for both servers.
     roots: &'a Roots,
 }
 
-/// Whose pulls are counted: an account's, or else this address's.
+/// The account whose pulls count; without one, those of this address do.
 #[derive(Default)]
 struct Account {
     username: String,
     password: String,
 }
 
-/// What is granted, in Portainer's form.
+/// The limits in Portainer's form.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Limits {
     remaining: u64,
@@ -83,7 +83,7 @@ struct Limits {
 /// Asks Docker Hub.
 ///
 /// # Errors
-/// If the client breaks off. What Docker Hub does is told in the answer.
+/// If the client breaks off. A failure of Docker Hub is an answer.
 pub(crate) async fn answer(
     context: &Context,
     session: &mut Session,
@@ -121,8 +121,8 @@ pub(crate) async fn answer(
         .await
 }
 
-/// The account in a request, if one is to be used; versions of Portainer differ
-/// in the case of the names.
+/// The account in a request, if the request says to use it; versions of Portainer
+/// differ in the case of the names.
 fn account(body: &[u8]) -> Option<Account> {
     let body = Members::of(body)?;
     let text = |name| body.text(name).unwrap_or_default();
@@ -151,17 +151,17 @@ impl Hub<'_> {
             return Err(refused(self.auth, &granted));
         }
         let granted: Granted = serde_json::from_slice(&granted.body)
-            .map_err(|_| format!("{} gave no token", self.auth.0))?;
+            .map_err(|_| format!("{} sent no token", self.auth.0))?;
         let bearer = Some(format!("Bearer {}", granted.token));
         let manifest = self
             .ask(self.registry, Method::HEAD, MANIFEST, bearer)
             .await?;
-        // Also who has used up everything is told so.
-        match said(&manifest.head.headers) {
+        // Limits that are used up are an answer too.
+        match limits_of(&manifest.head.headers) {
             None if manifest.head.status != StatusCode::OK => {
                 Err(refused(self.registry, &manifest))
             }
-            said => Ok(said),
+            limits_of => Ok(limits_of),
         }
     }
 
@@ -186,9 +186,9 @@ impl Hub<'_> {
     }
 }
 
-/// The limits in an answer; accounts that pay have none.
-fn said(headers: &HeaderMap) -> Option<Limits> {
-    // `100;w=21600`: so many in so many seconds.
+/// The limits in an answer; paid accounts have none.
+fn limits_of(headers: &HeaderMap) -> Option<Limits> {
+    // `100;w=21600`: 100 pulls in 21,600 seconds.
     let number = |name: &str| {
         let value = headers.get(name)?.to_str().ok()?;
         value.split(';').next()?.trim().parse().ok()
@@ -209,7 +209,7 @@ async fn peer((host, port): Origin, (roots, fingerprint): &Roots) -> Result<Http
     peer.options.ca = Some(roots.clone());
     peer.options.connection_timeout = Some(PATIENCE);
     peer.options.total_connection_timeout = Some(PATIENCE);
-    // Pingora's pool looks neither at the roots nor at the name.
+    // Pingora's pool compares neither the roots nor the name.
     let mut key = DefaultHasher::new();
     (host, fingerprint).hash(&mut key);
     peer.group_key = key.finish();
@@ -218,7 +218,7 @@ async fn peer((host, port): Origin, (roots, fingerprint): &Roots) -> Result<Http
 
 type Roots = (Arc<[WrappedX509]>, u64);
 
-/// The platform's authorities, read once: they are many.
+/// The platform's authorities, read only once, for there are many.
 async fn roots(root: Option<&Path>) -> Result<&'static Roots, String> {
     static ROOTS: OnceCell<Roots> = OnceCell::const_new();
     let read = || async {
@@ -229,8 +229,8 @@ async fn roots(root: Option<&Path>) -> Result<&'static Roots, String> {
     ROOTS.get_or_try_init(read).await
 }
 
-/// Where they may be: in the file that is named, in this container, on the
-/// host, whose `/` is at `root`.
+/// The candidate files, in order: the one that the environment names, those of
+/// this container, those of the host, whose `/` is at `root`.
 fn root_files(named: Option<OsString>, root: Option<&Path>) -> Vec<PathBuf> {
     let here = platform::ROOT_FILES.iter().map(PathBuf::from);
     let of_the_host = root.into_iter().flat_map(|root| {
@@ -243,7 +243,7 @@ fn root_files(named: Option<OsString>, root: Option<&Path>) -> Vec<PathBuf> {
 
 fn read_roots(files: &[PathBuf]) -> Result<Roots, String> {
     let file = files.iter().find(|path| path.exists()).ok_or(
-        "there is no file of certificate authorities here; \
+        "this container has no file of certificate authorities; \
          mount the host's at /etc/ssl/certs/ca-certificates.crt",
     )?;
     let found = tls_files::certificates(file).map_err(|e| e.to_string())?;

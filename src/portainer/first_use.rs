@@ -1,9 +1,9 @@
-//! Trust on first use: the first server that proves itself is the one that is
-//! trusted, on every node and after every restart.
+//! Implements trust on first use: the first Portainer server with a valid
+//! signature is trusted, on every node and after every restart.
 //!
-//! Only there because somebody asked for it (`first_use: true`). A key is kept
-//! after its signature was checked, after every other agent has said that it
-//! knows none, and only if it could be written down.
+//! Runs only if it is switched on (`first_use: true`). A key is pinned after its
+//! signature was checked and every other agent answered that it has none, and
+//! only if the key could be written to disk.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,22 +17,22 @@ use super::others::Others;
 use super::pin::{Pin, PinFile};
 use crate::platform::clock;
 
-/// A key that is trusted is compared with the others' this much less often than
-/// one is looked for.
+/// How many times less often an agent with a key asks the others than one
+/// without.
 const SELDOM: u32 = 6;
 
-/// The one key.
+/// The pinned key.
 pub(crate) struct FirstUse {
     pin: ArcSwapOption<Pin>,
     file: PinFile,
     others: Others,
-    /// Who comes second waits for what becomes of the first. Holds when it was
-    /// said that nobody can be trusted yet, and why.
+    /// Held while a server's key is decided on; later servers wait. Contains the
+    /// time and the reason of the last refusal.
     deciding: Mutex<Option<(Instant, String)>>,
 }
 
 impl FirstUse {
-    /// With the key that was trusted before, if there is one.
+    /// Reads the key that was pinned before, if there is one.
     ///
     /// # Errors
     /// If the file with that key cannot be read.
@@ -40,9 +40,9 @@ impl FirstUse {
         let file = PinFile::of(state);
         let pin = file.read()?;
         match pin.as_ref().and_then(Pin::key) {
-            Some(key) => tracing::info!("the Portainer server {} is let in", key.fingerprint()),
+            Some(key) => tracing::info!("the Portainer server {} is trusted", key.fingerprint()),
             None => tracing::warn!(
-                "auth.portainer.first_use: whoever calls first in Portainer's way is trusted from then on"
+                "auth.portainer.first_use: the first Portainer server to connect will be trusted"
             ),
         }
         Ok(Self {
@@ -53,20 +53,20 @@ impl FirstUse {
         })
     }
 
-    /// The key that is trusted, with its time.
+    /// The trusted key, with its time.
     pub(crate) fn pin(&self) -> Option<Arc<Pin>> {
         self.pin.load_full()
     }
 
-    /// The key that is trusted.
     pub(crate) fn trusted(&self) -> Option<PublicKey> {
         self.pin.load().as_ref()?.key()
     }
 
-    /// The key that is trusted from now on, now that this one has proved itself.
+    /// Pins this key, unless another one is trusted already; returns the trusted
+    /// key. The caller has checked the signature.
     ///
     /// # Errors
-    /// If it cannot be known yet whether another one is.
+    /// If another node may trust another key, or the key could not be written.
     pub(crate) async fn pin_server(&self, shown: &PublicKey) -> Result<PublicKey, PortainerError> {
         if let Some(trusted) = self.trusted() {
             return Ok(trusted);
@@ -76,14 +76,14 @@ impl FirstUse {
         if let Some(trusted) = self.trusted() {
             return Ok(trusted);
         }
-        // It was said meanwhile: the others are asked once for all who wait.
+        // One round of questions answers all servers that waited for it.
         if let Some((_, why)) = refused.as_ref().filter(|(said, _)| *said >= came) {
             return Err(PortainerError::NotYet(why.clone()));
         }
         let decided = match self.decide(shown).await {
             Ok(pin) => self.keep(pin).map_err(|why| {
                 tracing::error!("no Portainer server can be trusted: {why}");
-                "The key could not be kept on this node; see its log".to_owned()
+                "This node could not store the key; see its log".to_owned()
             }),
             Err(why) => Err(why),
         };
@@ -92,58 +92,59 @@ impl FirstUse {
         Ok(self.trusted().unwrap_or_else(|| shown.clone()))
     }
 
-    /// The key to trust, or why that cannot be said yet.
+    /// The key to trust, or why that is not known yet.
     async fn decide(&self, shown: &PublicKey) -> Result<Pin, String> {
         if !self.others.cluster.probed_once() {
-            let why = "This agent has just started and does not know the others yet";
+            let why = "This agent has just started and has not found the other agents yet";
             return Err(why.to_owned());
         }
-        let heard = self.others.ask().await;
-        match heard.oldest {
+        let found = self.others.ask().await;
+        match found.oldest {
             Some(pin) => Ok(pin),
-            None if heard.silent.is_empty() => {
+            None if found.silent.is_empty() => {
                 let now = clock::now().as_millis();
                 Ok(Pin::new(shown, now.try_into().unwrap_or(u64::MAX)))
             }
             None => Err(format!(
-                "Another node may know a trusted key and does not answer: {}",
-                heard.silent.join(", ")
+                "Another node may have a trusted key and does not answer: {}",
+                found.silent.join(", ")
             )),
         }
     }
 
-    /// Takes over what another agent trusts, and what it has trusted for longer
-    /// if two servers came at once to two of them, until told to stop.
+    /// Takes over another agent's key, until `stop` changes. If two agents pinned
+    /// different keys at the same time, the older one wins.
     pub(crate) async fn sync_pin(&self, mut stop: watch::Receiver<bool>) {
         loop {
-            let pause = match self.pin().is_some() {
-                true => self.others.interval * SELDOM,
-                false => self.others.interval,
+            let pause = if self.pin().is_some() {
+                self.others.interval * SELDOM
+            } else {
+                self.others.interval
             };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 _ = stop.changed() => return,
             }
-            let Some(told) = self.others.ask().await.oldest else {
+            let Some(oldest) = self.others.ask().await.oldest else {
                 continue;
             };
             let _one_at_a_time = self.deciding.lock().await;
-            if self.pin().is_none_or(|ours| told < *ours)
-                && let Err(why) = self.keep(told)
+            if self.pin().is_none_or(|ours| oldest < *ours)
+                && let Err(why) = self.keep(oldest)
             {
-                tracing::error!("the key that another agent trusts is not taken over: {why}");
+                tracing::error!("cannot take over the key that another agent trusts: {why}");
             }
         }
     }
 
-    /// Writes it down, then trusts it.
+    /// Writes the key to disk, then trusts it.
     fn keep(&self, pin: Pin) -> Result<(), String> {
-        let key = pin.key().ok_or("it is no P-256 key")?;
+        let key = pin.key().ok_or("it is not a P-256 key")?;
         let path = self.file.path().display();
         self.file.write(&pin).map_err(|e| format!("{path}: {e}"))?;
         if let Some(before) = self.trusted().filter(|before| *before != key) {
             tracing::warn!(
-                "the Portainer server {} is not let in any more",
+                "the Portainer server {} is no longer trusted",
                 before.fingerprint()
             );
         }

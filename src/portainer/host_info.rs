@@ -1,4 +1,5 @@
-//! `/host/info`: the hardware of this node, in the form of Portainer's agent.
+//! Answers `/host/info` with this node's hardware, in the form of Portainer's
+//! agent.
 
 mod hardware;
 mod pci_ids;
@@ -13,8 +14,6 @@ use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
 use crate::exchange::reject::internal;
 
-/// What is built into this node, as Portainer asks for it.
-///
 /// # Errors
 /// If the client has gone.
 pub(crate) async fn answer(

@@ -1,5 +1,5 @@
-//! What the other agents know of the key that was trusted first. Agents tell it
-//! to agents only, over their own channel.
+//! Asks the other agents for their pinned key. Agents report it only to agents,
+//! over their own channel.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,36 +18,33 @@ use crate::upstream::error;
 use crate::upstream::peers::Peers;
 use crate::upstream::request;
 
-/// Where an agent tells it.
+/// The endpoint for the pinned key.
 const PATH: &str = "/skep/v1/portainer";
 
-/// Bounds what an agent tells.
+/// Bounds an agent's answer.
 const LIMIT: usize = 4 << 10;
 
-/// A node on which no agent was found for so many rounds has none: it is drained,
-/// or the agents' service leaves it out.
+/// A node without an agent for this many rounds is not going to get one: it is
+/// drained, or the agents' service excludes it.
 const ROUNDS: u32 = 24;
 
-/// The other agents, and the way to them.
+/// The other agents, with the client to call them.
 pub(crate) struct Others {
-    /// Which there are.
     pub(crate) cluster: Arc<Cluster>,
-    /// Makes the requests.
     pub(crate) client: Arc<Client>,
-    /// Signs them.
     pub(crate) peers: Arc<Peers>,
-    /// How long one may take.
+    /// How long one agent may take.
     pub(crate) patience: Duration,
     /// The time between two rounds.
     pub(crate) interval: Duration,
 }
 
-/// What they said.
+/// The keys of the other agents.
 #[derive(Default)]
 pub(crate) struct PinnedElsewhere {
-    /// The oldest key that one of them trusts.
+    /// The oldest key that any of them trusts.
     pub(crate) oldest: Option<Pin>,
-    /// Those that may know one and did not answer.
+    /// The names of agents that may have a key but did not answer.
     pub(crate) silent: Vec<String>,
 }
 
@@ -57,12 +54,12 @@ struct Reported {
 }
 
 impl Others {
-    /// Asks all of them. Who is down knows nothing that counts now, and where no
-    /// agent is, nobody does: if one comes after all, the older key counts.
+    /// Asks all other agents. Nodes that are down or without an agent do not
+    /// matter: if one comes back with a key, the older key wins.
     pub(crate) async fn ask(&self) -> PinnedElsewhere {
-        let mut heard = PinnedElsewhere::default();
+        let mut found = PinnedElsewhere::default();
         if !self.cluster.is_on() {
-            return heard;
+            return found;
         }
         let mut others = self.cluster.others();
         let now = Instant::now();
@@ -81,11 +78,11 @@ impl Others {
         }));
         for (member, answer) in answers.await {
             match answer {
-                Ok(pin) => heard.oldest = heard.oldest.into_iter().chain(pin).min(),
-                Err(why) => heard.silent.push(format!("{} ({why})", member.name())),
+                Ok(pin) => found.oldest = found.oldest.into_iter().chain(pin).min(),
+                Err(why) => found.silent.push(format!("{} ({why})", member.name())),
             }
         }
-        heard
+        found
     }
 
     async fn ask_one(&self, member: &Member) -> Result<Option<Pin>, String> {
@@ -113,7 +110,7 @@ impl Others {
                     serde_json::from_slice(&answer.body).map_err(|e| e.to_string())?;
                 Ok(told.pin.filter(|pin| pin.key().is_some()))
             }
-            // It lets no Portainer server in, or is too old to.
+            // The agent trusts no Portainer server, or is too old to.
             StatusCode::NOT_FOUND => Ok(None),
             status => Err(format!("answered {}", status.as_u16())),
         }
@@ -129,7 +126,7 @@ mod tests {
     use crate::platform::clock::stepped;
 
     #[tokio::test(start_paused = true)]
-    async fn a_node_without_an_agent_counts_for_a_while_whatever_the_clock_says() {
+    async fn a_node_without_an_agent_counts_for_a_while_when_the_wall_clock_is_set() {
         for step in stepped::STEPS {
             stepped::set(|now| now);
             let (client, peers) = calls();

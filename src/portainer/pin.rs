@@ -1,5 +1,5 @@
-//! The key that was trusted at its first use, and the file in which it outlives
-//! the agent.
+//! Stores the key that was trusted on first use, in a file that survives the
+//! agent.
 
 use std::fs;
 use std::io;
@@ -13,15 +13,14 @@ use crate::platform;
 /// A key, and when it was first used.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Pin {
-    /// In milliseconds since the Unix epoch. Comes first: of two, the older one
-    /// counts.
+    /// In milliseconds since the Unix epoch. The first field, because the derived
+    /// order must put the older pin first.
     since: u64,
-    /// The digits of the header.
+    /// In hexadecimal, as in Portainer's header.
     key: String,
 }
 
 impl Pin {
-    /// Trusts a key from now on.
     pub(crate) fn new(key: &PublicKey, since: u64) -> Self {
         Self {
             since,
@@ -29,29 +28,28 @@ impl Pin {
         }
     }
 
-    /// The key; `None` if what was read is none.
+    /// `None` if the stored text is not a key.
     pub(crate) fn key(&self) -> Option<PublicKey> {
         PublicKey::from_hex(self.key.as_bytes()).ok()
     }
 }
 
-/// Where a pin is kept.
+/// The file of a pin.
 #[derive(Debug)]
 pub(super) struct PinFile(PathBuf);
 
 impl PinFile {
-    /// The one in the state folder.
     pub(super) fn of(state: &Path) -> Self {
         Self(state.join("portainer.json"))
     }
 
-    /// Its name, for messages.
+    /// For messages.
     pub(super) fn path(&self) -> &Path {
         &self.0
     }
 
-    /// What it holds. A file that cannot be understood is an error and not the
-    /// same as none: else it would open the door again.
+    /// Reads the pin. A malformed file is an error: if it counted as none, the
+    /// next server to connect would be trusted.
     ///
     /// # Errors
     /// A sentence for the operator.
@@ -69,11 +67,11 @@ impl PinFile {
         }
     }
 
-    /// Puts a pin in the place of what was there: whoever reads finds the old one
-    /// or the new one, whole.
+    /// Replaces the pin atomically: a reader finds the whole old or the whole new
+    /// one.
     ///
     /// # Errors
-    /// As the file system refuses.
+    /// Those of the file system.
     pub(super) fn write(&self, pin: &Pin) -> io::Result<()> {
         let new = self.0.with_extension("new");
         match fs::remove_file(&new) {
@@ -83,7 +81,7 @@ impl PinFile {
         let bytes = serde_json::to_vec(pin)?;
         platform::write_private(&new, &bytes)?;
         fs::rename(&new, &self.0)?;
-        // A power cut must not open the door again; not every system can.
+        // The pin must survive a power cut; not every system can sync a folder.
         if let Some(folder) = self
             .0
             .parent()
@@ -106,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_back_also_in_the_place_of_another() {
+    fn a_pin_is_read_back_also_after_it_replaced_another() {
         let folder = tempfile::tempdir().unwrap();
         let file = PinFile::of(&folder.path().join("made"));
         assert_eq!(file.read(), Ok(None));
@@ -118,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_crash_left_behind_is_written_over() {
+    fn the_partial_file_of_a_crash_is_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let file = PinFile::of(folder.path());
         fs::write(folder.path().join("portainer.new"), "{").unwrap();
@@ -127,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_understood_is_no_absent_one() {
+    fn a_malformed_file_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let file = PinFile::of(folder.path());
         for content in ["", "{}", "{\"since\":1,\"key\":\"00\"}"] {
@@ -137,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_older_one_is_the_smaller_one() {
+    fn the_older_pin_sorts_first() {
         assert!(pin(1) < pin(2));
     }
 }

@@ -1,4 +1,4 @@
-//! Files that go or get another name.
+//! Deletes and renames files.
 
 use std::path::Path;
 
@@ -19,9 +19,10 @@ pub(super) async fn delete(root: &Root, asked: &str) -> Result<(), Problem> {
     work::run(move || {
         let path = name::existing(&dir, &path);
         let meta = dir.symlink_metadata(&path);
-        let removed = match meta.map_err(Problem::io(&asked))?.is_dir() {
-            true => dir.remove_dir(&path),
-            false => dir.remove_file(&path),
+        let removed = if meta.map_err(Problem::io(&asked))?.is_dir() {
+            dir.remove_dir(&path)
+        } else {
+            dir.remove_file(&path)
         };
         removed.map_err(Problem::io(&asked))
     })
@@ -38,7 +39,7 @@ struct Names {
     new_file_path: String,
 }
 
-/// Gives a file or directory another path, as `rename(2)` does.
+/// Renames a file or directory, as `rename(2)` does.
 pub(super) async fn rename(
     session: &mut Session,
     x: &mut Judged<'_>,
@@ -49,7 +50,7 @@ pub(super) async fn rename(
         None => Box::pin(body::read(session)).await?,
     };
     let names: Names = serde_json::from_slice(&body)
-        .map_err(|e| Problem::request(format!("the body is not what a rename needs: {e}")))?;
+        .map_err(|e| Problem::request(format!("the body is not a valid rename request: {e}")))?;
     Ok(moved(root, names).await?)
 }
 
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_file_or_empty_directory_goes() {
+    async fn delete_removes_one_file_or_empty_directory() {
         let (folder, root, at) = root().await;
         let status = async |path: &str| {
             let deleted = delete(&root, &format!("{at}/{path}")).await;
@@ -111,7 +112,7 @@ mod tests {
 
     #[cfg(unix)]
     #[tokio::test]
-    async fn a_symlink_goes_and_what_it_leads_to_stays() {
+    async fn deleting_a_symlink_keeps_its_target() {
         let (folder, root, at) = root().await;
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(folder.path().join("file"), &link).unwrap();
@@ -122,7 +123,7 @@ mod tests {
 
     #[cfg(unix)]
     #[tokio::test]
-    async fn a_name_that_is_no_text_can_be_renamed() {
+    async fn a_name_that_is_not_utf8_can_be_renamed() {
         let (folder, root, at) = root().await;
         let name = crate::platform::os_string_from_bytes(b"a\xffb".to_vec()).unwrap();
         std::fs::write(folder.path().join(name), "x").unwrap();

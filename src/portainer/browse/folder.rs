@@ -1,5 +1,5 @@
-//! The folder that a file is to come into. It need not exist: what is missing
-//! of it is made at the very end, and goes again if the file does not come.
+//! Creates the missing part of an upload's target folder, at the very end of the
+//! upload, and removes it again if the upload fails.
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind};
@@ -11,13 +11,13 @@ use super::name;
 
 /// A folder, as far as it exists.
 pub(super) struct Folder {
-    /// The part that exists. What is made beneath it is on its file system.
+    /// The part that exists. New folders beneath it are on its file system.
     pub(super) there: PathBuf,
-    /// The names that do not.
+    /// The names of the part that does not.
     missing: Vec<OsString>,
 }
 
-/// What was made of a folder; it goes with this value unless it is kept.
+/// The new part of a folder, which is removed on drop unless it is kept.
 pub(super) struct Made<'d> {
     dir: &'d Dir,
     folders: Vec<PathBuf>,
@@ -25,10 +25,10 @@ pub(super) struct Made<'d> {
 }
 
 impl Folder {
-    /// Looks how much of a folder there is.
+    /// Finds the part of a folder that exists.
     ///
     /// # Errors
-    /// If it leads out, or something else is in its way.
+    /// If the path leads out of the root, or through something else than a folder.
     pub(super) fn find(dir: &Dir, folder: &Path) -> io::Result<Self> {
         let mut there = PathBuf::new();
         let mut parts = folder.iter();
@@ -51,17 +51,17 @@ impl Folder {
         })
     }
 
-    /// The whole of it.
+    /// The path of the whole folder.
     pub(super) fn path(&self) -> PathBuf {
         let mut path = self.there.clone();
         path.extend(&self.missing);
         path
     }
 
-    /// Makes what is missing.
+    /// Makes the missing part.
     ///
     /// # Errors
-    /// As `mkdir(2)`; then nothing stays.
+    /// As `mkdir(2)`; then no new folder stays.
     pub(super) fn make<'d>(&self, dir: &'d Dir) -> io::Result<Made<'d>> {
         let mut made = Made {
             dir,
@@ -73,7 +73,7 @@ impl Folder {
             path.push(name);
             match dir.create_dir(&path) {
                 Ok(()) => made.folders.push(path.clone()),
-                // Somebody else has made it meanwhile, and it stays theirs.
+                // Another process made it meanwhile: drop must not remove it.
                 Err(e)
                     if e.kind() == ErrorKind::AlreadyExists
                         && dir.metadata(&path).is_ok_and(|meta| meta.is_dir()) => {}
@@ -85,7 +85,7 @@ impl Folder {
 }
 
 impl Made<'_> {
-    /// It stays; brought to the disk, as far as the system can.
+    /// Keeps the new folders, and syncs them to the disk if the system can.
     pub(super) fn keep(mut self) {
         self.kept = true;
         for folder in self.folders.iter().rev().filter_map(|path| path.parent()) {
@@ -100,13 +100,13 @@ impl Drop for Made<'_> {
             return;
         }
         for folder in self.folders.iter().rev() {
-            // One that somebody has put something into stays.
+            // A folder that is in use by now is not empty and stays.
             let _ = self.dir.remove_dir(folder);
         }
     }
 }
 
-/// Brings the names in a folder to the disk, so that they outlive a power cut;
+/// Syncs the names in a folder to the disk, so that they survive a power cut;
 /// not every system can.
 pub(super) fn sync(dir: &Dir, folder: &Path) {
     if let Ok(folder) = open(dir, folder) {
@@ -133,7 +133,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_folder_is_found_as_far_as_it_exists() {
+    fn find_returns_the_part_of_a_folder_that_exists() {
         let root = tempfile::tempdir().unwrap();
         let here = root.path();
         std::fs::create_dir_all(here.join("a/b")).unwrap();
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_made_goes_again_unless_it_is_kept_or_used() {
+    fn new_folders_are_removed_again_unless_kept_or_used() {
         let root = tempfile::tempdir().unwrap();
         let dir = Dir::open_ambient_dir(root.path(), ambient_authority()).unwrap();
         let folder = || Folder::find(&dir, Path::new("a/b")).unwrap();

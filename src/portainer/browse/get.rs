@@ -1,7 +1,7 @@
-//! A file's bytes, or a part of them, block by block.
+//! Sends a file or a range of it, block by block.
 //!
-//! The type is always `application/octet-stream`: what somebody put into a
-//! volume is for saving, never for a browser to run.
+//! The type is always `application/octet-stream`: a browser may save a file from
+//! a volume, but never run it.
 
 use std::fs::File;
 use std::path::Path;
@@ -72,8 +72,8 @@ pub(super) async fn run(
     Ok(Next::Answered)
 }
 
-/// Opens a regular file. Opening a pipe would wait for its writer, and opening
-/// a device may set it going, so neither is.
+/// Opens a regular file only: opening a pipe would wait for its writer, and
+/// opening a device may start it.
 fn open(dir: &Dir, path: &Path, asked: &str) -> Result<Opened, Problem> {
     let regular = |is: bool| {
         let not = || Problem::request(format!("{asked}: is not a regular file"));
@@ -88,7 +88,7 @@ fn open(dir: &Dir, path: &Path, asked: &str) -> Result<Opened, Problem> {
     let file = dir.open_with(path, &options).map_err(Problem::io(asked))?;
     let file = file.into_std();
     let meta = file.metadata().map_err(Problem::io(asked))?;
-    // It may have been replaced meanwhile.
+    // Another file may have replaced it since the first check.
     regular(meta.is_file())?;
     Ok(Opened {
         length: meta.len(),
@@ -141,7 +141,7 @@ async fn send(session: &mut Session, x: &mut Judged<'_>, mut blocks: Blocks) -> 
     Ok(())
 }
 
-/// What is still to be read of a file.
+/// The part of a file that is still to be read.
 struct Blocks {
     file: Arc<File>,
     asked: String,
@@ -164,7 +164,7 @@ impl Blocks {
         });
         let block = read.await?.map_err(Problem::io(&self.asked))?;
         if block.is_empty() {
-            // Half a file must not look like a whole one.
+            // The client must not take half a file for a whole one.
             let why = format!("{}: became shorter while it was read", self.asked);
             return Err(Problem::Internal(why));
         }
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_part_is_read_block_by_block_and_a_file_that_shrinks_is_no_whole_one() {
+    async fn a_range_is_read_block_by_block_and_a_file_that_shrinks_is_an_error() {
         let content: Vec<u8> = (0..BLOCK + 100).map(|n| (n % 251) as u8).collect();
         let (start, left) = (3, BLOCK as u64 + 50);
         let mut whole = blocks(&content, start, left, &work::BYTES);
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn bytes_that_do_not_get_their_turn_end_the_answer() {
+    async fn a_read_that_waits_too_long_for_its_turn_ends_the_answer() {
         static NONE: Limit = Limit::new(0);
         let refused = blocks(b"12345", 0, 5, &NONE).next().await.unwrap_err();
         assert_eq!(refused.status(), 503);
@@ -218,7 +218,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn only_regular_files_within_are_opened() {
+    fn only_regular_files_inside_the_root_are_opened() {
         let outside = tempfile::tempdir().unwrap();
         let secret = outside.path().join("secret");
         std::fs::write(&secret, "x").unwrap();

@@ -1,5 +1,5 @@
-//! The entries of a directory, written as they are read: a directory may have
-//! more of them than memory should hold.
+//! Lists a directory, writing entries as they are read: memory need not hold all
+//! entries of a large directory.
 
 use std::path::Path;
 use std::time::UNIX_EPOCH;
@@ -19,16 +19,16 @@ use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
 use crate::exchange::reject::internal;
 
-/// Entries read at a time; so many are sorted by name.
+/// Entries read, and sorted by name, at a time.
 const BATCH: usize = 4096;
 
-/// A row as Portainer reads it.
+/// One entry in Portainer's form.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Entry {
     name: String,
     size: u64,
-    /// A symlink is none, wherever it leads.
+    /// Always false for a symlink.
     dir: bool,
     /// Seconds since the Unix epoch.
     mod_time: i64,
@@ -68,7 +68,7 @@ pub(super) async fn run(
             text.push_str(&row.map_err(|e| Reject::Internal(e.to_string()))?);
         }
         let Some((rest, name)) = next.rest else {
-            // Nothing at all was listed.
+            // No entry was written before.
             if before == "[" {
                 text.push('[');
             }
@@ -85,7 +85,7 @@ pub(super) async fn run(
     }
 }
 
-/// Some entries, and what is still to be read.
+/// Some entries, and the directory to read the rest from.
 struct Batch {
     entries: Vec<Entry>,
     rest: Option<(ReadDir, String)>,
@@ -101,7 +101,7 @@ fn batch(mut from: ReadDir, name: String) -> Result<Batch, Problem> {
                 rest: None,
             });
         };
-        // One that is gone by now was not there.
+        // Skips an entry that was removed meanwhile.
         entries.extend(entry(&found.map_err(Problem::io(&name))?));
     }
     entries.sort_by(|a, b| a.name.cmp(&b.name));
@@ -149,7 +149,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_row_says_what_it_is_without_following_links() {
+    fn an_entry_describes_a_symlink_and_not_its_target() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a"), "12345").unwrap();
         std::fs::create_dir(folder.path().join("b")).unwrap();
@@ -158,8 +158,8 @@ mod tests {
         let rows = batch(dir.entries().unwrap(), String::new())
             .unwrap()
             .entries;
-        let told: Vec<_> = rows.iter().map(|e| (&*e.name, e.dir)).collect();
-        assert_eq!(told, [("a", false), ("b", true), ("c", false)]);
+        let listed: Vec<_> = rows.iter().map(|e| (&*e.name, e.dir)).collect();
+        assert_eq!(listed, [("a", false), ("b", true), ("c", false)]);
         assert_eq!(rows[0].size, 5);
         let row = serde_json::to_value(&rows[0]).unwrap();
         let keys: Vec<_> = row.as_object().unwrap().keys().collect();

@@ -1,8 +1,8 @@
-//! Paths as callers write them, and names as they are shown to them.
+//! Translates between callers' paths and the names on disk.
 //!
-//! Names on disk are bytes. One that is not UTF-8 is shown with each offending
-//! byte as `%XX` (and its `%` as `%25`), and can be asked for in that form,
-//! unless there is a file whose name is literally that.
+//! Names on disk are bytes. A name that is not UTF-8 is shown with each
+//! offending byte as `%XX` (and its `%` as `%25`). Callers may use that form,
+//! unless a file has literally that name.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
@@ -12,15 +12,15 @@ use cap_std::fs::Dir;
 use super::Problem;
 use crate::platform;
 
-/// The path beneath the root that a caller means; empty for the root itself.
+/// Parses a caller's path, which is beneath the root; empty for the root itself.
 ///
 /// # Errors
-/// If it has a `..` in it, or what no name can have.
+/// If it has a `..` in it, or a part that cannot be a name.
 pub(super) fn relative(asked: &str) -> Result<PathBuf, Problem> {
     let mut path = PathBuf::new();
     for part in asked.split('/').filter(|part| !matches!(*part, "" | ".")) {
         if !is_name(OsStr::new(part)) {
-            let why = format!("the path {asked:?} is not one within the volume");
+            let why = format!("the path {asked:?} is not within the volume");
             return Err(Problem::request(why));
         }
         path.push(part);
@@ -28,14 +28,14 @@ pub(super) fn relative(asked: &str) -> Result<PathBuf, Problem> {
     Ok(path)
 }
 
-/// Whether this is one name: no `..`, no separator, no drive, no NUL.
+/// Whether this is a single name: no `..`, no separator, no drive, no NUL.
 pub(super) fn is_name(part: &OsStr) -> bool {
     let mut components = Path::new(part).components();
     let one = matches!(components.next(), Some(Component::Normal(name)) if name == part);
     one && components.next().is_none() && !part.as_encoded_bytes().contains(&0)
 }
 
-/// A name as it is shown.
+/// The text for a name.
 pub(super) fn shown(name: &OsStr) -> String {
     let bytes = name.as_encoded_bytes();
     if let Ok(text) = str::from_utf8(bytes) {
@@ -51,7 +51,8 @@ pub(super) fn shown(name: &OsStr) -> String {
     shown
 }
 
-/// The path of what exists: as it is written, else in the form of [`shown`].
+/// The path as it is written if that exists, else as decoded from the form of
+/// [`shown`].
 pub(super) fn existing(dir: &Dir, path: &Path) -> PathBuf {
     match dir.symlink_metadata(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
@@ -61,14 +62,14 @@ pub(super) fn existing(dir: &Dir, path: &Path) -> PathBuf {
     read.unwrap_or_else(|| path.to_owned())
 }
 
-/// The path with every part read that [`shown`] may have written.
+/// Decodes every part of a path that is in the form of [`shown`].
 fn as_shown(path: &Path) -> Option<PathBuf> {
     let read = |part: &OsStr| read(part).unwrap_or_else(|| part.to_owned());
     let whole: PathBuf = path.iter().map(read).collect();
     (whole != path).then_some(whole)
 }
 
-/// The name that is shown like this; none that is text.
+/// Decodes the form of [`shown`]; `None` if the result would be UTF-8.
 fn read(shown: &OsStr) -> Option<OsString> {
     let mut rest = shown.to_str()?.bytes();
     let mut bytes = Vec::new();
@@ -115,7 +116,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_is_written_in_percent_form_cannot_lead_anywhere() {
+    fn a_path_in_percent_form_cannot_leave_the_root() {
         for shown in [
             "%2e%2e",
             "%FF%2F..%2F..",
@@ -132,7 +133,7 @@ mod tests {
     #[cfg(unix)]
     proptest! {
         #[test]
-        fn a_name_that_is_no_text_is_found_under_the_name_shown(bytes in proptest::collection::vec(1u8.., 1..20)) {
+        fn a_name_that_is_not_utf8_is_found_in_its_shown_form(bytes in proptest::collection::vec(1u8.., 1..20)) {
             let name = platform::os_string_from_bytes(bytes).unwrap();
             prop_assume!(is_name(&name) && name.to_str().is_none());
             let shown = shown(&name);

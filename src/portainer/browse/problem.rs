@@ -1,4 +1,4 @@
-//! Why files cannot be had, in words and as a status.
+//! Maps failures of the volume browser to messages and statuses.
 
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
@@ -13,10 +13,10 @@ pub(crate) enum Problem {
     /// The call itself is wrong.
     #[error("{0}")]
     Request(String),
-    /// No volume was named, and the host's own files are not to be had.
+    /// The call names no volume, and browsing the host's files is off.
     #[error("volumeID is missing, and browsing the host's own files is switched off (browse.host)")]
     HostIsOff,
-    /// A path that is not of the host's files.
+    /// The path is outside the host's files.
     #[error("only paths under {0} can be browsed")]
     NotOfTheHost(PathBuf),
     /// The engine has no such volume.
@@ -25,23 +25,21 @@ pub(crate) enum Problem {
     /// The volume has no files on this node now.
     #[error("volume {0} is not mounted on this node: the engine names no folder for it")]
     NotMounted(String),
-    /// The folder is there for the engine, but not for the agent.
+    /// The engine has the folder, but the agent's container does not.
     #[error(
         "the files of volume {volume} are in {folder}, which this agent does not see: \
          mount the engine's volumes folder into it at the same path, or / at /host"
     )]
     Unseen {
-        /// The volume.
         volume: String,
-        /// Where the engine has it.
+        /// The engine's path.
         folder: PathBuf,
     },
     /// The operating system refused.
     #[error("{path}: {error}")]
     Io {
-        /// What it was about, as the caller named it.
+        /// As the caller wrote it.
         path: String,
-        /// Why.
         error: io::Error,
     },
     /// An upload that broke off or paused for too long.
@@ -50,24 +48,22 @@ pub(crate) enum Problem {
     /// Too many calls wait for file systems that do not answer.
     #[error("too many calls are waiting for file systems on this node")]
     Busy,
-    /// A mistake of ours.
+    /// A bug.
     #[error("internal error: {0}")]
     Internal(String),
 }
 
 impl Problem {
-    /// The call is wrong in this way.
     pub(super) fn request(why: impl Into<String>) -> Self {
         Self::Request(why.into())
     }
 
-    /// What became of a path.
+    /// Attaches the caller's path to an error.
     pub(super) fn io(path: &str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |error| Self::Io { path, error }
     }
 
-    /// The status that goes with it.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Request(_) => StatusCode::BAD_REQUEST,
@@ -91,7 +87,7 @@ impl From<Problem> for Reject {
 fn of_io(kind: ErrorKind) -> StatusCode {
     match kind {
         ErrorKind::NotFound => StatusCode::NOT_FOUND,
-        // Also what leads out of the volume: cap-std calls it so.
+        // cap-std also reports a path out of the volume so.
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => StatusCode::FORBIDDEN,
         ErrorKind::AlreadyExists
         | ErrorKind::DirectoryNotEmpty
@@ -112,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_system_says_has_its_status() {
+    fn each_error_of_the_system_has_its_status() {
         for (kind, status) in [
             (ErrorKind::NotFound, 404),
             (ErrorKind::PermissionDenied, 403),

@@ -1,8 +1,8 @@
-//! An upload as browsers send it: `multipart/form-data` (RFC 7578) with the
+//! Receives an upload from a browser: `multipart/form-data` (RFC 7578) with the
 //! target directory in the field `Path` and the file in the field `file`, in
-//! either order, passed on to the disk as it comes.
+//! either order, written to the disk as it comes.
 //!
-//! Portainer's UI sends the file first. [`Upload`] knows where it may wait.
+//! Portainer's UI sends the file first. [`Upload`] stores it until `Path` comes.
 
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -29,14 +29,14 @@ use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
 use crate::upstream::error;
 
-/// The longest path, and what may lie between two parts or before the first.
+/// The most bytes of a path, and between two parts or before the first.
 const PATH: usize = 16 << 10;
 const BETWEEN: usize = 1 << 20;
 
-/// An upload that pauses for longer has broken off.
+/// An upload that pauses for longer has failed.
 const PAUSE: Duration = Duration::from_secs(300);
 
-/// How long a client that is refused may go on sending, so that it sees why.
+/// How long a refused client may continue to send, so that it reads the answer.
 const LINGER: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(
@@ -48,7 +48,7 @@ pub(super) async fn run(
     let kind = session.req_header().headers.get(CONTENT_TYPE);
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let boundary = multer::parse_boundary(kind)
-        .map_err(|_| Problem::request("an upload has to be multipart/form-data"))?;
+        .map_err(|_| Problem::request("an upload must be multipart/form-data"))?;
     if session.req_header().headers.contains_key(EXPECT) {
         let wanted = session.write_continue_response().await;
         wanted.map_err(|e| gone(&e))?;
@@ -73,10 +73,10 @@ pub(super) async fn run(
     if session.is_body_done() {
         return Err(refused);
     }
-    // Answered here: a client that still sends would find the connection
-    // closed under it, and not read the answer (RFC 9112 §9.6).
-    let told = context.refuse(session, x.exchange, &refused).await;
-    told.map_err(|e| gone(&e))?;
+    // The rest of the body is read after the answer: a client that still sends
+    // when the connection closes would not read the answer (RFC 9112 §9.6).
+    let answered = context.refuse(session, x.exchange, &refused).await;
+    answered.map_err(|e| gone(&e))?;
     let rest = async { while let Ok(Some(_)) = session.read_request_body().await {} };
     let _ = timeout(LINGER, rest).await;
     Ok(Next::Answered)
@@ -102,7 +102,7 @@ fn paced(
     })
 }
 
-/// Stores the file of a form, which has so many bytes as far as it is known.
+/// Stores the file of a form; `size` is the announced size of the whole form.
 async fn receive<E: Display>(
     root: &Root,
     size: u64,
@@ -124,7 +124,7 @@ async fn receive<E: Display>(
     }
 }
 
-/// Reads a form to its end; the folder that it names.
+/// Reads a form to its end, and returns the folder that it names.
 async fn read<E: Display>(
     root: &Root,
     size: u64,
@@ -152,7 +152,9 @@ async fn read<E: Display>(
                 }
             }
             Some("Path" | "file") => {
-                return Err(Problem::request("one Path and one file at a time"));
+                return Err(Problem::request(
+                    "an upload has exactly one Path and one file",
+                ));
             }
             _ => {
                 while field.chunk().await.map_err(broken)?.is_some() {
@@ -193,14 +195,14 @@ fn broken(error: multer::Error) -> Problem {
     match error {
         StreamReadFailed(why) => Problem::BrokenOff(why.to_string()),
         IncompleteFieldData { .. } | IncompleteHeaders | IncompleteStream => {
-            Problem::BrokenOff("it has no end".to_owned())
+            Problem::BrokenOff("the form has no end".to_owned())
         }
         other => Problem::request(format!("the form cannot be read: {other}")),
     }
 }
 
-/// Hands the parser one piece at a time. It takes whatever is ready before it
-/// looks at any of it, and headers without end too; both would be held.
+/// Feeds the parser one piece at a time. Without this, the parser would buffer
+/// all bytes that are ready before it parses any, and headers without end too.
 struct Gate<'b, E> {
     body: Pin<Box<dyn Stream<Item = Result<Bytes, E>> + Send + 'b>>,
     pending: Arc<AtomicUsize>,
@@ -229,7 +231,7 @@ impl<E: Display> Stream for Gate<'_, E> {
             return Poll::Pending;
         }
         if self.pending.load(Ordering::Relaxed) > BETWEEN {
-            let why = "what comes between two parts is too long";
+            let why = "the bytes between two parts are too many";
             return Poll::Ready(Some(Err(std::io::Error::other(why))));
         }
         self.body.as_mut().poll_next(cx).map(|next| {
@@ -287,7 +289,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_is_stored_whichever_field_comes_first_and_however_it_is_cut() {
+    async fn a_file_is_stored_for_any_order_of_fields_and_any_cut() {
         for piece in [1, 7, 1000] {
             for path_first in [true, false] {
                 let bed = Bed::new().await;
@@ -311,7 +313,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_form_that_breaks_off_anywhere_leaves_nothing() {
+    async fn a_truncated_form_leaves_no_file() {
         let bed = Bed::new().await;
         let path = part("name=\"Path\"", &bed.at);
         let file = part("name=\"file\"; filename=\"f\"", "0123456789");
@@ -326,10 +328,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_upload_that_pauses_for_too_long_ends_and_leaves_nothing() {
+    async fn an_upload_that_pauses_for_too_long_fails_and_leaves_no_file() {
         let bed = Bed::new().await;
         let path = part("name=\"Path\"", &format!("{}/new/dir", bed.at));
-        // More than is held in memory.
+        // More than `Upload` holds in memory.
         let content = "x".repeat(3 << 20);
         let file = format!(
             "--{B}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n{content}"
@@ -346,7 +348,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_upload_is_refused() {
+    async fn a_malformed_upload_is_refused() {
         let bed = Bed::new().await;
         let path = part("name=\"Path\"", &bed.at);
         let file = |name: &str| part(&format!("name=\"file\"; filename=\"{name}\""), "x");
@@ -377,7 +379,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_lies_between_the_parts_is_bounded() {
+    async fn the_bytes_between_parts_are_bounded() {
         let bed = Bed::new().await;
         for endless in ["preamble ".to_owned(), format!("--{B}\r\nX-Endless: ")] {
             let handed = Arc::new(AtomicUsize::new(0));

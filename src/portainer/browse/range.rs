@@ -1,33 +1,35 @@
-//! Which part of a file is asked for, if it has changed at all: RFC 9110 §13
-//! and §14, as far as a file with a time but without an entity tag has use for
-//! it. Several ranges at once are answered with the whole file (§14.2).
+//! Evaluates the conditions and the range of a request for a file: RFC 9110 §13
+//! and §14, as far as they apply to a file with a modification time but without
+//! an entity tag. A request for several ranges gets the whole file (§14.2).
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::HeaderMap;
 use http::header::{HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
 
-/// What to answer.
+/// The part of a file to answer with.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Part {
-    /// All of it.
     Whole,
-    /// So many bytes from there.
-    Some { start: u64, length: u64 },
-    /// Nothing: the client has it.
+    /// `length` bytes from `start`.
+    Some {
+        start: u64,
+        length: u64,
+    },
+    /// None: the client's copy is current.
     NotModified,
-    /// There are no such bytes.
+    /// None: the range lies outside the file.
     Unsatisfiable,
 }
 
-/// A file's time as headers can say it: whole seconds, between 1970 and 9999.
+/// Rounds a file's time for a header: whole seconds, between 1970 and 9999.
 pub(super) fn as_http_date(modified: Option<SystemTime>) -> Option<SystemTime> {
     const YEAR_10000: u64 = 253_402_300_800;
     let seconds = modified?.duration_since(UNIX_EPOCH).ok()?.as_secs();
     (seconds < YEAR_10000).then(|| UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
-/// What a request for a file of this length and time is answered with.
+/// The part that answers a request for a file of this length and time.
 pub(super) fn part(headers: &HeaderMap, length: u64, modified: Option<SystemTime>) -> Part {
     let time = |name: &HeaderName| httpdate::parse_http_date(text(headers, name)?).ok();
     if let (Some(since), Some(modified)) = (time(&IF_MODIFIED_SINCE), modified)
@@ -36,7 +38,7 @@ pub(super) fn part(headers: &HeaderMap, length: u64, modified: Option<SystemTime
     {
         return Part::NotModified;
     }
-    // An entity tag is none of ours, and an older time is another file's.
+    // No entity tag matches, for we send none; an older time is another file's.
     if headers.contains_key(IF_RANGE) && (modified.is_none() || time(&IF_RANGE) != modified) {
         return Part::Whole;
     }
@@ -47,7 +49,7 @@ fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// What cannot be read is ignored (§14.2).
+/// A range that cannot be parsed is ignored (§14.2).
 fn of_range(range: &str, length: u64) -> Part {
     let Some((unit, range)) = range.split_once('=') else {
         return Part::Whole;
@@ -59,7 +61,7 @@ fn of_range(range: &str, length: u64) -> Part {
         return Part::Whole;
     }
     let (start, end) = match (number(first), number(last)) {
-        // The last so many.
+        // `-n`: the last n bytes.
         (None, Some(count)) if first.is_empty() => (length.saturating_sub(count), length),
         (Some(start), None) if last.is_empty() => (start, length),
         (Some(start), Some(last)) if start <= last => (start, length.min(last.saturating_add(1))),
@@ -74,7 +76,7 @@ fn of_range(range: &str, length: u64) -> Part {
     }
 }
 
-/// Digits only; more than fit mean "beyond the end".
+/// Digits only; a number too large for `u64` means "beyond the end".
 fn number(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     digits.then(|| text.parse().unwrap_or(u64::MAX))
@@ -91,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_read_as_the_rfc_has_it() {
+    fn ranges_are_parsed_as_in_the_rfc() {
         for (range, part) in [
             ("bytes=0-4", some(0, 5)),
             ("bytes=5-", some(5, 5)),
@@ -136,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_no_header_can_say_is_not_said() {
+    fn a_time_outside_the_range_of_headers_is_omitted() {
         assert_eq!(
             as_http_date(Some(UNIX_EPOCH - Duration::from_secs(1))),
             None

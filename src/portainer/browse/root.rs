@@ -1,4 +1,4 @@
-//! What paths are resolved beneath: the folder of a volume, or of the host.
+//! Opens the folder beneath which paths are resolved: a volume's or the host's.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -20,28 +20,28 @@ use crate::upstream::client::Budget;
 use crate::upstream::request;
 use crate::upstream::request::escape;
 
-/// Where the host's file system is mounted, if it is at all.
+/// Where the host's file system may be mounted.
 const HOST: &str = "/host";
 
 /// Bounds one inspect.
 const INSPECT: usize = 1 << 20;
 
-/// A volume's driver may have to ask around before the engine answers.
+/// A volume's driver may have to call other machines before the engine answers.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// An open folder that nothing leads out of.
+/// An open folder; no path beneath it leads out.
 pub(super) struct Root {
     /// The folder.
     pub(super) dir: Arc<Dir>,
-    /// Where else a file may wait whose place beneath is not known yet; none if
-    /// all that is beneath is on one file system, as in a volume.
+    /// Another folder to store a file in until its target is known; none if all
+    /// targets are on one file system, as in a volume.
     pub(super) spare: Option<PathBuf>,
-    /// What the callers' paths begin with.
+    /// The prefix of callers' paths.
     under: Option<PathBuf>,
 }
 
 impl Root {
-    /// The host's files, whose paths begin with where they are mounted.
+    /// The host's files; callers' paths begin with `folder`.
     ///
     /// # Errors
     /// If the folder cannot be opened.
@@ -58,7 +58,7 @@ impl Root {
         })
     }
 
-    /// The path beneath the folder that a caller means.
+    /// Turns a caller's path into one beneath the folder.
     ///
     /// # Errors
     /// If it does not lie beneath.
@@ -67,7 +67,7 @@ impl Root {
             return name::relative(asked);
         };
         let outside = || Problem::NotOfTheHost(under.clone());
-        // Absolute, and read part by part: `/hostile` is not under `/host`.
+        // Compared part by part: `/hostile` is not under `/host`.
         let path = name::relative(asked)?;
         let whole = Path::new("/").join(path);
         let beneath = whole.strip_prefix(under).map_err(|_| outside())?;
@@ -84,13 +84,13 @@ struct Volume {
     mountpoint: PathBuf,
 }
 
-/// The files of a volume that the engine has.
+/// The files of one of the engine's volumes.
 ///
 /// # Errors
-/// If it has none of that name, or its files are not to be seen from here.
+/// If the engine has no such volume, or this container cannot see its files.
 pub(super) async fn of_volume(context: &Context, volume: &str) -> Result<Root, Reject> {
     let found = inspect(context, volume).await?;
-    // The engine's word counts: what it does not call so is not browsed.
+    // The engine may accept other spellings of a name; only the exact one counts.
     if found.name != volume {
         return Err(Problem::NoVolume(volume.to_owned()).into());
     }
@@ -111,8 +111,8 @@ pub(super) async fn of_volume(context: &Context, volume: &str) -> Result<Root, R
     })
 }
 
-/// The folder as the engine calls it, else as it is called beneath the host's
-/// mount. There the engine's path has no symlinks: it has resolved them.
+/// Opens the folder at the engine's path, else at that path beneath the host's
+/// mount. The engine has resolved all symlinks in the path.
 fn open(folder: &Path, host: &Path) -> io::Result<Dir> {
     match Dir::open_ambient_dir(folder, ambient_authority()) {
         Err(e) if e.kind() == ErrorKind::NotFound => {}
@@ -134,7 +134,7 @@ async fn inspect(context: &Context, volume: &str) -> Result<Volume, Reject> {
         context.client.fetch(&peer, head, &budget).await
     };
     let failed = |e: Box<Error>| context.failed(&Hop::Engine, &e);
-    let slow = |_| Error::explain(ErrorType::ReadTimedout, "it takes too long");
+    let slow = |_| Error::explain(ErrorType::ReadTimedout, "it did not answer in time");
     let answer = timeout(PATIENCE, asked).await.map_err(slow);
     let answer = answer
         .and_then(|answer| answer)
@@ -143,11 +143,11 @@ async fn inspect(context: &Context, volume: &str) -> Result<Volume, Reject> {
         StatusCode::OK => {}
         StatusCode::NOT_FOUND => return Err(Problem::NoVolume(volume.to_owned()).into()),
         other => {
-            let said = Error::explain(
+            let error = Error::explain(
                 ErrorType::HTTPStatus(other.as_u16()),
                 format!("it answered {other} when asked for volume {volume}"),
             );
-            return Err(failed(said.into_up()));
+            return Err(failed(error.into_up()));
         }
     }
     serde_json::from_slice(&answer.body).map_err(|e| Reject::Internal(e.to_string()))
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_volume_is_found_where_the_engine_says_or_beneath_the_hosts_mount() {
+    fn a_volume_is_opened_at_the_engines_path_or_beneath_the_hosts_mount() {
         let here = tempfile::tempdir().unwrap();
         let host = tempfile::tempdir().unwrap();
         let folder = here.path().join("v");
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_hosts_paths_begin_with_where_it_is_mounted() {
+    async fn paths_of_the_host_begin_with_its_mount() {
         let host = tempfile::tempdir().unwrap();
         let shown = host.path().to_str().unwrap();
         let spare = Path::new("/none");

@@ -1,10 +1,10 @@
-//! A file under a name of ours, until it has its own: it goes unless it is
-//! renamed.
+//! Keeps an upload under a temporary name until it is renamed; a file that is
+//! never renamed is removed.
 //!
-//! If the agent is killed it stays, and is removed a day later by whichever
-//! upload comes into the same folder next. A file without a name (`O_TMPFILE`)
-//! would need none of that, but NFS and many others have none, and linkat(2)
-//! replaces nothing: names, and their removal, would be needed all the same.
+//! If the agent is killed, the file stays; after a day, the next upload into the
+//! same folder removes it. A file without a name (`O_TMPFILE`) would need none
+//! of that, but NFS and other file systems do not support it, and linkat(2) does
+//! not replace a file: temporary names would be needed all the same.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -24,16 +24,15 @@ use crate::platform;
 
 const PREFIX: &str = ".skep-upload-";
 
-/// A file whose upload was not heard of for so long belongs to nobody: one that
-/// pauses for minutes has broken off, on every node.
+/// A file this old has no upload any more: uploads that pause for minutes fail,
+/// on every node.
 const AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The files of uploads that this agent has not ended.
+/// The files of this agent's running uploads.
 static OURS: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
 
-/// A file that has no name of its own yet.
+/// A file under a temporary name.
 pub(super) struct Temporary {
-    /// Its bytes.
     pub(super) file: Arc<File>,
     dir: Arc<Dir>,
     path: PathBuf,
@@ -42,7 +41,7 @@ pub(super) struct Temporary {
 }
 
 impl Temporary {
-    /// Makes one that only its owner may read: what it is to replace may be secret.
+    /// Makes a file that only its owner may read: it may replace a secret file.
     ///
     /// # Errors
     /// As `open(2)`.
@@ -53,7 +52,7 @@ impl Temporary {
         options.read(true).write(true).create_new(true);
         platform::private(&mut options);
         let file = dir.open_with(&path, &options)?.into_std();
-        // By the file system's own clock, which may be another machine's.
+        // The clock of the file system may be another machine's.
         if let Ok(now) = file.metadata().and_then(|meta| meta.modified()) {
             let (dir, folder) = (dir.clone(), folder.to_owned());
             work::aside(move || {
@@ -71,12 +70,12 @@ impl Temporary {
         })
     }
 
-    /// Brings it into the folder in which it is to have its name. That may be on
-    /// another file system, beneath the same root or not: then it is copied, so
-    /// that a half of it never has that name.
+    /// Moves the file into its target folder, still under a temporary name. If
+    /// that is on another file system the file is copied, so that a partial copy
+    /// never has the final name.
     ///
     /// # Errors
-    /// As `rename(2)`, or as the copy; then nothing stays.
+    /// As `rename(2)`, or as the copy; then no file stays.
     pub(super) fn beside(mut self, dir: &Arc<Dir>, folder: &Path) -> io::Result<Self> {
         if Arc::ptr_eq(&self.dir, dir) && self.path.parent() == Some(folder) {
             return Ok(self);
@@ -101,10 +100,11 @@ impl Temporary {
         }
     }
 
-    /// Gives it its name, with the owner and the mode of what it replaces.
+    /// Renames the file to its final name, with the owner and the mode of the
+    /// file that it replaces.
     ///
     /// # Errors
-    /// If a directory has that name, or as `rename(2)`; then nothing stays.
+    /// If a directory has that name, or as `rename(2)`; then no file stays.
     pub(super) fn name(mut self, folder: &Folder, name: &str) -> io::Result<()> {
         let dir = self.dir.clone();
         let path = folder.path();
@@ -129,7 +129,7 @@ impl Temporary {
         Ok(())
     }
 
-    /// Leaves it to a later sweep: its file system does not answer.
+    /// Leaves the file to a later sweep: its file system does not answer.
     pub(super) fn leave(mut self) {
         self.stays = true;
         tracing::warn!("{}, of an upload that failed, stays", self.path.display());
@@ -151,7 +151,7 @@ impl Drop for Temporary {
     }
 }
 
-/// Removes what uploads have left in a folder whose agents were killed.
+/// Removes the old temporary files of killed agents from a folder.
 fn sweep(dir: &Dir, folder: &Path, now: SystemTime) -> io::Result<()> {
     let folder = folder::open(dir, folder)?;
     for entry in folder.entries()? {
@@ -160,7 +160,7 @@ fn sweep(dir: &Dir, folder: &Path, now: SystemTime) -> io::Result<()> {
         if Number::of(&name).is_none_or(|number| ours().contains(&number)) {
             continue;
         }
-        // Of the name itself: a symlink is none of ours, wherever it leads.
+        // Does not follow symlinks: no temporary file is one.
         let meta = folder.symlink_metadata(&name)?;
         let age = now.duration_since(meta.modified()?.into_std());
         if meta.is_file() && age.is_ok_and(|age| age > AGE) {
@@ -175,14 +175,14 @@ fn ours() -> MutexGuard<'static, BTreeSet<u64>> {
     OURS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What tells one temporary file from another, known to be ours while it lives.
+/// The number in a temporary name, which is in `OURS` while this value lives.
 struct Number(u64);
 
 impl Number {
     fn new() -> io::Result<Self> {
         let mut random = [0; 8];
         let filled = SystemRandom::new().fill(&mut random);
-        filled.map_err(|_| io::Error::other("the system gave no random bytes"))?;
+        filled.map_err(|_| io::Error::other("the system's random number generator failed"))?;
         let number = u64::from_ne_bytes(random);
         ours().insert(number);
         Ok(Self(number))
@@ -192,7 +192,7 @@ impl Number {
         format!("{PREFIX}{:016x}", self.0)
     }
 
-    /// The number in a name, if the name is exactly like ours.
+    /// The number in a name that has exactly the form of ours.
     fn of(name: &OsStr) -> Option<u64> {
         let digits = name.to_str()?.strip_prefix(PREFIX)?;
         let is_digit = |d: u8| matches!(d, b'0'..=b'9' | b'a'..=b'f');
@@ -224,7 +224,7 @@ mod tests {
     const LEFT: &str = ".skep-upload-0123456789abcdef";
 
     #[test]
-    fn only_files_with_exactly_our_names_are_swept() {
+    fn only_files_with_names_of_our_form_are_swept() {
         let (folder, dir) = bed();
         let sub = folder.path().join("sub");
         std::fs::create_dir(&sub).unwrap();
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_upload_of_this_agent_writes_to_is_not_swept() {
+    fn the_file_of_a_running_upload_is_not_swept() {
         let (folder, dir) = bed();
         let upload = Temporary::new(dir.clone(), Path::new("")).unwrap();
         let later = clock::wall() + 2 * AGE;
@@ -270,12 +270,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_upload_sweeps_the_folder_that_it_comes_into() {
+    async fn an_upload_sweeps_its_target_folder() {
         let (folder, dir) = bed();
         let left = folder.path().join(LEFT);
         let file = File::create(&left).unwrap();
         file.set_modified(clock::wall() - 2 * AGE).unwrap();
-        // One that has no turn leaves it to the next.
+        // An upload may get no permit to sweep; the next one tries again.
         let swept = eventually(|| {
             drop(Temporary::new(dir.clone(), Path::new("")).unwrap());
             !left.exists()

@@ -1,10 +1,10 @@
-//! A file that comes into being at once: written under a temporary name beside
-//! its place, brought to the disk, and then renamed. Until then nobody sees
-//! it, and if it is not finished nothing of it stays, no folder either.
+//! Writes a file atomically: under a temporary name beside its target, synced to
+//! the disk, and then renamed. Until then the file is invisible, and an upload
+//! that fails leaves no file and no new folder.
 //!
-//! Where its place is may be known only when all of it has come: Portainer's
-//! UI sends the file first. A small one waits in memory, a large one in the
-//! root of what is browsed, else in the agent's own folder.
+//! The target may be unknown until the whole file has come: Portainer's UI sends
+//! the file first. A small file waits in memory, a large one in the root of the
+//! browsed files, else in the agent's own folder.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -21,33 +21,32 @@ use super::temporary::Temporary;
 use super::work::{self, Limit};
 use crate::platform;
 
-/// Bytes written at a time, and held until there are so many.
+/// Bytes written at a time, and held in memory until then.
 const BLOCK: usize = 1 << 20;
 
-/// What stays free where a file waits that may belong elsewhere: the host's
-/// other programs write there too. At most so much, and of a small file system
-/// a twentieth.
+/// The bytes to keep free on a file system where a file waits that may belong
+/// elsewhere, for the host's other programs; a twentieth of a small file system.
 const RESERVE: u64 = 256 << 20;
 
-/// An upload on its way.
+/// An unfinished upload.
 pub(super) struct Upload {
     root: Arc<Dir>,
-    /// Where else it may wait; then the root may be another file system than
-    /// the one that it belongs to.
+    /// Another folder that the file may wait in; if there is one, the root may be
+    /// on another file system than the target.
     spare: Option<PathBuf>,
     name: String,
-    /// What is said to come, at most.
+    /// The announced size in bytes, at most.
     size: u64,
-    /// What has come and is not written yet.
+    /// Bytes that are not written yet.
     held: Vec<u8>,
     temporary: Option<Temporary>,
-    /// Whether it waits where it may not belong.
+    /// Whether the file waits on a file system that may not be the target's.
     guest: bool,
     limit: &'static Limit,
 }
 
 impl Upload {
-    /// One of a file with this name, whose folder is not known yet.
+    /// An upload whose target folder is not known yet.
     pub(super) fn new(root: &Root, name: String, size: u64) -> Self {
         Self {
             root: root.dir.clone(),
@@ -61,7 +60,7 @@ impl Upload {
         }
     }
 
-    /// Begins in this folder, so that what cannot be is known before all has come.
+    /// Begins in the target folder, so that an upload that must fail fails early.
     pub(super) async fn begin(&mut self, folder: &Path) -> Result<(), Problem> {
         let (root, folder) = (self.root.clone(), folder.to_owned());
         let begun = self.limit.wait(move || {
@@ -73,7 +72,6 @@ impl Upload {
         Ok(())
     }
 
-    /// Adds bytes.
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), Problem> {
         self.held.extend_from_slice(bytes);
         if self.held.len() < BLOCK {
@@ -81,7 +79,7 @@ impl Upload {
         }
         let file = match &self.temporary {
             Some(temporary) => temporary.file.clone(),
-            None => self.wait_somewhere().await?,
+            None => self.store_until_target_known().await?,
         };
         let (mut held, name) = (std::mem::take(&mut self.held), self.name.clone());
         let guest = self.guest;
@@ -96,7 +94,7 @@ impl Upload {
         Ok(())
     }
 
-    async fn wait_somewhere(&mut self) -> Result<Arc<File>, Problem> {
+    async fn store_until_target_known(&mut self) -> Result<Arc<File>, Problem> {
         let (root, spare) = (self.root.clone(), self.spare.clone());
         let (name, size) = (self.name.clone(), self.size);
         self.guest = spare.is_some();
@@ -113,7 +111,7 @@ impl Upload {
         Ok(file)
     }
 
-    /// Puts the file where it belongs, in place of what was there.
+    /// Moves the file to its target, and replaces the file that was there.
     pub(super) async fn finish(self, folder: PathBuf) -> Result<(), Problem> {
         let permit = match self.limit.permit().await {
             Ok(permit) => permit,
@@ -144,7 +142,7 @@ impl Upload {
         permit.run(finish).await
     }
 
-    /// Nothing of it stays.
+    /// Removes the temporary file.
     pub(super) async fn abandon(mut self) {
         let Some(temporary) = self.temporary.take() else {
             return;
@@ -161,7 +159,8 @@ impl Upload {
         }
     }
 
-    /// Its file system does not answer, and would hold whoever asks it.
+    /// Leaves the file on a file system that does not answer: removing it would
+    /// block.
     fn leave(self) {
         if let Some(temporary) = self.temporary {
             temporary.leave();
@@ -169,28 +168,29 @@ impl Upload {
     }
 }
 
-/// A place where it may not belong, if there is room.
+/// A temporary file on a file system that may not be the target's, if it has
+/// room.
 fn guest(dir: Arc<Dir>, size: u64) -> io::Result<Temporary> {
     let temporary = Temporary::new(dir, Path::new(""))?;
     leave_room(&temporary.file, size)?;
     Ok(temporary)
 }
 
-/// A place in the agent's own folder.
+/// A temporary file in the agent's own folder.
 fn own(folder: &Path, size: u64) -> io::Result<Temporary> {
     std::fs::create_dir_all(folder)?;
     let dir = Dir::open_ambient_dir(folder, ambient_authority())?;
     guest(Arc::new(dir), size)
 }
 
-/// Whether enough is free, with so much still to come.
+/// Fails unless the file system has room for `size` more bytes and the reserve.
 fn leave_room(file: &File, size: u64) -> io::Result<()> {
     match platform::space_of(file) {
         Ok((all, free)) if free.saturating_sub(size) < RESERVE.min(all / 20) => {
-            let why = "where it waits until its folder is known, space runs out";
+            let why = "not enough space to store the upload until its target folder is known";
             Err(io::Error::new(ErrorKind::StorageFull, why))
         }
-        // A system that cannot say it will say so when the file is written.
+        // If the free space is unknown, a full file system fails at the write.
         Ok(_) | Err(_) => Ok(()),
     }
 }
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_is_there_whole_or_not_at_all() {
+    async fn a_file_appears_whole_or_not_at_all() {
         let bed = Bed::new().await;
         std::fs::create_dir(bed.folder.path().join("a")).unwrap();
         let mut upload = bed.begin("a").await.unwrap();
@@ -261,7 +261,7 @@ mod tests {
         upload.abandon().await;
         assert!(bed.names("").is_empty());
 
-        // Its name is refused when the folders are there already.
+        // The name is refused after the folders are made.
         let upload = bed.upload(&"long".repeat(100));
         let refused = upload.finish("a/b".into()).await.unwrap_err();
         assert_eq!(refused.status(), 400, "{refused}");
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_has_no_folder_yet_waits_in_memory_while_it_is_small() {
+    async fn a_small_file_without_a_target_waits_in_memory() {
         let bed = Bed::new().await;
         let mut upload = bed.upload("f");
         upload.write(b"12").await.unwrap();
@@ -291,7 +291,7 @@ mod tests {
 
     #[cfg(unix)]
     #[tokio::test]
-    async fn what_would_fill_the_root_waits_with_the_agent_if_there_is_room() {
+    async fn a_file_too_large_for_the_root_waits_in_the_agents_folder_if_it_fits() {
         let bed = Bed::new().await;
         let mut upload = bed.upload("f");
         let (all, _) = platform::space(bed.folder.path()).unwrap();
@@ -304,21 +304,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn bytes_that_do_not_get_their_turn_end_the_upload() {
+    async fn a_write_that_waits_too_long_for_its_turn_ends_the_upload() {
         static NONE: Limit = Limit::new(0);
         let bed = Bed::new().await;
         let mut upload = bed.begin("").await.unwrap();
         upload.limit = &NONE;
         let refused = upload.write(&vec![b'x'; BLOCK]).await.unwrap_err();
         assert_eq!(refused.status(), 503);
-        // Removing it would have to wait as well, so a later sweep does.
+        // Removal would need a permit too, so a later sweep removes the file.
         upload.abandon().await;
         assert_eq!(bed.names("").len(), 1);
     }
 
     #[cfg(unix)]
     #[tokio::test]
-    async fn what_is_replaced_hands_its_mode_down_and_leaves_no_tail() {
+    async fn a_replacement_takes_the_mode_of_the_old_file_and_none_of_its_bytes() {
         use std::os::unix::fs::PermissionsExt;
         let bed = Bed::new().await;
         let mode_of = |name: &str| {
@@ -329,7 +329,7 @@ mod tests {
             let mut upload = bed.begin("").await.unwrap();
             upload.write(bytes).await.unwrap();
             let temporary = bed.names("").into_iter().find(|name| name != "f");
-            // What is replaced may be secret, and so is what replaces it.
+            // The replaced file may be secret, and so may its replacement.
             assert_eq!(mode_of(&temporary.unwrap()), 0o600);
             upload.finish("".into()).await.unwrap();
         };

@@ -1,5 +1,5 @@
-//! File system calls, which may block: a bounded number at a time, so that a
-//! network file system that hangs does not take every thread there is.
+//! Runs file system calls, which may block, a bounded number at a time, so that
+//! a network file system that hangs does not use up every thread.
 
 use std::time::Duration;
 
@@ -9,30 +9,30 @@ use tokio::time::timeout;
 
 use super::Problem;
 
-/// Calls about names. Together with the others they stay far below the 512
-/// threads that tokio has for all blocking work.
+/// Limits calls about names. All limits together stay far below the 512 threads
+/// that tokio has for all blocking work.
 static CALLS: Limit = Limit::new(64);
 
-/// Calls that read or write what is in files, or that end an upload.
+/// Limits calls that read or write files, or that end an upload.
 pub(super) static BYTES: Limit = Limit::new(64);
 
-/// Calls that nobody waits for.
+/// Limits calls in the background.
 static ASIDE: Limit = Limit::new(4);
 
-/// How long a transfer waits for its turn. Where file systems answer, that is
-/// milliseconds.
+/// How long a transfer waits for its turn. While file systems answer, it waits
+/// for milliseconds.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How many calls there may be at a time.
+/// Limits the number of calls at a time.
 pub(super) struct Limit(Semaphore);
 
-/// Leave to make one call.
+/// The permission to make one call.
 pub(super) struct Permit(SemaphorePermit<'static>);
 
-/// Runs a call where it may block.
+/// Runs a call on a thread that may block.
 ///
 /// # Errors
-/// As the call, or if there are too many.
+/// As the call, or if too many calls run.
 pub(super) async fn run<T: Send + 'static>(
     call: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
@@ -40,7 +40,7 @@ pub(super) async fn run<T: Send + 'static>(
     Permit(permit).run(call).await
 }
 
-/// Runs a call that can as well be left undone, and does not wait for it.
+/// Runs an optional call in the background, or drops it if too many run.
 pub(super) fn aside(call: impl FnOnce() + Send + 'static) {
     if let (Ok(permit), Ok(runtime)) = (ASIDE.0.try_acquire(), Handle::try_current()) {
         runtime.spawn_blocking(move || {
@@ -55,11 +55,11 @@ impl Limit {
         Self(Semaphore::const_new(calls))
     }
 
-    /// Runs a call when it is its turn: half of a transfer is no use, so it is
-    /// not refused because of a moment's crowd.
+    /// Runs a call when its turn comes: half a transfer is useless, so a brief
+    /// load must not fail it.
     ///
     /// # Errors
-    /// As the call, or if its turn does not come.
+    /// As the call, or if it waits too long.
     pub(super) async fn wait<T: Send + 'static>(
         &'static self,
         call: impl FnOnce() -> Result<T, Problem> + Send + 'static,
@@ -67,10 +67,10 @@ impl Limit {
         self.permit().await?.run(call).await
     }
 
-    /// Waits for leave to make a call.
+    /// Waits for the permission to make a call.
     ///
     /// # Errors
-    /// If it takes too long.
+    /// If it waits too long.
     pub(super) async fn permit(&'static self) -> Result<Permit, Problem> {
         match timeout(PATIENCE, self.0.acquire()).await {
             Ok(Ok(permit)) => Ok(Permit(permit)),
@@ -80,7 +80,7 @@ impl Limit {
 }
 
 impl Permit {
-    /// Runs a call where it may block.
+    /// Runs a call on a thread that may block.
     ///
     /// # Errors
     /// As the call.
@@ -90,7 +90,7 @@ impl Permit {
     ) -> Result<T, Problem> {
         let Self(permit) = self;
         let done = tokio::task::spawn_blocking(move || {
-            // Given back when the call returns, also if nobody waits for it.
+            // Released when the call returns, even if its caller is gone.
             let _permit = permit;
             call()
         });
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_that_nobody_waits_for_any_more_still_counts_until_it_returns() {
+    async fn an_abandoned_call_counts_until_it_returns() {
         static ONE: Limit = Limit::new(1);
         let (answer, hung) = mpsc::channel::<()>();
         let call = tokio::spawn(ONE.wait(move || {
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_turn_that_does_not_come_is_not_waited_for_for_ever() {
+    async fn a_call_does_not_wait_for_its_turn_for_ever() {
         static NONE: Limit = Limit::new(0);
         let refused = NONE.wait(|| Ok(())).await.unwrap_err();
         assert_eq!(refused.status(), 503);

@@ -1,10 +1,10 @@
-//! A stream in which output and errors are told apart, as one: the headers
-//! between them (moby `stdcopy`: stream, three zeros, length) are taken out.
-//! A container without a terminal has such a stream.
+//! Removes the headers from a multiplexed stream of output and errors (moby
+//! `stdcopy`: stream, three zeros, length). A container without a terminal has
+//! such a stream.
 
 const HEADER: usize = 8;
 
-/// What has been seen of a multiplexed stream.
+/// The position in a multiplexed stream.
 #[derive(Debug, Default)]
 pub(super) struct Demux {
     header: Vec<u8>,
@@ -12,7 +12,7 @@ pub(super) struct Demux {
 }
 
 impl Demux {
-    /// The output in what was read.
+    /// The output in these bytes.
     pub(super) fn read(&mut self, mut bytes: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(bytes.len());
         while !bytes.is_empty() {
@@ -44,7 +44,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn headers_are_taken_out_wherever_a_read_ends(
+        fn headers_are_removed_wherever_a_read_ends(
             frames in proptest::collection::vec((1u8..3, proptest::collection::vec(any::<u8>(), 0..20)), 0..8),
             cut in 1usize..12,
         ) {

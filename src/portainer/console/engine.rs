@@ -1,5 +1,5 @@
-//! The engine's end of a console: asked as Portainer's agent asks, and taken
-//! over as a stream once the engine agrees.
+//! Opens a console at the engine, with the requests of Portainer's agent, and
+//! takes the connection over as a stream.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::upstream::engine::Engine;
 use crate::upstream::headers;
 use crate::upstream::request;
 
-/// An engine agrees at once, or when a container that starts has started.
+/// An engine answers at once, or after a starting container has started.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Bounds an inspect.
@@ -33,22 +33,22 @@ const INSPECT: usize = 8 << 20;
 /// Bounds a refusal.
 const REFUSAL: usize = 64 << 10;
 
-/// A console that the engine has opened.
+/// A console that the engine opened.
 pub(super) struct Opened {
     /// The engine's connection.
     pub(super) stream: Stream,
-    /// What came together with its answer.
+    /// Output that came together with the answer.
     pub(super) first: Bytes,
-    /// Output and errors are told apart by headers, which no browser reads.
+    /// Headers separate output and errors, which no browser understands.
     pub(super) multiplexed: bool,
 }
 
 /// Opens a console.
 ///
 /// # Errors
-/// With the engine's own words if it refuses.
+/// With the engine's message if it refuses.
 pub(super) async fn open(context: &Context, kind: Console, id: &str) -> Result<Opened, Reject> {
-    let slow = |_| Error::explain(ErrorType::ReadTimedout, "it takes too long");
+    let slow = |_| Error::explain(ErrorType::ReadTimedout, "it did not answer in time");
     let opened = timeout(PATIENCE, opened(&context.client, &context.engine, kind, id)).await;
     let opened = opened.map_err(slow).and_then(|opened| opened);
     let opened = opened.map_err(|e| context.failed(&Hop::Engine, &e.into_up()))?;
@@ -62,18 +62,20 @@ async fn opened(
     id: &str,
 ) -> pingora::Result<Result<Opened, Problem>> {
     let (mut upstream, head) = ask(client, engine, kind, id).await?;
-    // An engine that knows no upgrade, or a proxy that hides it, says 200.
+    // An engine without upgrades, or a proxy that hides them, answers 200.
     let agreed = head.status == StatusCode::SWITCHING_PROTOCOLS || headers::is_raw_stream(&head);
     if !agreed {
         return Ok(Err(refusal(upstream, &head).await));
     }
-    // At most what was read together with the head; a live read is cancelled.
+    // Only bytes that came together with the head: a pending read is cancelled.
     let first = upstream.read_body_bytes().now_or_never();
     let first = first.transpose()?.flatten();
-    let said = head.headers.get(CONTENT_TYPE);
-    let said = said.is_some_and(|k| k == "application/vnd.docker.multiplexed-stream");
-    // Engines before API 1.42 have one type for both. An exec of ours is a terminal.
-    let multiplexed = said || kind == Console::Attach && has_no_terminal(client, engine, id).await;
+    let declared = head.headers.get(CONTENT_TYPE);
+    let declared = declared.is_some_and(|k| k == "application/vnd.docker.multiplexed-stream");
+    // Engines before API 1.42 use one type for both. Portainer's execs have a
+    // terminal.
+    let multiplexed =
+        declared || kind == Console::Attach && has_no_terminal(client, engine, id).await;
     Ok(Ok(Opened {
         stream: upstream.into_inner(),
         first: first.unwrap_or_default(),
@@ -81,7 +83,7 @@ async fn opened(
     }))
 }
 
-/// Whether the container is known to have been made without a terminal.
+/// Whether the container has no terminal; false if the engine does not say.
 async fn has_no_terminal(client: &Client, engine: &Engine, id: &str) -> bool {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -135,8 +137,8 @@ async fn ask(
     Ok((upstream, head))
 }
 
-/// What the engine says instead. To attach it answers in plain text, without a
-/// length, and closes.
+/// Reads the engine's refusal. That of an attach is plain text, without a
+/// length, and ends with the connection.
 async fn refusal(mut upstream: HttpSession, head: &ResponseHeader) -> Problem {
     #[derive(Deserialize)]
     struct EngineMessage {
@@ -151,13 +153,13 @@ async fn refusal(mut upstream: HttpSession, head: &ResponseHeader) -> Problem {
             body.extend_from_slice(&bytes);
         }
     };
-    // What there is of it will do.
+    // An incomplete message is better than none.
     let _ = timeout(Duration::from_secs(5), whole).await;
     let message = match serde_json::from_slice::<EngineMessage>(&body) {
         Ok(said) => said.message,
         Err(_) => String::from_utf8_lossy(&body).trim().to_owned(),
     };
-    // A 200 that is no stream is no console either.
+    // A 200 without a stream is a failure too.
     let status = match head.status {
         status if status.is_client_error() || status.is_server_error() => status,
         _ => StatusCode::BAD_GATEWAY,
@@ -174,8 +176,8 @@ mod tests {
     use super::*;
     use crate::config;
 
-    /// What becomes of an exec that an engine answers like this, and the
-    /// engine's end of it.
+    /// Starts an exec at an engine with this answer: the result, the engine's
+    /// request, and the engine's end of the connection.
     async fn of(answer: &'static str) -> (Result<Opened, Problem>, String, UnixStream) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s");
@@ -184,7 +186,7 @@ mod tests {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let mut asked = Vec::new();
-                // The first connection only asks for the socket's name.
+                // The first connection sends nothing.
                 while stream.read_buf(&mut asked).await.unwrap() > 0 {
                     if asked.ends_with(b"}") {
                         stream.write_all(answer.as_bytes()).await.unwrap();
@@ -202,7 +204,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_engine_agrees_with_an_upgrade_or_in_the_older_form() {
+    async fn an_engine_opens_a_console_by_an_upgrade_or_in_the_older_form() {
         for answer in [
             "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\n\
              Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n$ ",
@@ -212,7 +214,7 @@ mod tests {
             assert!(asked.starts_with("POST /exec/ab/start HTTP/1.1\r\n"));
             assert!(asked.ends_with("\r\n\r\n{\"Tty\":true,\"Detach\":false}"));
             let Ok(mut opened) = opened else {
-                panic!("it is refused: {answer}");
+                panic!("refused: {answer}");
             };
             assert!(!opened.multiplexed);
             assert_eq!(opened.first, "$ ");
@@ -224,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_is_told_in_the_engines_words() {
+    async fn a_refusal_has_the_engines_message() {
         for (answer, status, words) in [
             (
                 "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\n\

@@ -1,5 +1,5 @@
-//! The opening handshake of a websocket, the server's side (RFC 6455 §4.2).
-//! No extension and no subprotocol is agreed on.
+//! Checks and answers a websocket's opening handshake, as the server (RFC 6455
+//! §4.2), without extensions and subprotocols.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,17 +13,19 @@ use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use super::Problem;
 use crate::listen::server_headers::ServerHeaders;
 
-/// What the key is hashed with (§1.3).
+/// Hashed together with the key (§1.3).
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// The value of `Sec-WebSocket-Accept` for a request, if it is a websocket's.
+/// The value of `Sec-WebSocket-Accept` for a request.
 ///
 /// # Errors
-/// If it is not, or if another site's page asks: a browser sends its user's
-/// certificate whatever page it is that asks (§10.2).
+/// If the request is not a websocket's, or comes from a page of another site: a
+/// browser sends its user's certificate for any page (§10.2).
 pub(super) fn accept(headers: &HeaderMap) -> Result<String, Problem> {
     if !lists(headers, UPGRADE, "websocket") || !lists(headers, CONNECTION, "upgrade") {
-        return Err(Problem::Handshake("the request asks for no upgrade to it"));
+        return Err(Problem::Handshake(
+            "the request does not ask for an upgrade",
+        ));
     }
     if !lists(headers, SEC_WEBSOCKET_VERSION, "13") {
         return Err(Problem::Handshake("Sec-WebSocket-Version must be 13"));
@@ -43,10 +45,10 @@ pub(super) fn accept(headers: &HeaderMap) -> Result<String, Problem> {
     Ok(STANDARD.encode(hash))
 }
 
-/// The head that agrees.
+/// The head of the answer that grants the upgrade.
 ///
 /// # Errors
-/// Never: all that goes into it has been a header before.
+/// Never: all values in it have been headers before.
 pub(super) fn agreed(accept: &str, server_headers: &ServerHeaders) -> pingora::Result<Vec<u8>> {
     let mut head = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -95,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rfcs_own_example_is_agreed_to() {
+    fn the_example_of_the_rfc_is_accepted() {
         let accepted = accept(&request(&[])).unwrap();
         assert_eq!(accepted, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         let server_headers = ServerHeaders::new(HeaderValue::from_static("id n1"), &[]);
@@ -106,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_websocket_is_refused() {
+    fn a_request_that_is_not_a_websocket_handshake_is_refused() {
         for change in [
             ("upgrade", "tcp"),
             ("connection", "close"),

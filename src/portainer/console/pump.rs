@@ -1,9 +1,9 @@
-//! Between a browser and an engine, once both have agreed.
+//! Copies between a browser and an engine once the console is open.
 //!
-//! The two directions run side by side: what is echoed has to flow while a
-//! paste is still going in. Each waits for its reader, so nothing piles up.
-//! When the browser goes, so does the engine's connection, at once; when the
-//! engine ends, the browser is told.
+//! The two directions run side by side: echoes must flow while a paste is still
+//! going in. Each waits for its reader, so no data accumulates. When the browser
+//! goes, the engine's connection closes at once; when the engine ends, the
+//! browser gets a close frame.
 
 mod input;
 mod output;
@@ -29,32 +29,32 @@ use super::engine::Opened;
 use super::text::Text;
 use output::Output;
 
-/// A browser that takes nothing for so long is gone.
+/// A browser that reads nothing for this long is gone.
 const STUCK: Duration = Duration::from_secs(60);
 
-/// How long a close may take to be answered: a slow browser comes to it when it
-/// has taken what was sent before.
+/// How long to wait for the answer to a close: a slow browser first reads the
+/// output before it.
 const CLOSING: Duration = Duration::from_secs(10);
 
-/// Why it ended.
+/// Why a console ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// The engine has said all.
+    /// The engine ended its stream.
     Engine,
-    /// Its connection broke.
+    /// The engine's connection broke.
     Broken,
-    /// The browser has said so, or is not there.
+    /// The browser closed the console, or is gone.
     Browser,
-    /// It sent a message longer than is taken.
+    /// The browser sent a message longer than `MESSAGE`.
     TooLong,
-    /// It sent what is no websocket's frame, or text that is none.
+    /// The browser sent an invalid frame, or text that is not UTF-8.
     Malformed(CloseCode),
 }
 
 type Sink<C> = SplitSink<WebSocketStream<C>, Message>;
 type Source<C> = SplitStream<WebSocketStream<C>>;
 
-/// Runs a console to its end; the bytes that went to the browser.
+/// Runs a console to its end, and returns the number of bytes to the browser.
 pub(super) async fn run<C>(socket: WebSocketStream<C>, engine: Opened, text: Text) -> u64
 where
     C: AsyncRead + AsyncWrite + Unpin,
@@ -65,21 +65,21 @@ where
         let (from_engine, to_engine) = tokio::io::split(engine.stream);
         let life = Life::default();
         tokio::select! {
-            end = input::typed(&mut source, to_engine, &life) => end,
-            end = output.show(&mut sink, from_engine, &engine.first, &life) => end,
+            end = input::forward(&mut source, to_engine, &life) => end,
+            end = output.forward(&mut sink, from_engine, &engine.first, &life) => end,
         }
-        // The engine's connection is closed here.
+        // The engine's connection closes here.
     };
     tracing::debug!("a console ended: {end:?}");
     close(sink, source, end).await;
     output.bytes()
 }
 
-/// Whether the browser is there.
+/// Signs of life of the browser.
 #[derive(Debug, Default)]
 struct Life {
     heard: AtomicBool,
-    /// It is not listened to while the engine takes nothing.
+    /// The browser is not read from, because the engine takes no input.
     waiting: AtomicBool,
 }
 
@@ -92,8 +92,8 @@ impl Life {
         self.waiting.store(waiting, Ordering::Relaxed);
     }
 
-    /// Whether it was heard since this was asked last, or could not be.
-    fn shown(&self) -> bool {
+    /// Whether the browser sent a frame since the last call, or could not.
+    fn take(&self) -> bool {
         self.heard.swap(false, Ordering::Relaxed) || self.waiting.load(Ordering::Relaxed)
     }
 }
@@ -108,17 +108,17 @@ impl End {
         }
     }
 
-    /// What the browser is told of it (RFC 6455 §7.4.1).
+    /// The close frame for the browser (RFC 6455 §7.4.1).
     fn close_frame(self) -> Option<CloseFrame> {
         let (code, reason) = match self {
             Self::Engine => (CloseCode::Normal, Cow::Borrowed("")),
             Self::Broken => (CloseCode::Error, "the engine's connection broke".into()),
             Self::TooLong => {
-                let reason = format!("a message may have {MESSAGE} bytes");
+                let reason = format!("a message may have at most {MESSAGE} bytes");
                 (CloseCode::Size, reason.into())
             }
             Self::Malformed(code) => (code, "".into()),
-            // An answer that is due goes out.
+            // tungstenite sends the answer to the browser's own close.
             Self::Browser => return None,
         };
         let reason = reason.as_ref().into();
@@ -136,16 +136,16 @@ where
     }
 }
 
-/// Says goodbye, and waits for the answer.
+/// Sends a close frame, and waits for the answer.
 async fn close<C>(mut sink: Sink<C>, mut source: Source<C>, end: End)
 where
     C: AsyncRead + AsyncWrite + Unpin,
 {
     if let Some(frame) = end.close_frame() {
-        // Behind output that a slow browser has yet to take.
-        let told = send(&mut sink, Message::Close(Some(frame))).await;
+        // A slow browser has yet to read the output before the frame.
+        let sent = send(&mut sink, Message::Close(Some(frame))).await;
         let answered = async { while let Some(Ok(_)) = source.next().await {} };
-        if told.is_ok() {
+        if sent.is_ok() {
             let _ = timeout(CLOSING, answered).await;
         }
     }
@@ -155,11 +155,11 @@ where
             return;
         };
         let mut stream = socket.into_inner();
-        // TLS holds bytes back that a socket does not take at once, and another
-        // agent on the way tells an end from a broken connection.
+        // TLS may still buffer bytes, and its `close_notify` shows another agent
+        // on the way that the connection did not break.
         let _ = stream.shutdown().await;
-        // To close a socket with something unread in it resets it, and what is
-        // still under way to the browser is lost.
+        // Closing a socket with unread bytes resets it, which would discard data
+        // that is still under way to the browser.
         let _ = copy(&mut stream, &mut tokio::io::sink()).await;
     };
     let _ = timeout(CLOSING, rest).await;

@@ -1,50 +1,50 @@
-//! Output as frames: text wherever it is UTF-8, with no character cut where a
-//! read happens to end, and binary for what is no text. Put together again,
-//! the frames are what the engine sent, byte for byte.
+//! Splits output into frames: text frames for UTF-8, with no character cut at
+//! the end of a read, and binary frames for other bytes. Joined again, the frames
+//! are the engine's output, byte for byte.
 //!
-//! Portainer's pages know text frames alone. Of a binary one they show nothing,
-//! or in newer versions the words `[object Blob]` (2.43 encodes `e.data` as text).
-//! For them, what is no text is a replacement character.
+//! Portainer's pages support only text frames. For a binary one they show
+//! nothing, or in newer versions `[object Blob]` (2.43 encodes `e.data` as text).
+//! They get replacement characters for bytes that are not UTF-8.
 
 use bytes::{Bytes, BytesMut};
 
-/// A read is noise, as of a program that is shown by mistake, if its text has
-/// more pieces than this, and it has a control character that is in no text for
-/// each so many bytes: random bytes have one in eleven. A frame for each piece
-/// would take a server between hundreds of times as long as the bytes alone.
+/// A read is noise, such as a binary file printed by mistake, if its text falls
+/// into more pieces than `FEW` and one byte in `CONTROL` or more is a control
+/// character that text never has; random bytes have one in eleven. A frame for
+/// each piece would take a server on the way hundreds of times as long as the
+/// bytes alone.
 const FEW: usize = 32;
-const STRANGE: usize = 50;
+const CONTROL: usize = 50;
 
-/// What is still text in noise, in bytes.
+/// The shortest piece of noise that is still sent as text, in bytes.
 const READABLE: usize = 16;
 
-/// One frame's worth.
+/// The payload of one frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Piece {
-    /// Readable.
     Text(String),
-    /// Not.
     Binary(Bytes),
 }
 
-/// The beginning of a character whose end has not come yet: three bytes at most.
+/// Splits output. Holds the beginning of a character whose end has not come yet:
+/// three bytes at most.
 #[derive(Debug, Default)]
 pub(super) struct Text {
     begun: BytesMut,
-    /// Nothing else is understood.
-    alone: bool,
+    /// Never emit binary pieces.
+    text_only: bool,
 }
 
 impl Text {
-    /// For a page that knows text alone.
-    pub(super) fn alone() -> Self {
+    /// For a page that supports only text frames.
+    pub(super) fn text_only() -> Self {
         Self {
-            alone: true,
+            text_only: true,
             ..Self::default()
         }
     }
 
-    /// What can be sent now that this was read.
+    /// The pieces that can be sent after this read.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Vec<Piece> {
         let mut all = std::mem::take(&mut self.begun);
         all.extend_from_slice(bytes);
@@ -52,26 +52,28 @@ impl Text {
         self.pieces(all.freeze())
     }
 
-    /// What is left when nothing more comes.
+    /// The rest, when no more output comes.
     pub(super) fn end(mut self) -> Vec<Piece> {
         let rest = std::mem::take(&mut self.begun);
         self.pieces(rest.freeze())
     }
 
     fn pieces(&self, bytes: Bytes) -> Vec<Piece> {
-        match self.alone {
-            true if bytes.is_empty() => Vec::new(),
-            true => vec![Piece::Text(String::from_utf8_lossy(&bytes).into_owned())],
-            false => pieces(bytes),
+        if !self.text_only {
+            pieces(bytes)
+        } else if bytes.is_empty() {
+            Vec::new()
+        } else {
+            vec![Piece::Text(String::from_utf8_lossy(&bytes).into_owned())]
         }
     }
 }
 
-/// How many bytes at the end are the beginning of a character.
+/// The number of bytes at the end that may begin a character.
 fn begun(bytes: &[u8]) -> usize {
     let last = bytes.utf8_chunks().last();
     let open = last.map_or(&b""[..], |chunk| chunk.invalid());
-    // What can still become one ends without an error of its own.
+    // An incomplete character is at the end and has no error length.
     match str::from_utf8(open) {
         Err(e) if e.error_len().is_none() => open.len(),
         _ => 0,
@@ -81,12 +83,12 @@ fn begun(bytes: &[u8]) -> usize {
 fn pieces(bytes: Bytes) -> Vec<Piece> {
     let least = if is_noise(&bytes) { READABLE } else { 1 };
     let mut pieces = Vec::new();
-    // What is before `from` is in a piece already.
+    // The bytes before `from` are in a piece already.
     let (mut from, mut at) = (0, 0);
     for chunk in bytes.utf8_chunks() {
         let (begin, end) = (at, at + chunk.valid().len());
         at = end + chunk.invalid().len();
-        // Before noise there may be the end of something, and after it a prompt.
+        // Before noise there may be the end of a text, and after it a prompt.
         let outside = begin == 0 || end == bytes.len();
         if begin == end || end - begin < least && !outside {
             continue;
@@ -104,11 +106,11 @@ fn pieces(bytes: Bytes) -> Vec<Piece> {
 }
 
 fn is_noise(bytes: &[u8]) -> bool {
-    // But for those from BEL to SI, and ESC.
-    let strange = |b: &&u8| matches!(b, 0..=6 | 16..=26 | 28..=31 | 127);
+    // Not those from BEL to SI, and not ESC.
+    let control = |b: &&u8| matches!(b, 0..=6 | 16..=26 | 28..=31 | 127);
     let chunks = bytes.utf8_chunks();
     chunks.filter(|chunk| !chunk.valid().is_empty()).count() > FEW
-        && bytes.iter().filter(strange).count() > bytes.len() / STRANGE
+        && bytes.iter().filter(control).count() > bytes.len() / CONTROL
 }
 
 #[cfg(test)]
@@ -136,23 +138,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_binary_and_the_text_around_it_is_text() {
+    fn bytes_that_are_not_utf8_are_binary_and_the_text_around_them_is_text() {
         let mut stream = Text::default();
         let binary = |b: &'static [u8]| Piece::Binary(Bytes::from_static(b));
         let read = stream.read(b"a\xffb\xc3(");
-        let told = [
+        let expected = [
             text("a"),
             binary(b"\xff"),
             text("b"),
             binary(b"\xc3"),
             text("("),
         ];
-        assert_eq!(read, told);
+        assert_eq!(read, expected);
         assert_eq!(stream.read(b"$ \xe2\x82"), [text("$ ")]);
         assert_eq!(stream.end(), [binary(b"\xe2\x82")]);
     }
 
-    /// What a page shows that knows nothing but text.
+    /// The text that a page without support for binary frames shows.
     fn shown(pieces: &[Piece]) -> String {
         let texts = pieces.iter().filter_map(|piece| match piece {
             Piece::Text(text) => Some(text.as_str()),
@@ -162,8 +164,8 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_knows_text_alone_gets_nothing_else() {
-        let mut stream = Text::alone();
+    fn a_page_that_supports_only_text_gets_no_binary_frame() {
+        let mut stream = Text::text_only();
         assert_eq!(
             stream.read(b"a\xffb latin\xe4 \xe2\x82"),
             [text("a\u{fffd}b latin\u{fffd} ")]
@@ -171,13 +173,13 @@ mod tests {
         assert_eq!(stream.read(b"\xac\xf0\x9f"), [text("€")]);
         assert_eq!(stream.read(b""), []);
         assert_eq!(stream.end(), [text("\u{fffd}")]);
-        let noise = Text::alone().read(&b"\0\xffa\xff".repeat(2500));
+        let noise = Text::text_only().read(&b"\0\xffa\xff".repeat(2500));
         assert_eq!(noise, [text(&"\0\u{fffd}a\u{fffd}".repeat(2500))]);
-        assert_eq!(Text::alone().end(), []);
+        assert_eq!(Text::text_only().end(), []);
     }
 
     #[test]
-    fn text_stays_text_whatever_is_between_it() {
+    fn text_stays_text_between_other_bytes() {
         for (line, legible) in [
             // Latin-1, Latin-2, KOI8-R, and names in colours.
             (
@@ -203,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prompt_after_noise_is_text_and_so_is_what_can_be_read_in_it() {
+    fn a_prompt_after_noise_and_the_readable_parts_of_noise_are_text() {
         let noise = b"\0\xffa\xff".repeat(2500);
         let parts = [
             &b"$ cat x\r\n"[..],
@@ -219,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn noise_is_few_frames() {
+    fn noise_becomes_few_frames() {
         let mut word = 1u32;
         let mut random = || {
             word = word.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -234,7 +236,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_read_comes_out_whole(
+        fn no_byte_of_the_output_is_lost(
             reads in proptest::collection::vec(proptest::collection::vec(prop_oneof![
                 any::<u8>(), Just(0xe2), Just(0x82), Just(0xac), Just(b'a')
             ], 0..12), 0..12)
@@ -254,7 +256,7 @@ mod tests {
         }
 
         #[test]
-        fn noise_comes_out_whole(
+        fn no_byte_of_noise_is_lost(
             parts in proptest::collection::vec((0usize..40, 1usize..4), 0..400)
         ) {
             let read: Vec<u8> = parts
@@ -270,7 +272,7 @@ mod tests {
         }
 
         #[test]
-        fn text_stays_text_however_it_is_cut(whole in "\\PC{0,40}", cuts in proptest::collection::vec(1usize..5, 1..40)) {
+        fn text_stays_text_for_any_cut(whole in "\\PC{0,40}", cuts in proptest::collection::vec(1usize..5, 1..40)) {
             let mut stream = Text::default();
             let mut rest = whole.as_bytes();
             let mut out = String::new();

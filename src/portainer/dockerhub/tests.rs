@@ -1,4 +1,4 @@
-//! Docker Hub is asked by what it is told to be: here, a server of this machine.
+//! Tests against a Docker Hub on this machine.
 
 use std::sync::Mutex;
 
@@ -11,10 +11,10 @@ use tokio::net::{TcpListener, lookup_host};
 use super::*;
 
 #[test]
-fn limits_are_read_of_the_headers() {
-    let told = |pairs: &[(&'static str, &str)]| {
+fn limits_are_read_from_the_headers() {
+    let read = |pairs: &[(&'static str, &str)]| {
         let pairs = pairs.iter();
-        said(
+        limits_of(
             &pairs
                 .map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap()))
                 .collect(),
@@ -28,17 +28,17 @@ fn limits_are_read_of_the_headers() {
         remaining: 76,
         limit: 100,
     };
-    assert_eq!(told(&both), Some(expected));
-    assert_eq!(told(&both[..1]), None);
+    assert_eq!(read(&both), Some(expected));
+    assert_eq!(read(&both[..1]), None);
     assert_eq!(
-        told(&[("ratelimit-limit", "x"), ("ratelimit-remaining", "1")]),
+        read(&[("ratelimit-limit", "x"), ("ratelimit-remaining", "1")]),
         None
     );
     assert_eq!(json!(None::<Limits>), serde_json::Value::Null);
 }
 
 #[test]
-fn authorities_are_looked_for_where_they_are_named_then_here_then_on_the_host() {
+fn authorities_come_from_the_named_file_then_the_container_then_the_host() {
     let files = root_files(Some("/named.pem".into()), Some(Path::new("/host")));
     let on_host = |file: &&str| Path::new("/host").join(&file[1..]);
     let known = platform::ROOT_FILES;
@@ -59,7 +59,7 @@ fn authorities_are_looked_for_where_they_are_named_then_here_then_on_the_host() 
 }
 
 #[test]
-fn an_account_is_used_if_the_request_says_so() {
+fn an_account_is_used_only_if_the_request_says_so() {
     let user = |body: &str| account(body.as_bytes()).map(|a| (a.username, a.password));
     let pair = Some(("u".to_owned(), "p".to_owned()));
     for (body, expected) in [
@@ -108,7 +108,7 @@ struct Fake {
 }
 
 impl Fake {
-    /// It answers with these, in turn.
+    /// Starts a server that sends these answers in turn.
     async fn start(answers: &'static [&'static str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -118,7 +118,7 @@ impl Fake {
         let text = |path: &Path| path.to_str().unwrap().to_owned();
         let tls = TlsSettings::intermediate(&text(&certificate), &text(&key)).unwrap();
         let acceptor = tls.build();
-        // The address that a look at the name finds first.
+        // The address to which the name resolves first.
         let address = lookup_host(("localhost", 0)).await.unwrap().next().unwrap();
         let listener = TcpListener::bind(address).await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -127,7 +127,7 @@ impl Fake {
         tokio::spawn(async move {
             for answer in answers {
                 let (tcp, _) = listener.accept().await.unwrap();
-                // Whoever does not trust it ends here.
+                // A client that does not trust the server fails here.
                 let Ok(mut tls) = acceptor.tls_handshake(platform::tcp_stream(tcp)).await else {
                     continue;
                 };
@@ -185,7 +185,7 @@ const USED_UP: &str = "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\nRa
 const REFUSED: &str = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 #[tokio::test]
-async fn a_token_is_asked_for_and_used_with_and_without_an_account() {
+async fn a_token_is_requested_and_used_with_and_without_an_account() {
     for (account, login) in [(None, None), (user(), Some("authorization: basic dtpw"))] {
         let hub = Fake::start(&[TOKEN_ABC, LIMITED]).await;
         let limits = hub.limits(account).await.unwrap();
@@ -218,7 +218,7 @@ async fn a_token_is_asked_for_and_used_with_and_without_an_account() {
 }
 
 #[tokio::test]
-async fn who_pays_has_no_limits_and_who_has_used_them_up_is_told_so() {
+async fn a_paid_account_has_no_limits_and_used_up_limits_are_reported() {
     let hub = Fake::start(&[TOKEN_ABC, UNLIMITED]).await;
     assert_eq!(hub.limits(user()).await, Ok(None));
     let hub = Fake::start(&[TOKEN_ABC, USED_UP]).await;
@@ -230,7 +230,7 @@ async fn who_pays_has_no_limits_and_who_has_used_them_up_is_told_so() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_no_answer() {
+async fn a_refusal_is_an_error() {
     for answers in [&[REFUSED][..], &[TOKEN_ABC, REFUSED]] {
         let hub = Fake::start(answers).await;
         let error = hub.limits(user()).await.unwrap_err();
@@ -241,7 +241,7 @@ async fn a_refusal_is_no_answer() {
 }
 
 #[tokio::test]
-async fn only_who_is_vouched_for_is_asked() {
+async fn only_a_server_with_a_trusted_certificate_gets_a_request() {
     let (other, hub) = (
         Fake::start(&[]).await,
         Fake::start(&[TOKEN_ABC, LIMITED]).await,

@@ -1,4 +1,4 @@
-//! What is built into the host: PCI devices and disks, as `/sys` has them.
+//! Reads the host's PCI devices and disks from `/sys`.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,7 @@ use super::pci_ids::PciIds;
 use crate::api::metrics::disk::{SECTOR, is_disk};
 use crate::api::metrics::sources::Sources;
 
-/// Where systems keep the names of PCI ids.
+/// Where distributions keep the names of PCI ids.
 const NAMES: [&str; 3] = [
     "/usr/share/misc/pci.ids",
     "/usr/share/hwdata/pci.ids",
@@ -39,7 +39,7 @@ struct PhysicalDisk {
     size: u64,
 }
 
-/// Reads what there is to be read.
+/// Reads all that `/sys` has; missing files are empty.
 pub(super) fn read(sources: &Sources) -> Hardware {
     let id = |path: &str| {
         let text = sources.text(path)?;
@@ -84,7 +84,7 @@ pub(super) fn read(sources: &Sources) -> Hardware {
     }
 }
 
-/// A disk that is a device, and not one put together of others.
+/// A physical disk; `None` for one that consists of other disks.
 fn disk(sources: &Sources, name: &str) -> Option<PhysicalDisk> {
     let at = format!("/sys/block/{name}");
     if !is_disk(name) || !sources.path(&format!("{at}/device")).exists() {
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_is_told_in_portainers_form() {
+    fn hardware_is_reported_in_portainers_form() {
         let host = tempfile::tempdir().unwrap();
         let write = |path: &str, text: &str| {
             let path = host.path().join(path);

@@ -1,9 +1,9 @@
-//! The names of PCI vendors and devices, out of the list that most systems
-//! have (`pci.ids`): vendors at the start of a line, their devices behind a tab.
+//! Reads the names of PCI vendors and devices from the list that most systems
+//! have (`pci.ids`): vendors at the start of a line, their devices after a tab.
 
 use std::collections::{HashMap, HashSet};
 
-/// The names of some ids, which are four hexadecimal digits in small letters.
+/// The names of some ids, which are four lower-case hexadecimal digits.
 #[derive(Debug, Default)]
 pub(super) struct PciIds {
     vendors: HashMap<String, String>,
@@ -41,12 +41,10 @@ impl PciIds {
         ids
     }
 
-    /// A vendor's name.
     pub(super) fn vendor(&self, id: &str) -> Option<&str> {
         self.vendors.get(id).map(String::as_str)
     }
 
-    /// A device's name.
     pub(super) fn device(&self, vendor: &str, id: &str) -> Option<&str> {
         let key = (vendor.to_owned(), id.to_owned());
         self.devices.get(&key).map(String::as_str)

@@ -1,4 +1,4 @@
-//! What is typed, on its way to the engine.
+//! Passes a browser's input on to the engine.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::{End, Life, Source};
 
-/// Bytes held for an engine that takes none, before the browser has to wait.
-/// It is listened to meanwhile: that it goes is noticed too.
+/// Bytes held for an engine that takes none, before the browser has to wait. Up
+/// to here the browser is still read from, and its end noticed.
 pub(super) const AHEAD: usize = 64 << 10;
 
-/// How long the engine may take what was typed before the browser went.
+/// How long the engine may take to read the input after the browser went.
 const REST: Duration = Duration::from_secs(2);
 
-/// Passes on what is typed until the browser goes.
-pub(super) async fn typed<C>(
+/// Passes input on until the browser goes.
+pub(super) async fn forward<C>(
     source: &mut Source<C>,
     mut engine: impl AsyncWrite + Unpin,
     life: &Life,
@@ -27,7 +27,7 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
 {
     let mut held = BytesMut::new();
-    let end = listening(source, &mut engine, &mut held, life).await;
+    let end = forward_until_end(source, &mut engine, &mut held, life).await;
     let rest = async {
         engine.write_all(&held).await?;
         engine.flush().await
@@ -36,7 +36,7 @@ where
     end
 }
 
-async fn listening<C>(
+async fn forward_until_end<C>(
     source: &mut Source<C>,
     engine: &mut (impl AsyncWrite + Unpin),
     held: &mut BytesMut,
@@ -46,7 +46,7 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
 {
     let mut unflushed = false;
-    let mut listens = true;
+    let mut writable = true;
     loop {
         let full = held.len() >= AHEAD;
         life.waits(full);
@@ -55,13 +55,13 @@ where
             written = pass_on(engine, held), if unflushed => match written {
                 Ok(0) => {
                     unflushed = false;
-                    // Of a long paste the room too.
+                    // Frees the memory of a long paste too.
                     *held = BytesMut::new();
                 }
                 Ok(n) => held.advance(n),
-                // It reads no more, but may have things to say yet.
+                // The engine reads no more, but may still send output.
                 Err(_) => {
-                    (listens, unflushed) = (false, false);
+                    (writable, unflushed) = (false, false);
                     *held = BytesMut::new();
                 }
             },
@@ -78,7 +78,7 @@ where
                     Message::Close(_) => return End::Browser,
                     Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
                 };
-                if listens {
+                if writable {
                     held.extend_from_slice(&bytes);
                     unflushed = true;
                 }
@@ -87,7 +87,7 @@ where
     }
 }
 
-/// Writes some of what is held; if that is nothing, all is on its way.
+/// Writes some of the held bytes, or flushes if there are none.
 async fn pass_on(engine: &mut (impl AsyncWrite + Unpin), held: &[u8]) -> std::io::Result<usize> {
     if held.is_empty() {
         engine.flush().await?;

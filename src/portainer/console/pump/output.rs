@@ -1,5 +1,4 @@
-//! What the engine says, on its way to the browser; and pings where it is
-//! quiet.
+//! Passes the engine's output on to the browser, and pings a quiet connection.
 
 use std::time::Duration;
 
@@ -14,13 +13,13 @@ use crate::portainer::console::BLOCK;
 use crate::portainer::console::demux::Demux;
 use crate::portainer::console::text::{Piece, Text};
 
-/// Proxies close what is quiet for a minute.
+/// Proxies close connections that are quiet for a minute.
 const PING: Duration = Duration::from_secs(50);
 
 /// Pings without a sign of life after which the browser is gone.
 const UNANSWERED: u32 = 2;
 
-/// Output on its way to frames.
+/// Turns output into frames.
 pub(super) struct Output {
     demux: Option<Demux>,
     text: Text,
@@ -36,13 +35,13 @@ impl Output {
         }
     }
 
-    /// How much went to the browser.
+    /// The bytes sent to the browser.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Shows what the engine says until it ends.
-    pub(super) async fn show<C>(
+    /// Passes output on until the engine ends its stream.
+    pub(super) async fn forward<C>(
         &mut self,
         sink: &mut Sink<C>,
         engine: impl AsyncRead + Unpin,
@@ -52,12 +51,12 @@ impl Output {
     where
         C: AsyncRead + AsyncWrite + Unpin,
     {
-        match self.showing(sink, engine, first, life).await {
+        match self.forward_until_end(sink, engine, first, life).await {
             Ok(end) | Err(end) => end,
         }
     }
 
-    async fn showing<C>(
+    async fn forward_until_end<C>(
         &mut self,
         sink: &mut Sink<C>,
         mut engine: impl AsyncRead + Unpin,
@@ -88,7 +87,7 @@ impl Output {
                     return Ok(read.map_or(End::Broken, |_| End::Engine));
                 }
                 _ = pings.tick() => {
-                    if life.shown() {
+                    if life.take() {
                         unanswered = 0;
                     }
                     if unanswered == UNANSWERED {
@@ -108,7 +107,7 @@ impl Output {
         }
     }
 
-    /// Sends what was read at once, however many frames it is.
+    /// Sends these frames and flushes once.
     async fn send<C>(&mut self, sink: &mut Sink<C>, pieces: Vec<Piece>) -> Result<(), End>
     where
         C: AsyncRead + AsyncWrite + Unpin,

@@ -1,4 +1,4 @@
-//! A browser and an engine in memory: the pump between them.
+//! Tests the pump between a browser and an engine in memory.
 
 use bytes::Bytes;
 use futures::SinkExt;
@@ -19,10 +19,10 @@ struct Bed {
     pump: JoinHandle<u64>,
 }
 
-/// Longer than a browser that answers no pings is taken to be there.
+/// Longer than a browser may leave pings unanswered.
 const PATIENT: Duration = Duration::from_secs(600);
 
-/// What the sockets between take.
+/// The buffer of each socket, in bytes.
 const ROOM: usize = 4 << 10;
 
 async fn bed(first: &'static [u8], multiplexed: bool) -> Bed {
@@ -109,7 +109,7 @@ async fn bytes_go_in_as_they_are_and_the_first_ones_come_out() {
 }
 
 #[tokio::test]
-async fn the_engine_hears_at_once_that_the_browser_has_gone() {
+async fn the_engines_connection_closes_at_once_when_the_browser_goes() {
     for politely in [true, false] {
         let mut bed = bed(b"", false).await;
         if politely {
@@ -123,7 +123,7 @@ async fn the_engine_hears_at_once_that_the_browser_has_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_browser_is_told_that_the_engine_has_ended() {
+async fn the_browser_gets_a_close_frame_when_the_engine_ends() {
     let mut bed = bed(b"", false).await;
     bed.engine.write_all(b"bye \xe2\x82").await.unwrap();
     drop(bed.engine);
@@ -139,7 +139,7 @@ async fn the_browser_is_told_that_the_engine_has_ended() {
 }
 
 #[tokio::test]
-async fn what_is_multiplexed_is_shown_as_one() {
+async fn a_multiplexed_stream_is_shown_as_one() {
     let mut bed = bed(b"\x01\0\0\0\0\0\0\x02ab\x02\0\0\0\0\0\0\x01", true).await;
     assert_eq!(next(&mut bed.browser).await, Message::Text("ab".into()));
     bed.engine.write_all(b"c").await.unwrap();
@@ -150,7 +150,7 @@ async fn what_is_multiplexed_is_shown_as_one() {
 async fn a_message_that_is_too_long_ends_the_console_with_a_reason() {
     let mut bed = bed(b"", false).await;
     let long = vec![b'a'; MESSAGE + 1];
-    // It is refused by its announced length, before it has come.
+    // The announced length is refused before the message has come.
     let (mut sink, mut source) = bed.browser.split();
     let sending = tokio::spawn(async move { sink.send(Message::Binary(long.into())).await });
     let Some(Ok(Message::Close(Some(frame)))) = source.next().await else {
@@ -184,13 +184,13 @@ async fn a_browser_that_answers_no_pings_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_browser_that_does_not_read_holds_the_engine_back_and_is_gone_in_the_end() {
+async fn a_browser_that_does_not_read_stops_the_engine_and_is_closed_in_the_end() {
     let mut bed = bed(b"", false).await;
     // Held, and never read.
     let _browser = bed.browser;
     let begun = Instant::now();
     let mut taken = 0;
-    // It fails when the engine's connection is closed.
+    // The write fails when the engine's connection is closed.
     while let Ok(n) = bed.engine.write(&[b'a'; ROOM]).await {
         taken += n;
     }
@@ -211,7 +211,7 @@ async fn an_engine_that_takes_nothing_makes_the_browser_wait_and_loses_nothing()
     }
     assert!(accepted > input::AHEAD, "{accepted}");
     assert!(accepted < 2 * input::AHEAD, "{accepted}");
-    // It is not taken for gone, though nothing is heard of it.
+    // The browser does not count as gone, though it cannot answer pings.
     let listening = async { while let Some(Ok(_)) = source.next().await {} };
     assert!(timeout(PATIENT, listening).await.is_err());
     let mut seen = vec![0; accepted];
@@ -230,7 +230,7 @@ async fn a_browser_that_goes_is_noticed_while_the_engine_takes_nothing() {
         } else {
             drop(bed.browser);
         }
-        // Sooner than a ping could have found it out.
+        // Sooner than a ping could detect it.
         tokio::time::sleep(Duration::from_secs(3)).await;
         let mut taken = Vec::new();
         bed.engine.read_to_end(&mut taken).await.unwrap();
@@ -239,7 +239,7 @@ async fn a_browser_that_goes_is_noticed_while_the_engine_takes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_typed_before_the_browser_went_arrives() {
+async fn input_typed_before_the_browser_went_reaches_the_engine() {
     let mut bed = bed(b"", false).await;
     let typed = Bytes::from(vec![b'a'; 2 * ROOM]);
     bed.browser.send(Message::Binary(typed)).await.unwrap();
@@ -251,12 +251,12 @@ async fn what_was_typed_before_the_browser_went_arrives() {
 }
 
 #[tokio::test]
-async fn the_browser_is_told_that_the_engines_connection_broke() {
+async fn the_browser_gets_an_error_code_when_the_engines_connection_breaks() {
     let (near, engine) = UnixStream::pair().unwrap();
     let (mut browser, _pump) = over(Box::new(L4::from(near)), b"", false).await;
     browser.send(Message::Text("x".into())).await.unwrap();
     engine.readable().await.unwrap();
-    // With something unread: a socket is reset so.
+    // Dropping a socket with unread bytes resets it.
     drop(engine);
     let Message::Close(Some(frame)) = next(&mut browser).await else {
         panic!("no close");
@@ -266,7 +266,7 @@ async fn the_browser_is_told_that_the_engines_connection_broke() {
 }
 
 #[tokio::test]
-async fn what_is_no_websocket_is_ended_by_its_name() {
+async fn an_invalid_frame_ends_the_console_with_the_matching_code() {
     for (bytes, code) in [
         // A frame that is not masked, and text that is no UTF-8.
         (&b"\x81\x01a"[..], CloseCode::Protocol),
@@ -282,9 +282,9 @@ async fn what_is_no_websocket_is_ended_by_its_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_browser_gets_the_end_too() {
+async fn a_slow_browser_gets_the_close_frame_too() {
     let mut bed = bed(b"", false).await;
-    // With its header it fills the socket: the close has to wait.
+    // With its header it fills the socket, so the close frame has to wait.
     let last = "a".repeat(ROOM - 4);
     bed.engine.write_all(last.as_bytes()).await.unwrap();
     drop(bed.engine);
