@@ -1,4 +1,4 @@
-//! Connections to the engine and to other agents, and the requests on them.
+//! Connects to the engine and to other agents, and sends requests to them.
 
 pub(crate) mod client;
 pub(crate) mod engine;

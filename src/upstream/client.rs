@@ -1,6 +1,6 @@
-//! Requests of our own: fan-out, probes, and bodies that were read before they
-//! are forwarded. One connection pool; every answer is bounded. Streams and
-//! hijacked connections have their own modules.
+//! Sends the agent's own requests: fan-out, probes, and requests whose body was
+//! read before it is forwarded. All share one connection pool; every answer is
+//! bounded. Streams and hijacked connections have their own modules.
 
 #[cfg(test)]
 mod tests;
@@ -20,20 +20,20 @@ use pingora::{Error, ErrorType};
 use crate::platform;
 use crate::platform::keepalive::IDLE;
 
-/// Addresses kept at most: DNS is not under our control.
+/// The most addresses of agents: DNS may return any number.
 pub(crate) const MAX_AGENTS: usize = 1024;
 
-/// Unused connections kept in all: one to each agent there can be, and the engine's.
+/// The most idle connections: one to each possible agent, and those to the
+/// engine.
 const POOL: usize = MAX_AGENTS + 256;
 
-/// Makes requests.
 pub(crate) struct Client {
     pooled: Connector,
     fresh: TransportConnector,
 }
 
-/// How many bytes of bodies may be held: by one answer, and by all answers to
-/// one request together.
+/// The bytes of bodies that may be held in memory: by one answer, and by all
+/// answers to one request together.
 #[derive(Debug)]
 pub(crate) struct Budget {
     each: usize,
@@ -52,7 +52,7 @@ impl Budget {
         Self { each, left }
     }
 
-    /// Grows an answer from `held` by `more` bytes, if it may.
+    /// Takes `more` bytes for an answer that holds `held`; false if it may not grow.
     fn grow(&self, held: usize, more: usize) -> bool {
         held + more <= self.each
             && self
@@ -67,14 +67,11 @@ impl Budget {
 /// A whole answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// Status and headers.
     pub(crate) head: ResponseHeader,
-    /// The body, at most as long as was allowed.
     pub(crate) body: Bytes,
 }
 
 impl Client {
-    /// A client with an empty pool.
     pub(crate) fn new() -> Self {
         Self {
             pooled: Connector::new(Some(options())),
@@ -109,19 +106,19 @@ impl Client {
         Ok(Answer { head, body })
     }
 
-    /// Sends a request with a body that is at hand, and reads the head of the
-    /// answer; its body is read from the session, which is then released.
+    /// Sends a request with its body, and reads the head of the answer. The
+    /// caller reads the answer's body from the session, and releases it.
     ///
     /// # Errors
-    /// As the connection fails. A reused connection that turns out to be dead
-    /// before anything was answered is replaced once.
+    /// As the connection fails. A reused connection that is dead before the first
+    /// byte of the answer is replaced once.
     pub(crate) async fn send(
         &self,
         peer: &HttpPeer,
         head: RequestHeader,
         body: Bytes,
     ) -> pingora::Result<(HttpSession, ResponseHeader)> {
-        // Only these may be sent twice: the engine may have acted on the rest.
+        // Only these may be sent twice: the engine may have acted on any other.
         let again = matches!(head.method, http::Method::GET | http::Method::HEAD);
         let mut first = true;
         loop {
@@ -134,7 +131,7 @@ impl Client {
         }
     }
 
-    /// Gives a connection back whose answer was read to its end.
+    /// Returns a connection to the pool after its answer was read to the end.
     pub(crate) async fn release(&self, mut session: HttpSession, peer: &HttpPeer) {
         if let HttpSession::H1(h1) = &mut session {
             h1.respect_keepalive();
@@ -144,7 +141,7 @@ impl Client {
             .await;
     }
 
-    /// A connection of its own that never was and never will be pooled.
+    /// A new connection that never enters the pool.
     ///
     /// # Errors
     /// As the connection fails.
@@ -178,15 +175,15 @@ async fn ask(
         session.read_response_header().await?;
         let head = session.response_header().cloned();
         let head = head.ok_or_else(|| Error::new(ErrorType::InvalidHTTPHeader))?;
-        // 100 Continue and the like announce the answer, they are not it.
+        // 100 Continue and the like precede the answer.
         if !head.status.is_informational() {
             return Ok(head);
         }
     }
 }
 
-/// Connector settings. The named file is empty on purpose: every peer brings
-/// its own roots, and the platform's store must vouch for none of them.
+/// Connector settings. The file of roots is empty on purpose: every peer brings
+/// its own, and the platform's authorities must be trusted for none of them.
 pub(crate) fn options() -> ConnectorOptions {
     let mut options = ConnectorOptions::new(POOL);
     options.ca_file = Some(platform::EMPTY_FILE.to_owned());

@@ -1,5 +1,4 @@
-//! The local Docker Engine as an upstream: how to reach it, whatever it
-//! listens on. It does not know what is asked of the engine.
+//! Connects to the local Docker Engine over any transport that it listens on.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
@@ -16,10 +15,9 @@ use crate::platform;
 use crate::platform::keepalive::{IDLE, KEEPALIVE};
 use crate::upstream::tls_files::{self, ClientFiles};
 
-/// How long a connection to the engine may take to be made.
+/// The longest time to connect to the engine.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// The local engine.
 pub(crate) struct Engine {
     address: Address,
     shown: String,
@@ -39,10 +37,10 @@ enum Address {
 }
 
 impl Engine {
-    /// The engine at the configured address; it need not be there yet.
+    /// The engine at the configured address; it need not listen yet.
     ///
     /// # Errors
-    /// Fails if a TLS file is named that cannot be used.
+    /// Fails if a configured TLS file cannot be used.
     pub(crate) fn new(config: &config::Engine) -> Result<Self, tls_files::FileError> {
         let address = match config {
             config::Engine::Socket(path) => Address::Socket {
@@ -70,7 +68,7 @@ impl Engine {
     /// A peer for one connection to the engine.
     ///
     /// # Errors
-    /// Fails if nobody listens at the socket or a host name does not resolve.
+    /// Fails if nothing listens at the socket or a host name does not resolve.
     pub(crate) async fn peer(&self) -> pingora::Result<HttpPeer> {
         let mut peer = match &self.address {
             Address::Socket { path, bound } => {
@@ -95,8 +93,8 @@ impl Engine {
         Ok(peer)
     }
 
-    /// Forgets the name learnt of the socket: the engine may come back under
-    /// another.
+    /// Forgets the name that the socket was bound under: the engine may come back
+    /// under another.
     pub(crate) fn lost(&self) {
         if let Address::Socket { bound, .. } = &self.address {
             bound.store(None);
@@ -118,8 +116,8 @@ async fn tcp_peer(host: &str, port: u16, tls: Option<&ClientFiles>) -> pingora::
     let mut peer = HttpPeer::new(address, true, host.to_owned());
     peer.options.ca = Some(tls.roots.clone());
     peer.client_cert_key = tls.identity.clone();
-    // Pingora's pool does not look at the roots; a connection that was verified
-    // with others must not be taken for one of ours.
+    // Pingora's pool does not compare the roots: without a key of its own, the
+    // pool could return a connection that was verified with other roots.
     let mut key = DefaultHasher::new();
     (host, &tls.fingerprint).hash(&mut key);
     peer.group_key = key.finish();

@@ -1,9 +1,9 @@
-//! The meaning of an error from a connection upstream.
+//! Interprets errors of connections to upstreams.
 
 use pingora::{Error, ErrorSource, ErrorType};
 
-/// Whether a call never reached its server. Nothing was sent, so another server
-/// may be asked. Errors of the client have some of the same types.
+/// Whether a call never reached its server. No byte was sent, so the caller may
+/// ask another server. Errors of the client have some of the same types.
 pub(crate) fn was_not_reached(error: &Error) -> bool {
     use ErrorType::{
         ConnectError, ConnectNoRoute, ConnectRefused, ConnectTimedout, SocketError,
@@ -23,14 +23,14 @@ pub(crate) fn was_not_reached(error: &Error) -> bool {
 
 /// The innermost cause of an error in a few words.
 ///
-/// With TLS 1.3 a client hears that its certificate was refused only on its
-/// first read (RFC 8446 §4.4.2.4), so the framework calls it a read error.
+/// With TLS 1.3 a client learns only on its first read that its certificate was
+/// refused (RFC 8446 §4.4.2.4), so Pingora reports a read error.
 pub(crate) fn explain(error: &Error) -> String {
     if matches!(
         error.etype(),
         ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout
     ) {
-        return "no connection could be made in time".to_owned();
+        return "connecting took too long".to_owned();
     }
     let whole = error.to_string();
     if whole.contains("CertificateRequired") || whole.contains("fatal alert") {
@@ -45,8 +45,8 @@ fn innermost(error: &Error) -> String {
     match &error.cause {
         Some(cause) => match cause.downcast_ref::<Box<Error>>() {
             Some(inner) => innermost(inner),
-            // All that the framework says of the cause of a failed handshake
-            // is from where we called; what happened is in the context.
+            // Of a failed handshake, Pingora's cause has only our own address;
+            // the context says what happened.
             None if cause.to_string().starts_with("local address ") => own(),
             None => cause.to_string(),
         },
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failed_handshake_is_explained_by_what_happened_and_not_by_from_where() {
+    fn a_failed_handshake_is_explained_by_its_context_and_not_by_our_address() {
         let context = "invalid peer certificate";
         let from = "local address 10.0.0.1:40000";
         let failed = Error::because(ErrorType::TLSHandshakeFailure, context, from);

@@ -1,4 +1,4 @@
-//! Headers that end at this agent, and heads as bytes.
+//! Removes the headers that must not pass this agent, and reads answers' heads.
 
 use http::StatusCode;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING, UPGRADE};
@@ -17,7 +17,7 @@ const HOP_BY_HOP: [&str; 6] = [
     "proxy-authenticate",
 ];
 
-/// What `Connection` may not nominate away: the framing, and who is asked.
+/// Headers that `Connection` must not remove: the framing, and `Host`.
 const KEPT: [&str; 5] = ["", "upgrade", "content-length", "transfer-encoding", "host"];
 
 /// Keeps the first `Content-Type`, which is the one that engines read (Go's
@@ -33,8 +33,8 @@ pub(crate) fn one_content_type(head: &mut RequestHeader) -> pingora::Result<()> 
     Ok(())
 }
 
-/// Removes what concerns the client's connection only, also the headers that
-/// `Connection` nominates. An upgrade, where it is `kept`, survives alone.
+/// Removes the headers that concern only the client's connection, including those
+/// that `Connection` nominates. With `keep_upgrade` an upgrade stays.
 ///
 /// # Errors
 /// Fails if a header cannot be written, which no parsed one can.
@@ -63,25 +63,25 @@ pub(crate) fn strip_hop_by_hop_request(
     Ok(())
 }
 
-/// The same for an answer on its way back. Its framing is the framework's to
-/// choose: it knows the client's protocol version.
+/// The same for an answer on its way back. Pingora chooses the framing: it knows
+/// the client's protocol version.
 pub(crate) fn strip_hop_by_hop_response(head: &mut ResponseHeader) {
     for name in ["connection", "keep-alive", "proxy-connection", "upgrade"] {
         head.remove_header(name);
     }
 }
 
-/// The same for an answer that is at hand whole, or is framed anew.
+/// The same for an answer that is complete in memory, or gets a new framing.
 pub(crate) fn strip_framing(head: &mut ResponseHeader) {
     strip_hop_by_hop_response(head);
     head.remove_header("transfer-encoding");
 }
 
-/// Takes a 421 for what it means: another node has the address of the one that
-/// was asked. Only agents send it, and only to each other.
+/// Turns a 421 into an error: the address belongs to another node now. Only
+/// agents send it, and only to each other.
 ///
 /// # Errors
-/// If the answer is one.
+/// If the status is 421.
 pub(crate) fn refuse_misdirected(head: &ResponseHeader) -> pingora::Result<()> {
     if head.status == StatusCode::MISDIRECTED_REQUEST {
         let why = "another node has its address now";
@@ -107,7 +107,8 @@ pub(crate) async fn answer_head(upstream: &mut Upstream) -> pingora::Result<Resp
     }
 }
 
-/// The older form: 200, a type that only streams have, and no framing.
+/// Whether an answer starts a stream in Docker's older form: 200, a media type
+/// that only streams have, and no framing.
 pub(crate) fn is_raw_stream(head: &ResponseHeader) -> bool {
     let kind = head.headers.get(CONTENT_TYPE);
     head.status == StatusCode::OK
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_connection_nominates_ends_here_and_an_upgrade_goes_on() {
+    fn headers_that_connection_nominates_are_removed_and_an_upgrade_stays() {
         let mut head = request(&[
             ("Connection", "Upgrade, X-Private"),
             ("Upgrade", "tcp"),
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_content_types_the_first_goes_on() {
+    fn the_first_of_two_content_types_stays() {
         let mut head = request(&[
             ("Content-Type", "application/x-tar"),
             ("Content-Type", "application/json"),
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_hijack_no_upgrade_goes_on() {
+    fn an_upgrade_is_removed_without_a_hijack() {
         let mut head = request(&[("Connection", "Upgrade"), ("Upgrade", "tcp")]);
         strip_hop_by_hop_request(&mut head, false).unwrap();
         assert!(!head.headers.contains_key(UPGRADE));

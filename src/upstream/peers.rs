@@ -1,7 +1,5 @@
-//! Connections to other agents: TLS with both ends verified against the
-//! cluster's authority, and requests signed with the agents' own key.
-//!
-//! Which agent is asked is decided elsewhere; what it is asked is not looked at.
+//! Connects to other agents, with TLS that verifies both ends against the
+//! cluster's authority, and signs requests with the agents' own key.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
@@ -22,7 +20,7 @@ use crate::platform::keepalive::{IDLE, KEEPALIVE};
 use crate::trust::{Generation, Leaf, Trust};
 use crate::upstream::tls_files;
 
-/// What it takes to call other agents.
+/// The keys and certificates to call other agents, for every generation.
 pub(crate) struct Peers {
     trust: Arc<Trust>,
     generations: Vec<Ours>,
@@ -35,7 +33,7 @@ struct Ours {
     signer: Signer,
     roots: Arc<[WrappedX509]>,
     group: u64,
-    /// The leaf in the form Pingora takes it. Parsed once, not per connection.
+    /// The leaf in Pingora's form. Parsed once, not per connection.
     identity: Mutex<Option<(Arc<Leaf>, Arc<CertKey>)>>,
 }
 
@@ -66,7 +64,7 @@ impl Peers {
         })
     }
 
-    /// How many generations there are to try.
+    /// The number of generations.
     pub(crate) fn generations(&self) -> usize {
         self.generations.len()
     }
@@ -83,8 +81,8 @@ impl Peers {
         let mut peer = HttpPeer::new(address, true, name.to_owned());
         peer.options.ca = Some(ours.roots.clone());
         peer.client_cert_key = Some(ours.identity(leaf));
-        // The pool does not compare authorities: without this, a connection
-        // that was verified with another one would be taken for ours.
+        // The pool does not compare authorities: without this key, it could
+        // return a connection that was verified with another one.
         peer.group_key = ours.group;
         peer.options.connection_timeout = Some(self.connect);
         peer.options.total_connection_timeout = Some(self.connect);
@@ -96,7 +94,7 @@ impl Peers {
     /// Addresses a request to a node and signs it.
     ///
     /// # Errors
-    /// Fails if the request is one that no agent would take.
+    /// Fails if every agent would refuse the request.
     pub(crate) fn sign(
         &self,
         head: &mut RequestHeader,
@@ -138,15 +136,15 @@ impl Ours {
     }
 }
 
-/// An authority of ours in the form Pingora takes it.
+/// The cluster's authority in Pingora's form.
 pub(crate) fn roots(ca: &CertificateDer<'_>) -> Arc<[WrappedX509]> {
     tls_files::wrap(vec![ca.to_vec()])
 }
 
-/// Signs a request as it stands.
+/// Signs a request.
 ///
 /// # Errors
-/// Fails if the request is one that no verifier takes.
+/// Fails if every verifier would refuse the request.
 pub(crate) fn sign(
     head: &mut RequestHeader,
     signer: &Signer,
@@ -154,9 +152,12 @@ pub(crate) fn sign(
     random: &SystemRandom,
 ) -> pingora::Result<()> {
     let mut nonce = [0; 16];
-    random
-        .fill(&mut nonce)
-        .map_err(|_| Error::explain(ErrorType::InternalError, "no random bytes"))?;
+    random.fill(&mut nonce).map_err(|_| {
+        Error::explain(
+            ErrorType::InternalError,
+            "the system's random number generator failed",
+        )
+    })?;
     let now = crate::platform::clock::now().as_secs();
     let signed = signer
         .headers(head, body, now, nonce)

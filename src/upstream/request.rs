@@ -1,10 +1,10 @@
-//! Request heads of our own making.
+//! Builds the heads of the agent's own requests.
 
 use http::Method;
 use http::header::{CONTENT_LENGTH, HOST};
 use pingora::http::RequestHeader;
 
-/// What engines and agents are called in `Host`; they do not look at it.
+/// The value of `Host`, which engines and agents ignore.
 const AUTHORITY: &str = "docker";
 
 /// A plain `GET`.
@@ -22,14 +22,14 @@ pub(crate) fn get(target: &str) -> pingora::Result<RequestHeader> {
 pub(crate) fn build(method: &Method, target: &str) -> pingora::Result<RequestHeader> {
     let mut head = RequestHeader::build(method.clone(), target.as_bytes(), Some(8))?;
     if method == Method::POST {
-        // RFC 9110 §8.6: said also where there is none.
+        // RFC 9110 §8.6: a POST without a body has a length too.
         head.insert_header(CONTENT_LENGTH, "0")?;
     }
     head.insert_header(HOST, AUTHORITY)?;
     Ok(head)
 }
 
-/// A decoded path, or a name in one, as it can stand in a target again.
+/// Encodes a decoded path, or a name in one, for a request target.
 pub(crate) fn escape(name: &str) -> String {
     let mut escaped = String::with_capacity(name.len());
     for byte in name.bytes() {

@@ -1,4 +1,4 @@
-//! PEM files for outgoing TLS, in the form Pingora's peers take them.
+//! Reads PEM files for outgoing TLS into the form of Pingora's peers.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,11 +18,11 @@ pub struct FileError {
     reason: String,
 }
 
-/// Roots and an optional identity for connections we make.
+/// Roots and an optional identity for outgoing connections.
 pub(crate) struct ClientFiles {
-    /// The certificate authorities that may vouch for the other end.
+    /// The certificate authorities to verify the server with.
     pub(crate) roots: Arc<[WrappedX509]>,
-    /// What we show of ourselves.
+    /// The client certificate and its key.
     pub(crate) identity: Option<Arc<CertKey>>,
     /// Differs whenever the files differ.
     pub(crate) fingerprint: Vec<u8>,
@@ -32,7 +32,8 @@ impl ClientFiles {
     /// Reads the files.
     ///
     /// # Errors
-    /// Fails if a file is missing, holds no PEM or not what is asked of it.
+    /// Fails if a file is missing, is not PEM, or holds something else than
+    /// expected.
     pub(crate) fn load(files: &EngineTls) -> Result<Self, FileError> {
         let roots = certificates(&files.ca_file)?;
         let mut fingerprint = roots.concat();
@@ -53,8 +54,8 @@ impl ClientFiles {
     }
 }
 
-/// Certificates as the authorities of a peer. The bytes must have been parsed
-/// before: Pingora's wrapper panics on others.
+/// Wraps certificates as the roots of a peer. The caller must have parsed them:
+/// Pingora's wrapper panics on malformed ones.
 pub(crate) fn wrap(certificates: Vec<Vec<u8>>) -> Arc<[WrappedX509]> {
     let wrapped = certificates
         .into_iter()
@@ -62,10 +63,10 @@ pub(crate) fn wrap(certificates: Vec<Vec<u8>>) -> Arc<[WrappedX509]> {
     wrapped.collect()
 }
 
-/// All certificates of a PEM file, checked to be certificates.
+/// Reads and parses all certificates of a PEM file.
 ///
 /// # Errors
-/// Fails if there is none or one of them cannot be read.
+/// Fails if the file has none, or one of them is malformed.
 pub(crate) fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, FileError> {
     let mut found = Vec::new();
     for der in CertificateDer::pem_file_iter(path).map_err(|e| error(path, e))? {
