@@ -1,9 +1,9 @@
-//! Our own accept loops. They hand each connection to a Pingora proxy, and at
-//! the end they drain: no new connection, no new request on an old one, and a
-//! deadline for what still runs.
+//! Accepts connections, and hands each one to a Pingora proxy. At the end the
+//! loops drain: no new connection, no new request on an old one, and a deadline
+//! for running requests.
 //!
-//! `Server::run` is not used: it binds after the start has reported success,
-//! sleeps through its grace period and owns the runtime.
+//! Pingora's `Server::run` does not fit: it binds only after the start has
+//! reported success, sleeps through its grace period and owns the runtime.
 
 pub(crate) mod downstream;
 pub(crate) mod server_headers;
@@ -36,22 +36,20 @@ use crate::platform::keepalive::KEEPALIVE;
 use crate::platform::tasks::{TaskError, Tasks};
 use crate::platform::{LocalListener, tcp_stream};
 
-/// Connections open at a time; further ones wait in the kernel's queue.
+/// The most open connections; further ones wait in the kernel's queue.
 const CONNECTIONS: usize = 8192;
 
-/// A stranger gets this long to finish the TLS handshake.
+/// The longest TLS handshake of a client.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// The pause after an `accept` that failed, most likely for want of file
-/// descriptors: without it the loop would burn a processor.
+/// The pause after a failed `accept`, most likely for lack of file descriptors:
+/// without it the loop would use a whole processor.
 const RETRY: Duration = Duration::from_millis(100);
 
 /// A bound listener.
 pub(crate) enum Listener {
-    /// TCP with TLS on it.
     Tls(TcpListener, Arc<Acceptor>),
-    /// A socket in the file system; under its path, those who connect are
-    /// told apart.
+    /// A socket in the file system. With a path, connections carry a [`Visitor`].
     Local(LocalListener, Option<Arc<Path>>),
 }
 
@@ -64,7 +62,7 @@ impl Listener {
         Ok(Self::Tls(TcpListener::bind(address).await?, acceptor))
     }
 
-    /// The address that was bound, with the port the kernel chose for port 0.
+    /// The bound address, with the port that the kernel chose for port 0.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Tls(tcp, _) => tcp.local_addr().ok(),
@@ -84,8 +82,8 @@ impl Listener {
             Self::Local(local, name) => {
                 let (mut stream, uid) = local.accept().await?;
                 if let Some(socket) = name.clone() {
-                    let put = Visitor { socket, uid }.attach(&mut stream);
-                    put.map_err(io::Error::other)?;
+                    let attached = Visitor { socket, uid }.attach(&mut stream);
+                    attached.map_err(io::Error::other)?;
                 }
                 Ok(Accepted::Plain(Box::new(stream)))
             }
@@ -132,11 +130,11 @@ impl Accepted {
     }
 }
 
-/// Accepts until `stop` resolves, then drains for at most `drain`. What the
-/// framework refuses by itself carries `server_headers`.
+/// Accepts until `stop` resolves, then drains for at most `drain`. Pingora's own
+/// refusals carry `server_headers`.
 ///
 /// # Errors
-/// If a listener ends before that. Then it drains as well.
+/// If a listener ends before `stop` resolves. It drains in this case too.
 pub(crate) async fn serve<P>(
     proxy: Arc<HttpProxy<P>>,
     listeners: Vec<Listener>,
@@ -149,14 +147,14 @@ where
     P::CTX: Send + Sync,
 {
     let (stopping, stopped) = watch::channel(false);
-    let doors = Doors {
-        places: Arc::new(Semaphore::new(CONNECTIONS)),
+    let shared = Shared {
+        permits: Arc::new(Semaphore::new(CONNECTIONS)),
         common: Common::new(server_headers),
     };
     let mut loops = Tasks::default();
     for listener in listeners {
         let name = listener.to_string();
-        let accepting = accept_loop(proxy.clone(), listener, doors.clone(), stopped.clone());
+        let accepting = accept_loop(proxy.clone(), listener, shared.clone(), stopped.clone());
         loops.spawn(name, accepting);
     }
     let mut open = Vec::new();
@@ -183,18 +181,18 @@ where
     served
 }
 
-/// What all listeners share.
+/// State that all listeners share.
 #[derive(Clone)]
-struct Doors {
-    places: Arc<Semaphore>,
+struct Shared {
+    permits: Arc<Semaphore>,
     common: Common,
 }
 
-/// One listener's connections, until told to stop; those still open then.
+/// Serves one listener until `stopped` changes, and returns its open connections.
 async fn accept_loop<P>(
     proxy: Arc<HttpProxy<P>>,
     listener: Listener,
-    doors: Doors,
+    shared: Shared,
     stopped: ShutdownWatch,
 ) -> JoinSet<()>
 where
@@ -205,14 +203,14 @@ where
     let mut stop = stopped.clone();
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &doors.places) => accepted,
+            accepted = accept(&listener, &shared.permits) => accepted,
             _ = stop.changed() => return connections,
-            // Reaps finished tasks, which would otherwise pile up in the set.
+            // Removes finished tasks, which would otherwise accumulate in the set.
             Some(_) = connections.join_next() => continue,
         };
         match accepted {
             Ok((place, accepted)) => {
-                let (proxy, common) = (proxy.clone(), doors.common.clone());
+                let (proxy, common) = (proxy.clone(), shared.common.clone());
                 connections.spawn(connection(proxy, place, accepted, common, stopped.clone()));
             }
             Err(e) => {
@@ -225,9 +223,9 @@ where
 
 async fn accept(
     listener: &Listener,
-    places: &Arc<Semaphore>,
+    permits: &Arc<Semaphore>,
 ) -> io::Result<(OwnedSemaphorePermit, Accepted)> {
-    let place = places.clone().acquire_owned().await;
+    let place = permits.clone().acquire_owned().await;
     let place = place.map_err(io::Error::other)?;
     Ok((place, listener.accept().await?))
 }

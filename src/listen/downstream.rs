@@ -1,10 +1,9 @@
-//! The connection that a client made, while none of its requests is in the
-//! hands of the hooks.
+//! Wraps a client's connection, to guard the time before Pingora's hooks run.
 //!
-//! Until a head is complete, and where it is none, no hook sees anything: the
-//! framework answers by itself, and its limits are wide. So the connection holds
-//! a stranger to [`heads`] on the way in, and gives words to [`refusal`]s on the
-//! way out. Once a request is in hand, no byte is looked at.
+//! No hook runs for an incomplete or malformed head: Pingora answers by itself,
+//! and its limits are wide. So the connection limits unauthenticated clients by
+//! [`heads`] on the way in, and gives [`refusal`]s a message on the way out. While
+//! a request is in progress, it passes all bytes through.
 
 mod heads;
 mod passed;
@@ -33,7 +32,7 @@ pub(crate) struct Downstream {
     replacement: Option<Replacement>,
 }
 
-/// What the connections of one agent have in common.
+/// State that all connections of one agent share.
 #[derive(Clone, Debug)]
 pub(crate) struct Common {
     budget: Arc<Budget>,
@@ -48,7 +47,7 @@ struct Replacement {
 }
 
 impl Common {
-    /// For connections whose refusals carry this nameplate.
+    /// State for connections whose refusals carry these headers.
     pub(crate) fn new(server_headers: &ServerHeaders) -> Self {
         Self {
             budget: Arc::default(),
@@ -58,7 +57,6 @@ impl Common {
 }
 
 impl Downstream {
-    /// Wraps a connection.
     pub(crate) fn new(inner: Stream, common: &Common) -> Self {
         Self {
             inner,
@@ -69,11 +67,11 @@ impl Downstream {
         }
     }
 
-    /// Says whether a request of this connection is in the hands of the hooks.
-    pub(crate) fn set_request_in_progress(connection: Option<&Stream>, yes: bool) {
+    /// Records whether a request of this connection is in progress in the hooks.
+    pub(crate) fn set_request_in_progress(connection: Option<&Stream>, in_progress: bool) {
         let this = connection.and_then(|stream| stream.as_any().downcast_ref::<Self>());
         if let Some(this) = this {
-            this.in_progress.store(yes, Ordering::Relaxed);
+            this.in_progress.store(in_progress, Ordering::Relaxed);
             this.head.clear();
         }
     }
@@ -85,7 +83,7 @@ impl Downstream {
         }
         match connection.into_any().downcast::<Self>() {
             Ok(this) => this.inner,
-            // Cannot be: the type was asked for above.
+            // Unreachable: the check above found this type.
             Err(_) => Box::new(tokio::io::duplex(1).0),
         }
     }
@@ -104,8 +102,8 @@ impl AsyncRead for Downstream {
         this.head.check_limits()?;
         let before = buf.filled().len();
         match Pin::new(&mut this.inner).poll_read(cx, buf) {
-            Poll::Pending => this.head.poll_late(cx).map(Err),
-            Poll::Ready(Ok(())) => Poll::Ready(this.head.came(buf.filled().len() - before)),
+            Poll::Pending => this.head.poll_deadline(cx).map(Err),
+            Poll::Ready(Ok(())) => Poll::Ready(this.head.add(buf.filled().len() - before)),
             failed => failed,
         }
     }
@@ -161,7 +159,7 @@ impl AsyncWrite for Downstream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        // Only bodies are written in pieces; refusals have none.
+        // Pingora writes only bodies vectored, and refusals have none.
         Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
     }
 

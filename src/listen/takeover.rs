@@ -9,11 +9,11 @@ use pingora::{ErrorType, OkOrErr};
 
 use crate::listen::downstream::Downstream;
 
-/// The connection of a session whose request was read to its end, and what
-/// came after it. A dummy stays in its place.
+/// Takes the connection of a session whose request was read to its end, with the
+/// bytes that came after the request. The session keeps a dummy connection.
 pub(crate) async fn take(session: &mut Session) -> pingora::Result<(Stream, Option<Bytes>)> {
     // `finish` would close the connection of a client that sent `close`, and
-    // keeps what came after the request only where pipelining is on.
+    // keeps the bytes after the request only if pipelining is on.
     session.req_header_mut().remove_header(&CONNECTION);
     session.set_pipelining_enabled(true);
     session.set_keepalive(Some(60));

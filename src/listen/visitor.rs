@@ -1,4 +1,4 @@
-//! The user at the other end of a Unix socket, as the kernel names it.
+//! Identifies the user at the other end of a Unix socket, from the kernel.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,28 +9,28 @@ use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::proxy::Session;
 
-/// Where a connection of this machine came in, and who has opened it.
+/// The socket of a local connection, and the user who opened it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Visitor {
     /// The path of the socket.
     pub(crate) socket: Arc<Path>,
-    /// The user; `None` if the kernel did not say.
+    /// The user id; `None` if the kernel reports none.
     pub(crate) uid: Option<u32>,
 }
 
 impl Visitor {
-    /// Puts it on a connection.
+    /// Attaches the visitor to a connection.
     ///
     /// # Errors
-    /// Never: the answer that it goes with is well-formed.
+    /// Never: the response head below is well-formed.
     pub(crate) fn attach(self, stream: &mut Stream) -> pingora::Result<()> {
-        // The one place for data of ours on a connection without TLS.
-        let none = Box::new(ResponseHeader::build(200, Some(0))?);
-        stream.set_proxy_digest(ProxyDigest::new(none, Some(Box::new(self))));
+        // Pingora has no other place for custom data on a connection without TLS.
+        let empty = Box::new(ResponseHeader::build(200, Some(0))?);
+        stream.set_proxy_digest(ProxyDigest::new(empty, Some(Box::new(self))));
         Ok(())
     }
 
-    /// Who is at the other end, if it is at a socket.
+    /// The visitor of a session, if it came through a Unix socket.
     pub(crate) fn of(session: &Session) -> Option<&Self> {
         let digest = session.digest()?.proxy_digest.as_ref()?;
         digest.user_data.as_ref()?.downcast_ref()
@@ -41,7 +41,7 @@ impl Visitor {
         format!("uid:{}", self.number())
     }
 
-    /// The number of the user, in words.
+    /// The user id as text.
     pub(crate) fn number(&self) -> String {
         self.uid
             .map_or_else(|| "?".to_owned(), |uid| uid.to_string())

@@ -1,8 +1,8 @@
-//! What a stranger can make the agent hold and do with a head that is not
-//! complete.
+//! Bounds the memory and the time that an incomplete request head can cost,
+//! before the client is authenticated.
 //!
-//! The framework gives each read a minute and each head a megabyte, and it
-//! parses a head from its beginning whenever more of it has come.
+//! Pingora allows a minute for each read and a megabyte for each head, and it
+//! parses a head from its beginning at every read.
 
 use std::future::Future;
 use std::io;
@@ -17,30 +17,30 @@ use tokio::time::{Sleep, sleep};
 /// A head is complete this long after its first byte.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// The longest head. Cookies, a signature and the accounts of some registries
-/// come to a few kilobytes.
+/// The longest head. Cookies, a signature and the credentials of some registries
+/// take a few kilobytes.
 const LONGEST: usize = 64 << 10;
 
-/// Every connection may have this much of a head. The framework sets aside as
-/// much for each anyway, and nearly every head is shorter.
+/// The bytes of a head that every connection may hold outside the budget. Pingora
+/// allocates as much for each anyway, and nearly every head is shorter.
 const FREE: usize = 4 << 10;
 
-/// What is beyond that, of all connections together.
+/// The budget for the rest, of all connections together.
 const TOGETHER: usize = 32 << 20;
 
-/// Bytes of one head that are parsed, counted again whenever they are parsed
-/// again: the longest one in packets of the common size, and not byte by byte.
+/// The bytes of one head that may be parsed, counted at every parse: enough for
+/// the longest head in packets of the common size, but not byte by byte.
 const PARSED: usize = 2 << 20;
 
-/// What is left for long heads, of all connections together.
+/// The unused budget for long heads, of all connections together.
 #[derive(Debug)]
 pub(super) struct Budget(AtomicUsize);
 
-/// The head of one connection's next request, as far as it has come.
+/// The head of one connection's next request, as far as it has arrived.
 #[derive(Debug)]
 pub(super) struct Head {
     budget: Arc<Budget>,
-    /// Its bytes. The hooks see a connection by reference only.
+    /// Its length. Atomic, because hooks get only a shared reference.
     bytes: AtomicUsize,
     parsed: usize,
     timer: Option<Pin<Box<Sleep>>>,
@@ -67,7 +67,6 @@ impl Default for Budget {
 }
 
 impl Head {
-    /// None so far.
     pub(super) fn new(budget: Arc<Budget>) -> Self {
         Self {
             budget,
@@ -77,16 +76,16 @@ impl Head {
         }
     }
 
-    /// It was complete, or its request was answered: what comes now is another.
+    /// Starts the next head: this one was complete, or its request was answered.
     pub(super) fn clear(&self) {
         let bytes = self.bytes.swap(0, Ordering::Relaxed);
         self.budget.release(beyond(bytes));
     }
 
-    /// Before more of it is read.
+    /// To be called before a read.
     ///
     /// # Errors
-    /// If it is too long already.
+    /// If the head is too long already.
     pub(super) fn check_limits(&mut self) -> io::Result<()> {
         match self.bytes.load(Ordering::Relaxed) {
             0 => {
@@ -99,15 +98,15 @@ impl Head {
         }
     }
 
-    /// So much more of it has come.
+    /// Counts `more` bytes that were read.
     ///
     /// # Errors
-    /// If there is no more room, or it came in too many pieces.
-    pub(super) fn came(&mut self, more: usize) -> io::Result<()> {
+    /// If the budget is used up, or the head came in too many pieces.
+    pub(super) fn add(&mut self, more: usize) -> io::Result<()> {
         let had = self.bytes.load(Ordering::Relaxed);
         let has = had.saturating_add(more);
         if !self.budget.take(beyond(has) - beyond(had)) {
-            tracing::debug!("a connection is closed: unfinished heads hold {TOGETHER} bytes");
+            tracing::debug!("closed a connection: incomplete heads hold {TOGETHER} bytes");
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
         self.bytes.store(has, Ordering::Relaxed);
@@ -118,13 +117,13 @@ impl Head {
         Ok(())
     }
 
-    /// Nothing comes at the moment: resolves with an error when a head that has
-    /// begun is too late.
-    pub(super) fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+    /// To be polled while no bytes come: resolves with an error when a head that
+    /// has begun is not complete by the deadline.
+    pub(super) fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         if self.bytes.load(Ordering::Relaxed) == 0 {
             return Poll::Pending;
         }
-        // Made only for a head that did not come in one piece.
+        // Created only for a head that does not come in one piece.
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(DEADLINE)));
         ready!(timer.as_mut().poll(cx));
         Poll::Ready(io::ErrorKind::TimedOut.into())
@@ -137,7 +136,7 @@ impl Drop for Head {
     }
 }
 
-/// What so long a head takes of the budget.
+/// The bytes that a head of this length takes from the budget.
 fn beyond(bytes: usize) -> usize {
     bytes.saturating_sub(FREE)
 }
@@ -175,7 +174,7 @@ mod tests {
         Ok(read)
     }
 
-    /// Lets a head of so many bytes begin.
+    /// Sends the first `bytes` bytes of a head.
     async fn begin(common: &Common, bytes: usize) -> io::Result<(Downstream, DuplexStream)> {
         let (mut stream, mut far) = connection(common);
         far.write_all(&vec![b'a'; bytes]).await?;
@@ -184,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_head_that_drips_in_is_cut_off_and_a_silent_connection_is_not() {
+    async fn a_head_that_comes_too_slowly_is_cut_off_and_a_silent_connection_is_not() {
         let drip: Vec<&[u8]> = vec![b"G"; 10];
         let error = slow_request(&drip, PAUSE).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
@@ -213,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_unfinished_heads_together_hold_no_more_than_the_budget() {
+    async fn all_incomplete_heads_together_hold_no_more_than_the_budget() {
         let common = Common::new(&ServerHeaders::none());
         let mut open = Vec::new();
         let full = loop {
@@ -225,9 +224,9 @@ mod tests {
         assert_eq!(full.kind(), ErrorKind::QuotaExceeded);
         assert_eq!(open.len(), TOGETHER / beyond(LONGEST));
 
-        // Whoever asks for no more than everybody has is served meanwhile.
+        // A connection with a short head is served meanwhile.
         assert!(begin(&common, FREE).await.is_ok());
-        // Room is given back by connections that end, and by heads that do.
+        // Connections that end release their share, and so do complete heads.
         open.pop();
         let (stream, far) = begin(&common, LONGEST).await.unwrap();
         let stream: Stream = Box::new(stream);

@@ -1,4 +1,4 @@
-//! What the framework asks of a connection, answered by the one inside.
+//! Implements Pingora's connection traits by forwarding to the inner connection.
 
 use std::io;
 use std::sync::Arc;

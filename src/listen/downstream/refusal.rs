@@ -1,14 +1,15 @@
-//! The refusals that the framework sends by itself.
+//! Replaces the refusals that Pingora sends by itself.
 //!
-//! A request that does not parse is answered by it with an empty 400 (405 for
-//! `CONNECT`), but every error of ours is `{"message": …}`. No hook sees these,
-//! so they are replaced on their way out.
+//! Pingora answers a malformed request with an empty 400 (405 for `CONNECT`), but
+//! every error of this agent is `{"message": …}`. No hook sees these answers, so
+//! the connection replaces them on their way out.
 
-/// How the framework signs its own answers; an engine's name is `Docker/…`,
-/// and what we answer ourselves carries no `Server` at all.
+/// The mark of Pingora's own answers; an engine's `Server` is `Docker/…`, and the
+/// agent's own answers have none.
 const SIGNED: &[u8] = b"Server: Pingora";
 
-/// The replacement of a refusal with these header lines too, if `head` is one.
+/// The replacement of a refusal, with these additional header lines; `None` if
+/// `head` is any other answer.
 pub(super) fn explain(head: &[u8], lines: &str) -> Option<Vec<u8>> {
     let (status, message) = if head.starts_with(b"HTTP/1.1 400 ") {
         ("400 Bad Request", "the request is not well-formed HTTP/1.1")
