@@ -1,4 +1,4 @@
-//! The agent as a whole: put together from its configuration, run, drained.
+//! Builds the agent from its configuration, runs it, and drains it.
 
 pub(crate) mod memory;
 pub(crate) mod reload;
@@ -44,25 +44,27 @@ use crate::upstream::client::Client;
 use crate::upstream::engine::Engine;
 use crate::upstream::peers::Peers;
 
-/// The first look at the engine; later ones are the cluster's.
-const FIRST_LOOK: Duration = Duration::from_secs(5);
+/// The deadline for the first identity of the engine; the cluster reads it again
+/// in every round.
+const FIRST_READ: Duration = Duration::from_secs(5);
 
-/// How often certificates are looked at.
+/// How often certificates are checked for renewal.
 const REFRESH: Duration = Duration::from_secs(30);
 
-/// The first look is earlier: what only the start needed is free by then.
+/// The first check is earlier: the memory that only the start needed is free by
+/// then, and is returned.
 const SETTLED: Duration = Duration::from_secs(2);
 
 /// Why an agent does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The cluster has no usable secret.
+    /// The cluster has no valid secret.
     #[error(transparent)]
     Secrets(#[from] SecretsError),
-    /// Portainer servers cannot be let in as was asked.
+    /// The settings for Portainer servers cannot be applied.
     #[error("auth.portainer: {0}")]
     Portainer(String),
-    /// Who is let in cannot be told.
+    /// The settings for authentication cannot be applied.
     #[error(transparent)]
     Guard(#[from] GuardError),
     /// The audit log cannot be written.
@@ -89,7 +91,7 @@ pub enum StartError {
         /// Why.
         error: io::Error,
     },
-    /// Certificates could not be made or read.
+    /// Certificates could not be created or read.
     #[error("{0}")]
     Trust(String),
 }
@@ -101,7 +103,7 @@ fn in_use(error: &io::Error) -> &'static str {
     }
 }
 
-/// An agent that has bound its listeners.
+/// An agent with bound listeners.
 pub struct Agent {
     cluster: Arc<Cluster>,
     trust: Arc<Trust>,
@@ -117,17 +119,16 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Puts an agent together and binds its listeners. The engine need not be
-    /// there yet.
+    /// Builds an agent and binds its listeners. The engine need not answer yet.
     ///
     /// # Errors
-    /// Says what to mend.
+    /// With a message that says what to correct.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let stamp = Stamp::of(&config);
         let client = Arc::new(Client::new());
         let engine = Engine::new(&config.engine).map_err(|e| StartError::Trust(e.to_string()))?;
         let engine = Arc::new(engine);
-        let me = first_look(&client, &engine).await;
+        let me = first_identity(&client, &engine).await;
         let secrets = secrets::all(&config, me.swarm)?;
 
         let names: Vec<_> = config
@@ -228,7 +229,8 @@ impl Agent {
             unauthenticated: unauthenticated.clone(),
         };
         let conf = ServerConf {
-            // Pingora would load the platform's roots; our peers bring theirs.
+            // Prevents Pingora from loading the platform's roots; our peers have
+            // their own.
             ca_file: Some(platform::EMPTY_FILE.to_owned()),
             threads: config.threads.map_or(2, usize::from),
             ..ServerConf::default()
@@ -248,7 +250,7 @@ impl Agent {
         })
     }
 
-    /// The addresses that were bound.
+    /// The bound TCP addresses.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners
             .iter()
@@ -261,7 +263,7 @@ impl Agent {
         self.cluster.clone()
     }
 
-    /// The certificates and keys of the cluster.
+    /// The cluster's keys, and the certificates of this agent.
     pub fn trust(&self) -> Arc<Trust> {
         self.trust.clone()
     }
@@ -269,7 +271,8 @@ impl Agent {
     /// Serves until `stop` resolves, then drains.
     ///
     /// # Errors
-    /// If a listener or a background task ends before that. Then it drains as well.
+    /// If a listener or a background task ends before `stop` resolves. The agent
+    /// drains in this case too.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), TaskError> {
         let (stopping, stopped) = watch::channel(false);
         let mut background = self.background;
@@ -279,13 +282,15 @@ impl Agent {
         background.spawn("cluster membership", async move {
             let changed = |me: &Identity| {
                 if let Err(e) = renamed.rename(leaf_names(me, &names), clock::wall()) {
-                    tracing::error!("certificates keep their old names: {e}");
+                    tracing::error!(
+                        "cannot rename the certificates, which keep their old names: {e}"
+                    );
                 }
             };
             cluster.run(until, changed).await;
         });
-        let nobody = HeaderValue::from_static("");
-        let server_headers = ServerHeaders::new(nobody, agent_headers(self.portainer.as_deref()));
+        let unnamed = HeaderValue::from_static("");
+        let server_headers = ServerHeaders::new(unnamed, agent_headers(self.portainer.as_deref()));
         if let Some(portainer) = self.portainer {
             let until = stopped.clone();
             let sync_pin = async move { portainer.sync_pin(until).await };
@@ -326,7 +331,7 @@ fn agent_headers(portainer: Option<&Portainer>) -> AgentHeaders {
     portainer.map_or(&[], |_| portainer::headers())
 }
 
-/// Does this every half a minute, where it may block.
+/// Calls `renew` every half a minute, on a thread that may block.
 async fn refresh(renew: impl Fn() + Clone + Send + 'static, mut stopped: watch::Receiver<bool>) {
     let mut pause = SETTLED;
     loop {
@@ -339,11 +344,11 @@ async fn refresh(renew: impl Fn() + Clone + Send + 'static, mut stopped: watch::
     }
 }
 
-async fn first_look(client: &Client, engine: &Engine) -> Identity {
-    let reason = match timeout(FIRST_LOOK, identity::read(client, engine)).await {
+async fn first_identity(client: &Client, engine: &Engine) -> Identity {
+    let reason = match timeout(FIRST_READ, identity::read(client, engine)).await {
         Ok(Ok(me)) => return me,
         Ok(Err(reason)) => reason,
-        Err(_) => format!("no answer within {FIRST_LOOK:?}"),
+        Err(_) => format!("no answer within {FIRST_READ:?}"),
     };
     tracing::error!(
         "the engine at {} does not answer yet: {reason}",
@@ -365,7 +370,7 @@ fn audit(config: &config::Audit) -> Result<Arc<Audit>, StartError> {
     })
 }
 
-/// What the certificates of this node say of it.
+/// The names in the certificates of this node.
 fn leaf_names(me: &Identity, names: &[String]) -> LeafNames {
     LeafNames {
         node_id: Some(me.node_id.clone()).filter(|id| !id.is_empty()),
@@ -425,7 +430,7 @@ fn acceptor(
 mod tests {
     use super::*;
 
-    /// An agent that nothing tells to stop.
+    /// Runs an agent with this background task, and never stops it.
     async fn failing(task: impl Future<Output = ()> + Send + 'static) -> TaskError {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config {

@@ -1,18 +1,19 @@
-//! Gives memory back to the system.
+//! Returns memory to the system.
 //!
-//! The program's allocator (mimalloc, chosen in `main.rs`) looks through what it
-//! could return only when memory of an arena is freed, and then only at what has
-//! been free for 100 ms (`mi_arenas_try_purge`). Without a free of our own, an idle
-//! agent would keep what its last burst of requests took.
+//! The program's allocator (mimalloc, chosen in `main.rs`) collects the memory
+//! that it can return only when memory of an arena is freed, and then only what has
+//! been free for 100 ms (`mi_arenas_try_purge`). Without such a free, an idle agent
+//! would keep the memory of its last burst of requests.
 //!
-//! What a thread has taken meanwhile is not returned. So the 19 MiB that deriving
-//! keys takes at the start never come from an arena, see `trust/stretch.rs`.
+//! Memory that a thread has taken meanwhile is not returned. So the 19 MiB that
+//! deriving the keys takes at the start never come from an arena, see
+//! `trust/stretch.rs`.
 
-/// What is huge to the allocator, in bytes: more than its largest pages hold.
+/// The size of a huge block, in bytes: larger than the allocator's largest pages.
 const HUGE: usize = 20 << 20;
 
-/// Has the allocator return what has been free for a while.
+/// Makes the allocator return memory that has been free for a while.
 pub(crate) fn trim_heap() {
-    // Never touched: it takes addresses for a moment, and no memory.
+    // Never written to: it takes addresses for a moment, and no memory.
     drop(std::hint::black_box(Vec::<u8>::with_capacity(HUGE)));
 }

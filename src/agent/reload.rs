@@ -1,9 +1,9 @@
-//! A configuration that changes while the agent runs: who is let in, and with
-//! what, is replaced; all else needs a restart.
+//! Applies changes of the configuration while the agent runs: those of
+//! authentication and policies. All other settings need a restart.
 //!
-//! The file is looked at every few seconds, and at once on SIGHUP. One that is
-//! wrong changes nothing: the old one stays, and the log says what is wrong.
-//! Keys, secrets and lists that it names are looked at together with it.
+//! A task checks the file every few seconds, and at once on SIGHUP, together with
+//! the keys, secrets and lists that the file names. A faulty file changes nothing:
+//! the old configuration stays in force, and the log has the errors.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,53 +21,52 @@ use crate::portainer::Portainer;
 use crate::telemetry::audit::Audit;
 use crate::trust::Trust;
 
-/// How often the files are looked at.
-const LOOK: Duration = Duration::from_secs(2);
+/// How often the files are checked.
+const INTERVAL: Duration = Duration::from_secs(2);
 
-/// What it takes to replace a guard.
+/// Replaces the guard when its files change.
 pub(crate) struct Reload {
-    /// The guard to replace.
     pub(crate) guard: Arc<ArcSwap<Guard>>,
-    /// What it was made of.
+    /// The configuration of the current guard.
     pub(crate) config: Config,
-    /// The certificates and keys of the cluster.
     pub(crate) trust: Arc<Trust>,
-    /// The nonces seen so far: what was used stays used.
+    /// Shared with the next guard, so that used nonces stay used.
     pub(crate) nonces: Arc<NonceMemory>,
-    /// The Portainer servers, whose secret and key are read anew.
+    /// Its secret and key are read again.
     pub(crate) portainer: Option<Arc<Portainer>>,
-    /// The audit log, to be begun anew on SIGHUP.
+    /// Reopened on SIGHUP.
     pub(crate) audit: Option<Arc<Audit>>,
-    /// The files as they were when the guard was made, or before.
+    /// Taken before the files of the current guard were read.
     pub(crate) stamp: Stamp,
 }
 
-/// What tells changed files from the same ones.
+/// The modification times and sizes of all files, which reveal a change.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Stamp(Vec<Option<(SystemTime, u64)>>);
 
 impl Reload {
-    /// Looks until told to stop.
+    /// Checks the files until `stopped` changes.
     pub(crate) async fn run(self, stopped: watch::Receiver<bool>) {
-        every_few_seconds(self, Self::look, stopped).await;
+        every_few_seconds(self, Self::check, stopped).await;
     }
 
-    fn look(&mut self, asked: bool) {
+    fn check(&mut self, forced: bool) {
         self.guard.load().authenticator.certificates.refresh();
         let now = Stamp::of(&self.config);
-        if !asked && now == self.stamp {
+        if !forced && now == self.stamp {
             return;
         }
-        // From before they are read. One that names other files is read twice.
+        // Taken before the files are read, so that no change goes unnoticed. A
+        // configuration that names new files is read twice.
         self.stamp = now;
-        if let (true, Some(audit)) = (asked, &self.audit)
+        if let (true, Some(audit)) = (forced, &self.audit)
             && let Err(e) = audit.reopen()
         {
-            tracing::error!("the audit log goes on in the old file: {e}");
+            tracing::error!("cannot reopen the audit log, which continues in the old file: {e}");
         }
         match self.config.file.clone() {
             Some(file) => self.replace(&file),
-            None => tracing::info!("there is no configuration file to read again"),
+            None => tracing::info!("no configuration file to reload"),
         }
         match self.portainer.as_ref().map(|portainer| portainer.reread()) {
             Some(Err(e)) => tracing::error!("auth.portainer: the old one stays in force: {e}"),
@@ -97,28 +96,28 @@ impl Reload {
 }
 
 async fn every_few_seconds<T: Send + 'static>(
-    mut of: T,
-    look: fn(&mut T, asked: bool),
+    mut state: T,
+    check: fn(&mut T, forced: bool),
     mut stopped: watch::Receiver<bool>,
 ) {
-    let mut told = platform::reload_signals();
+    let mut signals = platform::reload_signals();
     loop {
-        let asked = tokio::select! {
-            () = tokio::time::sleep(LOOK) => false,
-            () = told.next() => true,
+        let forced = tokio::select! {
+            () = tokio::time::sleep(INTERVAL) => false,
+            () = signals.next() => true,
             _ = stopped.changed() => return,
         };
-        // It reads files.
-        of = blocking(move || {
-            look(&mut of, asked);
-            of
+        // The check reads files.
+        state = blocking(move || {
+            check(&mut state, forced);
+            state
         })
         .await;
     }
 }
 
 impl Stamp {
-    /// The files that say who is let in, as they are now.
+    /// Reads the times and sizes of the configuration and the files it names.
     pub(crate) fn of(config: &Config) -> Self {
         let keys = config.auth.keys.iter().map(|key| match &key.material {
             KeyMaterial::PublicKey(path) | KeyMaterial::Secret(path) => path,
@@ -143,7 +142,7 @@ mod tests {
     use crate::platform::tasks::{TaskError, Tasks};
 
     #[tokio::test]
-    async fn a_look_that_panics_is_not_the_quiet_end_of_all_looks() {
+    async fn a_check_that_panics_ends_the_task_with_an_error() {
         let (_stopping, stopped) = watch::channel(false);
         let mut tasks = Tasks::default();
         let looking = every_few_seconds((), |(), _| panic!("unreadable"), stopped);

@@ -1,5 +1,5 @@
-//! The secrets that an agent derives its cluster from: from files, from
-//! Portainer's `AGENT_SECRET`, or made for a host outside of a Swarm.
+//! Finds the secrets from which an agent derives the cluster's keys: in files, in
+//! Portainer's `AGENT_SECRET`, or one generated for a host outside of a Swarm.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::trust::{Secret, SecretError, SecretFileError, TrustError};
 /// The file of a host's own secret, in the state folder.
 const HOST_SECRET: &str = "secret";
 
-/// Why there is no secret to derive the cluster from.
+/// Why the cluster has no valid secret.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // The messages say it.
 pub enum SecretsError {
@@ -50,11 +50,11 @@ pub enum PortainerSecretError {
     Value(#[from] SecretError),
 }
 
-/// All secrets of this configuration; `swarm` is whether the engine is part of
-/// one.
+/// All secrets of this configuration; `swarm` says whether the engine is part of
+/// a Swarm.
 ///
 /// # Errors
-/// A secret is needed and missing, or cannot be used.
+/// A required secret is missing, or a secret is invalid.
 pub(crate) fn all(config: &Config, swarm: bool) -> Result<Vec<Secret>, SecretsError> {
     let files = files(config);
     if !files.is_empty() {
@@ -76,7 +76,7 @@ pub(crate) fn all(config: &Config, swarm: bool) -> Result<Vec<Secret>, SecretsEr
 /// The secret that a running agent of this configuration prefers.
 ///
 /// # Errors
-/// It cannot be used.
+/// The secret is missing or invalid.
 pub(crate) fn first(config: &Config) -> Result<Secret, SecretsError> {
     if let Some(file) = files(config).first() {
         return read(file);
@@ -96,7 +96,7 @@ fn files(config: &Config) -> Vec<PathBuf> {
     files
 }
 
-/// Portainer's `AGENT_SECRET`, checked as strictly as a cluster's secret: an
+/// Portainer's `AGENT_SECRET`, held to the rules for a cluster's secret: an
 /// observer of one signed request could guess a weak one offline.
 fn portainer_secret(config: &Config) -> Option<Result<Secret, PortainerSecretError>> {
     Some(match config.cluster.portainer_secret.as_ref()? {
@@ -117,7 +117,7 @@ fn read(path: &Path) -> Result<Secret, SecretsError> {
     Ok(secret)
 }
 
-/// The file with this host's own secret, which is made at the first start.
+/// The file with this host's own secret, generated at the first start.
 fn host_secret(state_dir: &Path) -> Result<PathBuf, SecretsError> {
     let path = state_dir.join(HOST_SECRET);
     let shown = path.display();
