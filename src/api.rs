@@ -1,4 +1,4 @@
-//! The endpoints of skep's own: its nodes and the metrics of its hosts.
+//! Answers skep's own endpoints: nodes, and metrics of the hosts.
 
 pub(crate) mod metrics;
 pub(crate) mod nodes;

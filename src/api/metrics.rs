@@ -1,9 +1,8 @@
-//! The machine below the engine: what is built into it, and how it is doing.
+//! Answers with metrics of the machines below the engines: as JSON, for this node
+//! or for all nodes, and in Prometheus' text form for this node.
 //!
-//! `/host/info` is Portainer's; the numbers come as JSON, for this node or for
-//! all of them at once, and in Prometheus' text form for this node. Reading
-//! them is for [`gather`]; what a file of `/proc` means, for its parser.
-//! Nothing here fails for lack of a file: what cannot be read is left out.
+//! [`gather`] reads the files; one parser for each file of `/proc` interprets it.
+//! A missing file is no error: values that cannot be read are omitted.
 
 mod cpu;
 pub(crate) mod disk;
@@ -34,14 +33,14 @@ use crate::exchange::reject::Reject;
 use crate::exchange::reject::internal;
 use crate::upstream::client::Budget;
 
-/// Where nodes ask each other.
+/// The endpoint that nodes ask each other.
 const METRICS: &str = "/skep/v1/metrics";
 
-/// Bounds one node's numbers, and all nodes' together.
+/// Bounds one node's metrics, and those of all nodes together.
 const EACH: usize = 1 << 20;
 const ALL: usize = 64 << 20;
 
-/// How the nodes are doing, as JSON: this one if it is asked `alone`, else all.
+/// Answers with metrics as JSON: of this node if `alone`, else of all nodes.
 ///
 /// # Errors
 /// If the client has gone.
@@ -52,9 +51,10 @@ pub(crate) async fn metrics(
     alone: bool,
 ) -> Result<Next, Reject> {
     let mine = async { json!(gather::read(context).await).to_string() };
-    let (others, mut missing) = match alone {
-        true => (Vec::new(), Vec::new()),
-        false => nodes(&context.cluster, x.reachable()),
+    let (others, mut missing) = if alone {
+        (Vec::new(), Vec::new())
+    } else {
+        nodes(&context.cluster, x.reachable())
     };
     let ask = Ask {
         head: session.req_header(),
@@ -94,7 +94,7 @@ pub(crate) async fn metrics(
     context.answer(session, x, head, body.into()).await
 }
 
-/// Another node's numbers, as it wrote them.
+/// Another node's metrics, as it wrote them.
 async fn of(
     context: &Context,
     node: &Node,
@@ -125,7 +125,7 @@ async fn of(
         .collect())
 }
 
-/// How this node is doing, in Prometheus' text form.
+/// Answers with this node's metrics in Prometheus' text form.
 ///
 /// # Errors
 /// If the client has gone.
@@ -139,7 +139,7 @@ pub(crate) async fn prometheus(
     context.answer(session, x, head, Bytes::from(text)).await
 }
 
-/// The head of an answer that changes from one moment to the next.
+/// The head of an answer that must not be cached.
 pub(crate) fn head(kind: &str) -> pingora::Result<ResponseHeader> {
     let mut head = ResponseHeader::build(200, Some(5))?;
     head.insert_header(CONTENT_TYPE, kind)?;

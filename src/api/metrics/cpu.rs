@@ -1,11 +1,11 @@
-//! `/proc/stat`: how the processors spent their time.
+//! Parses `/proc/stat`: how the processors spent their time.
 
 use serde::Serialize;
 
-/// Kernels count these in hundredths, whatever their own clock is (`USER_HZ`).
+/// `USER_HZ`: kernels report hundredths of a second, with any internal clock.
 const PER_SECOND: f64 = 100.0;
 
-/// Seconds of all processors together since the start.
+/// Seconds of all processors together, since the host started.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(super) struct Cpu {
     pub(super) count: u64,
@@ -20,7 +20,7 @@ pub(super) struct Cpu {
 }
 
 impl Cpu {
-    /// The times by their names.
+    /// The times with the names of their modes.
     pub(super) fn modes(&self) -> [(&'static str, f64); 8] {
         [
             ("user", self.user),
@@ -35,7 +35,7 @@ impl Cpu {
     }
 }
 
-/// Reads `/proc/stat`; `None` if it is not what it should be.
+/// Reads `/proc/stat`; `None` if it is malformed.
 pub(super) fn parse(stat: &str) -> Option<Cpu> {
     let mut all = None;
     let mut count = 0;
@@ -55,7 +55,7 @@ pub(super) fn parse(stat: &str) -> Option<Cpu> {
         nice: seconds()?,
         system: seconds()?,
         idle: seconds()?,
-        // Older kernels count less.
+        // Older kernels have fewer modes.
         iowait: seconds().unwrap_or_default(),
         irq: seconds().unwrap_or_default(),
         softirq: seconds().unwrap_or_default(),
@@ -76,7 +76,7 @@ pub(super) fn load(loadavg: &str) -> Option<[f64; 3]> {
     Some([next()?, next()?, next()?])
 }
 
-/// The seconds since the start, of `/proc/uptime`.
+/// The seconds since the host started, from `/proc/uptime`.
 pub(super) fn uptime(uptime: &str) -> Option<f64> {
     let seconds: f64 = uptime.split_ascii_whitespace().next()?.parse().ok()?;
     seconds.is_finite().then_some(seconds)
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_stat_is_nothing() {
+    fn text_that_is_not_proc_stat_yields_nothing() {
         for not in ["", "cpu", "cpu a b c d", "cpu0 1 2 3 4", "cpu 1 2 3"] {
             assert_eq!(parse(not), None, "{not:?}");
         }

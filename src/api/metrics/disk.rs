@@ -1,11 +1,11 @@
-//! `/proc/diskstats`: what disks have read and written.
+//! Parses `/proc/diskstats`: reads and writes of disks.
 
 use serde::Serialize;
 
-/// The kernel counts in these, whatever the disk's own sectors are.
+/// The kernel's unit in bytes, for disks with any size of sectors.
 pub(crate) const SECTOR: u64 = 512;
 
-/// One disk, since the start.
+/// Counters of one disk, since the host started.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Disk {
     pub(crate) device: String,
@@ -13,11 +13,12 @@ pub(crate) struct Disk {
     pub(crate) read_bytes: u64,
     pub(crate) writes: u64,
     pub(crate) written_bytes: u64,
-    /// Seconds in which it was busy.
+    /// The time during which it was busy.
     pub(crate) busy_seconds: f64,
 }
 
-/// Whether a block device holds data of its own: no loop, no memory.
+/// Whether a block device is a disk: no loop device, no memory, no removable
+/// medium.
 pub(crate) fn is_disk(device: &str) -> bool {
     let not = ["loop", "ram", "zram", "fd", "sr"];
     !not.iter().any(|kind| {
@@ -26,7 +27,7 @@ pub(crate) fn is_disk(device: &str) -> bool {
     })
 }
 
-/// Reads `/proc/diskstats`, as far as it is about whole disks.
+/// Reads the whole disks of `/proc/diskstats`, without partitions.
 pub(crate) fn parse(diskstats: &str, is_whole: impl Fn(&str) -> bool) -> Vec<Disk> {
     let disk = |line: &str| {
         let mut words = line.split_ascii_whitespace().skip(2);
@@ -52,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whole_disks_are_read_and_nothing_else() {
+    fn only_whole_disks_are_read() {
         let stats = "   7       0 loop0 1 0 2 3 0 0 0 0 0 4 3 0 0 0 0\n\
                      \x20 8       0 sda 100 5 2000 30 40 6 5000 70 0 1500 100 0 0 0 0 0 0\n\
                      \x20 8       1 sda1 90 5 1900 30 40 6 5000 70 0 80 100 0 0 0 0 0 0\n\
@@ -73,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn loops_and_memory_are_no_disks() {
+    fn loop_devices_and_memory_are_not_disks() {
         for (device, is) in [
             ("sda", true),
             ("vda", true),

@@ -1,4 +1,4 @@
-//! The numbers of this node, read now.
+//! Reads the current metrics of this node.
 
 use std::time::Duration;
 
@@ -17,20 +17,20 @@ use crate::upstream::request;
 /// Bounds `/info`.
 const INFO: usize = 4 << 20;
 
-/// What takes longer is left out: a scrape has to come back.
+/// Values that take longer are omitted: a scrape must be answered.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Readings at a time: one that hangs on a file system must not be joined by
-/// every scrape that follows.
+/// Limits concurrent readings: when one hangs on a file system, later scrapes
+/// must not add more.
 static READINGS: Semaphore = Semaphore::const_new(4);
 
-/// The numbers of this node.
+/// The current metrics of this node.
 pub(super) async fn read(context: &Context) -> Metrics {
     let (engine, root) = engine(context).await;
     let mut metrics = machine(root).await;
     let me = context.cluster.me();
     let all = context.cluster.all();
-    // This node is not asked by itself, so it is never "ready".
+    // This node does not probe itself, so `is_ready` may be false for it.
     let there = all.iter().filter(|m| m.is_ready() || m.id == me.node_id);
     let ready = there.count();
     metrics.engine = engine;
@@ -47,7 +47,7 @@ pub(super) async fn read(context: &Context) -> Metrics {
     metrics
 }
 
-/// The part of `/info` that says how an engine is doing.
+/// The fields of `/info` that become metrics.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct Info {
@@ -59,7 +59,7 @@ struct Info {
     images: u64,
 }
 
-/// The engine, and where it keeps its data.
+/// The engine's metrics, and its data directory.
 async fn engine(context: &Context) -> (Engine, String) {
     let asked = async {
         let peer = context.engine.peer().await?;
@@ -90,7 +90,7 @@ async fn machine(docker_root: String) -> Metrics {
     read.await.unwrap_or_default()
 }
 
-/// What is read of this machine, if it can be in time.
+/// Runs `read` on a thread that may block; `None` if it takes too long.
 pub(crate) async fn reading<T: Send + 'static>(
     read: impl FnOnce(&Sources) -> T + Send + 'static,
 ) -> Option<T> {
@@ -105,14 +105,14 @@ pub(crate) async fn reading<T: Send + 'static>(
     timeout(PATIENCE, read).await.ok()?
 }
 
-/// What the files say.
+/// The metrics in these files.
 fn of(sources: &Sources, docker_root: &str) -> Metrics {
     let disks = sources.names("/sys/block");
     let whole = |device: &str| disks.iter().any(|disk| disk == device);
     let diskstats = sources.text("/proc/diskstats").unwrap_or_default();
     let roots = ["/", docker_root];
     let filesystems = roots.iter().filter(|path| path.starts_with('/'));
-    // Of this process, whoever's /proc the rest is from.
+    // This process's own, even if the other files are the host's.
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     Metrics {
         agent: Agent {
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_without_any_of_the_files_has_no_numbers_and_no_error() {
+    fn a_machine_without_the_files_has_no_metrics_and_no_error() {
         let empty = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(empty.path().join("sys/block")).unwrap();
         for file in ["proc/stat", "proc/meminfo", "proc/uptime", "proc/loadavg"] {

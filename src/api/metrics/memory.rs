@@ -1,4 +1,4 @@
-//! `/proc/meminfo`, and the agent's own share in `/proc/self/status`.
+//! Parses `/proc/meminfo`, and the agent's own share in `/proc/self/status`.
 
 use serde::Serialize;
 
@@ -14,12 +14,12 @@ pub(super) struct Memory {
     pub(super) swap_free: u64,
 }
 
-/// Reads `/proc/meminfo`; `None` if it does not say how much there is.
+/// Reads `/proc/meminfo`; `None` if it has no total.
 pub(super) fn parse(meminfo: &str) -> Option<Memory> {
     let free = field(meminfo, "MemFree").unwrap_or_default();
     Some(Memory {
         total: field(meminfo, "MemTotal")?,
-        // Kernels before 3.14 do not say.
+        // Kernels before 3.14 do not report it.
         available: field(meminfo, "MemAvailable").unwrap_or(free),
         free,
         buffers: field(meminfo, "Buffers").unwrap_or_default(),
@@ -29,7 +29,7 @@ pub(super) fn parse(meminfo: &str) -> Option<Memory> {
     })
 }
 
-/// The resident bytes of a process, of its `status`.
+/// The resident bytes in a process's `status`.
 pub(super) fn resident(status: &str) -> Option<u64> {
     field(status, "VmRSS")
 }
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_meminfo_is_nothing() {
+    fn text_that_is_not_meminfo_yields_nothing() {
         for not in [
             "",
             "MemTotal",

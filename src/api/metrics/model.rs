@@ -1,5 +1,5 @@
-//! What is told of one node: counters since it started, and how things stand.
-//! Sizes are in bytes, times in seconds.
+//! Defines the metrics of one node: counters since it started, and current
+//! values. Sizes are in bytes, times in seconds.
 
 use serde::Serialize;
 
@@ -8,7 +8,7 @@ use super::disk::Disk;
 use super::memory::Memory;
 use super::network::Network;
 
-/// One node. What cannot be known there is null or empty.
+/// One node. Values that cannot be read there are null or empty.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Metrics {
     pub(super) node: Node,
@@ -24,7 +24,7 @@ pub(super) struct Metrics {
     pub(super) networks: Vec<Network>,
 }
 
-/// Which one it is.
+/// Identifies the node.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Node {
     pub(super) id: String,
@@ -39,7 +39,8 @@ pub(super) struct Agent {
     pub(super) memory_bytes: Option<u64>,
 }
 
-/// The cluster as this node sees it: agents that answer, and that do not.
+/// The cluster as this node sees it: the numbers of nodes that answer, and of
+/// those that do not.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Cluster {
     pub(super) ready: u64,
@@ -57,7 +58,7 @@ pub(super) struct Engine {
     pub(super) images: u64,
 }
 
-/// A file system, by the host's name for a path on it.
+/// A file system, named by a path on it as the host writes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct FileSystem {
     pub(super) path: String,

@@ -1,8 +1,8 @@
-//! `/proc/net/dev`: what interfaces have received and sent.
+//! Parses `/proc/net/dev`: traffic of network interfaces.
 
 use serde::Serialize;
 
-/// One interface, since it came up.
+/// Counters of one interface, since it came up.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Network {
     pub(super) device: String,
@@ -14,9 +14,8 @@ pub(super) struct Network {
     pub(super) send_drops: u64,
 }
 
-/// Reads `/proc/net/dev` without what never leaves the host: the loopback, and
-/// the ends of containers' cables, of which there are too many and never the
-/// same.
+/// Reads `/proc/net/dev` without the interfaces inside the host: the loopback, and
+/// containers' `veth` interfaces, which are many and come and go.
 pub(super) fn parse(dev: &str) -> Vec<Network> {
     let interface = |line: &str| {
         let (device, numbers) = line.split_once(':')?;

@@ -1,13 +1,12 @@
-//! The numbers in Prometheus' text exposition format, version 0.0.4.
+//! Writes metrics in Prometheus' text exposition format, version 0.0.4.
 //!
-//! One table has every family; the dashboard in `conf/grafana.json` is held to
-//! it by a test.
+//! One table has every family; a test holds the dashboard in `conf/grafana.json`
+//! to it.
 
 use std::fmt::Write;
 
 use super::model::Metrics;
 
-/// The media type.
 pub(super) const TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// A family of samples.
@@ -23,6 +22,11 @@ struct Sample(Vec<(&'static str, String)>, f64);
 
 fn plain(value: f64) -> Vec<Sample> {
     vec![Sample(Vec::new(), value)]
+}
+
+/// Samples about the engine, which has none while it is down.
+fn if_up(m: &Metrics, samples: impl Fn() -> Vec<Sample>) -> Vec<Sample> {
+    if m.engine.up { samples() } else { Vec::new() }
 }
 
 fn maybe(value: Option<f64>) -> Vec<Sample> {
@@ -80,59 +84,52 @@ families! {
     };
     skep_agent_memory_bytes gauge "Resident memory of the agent." =>
         |m| maybe(m.agent.memory_bytes.map(|bytes| bytes as f64));
-    skep_cluster_nodes gauge "Nodes by whether their agents and engines answer this one." => |m| vec![
+    skep_cluster_nodes gauge "Number of nodes whose agent and engine answer this node (ready) or do not (missing)." => |m| vec![
         by("state", "ready", m.cluster.ready as f64),
         by("state", "missing", m.cluster.missing as f64),
     ];
     skep_engine_up gauge "Whether the engine answers." => |m| plain(f64::from(u8::from(m.engine.up)));
-    skep_engine_info gauge "The engine's version." => |m| match m.engine.up {
-        true => vec![by("version", &m.engine.version, 1.0)],
-        false => Vec::new(),
-    };
-    skep_engine_containers gauge "Containers by their state." => |m| match m.engine.up {
-        true => vec![
-            by("state", "running", m.engine.running as f64),
-            by("state", "paused", m.engine.paused as f64),
-            by("state", "stopped", m.engine.stopped as f64),
-        ],
-        false => Vec::new(),
-    };
-    skep_engine_images gauge "Images." => |m| match m.engine.up {
-        true => plain(m.engine.images as f64),
-        false => Vec::new(),
-    };
+    skep_engine_info gauge "The engine's version." => |m| if_up(m, || {
+        vec![by("version", &m.engine.version, 1.0)]
+    });
+    skep_engine_containers gauge "Containers by their state." => |m| if_up(m, || vec![
+        by("state", "running", m.engine.running as f64),
+        by("state", "paused", m.engine.paused as f64),
+        by("state", "stopped", m.engine.stopped as f64),
+    ]);
+    skep_engine_images gauge "Number of images." => |m| if_up(m, || plain(m.engine.images as f64));
     skep_node_uptime_seconds gauge "Time since the node started." => |m| maybe(m.uptime_seconds);
     skep_node_load1 gauge "Load average over one minute." => |m| maybe(m.load.map(|l| l[0]));
     skep_node_load5 gauge "Load average over five minutes." => |m| maybe(m.load.map(|l| l[1]));
     skep_node_load15 gauge "Load average over fifteen minutes." => |m| maybe(m.load.map(|l| l[2]));
-    skep_node_cpus gauge "Processors." => |m| maybe(m.cpu.as_ref().map(|cpu| cpu.count as f64));
-    skep_node_cpu_seconds_total counter "Time of all processors by what they did." => |m| {
+    skep_node_cpus gauge "Number of processors." => |m| maybe(m.cpu.as_ref().map(|cpu| cpu.count as f64));
+    skep_node_cpu_seconds_total counter "Seconds the processors spent in each mode." => |m| {
         let modes = m.cpu.iter().flat_map(|cpu| cpu.modes());
         modes.map(|(mode, seconds)| by("mode", mode, seconds)).collect()
     };
     skep_node_memory_total_bytes gauge "Memory." => |m| memory(m, |memory| memory.total);
-    skep_node_memory_available_bytes gauge "Memory that can still be had." => |m| memory(m, |memory| memory.available);
-    skep_node_memory_free_bytes gauge "Memory that nothing is in." => |m| memory(m, |memory| memory.free);
+    skep_node_memory_available_bytes gauge "Memory available for new processes without swapping." => |m| memory(m, |memory| memory.available);
+    skep_node_memory_free_bytes gauge "Unused memory." => |m| memory(m, |memory| memory.free);
     skep_node_memory_buffers_bytes gauge "Memory in buffers." => |m| memory(m, |memory| memory.buffers);
     skep_node_memory_cached_bytes gauge "Memory in the page cache." => |m| memory(m, |memory| memory.cached);
     skep_node_swap_total_bytes gauge "Swap space." => |m| memory(m, |memory| memory.swap_total);
-    skep_node_swap_free_bytes gauge "Swap space that is not used." => |m| memory(m, |memory| memory.swap_free);
+    skep_node_swap_free_bytes gauge "Unused swap space." => |m| memory(m, |memory| memory.swap_free);
     skep_node_filesystem_size_bytes gauge "Size of a file system." => |m| filesystems(m, |f| f.size_bytes);
-    skep_node_filesystem_available_bytes gauge "Space that may still be written." => |m| filesystems(m, |f| f.available_bytes);
-    skep_node_disk_reads_total counter "Reads of a disk." => |m| disks(m, |d| d.reads as f64);
-    skep_node_disk_read_bytes_total counter "Bytes read of a disk." => |m| disks(m, |d| d.read_bytes as f64);
-    skep_node_disk_writes_total counter "Writes to a disk." => |m| disks(m, |d| d.writes as f64);
+    skep_node_filesystem_available_bytes gauge "Space available to unprivileged users." => |m| filesystems(m, |f| f.available_bytes);
+    skep_node_disk_reads_total counter "Reads completed by a disk." => |m| disks(m, |d| d.reads as f64);
+    skep_node_disk_read_bytes_total counter "Bytes read from a disk." => |m| disks(m, |d| d.read_bytes as f64);
+    skep_node_disk_writes_total counter "Writes completed by a disk." => |m| disks(m, |d| d.writes as f64);
     skep_node_disk_written_bytes_total counter "Bytes written to a disk." => |m| disks(m, |d| d.written_bytes as f64);
     skep_node_disk_busy_seconds_total counter "Time in which a disk was busy." => |m| disks(m, |d| d.busy_seconds);
     skep_node_network_received_bytes_total counter "Bytes received by an interface." => |m| networks(m, |n| n.received_bytes);
-    skep_node_network_receive_errors_total counter "Broken packets received." => |m| networks(m, |n| n.receive_errors);
-    skep_node_network_receive_drops_total counter "Packets received and dropped." => |m| networks(m, |n| n.receive_drops);
+    skep_node_network_receive_errors_total counter "Errors when receiving packets." => |m| networks(m, |n| n.receive_errors);
+    skep_node_network_receive_drops_total counter "Received packets that were dropped." => |m| networks(m, |n| n.receive_drops);
     skep_node_network_sent_bytes_total counter "Bytes sent by an interface." => |m| networks(m, |n| n.sent_bytes);
-    skep_node_network_send_errors_total counter "Packets that could not be sent." => |m| networks(m, |n| n.send_errors);
-    skep_node_network_send_drops_total counter "Packets dropped before they were sent." => |m| networks(m, |n| n.send_drops);
+    skep_node_network_send_errors_total counter "Errors when sending packets." => |m| networks(m, |n| n.send_errors);
+    skep_node_network_send_drops_total counter "Outgoing packets that were dropped." => |m| networks(m, |n| n.send_drops);
 }
 
-/// Everything that is known, family by family; one without samples is left out.
+/// Writes all families that have samples.
 pub(super) fn render(metrics: &Metrics) -> String {
     let mut text = String::with_capacity(8 << 10);
     for family in FAMILIES {
@@ -208,10 +205,10 @@ mod tests {
     }
 
     #[test]
-    fn families_are_named_by_the_conventions_and_once() {
+    fn every_family_has_a_unique_and_conventional_name() {
         let mut seen = HashSet::new();
         for family in FAMILIES {
-            assert!(seen.insert(family.name), "{} is there twice", family.name);
+            assert!(seen.insert(family.name), "{} occurs twice", family.name);
             let counts = family.name.ends_with("_total");
             assert_eq!(family.kind == "counter", counts, "{}", family.name);
             assert!(!family.help.contains(['\n', '\\']), "{}", family.name);
@@ -219,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_is_in_the_format() {
+    fn the_text_follows_the_exposition_format() {
         let text = render(&some());
         for line in [
             "# TYPE skep_node_load1 gauge",
@@ -235,7 +232,7 @@ mod tests {
             "{text}"
         );
         assert!(text.ends_with('\n') && !text.contains("\n\n"));
-        // What is not known is not there, not even its name.
+        // An unknown value has no sample, and its family does not appear.
         assert!(!text.contains("skep_node_uptime_seconds"));
         assert!(!text.contains("skep_node_network"));
     }
@@ -266,7 +263,7 @@ mod tests {
         fn no_label_breaks_out_of_its_quotes(value in any::<String>()) {
             let escaped = escape(&value);
             prop_assert!(!escaped.contains('\n'));
-            // Every quote that is left has an odd number of backslashes before it.
+            // Every remaining quote has an odd number of backslashes before it.
             let mut slashes = 0;
             for c in escaped.chars() {
                 prop_assert!(c != '"' || slashes % 2 == 1);

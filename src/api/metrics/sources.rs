@@ -1,26 +1,26 @@
-//! Where the host's files are: beneath `/host` if its file system is mounted
-//! there, as Portainer's documentation has it, else where they always are. A
-//! container sees most of the host's numbers in its own `/proc` and `/sys`;
-//! only the network's are its own there.
+//! Finds the host's files: beneath `/host` if its file system is mounted there,
+//! as in Portainer's documentation, else at their usual paths. A container sees
+//! most of the host's numbers in its own `/proc` and `/sys`; only those of the
+//! network are the container's own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The longest file that is read: `pci.ids` has about 1.5 MB.
+/// The longest file to read: `pci.ids` has about 1.5 MB.
 const LONGEST: u64 = 8 << 20;
 
-/// Where to read.
+/// The root of the host's files.
 pub(crate) struct Sources {
     host: Option<PathBuf>,
 }
 
 impl Sources {
-    /// Those of this process.
+    /// The files that this process sees.
     pub(crate) fn here() -> Self {
         Self::beneath(Path::new("/host"))
     }
 
-    /// Those of a host that is mounted there, if one is.
+    /// The files of a host that is mounted at this path, or else [`Self::here`].
     pub(crate) fn beneath(host: &Path) -> Self {
         let mounted = host.join("proc/stat").exists() || host.join("sys/block").exists();
         Self {
@@ -28,7 +28,7 @@ impl Sources {
         }
     }
 
-    /// A path of the host's as it is called here, whether it is there or not.
+    /// Translates a path of the host, which need not exist.
     pub(crate) fn path(&self, path: &str) -> PathBuf {
         let beneath = |host: &PathBuf| host.join(path.trim_start_matches('/'));
         let there = self
@@ -39,7 +39,7 @@ impl Sources {
         there.unwrap_or_else(|| PathBuf::from(path))
     }
 
-    /// A file's text; none if it cannot be read or is too long to be one of these.
+    /// A file's text; `None` if it cannot be read, or is longer than `LONGEST`.
     pub(crate) fn text(&self, path: &str) -> Option<String> {
         use std::io::Read;
         let mut text = Vec::new();
@@ -60,7 +60,8 @@ impl Sources {
         names
     }
 
-    /// The interfaces of the host if its processes are to be seen, else ours.
+    /// The interfaces of the host if its processes are visible, else those of
+    /// this container.
     pub(crate) fn interfaces(&self) -> Option<String> {
         match self.host {
             Some(_) => self.text("/proc/1/net/dev"),
