@@ -1,6 +1,6 @@
-//! `skep connect`: a local socket with the plain Docker API, for tools that
-//! cannot sign. It signs every request and forwards it to an agent. It tries
-//! the agents in turn and stays with the one that answers.
+//! Implements `skep connect`: a local socket with the plain Docker API, for tools
+//! that cannot sign. It signs every request and forwards it to an agent, tries
+//! the agents in turn, and stays with the one that answers.
 //!
 //! All users of the socket have the rights of the key; only its owner can open
 //! it.
@@ -41,7 +41,7 @@ use crate::upstream::peers;
 /// Seconds that a local client may be idle between two requests.
 const KEEPALIVE: u64 = 300;
 
-/// A proxy that signs.
+/// A proxy that signs every request.
 pub(crate) struct Connect {
     servers: Vec<AgentUrl>,
     current: AtomicUsize,
@@ -74,7 +74,7 @@ impl Connect {
         }
     }
 
-    /// The service to run.
+    /// Wraps this in Pingora's proxy.
     pub(crate) fn into_proxy(self) -> Arc<HttpProxy<Self>> {
         let conf = ServerConf {
             ca_file: Some(platform::EMPTY_FILE.to_owned()),
@@ -84,7 +84,7 @@ impl Connect {
     }
 
     fn server(&self, n: usize) -> &AgentUrl {
-        // There is at least one: the command line asks for it.
+        // The list is not empty: the command line requires one agent.
         &self.servers[n % self.servers.len()]
     }
 
@@ -94,9 +94,8 @@ impl Connect {
         peer.map_err(|e| Error::because(ErrorType::ConnectError, url.to_string(), e).into_up())
     }
 
-    /// Makes the next agent the current one, because this one cannot be
-    /// reached.
-    fn give_up_on(&self, n: usize, reason: &str) {
+    /// Makes the next agent the current one, because this one is unreachable.
+    fn skip(&self, n: usize, reason: &str) {
         tracing::warn!("{} does not answer: {reason}", self.server(n));
         let next = n.wrapping_add(1);
         let _ = self
@@ -105,7 +104,7 @@ impl Connect {
     }
 
     fn next(&self, x: &mut RequestState, error: &Error) {
-        self.give_up_on(x.server, &error::explain(error));
+        self.skip(x.server, &error::explain(error));
         x.server = x.server.wrapping_add(1);
         x.failures += 1;
     }

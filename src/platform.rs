@@ -1,7 +1,7 @@
-//! What differs between operating systems, behind one set of names.
+//! Hides the differences between operating systems behind one set of names.
 //!
-//! No other module names a Unix or a Windows type. Decisions are made
-//! elsewhere: callers decide what a readable secret or a missing socket means.
+//! No other module names a Unix or a Windows type. This module decides nothing:
+//! callers decide what a readable secret or a missing socket means.
 
 mod socket_file;
 

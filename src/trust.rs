@@ -1,4 +1,4 @@
-//! Membership in the cluster, by one shared secret.
+//! Establishes membership in the cluster by one shared secret.
 //!
 //! Every agent derives the same certificate authority from the secret
 //! ([`Generation`]) and issues its own short-lived certificate under it

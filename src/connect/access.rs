@@ -1,5 +1,5 @@
-//! How a command calls an agent: the key that it signs with, and the authority
-//! that it trusts. For `connect`, `nodes`, `health` and `sign`.
+//! Loads the key to sign with and the authority to trust, for the commands that
+//! call agents: `connect`, `nodes`, `health` and `sign`.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
@@ -20,13 +20,13 @@ use crate::trust::{Generation, Secret, SecretFileError, TrustError};
 use crate::upstream::peers;
 use crate::upstream::tls_files::{self, FileError};
 
-/// How long connecting to an agent may take.
+/// The longest time to connect to an agent.
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// The name of every derived authority, before its fingerprint.
 const AUTHORITY: &str = "skep cluster ";
 
-/// The key or the secret to sign with; one of them is needed.
+/// The key or the secret to sign with; one of them is required.
 #[derive(Args, Debug)]
 #[group(required = true, multiple = true)]
 pub(crate) struct Credentials {
@@ -41,7 +41,7 @@ pub(crate) struct Credentials {
     pub(crate) secret_file: Option<PathBuf>,
 }
 
-/// All that is needed to call agents.
+/// A signer, and the authority of agents' certificates.
 pub(crate) struct Access {
     /// Signs the requests.
     pub(crate) signer: Signer,
@@ -51,7 +51,7 @@ pub(crate) struct Access {
     name: Option<String>,
 }
 
-/// Why agents cannot be called.
+/// Why a command cannot call agents.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // The messages say it.
 pub enum AccessError {
@@ -192,8 +192,8 @@ impl Access {
     }
 }
 
-/// The name in the certificates of agents under a derived authority, whatever
-/// their addresses. Other authorities certify host names.
+/// The name in the certificates of all agents under a derived authority; `None`
+/// for other authorities, which certify host names.
 fn cluster_name(roots: &[WrappedX509]) -> Option<String> {
     let [root] = roots else {
         return None;

@@ -1,11 +1,14 @@
-//! The one place of ours that asks for the time of day.
+//! Reads the time of day; no other module does.
 //!
-//! The wall clock stamps what people and other machines read, and judges what
-//! they have stamped: signatures, certificates, the end that a client names.
-//! Somebody may set it at any time. How long something has lasted is therefore
-//! measured with [`Instant`], which no one sets.
+//! The wall clock gives time stamps for people and other machines, and checks
+//! theirs: in signatures, certificates, and clients' time limits. Somebody may
+//! set it at any time. Durations are therefore measured with [`Instant`], which
+//! nobody can set.
 
-#![expect(clippy::disallowed_methods, reason = "all others ask here")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the only module that reads the wall clock"
+)]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,17 +27,16 @@ pub fn now() -> Duration {
     wall().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// When something happened: for ourselves, and for others to read.
+/// A point in time on both clocks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
-    /// What lasts is measured from here.
+    /// To measure durations from.
     pub(crate) instant: Instant,
-    /// In seconds since the Unix epoch.
+    /// In seconds since the Unix epoch, for people and other machines.
     pub(crate) unix: u64,
 }
 
 impl Moment {
-    /// This moment.
     pub(crate) fn now() -> Self {
         Self {
             instant: Instant::now(),
@@ -50,10 +52,10 @@ pub(crate) mod stepped {
     use std::cell::Cell;
     use std::time::{Duration, SystemTime};
 
-    /// By how much somebody sets a clock wrong who confuses two time zones.
+    /// The error of a clock in the neighbouring time zone.
     pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
 
-    /// Both ways in which the clock may be wrong by that much.
+    /// A clock that is an hour ahead, and one that is an hour behind.
     pub(crate) const STEPS: [Step; 2] = [|now| now + HOUR, |now| now - HOUR];
 
     type Step = fn(SystemTime) -> SystemTime;

@@ -1,5 +1,5 @@
-//! How long connections are kept: TCP keep-alive for all of them, and the idle
-//! time of pooled ones upstream.
+//! Sets the lifetimes of connections: TCP keep-alive for all of them, and the
+//! idle time of pooled ones upstream.
 
 use std::time::Duration;
 

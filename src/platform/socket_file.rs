@@ -1,6 +1,6 @@
-//! The owner and the mode of a socket in the file system.
+//! Describes the owner and the mode of a socket in the file system.
 
-/// Who owns the file of a socket, and who may connect.
+/// The owner of a socket's file, and the mode that says who may connect.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct SocketFile {
     /// The user; `None` for this program's own.

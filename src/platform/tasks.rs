@@ -1,5 +1,5 @@
-//! Tasks that run as long as their owner. One that ends sooner, or panics, is an
-//! error that names it: an agent must not go on without half of itself.
+//! Runs named tasks that live as long as their owner. A task that ends sooner, or
+//! panics, is an error that names it: an agent must not run without one of them.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -8,23 +8,23 @@ use std::panic::resume_unwind;
 
 use tokio::task::{Id, JoinError, JoinSet};
 
-/// A task that should still run and does not.
+/// A task ended that should still run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TaskError {
-    /// It has returned.
+    /// The task returned.
     #[error("the background task {0:?} has ended, which it must not")]
     Ended(String),
-    /// It has panicked.
+    /// The task panicked.
     #[error("the background task {task:?} panicked: {message}")]
     Panicked {
         /// Its name.
         task: String,
-        /// What the panic says.
+        /// The message of the panic.
         message: String,
     },
 }
 
-/// Tasks with names. They are aborted when this is dropped.
+/// Named tasks, which are aborted on drop.
 pub(crate) struct Tasks<T> {
     running: JoinSet<T>,
     names: HashMap<Id, String>,
@@ -50,7 +50,8 @@ impl<T: Send + 'static> Tasks<T> {
         self.names.insert(id, name.into());
     }
 
-    /// Resolves when one of them ends, with what it left: never, without a task.
+    /// Resolves when a task ends, with its result if it returned; never without a
+    /// task.
     pub(crate) async fn failed(&mut self) -> (TaskError, Option<T>) {
         match self.running.join_next_with_id().await {
             Some(Ok((id, left))) => (TaskError::Ended(self.name(id)), Some(left)),
@@ -59,7 +60,7 @@ impl<T: Send + 'static> Tasks<T> {
         }
     }
 
-    /// Waits until all have ended, now that they may; what they left.
+    /// Waits until all tasks have ended, and returns their results.
     pub(crate) async fn ended(&mut self) -> Vec<T> {
         let mut left = Vec::new();
         while let Some(ended) = self.running.join_next().await {
@@ -68,7 +69,7 @@ impl<T: Send + 'static> Tasks<T> {
         left
     }
 
-    /// Ends all of them where they stand.
+    /// Aborts all tasks at once.
     pub(crate) async fn abort(&mut self) {
         self.running.shutdown().await;
     }
@@ -89,13 +90,13 @@ impl<T: Send + 'static> Tasks<T> {
     }
 }
 
-/// Runs what may block. If it panics, so does who waits for it.
+/// Runs blocking work. If it panics, so does the caller.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => resume_unwind(panic),
-            // The runtime ends, and everything that waits with it.
+            // The work was cancelled: the runtime ends, and the caller with it.
             Err(_) => pending().await,
         },
     }
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_task_that_panics_is_named_with_what_it_says() {
+    async fn a_task_that_panics_is_named_with_its_message() {
         let mut tasks = tasks();
         tasks.spawn("careless", async { panic!("no {}", "way") });
         let (error, left) = tasks.failed().await;
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_panics_where_it_may_block_is_a_panic_of_the_task() {
+    async fn a_panic_in_blocking_work_is_a_panic_of_the_task() {
         let mut tasks = tasks();
         tasks.spawn("reader", blocking(|| panic!("it blocks")));
         let (error, _) = tasks.failed().await;
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn those_that_may_end_leave_what_they_have() {
+    async fn tasks_that_may_end_return_their_results() {
         let mut tasks = Tasks::default();
         for n in 0..3 {
             tasks.spawn("one", async move { n });

@@ -1,4 +1,4 @@
-//! Unix: sockets in the file system, modes, signals.
+//! Implements the platform for Unix: sockets in the file system, modes, signals.
 
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
@@ -69,8 +69,7 @@ pub(crate) fn append_private(path: &Path) -> io::Result<File> {
     options.append(true).create(true).mode(0o600).open(path)
 }
 
-/// Connects to the configured path, under whatever name the engine has bound
-/// its socket.
+/// Connects to the configured path, whose socket may be bound under another name.
 #[derive(Debug)]
 struct ConfiguredPath(PathBuf);
 

@@ -1,5 +1,5 @@
-//! Windows: Ctrl-C; named pipes are not supported yet. Not yet built or run on
-//! a real host.
+//! Implements the platform for Windows: Ctrl-C; named pipes are not supported
+//! yet. Not yet built or run on a real host.
 
 use std::ffi::OsString;
 use std::fs::File;

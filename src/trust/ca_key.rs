@@ -1,4 +1,4 @@
-//! The P-256 key of the authority, which signs deterministically.
+//! Signs with the authority's P-256 key, deterministically.
 //!
 //! ring signs ECDSA with a random nonce, so that each agent would have another
 //! certificate of the authority. RFC 6979 derives the nonce from key and

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_with_more_names_or_usages_is_not_a_client_s() {
+    fn a_certificate_with_more_names_or_usages_is_not_a_clients() {
         let alice = san("skep://client/alice");
         let dns = SanType::DnsName("alice.example".try_into().unwrap());
         let agent = SanType::DnsName(generation("a").peer_sni().try_into().unwrap());
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_s_certificate_is_not_a_client_s() {
+    fn an_agents_certificate_is_not_a_clients() {
         let trust = trust(&["a"]);
         assert_eq!(trust.client(&trust.leaf(0).unwrap().cert_der), None);
         assert_eq!(trust.client(generation("a").ca_der()), None);

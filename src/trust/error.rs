@@ -1,9 +1,9 @@
-//! The errors of setting up trust and of issuing certificates.
+//! Defines the errors of setting up trust and of issuing certificates.
 
 use rustls::server::VerifierBuilderError;
 
-/// Why trust cannot be set up, or a certificate not be issued. Nothing that a
-/// caller sends leads here.
+/// Why trust cannot be set up, or a certificate cannot be issued. No input from a
+/// caller causes these.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // The messages say it.
 pub enum TrustError {

@@ -1,5 +1,5 @@
-//! A generation: the certificate authority and the keys that are derived from
-//! one cluster secret.
+//! Derives a generation from one cluster secret: the certificate authority and
+//! the keys.
 //!
 //! It is a pure function of the secret, to the last byte, on every agent and in
 //! every version.

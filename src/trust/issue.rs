@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_neither_an_agent_s_nor_a_server_s() {
+    fn a_clients_certificate_is_neither_an_agents_nor_a_servers() {
         let (_, der) = issue("alice", clock::wall());
         assert_eq!(trust(&["a"]).classify(&der), None);
         let cert = EndEntityCert::try_from(&der).unwrap();
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_not_an_agent_s_even_with_the_name_of_one() {
+    fn a_clients_certificate_with_the_name_of_an_agent_is_not_an_agents() {
         let name = generation("a").peer_sni().to_owned();
         let (_, der) = issue(&name, clock::wall());
         assert_eq!(trust(&["a"]).classify(&der), None);
@@ -136,13 +136,13 @@ mod tests {
     }
 
     #[test]
-    fn an_expired_one_is_refused() {
+    fn an_expired_certificate_is_refused() {
         let (_, der) = issue("alice", clock::wall() - 91 * DAY);
         assert_eq!(trust(&["a"]).client(&der), None);
     }
 
     #[test]
-    fn names_that_are_not_plain_are_not_issued() {
+    fn a_certificate_needs_a_plain_name() {
         for name in ["", "a/b", "a b", "ä", "-a", &"x".repeat(65)] {
             let refused = ClientCredential::issue(&generation("a"), name, DAY, clock::wall());
             assert!(refused.is_err(), "{name:?}");

@@ -1,4 +1,4 @@
-//! The ids of the two HMAC keys that every generation derives.
+//! Names the two HMAC keys that every generation derives.
 
 use super::generation::Generation;
 

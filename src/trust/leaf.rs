@@ -1,5 +1,5 @@
-//! An agent's own certificate, issued in memory under a generation's authority
-//! and never stored.
+//! Issues an agent's own certificate in memory, under a generation's authority;
+//! it is never stored.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -1,10 +1,10 @@
-//! The one provider of cryptography of the program.
+//! Defines the program's only provider of cryptography.
 
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, ring};
 
-/// Named at each use, so that no default of the whole process decides.
+/// Passed at each use, so that the process-wide default has no effect.
 pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }

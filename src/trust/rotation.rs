@@ -1,5 +1,4 @@
-//! Rotates the leaves: which are in use, and when they are due to be issued
-//! again.
+//! Keeps the leaves in use, and issues them again when they are due.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -1,4 +1,4 @@
-//! The cluster secret: read from a file, refused if it is weak, never printed.
+//! Reads the cluster secret from a file, refuses a weak one, and never prints it.
 //!
 //! The authority is derived from the secret, so anyone who connects gets a
 //! certificate to check guesses against, offline. The secret must therefore be

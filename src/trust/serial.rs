@@ -1,4 +1,5 @@
-//! The serial number of a client's certificate, by which it can be revoked.
+//! Parses and prints the serial number of a client's certificate, by which it can
+//! be revoked.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,5 @@
-//! Argon2id over the cluster secret, so that each guess costs memory and time.
+//! Stretches the cluster secret with Argon2id, so that each guess costs memory
+//! and time.
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use zeroize::{Zeroize, Zeroizing};

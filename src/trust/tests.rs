@@ -1,4 +1,5 @@
-//! Real TLS handshakes between agents, clients and other clusters, in memory.
+//! Tests real TLS handshakes between agents, clients and other clusters, in
+//! memory.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use rustls::{
 use super::*;
 use crate::platform::clock;
 
-/// How long a leaf lives here.
+/// The lifetime of a leaf in these tests.
 pub(super) const LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// The secret of this name.

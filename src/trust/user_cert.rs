@@ -1,5 +1,5 @@
-//! A certificate of the operator, for clients that do not know the cluster's
-//! authority.
+//! Loads the operator's own certificate, for clients that do not know the
+//! cluster's authority.
 //!
 //! Its files are read again when they change, so that a renewed certificate
 //! needs no restart. Agents do not use it among each other.
