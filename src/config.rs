@@ -1,4 +1,4 @@
-//! The configuration of an agent, as types that hold valid values only.
+//! Reads the configuration of an agent into types that hold only valid values.
 //!
 //! `raw` reads the YAML file into loose structures, which alone know serde. The
 //! `read` functions turn each part into the types here and report every wrong

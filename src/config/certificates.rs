@@ -1,4 +1,4 @@
-//! The client certificates that are accepted: `auth.certificates`.
+//! Reads which client certificates are accepted: `auth.certificates`.
 
 use std::path::PathBuf;
 
@@ -26,7 +26,7 @@ pub struct Certificates {
 pub struct CertificateIdentity {
     /// The name in the certificate.
     pub name: String,
-    /// What the holder may do.
+    /// The rights of its holder.
     pub grant: Grant,
 }
 

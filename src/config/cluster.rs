@@ -1,4 +1,4 @@
-//! How agents find and trust each other: `cluster`.
+//! Reads how agents find and trust each other: `cluster`.
 
 use std::collections::HashSet;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Where an agent looks for others: `cluster.discover`.
+//! Reads where an agent looks for others: `cluster.discover`.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};

@@ -1,5 +1,5 @@
-//! The address of the engine: `engine`, in the forms of `DOCKER_HOST` that suit
-//! an agent.
+//! Reads the address of the engine: `engine`, in the forms of `DOCKER_HOST` that
+//! suit an agent.
 //!
 //! Named pipes work on Windows only, but are read on every system, so that a
 //! file can be checked anywhere.

@@ -1,8 +1,8 @@
-//! The environment variables of Tecnativa's docker-socket-proxy, to replace it:
-//! `CONTAINERS=1 POST=0 …`.
+//! Reads the environment variables of Tecnativa's docker-socket-proxy, to replace
+//! it: `CONTAINERS=1 POST=0 …`.
 //!
-//! They count without a configuration file only. Their policy holds at a
-//! socket; unlike that program, skep opens no unauthenticated TCP port.
+//! They have no effect if there is a configuration file. Their policy applies at
+//! a socket; unlike that program, skep opens no unauthenticated TCP port.
 
 use std::path::PathBuf;
 

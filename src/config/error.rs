@@ -1,5 +1,5 @@
-//! The errors of a configuration, with all that is needed to fix it without the
-//! manual: file, line number, the line itself, the key, and a suggestion.
+//! Reports the errors of a configuration so that it can be corrected without the
+//! manual: with file, line number, the line itself, the key, and a suggestion.
 
 use std::error::Error;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The rights of an identity: its policy, its networks and its limits.
+//! Reads the rights of an identity: its policy, its networks and its limits.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -13,13 +13,12 @@ use super::policies::{Policies, Policy};
 use super::raw::{self, Text};
 use super::scalar;
 
-/// The largest limit; more than one agent can serve.
+/// The largest limit; no agent can serve more.
 const MOST: usize = 1_000_000;
 
 /// The rights of an identity.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grant {
-    /// Its policy.
     pub(crate) policy: Arc<Policy>,
     /// The networks that it may call from; empty for all.
     pub networks: Vec<IpNet>,
@@ -135,7 +134,7 @@ mod tests {
         }
         assert!(
             !grant.covers(None),
-            "a socket of this machine has no address"
+            "a caller at a socket of this machine has no address"
         );
     }
 

@@ -1,4 +1,4 @@
-//! The keys that may sign requests: `auth.keys`.
+//! Reads the keys that may sign requests: `auth.keys`.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ pub struct KeyFile {
     pub id: String,
     /// The file with the key.
     pub material: KeyMaterial,
-    /// What the holder may do.
+    /// The rights of its holder.
     pub grant: Grant,
     /// Whether streamed bodies may go without a digest.
     pub unsigned_streams: bool,

@@ -1,4 +1,4 @@
-//! The addresses and sockets to listen on: `listen`.
+//! Reads the addresses and sockets to listen on: `listen`.
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};

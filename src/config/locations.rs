@@ -1,4 +1,4 @@
-//! The location of each setting in the file, by its path. For faults of
+//! Finds the location of each setting in the file, by its path: for the faults of
 //! policies, which are read into types without locations.
 
 use std::collections::HashMap;

@@ -1,4 +1,4 @@
-//! The policies of a configuration, and the built-in ones.
+//! Reads the policies of a configuration, and knows the built-in ones.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,6 @@ const ADMIN: &str = "admin";
 pub struct Policy {
     /// The name in the configuration, or that of a preset, or `admin`.
     pub(crate) name: String,
-    /// Its rules.
     pub(crate) rules: RuleSet,
 }
 

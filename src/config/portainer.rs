@@ -1,4 +1,4 @@
-//! How Portainer servers authenticate: `auth.portainer`.
+//! Reads how Portainer servers authenticate: `auth.portainer`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ pub struct Portainer {
     pub public_key_file: Option<PathBuf>,
     /// Whether the first valid key becomes the only trusted one.
     pub first_use: bool,
-    /// What servers may do.
+    /// The rights of servers.
     pub grant: Grant,
 }
 

@@ -1,7 +1,7 @@
-//! The environment variables of the Portainer agent, so that its stack files
-//! work with the image of skep.
+//! Reads the environment variables of the Portainer agent, so that its stack
+//! files work with the image of skep.
 //!
-//! They count without a configuration file only.
+//! They have no effect if there is a configuration file.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cluster_address_is_where_to_look_for_other_agents() {
+    fn the_cluster_address_says_where_to_look_for_other_agents() {
         for (set, expected) in [
             (
                 &[("AGENT_CLUSTER_ADDR", "tasks.agent")][..],

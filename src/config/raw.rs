@@ -1,4 +1,4 @@
-//! The YAML file as it is written: the only types that serde sees.
+//! Mirrors the YAML file as it is written: the only types that serde sees.
 //!
 //! A value is kept as its text, with its location. So `validate` can report all
 //! wrong values at once, and YAML's own reading of `off` and `1_000` does not
@@ -265,7 +265,7 @@ fn fault(text: &str, cause: &Error) -> Fault {
         },
         Error::Budget { .. } => {
             let reason = UserMessageFormatter.format_message(cause);
-            ValueError::new("this is more than a configuration can need").help(reason)
+            ValueError::new("this exceeds the bounds of a configuration").help(reason)
         }
         other => ValueError::new(UserMessageFormatter.format_message(other)),
     };

@@ -1,4 +1,5 @@
-//! All settings together, and those that are too few for a file of their own.
+//! Defines all settings together, and the groups that are too small for a file of
+//! their own.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -43,7 +44,7 @@ pub struct Config {
     pub log: Log,
     /// The folder for what must outlive the agent.
     pub state_dir: PathBuf,
-    /// How long open requests may go on after a signal to stop.
+    /// How long open requests may continue after a signal to stop.
     pub drain: Duration,
     /// The number of worker threads; `None` for one per processor.
     pub threads: Option<NonZeroUsize>,

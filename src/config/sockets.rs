@@ -1,4 +1,4 @@
-//! The sockets in the file system to listen on: `listen[].socket`.
+//! Reads the sockets in the file system to listen on: `listen[].socket`.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_numbers_and_modes_are_octal() {
+    fn users_are_numbers_and_modes_are_octal() {
         for (text, expected) in [("0", Some(0)), ("4294967294", Some(4_294_967_294))] {
             assert_eq!(number(text).ok(), expected);
         }

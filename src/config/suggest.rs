@@ -1,4 +1,4 @@
-//! Suggests the word that was meant, for the help line of an error.
+//! Suggests the intended word, for the help line of an error.
 
 /// The candidate that is nearest to `typed`, if one is near enough.
 pub(super) fn nearest<'a>(typed: &str, candidates: &[&'a str]) -> Option<&'a str> {

@@ -1,4 +1,4 @@
-//! Whole configurations: the valid ones, and the errors of the others.
+//! Tests whole configurations: the valid ones, and the errors of the others.
 
 use std::fs::File;
 use std::io::Write;
@@ -31,7 +31,7 @@ fn an_empty_file_is_a_valid_configuration() {
 }
 
 #[test]
-fn the_defaults_are_those_of_the_manual() {
+fn the_defaults_match_the_manual() {
     let written = parse(
         "
 listen: [ { address: 0.0.0.0:9001 } ]

@@ -1,9 +1,9 @@
-//! Which node has it: finds the owner of a container, an exec, an image, a
-//! volume or a network by asking every node at once.
+//! Finds the node that has a container, an exec, an image, a volume or a network,
+//! by asking every node at once.
 //!
-//! An engine looks a container up by full id, then name, then id prefix; here
-//! each of these steps is taken over all nodes before the next. Ids never move,
-//! so where one was seen is remembered; names can, and are asked for each time.
+//! An engine looks a container up by full id, then name, then id prefix. This
+//! module completes each of these steps for all nodes before the next. Ids never
+//! move, so their nodes are remembered; names can, and are looked up each time.
 
 mod together;
 
@@ -30,39 +30,37 @@ pub(crate) use together::locate_together;
 /// Bounds one inspect.
 const INSPECT: usize = 8 << 20;
 
-/// Where an object is.
+/// The result of a lookup.
 pub(crate) enum Found {
-    /// On this node.
+    /// The node at the end of this hop has it.
     At(Hop),
-    /// On no node, and every node was asked.
+    /// Every node was asked, and none has it.
     Nowhere,
-    /// It belongs to the Swarm: a manager's.
+    /// It belongs to the Swarm: any manager has it.
     Manager,
-    /// A network of the Swarm, by its full id: each node knows the containers
-    /// that it has in it (moby#24186).
+    /// A network of the Swarm, by its full id. Each node lists only its own
+    /// containers in it (moby#24186).
     Everyone(String),
 }
 
-/// What a request is about.
+/// The object to look up.
 pub(crate) struct Object<'a> {
-    /// Its kind.
     pub(crate) class: ObjectKind,
     /// Its name or id, as the client gave it.
     pub(crate) name: &'a str,
     /// The request's method.
     pub(crate) method: &'a Method,
-    /// What else the client says of it, as a query: the scope of a network.
+    /// A query that narrows the lookup: the scope of a network.
     pub(crate) query: &'a str,
     /// The version to ask in.
     pub(crate) version: Option<ApiVersion>,
-    /// Where to look for it.
+    /// The nodes to ask.
     pub(crate) reachable: &'a Reachable,
-    /// The id of the request.
     pub(crate) request_id: &'a HeaderValue,
 }
 
-/// The object a request is routed by, if there is one: from its path, its
-/// query, or the body that was read.
+/// The name of the object that decides a request's route, if there is one: from
+/// its path, its query, or its body.
 pub(crate) fn named(found: &Match, raw_query: &str, body: Option<&[u8]>) -> Option<String> {
     match found.endpoint.object? {
         ObjectIn::Path => found.object.clone(),
@@ -74,12 +72,11 @@ pub(crate) fn named(found: &Match, raw_query: &str, body: Option<&[u8]>) -> Opti
     .filter(|name| !name.is_empty())
 }
 
-/// Finds the node that has the object. Where there is only one node, it is not
-/// asked.
+/// Finds the node that has the object. Does not ask if there is only one node.
 ///
 /// # Errors
-/// If several nodes have one by this name, or if none that answered has and
-/// some did not answer.
+/// If several nodes have an object of this name, or if no node that answered has
+/// one and some did not answer.
 pub(crate) async fn locate(context: &Context, object: &Object<'_>) -> Result<Found, Reject> {
     let (nodes, mut missing) = nodes(&context.cluster, object.reachable);
     if let ([only], true) = (&nodes[..], missing.is_empty()) {
@@ -95,11 +92,13 @@ pub(crate) async fn locate(context: &Context, object: &Object<'_>) -> Result<Fou
         patience: Timeout::Deadline,
         path: &path,
         query: object.query,
-        // The caller may be allowed to remove what it is not to inspect.
+        // Asked by the agent itself: the caller may have the right to remove an
+        // object without that to inspect it.
         on_behalf_of: &OnBehalfOf::Agent,
         request_id: object.request_id,
     };
-    // What may be on several nodes alike is taken from here, if it is here.
+    // Several nodes may have the same image, volume or network: this node is
+    // asked first, and is enough if it has one.
     let mut owners = Vec::new();
     let local_is_enough = matches!(
         object.class,
@@ -135,7 +134,8 @@ pub(crate) async fn locate(context: &Context, object: &Object<'_>) -> Result<Fou
                     let row = serde_json::from_slice(&answer.body).unwrap_or_default();
                     owners.push(Owner::new(node, row, object.name));
                 }
-                // "multiple IDs found with provided prefix": the engine's to say.
+                // "multiple IDs found with provided prefix": passed on to the
+                // engine, which answers with this error.
                 Ok(answer) if answer.head.status == StatusCode::BAD_REQUEST => {
                     return Ok(Found::At(node.hop.clone()));
                 }
@@ -166,7 +166,7 @@ fn remembered(context: &Context, nodes: &[Node], id: &str) -> Option<Hop> {
     found.map(|n| n.hop.clone())
 }
 
-/// The inspect that tells whether a node has it.
+/// The path of the inspect that shows whether a node has the object.
 fn path(object: &Object<'_>) -> String {
     let name = object.name;
     match object.class {
@@ -178,8 +178,8 @@ fn path(object: &Object<'_>) -> String {
     }
 }
 
-/// As much of an inspect as tells objects apart; exec and container call
-/// themselves differently from volumes.
+/// The fields of an inspect that identify an object. Containers and execs have
+/// other fields than volumes.
 #[derive(Default, Deserialize)]
 struct Row {
     #[serde(alias = "ID", alias = "Id", default)]
@@ -242,7 +242,8 @@ fn choose(
     }
     let alike = match object.class {
         ObjectKind::Image => true,
-        // Reading one of several volumes of a name is harmless; a driver's global volume is one and the same on every node.
+        // Reading any of several volumes with one name is harmless, and a
+        // driver's global volume is the same on every node.
         ObjectKind::Volume => {
             let global = owners.iter().all(|o| o.row.scope == "global");
             *object.method == Method::GET || global || owners.iter().any(is_local)
@@ -271,7 +272,7 @@ fn is_local(owner: &Owner<'_>) -> bool {
     matches!(owner.node.hop, Hop::Engine)
 }
 
-/// The engine's own words: clients look for them.
+/// The engine's own message for a missing object: clients search for it.
 fn what(object: &Object<'_>) -> String {
     let name = object.name;
     match object.class {
@@ -290,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_names_the_object_as_the_engine_reads_it() {
+    fn the_object_in_a_body_is_read_as_by_the_engine() {
         let connect = Match {
             endpoint: EndpointId::NetworkConnect.endpoint(),
             object: Some("net".to_owned()),

@@ -1,5 +1,5 @@
-//! Several images for one archive (`GET /images/get?names=…`): an engine packs
-//! only what it has, so one node must have them all.
+//! Finds one node that has all images of an archive (`GET /images/get?names=…`):
+//! an engine packs only its own images.
 
 use futures::future::join_all;
 use http::{HeaderValue, Method, StatusCode};
@@ -20,7 +20,7 @@ use crate::upstream::request;
 /// Finds a node that has all of these images, this one first.
 ///
 /// # Errors
-/// If none that answered has them all, and some did not answer.
+/// If no node that answered has them all, and some did not answer.
 pub(crate) async fn locate_together(
     context: &Context,
     names: &[String],
