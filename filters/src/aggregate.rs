@@ -1,4 +1,4 @@
-//! How the answers of several nodes to one list call become one answer.
+//! Merges the answers of several nodes to one call into one answer.
 //!
 //! Bytes of each node in, bytes of the cluster out. The agent decides which
 //! nodes to ask, how long to wait and what to do about a node that does not
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_answers_garbage_is_reported_and_the_others_are_served() {
+    fn a_malformed_answer_is_reported_and_the_others_are_merged() {
         let garbage = [
             "",
             "not json",
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn no_node_at_all_gives_an_empty_list_in_the_shape_of_the_endpoint() {
+    fn the_merge_of_no_answers_is_an_empty_list_in_the_shape_of_the_endpoint() {
         for rule in list_rules() {
             let expected = match rule {
                 MergeRule::Volumes(_) => "{\"Volumes\":[],\"Warnings\":null}\n",

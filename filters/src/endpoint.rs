@@ -1,4 +1,4 @@
-//! Which Docker endpoint is this request for?
+//! Finds the Docker endpoint of a request.
 //!
 //! One table ([`all`]) lists every endpoint of the Engine API and the agent's
 //! own; [`classify`] finds a request's row in it. The row's columns say all that
@@ -63,17 +63,17 @@ pub struct Endpoint {
     pub route: Route,
     /// Where the request names the object that `route` depends on, if it does.
     pub object: Option<ObjectIn>,
-    /// How a request is kept within a scope.
+    /// How to enforce a scope on a request.
     pub scope: Reach,
-    /// What in the agent answers it; `None` if the engine does.
+    /// The agent's handler that answers it; `None` if the engine does.
     pub own: Option<Own>,
-    /// How every node does it at once, where `Skep-Target: *` asks for that.
-    /// [`Self::all_nodes`] says what follows from the route.
+    /// How to do it on every node, if `Skep-Target: *` asks for that. See
+    /// [`Self::all_nodes`] for the part that follows from the route.
     pub broadcast: Option<Broadcast>,
-    /// What a policy checks in the path and the query.
+    /// The policy's check of the path and the query.
     pub head: HeadCheck,
-    /// The policy group instead of `group` where the request imports an image,
-    /// which its query tells.
+    /// The policy group instead of `group` if the request imports an image, as
+    /// its query shows.
     pub import_group: Option<&'static str>,
     /// The answer has the id of a new object: remember which node it is on.
     pub remember: bool,

@@ -1,8 +1,8 @@
 //! The pure half of skep: bytes and types in, verdicts and bytes out.
 //!
-//! Nothing here opens a socket, reads a file or asks for the time; the agent
-//! (the `skep` package) does that and hands the results in. So every rule can
-//! be property-tested, fuzzed and benchmarked alone.
+//! Nothing here opens a socket, reads a file or reads a clock; the agent (the
+//! `skep` package) does that and passes the results in. So every rule can be
+//! property-tested, fuzzed and benchmarked alone.
 //!
 //! A request is authenticated ([`auth`]), classified ([`endpoint`]) and judged
 //! ([`policy`]). [`placement`] finds what ties a new container to a node, and

@@ -1,4 +1,4 @@
-//! May this caller do this?
+//! Decides whether a caller may make a request.
 //!
 //! A policy is written as a [`Spec`] and checked once into a [`RuleSet`], which
 //! judges every request in two steps: [`RuleSet::judge`] by its head, and, if

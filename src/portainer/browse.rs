@@ -84,7 +84,11 @@ pub(crate) async fn answer(
 }
 
 /// Answers 204: success without a body.
-async fn done(context: &Context, session: &mut Session, x: &mut Judged<'_>) -> Result<Next, Reject> {
+async fn done(
+    context: &Context,
+    session: &mut Session,
+    x: &mut Judged<'_>,
+) -> Result<Next, Reject> {
     begin(
         context,
         session,

@@ -1,10 +1,10 @@
-//! What nodes answer, and what the cluster answers.
+//! Defines the answer of one node, and the merged answer of the cluster.
 
 use bytes::Bytes;
 
 use super::error::MergeError;
 
-/// The node that an answer came from, as far as a merge has to know it.
+/// The node that an answer came from, as far as a merge needs it.
 ///
 /// The field order is the sort order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -13,7 +13,7 @@ const MAX_REASON: usize = 160;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MergeError {
     /// The body ended before its JSON did.
-    #[error("the answer breaks off in the middle of its JSON")]
+    #[error("the answer ends in the middle of its JSON")]
     Truncated,
     /// The body is not JSON.
     #[error("the answer is not JSON (line {line}, column {column})")]
@@ -26,7 +26,7 @@ pub enum MergeError {
     /// The body is JSON of another shape.
     #[error("the answer is not {expected}")]
     Shape {
-        /// What the endpoint answers with.
+        /// The shape that the endpoint answers with.
         expected: &'static str,
     },
     /// The list is longer than [`MAX_ELEMENTS`].

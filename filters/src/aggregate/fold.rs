@@ -17,7 +17,7 @@ use crate::json::{Elements, json_array};
 #[derive(Clone, Copy)]
 pub(super) enum Fold {
     /// Integers: their sum, at most `most`. A negative one means "not known" and
-    /// is left out; the sum is -1 if there is no other.
+    /// does not count; the sum is -1 if there is no other.
     Sum {
         /// The largest number that clients read.
         most: i128,

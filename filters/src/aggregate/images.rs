@@ -59,9 +59,10 @@ pub(super) fn merge(answers: &[NodeAnswer], united: bool) -> Merged {
     let mut list = ListWriter::new("", answers);
     for image in &images {
         let text = image.base.text;
-        let decoration = match united {
-            true => Decoration::of_many(image.first, &image.nodes()),
-            false => Decoration::of(image.first),
+        let decoration = if united {
+            Decoration::of_many(image.first, &image.nodes())
+        } else {
+            Decoration::of(image.first)
         };
         let mut edits = image.united_fields();
         edits.push(decoration.edit(text, image.base.row.portainer));
@@ -79,9 +80,10 @@ fn group<'r, 'a>(nodes: &'r [NodeRows<'a, Row<'a>>], united: bool) -> Vec<Image<
     for node in nodes {
         for element in &node.elements {
             let next = images.len();
-            let at = match united {
-                true => *by_id.entry(&element.row.id).or_insert(next),
-                false => next,
+            let at = if united {
+                *by_id.entry(&element.row.id).or_insert(next)
+            } else {
+                next
             };
             match images.get_mut(at) {
                 Some(image) => image.others.push((node.node, &element.row)),

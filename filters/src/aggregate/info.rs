@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn without_the_speaker_the_first_manager_speaks_and_without_one_the_first_node() {
+    fn without_the_speaker_the_first_manager_is_the_base_else_the_first_node() {
         let info = |id: &str| info(id, "[]");
         let with_manager = vec![
             worker("n1", &info("one")),
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn other_shapes_are_that_node_s_error() {
+    fn an_answer_of_another_shape_is_an_error_of_its_node() {
         for odd in [
             r#"{"message":"no"}"#,
             "[3,2]",

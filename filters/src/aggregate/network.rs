@@ -7,7 +7,7 @@
 //! load balancer, `lb-<network>`), the value of the base stays, else the first.
 //!
 //! A worker may have a local network of the same name, and then answers with
-//! it: an answer with another id than that of the base is left out.
+//! it: an answer with another id than that of the base is ignored.
 
 use std::collections::BTreeMap;
 
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn other_shapes_are_that_node_s_error() {
+    fn an_answer_of_another_shape_is_an_error_of_its_node() {
         for odd in [
             r#"{"message":"no"}"#,
             r#"{"Id":5}"#,

@@ -1,5 +1,5 @@
-//! The progress of one operation on several nodes as one stream: pulling an
-//! image everywhere, loading it everywhere.
+//! Merges the progress of one operation on several nodes into one stream: pulling
+//! an image everywhere, loading it everywhere.
 //!
 //! Each message names its node in the fields that clients show: `id` (the CLI
 //! draws a line per id) or the text of `stream`. An error ends the stream for a
@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::json::{Edit, is_too_deep, json_string, prefixed, present, spliced};
 
-/// How the engine ends a message.
+/// The end of each message, as the engine writes it.
 const END: &str = "\r\n";
 
 /// What to do with one progress message.
@@ -73,9 +73,9 @@ impl Message<'_> {
     fn failure(&self) -> Option<String> {
         let detail = self.detail.as_ref().map(|detail| detail.message.as_str());
         let error = self.error.as_deref();
-        let mut said = detail.into_iter().chain(error).peekable();
-        said.peek()?;
-        match said.find(|message| !message.is_empty()) {
+        let mut messages = detail.into_iter().chain(error).peekable();
+        messages.peek()?;
+        match messages.find(|message| !message.is_empty()) {
             Some(message) => Some(message.to_owned()),
             // Go omits an empty text.
             None if self.detail.is_none() => None,

@@ -1,4 +1,4 @@
-//! Properties of the merge, for any answers.
+//! Tests properties of the merge, for any answers.
 
 mod objects;
 mod one_engine;
@@ -118,9 +118,12 @@ fn answers(rule: &MergeRule, nodes: &[(NodeTag, Vec<String>)]) -> Vec<NodeAnswer
 
 /// The rows as JSON text, spaced out or not.
 fn texts(nodes: &[(NodeTag, Vec<Value>)], is_pretty: bool) -> Vec<(NodeTag, Vec<String>)> {
-    let text = |row: &Value| match is_pretty {
-        true => format!("{row:#}"),
-        false => row.to_string(),
+    let text = |row: &Value| {
+        if is_pretty {
+            format!("{row:#}")
+        } else {
+            row.to_string()
+        }
     };
     let node = |(node, rows): &(NodeTag, Vec<Value>)| {
         (node.clone(), rows.iter().map(text).collect::<Vec<_>>())
@@ -146,7 +149,7 @@ proptest! {
     #[test]
     fn the_order_of_answers_does_not_matter(
         (nodes, shuffled) in cluster().prop_flat_map(|mut nodes| {
-            // A node that answers twice, and one that answers nonsense.
+            // One node answers twice, and one answers with malformed JSON.
             nodes.extend(nodes.first().cloned());
             nodes.push((tag("n0", true), vec![json!(5)]));
             (Just(nodes.clone()), Just(nodes).prop_shuffle())
@@ -256,7 +259,7 @@ fn raw_rows(merged: &Merged) -> Vec<Box<RawValue>> {
     })
 }
 
-/// Whatever `body` is, the answer is JSON and has the good node's row.
+/// Asserts that the answer is JSON and has the good node's row, for any `body`.
 fn garbage_beside_a_good_node(body: &Bytes) -> Result<(), TestCaseError> {
     let good = json!({ "Id": "good", "Name": "good", "Scope": "local", "Created": 1 });
     for rule in rules() {

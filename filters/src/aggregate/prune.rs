@@ -7,7 +7,7 @@
 use super::fold::{self, Fold};
 use super::{Merged, NodeAnswer};
 
-const SHAPE: &str = "an object with a list of what was deleted";
+const SHAPE: &str = "an object with a list of deleted objects";
 
 pub(super) fn merge(answers: &[NodeAnswer]) -> Merged {
     fold::merge(schema, SHAPE, answers)
@@ -69,7 +69,7 @@ mod tests {
                 ],
                 r#"{"NetworksDeleted":["a","b"]}"#,
             ),
-            // Only some nodes have it, or it is not known what it is.
+            // Members that only some nodes have, or that no rule knows.
             (
                 &[
                     r#"{"CachesDeleted":[],"Later":1.50}"#,
@@ -77,7 +77,7 @@ mod tests {
                 ],
                 r#"{"CachesDeleted":["x"],"Later":1.50,"More":["m"],"Most":{"a":1}}"#,
             ),
-            // What is more than a client can read stays the most it can.
+            // A sum beyond the largest number that clients read is capped.
             (
                 &[
                     r#"{"VolumesDeleted":[],"SpaceReclaimed":18446744073709551615}"#,
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn other_shapes_are_that_node_s_error() {
+    fn an_answer_of_another_shape_is_an_error_of_its_node() {
         for odd in [
             r#"{"message":"no"}"#,
             r#"{"ContainersDeleted":5}"#,

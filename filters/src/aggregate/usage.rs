@@ -1,7 +1,7 @@
 //! `GET /system/df`: the disk usage of all nodes together.
 //!
 //! Numbers are summed and lists are concatenated, each row with its node.
-//! Nothing is united: an image on three nodes takes its space three times. The
+//! No rows are united: an image on three nodes takes its space three times. The
 //! answer has one shape since API 1.52 (`ImageUsage` and so on), another before
 //! it, and engines also send both at once; all are read.
 
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn other_shapes_are_that_node_s_error() {
+    fn an_answer_of_another_shape_is_an_error_of_its_node() {
         for odd in [
             r#"{"message":"no"}"#,
             r#"{"LayersSize":"1"}"#,

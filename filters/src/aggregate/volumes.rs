@@ -64,7 +64,7 @@ struct ClusterVolume<'a> {
     publish_status: Option<Vec<IgnoredAny>>,
 }
 
-/// What makes two rows the same volume.
+/// Two rows with equal keys are the same volume.
 #[derive(PartialEq, Eq, Hash)]
 enum Key<'r> {
     Global { driver: &'r str, name: &'r str },
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_filter_is_for_cluster_volumes_alone_as_engines_did_the_others() {
+    fn the_filter_applies_only_to_cluster_volumes() {
         let rule = MergeRule::Volumes(VolumeFilter {
             names: vec!["^nothing$".to_owned()],
             ..VolumeFilter::default()
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn other_shapes_are_that_node_s_error() {
+    fn an_answer_of_another_shape_is_an_error_of_its_node() {
         for odd in [
             "[]",
             "[[],null]",

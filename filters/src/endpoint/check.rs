@@ -1,9 +1,9 @@
-//! What a policy checks in a request beyond its group: which inspector reads
-//! the query, and which reads the body.
+//! Names the checks of a policy beyond a request's group: the inspector of the
+//! query, and that of the body.
 //!
 //! The inspectors are in [`policy`](crate::policy).
 
-/// What a policy checks in the path and the query.
+/// The check of the path and the query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadCheck {
     /// Nothing there grants anything.
@@ -26,7 +26,7 @@ pub enum HeadCheck {
     PsArguments,
 }
 
-/// What a policy checks in a JSON body.
+/// The check of a JSON body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyCheck {
     /// Nothing there grants anything.

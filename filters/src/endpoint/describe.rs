@@ -42,7 +42,7 @@ fn row(endpoint: &Endpoint) -> String {
     )
 }
 
-/// Method and path as one writes them, without moby's patterns.
+/// Method and path for a reader, without moby's patterns.
 fn request(endpoint: &Endpoint) -> String {
     let path = endpoint.pattern.replace("{/}", "");
     let path = path.replace(":.*}", "}").replace(":.+}", "}");

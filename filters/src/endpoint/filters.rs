@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::query;
 
-/// The reason to refuse a `filters` value. Each is the client's mistake: answer 400.
+/// Why a `filters` value is refused. Each is the client's mistake: answer 400.
 #[derive(Debug, thiserror::Error)]
 pub enum FiltersError {
     /// Not JSON, or JSON of neither shape, or a name or value twice (the engine
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_no_filter() {
+    fn an_empty_value_has_no_filters() {
         for json in ["", "{}", "null"] {
             assert!(parse(json).is_empty(), "{json:?}");
         }
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_engine_refuses_or_reads_in_two_ways_is_refused() {
+    fn a_value_that_the_engine_refuses_or_reads_in_two_ways_is_refused() {
         for json in [
             "x",
             "[]",
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_taken_out_leaves_the_other_parameters_as_they_were() {
+    fn removing_a_filter_leaves_the_other_parameters_as_they_were() {
         let query = "all=%31&filters=%7B%22node%22%3A%5B%22n1%22%5D%7D&size";
         let mut filters = Filters::from_query(query).unwrap();
         assert_eq!(filters.remove("node"), Some(vec!["n1".to_owned()]));
@@ -315,7 +315,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(
+        fn written_filters_are_read_back(
             entries in prop::collection::btree_map(any::<String>(), prop::collection::btree_map(any::<String>(), any::<bool>(), 0..4), 0..4)
         ) {
             let filters = Filters(entries);

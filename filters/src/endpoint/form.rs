@@ -1,6 +1,7 @@
-//! The form of a request and its response: method, body, what follows the head.
+//! Describes the form of a request and its response: method, body, and the bytes
+//! after the head.
 //!
-//! The proxy reads here whether it may buffer, must flush or must hand the
+//! It tells the proxy whether it may buffer, must flush, or must pass the
 //! connection to the tunnel.
 
 use std::fmt;

@@ -1,15 +1,15 @@
-//! The agent's own endpoints, by what answers them.
+//! Names the handlers of the agent's own endpoints.
 
-/// What answers an endpoint of the agent's own.
+/// The handler of an endpoint of the agent itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Own {
-    /// Who this node is.
+    /// The identity of this node.
     Identity,
     /// The nodes of the cluster.
     Nodes,
-    /// Whether the agent lives, and its engine.
+    /// The health of the agent and its engine.
     Health,
-    /// Measurements of every node, or of the one that is named.
+    /// Measurements of every node, or of the one that the request names.
     NodeMetrics,
     /// Measurements of this node, in Prometheus's format.
     Prometheus,
@@ -38,7 +38,7 @@ pub enum PortainerEndpoint {
     HubLimits,
 }
 
-/// What to do with the files of a volume.
+/// An operation on the files of a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Browse {
     /// List a directory.
@@ -53,7 +53,7 @@ pub enum Browse {
     Put,
 }
 
-/// What a terminal is connected to.
+/// The process that a terminal is connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Console {
     /// The container's main process.

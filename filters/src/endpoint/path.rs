@@ -1,4 +1,4 @@
-//! The path of a request, decoded once, with one possible reading.
+//! Decodes the path of a request once, to its only possible reading.
 //!
 //! The agent forwards the bytes that it judged: nothing is normalised. A path
 //! that the engine could read differently is refused (answer 400) instead.
@@ -17,7 +17,7 @@ const MAX_BYTES: usize = 8 * 1024;
 pub(super) const PREFIXED: [&str; 6] =
     ["ping", "agents", "host", "browse", "websocket", "dockerhub"];
 
-/// The reason to refuse a path. Each is the client's mistake: answer 400.
+/// Why a path is refused. Each is the client's mistake: answer 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadPath {
     /// Longer than 8 KiB.
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_numbers_of_portainer_s_routes_are_no_versions() {
+    fn the_numbers_of_portainer_s_routes_are_not_versions() {
         for (raw, version, unversioned) in [
             ("/v2/ping", None, "/v2/ping"),
             ("/v1/browse/a/ls", None, "/v1/browse/a/ls"),

@@ -1,7 +1,7 @@
-//! How a request is kept within a scope, that is, within the objects that have
-//! the labels of the caller's policy.
+//! Says how to enforce a scope on a request, that is, how to limit it to objects
+//! with the labels of the caller's policy.
 
-/// What keeps a request within a scope.
+/// How to enforce a scope on a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
     /// Nothing: it concerns no object with an owner.

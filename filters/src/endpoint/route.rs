@@ -1,10 +1,10 @@
-//! Which node answers an endpoint: the router's columns of a table row.
+//! Says which node answers an endpoint: the router's columns of a table row.
 //!
 //! A route says what kind of node answers, not which node that is: the agent
 //! knows the nodes.
 
-/// Which node answers when the request names none. Outside a Swarm it is this
-/// node, whatever the row says.
+/// Which node answers when the request names none. Outside a Swarm this node
+/// answers every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
     /// Every node has a part of the answer: ask all and merge.
@@ -38,9 +38,9 @@ pub enum Route {
     ThisNode,
     /// This node; a manager if the body creates an object of the Swarm.
     ThisNodeOrManager(SwarmObject),
-    /// Every engine gives the same answer, mostly out of a registry: this one does.
+    /// Every engine gives the same answer, mostly from a registry: this one answers.
     AnyNode,
-    /// The agent that receives the request, whatever node it names.
+    /// The agent that receives the request, even if the request names a node.
     Agent,
     /// The agent that receives the request, or the agent of the node that it names.
     AgentOrTarget,
@@ -121,7 +121,7 @@ impl ObjectKind {
     }
 }
 
-/// Objects that only a manager creates, which the body of a request tells.
+/// Objects that only a manager creates, recognised by the body of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SwarmObject {
     /// A network of the driver `overlay`, or of the scope `swarm`.
@@ -143,7 +143,7 @@ pub enum ObjectIn {
     Body(&'static str),
 }
 
-/// What `Skep-Target: *` means to an endpoint.
+/// The meaning of `Skep-Target: *` for an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AllNodes {
     /// Nothing: the request is refused.
@@ -157,7 +157,7 @@ pub enum AllNodes {
     Broadcast(Broadcast),
 }
 
-/// How the answers become one where every node does the same.
+/// How to merge the answers when every node carries out the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broadcast {
     /// Each node reports its progress in a stream of JSON lines.

@@ -26,7 +26,7 @@ use super::{AllNodes, Endpoint};
 ///     route Route, object ObjectIn, scope Reach, column: value, …;
 /// ```
 /// where `minor` is that of the API version 1.x that brought the endpoint.
-/// `object` is left out where the path names the object, or nothing does. The
+/// `object` is omitted if the path names the object, or nothing does. The
 /// columns with a name are those of [`ORDINARY`].
 macro_rules! endpoints {
     ($($title:literal {$(
@@ -124,7 +124,7 @@ impl Endpoint {
         self.own.is_some()
     }
 
-    /// What a policy checks in the body.
+    /// The policy's check of the body.
     pub const fn body_check(&self) -> BodyCheck {
         match self.body {
             Body::Json(check) => check,
@@ -132,7 +132,7 @@ impl Endpoint {
         }
     }
 
-    /// What `Skep-Target: *` means to it.
+    /// The meaning of `Skep-Target: *` for it.
     pub const fn all_nodes(&self) -> AllNodes {
         if let Some(broadcast) = self.broadcast {
             return AllNodes::Broadcast(broadcast);
@@ -286,7 +286,7 @@ endpoints! {
             route Prune, scope List;
     }
     "Networks" {
-        // The container's node connects and disconnects it, whatever the network's scope.
+        // The container's node connects and disconnects it, for a network of any scope.
         NetworkList: Get "/networks{/}", 24, None => Json, "networks.read",
             route EveryNode(Networks), scope List;
         NetworkInspect: Get "/networks/{id:.+}", 24, None => Json, "networks.read",

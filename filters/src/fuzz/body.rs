@@ -1,4 +1,4 @@
-//! Bodies that are judged: every spelling must get the same verdict.
+//! Fuzzes the verdicts on bodies: every spelling must get the same one.
 //!
 //! The bytes are `METHOD path` on the first line and the body after it.
 

@@ -1,4 +1,4 @@
-//! The answers of two engines to one call: the result is always JSON.
+//! Fuzzes the merge of two engines' answers: the result is always JSON.
 //!
 //! The bytes are a letter that chooses the rule, and two bodies with a NUL
 //! between them.

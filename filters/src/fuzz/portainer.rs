@@ -1,4 +1,4 @@
-//! Portainer's headers: a key, and a signature over a constant or a secret.
+//! Fuzzes Portainer's headers: a key, and a signature over a constant or a secret.
 //!
 //! The bytes are a head as `signature` takes it, or the text of a key.
 

@@ -1,7 +1,7 @@
 //! A second, short reader of a create body, with Go's rules.
 //!
-//! It knows only the most dangerous requests of a body. The verdict of a policy is
-//! compared with it; the two share no code.
+//! It knows only the most dangerous settings of a body. A fuzz target compares the
+//! verdict of a policy with it; the two share no code.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! The head of a request: its endpoint, its verdicts, and its query.
+//! Fuzzes the head of a request: its endpoint, its verdicts, and its query.
 //!
 //! The bytes are `METHOD target`, and an `Upgrade` value on a second line.
 

@@ -1,5 +1,5 @@
-//! Changes to bodies and answers that must leave the rest as it is: secrets taken
-//! out, labels added.
+//! Fuzzes the edits of bodies and answers: removing secrets and adding labels must
+//! leave the rest as it is.
 //!
 //! The bytes are a body, an answer or a query.
 

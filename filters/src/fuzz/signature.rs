@@ -1,4 +1,4 @@
-//! Signed requests: only signed ones are accepted.
+//! Fuzzes the verifier: it accepts only signed requests.
 //!
 //! The bytes are the head of a request, a blank line, and changes to make to that
 //! head after it was signed here: each is a place (two bytes), an operation, and

@@ -1,4 +1,4 @@
-//! The same request in other spellings: all must get the same verdict.
+//! Fuzzes the spellings of a request: all must get the same verdict.
 //!
 //! The bytes are those of `request`.
 

@@ -1,5 +1,5 @@
-//! The streams of engines, line by line, and the answers that the agent changes:
-//! events, progress, `/version`.
+//! Fuzzes the streams of engines, line by line, and the answers that the agent
+//! changes: events, progress, `/version`.
 //!
 //! The bytes are the stream.
 

@@ -27,11 +27,12 @@ impl<'a> Elements<'a> {
         }
     }
 
-    /// The elements as they came, whatever they are.
+    /// The raw elements, of any kind, unless they are too many.
     pub(crate) fn texts(self) -> Result<Vec<&'a str>, TooMany> {
-        match self.overflow {
-            true => Err(TooMany),
-            false => Ok(self.texts),
+        if self.overflow {
+            Err(TooMany)
+        } else {
+            Ok(self.texts)
         }
     }
 }

@@ -71,9 +71,10 @@ impl<'a> Members<'a> {
 
     /// All members, unless they are more than [`MAX_ELEMENTS`].
     pub(crate) fn all(self) -> Result<Vec<(Cow<'a, str>, &'a RawValue)>, TooMany> {
-        match self.overflow {
-            true => Err(TooMany),
-            false => Ok(self.members),
+        if self.overflow {
+            Err(TooMany)
+        } else {
+            Ok(self.members)
         }
     }
 

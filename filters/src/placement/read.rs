@@ -41,15 +41,17 @@ pub(super) fn create(body: &[u8]) -> Option<Create> {
     let body = Members::of(body)?;
     text(&mut create.image, &body, "Image")?;
     for value in body.field("HostConfig") {
-        match is_null(value) {
-            true => create.host = HostConfig::default(),
-            false => create.host.read(&members(value)?)?,
+        if is_null(value) {
+            create.host = HostConfig::default()
+        } else {
+            create.host.read(&members(value)?)?
         }
     }
     for value in body.field("NetworkingConfig") {
-        match is_null(value) {
-            true => create.endpoints.clear(),
-            false => endpoints(&mut create.endpoints, &members(value)?)?,
+        if is_null(value) {
+            create.endpoints.clear()
+        } else {
+            endpoints(&mut create.endpoints, &members(value)?)?
         }
     }
     Some(create)
@@ -73,9 +75,10 @@ impl HostConfig {
 
 fn endpoints(names: &mut Vec<String>, config: &Members<'_>) -> Option<()> {
     for value in config.field("EndpointsConfig") {
-        match is_null(value) {
-            true => names.clear(),
-            false => names.extend(members(value)?.iter().map(|(name, _)| name.to_owned())),
+        if is_null(value) {
+            names.clear()
+        } else {
+            names.extend(members(value)?.iter().map(|(name, _)| name.to_owned()))
         }
     }
     Some(())

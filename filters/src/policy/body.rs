@@ -1,4 +1,4 @@
-//! Judges what a request asks of the engine, beyond its endpoint.
+//! Judges the settings that a request has beyond its endpoint.
 //!
 //! Reads the request alone: its query, and the bytes of the body that are
 //! forwarded. The endpoint table says which inspector reads which request.

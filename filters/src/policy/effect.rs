@@ -1,6 +1,6 @@
-//! What a rule does with the requests that match it.
+//! Defines the effect of a rule on the requests that match it.
 
-/// What a rule does.
+/// The effect of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// The request is allowed.

@@ -1,5 +1,5 @@
-//! The environment variables of Tecnativa's docker-socket-proxy, and of
-//! LinuxServer's, as a policy.
+//! Turns the environment variables of Tecnativa's docker-socket-proxy, and of
+//! LinuxServer's, into a policy.
 //!
 //! The policy allows less than those programs do. With them, `CONTAINERS=1`
 //! also allows to download the files of every container (`archive`, `export`)

@@ -1,4 +1,4 @@
-//! Grants: what a body may ask for beyond a plain container.
+//! Defines the grants of a policy to bodies, beyond a plain container.
 //!
 //! A policy grants nothing by default. A caller that creates containers without
 //! these grants can do harm inside of them, but cannot reach the host.

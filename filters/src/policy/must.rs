@@ -1,4 +1,4 @@
-//! What a policy demands of bodies.
+//! Defines a policy's demands on bodies.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! Rules that hold on some nodes only.
+//! Limits rules to some nodes.
 
 use std::collections::BTreeMap;
 

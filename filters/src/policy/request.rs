@@ -1,4 +1,4 @@
-//! What a policy judges: the head of a request, and its body.
+//! Defines the input of a policy: the head of a request, and its body.
 
 use super::error::BodyError;
 use super::node::On;

@@ -108,7 +108,7 @@ impl RuleSet {
         self.scope.as_ref()
     }
 
-    /// What to take out of answers.
+    /// The kinds of values to remove from answers.
     pub fn redact(&self) -> &[Redact] {
         &self.redact
     }

@@ -1,4 +1,4 @@
-//! Callers that see only the objects with certain labels.
+//! Limits callers to the objects with certain labels.
 //!
 //! [`Reach`] says for every endpoint how to enforce the scope: filters narrow a
 //! list, an object is inspected before it is used, a new object gets the

@@ -1,4 +1,5 @@
-//! An entry of `allow` or `deny`: a group of the endpoint table, or a method and path.
+//! Reads an entry of `allow` or `deny`: a group of the endpoint table, or a method
+//! and path.
 
 use std::collections::BTreeSet;
 

@@ -21,19 +21,19 @@ pub struct Spec {
     /// A preset that this policy adds to; see [`presets`](super::presets). Its
     /// `may`, `must`, `labels` and `redact` hold where this policy has none.
     pub preset: Option<String>,
-    /// Denied whatever else is allowed: groups (`containers.read`, `services.*`) or `METHOD /path`.
+    /// Denied in any case: groups (`containers.read`, `services.*`) or `METHOD /path`.
     pub deny: Vec<String>,
     /// Rules in order.
     pub rules: Vec<RuleSpec>,
     /// Allowed, unless an earlier rule denies it.
     pub allow: Vec<String>,
-    /// What bodies may ask for.
+    /// Grants to bodies.
     pub may: Option<May>,
-    /// What bodies must have.
+    /// Demands on bodies.
     pub must: Option<Must>,
     /// The scope: the caller sees only objects with these labels, and objects it creates get them.
     pub labels: BTreeMap<String, String>,
-    /// What is taken out of answers.
+    /// The kinds of values to remove from answers.
     pub redact: Vec<Redact>,
     /// Log denials, but let the requests through. For trying a policy out.
     pub audit_only: bool,
@@ -43,9 +43,9 @@ pub struct Spec {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RuleSpec {
-    /// What it allows.
+    /// The entries that it allows.
     pub allow: Vec<String>,
-    /// What it denies.
+    /// The entries that it denies.
     pub deny: Vec<String>,
     /// On which nodes. While the node of a request is unknown, a rule with a
     /// condition allows nothing, and denies every request that it matches.

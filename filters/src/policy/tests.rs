@@ -1,4 +1,4 @@
-//! Whole policies judge whole requests.
+//! Tests whole policies on whole requests.
 
 mod catalogue;
 mod grants;
@@ -51,7 +51,7 @@ fn json(bytes: &[u8]) -> BodyOf<'_> {
     }
 }
 
-/// Everything is allowed that needs no grant.
+/// Allows everything that needs no grant.
 fn plain() -> RuleSet {
     with(May::default(), Must::default())
 }

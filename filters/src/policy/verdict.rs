@@ -28,7 +28,7 @@ impl Verdict<'_> {
 }
 
 /// Why a request is denied. The text is of bounded length and has no control
-/// characters, whatever the request had.
+/// characters, for any request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
     /// No rule matches it.

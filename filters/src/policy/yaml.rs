@@ -109,9 +109,10 @@ fn node(out: &mut Lines<'_>, node: &NodeCondition) -> fmt::Result {
     if let Some(name) = &node.hostname {
         out.line("hostname", json_string(name))?;
     }
-    match node.labels.is_empty() {
-        true => Ok(()),
-        false => out.below("labels", |out| labels(out, &node.labels)),
+    if node.labels.is_empty() {
+        Ok(())
+    } else {
+        out.below("labels", |out| labels(out, &node.labels))
     }
 }
 

@@ -118,7 +118,7 @@ fn parse_filters(json: &str) -> Option<BTreeMap<String, &RawValue>> {
     serde_json::from_str(json).ok()
 }
 
-/// The value of a filter that has exactly one, in either shape that engines take.
+/// The value of a filter that has exactly one, in either shape that engines read.
 fn single_name(value: &RawValue) -> Option<String> {
     #[derive(Deserialize)]
     #[serde(untagged)]

@@ -2,7 +2,7 @@
 //!
 //! Each function takes the field of the base row and the same field of the other
 //! rows. It returns the new JSON, or `None` if the field of the base stays as it
-//! is. A field that cannot be read is left out.
+//! is. A field that cannot be read is ignored.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};

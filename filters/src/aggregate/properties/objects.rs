@@ -1,4 +1,4 @@
-//! Properties of the rules that merge into one object.
+//! Tests properties of the rules that merge into one object.
 
 use std::collections::BTreeMap;
 
@@ -90,7 +90,7 @@ fn cluster() -> impl Strategy<Value = Nodes> {
     })
 }
 
-/// The answers as the rule's endpoint gives them: `Containers` is another thing in each.
+/// The answers in the shape of the rule's endpoint: `Containers` differs in each.
 fn shaped(rule: &MergeRule, nodes: &Nodes) -> Nodes {
     let mut nodes = nodes.clone();
     for (_, answer) in &mut nodes {
@@ -111,9 +111,12 @@ fn shaped(rule: &MergeRule, nodes: &Nodes) -> Nodes {
 }
 
 fn answers(nodes: &Nodes, is_pretty: bool) -> Vec<NodeAnswer> {
-    let text = |value: &Value| match is_pretty {
-        true => format!(" {value:#}\n"),
-        false => value.to_string(),
+    let text = |value: &Value| {
+        if is_pretty {
+            format!(" {value:#}\n")
+        } else {
+            value.to_string()
+        }
     };
     let answer = |(node, value): &(NodeTag, Value)| NodeAnswer {
         node: node.clone(),
@@ -122,7 +125,7 @@ fn answers(nodes: &Nodes, is_pretty: bool) -> Vec<NodeAnswer> {
     nodes.iter().map(answer).collect()
 }
 
-/// The rules once more, slow and plain, on parsed values.
+/// A slow and plain implementation of the rules, on parsed values.
 fn reference(rule: &MergeRule, nodes: &Nodes) -> Value {
     let first = || nodes.iter().find(|(node, _)| node.is_manager);
     match rule {
@@ -201,9 +204,10 @@ fn folded(nodes: &Nodes, each: impl Fn(&str, &[(&NodeTag, &Value)]) -> Value) ->
 fn summed(values: &[(&NodeTag, &Value)]) -> Value {
     let known = values.iter().filter_map(|(_, v)| v.as_i64());
     let known: Vec<i64> = known.filter(|n| *n >= 0).collect();
-    match known.is_empty() {
-        true => json!(-1),
-        false => json!(known.iter().sum::<i64>()),
+    if known.is_empty() {
+        json!(-1)
+    } else {
+        json!(known.iter().sum::<i64>())
     }
 }
 
@@ -213,9 +217,12 @@ fn listed(values: &[(&NodeTag, &Value)], is_decorated: bool) -> Value {
     }
     let rows = values.iter().flat_map(|(node, v)| {
         let rows = v.as_array().cloned().unwrap_or_default();
-        rows.into_iter().map(move |row| match is_decorated {
-            true => decorated((node, row)),
-            false => row,
+        rows.into_iter().map(move |row| {
+            if is_decorated {
+                decorated((node, row))
+            } else {
+                row
+            }
         })
     });
     rows.collect()
@@ -245,7 +252,7 @@ proptest! {
     #[test]
     fn the_order_of_answers_does_not_matter(
         (nodes, shuffled) in cluster().prop_flat_map(|mut nodes| {
-            // A node that answers twice, and one that answers nonsense.
+            // One node answers twice, and one answers with malformed JSON.
             nodes.extend(nodes.first().cloned());
             nodes.push((tag("n0", true), json!({ "map": {}, "count": "odd", "Id": 5 })));
             (Just(nodes.clone()), Just(nodes).prop_shuffle())

@@ -1,5 +1,5 @@
-//! The cluster lists its containers as one engine with all of them would, up to
-//! the order within one second.
+//! Tests that the cluster lists its containers like one engine with all of them,
+//! except for the order within one second.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -47,8 +47,8 @@ fn containers() -> impl Strategy<Value = Vec<Container>> {
         })
 }
 
-/// What an engine with these containers lists for the query; `None` if it
-/// does not have a reference.
+/// The list of an engine with these containers; `None` if it lacks a reference of
+/// the query.
 fn engine(containers: &[Container], raw_query: &str) -> Option<Vec<Container>> {
     let query = plan(raw_query);
     let place = |name: &Option<String>| match name {
@@ -62,7 +62,7 @@ fn engine(containers: &[Container], raw_query: &str) -> Option<Vec<Container>> {
     Some(listed.iter().take(limit).cloned().collect())
 }
 
-/// What the cluster lists, each node being asked what the plan says.
+/// The list of the cluster, whose nodes get the queries of the plan.
 fn cluster(all: &[Container], raw_query: &str) -> Vec<String> {
     let plan = plan(raw_query);
     let find = |name: &Option<String>| {
@@ -123,7 +123,7 @@ proptest! {
         let place = |index: Option<prop::sample::Index>| index.map(|i| i.index(all.len()));
         let (before, since) = match (place(places.0), place(places.1)) {
             (Some(a), Some(b)) if a == b => (Some(a), None),
-            // What is between two containers, not the nonsense of none.
+            // The range between two containers, rather than an empty one.
             (Some(a), Some(b)) => (Some(a.min(b)), Some(a.max(b))),
             places => places,
         };

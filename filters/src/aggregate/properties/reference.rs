@@ -1,4 +1,4 @@
-//! A slow and plain implementation of the merge rules for lists, on parsed values.
+//! Implements the merge rules for lists slowly and plainly, on parsed values.
 
 use std::cmp::Reverse;
 
@@ -25,9 +25,10 @@ pub(super) fn merge(rule: &MergeRule, nodes: Nodes<'_>) -> Value {
                 None => (row["Scope"] == "global").then(|| json!([row["Driver"], row["Name"]])),
             });
             let warnings: Vec<String> = nodes.iter().map(|(n, _)| format!("of {}", n.id)).collect();
-            match warnings.is_empty() {
-                true => json!({ "Volumes": volumes, "Warnings": null }),
-                false => json!({ "Volumes": volumes, "Warnings": warnings }),
+            if warnings.is_empty() {
+                json!({ "Volumes": volumes, "Warnings": null })
+            } else {
+                json!({ "Volumes": volumes, "Warnings": warnings })
             }
         }
         MergeRule::NetworkInspect
@@ -101,9 +102,10 @@ fn united(image: &[(&NodeTag, Value)]) -> Value {
             .iter()
             .map(|(_, row)| row["Containers"].as_i64().unwrap())
             .collect();
-        row["Containers"] = match counts.contains(&-1) {
-            true => json!(-1),
-            false => json!(counts.iter().sum::<i64>()),
+        row["Containers"] = if counts.contains(&-1) {
+            json!(-1)
+        } else {
+            json!(counts.iter().sum::<i64>())
         };
     }
     let mut nodes: Vec<&str> = image.iter().map(|(n, _)| n.hostname.as_str()).collect();

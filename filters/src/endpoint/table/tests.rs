@@ -110,7 +110,7 @@ fn every_list_that_nodes_share_has_a_merge_rule_of_its_own() {
 }
 
 #[test]
-fn all_nodes_can_be_named_for_prunes_and_for_four_calls_about_images() {
+fn prunes_and_four_calls_about_images_accept_all_nodes_as_target() {
     use EndpointId::*;
     let prunes = rows(|e| e.all_nodes() == AllNodes::Prune);
     assert_eq!(
@@ -160,7 +160,7 @@ fn networks_and_volumes_can_be_created_for_the_swarm() {
 }
 
 #[test]
-fn every_row_that_the_agent_answers_has_a_handler_and_the_handlers_are_all_there() {
+fn every_row_that_the_agent_answers_has_a_handler_and_no_handler_is_unused() {
     for endpoint in all() {
         let by_agent = matches!(
             endpoint.route,
@@ -196,7 +196,7 @@ fn every_row_that_the_agent_answers_has_a_handler_and_the_handlers_are_all_there
 }
 
 #[test]
-fn only_the_health_check_and_what_needs_no_authentication_is_routine() {
+fn only_the_health_check_and_open_endpoints_are_routine() {
     use EndpointId::*;
     assert_eq!(rows(|e| e.routine), [AgentHealth]);
     let open = rows(|e| e.open);
@@ -205,7 +205,7 @@ fn only_the_health_check_and_what_needs_no_authentication_is_routine() {
 }
 
 #[test]
-fn an_agent_asks_for_itself_only_where_nothing_is_changed() {
+fn agents_send_only_reads_for_themselves() {
     use EndpointId::*;
     let internal = rows(|e| e.internal);
     assert_eq!(
@@ -232,7 +232,7 @@ fn an_agent_asks_for_itself_only_where_nothing_is_changed() {
 }
 
 #[test]
-fn what_a_create_answers_is_remembered_where_one_node_has_it() {
+fn the_new_id_is_remembered_for_objects_of_one_node() {
     use EndpointId::*;
     assert_eq!(rows(|e| e.remember), [ContainerCreate, ContainerExec]);
 }
@@ -262,7 +262,7 @@ fn a_body_with_labels_is_checked_where_the_scope_puts_labels_into_it() {
 }
 
 #[test]
-fn only_a_pull_can_be_an_import_and_that_has_a_group_of_its_own() {
+fn only_a_pull_can_be_an_import_which_has_a_group_of_its_own() {
     let imports = rows(|e| e.import_group.is_some());
     assert_eq!(imports, [EndpointId::ImageCreate]);
     for id in imports {

@@ -1,7 +1,7 @@
 //! Paths of the host, and which of them are granted.
 //!
-//! A path is cleaned as text, as engines do. Symbolic links on the host are not
-//! seen here, so grant no folder in which others can create links.
+//! A path is cleaned as text, as engines do. This module cannot see symbolic links
+//! on the host, so grant no folder in which others can create links.
 
 use super::{Check, listed};
 use crate::json::quoted;

@@ -1,4 +1,4 @@
-//! Whether an object is in scope, according to its inspect.
+//! Checks whether an object is in scope, by its inspect.
 
 use super::{Kind, Scope, ScopeError};
 use crate::json::{Json, in_map};

@@ -1,4 +1,4 @@
-//! The objects that a body names: they must be in scope too.
+//! Finds the objects that a body names: they must be in scope too.
 
 use super::{Kind, Scope, ScopeError};
 use crate::json::{Fields, Json};
@@ -14,7 +14,7 @@ const PREDEFINED: [&str; 6] = ["", "default", "bridge", "host", "none", "nat"];
 /// An object that a body names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
-    /// What it is.
+    /// The kind of the object.
     pub kind: Kind,
     /// Its name or id.
     pub name: String,

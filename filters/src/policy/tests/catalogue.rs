@@ -1,5 +1,5 @@
-//! Known ways around other gateways, each as a test: from
-//! sockguard's change log (1.1 to 1.7.5) and from Tecnativa's and other issues.
+//! Tests known ways around other gateways: from sockguard's change log (1.1 to
+//! 1.7.5) and from Tecnativa's and other issues.
 
 use super::super::environment::from_environment;
 use super::super::scope::{Kind, Reach, Scope};
@@ -21,7 +21,7 @@ fn images(patterns: &[&str]) -> RuleSet {
 }
 
 #[test]
-fn a_key_in_another_case_cannot_shadow_the_one_that_was_judged() {
+fn a_key_in_another_case_cannot_replace_the_judged_one() {
     let rules = images(&["alpine"]);
     for body in [
         r#"{"Image":"alpine","image":"evil"}"#,
@@ -84,7 +84,7 @@ fn root_is_root_with_any_number_of_zeros() {
 }
 
 #[test]
-fn a_mount_of_an_image_is_held_to_the_images() {
+fn a_mount_of_an_image_is_held_to_the_allowed_images() {
     let rules = images(&["alpine"]);
     let mount = r#""Mounts":[{"Type":"image","Source":"evil","Target":"/x"}]"#;
     denies(&rules, CREATE, &host(mount), "must.images");
@@ -162,7 +162,7 @@ fn a_device_that_goes_up_is_refused_even_below_a_granted_path() {
 }
 
 #[test]
-fn volumes_from_another_container_are_not_had() {
+fn volumes_from_another_container_are_denied() {
     denies(
         &plain(),
         CREATE,
@@ -172,7 +172,7 @@ fn volumes_from_another_container_are_not_had() {
 }
 
 #[test]
-fn the_host_s_uts_namespace_is_not_had() {
+fn the_uts_namespace_of_the_host_is_denied() {
     denies(
         &plain(),
         CREATE,
@@ -182,7 +182,7 @@ fn the_host_s_uts_namespace_is_not_had() {
 }
 
 #[test]
-fn a_cgroup_parent_is_not_chosen() {
+fn a_cgroup_parent_is_denied() {
     denies(
         &plain(),
         CREATE,
@@ -198,7 +198,7 @@ fn a_cgroup_parent_is_not_chosen() {
 }
 
 #[test]
-fn groups_of_the_host_are_not_added() {
+fn groups_of_the_host_are_denied() {
     denies(
         &plain(),
         CREATE,
@@ -214,7 +214,7 @@ fn groups_of_the_host_are_not_added() {
 }
 
 #[test]
-fn namespaces_of_other_containers_are_not_joined() {
+fn joining_namespaces_of_other_containers_is_denied() {
     for field in ["NetworkMode", "PidMode", "IpcMode", "UTSMode", "Cgroup"] {
         denies(
             &plain(),
@@ -232,7 +232,7 @@ fn namespaces_of_other_containers_are_not_joined() {
 }
 
 #[test]
-fn a_service_does_not_get_the_host_s_network_by_its_task_s_networks() {
+fn a_service_cannot_join_the_network_of_the_host_through_its_task() {
     for body in [
         r#"{"TaskTemplate":{"Networks":[{"Target":"host"}],"ContainerSpec":{}}}"#,
         r#"{"Networks":[{"Target":"host"}],"TaskTemplate":{"ContainerSpec":{}}}"#,
@@ -272,9 +272,9 @@ fn a_template_that_a_manager_expands_later_is_denied() {
     assert!(judged(&rules, "POST /services/create", &service(plain)).is_ok());
 }
 
-/// `ps axe` shows what redaction takes out of an inspect.
+/// `ps axe` shows the values that redaction removes from an inspect.
 #[test]
-fn without_the_environment_ps_does_not_show_it_either() {
+fn a_policy_that_redacts_environments_denies_ps_arguments_that_show_them() {
     let mut spec = Spec::allowing(["containers.read"]);
     let open = RuleSet::new(&spec).unwrap();
     spec.redact = vec![Redact::Env];
@@ -291,7 +291,7 @@ fn without_the_environment_ps_does_not_show_it_either() {
 }
 
 #[test]
-fn a_service_is_held_to_what_a_container_is_held_to() {
+fn a_service_is_held_to_the_same_rules_as_a_container() {
     for (fields, rule) in [
         (
             r#""Mounts":[{"Type":"bind","Source":"/","Target":"/x"}]"#,
@@ -354,7 +354,7 @@ fn an_endpoint_s_settings_are_judged_on_create_and_on_connect() {
 }
 
 #[test]
-fn a_plugin_s_archive_is_refused_unread_whatever_its_form() {
+fn the_archive_of_a_plugin_is_refused_unread_in_any_form() {
     for request in [
         "POST /plugins/create?name=x",
         "POST /plugins/pull?remote=x",
@@ -388,7 +388,7 @@ fn a_build_is_denied_without_reading_its_archive() {
 }
 
 #[test]
-fn a_build_step_is_not_solved_around_the_policy() {
+fn buildkits_own_protocol_needs_a_grant() {
     for request in [
         "POST /grpc",
         "POST /session",
@@ -418,7 +418,7 @@ fn a_build_step_is_not_solved_around_the_policy() {
 }
 
 #[test]
-fn no_connection_becomes_http_2_under_another_endpoint_s_name() {
+fn no_connection_becomes_http_2_through_another_endpoint() {
     let rules = plain();
     for (target, upgrade, expected) in [
         ("POST /containers/a/attach", "h2c", false),
@@ -467,7 +467,7 @@ fn every_sub_resource_of_an_image_is_known() {
 }
 
 #[test]
-fn a_name_that_was_in_scope_once_is_judged_anew() {
+fn a_name_that_was_in_scope_before_is_judged_again() {
     let scope = Scope::new([("owner".into(), "me".into())].into()).unwrap();
     let holds = |inspect: &str| scope.holds(Kind::Container, inspect.as_bytes()).unwrap();
     assert!(holds(
@@ -490,7 +490,7 @@ fn an_exec_is_judged_again_when_it_starts() {
 }
 
 #[test]
-fn a_reason_is_one_short_line_whatever_was_asked_for() {
+fn a_reason_is_one_short_line_for_any_request() {
     for nasty in [
         "a\\r\\nGET /x",
         "\\u001b[2J",
@@ -524,7 +524,7 @@ fn a_field_given_in_two_spellings_is_refused() {
 }
 
 #[test]
-fn a_body_that_others_may_read_differently_is_refused() {
+fn a_body_that_other_parsers_may_read_differently_is_refused() {
     let found = Match {
         endpoint: EndpointId::ContainerCreate.endpoint(),
         object: None,
@@ -620,7 +620,7 @@ fn a_path_is_matched_to_its_end() {
 }
 
 #[test]
-fn put_and_delete_do_not_ride_on_post() {
+fn allowing_post_does_not_allow_put_and_delete() {
     let rules = RuleSet::new(&Spec::allowing(["POST /containers/**", "POST /images/**"])).unwrap();
     for request in [
         "PUT /containers/a/archive?path=/",
@@ -632,7 +632,7 @@ fn put_and_delete_do_not_ride_on_post() {
 }
 
 #[test]
-fn reading_containers_is_not_reading_their_files() {
+fn the_right_to_read_containers_is_not_one_to_read_their_files() {
     let rules = RuleSet::new(&from_environment([("CONTAINERS", "1")]).policy).unwrap();
     for request in [
         "GET /containers/a/archive?path=/",
@@ -644,7 +644,7 @@ fn reading_containers_is_not_reading_their_files() {
 }
 
 #[test]
-fn a_host_config_without_its_name_is_one_to_older_engines() {
+fn fields_of_a_host_config_are_judged_at_the_top_level_too() {
     for (body, rule) in [
         (r#"{"Image":"a","Privileged":true}"#, "may.privileged"),
         (r#"{"Image":"a","Binds":["/:/x"]}"#, "may.binds"),
@@ -662,7 +662,7 @@ fn a_host_config_without_its_name_is_one_to_older_engines() {
 }
 
 #[test]
-fn an_id_of_an_image_does_not_pass_for_a_name() {
+fn an_image_id_does_not_count_as_an_allowed_name() {
     let rules = images(&["docker.io/library/*"]);
     for image in ["deadbeef", "sha256:00", &"a".repeat(64)] {
         denies(
@@ -683,7 +683,7 @@ fn an_id_of_an_image_does_not_pass_for_a_name() {
 }
 
 #[test]
-fn a_checkpoint_is_not_kept_anywhere_on_the_host() {
+fn a_checkpoint_in_a_folder_of_the_host_needs_a_grant() {
     denies(
         &plain(),
         "POST /containers/a/start?checkpoint=x&checkpoint-dir=/etc",
@@ -707,7 +707,7 @@ fn a_checkpoint_is_not_kept_anywhere_on_the_host() {
 
 #[test]
 fn every_json_body_is_either_judged_or_known_to_grant_nothing() {
-    // Those that say nothing of the host, or whose endpoint is a grant by itself.
+    // Bodies without settings of the host, or of endpoints that are a grant alone.
     use EndpointId as Id;
     let unjudged = [
         Id::ExecStart,

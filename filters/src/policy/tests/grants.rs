@@ -1,9 +1,10 @@
-//! Each grant and each demand alone: a body is denied without it, allowed with it.
+//! Tests each grant and each demand alone: a body is denied without it, and
+//! allowed with it.
 
 use super::*;
 use crate::scalar::Size;
 
-/// What a `HostConfig` asks for, the rule that denies it, and a grant for it.
+/// A setting of a `HostConfig`, the rule that denies it, and a grant for it.
 type Row = (&'static str, &'static str, fn(&mut May));
 
 const ROWS: &[Row] = &[
@@ -191,7 +192,7 @@ fn list(entry: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_container_gets_what_is_granted_and_only_that() {
+fn a_setting_is_denied_without_its_grant_and_allowed_with_it() {
     for (fields, rule, grant) in ROWS {
         let mut may = May::default();
         grant(&mut may);
@@ -207,7 +208,7 @@ fn a_container_gets_what_is_granted_and_only_that() {
 }
 
 #[test]
-fn one_grant_is_not_another() {
+fn a_grant_does_not_allow_another_setting() {
     for (_, rule, grant) in ROWS {
         let mut may = May::default();
         grant(&mut may);
@@ -311,7 +312,7 @@ fn a_privileged_exec_needs_the_grant_too() {
 }
 
 #[test]
-fn the_engine_fetches_nothing_from_elsewhere() {
+fn fetching_from_a_url_needs_a_grant() {
     for request in [
         "POST /build?remote=http://x/y",
         "POST /images/create?fromSrc=http://x",
@@ -335,7 +336,7 @@ fn the_engine_fetches_nothing_from_elsewhere() {
 }
 
 #[test]
-fn every_demand_is_made_of_containers() {
+fn every_demand_applies_to_containers() {
     let labels = || [("team".to_owned(), "web".to_owned())].into();
     let rows: [(Must, &str, &str, &str); 11] = [
         (
@@ -446,7 +447,7 @@ fn every_demand_is_made_of_containers() {
 }
 
 #[test]
-fn limits_must_be_there_and_hold_for_services_and_updates() {
+fn limits_are_required_and_apply_to_services_and_updates() {
     let must = Must {
         memory: Some(Size(1 << 20)),
         cpus: Some(1.0),
@@ -493,7 +494,7 @@ fn limits_must_be_there_and_hold_for_services_and_updates() {
 }
 
 #[test]
-fn pulls_are_held_to_the_images() {
+fn pulls_are_held_to_the_allowed_images() {
     let rules = with(
         May::default(),
         Must {

@@ -1,12 +1,12 @@
-//! The requests that each preset allows and denies.
+//! Tests the requests that each preset allows and denies.
 
 use super::*;
 
-const NOBODY: &str = "POST /swarm/leave,GET /swarm/unlockkey,GET /swarm,POST /build,POST /grpc,\
+const NO_PRESET: &str = "POST /swarm/leave,GET /swarm/unlockkey,GET /swarm,POST /build,POST /grpc,\
     POST /plugins/pull,GET /containers/a/export,GET /images/get,GET /debug/vars,POST /images/load,\
     PUT /containers/a/archive,POST /secrets/create,POST /services/create,DELETE /nodes/a,POST /commit";
 
-const READERS: &str = "POST /containers/create,POST /containers/a/start,DELETE /containers/a,\
+const NO_READER: &str = "POST /containers/create,POST /containers/a/start,DELETE /containers/a,\
     POST /containers/a/exec,POST /exec/a/start,POST /containers/a/attach,GET /containers/a/attach/ws,\
     POST /images/create?fromImage=a,DELETE /images/a,POST /volumes/create,POST /networks/create,\
     POST /containers/prune,POST /containers/a/update,GET /configs/a,GET /exec/a/json";
@@ -57,9 +57,9 @@ fn check(name: &str, may: &str, may_not: &[&str]) {
 }
 
 #[test]
-fn those_that_read_may_read_that_and_change_nothing() {
+fn presets_for_readers_allow_their_reads_and_no_changes() {
     for (name, may, may_not) in TABLE {
-        check(name, may, &[may_not, READERS, NOBODY]);
+        check(name, may, &[may_not, NO_READER, NO_PRESET]);
         let rules = RuleSet::new(&Spec::of_preset(name)).unwrap();
         assert!(rules.redact().contains(&Redact::Env), "{name}");
     }
@@ -71,7 +71,7 @@ fn watchtower_replaces_containers_and_their_images() {
         DELETE /containers/a,POST /images/create?fromImage=a,DELETE /images/a,POST /networks/n/connect";
     let may_not = "POST /containers/a/exec,POST /containers/a/attach,POST /images/create?fromSrc=-,\
         POST /volumes/create,POST /networks/create,POST /containers/prune,GET /containers/a/logs,POST /networks/host/connect";
-    check("watchtower", may, &[may_not, NOBODY]);
+    check("watchtower", may, &[may_not, NO_PRESET]);
     let rules = RuleSet::new(&Spec::of_preset("watchtower")).unwrap();
     denies(&rules, CREATE, &host(r#""Binds":["/:/host"]"#), "may.binds");
     let granted = Spec {
@@ -94,7 +94,7 @@ fn a_ci_runner_runs_plain_containers() {
         POST /containers/a/exec,POST /exec/a/start,DELETE /containers/a,POST /images/create?fromImage=a,POST /auth,\
         POST /volumes/create,DELETE /volumes/a,POST /networks/create,DELETE /networks/a,GET /containers/a/logs";
     let may_not = "POST /images/a/push,DELETE /images/a,POST /containers/prune,POST /volumes/prune,GET /services,GET /secrets";
-    check("ci-runner", may, &[may_not, NOBODY]);
+    check("ci-runner", may, &[may_not, NO_PRESET]);
     let rules = RuleSet::new(&Spec::of_preset("ci-runner")).unwrap();
     denies(
         &rules,
@@ -116,7 +116,7 @@ fn an_ai_agent_has_small_containers_of_its_own() {
         POST /volumes/create,POST /images/create?fromImage=a";
     let may_not = "POST /images/a/push,DELETE /images/a,POST /containers/prune,GET /services,GET /secrets,\
         GET /containers/a/archive,POST /containers/a/update,POST /auth,GET /system/df";
-    check("ai-agent", may, &[may_not, NOBODY]);
+    check("ai-agent", may, &[may_not, NO_PRESET]);
     let rules = RuleSet::new(&Spec::of_preset("ai-agent")).unwrap();
     assert_eq!(rules.scope().unwrap().labels()["skep.owner"], "ai-agent");
     denies(&rules, CREATE, "{}", "must.");
@@ -132,7 +132,7 @@ fn an_ai_agent_has_small_containers_of_its_own() {
 
 #[test]
 fn portainer_may_call_every_known_endpoint() {
-    check("portainer", NOBODY, &["GET /nowhere"]);
+    check("portainer", NO_PRESET, &["GET /nowhere"]);
     let rules = RuleSet::new(&Spec::of_preset("portainer")).unwrap();
     allows(&rules, CREATE, &host(r#""Privileged":true"#));
 }

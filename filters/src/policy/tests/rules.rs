@@ -1,4 +1,4 @@
-//! Rules: their order, their conditions, and their faults.
+//! Tests rules: their order, their conditions, and their faults.
 
 use super::*;
 use crate::scalar::Size;
@@ -56,7 +56,7 @@ fn the_first_rule_that_matches_decides_and_is_named() {
 }
 
 #[test]
-fn without_a_rule_nothing_is_allowed_and_admin_may_everything() {
+fn an_empty_policy_allows_nothing_and_admin_everything() {
     let none = rules(&Spec::default());
     for endpoint in crate::endpoint::all() {
         let path = RequestPath::parse("/x").unwrap();
@@ -244,7 +244,7 @@ fn settings_of_a_policy_replace_those_of_the_preset() {
 }
 
 #[test]
-fn bodies_are_not_held_where_they_cannot_matter() {
+fn bodies_that_no_rule_reads_are_not_inspected() {
     let create = Match {
         endpoint: crate::endpoint::EndpointId::ContainerCreate.endpoint(),
         object: None,

@@ -1,4 +1,4 @@
-//! A denied request stays denied in every spelling.
+//! Tests that a denied request stays denied in every spelling.
 
 use super::*;
 use crate::endpoint::all;
@@ -90,7 +90,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn a_denied_path_is_denied_however_it_is_written(
+    fn a_denied_path_is_denied_in_every_spelling(
         which in 0..PATHS.len(),
         how in vec(any::<u8>(), 0..40),
         version in "(/v1\\.[2-5][0-9]|/v1\\.41\\.0|/v1\\.41\\.|/V1\\.41|/v01\\.041|)",
@@ -110,14 +110,14 @@ proptest! {
             _ => verb.to_owned(),
         };
         let request = format!("{verb} {version}{target}{tail}");
-        // A slash more makes another name or no route, which may be allowed to
-        // be asked for only if the engine takes it for another endpoint.
+        // One more slash makes another name or no route. The policy may allow the
+        // result only if the engine takes it for another endpoint.
         let outcome = judged(&guarded(), &request, "");
         prop_assert!(outcome.is_err(), "{request}: {outcome:?}");
     }
 
     #[test]
-    fn a_denied_body_is_denied_however_it_is_written(
+    fn a_denied_body_is_denied_in_every_spelling(
         which in 0..BODIES.len(),
         how in vec(any::<u8>(), 0..24),
         spaces in vec(space(), 4),
@@ -140,7 +140,7 @@ proptest! {
     }
 
     #[test]
-    fn a_path_of_the_host_is_denied_however_it_is_written(
+    fn a_path_of_the_host_is_denied_in_every_spelling(
         parts in vec("(\\.|\\.\\.|etc|srv|srvx|)", 0..6),
         options in "(|:ro|:rw|:z)",
     ) {
@@ -153,14 +153,14 @@ proptest! {
     }
 
     #[test]
-    fn nothing_that_a_stranger_sends_panics(data in vec(any::<u8>(), 0..200)) {
+    fn no_bytes_cause_a_panic(data in vec(any::<u8>(), 0..200)) {
         request::run(&data);
         body::run(&data);
         rewrite::run(&data);
     }
 
     #[test]
-    fn nothing_that_looks_like_a_request_panics(
+    fn no_plausible_request_causes_a_panic(
         method in "(GET|POST|PUT|DELETE|HEAD|OPTIONS|PRI)",
         target in "(/v1.41)?(/(containers|images|exec|create|json|%2F|a|networks|connect|build|\\*)){0,5}/?(\\?[a-zA-Z=&%,\\[\\]\"]{0,20})?",
         endpoint in 0..all().len(),
