@@ -8,7 +8,7 @@
 
 #![warn(unreachable_pub)]
 
-// What is typed, and the operator's machine.
+// The command line, and the operator's machine.
 pub mod cli;
 
 pub mod connect;
@@ -27,12 +27,12 @@ pub(crate) mod route;
 
 pub(crate) mod forward;
 
-// What some callers get besides.
+// Portainer's API, and the agent's own.
 pub(crate) mod portainer;
 
 pub(crate) mod api;
 
-// What the steps stand on.
+// Shared by all steps.
 pub mod telemetry;
 
 pub(crate) mod exchange;
