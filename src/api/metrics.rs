@@ -66,11 +66,11 @@ pub(crate) async fn metrics(
         request_id: x.id().as_header(),
     };
     let budget = Budget::shared(EACH, ALL);
-    let asked = others
+    let calls = others
         .iter()
         .filter(|node| matches!(node.hop, Hop::Agent(_)))
         .map(|node| of(context, node, &ask, &budget));
-    let (mine, answers) = futures::join!(mine, join_all(asked));
+    let (mine, answers) = futures::join!(mine, join_all(calls));
     let me = context.cluster.me();
     let mut rows: Vec<_> = x
         .reachable()

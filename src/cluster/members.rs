@@ -176,37 +176,41 @@ impl Members {
         &self,
         address: SocketAddr,
         generation: usize,
-        who: &Identity,
+        identity: &Identity,
         now: Moment,
     ) {
         self.change(|table| {
             // An overlay reuses addresses: the node that had this one has moved.
             for member in table.values_mut() {
-                if member.address == Some(address) && member.id != who.node_id {
+                if member.address == Some(address) && member.id != identity.node_id {
                     let member = Arc::make_mut(member);
                     member.address = None;
                     member.enter(State::NoAgent, now);
                 }
             }
-            if who.node_id.is_empty() {
+            if identity.node_id.is_empty() {
                 return; // It is in no Swarm (any more).
             }
-            let member = row(table, &who.node_id, &who.hostname, now);
-            if member.manager != who.manager && member.agent.is_some() {
-                let role = if who.manager { "manager" } else { "worker" };
+            let member = row(table, &identity.node_id, &identity.hostname, now);
+            if member.manager != identity.manager && member.agent.is_some() {
+                let role = if identity.manager {
+                    "manager"
+                } else {
+                    "worker"
+                };
                 tracing::info!(
-                    node = who.node_id.as_str(),
+                    node = identity.node_id.as_str(),
                     "node {} is now a {role}",
-                    who.name()
+                    identity.name()
                 );
             }
-            member.hostname.clone_from(&who.hostname);
-            member.manager = who.manager;
-            member.agent = Some(who.agent.clone());
+            member.hostname.clone_from(&identity.hostname);
+            member.manager = identity.manager;
+            member.agent = Some(identity.agent.clone());
             member.address = Some(address);
             member.generation = generation;
-            if who.engine.is_some() {
-                member.engine.clone_from(&who.engine);
+            if identity.engine.is_some() {
+                member.engine.clone_from(&identity.engine);
                 member.enter(State::Ready, now);
             } else {
                 member.enter(State::NoEngine, now);

@@ -162,7 +162,7 @@ async fn a_round_starts_early_only_some_time_after_the_last_when_the_wall_clock_
     for step in stepped::STEPS {
         stepped::set(|now| now);
         let cluster = cluster(facts());
-        let asked = async || {
+        let round_requested = async || {
             timeout(Duration::ZERO, cluster.wake.notified())
                 .await
                 .is_ok()
@@ -170,10 +170,10 @@ async fn a_round_starts_early_only_some_time_after_the_last_when_the_wall_clock_
         advance(ROUND_AGE - SECOND).await;
         stepped::set(step);
         cluster.request_round();
-        assert!(!asked().await, "too early");
+        assert!(!round_requested().await, "too early");
         advance(SECOND).await;
         cluster.request_round();
-        assert!(asked().await);
+        assert!(round_requested().await);
     }
 }
 

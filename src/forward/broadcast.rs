@@ -3,7 +3,7 @@
 //!
 //! Each node does its part, and its output is passed on with its name. Nothing
 //! is rolled back where a node fails: the answer names the nodes that succeeded
-//! and those that succeeded not. Prunes are answered like lists, in `fanout.rs`.
+//! and those that did not. Prunes are answered like lists, in `fanout.rs`.
 
 mod progress;
 mod worker;
@@ -65,11 +65,11 @@ pub(crate) async fn run(
         )
     };
     let ask = &ask;
-    let asked = nodes.iter().map(|node| async move {
+    let answers = nodes.iter().map(|node| async move {
         let answer = ask_node(&context.cluster, node, ask, query, &Budget::one(ANSWER)).await;
         (node, answer)
     });
-    let summary = Summary::of(join_all(asked).await, missing)?;
+    let summary = Summary::of(join_all(answers).await, missing)?;
     let (mut head, body) = summary.answer()?;
     headers::strip_framing(&mut head);
     head.remove_header(crate::listen::server_headers::NODE_HEADER);

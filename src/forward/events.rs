@@ -82,20 +82,20 @@ pub(crate) async fn run(
         // cannot be parsed here, and then its events would not be redacted.
         context.reaches(&x.permission, &hop::Hop::Engine)?;
         if !x.redacts().is_empty() {
-            let what = "the filters of the events cannot be read";
-            return Err(Reject::OutOfScope(what.to_owned()));
+            let message = "the filters of the events cannot be read";
+            return Err(Reject::OutOfScope(message.to_owned()));
         }
         x.exchange.record.to = hop::Hop::Engine.label();
         return Ok(Next::Proxy(Upstream::only(hop::Hop::Engine)));
     }
-    let asked = session.req_header().clone();
+    let request_head = session.req_header().clone();
     let began = i64::try_from(clock::now().as_nanos()).unwrap_or(i64::MAX);
     let (client, id) = (x.on_behalf_of().clone(), x.id().clone());
     let mut streams = Streams {
         context,
         ask: Ask::of(
             &context.cluster,
-            &asked,
+            &request_head,
             path,
             query,
             &client,

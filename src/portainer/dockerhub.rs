@@ -181,8 +181,8 @@ impl Hub<'_> {
         }
         let peer = peer(origin, self.roots).await?;
         let budget = Budget::one(ANSWER);
-        let asked = self.client.fetch(&peer, head, &budget);
-        asked.await.map_err(failed)
+        let fetched = self.client.fetch(&peer, head, &budget);
+        fetched.await.map_err(failed)
     }
 }
 

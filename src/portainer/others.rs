@@ -70,10 +70,10 @@ impl Others {
             State::Ready | State::NoEngine | State::Unreachable(_) => true,
         });
         let answers = join_all(others.iter().map(|member| async move {
-            let asked = timeout(self.patience, self.ask_one(member)).await;
+            let answer = timeout(self.patience, self.ask_one(member)).await;
             (
                 member,
-                asked.unwrap_or_else(|_| Err("no answer in time".to_owned())),
+                answer.unwrap_or_else(|_| Err("no answer in time".to_owned())),
             )
         }));
         for (member, answer) in answers.await {
@@ -106,9 +106,9 @@ impl Others {
         let answer = answer.map_err(explain)?;
         match answer.head.status {
             StatusCode::OK => {
-                let told: Reported =
+                let reported: Reported =
                     serde_json::from_slice(&answer.body).map_err(|e| e.to_string())?;
-                Ok(told.pin.filter(|pin| pin.key().is_some()))
+                Ok(reported.pin.filter(|pin| pin.key().is_some()))
             }
             // The agent trusts no Portainer server, or is too old to.
             StatusCode::NOT_FOUND => Ok(None),

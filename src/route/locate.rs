@@ -224,7 +224,7 @@ fn choose(
             return Ok(Found::Nowhere);
         }
         return Err(Reject::NotFound {
-            what: what(object),
+            what: not_found_message(object),
             missing: missing_header(missing),
         });
     };
@@ -273,7 +273,7 @@ fn is_local(owner: &Owner<'_>) -> bool {
 }
 
 /// The engine's own message for a missing object: clients search for it.
-fn what(object: &Object<'_>) -> String {
+fn not_found_message(object: &Object<'_>) -> String {
     let name = object.name;
     match object.class {
         ObjectKind::Exec => format!("No such exec instance: {name}"),

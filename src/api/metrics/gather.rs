@@ -61,13 +61,13 @@ struct Info {
 
 /// The engine's metrics, and its data directory.
 async fn engine(context: &Context) -> (Engine, String) {
-    let asked = async {
+    let call = async {
         let peer = context.engine.peer().await?;
         let head = request::get("/info")?;
         let budget = Budget::one(INFO);
         context.client.fetch(&peer, head, &budget).await
     };
-    let answer = match timeout(PATIENCE, asked).await {
+    let answer = match timeout(PATIENCE, call).await {
         Ok(Ok(answer)) if answer.head.status == http::StatusCode::OK => answer,
         _ => return Default::default(),
     };

@@ -12,19 +12,19 @@ use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
 
 /// Removes one file, one symlink, or one empty directory.
-pub(super) async fn delete(root: &Root, asked: &str) -> Result<(), Problem> {
-    let path = root.path(asked)?;
-    not_the_root(&path, asked)?;
-    let (dir, asked) = (root.dir.clone(), asked.to_owned());
+pub(super) async fn delete(root: &Root, requested: &str) -> Result<(), Problem> {
+    let path = root.path(requested)?;
+    not_the_root(&path, requested)?;
+    let (dir, requested) = (root.dir.clone(), requested.to_owned());
     work::run(move || {
         let path = name::existing(&dir, &path);
         let meta = dir.symlink_metadata(&path);
-        let removed = if meta.map_err(Problem::io(&asked))?.is_dir() {
+        let removed = if meta.map_err(Problem::io(&requested))?.is_dir() {
             dir.remove_dir(&path)
         } else {
             dir.remove_file(&path)
         };
-        removed.map_err(Problem::io(&asked))
+        removed.map_err(Problem::io(&requested))
     })
     .await
 }
@@ -72,9 +72,9 @@ async fn moved(root: &Root, names: Names) -> Result<(), Problem> {
     .await
 }
 
-fn not_the_root(path: &Path, asked: &str) -> Result<(), Problem> {
+fn not_the_root(path: &Path, requested: &str) -> Result<(), Problem> {
     if path == Path::new("") {
-        let why = format!("{asked}: is the volume itself");
+        let why = format!("{requested}: is the volume itself");
         return Err(Problem::request(why));
     }
     Ok(())

@@ -43,10 +43,10 @@ pub(super) async fn run(
     session: &mut Session,
     x: &mut Judged<'_>,
     root: &Root,
-    asked: &str,
+    requested: &str,
 ) -> Result<Next, Reject> {
-    let path = root.path(asked)?;
-    let (dir, name) = (root.dir.clone(), asked.to_owned());
+    let path = root.path(requested)?;
+    let (dir, name) = (root.dir.clone(), requested.to_owned());
     let Opened {
         file,
         length,
@@ -63,7 +63,7 @@ pub(super) async fn run(
     begin(context, session, x, head, left == 0).await?;
     let blocks = Blocks {
         file: Arc::new(file),
-        asked: asked.to_owned(),
+        requested: requested.to_owned(),
         start,
         left,
         limit: &work::BYTES,
@@ -74,20 +74,26 @@ pub(super) async fn run(
 
 /// Opens a regular file only: opening a pipe would wait for its writer, and
 /// opening a device may start it.
-fn open(dir: &Dir, path: &Path, asked: &str) -> Result<Opened, Problem> {
+fn open(dir: &Dir, path: &Path, requested: &str) -> Result<Opened, Problem> {
     let regular = |is: bool| {
-        let not = || Problem::request(format!("{asked}: is not a regular file"));
+        let not = || Problem::request(format!("{requested}: is not a regular file"));
         is.then_some(()).ok_or_else(not)
     };
     if path == Path::new("") {
-        return Err(Problem::request(format!("{asked}: is a directory")));
+        return Err(Problem::request(format!("{requested}: is a directory")));
     }
-    regular(dir.metadata(path).map_err(Problem::io(asked))?.is_file())?;
+    regular(
+        dir.metadata(path)
+            .map_err(Problem::io(requested))?
+            .is_file(),
+    )?;
     let mut options = OpenOptions::new();
     options.read(true).nonblock(true);
-    let file = dir.open_with(path, &options).map_err(Problem::io(asked))?;
+    let file = dir
+        .open_with(path, &options)
+        .map_err(Problem::io(requested))?;
     let file = file.into_std();
-    let meta = file.metadata().map_err(Problem::io(asked))?;
+    let meta = file.metadata().map_err(Problem::io(requested))?;
     // Another file may have replaced it since the first check.
     regular(meta.is_file())?;
     Ok(Opened {
@@ -144,7 +150,7 @@ async fn send(session: &mut Session, x: &mut Judged<'_>, mut blocks: Blocks) -> 
 /// The part of a file that is still to be read.
 struct Blocks {
     file: Arc<File>,
-    asked: String,
+    requested: String,
     start: u64,
     left: u64,
     limit: &'static Limit,
@@ -162,10 +168,10 @@ impl Blocks {
             let read = platform::read_at(&file, start, wanted);
             Ok(read.map(Bytes::from))
         });
-        let block = read.await?.map_err(Problem::io(&self.asked))?;
+        let block = read.await?.map_err(Problem::io(&self.requested))?;
         if block.is_empty() {
             // The client must not take half a file for a whole one.
-            let why = format!("{}: became shorter while it was read", self.asked);
+            let why = format!("{}: became shorter while it was read", self.requested);
             return Err(Problem::Internal(why));
         }
         self.start += block.len() as u64;
@@ -185,7 +191,7 @@ mod tests {
         std::io::Write::write_all(&mut file, content).unwrap();
         Blocks {
             file: Arc::new(file),
-            asked: "f".to_owned(),
+            requested: "f".to_owned(),
             start,
             left,
             limit,

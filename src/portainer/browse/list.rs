@@ -39,10 +39,10 @@ pub(super) async fn run(
     session: &mut Session,
     x: &mut Judged<'_>,
     root: &Root,
-    asked: &str,
+    requested: &str,
 ) -> Result<Next, Reject> {
-    let path = root.path(asked)?;
-    let (dir, name) = (root.dir.clone(), asked.to_owned());
+    let path = root.path(requested)?;
+    let (dir, name) = (root.dir.clone(), requested.to_owned());
     let first = work::run(move || {
         let entries = if path == Path::new("") {
             dir.entries()

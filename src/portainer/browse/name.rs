@@ -16,11 +16,14 @@ use crate::platform;
 ///
 /// # Errors
 /// If it has a `..` in it, or a part that cannot be a name.
-pub(super) fn relative(asked: &str) -> Result<PathBuf, Problem> {
+pub(super) fn relative(requested: &str) -> Result<PathBuf, Problem> {
     let mut path = PathBuf::new();
-    for part in asked.split('/').filter(|part| !matches!(*part, "" | ".")) {
+    for part in requested
+        .split('/')
+        .filter(|part| !matches!(*part, "" | "."))
+    {
         if !is_name(OsStr::new(part)) {
-            let why = format!("the path {asked:?} is not within the volume");
+            let why = format!("the path {requested:?} is not within the volume");
             return Err(Problem::request(why));
         }
         path.push(part);
@@ -97,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_path_stays_beneath_the_root() {
-        for (asked, path) in [
+        for (requested, path) in [
             ("/", ""),
             ("", ""),
             ("a", "a"),
@@ -106,11 +109,15 @@ mod tests {
             ("/a/..b/...", "a/..b/..."),
             ("/a b/%2e%2e", "a b/%2e%2e"),
         ] {
-            assert_eq!(relative(asked).unwrap(), Path::new(path), "{asked:?}");
+            assert_eq!(
+                relative(requested).unwrap(),
+                Path::new(path),
+                "{requested:?}"
+            );
         }
-        for asked in ["..", "/..", "a/../b", "/a/b/..", "a\0b", "../../etc/passwd"] {
-            let refused = relative(asked).unwrap_err();
-            assert_eq!(refused.status(), 400, "{asked:?}");
+        for requested in ["..", "/..", "a/../b", "/a/b/..", "a\0b", "../../etc/passwd"] {
+            let refused = relative(requested).unwrap_err();
+            assert_eq!(refused.status(), 400, "{requested:?}");
         }
     }
 

@@ -62,13 +62,13 @@ impl Root {
     ///
     /// # Errors
     /// If it does not lie beneath.
-    pub(super) fn path(&self, asked: &str) -> Result<PathBuf, Problem> {
+    pub(super) fn path(&self, requested: &str) -> Result<PathBuf, Problem> {
         let Some(under) = &self.under else {
-            return name::relative(asked);
+            return name::relative(requested);
         };
         let outside = || Problem::NotOfTheHost(under.clone());
         // Compared part by part: `/hostile` is not under `/host`.
-        let path = name::relative(asked)?;
+        let path = name::relative(requested)?;
         let whole = Path::new("/").join(path);
         let beneath = whole.strip_prefix(under).map_err(|_| outside())?;
         Ok(beneath.to_owned())
@@ -127,7 +127,7 @@ async fn inspect(context: &Context, volume: &str) -> Result<Volume, Reject> {
         let why = format!("{volume:?} is not a volume's name");
         return Err(Problem::request(why).into());
     }
-    let asked = async {
+    let call = async {
         let head = request::get(&format!("/volumes/{}", escape(volume)))?;
         let peer = context.engine.peer().await?;
         let budget = Budget::one(INSPECT);
@@ -135,7 +135,7 @@ async fn inspect(context: &Context, volume: &str) -> Result<Volume, Reject> {
     };
     let failed = |e: Box<Error>| context.failed(&Hop::Engine, &e);
     let slow = |_| Error::explain(ErrorType::ReadTimedout, "it did not answer in time");
-    let answer = timeout(PATIENCE, asked).await.map_err(slow);
+    let answer = timeout(PATIENCE, call).await.map_err(slow);
     let answer = answer
         .and_then(|answer| answer)
         .map_err(|e| failed(e.into_up()))?;

@@ -185,22 +185,22 @@ mod tests {
         let engine = tokio::spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
-                let mut asked = Vec::new();
+                let mut request_text = Vec::new();
                 // The first connection sends nothing.
-                while stream.read_buf(&mut asked).await.unwrap() > 0 {
-                    if asked.ends_with(b"}") {
+                while stream.read_buf(&mut request_text).await.unwrap() > 0 {
+                    if request_text.ends_with(b"}") {
                         stream.write_all(answer.as_bytes()).await.unwrap();
-                        return (String::from_utf8(asked).unwrap(), stream);
+                        return (String::from_utf8(request_text).unwrap(), stream);
                     }
                 }
             }
         });
         let (client, config) = (Client::new(), config::Engine::Socket(path));
-        let there = Engine::new(&config).unwrap();
-        let asking =
-            tokio::spawn(async move { opened(&client, &there, Console::Exec, "ab").await });
-        let (asked, stream) = engine.await.unwrap();
-        (asking.await.unwrap().unwrap(), asked, stream)
+        let local_engine = Engine::new(&config).unwrap();
+        let opening =
+            tokio::spawn(async move { opened(&client, &local_engine, Console::Exec, "ab").await });
+        let (request_text, stream) = engine.await.unwrap();
+        (opening.await.unwrap().unwrap(), request_text, stream)
     }
 
     #[tokio::test]
@@ -210,9 +210,9 @@ mod tests {
              Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n$ ",
             "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n$ ",
         ] {
-            let (opened, asked, mut stream) = of(answer).await;
-            assert!(asked.starts_with("POST /exec/ab/start HTTP/1.1\r\n"));
-            assert!(asked.ends_with("\r\n\r\n{\"Tty\":true,\"Detach\":false}"));
+            let (opened, request_text, mut stream) = of(answer).await;
+            assert!(request_text.starts_with("POST /exec/ab/start HTTP/1.1\r\n"));
+            assert!(request_text.ends_with("\r\n\r\n{\"Tty\":true,\"Detach\":false}"));
             let Ok(mut opened) = opened else {
                 panic!("refused: {answer}");
             };

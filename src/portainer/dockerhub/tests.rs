@@ -103,7 +103,7 @@ struct Fake {
     port: u16,
     roots: Roots,
     /// The heads of requests.
-    asked: Arc<Mutex<Vec<String>>>,
+    requests: Arc<Mutex<Vec<String>>>,
     _folder: TempDir,
 }
 
@@ -122,8 +122,8 @@ impl Fake {
         let address = lookup_host(("localhost", 0)).await.unwrap().next().unwrap();
         let listener = TcpListener::bind(address).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let heads = asked.clone();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let heads = requests.clone();
         tokio::spawn(async move {
             for answer in answers {
                 let (tcp, _) = listener.accept().await.unwrap();
@@ -146,7 +146,7 @@ impl Fake {
         Self {
             port,
             roots: read_roots(&[certificate]).unwrap(),
-            asked,
+            requests,
             _folder: folder,
         }
     }
@@ -170,8 +170,8 @@ impl Fake {
         hub.limits(account).await
     }
 
-    fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+    fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
     }
 }
 
@@ -194,9 +194,9 @@ async fn a_token_is_requested_and_used_with_and_without_an_account() {
             limit: 100,
         };
         assert_eq!(limits, Some(expected));
-        let asked = hub.asked();
-        let [token, manifest] = &asked[..] else {
-            panic!("{asked:?}");
+        let requests = hub.requests();
+        let [token, manifest] = &requests[..] else {
+            panic!("{requests:?}");
         };
         assert!(
             token.starts_with(&format!("GET {TOKEN} HTTP/1.1\r\n")),
@@ -248,7 +248,7 @@ async fn only_a_server_with_a_trusted_certificate_gets_a_request() {
     );
     let error = hub.limits_trusting(&other.roots, user()).await.unwrap_err();
     assert!(error.starts_with("localhost: "), "{error}");
-    assert!(hub.asked().is_empty());
+    assert!(hub.requests().is_empty());
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use http::{HeaderValue, Method, StatusCode};
 use skep_filters::auth::OnBehalfOf;
 use skep_filters::endpoint::{ApiVersion, ObjectKind};
 
-use super::{Found, INSPECT, Object, path, what};
+use super::{Found, INSPECT, Object, not_found_message, path};
 use crate::cluster::ask::{
     ApiVersionChoice, Ask, Missing, Node, Timeout, ask_node, missing_header, nodes,
 };
@@ -50,8 +50,8 @@ pub(crate) async fn locate_together(
         request_id,
     };
     let (ask, paths) = (&ask, &paths);
-    let asked = nodes.iter().map(|node| has_all(context, node, ask, paths));
-    for (node, has) in nodes.iter().zip(join_all(asked).await) {
+    let checks = nodes.iter().map(|node| has_all(context, node, ask, paths));
+    for (node, has) in nodes.iter().zip(join_all(checks).await) {
         match has {
             Ok(true) => return Ok(Found::At(node.hop.clone())),
             Ok(false) => {}
@@ -65,7 +65,7 @@ pub(crate) async fn locate_together(
         return Ok(Found::Nowhere);
     }
     Err(Reject::NotFound {
-        what: what(&image(&names.join(" "))),
+        what: not_found_message(&image(&names.join(" "))),
         missing: missing_header(&missing),
     })
 }
