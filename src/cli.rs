@@ -1,5 +1,5 @@
-//! The command line: the commands, their arguments and environment variables,
-//! and their help.
+//! Defines the command line: the commands, their arguments and environment
+//! variables, and their help.
 //!
 //! Each command has a file of its own with its arguments. No argument takes a
 //! secret, only the path of a file that holds one: every user of a machine can

@@ -209,9 +209,9 @@ where
             Some(_) = connections.join_next() => continue,
         };
         match accepted {
-            Ok((place, accepted)) => {
+            Ok((permit, accepted)) => {
                 let (proxy, common) = (proxy.clone(), shared.common.clone());
-                connections.spawn(connection(proxy, place, accepted, common, stopped.clone()));
+                connections.spawn(connection(proxy, permit, accepted, common, stopped.clone()));
             }
             Err(e) => {
                 tracing::warn!("accept failed: {e}");
@@ -225,14 +225,14 @@ async fn accept(
     listener: &Listener,
     permits: &Arc<Semaphore>,
 ) -> io::Result<(OwnedSemaphorePermit, Accepted)> {
-    let place = permits.clone().acquire_owned().await;
-    let place = place.map_err(io::Error::other)?;
-    Ok((place, listener.accept().await?))
+    let permit = permits.clone().acquire_owned().await;
+    let permit = permit.map_err(io::Error::other)?;
+    Ok((permit, listener.accept().await?))
 }
 
 async fn connection<P>(
     proxy: Arc<HttpProxy<P>>,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
     accepted: Accepted,
     common: Common,
     stopped: ShutdownWatch,

@@ -1,4 +1,4 @@
-//! JSON, read with the rules of the engine.
+//! Reads JSON with the rules of the engine.
 //!
 //! Go's decoder takes a key for a field in any case, and lets the last of several
 //! keys win. A reader with other rules would judge another request than the

@@ -1,4 +1,4 @@
-//! Values that settings and policies write in one way: durations and sizes.
+//! Parses values that settings and policies share: durations and sizes.
 
 mod duration;
 mod size;

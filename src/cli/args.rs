@@ -1,4 +1,4 @@
-//! Arguments that several commands share.
+//! Defines arguments that several commands share.
 
 use std::ffi::OsString;
 use std::io::Read;

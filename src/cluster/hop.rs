@@ -1,5 +1,5 @@
-//! The next hop of a request, this node's engine or another agent: how to
-//! connect to it, and the request head that it gets.
+//! Connects to the next hop of a request, this node's engine or another agent,
+//! and prepares the head that it gets.
 //!
 //! An engine never learns who the caller is; another agent gets the request
 //! signed by this one, in the caller's name.

@@ -1,5 +1,5 @@
-//! The table of members, ordered by node id; readers take no lock, writers
-//! replace it whole.
+//! Holds the table of members, ordered by node id; readers take no lock, writers
+//! replace the table whole.
 //!
 //! The load balancer's backends cannot hold this: it ignores changes to the
 //! data attached to a backend, so a promoted worker would stay a worker.

@@ -1,5 +1,5 @@
-//! `GET /events` of the whole cluster: the events of every engine, and those
-//! of the Swarm once, as one stream.
+//! Answers `GET /events` for the whole cluster, with one stream: the events of
+//! every engine, and those of the Swarm once.
 //!
 //! Every node is asked for its own events (`scope=local`). One manager alone is
 //! asked for those of the Swarm, because each manager sends its own copy. When

@@ -31,7 +31,7 @@ pub(super) const BACKDATED: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct LeafNames {
     /// The `Swarm.NodeID` of a node of a Swarm.
     pub(crate) node_id: Option<String>,
-    /// The node's hostname as the engine reports it; left out if it is not a
+    /// The node's hostname as the engine reports it; omitted if it is not a
     /// DNS name.
     pub(crate) hostname: String,
     /// Addresses of the node.

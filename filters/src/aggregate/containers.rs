@@ -1,4 +1,4 @@
-//! `GET /containers/json`: the containers of all nodes, newest first.
+//! Merges `GET /containers/json`: the containers of all nodes, newest first.
 //!
 //! An engine sorts by creation in nanoseconds but reports whole seconds, so
 //! sorting the rows again could undo its order. Instead the lists are merged:

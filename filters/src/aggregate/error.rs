@@ -1,4 +1,4 @@
-//! Why the answer of one node could not be merged.
+//! Defines why the answer of one node could not be merged.
 
 use std::fmt;
 

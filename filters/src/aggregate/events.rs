@@ -1,4 +1,4 @@
-//! `GET /events`: the queries for the nodes, and the fields of an event.
+//! Plans the queries of `GET /events` for the nodes, and reads events.
 //!
 //! An engine reports the events of its own objects (`scope=local`) once. Every
 //! manager reports those of the cluster's objects (`scope=swarm`), so one

@@ -1,4 +1,4 @@
-//! `GET /images/json`: one row per image id, newest first.
+//! Merges `GET /images/json`: one row per image id, newest first.
 //!
 //! The row of the first node that has the image is the base. Names are united,
 //! `Containers` is summed, `Manifests` are united by digest. Every other field

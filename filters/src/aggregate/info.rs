@@ -1,4 +1,4 @@
-//! `GET /info`: one node's answer with the counts of all.
+//! Merges `GET /info`: one node's answer with the counts of all.
 //!
 //! Most of `/info` is about one engine, and clients decide by its `Swarm` which
 //! endpoints they use. So the answer is that of one node, the speaker.

@@ -1,4 +1,4 @@
-//! `GET /networks/{id}` of one swarm network: with the containers of all nodes.
+//! Merges `GET /networks/{id}` of one swarm network: the containers of all nodes.
 //!
 //! An engine lists only the containers of its own node, even on a manager
 //! (moby#24186). The answer of the first manager is the base, since the copy of

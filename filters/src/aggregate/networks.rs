@@ -1,4 +1,4 @@
-//! `GET /networks`: swarm networks once, local networks of every node.
+//! Merges `GET /networks`: swarm networks once, local networks of every node.
 //!
 //! A swarm network has the same id on every node that lists it. A worker's
 //! copy has another `Created` and other `Peers` than the managers', and it

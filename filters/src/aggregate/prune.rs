@@ -1,5 +1,5 @@
-//! `POST /containers/prune`, and that of images, volumes, networks and the build
-//! cache: everything that was deleted on any node, and the total space.
+//! Merges `POST /containers/prune`, and that of images, volumes, networks and the
+//! build cache: the objects deleted on any node, and the total space.
 //!
 //! An engine lists deleted objects by name or id alone, so the merged list does
 //! not name their nodes.

@@ -1,4 +1,4 @@
-//! `GET /system/df`: the disk usage of all nodes together.
+//! Merges `GET /system/df`: the disk usage of all nodes together.
 //!
 //! Numbers are summed and lists are concatenated, each row with its node.
 //! No rows are united: an image on three nodes takes its space three times. The

@@ -1,4 +1,5 @@
-//! `GET /version`: the answer of the engine, with the API versions of the cluster.
+//! Rewrites `GET /version`: the engine's answer, with the API versions of the
+//! cluster.
 //!
 //! Clients negotiate the API version by it (docker-py and bollard; the Docker CLI
 //! uses `/_ping`), so the versions must be those that every node serves. They are

@@ -1,4 +1,4 @@
-//! `GET /volumes`: local volumes of every node, volumes of the cluster once.
+//! Merges `GET /volumes`: local volumes of every node, cluster volumes once.
 //!
 //! - Volumes of scope `local` belong to one node, even if two have the same name.
 //! - Volumes of scope `global` (a driver that reaches them from every node) have

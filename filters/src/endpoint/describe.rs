@@ -1,4 +1,4 @@
-//! The endpoint table in words: [`reference`] is the page `docs/api.md`.
+//! Writes the endpoint table as a page: [`reference`] is `docs/api.md`.
 //!
 //! Every sentence is made from columns of the row, so a new row has its line at
 //! once. Nothing is decided here.

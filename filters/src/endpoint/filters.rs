@@ -1,4 +1,4 @@
-//! The `filters` query parameter of list and prune endpoints.
+//! Parses and writes the `filters` parameter of list and prune endpoints.
 //!
 //! Clients send it in two JSON shapes, `{"label":{"a=b":true}}` and the older
 //! `{"label":["a=b"]}`. This module reads both and writes the first.

@@ -1,4 +1,4 @@
-//! Path patterns, with the meaning gorilla/mux gives them in moby.
+//! Matches path patterns as gorilla/mux does in moby.
 //!
 //! mux makes an anchored regular expression of each pattern. The few forms that
 //! moby uses need only prefix, suffix and one segment, so there is no regex here.

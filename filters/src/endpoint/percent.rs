@@ -1,4 +1,4 @@
-//! Percent-encoding (RFC 3986 §2.1), shared by paths and query strings.
+//! Encodes and decodes percent-encoding (RFC 3986 §2.1), in paths and queries.
 //!
 //! Bytes to bytes: the caller decides which bytes it accepts.
 

@@ -1,4 +1,4 @@
-//! Raw query strings: read a parameter, drop one, set one.
+//! Reads, drops and sets parameters of raw query strings.
 //!
 //! All other pairs stay byte for byte as they are, because the agent forwards
 //! the bytes that were signed and judged. Reading follows Go's `url.ParseQuery`:

@@ -1,4 +1,4 @@
-//! API versions, as in `/v1.41/…` and `ApiVersion` of `/version`.
+//! Parses API versions, as in `/v1.41/…` and `ApiVersion` of `/version`.
 //!
 //! Not for engine versions (20.10.24), which have another form.
 

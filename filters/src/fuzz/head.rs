@@ -1,4 +1,4 @@
-//! A request's head as text: `METHOD target`, then one header on each line.
+//! Parses a request's head: `METHOD target`, then one header on each line.
 //!
 //! This is not an HTTP parser: the agent uses Pingora's. The types of `http` decide
 //! which names and values are valid.

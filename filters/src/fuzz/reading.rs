@@ -1,4 +1,4 @@
-//! A second, short reader of a create body, with Go's rules.
+//! Reads a create body a second time, in little code, with Go's rules.
 //!
 //! It knows only the most dangerous settings of a body. A fuzz target compares the
 //! verdict of a policy with it; the two share no code.

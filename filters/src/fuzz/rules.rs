@@ -1,4 +1,4 @@
-//! The policies that judge requests and bodies.
+//! Defines the policies that judge requests and bodies.
 
 use std::sync::LazyLock;
 

@@ -1,4 +1,4 @@
-//! The elements of an array as raw JSON.
+//! Reads the elements of an array as raw JSON.
 
 use std::fmt;
 

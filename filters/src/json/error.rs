@@ -1,4 +1,4 @@
-//! Why JSON is refused.
+//! Defines the reasons to refuse JSON.
 
 /// Why a document has no single certain reading. Each is the client's mistake.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! An object that Go reads into a struct.
+//! Reads an object as Go reads it into a struct.
 
 use std::borrow::Cow;
 

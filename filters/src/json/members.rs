@@ -1,4 +1,4 @@
-//! The members of an object as raw JSON, in the order of the document.
+//! Reads the members of an object as raw JSON, in the order of the document.
 //!
 //! Read as Go's `encoding/json` reads an object into a struct: a key is that of a
 //! field in any case, and several such keys are read one after the other, so the

@@ -1,4 +1,4 @@
-//! Texts of a request in messages.
+//! Quotes texts of a request for messages.
 
 /// A text of the request for a message: quoted, escaped and short.
 pub(crate) fn quoted(text: &str) -> String {

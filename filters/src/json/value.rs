@@ -1,4 +1,4 @@
-//! JSON as a tree that borrows from the body.
+//! Reads JSON into a tree that borrows from the body.
 
 use std::borrow::Cow;
 use std::cell::Cell;

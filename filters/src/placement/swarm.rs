@@ -1,4 +1,4 @@
-//! Objects that belong to the whole Swarm.
+//! Recognises creates of objects that belong to the whole Swarm.
 
 use crate::endpoint::SwarmObject;
 use crate::json::Members;

@@ -1,4 +1,4 @@
-//! Faults of a written policy, and of a body that is judged.
+//! Defines the faults of a written policy, and of a judged body.
 
 use crate::json::JsonError;
 

@@ -1,4 +1,4 @@
-//! `METHOD /path/pattern`, matched on decoded segments.
+//! Matches `METHOD /path/pattern` on decoded segments.
 //!
 //! `*` matches one segment. `**` at the end matches any number of segments,
 //! including none. The name of an object is matched both as one segment, even

@@ -1,4 +1,4 @@
-//! Ready policies for well-known clients. Each allows what the client calls and
+//! Defines policies for well-known clients. Each allows the client's calls and
 //! nothing else. They are data: [`Spec::to_yaml`] prints them.
 
 use super::may::May;

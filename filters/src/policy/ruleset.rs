@@ -1,4 +1,4 @@
-//! A policy that is checked and ready to judge.
+//! Checks a policy once, and judges requests by it.
 
 use std::collections::BTreeMap;
 

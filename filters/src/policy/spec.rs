@@ -1,4 +1,4 @@
-//! A policy as written, before it is checked.
+//! Defines a policy as written, before it is checked.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The verdict of a policy on a request, and its reason.
+//! Defines the verdict of a policy on a request, and its reason.
 
 use super::error::BodyError;
 use crate::json::ShapeError;

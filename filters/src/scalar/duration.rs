@@ -1,4 +1,4 @@
-//! Durations as text: `500ms`, `30s`, `5m`, `24h`, `7d`, `1m30s`.
+//! Parses and prints durations: `500ms`, `30s`, `5m`, `24h`, `7d`, `1m30s`.
 //!
 //! Not `humantime`: it also reads `3 s`, months and years, and `1M` beside `1m`.
 

@@ -1,4 +1,4 @@
-//! Sizes in bytes as text: `512KiB`, `64MiB`, `1GiB`.
+//! Parses and prints sizes in bytes: `512KiB`, `64MiB`, `1GiB`.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,5 +1,5 @@
-//! One node's part of a broadcast: sends the request and the upload, and reads
-//! the answer.
+//! Carries out one node's part of a broadcast: sends the request and the upload,
+//! and reads the answer.
 //!
 //! An engine answers before the upload ends (`POST /images/load` reports its
 //! progress), so this module writes and reads at the same time.

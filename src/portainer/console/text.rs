@@ -9,7 +9,7 @@
 use bytes::{Bytes, BytesMut};
 
 /// A read is noise, such as a binary file printed by mistake, if its text falls
-/// into more pieces than `FEW` and one byte in `CONTROL` or more is a control
+/// into more than `FEW` pieces and more than one byte in `CONTROL` is a control
 /// character that text never has; random bytes have one in eleven. A frame for
 /// each piece would take a server on the way hundreds of times as long as the
 /// bytes alone.

@@ -1,4 +1,4 @@
-//! The place of a `before` or `since` container in the list of the cluster.
+//! Compares rows with the `before` or `since` container of a list.
 
 use std::cmp::Ordering;
 

@@ -1,4 +1,4 @@
-//! The query for each node when a list of containers has `before` or `since`.
+//! Plans the query for each node when a list of containers has `before` or `since`.
 //!
 //! An engine that lacks the container that such a filter names fails the whole
 //! call (500 or 404, by version). So only the node that has it gets the filter.

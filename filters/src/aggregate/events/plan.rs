@@ -1,4 +1,4 @@
-//! The queries for a node's own events, and for the events of the cluster.
+//! Plans the queries for a node's own events, and for the events of the cluster.
 
 use crate::endpoint::filters::Filters;
 use crate::endpoint::query;

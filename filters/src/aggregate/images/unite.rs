@@ -1,4 +1,4 @@
-//! One field of an image, united over the nodes that have the image.
+//! Unites one field of an image over the nodes that have the image.
 //!
 //! Each function takes the field of the base row and the same field of the other
 //! rows. It returns the new JSON, or `None` if the field of the base stays as it

@@ -1,4 +1,4 @@
-//! The `filters` of `GET /volumes`, for the cluster volumes an engine does
+//! Applies the `filters` of `GET /volumes` to cluster volumes, which an engine does
 //! not filter (moby lists them with an empty `ListVolumesRequest`).
 
 use std::collections::HashMap;

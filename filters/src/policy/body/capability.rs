@@ -1,4 +1,4 @@
-//! Kernel capabilities, by the names that engines accept.
+//! Judges kernel capabilities, by the names that engines accept.
 
 use super::Check;
 use crate::json::quoted;

@@ -1,4 +1,4 @@
-//! New containers and changes to them.
+//! Judges new containers and changes to them.
 
 use super::limits::{self, When};
 use super::{Check, demand, host, image, labels, network, security, user};

@@ -1,4 +1,4 @@
-//! Devices of the host.
+//! Judges access to devices of the host.
 
 use super::{Check, host_path, listed};
 use crate::json::{Fields, quoted};

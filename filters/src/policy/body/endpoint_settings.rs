@@ -1,4 +1,4 @@
-//! The settings of a container on a network.
+//! Judges the settings of a container on a network.
 
 use super::{Check, security};
 use crate::json::{Fields, Json, same_field, text_of};

@@ -1,4 +1,4 @@
-//! Execs and checkpoints.
+//! Judges execs and checkpoints.
 //!
 //! An exec may do what its container may. The body of an exec does not show
 //! whether its container is privileged.

@@ -1,4 +1,4 @@
-//! `HostConfig`: the access of a container to its host.
+//! Judges `HostConfig`: the access of a container to its host.
 
 use super::{
     Check, capability, demand, devices, host_path, listed, mounts, namespaces, ports, security,

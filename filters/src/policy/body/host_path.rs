@@ -1,4 +1,4 @@
-//! Paths of the host, and which of them are granted.
+//! Judges paths of the host by the grants of a policy.
 //!
 //! A path is cleaned as text, as engines do. This module cannot see symbolic links
 //! on the host, so grant no folder in which others can create links.

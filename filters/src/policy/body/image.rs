@@ -1,4 +1,4 @@
-//! Images: completes a short name to a reference, and judges it.
+//! Completes a short name of an image to a reference, and judges it.
 //!
 //! Names are completed as in `distribution/reference`: `alpine` is
 //! `docker.io/library/alpine`.

@@ -1,4 +1,4 @@
-//! Labels that new objects must have.
+//! Demands labels of new objects.
 
 use super::{Check, demand};
 use crate::json::{Fields, Json, in_map};

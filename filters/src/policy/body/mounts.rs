@@ -1,4 +1,4 @@
-//! Mounts of containers and services, in both notations.
+//! Judges the mounts of containers and services, in both notations.
 
 use super::{Check, host_path, image, volume};
 use crate::json::{Fields, quoted, text_of};

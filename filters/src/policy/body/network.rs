@@ -1,4 +1,4 @@
-//! New networks, and connections to networks.
+//! Judges new networks, and connections to networks.
 
 use super::{Check, endpoint_settings, labels, listed, namespaces};
 use crate::json::{Fields, Json, quoted};

@@ -1,4 +1,4 @@
-//! Ports of the host that a container or a service publishes.
+//! Judges the ports that a container or a service publishes on the host.
 
 use std::net::{IpAddr, Ipv4Addr};
 

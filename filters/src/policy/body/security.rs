@@ -1,4 +1,4 @@
-//! The confinement of processes: seccomp, AppArmor, SELinux,
+//! Judges the confinement of processes: seccomp, AppArmor, SELinux,
 //! `no-new-privileges`, masked paths, kernel parameters.
 
 use super::{Check, demand};

@@ -1,4 +1,4 @@
-//! Services: the containers that a Swarm creates.
+//! Judges services: the containers that a Swarm creates.
 
 use super::{
     Check, capability, demand, endpoint_settings, host, image, labels, limits, mounts, namespaces,

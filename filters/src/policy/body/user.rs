@@ -1,4 +1,4 @@
-//! The user of a process.
+//! Judges the user of a process.
 
 use super::{Check, demand};
 use crate::json::quoted;

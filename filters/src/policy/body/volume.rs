@@ -1,4 +1,4 @@
-//! The drivers of volumes and their options.
+//! Judges the drivers of volumes and their options.
 
 use std::borrow::Cow;
 
