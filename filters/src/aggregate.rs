@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn go_s_null_for_an_empty_list_is_an_empty_list() {
+    fn null_from_go_is_an_empty_list() {
         for rule in list_rules() {
             let (body, expected) = match rule {
                 MergeRule::Volumes(_) => (
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_unknown_fields_and_spacing_pass_through_as_they_came() {
+    fn numbers_unknown_fields_and_spacing_keep_their_bytes() {
         let element = r#"{ "Id":"x", "Created" : 7, "Zeta":1.50e+400, "Big":123456789012345678901234567890, "Esc":"\u003c\ud800", "A":[ ] }"#;
         for rule in [
             MergeRule::Containers(ContainerQuery::default()),

@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn no_fault_that_fuzzing_found_returns() {
+    fn no_input_that_fuzzing_found_fails_again() {
         for (name, target) in TARGETS {
             let mut replayed = 0;
             for path in files(&folder("corpus").join(name)) {

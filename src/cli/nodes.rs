@@ -106,7 +106,7 @@ mod tests {
     use crate::cluster::identity::EngineFacts;
 
     #[test]
-    fn columns_are_aligned_and_the_agent_s_node_is_marked() {
+    fn columns_are_aligned_and_the_agents_node_is_marked() {
         let member = |id: &str, state| Member {
             labels: Default::default(),
             id: id.to_owned(),

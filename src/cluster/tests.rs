@@ -113,7 +113,7 @@ async fn the_wait_for_a_silent_engine_ends_on_time_when_the_wall_clock_is_set() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_wait_for_an_engine_goes_on_when_it_answers_again() {
+async fn an_engine_that_answers_again_does_not_count_as_unresponsive() {
     let cluster = cluster(facts());
     let hop = Hop::Agent(n2_answers(&cluster, None));
     let coming = async {

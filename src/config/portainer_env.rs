@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn with_a_file_portainer_s_own_variables_are_ignored() {
+    fn with_a_file_portainers_own_variables_are_ignored() {
         let set = |name: &str| {
             ["AGENT_SECRET", "LOG_LEVEL"]
                 .contains(&name)

@@ -238,7 +238,7 @@ mod tests {
         -----END PUBLIC KEY-----\n";
 
     #[test]
-    fn the_private_and_the_public_key_are_a_pair() {
+    fn a_private_and_a_public_key_file_form_a_pair() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), PRIVATE).unwrap();
         let key = signing_key("ci", file.path()).unwrap();

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_goes_out_as_it_came_with_its_node_added() {
+    fn a_row_keeps_its_bytes_and_gets_its_node() {
         let body = r#"[{"Id":"x", "Created":5,"State":"running"}]"#;
         let query = MergeRule::Containers(ContainerQuery::default());
         assert_eq!(
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_without_a_creation_time_is_no_container() {
+    fn a_row_without_a_creation_time_is_an_error() {
         let answer = worker("n1", r#"[{"Id":"x"}]"#);
         let merged = merge(&ContainerQuery::default(), &[answer]);
         assert_eq!(merged.body, b"[]\n");

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_event_is_refused() {
+    fn a_line_that_is_not_an_event_is_refused() {
         for line in [
             "",
             "\u{1e}",
@@ -271,7 +271,7 @@ mod tests {
         }
 
         #[test]
-        fn an_event_minus_its_node_is_the_engine_s(
+        fn an_event_without_its_node_has_the_engines_bytes(
             attributes in prop::collection::btree_map("[a-z.]{1,9}", "[ -~é\\n]{0,8}", 0..4),
             is_pretty: bool,
         ) {

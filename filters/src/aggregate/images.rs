@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn apart_each_row_is_of_one_node() {
+    fn without_uniting_each_row_belongs_to_one_node() {
         let (one, two) = (
             image("x", 5, r#"["a:1"]"#, 2),
             image("x", 5, r#"["b:1"]"#, 3),

@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_speaker_s_answer_has_the_counts_of_all_and_a_report_per_node() {
+    fn the_speakers_answer_has_the_counts_of_all_and_a_report_per_node() {
         let body = merged(
             &rule("n2"),
             vec![

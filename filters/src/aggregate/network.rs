@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn the_manager_s_answer_has_the_containers_of_all_nodes() {
+    fn the_managers_answer_has_the_containers_of_all_nodes() {
         let of_worker =
             r#"{"Id":"x","Containers":{"c1":{"Name":"web.1"},"lb-x":{"Name":"other"}},"Peers":[]}"#;
         let of_manager = r#"{"Id":"x", "Containers":{"lb-x":{"Name":"lb"},"c2":{"Name":"web.2"}},"Peers":[{"Name":"p","IP":"10.0.0.1"}],"Labels":{}}"#;
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_manager_the_first_node_s_answer_is_the_base() {
+    fn without_a_manager_the_first_nodes_answer_is_the_base() {
         let one = r#"{"Id":"x","Created":1,"Containers":null}"#;
         let two = r#"{"Id":"x","Created":2,"Containers":{"c":{}}}"#;
         assert_eq!(

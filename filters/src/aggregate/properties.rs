@@ -163,7 +163,7 @@ proptest! {
     }
 
     #[test]
-    fn an_element_s_bytes_minus_the_decoration_are_the_node_s_bytes(
+    fn an_elements_bytes_minus_the_decoration_are_the_nodes_bytes(
         mut nodes in cluster(),
         is_pretty: bool,
     ) {
@@ -233,7 +233,7 @@ proptest! {
     }
 
     #[test]
-    fn decorating_any_text_gives_json_or_an_error(text in "[{}\\[\\]\",:a\\\\ 1]{0,24}") {
+    fn decorating_any_text_yields_json_or_an_error(text in "[{}\\[\\]\",:a\\\\ 1]{0,24}") {
         let node = tag("n1", false);
         match decorate(&text, &node) {
             Ok(decorated) => {

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_not_utf_8_is_refused() {
+    fn text_that_is_not_utf8_is_refused() {
         let read: Result<Elements<'_>, _> = read_body(b"[{\"a\":\"\xff\"}]", "a JSON array");
         assert!(matches!(read.err(), Some(MergeError::NotJson { .. })));
     }

@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_that_the_first_node_has_as_null_is_the_others() {
+    fn a_kind_that_is_null_on_the_first_node_comes_from_the_others() {
         assert_eq!(
             usage(&[
                 r#"{"ImageUsage":null,"Images":null}"#,
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_number_is_left_out_of_the_sum() {
+    fn an_unknown_number_does_not_count_in_the_sum() {
         let sum = |sizes: &[&str]| {
             let bodies = sizes
                 .iter()

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_no_version_is_refused() {
+    fn an_answer_that_is_not_a_version_is_refused() {
         let one = ApiVersion::new(1, 41);
         for body in ["", "[]x", "{", "\"1.41\""] {
             assert!(announce(body.as_bytes(), one, one).is_err(), "{body}");

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_agent_s_own_rows_match_under_each_prefix() {
+    fn the_agents_own_rows_match_under_each_prefix() {
         let volume = || Some("vol".to_owned());
         for (request, id, object) in [
             ("GET /ping", PortainerPing, None),
@@ -156,7 +156,7 @@ mod tests {
     /// `/v1/…` and `/v2/…` are the agent's only where no engine could take the
     /// prefix for a version and route what follows.
     #[test]
-    fn no_engine_routes_a_path_after_the_agent_s_prefixes() {
+    fn no_engine_routes_a_path_after_the_agents_prefixes() {
         let (own, engines): (Vec<_>, Vec<_>) = all().iter().partition(|e| e.is_own());
         for segment in super::super::path::PREFIXED {
             let begins = |e: &&&Endpoint| e.pattern.starts_with(&format!("/{segment}"));
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn where_two_rows_match_the_engine_s_choice_is_taken() {
+    fn of_two_matching_rows_the_engines_choice_wins() {
         for (request, id, object) in [
             ("GET /images/json", ImageList, None),
             ("GET /images/json/json", ImageInspect, Some("json")),

@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_numbers_of_portainer_s_routes_are_not_versions() {
+    fn the_numbers_of_portainers_routes_are_not_versions() {
         for (raw, version, unversioned) in [
             ("/v2/ping", None, "/v2/ping"),
             ("/v1/browse/a/ls", None, "/v1/browse/a/ls"),

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn an_escape_is_found_wherever_it_is() {
+    fn an_escape_is_found_anywhere_in_a_text() {
         for text in ["%41", "a%4a", "%%41", "%zz%4F"] {
             assert!(has_escape(text), "{text:?}");
         }

@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn every_preset_reads_back_as_the_same() {
+    fn every_preset_reads_back_unchanged() {
         for name in presets::names() {
             let spec = presets::preset(name).unwrap();
             assert_eq!(read(&spec.to_yaml(0)), spec, "{name}");
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_policy_reads_back_as_one() {
+    fn an_empty_policy_reads_back_empty() {
         assert_eq!(Spec::default().to_yaml(2), "  allow: []\n");
         let nothing = Spec {
             may: Some(May::default()),
@@ -228,7 +228,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_policy_reads_back_as_the_same(
+        fn every_policy_reads_back_unchanged(
             preset in any::<Option<bool>>(),
             (deny, allow, binds) in (texts(), texts(), texts()),
             rules in vec(rule(), 0..3),

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_without_references_goes_to_everyone_as_it_is() {
+    fn a_query_without_references_goes_to_every_node_unchanged() {
         for raw in [
             "",
             "all=1&limit=5",

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn each_scope_is_asked_with_the_client_s_other_filters() {
+    fn each_scope_is_asked_with_the_clients_other_filters() {
         let plan = EventsPlan::new(r#"a=%31&filters={"type":["node"]}&until=9"#);
         assert!(!plan.malformed());
         assert_eq!(
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scope_that_the_client_does_not_want_is_not_asked_for() {
+    fn a_scope_that_the_client_does_not_want_is_not_requested() {
         for (filters, local, swarm) in [
             ("", true, true),
             ("{}", true, true),

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_the_base_s_then_the_new_ones() {
+    fn names_of_the_base_come_before_new_ones() {
         let table: [(&[&str], Option<&str>); 8] = [
             (&[r#"["a"]"#, r#"["a"]"#], None),
             (&[r#"["b","a"]"#, r#"["a"]"#], None),

@@ -279,7 +279,7 @@ proptest! {
     }
 
     #[test]
-    fn any_answer_of_one_node_leaves_the_others_merged(
+    fn no_answer_of_one_node_keeps_the_others_from_being_merged(
         nodes in cluster(),
         body: Vec<u8>,
         at: prop::sample::Index,

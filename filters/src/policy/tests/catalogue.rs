@@ -97,7 +97,7 @@ fn a_mount_of_an_image_is_held_to_the_allowed_images() {
 }
 
 #[test]
-fn a_volume_s_options_cannot_bind_a_path_of_the_host() {
+fn a_volumes_options_cannot_bind_a_path_of_the_host() {
     let rules = plain();
     for options in [
         r#"{"type":"none","o":"bind","device":"/"}"#,
@@ -135,7 +135,7 @@ fn a_volume_s_options_cannot_bind_a_path_of_the_host() {
 }
 
 #[test]
-fn a_device_that_goes_up_is_refused_even_below_a_granted_path() {
+fn a_device_path_that_goes_up_is_refused_even_below_a_granted_one() {
     let rules = with(
         May {
             binds: vec!["/srv".into()],
@@ -325,7 +325,7 @@ fn a_service_is_held_to_the_same_rules_as_a_container() {
 }
 
 #[test]
-fn an_endpoint_s_settings_are_judged_on_create_and_on_connect() {
+fn an_endpoints_settings_are_judged_on_create_and_on_connect() {
     let settings = r#"{"DriverOpts":{"com.docker.network.endpoint.sysctls":"net.ipv4.conf.IFNAME.forwarding=1"}}"#;
     for (request, body) in [
         (

@@ -265,7 +265,7 @@ fn a_path_granted_for_reading_is_not_written() {
 }
 
 #[test]
-fn networks_need_a_grant_where_they_touch_the_host_s() {
+fn networks_that_affect_the_host_need_a_grant() {
     for (body, rule) in [
         (r#"{"Name":"n","Driver":"macvlan"}"#, "may.network_drivers"),
         (r#"{"Name":"n","Driver":"host"}"#, "may.network_drivers"),

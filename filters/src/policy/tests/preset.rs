@@ -138,7 +138,7 @@ fn portainer_may_call_every_known_endpoint() {
 }
 
 #[test]
-fn every_preset_is_in_these_tests_and_holds() {
+fn every_preset_is_valid_and_covered_by_these_tests() {
     let tested = TABLE.iter().map(|(name, ..)| *name);
     let others = ["watchtower", "ci-runner", "ai-agent", "portainer"];
     let mut tested: Vec<_> = tested.chain(others).collect();

@@ -104,7 +104,7 @@ fn a_pull_is_not_an_import() {
 }
 
 #[test]
-fn a_rule_for_some_nodes_holds_there_only() {
+fn a_rule_for_some_nodes_applies_only_there() {
     let worker = NodeCondition {
         role: Some(Role::Worker),
         hostname: Some("Node1".into()),
@@ -260,7 +260,7 @@ fn bodies_that_no_rule_reads_are_not_inspected() {
 }
 
 #[test]
-fn the_policy_of_the_documentation_reads() {
+fn the_policy_in_the_documentation_is_valid() {
     let yaml = "
 allow: [containers.read, services.*, images.pull]
 deny: [\"* /secrets/**\"]
