@@ -53,7 +53,7 @@ fn range(answer: &Response) -> [String; 2] {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_agent_announces_what_all_engines_serve() {
+async fn every_agent_announces_the_versions_that_all_engines_serve() {
     with_cluster(mixed(), async |bed| {
         for entry in ["mid", "old", "new"] {
             let operator = bed.operator(entry);
@@ -73,7 +73,7 @@ async fn every_agent_announces_what_all_engines_serve() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_named_node_announces_its_own() {
+async fn a_named_node_announces_its_own_versions() {
     with_cluster(mixed(), async |bed| {
         for (node, own) in [
             ("mid", ["1.24", "1.45"]),
@@ -93,7 +93,7 @@ async fn a_named_node_announces_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn engines_with_no_version_in_common_announce_their_own() {
+async fn without_a_common_version_each_agent_announces_its_own_engine() {
     with_cluster(apart(), async |bed| {
         for (entry, own) in [("old", ["1.12", "1.41"]), ("new", ["1.44", "1.52"])] {
             let operator = bed.operator(entry);
@@ -106,7 +106,7 @@ async fn engines_with_no_version_in_common_announce_their_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_announced_follows_the_engines_that_are_there() {
+async fn the_announced_version_follows_the_ready_engines() {
     with_cluster(mixed(), async |bed| {
         let operator = bed.operator("mid");
         assert_eq!(pinged(&operator, "HEAD", &[]).await, "1.41");
@@ -118,7 +118,7 @@ async fn what_is_announced_follows_the_engines_that_are_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_an_engine_hangs_another_one_is_announced() {
+async fn another_node_answers_ping_and_version_while_the_local_engine_hangs() {
     let nodes = [worker("a"), manager("m"), worker("z")];
     with_cluster(nodes, async |bed| {
         let operator = bed.operator("z");
@@ -188,7 +188,7 @@ async fn a_list_asks_each_engine_in_the_nearest_version_that_it_serves() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn engines_that_are_alike_are_asked_as_the_client_asks() {
+async fn identical_engines_get_the_version_that_the_client_sent() {
     let nodes = [manager("n1"), worker("n2")];
     with_cluster(nodes, async |bed| {
         for asked in ["", "/v1.30", "/v1.45"] {
@@ -204,7 +204,7 @@ async fn engines_that_are_alike_are_asked_as_the_client_asks() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_version_that_no_engine_serves_is_refused_in_an_engines_words() {
+async fn an_unsupported_version_gets_an_engines_error() {
     with_cluster(mixed(), async |bed| {
         for entry in ["mid", "old"] {
             let operator = bed.operator(entry);
@@ -225,7 +225,7 @@ async fn a_version_that_no_engine_serves_is_refused_in_an_engines_words() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_done_everywhere_is_done_in_the_nearest_version_too() {
+async fn broadcasts_and_events_use_the_nearest_version_too() {
     let image =
         |plan: Plan| plan.engine(|e| e.images(vec![fixture::image("sha256:1", &["a:1"], 1)]));
     with_cluster(mixed().map(image), async |bed| {

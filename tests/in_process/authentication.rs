@@ -75,7 +75,7 @@ async fn send(caller: &Caller, method: &str, target: &str, signed: &Signed) -> R
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_is_heard_without_a_signature() {
+async fn unsigned_requests_are_refused() {
     one_node()
         .run(async |bed| {
             let client = bed.operator("n1");
@@ -101,7 +101,7 @@ async fn nobody_is_heard_without_a_signature() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_signature_holds_only_by_a_known_key_and_now() {
+async fn a_signature_is_valid_only_with_a_known_key_and_a_current_time() {
     one_node()
         .run(async |bed| {
             let ci = ci(bed);
@@ -132,7 +132,7 @@ async fn a_signature_holds_only_by_a_known_key_and_now() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replayed_request_is_refused_and_a_changed_one_too() {
+async fn replayed_and_altered_requests_are_refused() {
     one_node()
         .run(async |bed| {
             let ci = ci(bed);
@@ -161,7 +161,7 @@ async fn a_replayed_request_is_refused_and_a_changed_one_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn headers_that_change_the_meaning_cannot_be_added_or_doubled() {
+async fn headers_that_change_the_meaning_cannot_be_added_or_repeated() {
     with_cluster([manager("n1"), worker("n2")], async |bed| {
         let operator = bed.operator("n1");
         for (name, value) in [
@@ -224,7 +224,7 @@ async fn a_body_is_checked_before_the_engine_sees_a_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_some_keys_may_send_streams_that_no_digest_covers() {
+async fn only_permitted_keys_may_send_unsigned_streams() {
     one_node()
         .run(async |bed| {
             let load = "/images/load";
@@ -250,7 +250,7 @@ async fn only_some_keys_may_send_streams_that_no_digest_covers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_signed_body_has_a_limit_and_the_answer_says_so() {
+async fn a_signed_body_over_the_limit_gets_a_413_that_names_the_limit() {
     one_node()
         .run(async |bed| {
             let ci = ci(bed);
@@ -287,7 +287,7 @@ async fn a_signed_body_has_a_limit_and_the_answer_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_engine_sees_how_the_caller_proved_itself() {
+async fn credentials_never_reach_an_engine() {
     let has = |name: &'static str| {
         move |e: skep_bed::EngineBuilder| e.containers(vec![fixture::container("c1", name, 1, 0)])
     };
@@ -351,7 +351,7 @@ async fn no_engine_sees_how_the_caller_proved_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_agents_key_is_worth_nothing_without_an_agents_certificate() {
+async fn the_agents_key_is_refused_without_an_agents_certificate() {
     with_cluster([manager("n1")], async |bed| {
         let node = bed.node("n1");
         let generation = node.trust().generations()[0].clone();
@@ -378,7 +378,7 @@ async fn the_agents_key_is_worth_nothing_without_an_agents_certificate() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_agents_speak_for_somebody_else() {
+async fn only_agents_may_act_on_behalf_of_a_caller() {
     one_node()
         .run(async |bed| {
             let spoken_for = [("Skep-On-Behalf-Of", "operator")];
@@ -392,7 +392,7 @@ async fn only_agents_speak_for_somebody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_ed25519_key_signs_as_well() {
+async fn an_ed25519_key_can_sign_requests() {
     // Made with `openssl genpkey -algorithm ed25519`.
     const SEED: [u8; 32] = [
         0xd4, 0xee, 0x72, 0xdb, 0xf9, 0x13, 0x58, 0x4a, 0xd5, 0xb6, 0xd8, 0xf1, 0xf7, 0x69, 0xf8,
@@ -423,7 +423,7 @@ async fn an_ed25519_key_signs_as_well() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_that_others_can_read_is_used_and_warned_of() {
+async fn a_world_readable_key_file_is_used_with_a_warning() {
     let readable = |_: &str, folder: &Path, config: &mut Config| {
         let open = folder.join("open");
         std::fs::write(&open, CI).expect("a file");
@@ -452,7 +452,7 @@ async fn a_key_that_others_can_read_is_used_and_warned_of() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refusal_does_not_cost_the_connection() {
+async fn a_refused_request_leaves_its_connection_usable() {
     one_node()
         .run(async |bed| {
             let ci = ci(bed);

@@ -145,7 +145,7 @@ fn folder() -> TempDir {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_volume_is_listed_in_every_form_of_the_call() {
+async fn every_form_of_the_path_lists_a_volume() {
     both(async |v| {
         fs::write(v.folder.join("b.txt"), "12345").unwrap();
         fs::create_dir(v.folder.join("a dir")).unwrap();
@@ -176,7 +176,7 @@ async fn a_volume_is_listed_in_every_form_of_the_call() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_is_read_whole_and_in_parts() {
+async fn a_file_can_be_read_whole_or_by_range() {
     both(async |v| {
         fs::write(v.folder.join("f"), "0123456789").unwrap();
         let whole = v.get("/f").await;
@@ -205,7 +205,7 @@ async fn a_file_is_read_whole_and_in_parts() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_name_that_is_no_text_can_be_used_as_it_is_shown() {
+async fn a_file_name_that_is_not_utf_8_works_as_listed() {
     both(async |v| {
         let name = skep::platform::os_string_from_bytes(b"a\xff%.txt".to_vec()).unwrap();
         fs::write(v.folder.join(name), "x").unwrap();
@@ -220,7 +220,7 @@ async fn a_name_that_is_no_text_can_be_used_as_it_is_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn files_are_renamed_and_removed() {
+async fn files_can_be_renamed_and_removed() {
     both(async |v| {
         fs::create_dir_all(v.folder.join("full/of")).unwrap();
         fs::write(v.folder.join("f"), "x").unwrap();
@@ -304,7 +304,7 @@ async fn nothing_outside_the_volume_can_be_reached() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_symlink_that_is_swapped_in_meanwhile_leads_nowhere() {
+async fn a_symlink_swapped_in_during_a_request_does_not_leave_the_volume() {
     both(async |v| {
         let (real, link, shown) = (
             v.folder.join("real"),
@@ -368,9 +368,9 @@ fn resident() -> u64 {
 /// `SKEP_TEST_FILE` names another size in bytes, such as 3221225472.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_large_file_takes_no_memory_in_either_direction() {
+async fn a_large_file_does_not_fill_memory_in_either_direction() {
     // What others hold in memory would count.
-    if !apart::alone("a_large_file_takes_no_memory_in_either_direction") {
+    if !apart::alone("a_large_file_does_not_fill_memory_in_either_direction") {
         return;
     }
     let size = std::env::var("SKEP_TEST_FILE").ok();

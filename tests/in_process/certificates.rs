@@ -81,7 +81,7 @@ fn assert_untouched(bed: &Bed) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_certificate_that_is_let_in_needs_no_signature_for_the_whole_cluster() {
+async fn a_listed_certificate_authenticates_unsigned_requests_to_the_whole_cluster() {
     alices()
         .run(async |bed| {
             let alice = client(bed, &issue("alice", DAY));
@@ -119,7 +119,7 @@ async fn a_certificate_that_is_let_in_needs_no_signature_for_the_whole_cluster()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_exec_is_taken_over_with_a_certificate() {
+async fn an_exec_works_with_a_certificate() {
     alices()
         .run(async |bed| {
             let headers = [
@@ -140,7 +140,7 @@ async fn an_exec_is_taken_over_with_a_certificate() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_is_not_let_in_by_name_reaches_no_engine() {
+async fn an_unlisted_certificate_reaches_no_engine() {
     alices()
         .run(async |bed| {
             for name in ["bob", "Alice", &generation().operator_key_id()] {
@@ -159,7 +159,7 @@ async fn who_is_not_let_in_by_name_reaches_no_engine() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_signature_that_does_not_hold_is_not_saved_by_a_certificate() {
+async fn a_certificate_does_not_excuse_an_invalid_signature() {
     alices()
         .run(async |bed| {
             let alice = client(bed, &issue("alice", DAY));
@@ -184,7 +184,7 @@ async fn a_signature_that_does_not_hold_is_not_saved_by_a_certificate() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_certificate_is_neither_an_agent_s_nor_speaks_for_others() {
+async fn a_client_certificate_gives_no_rights_of_an_agent() {
     alices()
         .run(async |bed| {
             let generation = generation();
@@ -207,7 +207,7 @@ async fn a_certificate_is_neither_an_agent_s_nor_speaks_for_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_agent_s_certificate_is_nobody_s_without_a_signature() {
+async fn an_agents_certificate_does_not_authenticate_without_a_signature() {
     alices()
         .run(async |bed| {
             let generation = generation();
@@ -222,7 +222,7 @@ async fn an_agent_s_certificate_is_nobody_s_without_a_signature() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_of_another_origin_cannot_use_a_browser_s_certificate() {
+async fn a_cross_origin_page_cannot_use_the_browsers_certificate() {
     alices()
         .run(async |bed| {
             let alice = client(bed, &issue("alice", DAY));
@@ -240,7 +240,7 @@ async fn a_page_of_another_origin_cannot_use_a_browser_s_certificate() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_certificate_is_revoked_while_its_connection_lives() {
+async fn a_revoked_certificate_is_refused_on_an_open_connection() {
     alices()
         .run(async |bed| {
             let (lost, kept) = (issue("alice", DAY), issue("alice", DAY));
@@ -267,7 +267,7 @@ async fn a_certificate_is_revoked_while_its_connection_lives() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_certificate_expires_while_its_connection_lives() {
+async fn an_expired_certificate_is_refused_on_an_open_connection() {
     alices()
         .run(async |bed| {
             // On a busy machine it may be over before it was used: then again, with
@@ -293,7 +293,7 @@ async fn a_certificate_expires_while_its_connection_lives() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_agent_does_not_start_with_a_list_that_it_cannot_read() {
+async fn an_agent_does_not_start_with_an_invalid_revocation_list() {
     alices()
         .run(async |bed| {
             bed.node_mut("n2").stopping().await;

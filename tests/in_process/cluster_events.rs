@@ -104,7 +104,7 @@ fn asked(bed: &Bed, node: &str, scope: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn events_of_all_nodes_come_in_one_stream_each_with_its_node() {
+async fn one_stream_has_the_events_of_all_nodes_and_names_their_node() {
     with_cluster(three_nodes(), async |bed| {
         for entry in ["m1", "m2", "w"] {
             let mut stream = listen(bed, entry, "").await;
@@ -126,7 +126,7 @@ async fn events_of_all_nodes_come_in_one_stream_each_with_its_node() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_event_keeps_what_its_engine_said() {
+async fn an_event_keeps_the_fields_from_its_engine() {
     with_cluster(three_nodes(), async |bed| {
         let mut stream = listen(bed, "m1", "").await;
         teller(bed).await;
@@ -147,7 +147,7 @@ async fn an_event_keeps_what_its_engine_said() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_event_of_the_swarm_is_told_once_though_every_manager_tells_it() {
+async fn a_swarm_event_appears_once_although_every_manager_reports_it() {
     with_cluster(three_nodes(), async |bed| {
         for entry in ["m1", "m2", "w"] {
             let before = asked(bed, "m1", "swarm") + asked(bed, "m2", "swarm");
@@ -190,7 +190,7 @@ async fn next_two(stream: &mut Streaming, id: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn when_the_manager_that_tells_of_the_swarm_goes_another_one_does_and_repeats_nothing() {
+async fn another_manager_takes_over_the_swarm_events_without_repeats() {
     for by in ["its agent dies", "its engine dies", "it is demoted"] {
         with_cluster(three_nodes(), async |bed| {
             // Not told: it was before anybody asked.
@@ -238,7 +238,7 @@ fn with_a_past() -> [Plan; 3] {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_past_is_told_by_its_time_and_ends() {
+async fn past_events_come_in_order_of_time_and_the_stream_ends() {
     with_cluster(with_a_past(), async |bed| {
         for entry in ["m1", "m2", "w"] {
             for (query, expected) in [
@@ -258,7 +258,7 @@ async fn the_past_is_told_by_its_time_and_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_past_comes_sorted_before_the_present() {
+async fn past_events_come_sorted_before_live_ones() {
     with_cluster(with_a_past(), async |bed| {
         let mut stream = listen(bed, "w", "?since=15").await;
         for expected in ["s15", "l20", "l30", "s35", "l40", "l50"] {
@@ -273,7 +273,7 @@ async fn the_past_comes_sorted_before_the_present() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_with_an_end_to_come_ends_then() {
+async fn a_stream_with_until_in_the_future_ends_at_that_time() {
     with_cluster(three_nodes(), async |bed| {
         // A busy machine may come to the event after the end: then again, with a
         // later one.
@@ -300,7 +300,7 @@ async fn a_stream_with_an_end_to_come_ends_then() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_is_missing_is_named_and_heard_once_it_is_there() {
+async fn a_missing_node_is_named_and_joins_the_stream_when_it_returns() {
     with_cluster(three_nodes(), async |bed| {
         bed.node_mut("m2").kill().await;
         assert!(eventually(|| bed.node("m1").sees() == 2).await);
@@ -320,7 +320,7 @@ async fn a_node_that_is_missing_is_named_and_heard_once_it_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_goes_ends_nothing_and_tells_when_it_is_back_what_was_missed() {
+async fn the_stream_outlives_a_lost_node_and_catches_up_when_it_returns() {
     with_cluster(three_nodes(), async |bed| {
         let mut stream = listen(bed, "m1", "").await;
         teller(bed).await;
@@ -344,7 +344,7 @@ async fn a_node_that_goes_ends_nothing_and_tells_when_it_is_back_what_was_missed
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_engine_that_hangs_holds_nobody_up() {
+async fn a_hanging_engine_does_not_delay_the_events_of_others() {
     let short = |_: &str, _: &Path, config: &mut Config| {
         config.aggregate.deadline = Duration::from_secs(2);
     };
@@ -367,7 +367,7 @@ async fn an_engine_that_hangs_holds_nobody_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn filters_reach_every_engine_and_a_scope_asks_only_who_has_it() {
+async fn filters_reach_every_engine_and_a_scope_limits_the_engines_asked() {
     with_cluster(with_a_past(), async |bed| {
         let query =
             |filters: &str| format!("?since=1&until=100&filters={}", filters.replace('"', "%22"));
@@ -399,7 +399,7 @@ async fn filters_reach_every_engine_and_a_scope_asks_only_who_has_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_an_engine_refuses_is_refused_in_its_words() {
+async fn a_query_that_an_engine_refuses_gets_the_engines_error() {
     with_cluster(with_a_past(), async |bed| {
         for (query, words) in [
             ("?filters=%7Bnot", "invalid filter"),
@@ -420,7 +420,7 @@ async fn what_an_engine_refuses_is_refused_in_its_words() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_events_of_a_named_node_are_its_own_as_it_tells_them() {
+async fn the_events_of_a_named_node_are_its_own_and_unchanged() {
     with_cluster(with_a_past(), async |bed| {
         let answer = bed
             .operator("m1")
@@ -439,7 +439,7 @@ async fn the_events_of_a_named_node_are_its_own_as_it_tells_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_a_container_is_is_known_from_its_events() {
+async fn the_agent_learns_from_events_where_a_container_is() {
     let id = "c0de".repeat(16);
     with_cluster(three_nodes(), async |bed| {
         let mut stream = listen(bed, "m1", "").await;

@@ -150,7 +150,7 @@ fn message(answer: &Response) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_long_paste_comes_back_whole_as_text() {
+async fn a_long_paste_is_echoed_whole_as_text() {
     everywhere(async |way| {
         for target in [
             format!("/websocket/attach?id={}", way.id(EXACT)),
@@ -190,7 +190,7 @@ async fn a_long_paste_comes_back_whole_as_text() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bytes_that_are_no_text_come_back_as_they_are() {
+async fn bytes_that_are_not_utf_8_are_echoed_unchanged() {
     everywhere(async |way| {
         let target = format!("/websocket/attach?id={}", way.id(EXACT));
         let mut browser = way.open(&target).await;
@@ -209,7 +209,7 @@ async fn bytes_that_are_no_text_come_back_as_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_engine_hears_that_the_browser_has_gone() {
+async fn the_engine_sees_the_browser_disconnect() {
     everywhere(async |way| {
         for politely in [true, false] {
             let target = format!("/websocket/exec?id={}", way.id(EXEC));
@@ -229,7 +229,7 @@ async fn the_engine_hears_that_the_browser_has_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_browser_is_told_that_the_engine_has_ended() {
+async fn the_browser_gets_a_normal_close_when_the_engine_ends_the_stream() {
     everywhere(async |way| {
         let target = format!("/v1/websocket/attach?id={}", way.id(FIRST));
         let mut browser = way.open(&target).await;
@@ -243,7 +243,7 @@ async fn the_browser_is_told_that_the_engine_has_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_refused_is_an_ordinary_answer() {
+async fn a_refused_console_gets_an_ordinary_http_answer() {
     everywhere(async |way| {
         let zeros = "0".repeat(64);
         for (target, status) in [
@@ -271,7 +271,7 @@ async fn what_is_refused_is_an_ordinary_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_agreed_console_says_who_gave_it() {
+async fn an_accepted_console_names_its_node_and_agent() {
     everywhere(async |way| {
         let target = format!("/websocket/attach?id={}", way.id(EXACT));
         let agreed = way.ask(&target).await;
@@ -292,7 +292,7 @@ async fn an_agreed_console_says_who_gave_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pings_are_answered_by_whoever_has_the_console() {
+async fn the_agent_answers_websocket_pings() {
     everywhere(async |way| {
         let target = format!("/websocket/attach?id={}", way.id(EXACT));
         let mut browser = way.open(&target).await;
@@ -303,7 +303,7 @@ async fn pings_are_answered_by_whoever_has_the_console() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_older_engine_is_asked_whether_the_container_has_a_terminal() {
+async fn on_an_older_engine_the_agent_inspects_the_container_for_a_terminal() {
     everywhere(async |way| {
         let target = format!("/websocket/attach?id={}", way.id(PLAIN));
         let mut browser = way.open(&target).await;
@@ -321,7 +321,7 @@ async fn an_older_engine_is_asked_whether_the_container_has_a_terminal() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_browser_is_told_that_the_engine_has_died() {
+async fn the_browser_gets_a_close_frame_when_the_engine_dies() {
     everywhere(async |way| {
         let target = format!("/websocket/exec?id={}", way.id(EXEC));
         let mut browser = way.open(&target).await;
@@ -355,7 +355,7 @@ async fn stops(count: impl Fn() -> u64) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn output_waits_for_the_browser_and_is_all_there_then() {
+async fn a_slow_browser_holds_back_the_engine_and_loses_no_output() {
     everywhere(async |way| {
         let target = format!("/websocket/attach?id={}", way.id(FLOOD));
         let mut browser = way.open(&target).await;
@@ -380,7 +380,7 @@ async fn output_waits_for_the_browser_and_is_all_there_then() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_browser_waits_for_an_engine_that_does_not_read() {
+async fn an_engine_that_does_not_read_holds_back_the_browser() {
     everywhere(async |way| {
         let target = format!("/websocket/attach?id={}", way.id(DEAF));
         let (mut sink, mut source) = way.open(&target).await.split();

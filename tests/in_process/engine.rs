@@ -28,7 +28,7 @@ async fn becomes(operator: &crate::common::Caller, status: u16) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_agent_starts_without_its_engine_says_so_and_recovers_by_itself() {
+async fn an_agent_starts_without_its_engine_and_recovers_when_it_appears() {
     let nobody = |_: &str, folder: &Path, config: &mut Config| {
         config.engine = Engine::Socket(folder.join("later.sock"));
     };
@@ -68,7 +68,7 @@ async fn an_agent_starts_without_its_engine_says_so_and_recovers_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_to_the_engine_are_used_again_whatever_leads_to_its_socket() {
+async fn connections_to_the_engine_are_reused_even_through_a_symlink() {
     let through_a_link = |name: &str, folder: &Path, config: &mut Config| {
         if name == "linked" {
             let link = folder.join("run");
@@ -102,7 +102,7 @@ async fn connections_to_the_engine_are_used_again_whatever_leads_to_its_socket()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_engine_can_be_reached_by_tcp() {
+async fn an_engine_can_be_reached_over_tcp() {
     let engine = FakeEngine::node("far")
         .manager(true)
         .tcp(([127, 0, 0, 1], 0).into());
@@ -139,7 +139,7 @@ async fn an_engine_can_be_reached_by_tcp() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_engine_that_stops_is_missed_and_found_again() {
+async fn a_stopped_engine_is_reported_and_found_again_after_a_restart() {
     with_cluster([manager("n1").engine(with_c1)], async |bed| {
         let operator = bed.operator("n1");
         let node = bed.node("n1");
@@ -159,7 +159,7 @@ async fn an_engine_that_stops_is_missed_and_found_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restart_of_the_engine_between_two_requests_goes_unnoticed() {
+async fn an_engine_restart_between_two_requests_fails_neither() {
     with_cluster([manager("n1").engine(with_c1)], async |bed| {
         let operator = bed.operator("n1");
         for _ in 0..5 {
@@ -174,7 +174,7 @@ async fn a_restart_of_the_engine_between_two_requests_goes_unnoticed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_engine_that_breaks_off_is_told_from_one_that_answers() {
+async fn a_broken_answer_fails_and_an_engines_own_error_passes_unchanged() {
     with_cluster([manager("n1").engine(with_c1)], async |bed| {
         let operator = bed.operator("n1");
         let engine = &bed.node("n1").engine;
@@ -207,7 +207,7 @@ async fn an_engine_that_breaks_off_is_told_from_one_that_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_host_outside_a_swarm_needs_no_secret_and_asks_only_its_own_engine() {
+async fn a_standalone_host_needs_no_secret_and_asks_only_its_own_engine() {
     let engine = FakeEngine::node("alone").in_swarm(false);
     let engine = with_c1(engine).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();

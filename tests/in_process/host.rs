@@ -19,7 +19,7 @@ fn nodes(response: &Response) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_nodes_are_told_of_together_and_each_alone() {
+async fn metrics_cover_all_nodes_or_the_named_one() {
     with_cluster([manager("n1"), worker("n2"), worker("n3")], async |bed| {
         let operator = bed.operator("n2");
         let all = operator.get("/skep/v1/metrics").await.unwrap();
@@ -40,7 +40,7 @@ async fn all_nodes_are_told_of_together_and_each_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_node_tells_of_its_processors_disks_networks_and_time() {
+async fn every_node_reports_its_processors_disks_networks_and_uptime() {
     with_cluster([manager("n1"), worker("n2")], async |bed| {
         let all = bed.operator("n1").get("/skep/v1/metrics").await.unwrap();
         let all = all.json().expect("JSON");
@@ -94,7 +94,7 @@ async fn prometheus_reads_one_node_at_a_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_built_in_is_told_in_portainers_form() {
+async fn hardware_is_reported_in_portainers_format() {
     let portainer = Portainer {
         secret: Some(SecretSource::Given(Hidden::new(vec![b'x'; 40]))),
         public_key_file: None,

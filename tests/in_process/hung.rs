@@ -97,7 +97,7 @@ async fn talk(hijack: &mut Hijack) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn streams_through_an_agent_that_hangs_are_ended() {
+async fn streams_through_a_hanging_agent_are_closed() {
     over_a_cable(async |bed, cable| {
         let mut idle = talking(bed).await;
         let mut typing = talking(bed).await;
@@ -150,7 +150,7 @@ async fn streams_through_an_agent_that_hangs_are_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_beginning_of_a_stream_is_not_waited_for_at_an_agent_that_hangs() {
+async fn a_stream_that_a_hanging_agent_does_not_begin_is_refused() {
     over_a_cable(async |bed, cable| {
         let engine = &bed.node("n2").engine;
         engine.set_behaviour_of("/exec/", Behaviour::Hang);
@@ -175,7 +175,7 @@ async fn the_beginning_of_a_stream_is_not_waited_for_at_an_agent_that_hangs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_agent_that_ends_keeps_its_quiet_streams_while_it_drains() {
+async fn a_draining_agent_keeps_its_idle_streams() {
     over_a_cable(async |bed, _| {
         let mut quiet = talking(bed).await;
         let stopping = bed.node_mut("n2").stopping();

@@ -57,7 +57,7 @@ async fn containers(operator: &Caller, query: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn containers_of_all_nodes_are_one_list_newest_first_whoever_is_asked() {
+async fn every_agent_lists_the_containers_of_all_nodes_newest_first() {
     with_cluster(three_nodes(), async |bed| {
         for node in &bed.nodes {
             let operator = bed.operator(&node.hostname);
@@ -83,7 +83,7 @@ async fn containers_of_all_nodes_are_one_list_newest_first_whoever_is_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn limit_before_and_since_mean_the_whole_cluster() {
+async fn limit_before_and_since_apply_to_the_whole_cluster() {
     with_cluster(three_nodes(), async |bed| {
         for entry in ["a", "b", "c"] {
             let operator = bed.operator(entry);
@@ -136,7 +136,7 @@ async fn limit_before_and_since_mean_the_whole_cluster() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn images_volumes_and_networks_are_merged_by_what_they_are() {
+async fn images_volumes_and_networks_have_their_own_merge_rules() {
     let shared = ["busybox:latest"];
     let a = manager("a").engine(|e| {
         e.images(vec![
@@ -220,7 +220,7 @@ fn short_deadline(_: &str, _: &Path, config: &mut Config) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_hangs_is_named_and_the_others_are_served_in_time() {
+async fn a_hanging_node_is_named_and_the_others_are_listed_in_time() {
     Cluster::of(three_nodes())
         .configure(short_deadline)
         .run(async |bed| {
@@ -238,7 +238,7 @@ async fn a_node_that_hangs_is_named_and_the_others_are_served_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_fails_is_named_and_the_others_are_served() {
+async fn a_failing_node_is_named_and_the_others_are_listed() {
     with_cluster(three_nodes(), async |bed| {
         for behaviour in [
             Behaviour::Refuse,
@@ -271,7 +271,7 @@ async fn a_node_that_fails_is_named_and_the_others_are_served() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_without_an_agent_is_missing_by_name() {
+async fn a_node_without_an_agent_is_named_as_missing() {
     with_cluster(three_nodes(), async |bed| {
         bed.node_mut("b").kill().await;
         assert_missing(bed, "a", "b", "its agent was killed").await;
@@ -284,7 +284,7 @@ async fn a_node_without_an_agent_is_missing_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_configuration_can_forbid_answers_in_which_somebody_is_missing() {
+async fn the_configuration_can_refuse_partial_answers() {
     let refuse = |name: &str, folder: &Path, config: &mut Config| {
         short_deadline(name, folder, config);
         config.aggregate.partial = Partial::Refuse;
@@ -307,7 +307,7 @@ async fn a_configuration_can_forbid_answers_in_which_somebody_is_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_all_engines_refuse_is_refused_in_their_words() {
+async fn a_list_that_all_engines_refuse_gets_the_engines_error() {
     with_cluster(three_nodes(), async |bed| {
         for node in &bed.nodes {
             node.engine.set_answer(

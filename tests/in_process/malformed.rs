@@ -43,7 +43,7 @@ async fn assert_usable_or_closed(caller: &Caller, mut connection: Connection, as
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn paths_with_a_second_reading_are_refused_though_signed() {
+async fn ambiguous_paths_are_refused_even_when_signed() {
     with_cluster([manager("n1")], async |bed| {
         let operator = bed.operator("n1");
         for path in [
@@ -84,7 +84,7 @@ async fn paths_with_a_second_reading_are_refused_though_signed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_request_is_refused_in_json_too() {
+async fn malformed_requests_get_a_json_error() {
     with_cluster([manager("n1")], async |bed| {
         let operator = bed.operator("n1");
         let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "A: b\r\n".repeat(1000));
@@ -120,7 +120,7 @@ async fn what_is_no_request_is_refused_in_json_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_head_without_an_end_is_cut_off() {
+async fn an_endless_head_is_cut_off() {
     with_cluster([manager("n1")], async |bed| {
         let operator = bed.operator("n1");
         let mut connection = operator.client().connect().await.unwrap();
@@ -137,7 +137,7 @@ async fn a_head_without_an_end_is_cut_off() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_heads_without_an_end_are_cut_off_and_others_are_served_meanwhile() {
+async fn many_unfinished_heads_are_cut_off_while_other_requests_are_served() {
     // Each has some 60 KiB of the 32 MiB that all may have together.
     const CONNECTIONS: usize = 620;
     const TOO_MANY: usize = 60;
@@ -168,7 +168,7 @@ async fn many_heads_without_an_end_are_cut_off_and_others_are_served_meanwhile()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bytes_that_are_not_http_end_the_connection_and_nothing_else() {
+async fn bytes_that_are_not_http_end_only_their_connection() {
     with_cluster([manager("n1")], async |bed| {
         let operator = bed.operator("n1");
         for bytes in [
@@ -199,7 +199,7 @@ async fn bytes_that_are_not_http_end_the_connection_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_wants_its_connection_closed_has_it_closed() {
+async fn a_connection_closes_when_the_client_asks_for_it() {
     with_cluster([manager("n1")], async |bed| {
         let operator = bed.operator("n1");
         for request in [
@@ -229,7 +229,7 @@ async fn a_client_that_wants_its_connection_closed_has_it_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_second_request_is_smuggled_in_a_body() {
+async fn a_body_cannot_smuggle_a_second_request() {
     const SMUGGLED: &str = "GET /containers/smuggled/json HTTP/1.1\r\nHost: docker\r\n\r\n";
     with_cluster([manager("n1")], async |bed| {
         let operator = bed.operator("n1");
@@ -275,7 +275,7 @@ async fn no_second_request_is_smuggled_in_a_body() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn forms_are_refused_since_engines_read_parameters_out_of_them() {
+async fn forms_are_refused_because_engines_read_parameters_from_them() {
     with_cluster([manager("n1")], async |bed| {
         let operator = bed.operator("n1");
         let form = b"force=1&v=1";

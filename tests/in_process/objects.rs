@@ -38,7 +38,7 @@ fn all_done(bed: &Bed) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_container_is_found_by_id_by_name_and_by_the_beginning_of_its_id() {
+async fn a_container_is_found_by_id_name_or_id_prefix() {
     with_cluster(three_nodes(), async |bed| {
         for entry in ["n1", "n2", "n3"] {
             let operator = bed.operator(entry);
@@ -65,7 +65,7 @@ async fn a_container_is_found_by_id_by_name_and_by_the_beginning_of_its_id() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_to_be_done_is_done_once_and_only_where_the_container_is() {
+async fn an_action_runs_once_and_only_on_the_containers_node() {
     with_cluster(three_nodes(), async |bed| {
         for (n, entry) in ["n1", "n2", "n3"].into_iter().enumerate() {
             let operator = bed.operator(entry);
@@ -88,7 +88,7 @@ async fn what_is_to_be_done_is_done_once_and_only_where_the_container_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_name_that_two_nodes_have_is_a_409_and_nothing_is_done() {
+async fn a_name_on_two_nodes_gets_a_409_and_changes_nothing() {
     with_cluster(three_nodes(), async |bed| {
         for entry in ["n1", "n2", "n3"] {
             let operator = bed.operator(entry);
@@ -117,7 +117,7 @@ async fn a_name_that_two_nodes_have_is_a_409_and_nothing_is_done() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_nobody_has_is_a_404_in_dockers_words_unless_somebody_could_not_be_asked() {
+async fn an_unknown_container_gets_dockers_404_which_names_unreachable_nodes() {
     with_cluster(three_nodes(), async |bed| {
         let operator = bed.operator("n1");
         let answer = operator.get("/containers/nobody/json").await.unwrap();
@@ -138,7 +138,7 @@ async fn what_nobody_has_is_a_404_in_dockers_words_unless_somebody_could_not_be_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_an_id_was_seen_is_asked_first_and_alone() {
+async fn only_the_last_known_node_of_an_id_is_asked() {
     with_cluster(three_nodes(), async |bed| {
         let operator = bed.operator("n1");
         let target = format!("/containers/{ID_B}/json");

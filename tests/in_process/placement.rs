@@ -81,7 +81,7 @@ impl<'a> Since<'a> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_container_is_created_where_what_it_names_is() {
+async fn a_container_is_created_on_the_node_of_the_objects_it_names() {
     for (body, node) in [
         (of(IMAGE, json!({ "NetworkMode": "container:db" })), "n2"),
         (of(IMAGE, json!({ "NetworkMode": "container:c3" })), "n3"),
@@ -141,7 +141,7 @@ async fn a_container_is_created_where_what_it_names_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_nothing_says_otherwise_it_is_the_node_that_was_asked() {
+async fn without_a_reason_for_another_node_the_entry_node_creates_the_container() {
     with_cluster(three_nodes(), async |bed| {
         let mut expected = vec![0; 3];
         for (n, entry) in ["n1", "n2", "n3"].into_iter().enumerate() {
@@ -170,7 +170,7 @@ async fn where_nothing_says_otherwise_it_is_the_node_that_was_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_on_two_nodes_cannot_be_had_by_one() {
+async fn a_container_that_needs_objects_of_two_nodes_gets_a_409() {
     with_cluster(three_nodes(), async |bed| {
         for (entry, host, words) in [
             (
@@ -203,7 +203,7 @@ async fn what_is_on_two_nodes_cannot_be_had_by_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_named_node_creates_whatever_it_is_asked_to() {
+async fn a_named_node_creates_the_container_regardless_of_the_objects_it_names() {
     with_cluster(three_nodes(), async |bed| {
         let body = of(IMAGE, json!({ "NetworkMode": "container:db" })).to_string();
         let target = [("Skep-Target", "n3")];
@@ -216,7 +216,7 @@ async fn a_named_node_creates_whatever_it_is_asked_to() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_container_that_may_be_on_a_missing_node_is_not_created_elsewhere() {
+async fn a_container_that_names_an_object_of_a_missing_node_is_not_created_elsewhere() {
     with_cluster(three_nodes(), async |bed| {
         bed.node_mut("n2").kill().await;
         assert!(eventually(|| bed.node("n1").sees() == 2).await);
@@ -234,7 +234,7 @@ async fn a_container_that_may_be_on_a_missing_node_is_not_created_elsewhere() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_pull_after_a_refusal_goes_to_the_node_that_lacked_the_image_once() {
+async fn the_pull_after_a_refusal_goes_once_to_the_node_that_lacked_the_image() {
     with_cluster(three_nodes(), async |bed| {
         let body = of("lib", json!({ "NetworkMode": "container:db" }));
         let refused = create(bed, "n1", &body).await;
@@ -267,7 +267,7 @@ async fn the_pull_after_a_refusal_goes_to_the_node_that_lacked_the_image_once() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_create_that_pulls_works_as_the_client_expects() {
+async fn a_create_succeeds_on_the_same_node_after_the_pull() {
     with_cluster(three_nodes(), async |bed| {
         let body = of("lib:2", json!({ "NetworkMode": "container:db" }));
         assert_eq!(create(bed, "n3", &body).await.status, 404);
@@ -286,7 +286,7 @@ async fn a_create_that_pulls_works_as_the_client_expects() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_a_new_container_is_is_known_without_asking() {
+async fn a_new_container_is_found_without_asking_other_nodes() {
     with_cluster(three_nodes(), async |bed| {
         for (host, node) in [
             (json!({ "NetworkMode": "container:db" }), "n2"),
@@ -305,7 +305,7 @@ async fn where_a_new_container_is_is_known_without_asking() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_a_new_exec_is_is_known_without_asking() {
+async fn a_new_exec_is_found_without_asking_other_nodes() {
     let id = "e0ec".repeat(16);
     let [n1, n2, n3] = three_nodes();
     let n2 = n2.engine(|e| {

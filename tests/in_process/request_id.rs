@@ -66,7 +66,7 @@ fn is_made(id: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_id_that_the_caller_sends_is_on_both_nodes_and_not_at_the_engine() {
+async fn the_callers_id_is_logged_on_both_nodes_and_not_sent_to_the_engine() {
     with_two(async |bed| {
         let sent = [("X-Request-Id", "build-7.alone")];
         let operator = bed.operator("n2");
@@ -82,7 +82,7 @@ async fn an_id_that_the_caller_sends_is_on_both_nodes_and_not_at_the_engine() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_one_or_with_a_bad_one_the_entry_node_makes_the_id() {
+async fn the_entry_node_makes_an_id_if_the_caller_sends_none_or_an_invalid_one() {
     with_two(async |bed| {
         let operator = bed.operator("n2");
         for sent in [None, Some(("X-Request-Id", "a b")), Some((HEADER, "mine"))] {
@@ -97,7 +97,7 @@ async fn without_one_or_with_a_bad_one_the_entry_node_makes_the_id() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lists_and_streams_are_followed_as_well() {
+async fn lists_and_streams_have_an_id_too() {
     with_two(async |bed| {
         let operator = bed.operator("n2");
         let answer = operator.get("/containers/json").await.unwrap();
@@ -122,7 +122,7 @@ async fn lists_and_streams_are_followed_as_well() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refusal_has_an_id_and_an_unknown_client_does_not_choose_it() {
+async fn a_refusal_has_an_id_that_an_unauthenticated_client_cannot_choose() {
     with_two(async |bed| {
         let sent = [("X-Request-Id", "forged"), (HEADER, "forged")];
         let operator = bed.operator("n1");

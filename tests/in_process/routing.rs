@@ -44,7 +44,7 @@ fn asked_for(bed: &Bed, node: &str, path: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_named_node_answers_whichever_agent_was_asked() {
+async fn a_named_node_answers_through_every_agent() {
     let nodes = [
         manager("n1").engine(with_c1),
         worker("n2").engine(with_c1),
@@ -81,7 +81,7 @@ async fn a_named_node_answers_whichever_agent_was_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_list_of_a_named_node_is_that_nodes_alone() {
+async fn a_list_of_a_named_node_has_only_its_own_objects() {
     let nodes = [manager("n1").engine(with_c1), worker("n2")];
     with_cluster(nodes, async |bed| {
         let operator = bed.operator("n1");
@@ -93,7 +93,7 @@ async fn a_list_of_a_named_node_is_that_nodes_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unknown_node_is_a_404_that_names_those_there_are() {
+async fn an_unknown_node_gets_a_404_that_names_the_known_nodes() {
     with_cluster([manager("n1"), worker("n2")], async |bed| {
         let operator = bed.operator("n1");
         for unknown in ["n3", "N2", "n2.", "n1 n2", "*probe"] {
@@ -111,7 +111,7 @@ async fn an_unknown_node_is_a_404_that_names_those_there_are() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hostname_of_two_nodes_is_a_409_that_names_both_and_their_ids_work() {
+async fn an_ambiguous_hostname_gets_a_409_and_the_node_ids_work() {
     let twin = |id: &str| worker("twin").id(id).engine(with_c1);
     let nodes = [
         manager("n1"),
@@ -133,7 +133,7 @@ async fn a_hostname_of_two_nodes_is_a_409_that_names_both_and_their_ids_work() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_only_managers_answer_goes_to_one_and_never_by_a_redirect() {
+async fn manager_calls_reach_a_manager_without_a_redirect() {
     let services = |e: EngineBuilder| {
         e.swarm_objects("services", vec![serde_json::json!({ "ID": "s1" })])
             .answer(
@@ -181,7 +181,7 @@ async fn what_only_managers_answer_goes_to_one_and_never_by_a_redirect() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_manager_the_answer_says_what_is_known_of_them() {
+async fn without_a_manager_the_error_names_the_known_managers() {
     with_cluster([manager("m1"), worker("w1")], async |bed| {
         let operator = bed.operator("w1");
         bed.node_mut("m1").kill().await;
@@ -205,7 +205,7 @@ async fn without_a_manager_the_answer_says_what_is_known_of_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_manager_that_died_is_passed_over_without_a_failed_request() {
+async fn a_dead_manager_is_skipped_without_a_failed_request() {
     let created = |e: EngineBuilder| {
         e.answer(
             "POST",
@@ -270,7 +270,7 @@ async fn a_promotion_and_a_demotion_are_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_is_not_done_by_the_node_that_took_over_an_address() {
+async fn a_node_that_took_over_an_address_does_not_serve_requests_for_the_old_one() {
     let nodes = [
         manager("n1"),
         worker("n2").engine(with_c1),
@@ -317,7 +317,7 @@ async fn a_request_is_not_done_by_the_node_that_took_over_an_address() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_whose_agent_died_is_named_and_comes_back() {
+async fn a_node_with_a_dead_agent_is_named_and_comes_back() {
     let nodes = [manager("n1"), worker("n2").engine(with_c1)];
     with_cluster(nodes, async |bed| {
         let operator = bed.operator("n1");
@@ -335,7 +335,7 @@ async fn a_node_whose_agent_died_is_named_and_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_agents_own_list_of_nodes_is_the_same_everywhere() {
+async fn every_agent_returns_the_same_list_of_nodes() {
     with_cluster([manager("n2"), worker("n1")], async |bed| {
         let mut seen = Vec::new();
         for entry in ["n1", "n2"] {

@@ -86,7 +86,7 @@ fn assert_untouched(bed: &Bed) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_caller_at_a_socket_is_answered_for_the_whole_cluster() {
+async fn a_socket_serves_the_whole_cluster() {
     two()
         .run(async |bed| {
             for name in ["open", "mine"] {
@@ -119,7 +119,7 @@ async fn a_caller_at_a_socket_is_answered_for_the_whole_cluster() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_exec_is_taken_over_through_a_socket() {
+async fn an_exec_works_through_a_socket() {
     two()
         .run(async |bed| {
             for node in ["n1", "n2"] {
@@ -143,7 +143,7 @@ async fn an_exec_is_taken_over_through_a_socket() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_user_who_is_not_listed_is_refused_and_told_so() {
+async fn an_unlisted_user_gets_a_403_that_names_the_user() {
     two()
         .run(async |bed| {
             let answer = client(bed, "others").get(LIST, &[]).await.unwrap();
@@ -157,7 +157,7 @@ async fn a_user_who_is_not_listed_is_refused_and_told_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_signature_makes_somebody_else_of_a_caller_at_a_socket() {
+async fn a_signature_does_not_change_the_identity_of_a_socket_caller() {
     two()
         .run(async |bed| {
             let operator = bed.operator("n1");
@@ -195,7 +195,7 @@ async fn no_signature_makes_somebody_else_of_a_caller_at_a_socket() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_socket_has_its_mode_and_goes_with_its_agent() {
+async fn a_socket_has_its_mode_and_is_removed_with_its_agent() {
     two()
         .run(async |bed| {
             let open = at(bed.folder(), "open");
@@ -230,7 +230,7 @@ async fn a_socket_has_its_mode_and_goes_with_its_agent() {
 
 /// Only root may give a file away; anybody else sees that said instead.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_socket_belongs_to_whom_it_was_given() {
+async fn a_socket_has_its_configured_owner_and_group() {
     let configure = |_: &str, folder: &Path, config: &mut Config| {
         config.cluster.mode = ClusterMode::Off;
         config.sockets = vec![socket(at(folder, "open"))];
@@ -262,7 +262,7 @@ async fn a_socket_belongs_to_whom_it_was_given() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_in_the_way_of_a_socket_stops_the_start_and_stays() {
+async fn an_obstacle_at_the_path_of_a_socket_stops_the_start_and_stays() {
     two()
         .run(async |bed| {
             let mut config = bed.node("n1").config.clone();
@@ -294,7 +294,7 @@ async fn what_is_in_the_way_of_a_socket_stops_the_start_and_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_agent_may_listen_on_sockets_only_and_be_well() {
+async fn an_agent_that_listens_only_on_sockets_is_healthy() {
     let configure = |_: &str, folder: &Path, config: &mut Config| {
         config.cluster.mode = ClusterMode::Off;
         config.listen.clear();

@@ -61,7 +61,7 @@ async fn line(stream: &mut Streaming) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lines_arrive_as_they_are_written_and_the_engine_hears_the_client_leave() {
+async fn lines_arrive_as_they_are_written_and_the_engine_sees_the_client_leave() {
     both(
         |e| e,
         async |way| {
@@ -93,7 +93,7 @@ async fn lines_arrive_as_they_are_written_and_the_engine_hears_the_client_leave(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_that_ends_is_seen_to_end() {
+async fn the_client_sees_the_end_of_a_stream() {
     let event = serde_json::json!({ "Type": "container", "Action": "die" });
     both(
         |e| e.events(vec![event.clone()]),
@@ -112,7 +112,7 @@ async fn a_stream_that_ends_is_seen_to_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_quiet_stream_stays_open_and_is_heard_again() {
+async fn an_idle_stream_stays_open() {
     both(
         |e| e.interval(Duration::from_secs(3)),
         async |way| {
@@ -124,7 +124,7 @@ async fn a_quiet_stream_stays_open_and_is_heard_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_head_of_a_wait_comes_at_once_and_its_body_when_there_is_one() {
+async fn a_wait_sends_its_head_at_once_and_its_body_later() {
     both(
         |e| e.wait(HOUR),
         async |way| {
@@ -174,7 +174,7 @@ async fn an_export_arrives_unchanged() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_does_not_read_makes_the_engine_wait_and_nobody_hold_it() {
+async fn a_client_that_does_not_read_holds_back_the_engine_without_buffering() {
     both(
         |e| e.transfer(1 << 30),
         async |way| {
@@ -198,7 +198,7 @@ async fn who_does_not_read_makes_the_engine_wait_and_nobody_hold_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_import_arrives_unchanged_however_it_is_framed() {
+async fn an_import_arrives_unchanged_in_every_framing() {
     const BYTES: usize = 10 << 20;
     both(
         |e| e,
@@ -236,7 +236,7 @@ async fn an_import_arrives_unchanged_however_it_is_framed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_build_talks_while_it_listens() {
+async fn a_build_reports_progress_while_its_context_is_sent() {
     both(
         |e| e,
         async |way| {
@@ -263,7 +263,7 @@ async fn a_build_talks_while_it_listens() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_asks_first_is_told_to_go_on() {
+async fn a_request_with_expect_gets_100_continue() {
     both(
         |e| e,
         async |way| {

@@ -28,7 +28,7 @@ fn with_usage() -> [Plan; 3] {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn disk_usage_is_the_sum_of_all_nodes_with_every_row_and_its_node() {
+async fn disk_usage_sums_all_nodes_and_names_the_node_of_every_row() {
     with_cluster(with_usage(), async |bed| {
         for entry in ["n1", "n2", "n3"] {
             let answer = bed.operator(entry).get("/system/df").await.unwrap();
@@ -63,7 +63,7 @@ fn short(_: &str, _: &Path, config: &mut Config) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn disk_usage_is_waited_for_longer_than_a_list_and_names_who_fails() {
+async fn disk_usage_has_a_longer_deadline_than_a_list_and_names_failing_nodes() {
     Cluster::of(with_usage())
         .configure(short)
         .run(async |bed| {
@@ -96,7 +96,7 @@ fn with_containers() -> [Plan; 3] {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn info_is_one_managers_unless_it_is_to_count_all_nodes() {
+async fn info_comes_from_one_manager_unless_configured_for_the_cluster() {
     with_cluster(with_containers(), async |bed| {
         for entry in ["n1", "n2", "n3"] {
             let info = bed.operator(entry).get("/info").await.unwrap();
@@ -168,7 +168,7 @@ fn with_networks() -> [Plan; 3] {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_network_of_the_swarm_has_the_containers_of_all_nodes_and_a_local_one_its_own() {
+async fn a_swarm_network_has_the_containers_of_all_nodes_and_a_local_one_its_own() {
     with_cluster(with_networks(), async |bed| {
         for entry in ["n1", "n2", "n3"] {
             let operator = bed.operator(entry);
@@ -201,7 +201,7 @@ async fn a_network_of_the_swarm_has_the_containers_of_all_nodes_and_a_local_one_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_network_of_the_swarm_names_the_node_whose_containers_are_missing() {
+async fn a_swarm_network_names_the_node_whose_containers_are_missing() {
     Cluster::of(with_networks())
         .configure(short)
         .run(async |bed| {

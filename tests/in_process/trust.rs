@@ -38,7 +38,7 @@ async fn whole_list(caller: &Caller) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_agent_of_another_cluster_is_not_believed_in_either_direction() {
+async fn agents_of_different_clusters_do_not_trust_each_other() {
     let two_secrets = |name: &str, folder: &Path, config: &mut Config| {
         if name.starts_with("other") {
             config.cluster.secret_files = vec![secret_file(folder, "new", NEW)];
@@ -96,7 +96,7 @@ async fn an_agent_of_another_cluster_is_not_believed_in_either_direction() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_secret_is_rolled_over_without_a_failed_request() {
+async fn a_secret_rollover_fails_no_request() {
     let nodes = [
         manager("n1").engine(with_c("c1")),
         worker("n2").engine(with_c("c2")),
@@ -160,7 +160,7 @@ async fn every_way_works(bed: &Bed, caller: &Caller) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn certificates_rotate_under_load_and_nobody_notices() {
+async fn certificate_rotation_under_load_fails_no_request() {
     let short = |_: &str, _: &Path, config: &mut Config| {
         config.cluster.certificate_lifetime = Duration::from_secs(60);
     };
@@ -210,7 +210,7 @@ async fn certificates_rotate_under_load_and_nobody_notices() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_address_in_use_stops_the_start_and_says_what_to_look_at() {
+async fn an_address_in_use_stops_the_start_and_the_error_says_why() {
     with_cluster([manager("n1")], async |bed| {
         let config = bed.node("n1").config.clone();
         let address = config.listen[0].address;
@@ -228,7 +228,7 @@ async fn an_address_in_use_stops_the_start_and_says_what_to_look_at() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_swarm_node_without_a_secret_does_not_start_and_says_how_to_make_one() {
+async fn a_swarm_node_without_a_secret_does_not_start_and_says_how_to_create_one() {
     with_cluster([manager("n1")], async |bed| {
         let mut config = bed.node("n1").config.clone();
         config.cluster.secret_files.clear();
@@ -243,7 +243,7 @@ async fn a_swarm_node_without_a_secret_does_not_start_and_says_how_to_make_one()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn told_to_stop_an_agent_finishes_what_runs_and_takes_nothing_new() {
+async fn an_agent_finishes_open_requests_and_accepts_none_after_a_stop_signal() {
     const INSPECT: &str = "/containers/c1/json";
     let nodes = [
         manager("n1").engine(with_c("c1")),
@@ -285,7 +285,7 @@ async fn told_to_stop_an_agent_finishes_what_runs_and_takes_nothing_new() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_without_an_end_does_not_keep_a_stopped_agent_alive() {
+async fn an_endless_stream_does_not_keep_a_stopped_agent_alive() {
     let short = |_: &str, _: &Path, config: &mut Config| {
         config.drain = Duration::from_millis(500);
     };

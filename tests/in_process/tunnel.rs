@@ -127,7 +127,7 @@ async fn converse(mut hijack: Hijack) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_comes_after_the_clients_end_arrives_whole() {
+async fn output_after_the_clients_end_arrives_whole() {
     everywhere(async |way| {
         converse(way.upgraded("echo").await).await;
         converse(way.plain("echo").await).await;
@@ -144,7 +144,7 @@ async fn what_comes_after_the_clients_end_arrives_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_attached_container_is_a_tunnel_too() {
+async fn attach_opens_a_tunnel_too() {
     everywhere(async |way| {
         let target = format!("/containers/{}/attach?stream=1&stdin=1", way.exec("echo"));
         for upgrade in [&UPGRADE[..], &[]] {
@@ -158,7 +158,7 @@ async fn an_attached_container_is_a_tunnel_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bytes_in_the_segment_of_the_head_are_not_lost_in_either_direction() {
+async fn bytes_sent_with_the_head_are_not_lost_in_either_direction() {
     everywhere(async |way| {
         let mut hijack = way.upgraded("early").await;
         assert_eq!(hijack.stream.receive_exact(5).await.unwrap(), b"early");
@@ -187,7 +187,7 @@ async fn bytes_in_the_segment_of_the_head_are_not_lost_in_either_direction() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_end_by_the_server_leaves_the_clients_direction_open() {
+async fn the_servers_end_leaves_the_clients_direction_open() {
     everywhere(async |way| {
         let mut hijack = way.upgraded("server-first").await;
         assert_eq!(hijack.stream.receive_to_end().await.unwrap(), b"hello");
@@ -206,7 +206,7 @@ async fn an_end_by_the_server_leaves_the_clients_direction_open() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_engine_may_agree_before_it_has_read_everything() {
+async fn an_engine_may_upgrade_before_it_has_read_the_whole_body() {
     everywhere(async |way| {
         for _ in 0..5 {
             let mut hijack = way.upgraded("eager").await;
@@ -220,7 +220,7 @@ async fn an_engine_may_agree_before_it_has_read_everything() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_engine_may_agree_before_it_was_asked() {
+async fn an_engine_may_upgrade_before_the_request_arrives() {
     with_cluster([manager("n1")], async |bed| {
         bed.node("n1").engine.set_behaviour(Behaviour::Eager);
         let operator = bed.operator("n1");
@@ -360,7 +360,7 @@ async fn a_refusal_instead_of_a_tunnel_is_an_ordinary_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_quiet_tunnel_stays_open() {
+async fn an_idle_tunnel_stays_open() {
     everywhere(async |way| {
         let mut quiet = way.upgraded("exact").await;
         let mut old = way.plain("exact").await;
@@ -400,7 +400,7 @@ async fn many_tunnels_at_once_do_not_mix() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_vanishes_is_noticed_at_the_other_end() {
+async fn each_side_notices_that_the_other_is_gone() {
     everywhere(async |way| {
         let path = format!("/exec/{}/start", way.exec("exact"));
         let mut hijack = way.upgraded("exact").await;

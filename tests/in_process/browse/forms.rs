@@ -4,7 +4,7 @@
 use super::{both, file_first, path_first, put, text};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_is_put_read_renamed_and_deleted_in_every_form_of_the_call() {
+async fn every_form_of_the_path_puts_reads_renames_and_deletes_a_file() {
     both(async |v| {
         let name = v.name;
         let forms: [&dyn Fn(&str) -> String; 5] = [

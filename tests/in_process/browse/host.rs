@@ -24,7 +24,7 @@ pub(super) fn holds_nothing(bed: &Bed) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_hosts_files_are_browsed_where_that_is_switched_on() {
+async fn host_files_can_be_browsed_when_enabled() {
     let host = folder();
     fs::create_dir(host.path().join("etc")).unwrap();
     fs::write(host.path().join("etc/f"), "on the host").unwrap();
@@ -51,7 +51,7 @@ async fn the_hosts_files_are_browsed_where_that_is_switched_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn files_of_the_host_are_put_renamed_and_deleted() {
+async fn host_files_can_be_put_renamed_and_deleted() {
     let host = folder();
     let outside = folder();
     symlink(outside.path(), host.path().join("out")).unwrap();

@@ -28,10 +28,8 @@ fn run(command: &mut Command) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_comes_before_its_folder_reaches_another_file_system() {
-    if !apart::with_mounts(
-        "mounts::a_file_that_comes_before_its_folder_reaches_another_file_system",
-    ) {
+async fn a_file_sent_before_its_path_can_go_to_another_file_system() {
+    if !apart::with_mounts("mounts::a_file_sent_before_its_path_can_go_to_another_file_system") {
         return;
     }
     let host = folder();
@@ -64,9 +62,10 @@ async fn a_file_that_comes_before_its_folder_reaches_another_file_system() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_comes_before_its_folder_needs_no_room_in_the_root() {
-    if !apart::with_mounts("mounts::a_file_that_comes_before_its_folder_needs_no_room_in_the_root")
-    {
+async fn a_file_sent_before_its_path_needs_no_space_on_the_root_file_system() {
+    if !apart::with_mounts(
+        "mounts::a_file_sent_before_its_path_needs_no_space_on_the_root_file_system",
+    ) {
         return;
     }
     let content = "large".repeat(1 << 20);
@@ -100,8 +99,10 @@ async fn a_file_that_comes_before_its_folder_needs_no_room_in_the_root() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upload_that_fills_its_file_system_leaves_nothing() {
-    if !apart::with_mounts("mounts::an_upload_that_fills_its_file_system_leaves_nothing") {
+async fn an_upload_that_fills_its_file_system_gets_a_507_and_leaves_no_file() {
+    if !apart::with_mounts(
+        "mounts::an_upload_that_fills_its_file_system_gets_a_507_and_leaves_no_file",
+    ) {
         return;
     }
     both(async |v| {
@@ -124,8 +125,8 @@ async fn an_upload_that_fills_its_file_system_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_may_not_be_written_is_refused_as_forbidden() {
-    if !apart::with_mounts("mounts::what_may_not_be_written_is_refused_as_forbidden") {
+async fn writes_without_permission_get_a_403() {
+    if !apart::with_mounts("mounts::writes_without_permission_get_a_403") {
         return;
     }
     both(async |v| {

@@ -8,7 +8,7 @@ use skep_bed::{chunk, eventually};
 use super::{BOUNDARY, FORM, both, file_first, part, path_first, put, text};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upload_is_there_at_once_and_not_before() {
+async fn an_upload_arrives_whole_and_replaces_an_existing_file() {
     both(async |v| {
         let form = format!(
             "{}--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f.txt\"\r\n\r\n",
@@ -34,7 +34,7 @@ async fn an_upload_is_there_at_once_and_not_before() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upload_that_breaks_off_leaves_nothing() {
+async fn an_interrupted_upload_leaves_no_file() {
     both(async |v| {
         fs::create_dir(v.folder.join("dir")).unwrap();
         let target = format!("/v2/browse/put?volumeID={}", v.name);
@@ -60,7 +60,7 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
 
 /// On one thread, whose clock the test may set.
 #[tokio::test]
-async fn an_upload_that_pauses_for_too_long_is_answered_and_leaves_nothing() {
+async fn a_stalled_upload_gets_an_error_and_leaves_no_file() {
     both(async |v| {
         let target = format!("/v2/browse/put?volumeID={}", v.name);
         let client = v.operator.client().clone();
@@ -101,7 +101,7 @@ async fn an_upload_that_pauses_for_too_long_is_answered_and_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_is_refused_while_it_sends_is_told_why() {
+async fn a_refusal_arrives_while_the_client_is_still_sending() {
     both(async |v| {
         fs::write(v.folder.join("file"), "").unwrap();
         let first = format!(

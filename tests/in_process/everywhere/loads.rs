@@ -47,7 +47,7 @@ fn assert_loaded(bed: &Bed, nodes: &[&str], body: &[u8]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_load_is_sent_once_and_arrives_unchanged_on_every_node() {
+async fn one_upload_loads_an_image_unchanged_on_every_node() {
     let body = noise(10 << 20);
     for entry in ["n1", "n3"] {
         with_cluster(three_nodes(), async |bed| {
@@ -96,7 +96,7 @@ async fn a_load_with_a_length_or_a_digest_arrives_unchanged_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_asks_first_is_told_to_send_its_load() {
+async fn a_load_with_expect_gets_100_continue() {
     with_cluster(three_nodes(), async |bed| {
         let load = begin_load(&bed.operator("n1"), &[("Expect", "100-continue")]).await;
         let mut raw = load.into_raw();
@@ -116,7 +116,7 @@ async fn a_client_that_asks_first_is_told_to_send_its_load() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_engine_that_dies_in_the_middle_of_a_load_fails_alone() {
+async fn an_engine_that_dies_during_a_load_fails_alone() {
     let body = noise(8 << 20);
     for dying in ["n1", "n2"] {
         with_cluster(three_nodes(), async |bed| {
@@ -145,7 +145,7 @@ async fn an_engine_that_dies_in_the_middle_of_a_load_fails_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_engine_that_does_not_want_a_load_fails_alone_in_its_own_words() {
+async fn an_engine_that_refuses_a_load_fails_alone_with_its_own_error() {
     let body = noise(8 << 20);
     for (behaviour, words) in [
         (Behaviour::Rebuff(403), "told to rebuff"),
@@ -173,7 +173,7 @@ async fn an_engine_that_does_not_want_a_load_fails_alone_in_its_own_words() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_engine_that_does_not_read_makes_the_client_wait_and_nobody_hold_its_load() {
+async fn an_engine_that_does_not_read_holds_back_the_client_without_buffering() {
     const PIECES: usize = 64;
     for stalled in ["n1", "n2"] {
         with_cluster(three_nodes(), async |bed| {
@@ -231,7 +231,7 @@ async fn an_engine_that_does_not_read_makes_the_client_wait_and_nobody_hold_its_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_leaves_in_the_middle_of_a_load_leaves_nothing_behind() {
+async fn a_client_that_disconnects_during_a_load_leaves_no_open_connections() {
     with_cluster(three_nodes(), async |bed| {
         let mut load = begin_load(&bed.operator("n1"), &[]).await;
         send(&mut load, &noise(1 << 20)).await;

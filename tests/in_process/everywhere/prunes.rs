@@ -31,7 +31,7 @@ fn with_rubbish() -> [Plan; 3] {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_prune_is_done_on_all_nodes_for_who_asks_for_that_and_on_one_for_others() {
+async fn a_prune_runs_on_one_node_or_with_the_target_star_on_all() {
     with_cluster(with_rubbish(), async |bed| {
         for (path, list) in PRUNES {
             for (n, entry) in NODES.into_iter().enumerate() {
@@ -73,7 +73,7 @@ async fn each_prune_is_done_on_all_nodes_for_who_asks_for_that_and_on_one_for_ot
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_prune_names_who_did_not_do_it() {
+async fn a_prune_names_the_nodes_that_failed() {
     with_cluster(with_rubbish(), async |bed| {
         behave(bed, "n2", "/volumes", Behaviour::Status(500));
         let answer = bed

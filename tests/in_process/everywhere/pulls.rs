@@ -14,7 +14,7 @@ async fn pull(bed: &Bed, entry: &str) -> Response {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pull_on_all_nodes_tells_the_progress_of_each_under_its_name() {
+async fn a_pull_on_all_nodes_shows_the_progress_of_each_node() {
     with_cluster(three_nodes(), async |bed| {
         for entry in NODES {
             let answer = pull(bed, entry).await;
@@ -54,7 +54,7 @@ async fn a_pull_on_all_nodes_tells_the_progress_of_each_under_its_name() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_failure_of_one_node_is_told_after_the_progress_of_the_others() {
+async fn the_failure_of_one_node_comes_after_the_progress_of_the_others() {
     with_cluster(three_nodes(), async |bed| {
         for (behaviour, reason) in [
             (Behaviour::FailMidway, "this engine was told to fail"),
@@ -85,7 +85,7 @@ async fn the_failure_of_one_node_is_told_after_the_progress_of_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_nodes_with_one_hostname_each_has_its_outcome() {
+async fn two_nodes_with_the_same_hostname_have_an_outcome_each() {
     let twin = |id: &str| worker("n2").id(&id.repeat(25));
     with_cluster([manager("n1"), twin("a"), twin("b")], async |bed| {
         for failing in [1, 2] {
@@ -103,7 +103,7 @@ async fn of_two_nodes_with_one_hostname_each_has_its_outcome() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pull_tells_of_a_node_that_cannot_be_asked() {
+async fn a_pull_names_an_unreachable_node() {
     with_cluster(three_nodes(), async |bed| {
         bed.node_mut("n2").kill().await;
         assert!(eventually(|| bed.node("n1").sees() == 2).await);
@@ -117,7 +117,7 @@ async fn a_pull_tells_of_a_node_that_cannot_be_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_all_nodes_refuse_before_they_begin_is_refused() {
+async fn a_pull_or_load_that_all_nodes_refuse_is_refused() {
     with_cluster(three_nodes(), async |bed| {
         for behaviour in [Behaviour::Status(404), Behaviour::Rebuff(404)] {
             for node in NODES {
@@ -147,7 +147,7 @@ async fn what_all_nodes_refuse_before_they_begin_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn progress_is_told_while_another_node_says_nothing_and_all_hear_the_client_leave() {
+async fn progress_arrives_while_one_node_hangs_and_every_node_sees_the_client_leave() {
     with_cluster(three_nodes(), async |bed| {
         behave(bed, "n2", CREATE, Behaviour::Hang);
         let mut stream = bed
@@ -172,7 +172,7 @@ async fn progress_is_told_while_another_node_says_nothing_and_all_hear_the_clien
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_dies_while_it_pulls_is_told_of() {
+async fn a_node_that_dies_during_a_pull_is_named() {
     with_cluster(three_nodes(), async |bed| {
         behave(bed, "n2", CREATE, Behaviour::Hang);
         let mut stream = bed

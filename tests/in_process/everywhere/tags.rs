@@ -69,7 +69,7 @@ async fn an_image_is_tagged_and_removed_on_every_node_that_has_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_refuses_is_named_beside_those_that_did_it() {
+async fn a_partial_failure_names_the_nodes_that_failed_and_that_succeeded() {
     let nodes = three_nodes().map(|plan| plan.engine(having(&["app:1"])));
     with_cluster(nodes, async |bed| {
         for (method, target, path) in [
@@ -99,7 +99,7 @@ async fn a_node_that_refuses_is_named_beside_those_that_did_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_is_missing_is_named_and_might_have_what_nobody_else_has() {
+async fn a_missing_node_is_named_and_turns_a_404_into_a_503() {
     let nodes = three_nodes().map(|plan| plan.engine(having(&["app:1"])));
     with_cluster(nodes, async |bed| {
         bed.node_mut("n3").kill().await;
@@ -123,7 +123,7 @@ async fn a_node_that_is_missing_is_named_and_might_have_what_nobody_else_has() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_encoded_in_a_name_does_not_become_a_query() {
+async fn an_encoded_question_mark_in_a_name_does_not_start_a_query() {
     with_cluster(three_nodes(), async |bed| {
         let target = "/images/a%3Fforce=1/tag?repo=r";
         let operator = bed.operator("n1");

@@ -7,7 +7,7 @@ use super::pulls::PULL;
 use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_nodes_are_no_target_for_what_is_about_one() {
+async fn the_target_star_is_refused_for_calls_about_one_object() {
     let c1 = fixture::container("c1", "web", 1, 0);
     let n1 = manager("n1").engine(|e| e.containers(vec![c1]));
     with_cluster([n1, worker("n2")], async |bed| {
@@ -42,7 +42,7 @@ async fn all_nodes_are_no_target_for_what_is_about_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_what_all_nodes_answer_anyhow_it_changes_nothing() {
+async fn the_target_star_changes_nothing_for_calls_that_all_nodes_answer() {
     let container = |n: i64| vec![fixture::container(&format!("c{n}"), "x", n, 0)];
     let n1 = manager("n1").engine(|e| e.containers(container(1)).images(vec![]));
     let n2 = worker("n2").engine(|e| e.containers(container(2)).networks(vec![]));
@@ -69,7 +69,7 @@ async fn on_what_all_nodes_answer_anyhow_it_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_engine_on_its_own_is_all_nodes_there_are() {
+async fn the_target_star_works_on_a_standalone_engine() {
     let lone = manager("lone").engine(|e| {
         having(&["app:1"])(e).in_swarm(false).answer(
             "POST",

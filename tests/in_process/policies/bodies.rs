@@ -16,7 +16,7 @@ policies:
 ";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_container_may_not_have_never_reaches_an_engine() {
+async fn forbidden_container_options_never_reach_an_engine() {
     let images = || vec![fixture::image("sha256:b0", &["busybox:latest"], 1)];
     let plans = [
         manager("n1").engine(|e| e.images(images())),
@@ -67,7 +67,7 @@ async fn what_a_container_may_not_have_never_reaches_an_engine() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_judged_is_what_is_forwarded() {
+async fn an_allowed_body_is_forwarded_unchanged() {
     let images = || vec![fixture::image("sha256:b0", &["busybox:latest"], 1)];
     configured([manager("n1").engine(|e| e.images(images()))], RUNNER)
         .run(async |bed| {
@@ -84,7 +84,7 @@ async fn what_is_judged_is_what_is_forwarded() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_does_not_get_the_host_s_network_by_its_id() {
+async fn a_service_cannot_use_the_host_network_by_its_id() {
     let yaml = "
 auth: { keys: [ { id: ops, secret_file: KEY_FILE, policy: ops } ] }
 policies: { ops: { allow: [services.*] } }
@@ -124,7 +124,7 @@ policies: { ops: { allow: [services.*] } }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_that_cannot_be_judged_is_refused() {
+async fn a_body_that_cannot_be_inspected_is_refused() {
     let images = || vec![fixture::image("sha256:b0", &["busybox:latest"], 1)];
     configured([manager("n1").engine(|e| e.images(images()))], RUNNER)
         .run(async |bed| {

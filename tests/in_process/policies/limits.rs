@@ -4,7 +4,7 @@ use super::{configured, holder};
 use crate::common::manager;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_is_good_from_its_networks_only() {
+async fn a_key_is_valid_only_from_its_networks() {
     let yaml = "
 auth:
   keys:
@@ -30,7 +30,7 @@ auth:
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_has_too_much_open_is_told_to_wait_until_something_ends() {
+async fn too_many_open_requests_get_a_429_until_one_ends() {
     let yaml = "
 auth: { keys: [ { id: one, secret_file: KEY_FILE, policy: admin, limits: { at_once: 1 } } ] }
 ";
@@ -57,7 +57,7 @@ auth: { keys: [ { id: one, secret_file: KEY_FILE, policy: admin, limits: { at_on
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_asks_too_often_is_refused() {
+async fn requests_over_the_rate_limit_get_a_429() {
     let yaml = "
 auth: { keys: [ { id: eager, secret_file: KEY_FILE, policy: admin, limits: { per_second: 3 } } ] }
 ";

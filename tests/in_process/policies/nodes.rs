@@ -36,7 +36,7 @@ fn started(engine: &skep_bed::FakeEngine) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn other_nodes_are_as_if_they_were_not_there() {
+async fn nodes_outside_the_rules_are_invisible() {
     configured(plans(), WORKERS)
         .run(async |bed| {
             for entry in ["n1", "n2", "n3"] {
@@ -71,7 +71,7 @@ async fn other_nodes_are_as_if_they_were_not_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_container_is_created_on_a_node_that_is_meant() {
+async fn a_container_can_be_created_on_a_permitted_node() {
     configured(plans(), WORKERS)
         .run(async |bed| {
             let body = br#"{"Image":"busybox"}"#;

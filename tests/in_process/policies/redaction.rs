@@ -36,7 +36,7 @@ fn plans() -> [Plan; 2] {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_secret_is_left_in_inspects_and_lists_through_any_agent() {
+async fn inspects_and_lists_are_redacted_through_every_agent() {
     configured(plans(), BLIND)
         .run(async |bed| {
             for entry in ["n1", "n2"] {
@@ -61,7 +61,7 @@ async fn nothing_secret_is_left_in_inspects_and_lists_through_any_agent() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nor_in_events_of_all_nodes_or_of_one() {
+async fn events_of_all_nodes_or_of_one_are_redacted() {
     configured(plans(), BLIND)
         .run(async |bed| {
             let dev = holder(bed, "n1", "dev");
@@ -86,7 +86,7 @@ async fn nor_in_events_of_all_nodes_or_of_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_that_cannot_be_looked_through_is_not_passed_on() {
+async fn an_answer_that_cannot_be_redacted_is_not_passed_on() {
     let plan = manager("n1").engine(|e| {
         let deep = (0..150).fold(json!("hunter2"), |inner, _| json!([inner]));
         e.answer("GET", "/containers/web/json", 200, deep)

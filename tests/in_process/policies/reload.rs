@@ -45,7 +45,7 @@ async fn becomes(bed: &Bed, id: &str, status: u16) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_changed_policy_is_in_force_without_a_restart() {
+async fn a_changed_policy_takes_effect_without_a_restart() {
     with_a_file()
         .run(async |bed| {
             assert!(becomes(bed, "ci", 200).await);
@@ -70,7 +70,7 @@ async fn a_changed_policy_is_in_force_without_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wrong_file_changes_nothing_and_is_told_of() {
+async fn an_invalid_file_changes_nothing_and_is_logged() {
     with_a_file()
         .run(async |bed| {
             write(bed, "policies: { ci: { allow: [nothing.such] } }");

@@ -55,7 +55,7 @@ async fn a_reader_sees_every_node_and_changes_none() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_endpoint_that_nobody_knows_is_for_admins_only() {
+async fn unknown_endpoints_are_for_admins_only() {
     configured([manager("n1")], READERS)
         .run(async |bed| {
             let refused = holder(bed, "n1", "grafana").get("/v1.41/brand/new").await;
@@ -67,7 +67,7 @@ async fn an_endpoint_that_nobody_knows_is_for_admins_only() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_may_read_numbers_reads_nothing_else() {
+async fn a_policy_for_metrics_allows_nothing_else() {
     let yaml = "
 auth: { keys: [ { id: prometheus, secret_file: KEY_FILE, policy: numbers } ] }
 policies: { numbers: { allow: ['GET /metrics'] } }
@@ -101,7 +101,7 @@ policies: { numbers: { allow: ['GET /metrics'] } }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_may_not_look_may_still_do_what_it_may() {
+async fn an_allowed_action_needs_no_right_to_inspect() {
     let yaml = "
 auth: { keys: [ { id: reaper, secret_file: KEY_FILE, policy: reaper } ] }
 policies: { reaper: { allow: ['POST /containers/*/start'] } }
@@ -119,7 +119,7 @@ policies: { reaper: { allow: ['POST /containers/*/start'] } }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_only_tried_out_is_let_through() {
+async fn an_audit_only_policy_refuses_nothing() {
     let yaml = "
 auth: { keys: [ { id: new, secret_file: KEY_FILE, policy: trial } ] }
 policies: { trial: { allow: [ping], labels: { owner: me }, redact: [env], audit_only: true } }
@@ -135,7 +135,7 @@ policies: { trial: { allow: [ping], labels: { owner: me }, redact: [env], audit_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_node_that_does_it_judges_too() {
+async fn the_owner_applies_its_own_policy_too() {
     crate::common::Cluster::of(db_on_n2())
         .configure(move |hostname, folder, config| {
             let yaml = match hostname {
@@ -158,7 +158,7 @@ async fn the_node_that_does_it_judges_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_name_that_the_other_node_does_not_know_may_do_nothing_there() {
+async fn an_identity_that_the_owner_does_not_know_is_refused_there() {
     crate::common::Cluster::of(db_on_n2())
         .configure(move |hostname, folder, config| {
             super::apply(if hostname == "n1" { OPEN } else { "" }, folder, config);

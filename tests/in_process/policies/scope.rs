@@ -36,7 +36,7 @@ fn plans() -> [Plan; 2] {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_others_have_is_as_if_it_were_not_there() {
+async fn objects_outside_the_scope_are_not_found() {
     configured(plans(), AGENT)
         .run(async |bed| {
             for entry in ["n1", "n2"] {
@@ -72,7 +72,7 @@ async fn what_others_have_is_as_if_it_were_not_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_object_is_used_by_the_id_under_which_it_was_looked_at() {
+async fn a_call_uses_the_id_of_the_object_that_was_checked() {
     configured(plans(), AGENT)
         .run(async |bed| {
             let ai = holder(bed, "n1", "ai");
@@ -94,7 +94,7 @@ async fn an_object_is_used_by_the_id_under_which_it_was_looked_at() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lists_are_asked_for_with_the_labels() {
+async fn lists_are_filtered_by_the_labels_of_the_scope() {
     configured(plans(), AGENT)
         .run(async |bed| {
             let ai = holder(bed, "n1", "ai");
@@ -115,7 +115,7 @@ async fn lists_are_asked_for_with_the_labels() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_made_gets_the_labels_and_uses_nothing_of_others() {
+async fn new_containers_get_the_labels_and_use_nothing_outside_the_scope() {
     configured(plans(), AGENT)
         .run(async |bed| {
             let ai = holder(bed, "n1", "ai");
@@ -147,7 +147,7 @@ async fn what_is_made_gets_the_labels_and_uses_nothing_of_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_looked_at_on_one_node_is_not_used_on_another() {
+async fn an_object_checked_on_one_node_is_not_used_on_another() {
     // The victim's volume is the manager's; one of the same name is the caller's own.
     let volume = |owner| labelled(fixture::volume("data"), owner);
     let images = || vec![fixture::image("sha256:b0", &["a:latest"], 1)];
@@ -184,7 +184,7 @@ async fn what_was_looked_at_on_one_node_is_not_used_on_another() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_volume_that_is_there_is_not_shown_by_creating_it() {
+async fn creating_a_volume_does_not_reveal_one_outside_the_scope() {
     configured(plans(), AGENT)
         .run(async |bed| {
             let ai = holder(bed, "n2", "ai");
@@ -202,7 +202,7 @@ async fn a_volume_that_is_there_is_not_shown_by_creating_it() {
 /// The engine takes the last of several spellings: the name must be given once,
 /// also where the policy grants everything and judges no body.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_volume_is_named_in_one_spelling() {
+async fn a_volume_name_is_accepted_in_one_spelling_only() {
     let agent = AGENT.replace("share: true", "everything: true");
     configured(plans(), &agent)
         .run(async |bed| {
@@ -221,7 +221,7 @@ async fn a_volume_is_named_in_one_spelling() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_network_and_a_container_are_joined_by_their_ids_on_one_node() {
+async fn a_network_is_connected_by_the_checked_ids_on_one_node() {
     const NET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
     let network = |owner| {
         let mut network = fixture::network(NET, "backend", "local");

@@ -48,7 +48,7 @@ async fn an_action_goes_to_the_named_node_with_its_empty_body() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stack_is_deployed_by_a_manager_whatever_node_is_named() {
+async fn a_manager_deploys_a_stack_whatever_node_is_named() {
     let creates = |engine: EngineBuilder| {
         let engine = engine.answer("POST", "/services/create", 201, json!({ "ID": "s" }));
         engine.answer("POST", "/networks/create", 201, json!({ "Id": "n" }))
@@ -108,7 +108,7 @@ async fn a_stack_is_deployed_by_a_manager_whatever_node_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bodies_that_nothing_signs_are_routed_by_and_arrive_whole() {
+async fn unsigned_bodies_decide_the_route_and_arrive_whole() {
     let takes = |engine: EngineBuilder| {
         let engine = engine.answer("POST", "/networks/net/connect", 200, json!({}));
         engine.answer("POST", "/containers/c2/exec", 201, json!({ "Id": "e" }))
@@ -166,7 +166,7 @@ async fn bodies_that_nothing_signs_are_routed_by_and_arrive_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unknown_node_is_told_in_the_agent_s_words() {
+async fn an_unknown_node_gets_the_error_of_portainers_agent() {
     swarm()
         .run(async |bed| {
             let nowhere = [("X-PortainerAgent-Target", "n9")];

@@ -26,7 +26,7 @@ const BROWSER: [(&str, &str); 16] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_browser_s_secrets_end_at_the_agent_and_nothing_is_refused_for_them() {
+async fn a_browsers_credentials_stop_at_the_agent_and_cause_no_refusal() {
     let takes = |engine: EngineBuilder| {
         let engine = engine.answer("POST", "/containers/c2/start", 200, json!({}));
         engine.answer("POST", "/containers/c2/exec", 201, json!({ "Id": "e" }))

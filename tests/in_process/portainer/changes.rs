@@ -18,7 +18,7 @@ async fn becomes(server: &Server, bed: &Bed, status: u16) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_secret_that_is_replaced_lets_the_old_server_out() {
+async fn after_a_secret_is_replaced_the_old_server_is_refused() {
     let with_a_file = |hostname: &str, folder: &Path, config: &mut Config| {
         with_secret(hostname, folder, config);
         let file = secret_file(folder, "agent-secret", SECRET);
@@ -45,7 +45,7 @@ async fn a_secret_that_is_replaced_lets_the_old_server_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_that_is_replaced_is_the_only_one_from_then_on() {
+async fn after_a_key_is_replaced_only_the_new_one_is_accepted() {
     let with_key = |hostname: &str, folder: &Path, config: &mut Config| {
         let file = secret_file(folder, "portainer.pub", &Server::new(3, "").public_key());
         config.state_dir = folder.join(hostname);

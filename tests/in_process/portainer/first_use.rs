@@ -38,7 +38,7 @@ async fn status(server: &Server, bed: &Bed, node: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_first_server_that_proves_itself_stays_the_only_one() {
+async fn the_first_proven_server_is_pinned_on_every_node() {
     let nodes = [manager("n1"), worker("n2")];
     Cluster::of(nodes)
         .configure(with_first_use)
@@ -76,7 +76,7 @@ async fn the_first_server_that_proves_itself_stays_the_only_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_agent_that_lost_its_memory_hears_from_the_others() {
+async fn an_agent_that_lost_its_state_gets_the_pin_from_the_others() {
     Cluster::of([manager("n1"), worker("n2")])
         .configure(with_first_use)
         .run(async |bed| {
@@ -98,7 +98,7 @@ async fn an_agent_that_lost_its_memory_hears_from_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_another_node_may_know_a_key_none_is_taken() {
+async fn no_key_is_pinned_while_another_node_may_have_one() {
     Cluster::of([manager("n1"), worker("n2")])
         .configure(rarely)
         .run(async |bed| {
@@ -114,7 +114,7 @@ async fn while_another_node_may_know_a_key_none_is_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_may_not_call_from_there_is_not_the_first() {
+async fn a_server_outside_the_allowed_networks_is_not_pinned() {
     let from_elsewhere = |hostname: &str, folder: &Path, config: &mut Config| {
         with_first_use(hostname, folder, config);
         let elsewhere = "10.9.0.0/16".parse().expect("a network");
@@ -139,7 +139,7 @@ async fn who_may_not_call_from_there_is_not_the_first() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_that_contradicts_itself_pins_no_key() {
+async fn a_contradictory_request_pins_no_key() {
     Cluster::of([manager("n1")])
         .configure(with_first_use)
         .run(async |bed| {
@@ -153,7 +153,7 @@ async fn a_request_that_contradicts_itself_pins_no_key() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_without_an_agent_keeps_the_first_server_out_for_a_while_only() {
+async fn a_node_without_an_agent_delays_the_first_pin_only_for_a_while() {
     Cluster::of([manager("n1"), worker("n2")])
         .and_without_an_agent("n3")
         .configure(rarely)
@@ -180,7 +180,7 @@ async fn a_node_without_an_agent_keeps_the_first_server_out_for_a_while_only() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_strangers_at_once_do_not_queue_for_a_node_that_is_silent() {
+async fn many_unpinned_servers_do_not_queue_for_a_silent_node() {
     Cluster::of([manager("n1"), worker("n2")])
         .configure(rarely)
         .run(async |bed| {
@@ -211,7 +211,7 @@ async fn many_strangers_at_once_do_not_queue_for_a_node_that_is_silent() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_servers_that_come_at_once_one_stays() {
+async fn one_of_several_simultaneous_servers_is_pinned() {
     Cluster::of([manager("n1"), worker("n2")])
         .configure(with_first_use)
         .run(async |bed| {

@@ -36,7 +36,7 @@ fn left_out(lines: &[Value]) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn strangers_are_told_one_by_one_up_to_a_rate_and_then_counted() {
+async fn unauthenticated_requests_are_logged_up_to_a_rate_and_then_counted() {
     Cluster::of([manager("n1").engine(holding("c1"))])
         .configure(audited)
         .run(async |bed| {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_made_for_the_swarm_is_made_by_a_manager_whatever_node_is_named() {
+async fn a_manager_creates_swarm_networks_whatever_node_is_named() {
     let creates = |engine: EngineBuilder| {
         engine.answer("POST", "/networks/create", 201, json!({ "Id": "n" }))
     };
@@ -39,7 +39,7 @@ async fn what_is_made_for_the_swarm_is_made_by_a_manager_whatever_node_is_named(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_image_has_a_row_on_each_node_that_the_ui_can_act_on() {
+async fn an_image_has_a_row_for_each_node() {
     let with_image = |tag: &'static str| {
         move |engine: EngineBuilder| engine.images(vec![fixture::image("sha256:a", &[tag], 1)])
     };

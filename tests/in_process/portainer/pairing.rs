@@ -16,7 +16,7 @@ fn with_secret_file(folder: &Path) -> Portainer {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_a_secret_and_a_public_key_both_are_asked_for() {
+async fn a_secret_and_a_public_key_are_both_required() {
     let both = |hostname: &str, folder: &Path, config: &mut Config| {
         let key = secret_file(folder, "portainer.pub", &Server::new(3, "").public_key());
         config.state_dir = folder.join(hostname);
@@ -46,7 +46,7 @@ async fn with_a_secret_and_a_public_key_both_are_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_a_secret_the_first_server_that_knows_it_stays_the_only_one() {
+async fn with_a_secret_the_first_server_that_knows_it_is_pinned() {
     let both = |hostname: &str, folder: &Path, config: &mut Config| {
         config.state_dir = folder.join(hostname);
         config.auth.portainer = Some(Portainer {

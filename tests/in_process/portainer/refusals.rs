@@ -4,7 +4,7 @@ use super::*;
 use crate::common::secret_file;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_cannot_prove_it_hears_what_the_server_looks_for() {
+async fn a_server_without_proof_gets_the_errors_that_portainer_expects() {
     swarm()
         .run(async |bed| {
             let good = server();
@@ -50,7 +50,7 @@ async fn who_cannot_prove_it_hears_what_the_server_looks_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_request_hears_from_an_agent_too() {
+async fn malformed_requests_get_the_agents_headers_too() {
     swarm()
         .run(async |bed| {
             let operator = bed.operator("n1");
@@ -73,7 +73,7 @@ async fn what_is_no_request_hears_from_an_agent_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn outside_of_a_swarm_there_are_no_agents_and_no_targets() {
+async fn outside_a_swarm_there_are_no_agents_and_targets_are_ignored() {
     let alone = manager("n1").engine(|engine| holding("c1")(engine).in_swarm(false));
     Cluster::of([alone])
         .unawaited()
@@ -100,7 +100,7 @@ async fn outside_of_a_swarm_there_are_no_agents_and_no_targets() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_the_setting_there_is_no_such_interface() {
+async fn without_the_setting_the_portainer_interface_is_absent() {
     Cluster::of([manager("n1")])
         .run(async |bed| {
             let operator = bed.operator("n1");
@@ -129,7 +129,7 @@ async fn without_the_setting_there_is_no_such_interface() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_a_public_key_its_holder_alone_is_let_in() {
+async fn with_a_public_key_only_its_holder_is_accepted() {
     let with_key = |hostname: &str, folder: &Path, config: &mut Config| {
         let file = secret_file(folder, "portainer.pub", &Server::new(3, "").public_key());
         config.state_dir = folder.join(hostname);

@@ -15,7 +15,7 @@ fn with_many(engine: EngineBuilder) -> EngineBuilder {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_waited_for_an_engine_does_not_add_up() {
+async fn the_waits_for_a_hanging_engine_do_not_add_up() {
     let nodes = [manager("n1"), worker("n2").engine(with_many)];
     Cluster::of(nodes)
         .configure(with_secret)
@@ -45,7 +45,7 @@ async fn what_is_waited_for_an_engine_does_not_add_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_is_answered_in_its_time_however_rarely_nodes_are_probed() {
+async fn a_server_is_answered_in_time_even_with_rare_probes() {
     let rarely = |hostname: &str, folder: &Path, config: &mut Config| {
         with_secret(hostname, folder, config);
         config.cluster.interval = Duration::from_secs(3600);

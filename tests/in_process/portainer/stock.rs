@@ -47,7 +47,7 @@ async fn an_environment_can_be_added() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_snapshot_is_whole_through_any_agent() {
+async fn a_snapshot_is_complete_through_every_agent() {
     swarm()
         .run(async |bed| {
             let server = server();
@@ -101,7 +101,7 @@ async fn a_snapshot_is_whole_through_any_agent() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn agents_are_listed_by_node_id_in_the_agent_s_form() {
+async fn agents_are_listed_by_node_id_in_portainers_format() {
     swarm()
         .run(async |bed| {
             for target in ["/agents", "/v1/agents", "/v2/agents", "/v1.41/v2/agents"] {
@@ -119,7 +119,7 @@ async fn agents_are_listed_by_node_id_in_the_agent_s_form() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_old_version_in_the_path_is_raised_to_what_the_engine_serves() {
+async fn an_old_version_in_the_path_is_raised_to_the_engines_minimum() {
     let newer = |engine: EngineBuilder| {
         let body = json!({ "Version": "29.0.0", "ApiVersion": "1.52", "MinAPIVersion": "1.44" });
         engine.answer("GET", "/version", 200, body)
@@ -153,7 +153,7 @@ async fn an_old_version_in_the_path_is_raised_to_what_the_engine_serves() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_is_lost_between_list_and_inspect_does_not_spoil_a_snapshot() {
+async fn a_node_lost_between_list_and_inspect_does_not_break_a_snapshot() {
     swarm()
         .run(async |bed| {
             let server = server();
@@ -175,7 +175,7 @@ async fn a_node_that_is_lost_between_list_and_inspect_does_not_spoil_a_snapshot(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_engine_that_hangs_after_the_list_does_not_hold_up_a_snapshot() {
+async fn an_engine_that_hangs_after_the_list_does_not_delay_a_snapshot() {
     let nodes = [
         manager("n1").engine(holding(ONE)),
         worker("n2").engine(holding(TWO)),
@@ -204,7 +204,7 @@ async fn an_engine_that_hangs_after_the_list_does_not_hold_up_a_snapshot() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_manager_that_hangs_is_replaced_by_one_that_does_not() {
+async fn another_manager_answers_for_a_hanging_one() {
     let nodes = [
         manager("n1").engine(holding("c1")),
         manager("n2").engine(holding("c2")),

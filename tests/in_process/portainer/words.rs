@@ -16,7 +16,7 @@ async fn agents(bed: &Bed, node: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_manager_the_server_hears_that_none_was_found() {
+async fn without_a_manager_the_server_gets_portainers_error() {
     swarm()
         .run(async |bed| {
             bed.node_mut("n1").kill().await;
@@ -40,7 +40,7 @@ async fn without_a_manager_the_server_hears_that_none_was_found() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_its_engine_the_server_hears_that_the_socket_is_dead() {
+async fn without_an_engine_the_server_gets_portainers_error() {
     let alone = manager("n1").engine(|engine| holding("c1")(engine).in_swarm(false));
     Cluster::of([alone])
         .unawaited()
@@ -63,7 +63,7 @@ async fn without_its_engine_the_server_hears_that_the_socket_is_dead() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn agents_keep_their_order_whoever_comes_and_goes() {
+async fn agents_keep_their_order_when_nodes_come_and_go() {
     let all = ["n1", "n2", "n3"];
     let row = |name: &str| {
         let role = if name == "n1" { "manager" } else { "worker" };
@@ -98,7 +98,7 @@ async fn agents_keep_their_order_whoever_comes_and_goes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn docker_hub_s_limits_come_or_an_error_does_before_the_page_gives_up() {
+async fn docker_hub_limits_or_an_error_arrive_before_the_page_times_out() {
     let account = br#"{"Type":6,"Authentication":true,"Username":"u","Password":"p"}"#;
     let kind = [("Content-Type", "application/json")];
     swarm()
@@ -129,7 +129,7 @@ async fn docker_hub_s_limits_come_or_an_error_does_before_the_page_gives_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn accounts_of_registries_arrive_as_they_were_sent() {
+async fn registry_credentials_arrive_unchanged() {
     let builds = |engine: EngineBuilder| engine.answer("POST", "/build", 200, json!({}));
     let nodes = [manager("n1"), worker("n2").engine(builds)];
     Cluster::of(nodes)
