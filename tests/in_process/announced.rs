@@ -1,8 +1,8 @@
-//! Which API versions a cluster of unlike engines announces, and in which each
-//! engine is asked.
+//! API versions in a cluster of different engines: the range that agents
+//! announce, and the version in which they ask each engine.
 
 use crate::common::node::Plan;
-use crate::common::{Bed, Caller, manager, with_cluster, worker};
+use crate::common::{Caller, TestCluster, manager, with_cluster, worker};
 use skep_bed::{Behaviour, Response, fixture};
 
 fn serving(plan: Plan, engine: &str, min: &str, max: &str) -> Plan {
@@ -13,7 +13,7 @@ fn serving(plan: Plan, engine: &str, min: &str, max: &str) -> Plan {
     })
 }
 
-/// 1.40 and 1.41 are what all of them serve.
+/// All of these serve 1.40 and 1.41.
 fn mixed() -> [Plan; 3] {
     [
         serving(manager("mid"), "26.1.5", "1.24", "1.45"),
@@ -23,26 +23,26 @@ fn mixed() -> [Plan; 3] {
 }
 
 /// 20.10 ends before 29.0 begins.
-fn apart() -> [Plan; 2] {
+fn no_common_version() -> [Plan; 2] {
     [
         serving(manager("old"), "20.10.24", "1.12", "1.41"),
         serving(worker("new"), "29.0.0", "1.44", "1.52"),
     ]
 }
 
-async fn pinged(operator: &Caller, method: &str, headers: &[(&str, &str)]) -> String {
+async fn ping(operator: &Caller, method: &str, headers: &[(&str, &str)]) -> String {
     let answer = operator.ask(method, "/_ping", headers, b"").await;
     let answer = answer.expect("an answer");
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(answer.text(), if method == "HEAD" { "" } else { "OK" });
     let swarm = answer.header("Swarm").expect("its role");
     assert!(swarm.starts_with("active/"), "{swarm}");
-    let said: Vec<_> = answer.head.all("Api-Version").collect();
-    assert_eq!(said.len(), 1, "{said:?}");
-    said[0].to_owned()
+    let versions: Vec<_> = answer.head.all("Api-Version").collect();
+    assert_eq!(versions.len(), 1, "{versions:?}");
+    versions[0].to_owned()
 }
 
-/// Least and greatest version, which all parts of the answer tell alike.
+/// The minimum and maximum version, on which all parts of the answer agree.
 fn range(answer: &Response) -> [String; 2] {
     let version = answer.json().expect("JSON");
     let details = &version["Components"][0]["Details"];
@@ -58,14 +58,18 @@ async fn every_agent_announces_the_versions_that_all_engines_serve() {
         for entry in ["mid", "old", "new"] {
             let operator = bed.operator(entry);
             for method in ["GET", "HEAD"] {
-                assert_eq!(pinged(&operator, method, &[]).await, "1.41", "{entry}");
+                assert_eq!(ping(&operator, method, &[]).await, "1.41", "{entry}");
             }
             for target in ["/version", "/v1.30/version"] {
                 let answer = operator.get(target).await.unwrap();
                 assert_eq!(range(&answer), ["1.40", "1.41"], "{entry} {target}");
                 let own = answer.json().unwrap()["Version"].clone();
                 let engine = &bed.node(entry).cluster().me().engine;
-                assert_eq!(own, engine.as_ref().unwrap().version, "the rest is its own");
+                assert_eq!(
+                    own,
+                    engine.as_ref().unwrap().version,
+                    "the rest comes from its own engine"
+                );
             }
         }
     })
@@ -83,7 +87,7 @@ async fn a_named_node_announces_its_own_versions() {
             let operator = bed.operator("mid");
             let target = [("Skep-Target", node)];
             for method in ["GET", "HEAD"] {
-                assert_eq!(pinged(&operator, method, &target).await, own[1], "{node}");
+                assert_eq!(ping(&operator, method, &target).await, own[1], "{node}");
             }
             let answer = operator.get_from(node, "/version").await.unwrap();
             assert_eq!(range(&answer), own, "{node}");
@@ -94,10 +98,10 @@ async fn a_named_node_announces_its_own_versions() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_common_version_each_agent_announces_its_own_engine() {
-    with_cluster(apart(), async |bed| {
+    with_cluster(no_common_version(), async |bed| {
         for (entry, own) in [("old", ["1.12", "1.41"]), ("new", ["1.44", "1.52"])] {
             let operator = bed.operator(entry);
-            assert_eq!(pinged(&operator, "HEAD", &[]).await, own[1]);
+            assert_eq!(ping(&operator, "HEAD", &[]).await, own[1]);
             let answer = operator.get("/version").await.unwrap();
             assert_eq!(range(&answer), own);
         }
@@ -109,10 +113,10 @@ async fn without_a_common_version_each_agent_announces_its_own_engine() {
 async fn the_announced_version_follows_the_ready_engines() {
     with_cluster(mixed(), async |bed| {
         let operator = bed.operator("mid");
-        assert_eq!(pinged(&operator, "HEAD", &[]).await, "1.41");
+        assert_eq!(ping(&operator, "HEAD", &[]).await, "1.41");
         bed.node_mut("old").kill().await;
         assert!(skep_bed::eventually(|| bed.node("mid").sees() == 2).await);
-        assert_eq!(pinged(&operator, "HEAD", &[]).await, "1.45");
+        assert_eq!(ping(&operator, "HEAD", &[]).await, "1.45");
     })
     .await;
 }
@@ -122,28 +126,28 @@ async fn another_node_answers_ping_and_version_while_the_local_engine_hangs() {
     let nodes = [worker("a"), manager("m"), worker("z")];
     with_cluster(nodes, async |bed| {
         let operator = bed.operator("z");
-        let said = async |path: &str| {
+        let answered_by = async |path: &str| {
             let answer = operator.get(path).await.unwrap();
             assert_eq!(answer.status, 200, "{}", answer.text());
             let node = answer.header("Skep-Node").unwrap_or_default();
             node.rsplit(' ').next().unwrap_or_default().to_owned()
         };
-        assert_eq!(said("/_ping").await, "z");
+        assert_eq!(answered_by("/_ping").await, "z");
         bed.node("z").engine.set_behaviour(Behaviour::Hang);
-        // Before it is known, and afterwards.
-        assert_eq!(said("/_ping").await, "m");
+        // Before and after the agent notices it.
+        assert_eq!(answered_by("/_ping").await, "m");
         assert!(skep_bed::eventually(|| bed.node("z").cluster().me().engine.is_none()).await);
-        assert_eq!(said("/version").await, "m");
-        assert_eq!(pinged(&operator, "HEAD", &[]).await, "1.45");
+        assert_eq!(answered_by("/version").await, "m");
+        assert_eq!(ping(&operator, "HEAD", &[]).await, "1.45");
         bed.node("z").engine.set_behaviour(Behaviour::Normal);
         assert!(skep_bed::eventually(|| bed.node("z").cluster().me().engine.is_some()).await);
-        assert_eq!(said("/_ping").await, "z");
+        assert_eq!(answered_by("/_ping").await, "z");
     })
     .await;
 }
 
-/// In which version each engine was asked last for this path.
-fn spoken(bed: &Bed, path: &str) -> Vec<String> {
+/// The version of each engine's last request for this path.
+fn versions_asked(bed: &TestCluster, path: &str) -> Vec<String> {
     let last = |node: &crate::common::Node| {
         let seen = node.engine.requests_to(path);
         let target = seen.last().map(|r| r.target.clone()).unwrap_or_default();
@@ -163,26 +167,38 @@ async fn a_list_asks_each_engine_in_the_nearest_version_that_it_serves() {
                 ("/v1.43", ["/v1.43", "/v1.41", "/v1.43"]),
                 ("/v1.41", ["/v1.41"; 3]),
                 ("/v1.30", ["/v1.30", "/v1.30", "/v1.40"]),
-                // Named by nobody: the newest that all have, so that rows are alike.
+                // Without a version: the newest that all serve, so that all rows have the same form.
                 ("", ["/v1.41"; 3]),
             ] {
                 let answer = bed.operator(entry).get(&format!("{asked}{LIST}")).await;
                 let answer = answer.unwrap();
                 assert_eq!(answer.header("Skep-Missing"), None, "{entry} {asked}");
                 assert_eq!(answer.json().unwrap().as_array().unwrap().len(), 3);
-                assert_eq!(spoken(bed, LIST), [mid, old, new], "{entry} {asked}");
+                assert_eq!(
+                    versions_asked(bed, LIST),
+                    [mid, old, new],
+                    "{entry} {asked}"
+                );
             }
         }
     })
     .await;
-    with_cluster(apart(), async |bed| {
+    with_cluster(no_common_version(), async |bed| {
         bed.operator("old").get(LIST).await.unwrap();
-        assert_eq!(spoken(bed, LIST), ["", ""], "each in its newest");
+        assert_eq!(
+            versions_asked(bed, LIST),
+            ["", ""],
+            "each in its own newest version"
+        );
         bed.operator("old")
             .get("/v1.43/containers/json")
             .await
             .unwrap();
-        assert_eq!(spoken(bed, LIST), ["/v1.43"; 2], "nobody serves it");
+        assert_eq!(
+            versions_asked(bed, LIST),
+            ["/v1.43"; 2],
+            "no engine serves it"
+        );
     })
     .await;
 }
@@ -197,7 +213,7 @@ async fn identical_engines_get_the_version_that_the_client_sent() {
                 .get(&format!("{asked}/images/json"))
                 .await;
             assert_eq!(answer.unwrap().status, 200);
-            assert_eq!(spoken(bed, "/images/json"), [asked; 2]);
+            assert_eq!(versions_asked(bed, "/images/json"), [asked; 2]);
         }
     })
     .await;
@@ -240,14 +256,17 @@ async fn broadcasts_and_events_use_the_nearest_version_too() {
             let answer = operator.ask(method, target, &all, b"").await.unwrap();
             assert!(answer.status < 300, "{target}: {}", answer.text());
             assert_eq!(
-                spoken(bed, path),
+                versions_asked(bed, path),
                 ["/v1.45", "/v1.41", "/v1.45"],
                 "{target}"
             );
         }
         let events = operator.get("/v1.45/events?until=1").await.unwrap();
         assert_eq!((events.status, events.text()), (200, String::new()));
-        assert_eq!(spoken(bed, "/events"), ["/v1.45", "/v1.41", "/v1.45"]);
+        assert_eq!(
+            versions_asked(bed, "/events"),
+            ["/v1.45", "/v1.41", "/v1.45"]
+        );
     })
     .await;
 }

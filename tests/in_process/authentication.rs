@@ -1,10 +1,10 @@
-//! Who may call: nobody gets a byte to an engine without proving who it is.
+//! Authentication by signature: without it, no byte reaches an engine.
 
 use std::path::Path;
 
 use crate::common::{
-    Bed, Caller, Cluster, Signed, is_private, manager, secret_file, warnings_of, with_cluster,
-    worker,
+    Caller, ClusterBuilder, Signed, TestCluster, is_private, manager, secret_file, warnings_of,
+    with_cluster, worker,
 };
 use serde_json::Value;
 use skep::config::{Config, Grant, KeyFile, KeyMaterial};
@@ -12,7 +12,7 @@ use skep::platform::clock;
 use skep_bed::{Response, fixture};
 use skep_filters::auth::{BodyBinding, SigningKey};
 
-/// A path that agents never ask for of their own accord.
+/// A path that agents never request for themselves.
 const LIST: &str = "/containers/json";
 
 const CI: &[u8] = b"the secret of the build server, 40 bytes";
@@ -27,22 +27,22 @@ fn key(id: &str, material: KeyMaterial) -> KeyFile {
     }
 }
 
-/// One node, and the key `ci` beside the operator's.
-fn one_node() -> Cluster<'static> {
+/// One node that knows the key `ci` besides the operator's.
+fn one_node() -> ClusterBuilder<'static> {
     let with_ci = |_: &str, folder: &Path, config: &mut Config| {
         let secret = std::str::from_utf8(CI).unwrap_or_default();
         let secret = secret_file(folder, "ci", secret);
         config.auth.keys = vec![key("ci", KeyMaterial::Secret(secret))];
     };
-    Cluster::of([manager("n1")]).configure(with_ci)
+    ClusterBuilder::of([manager("n1")]).configure(with_ci)
 }
 
-fn ci(bed: &Bed) -> Caller {
+fn ci(bed: &TestCluster) -> Caller {
     let key = SigningKey::hmac("ci", CI).expect("a key");
     bed.operator("n1").with_key(key)
 }
 
-/// A refusal in Docker's words that says which rule it was and what time it is.
+/// A refusal in Docker's format, with the reason and the agent's time.
 fn assert_unauthorised(answer: &Response, reason: &str) {
     let text = answer.text();
     assert_eq!(answer.status, 401, "{text}");
@@ -51,11 +51,11 @@ fn assert_unauthorised(answer: &Response, reason: &str) {
     assert_eq!(body["reason"], reason, "{text}");
     assert!(!body["message"].as_str().unwrap_or_default().is_empty());
     let now = clock::now().as_secs();
-    let said = body["time"].as_u64().unwrap_or_default();
-    assert!(now.abs_diff(said) < 60, "{said} is not the time");
+    let time = body["time"].as_u64().unwrap_or_default();
+    assert!(now.abs_diff(time) < 60, "{time} is not the current time");
 }
 
-fn assert_untouched(bed: &Bed) {
+fn assert_untouched(bed: &TestCluster) {
     for node in &bed.nodes {
         let asked = node.asked();
         assert!(
@@ -110,7 +110,7 @@ async fn a_signature_is_valid_only_with_a_known_key_and_a_current_time() {
                 |caller: &Caller, at| caller.sign_at(at, "GET", LIST, &[], BodyBinding::Empty);
             let forged = ci.with_key(SigningKey::hmac("ci", OTHER).unwrap());
             let unknown = ci.with_key(SigningKey::hmac("nobody", OTHER).unwrap());
-            // A stranger cannot tell an unknown key from a wrong secret.
+            // The client cannot distinguish an unknown key from a wrong secret.
             for (signed, reason) in [
                 (sign(&forged, now), "bad-signature"),
                 (sign(&unknown, now), "bad-signature"),
@@ -146,7 +146,7 @@ async fn replayed_and_altered_requests_are_refused() {
                 assert_unauthorised(&send(&ci, method, target, &signed).await, "bad-signature");
             }
             assert_untouched(bed);
-            // The engine's own 404: it was asked, once.
+            // The engine's own 404: the request reached it, once.
             assert_eq!(
                 send(&ci, "DELETE", "/containers/web", &signed).await.status,
                 404
@@ -271,7 +271,7 @@ async fn a_signed_body_over_the_limit_gets_a_413_that_names_the_limit() {
             assert_eq!(answer.header("Content-Type"), Some("application/json"));
             assert!(answer.message().unwrap().contains("4194304"));
 
-            // Far too long: the refusal arrives though nobody reads the rest.
+            // Far too long: the refusal arrives although the agent does not read the rest.
             let body = vec![b' '; 16 << 20];
             let signed = ci.sign("POST", create, &[], &body);
             let mut connection = ci.client().connect().await.unwrap();
@@ -381,9 +381,9 @@ async fn the_agents_key_is_refused_without_an_agents_certificate() {
 async fn only_agents_may_act_on_behalf_of_a_caller() {
     one_node()
         .run(async |bed| {
-            let spoken_for = [("Skep-On-Behalf-Of", "operator")];
+            let on_behalf = [("Skep-On-Behalf-Of", "operator")];
             for caller in [ci(bed), bed.operator("n1")] {
-                let answer = caller.ask("GET", LIST, &spoken_for, b"").await.unwrap();
+                let answer = caller.ask("GET", LIST, &on_behalf, b"").await.unwrap();
                 assert_eq!(answer.status, 400, "{}", answer.text());
             }
             assert_untouched(bed);
@@ -406,7 +406,7 @@ async fn an_ed25519_key_can_sign_requests() {
         let file = secret_file(folder, "public.pem", PUBLIC);
         config.auth.keys = vec![key("laptop", KeyMaterial::PublicKey(file))];
     };
-    Cluster::of([manager("n1")])
+    ClusterBuilder::of([manager("n1")])
         .configure(with_key)
         .run(async |bed| {
             let key = SigningKey::ed25519("laptop", &SEED);
@@ -439,7 +439,7 @@ async fn a_world_readable_key_file_is_used_with_a_warning() {
             key("somebody", KeyMaterial::Secret(private)),
         ];
     };
-    Cluster::of([manager("n1")])
+    ClusterBuilder::of([manager("n1")])
         .configure(readable)
         .run(async |bed| {
             assert_eq!(ci(bed).get(LIST).await.unwrap().status, 200);

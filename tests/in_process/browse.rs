@@ -1,5 +1,5 @@
-//! The files of volumes: found on whichever node has them, streamed both ways,
-//! and never any other files.
+//! Browsing the files of volumes: found on the node that has them, streamed in
+//! both directions, and never a file outside the volume.
 
 mod apart;
 mod forms;
@@ -11,12 +11,12 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use crate::common::{Bed, Caller, Cluster, manager, worker};
+use crate::common::{Caller, ClusterBuilder, TestCluster, manager, worker};
 use skep::config::{Grant, Hidden, Portainer, SecretSource};
 use skep_bed::{Response, Streaming, chunk, fixture};
 use tempfile::TempDir;
 
-/// What is in a file that no volume has.
+/// The content of a file outside every volume.
 const SECRET: &str = "from elsewhere";
 
 const BOUNDARY: &str = "----WebKitFormBoundaryABC";
@@ -25,7 +25,7 @@ const FORM: (&str, &str) = (
     "multipart/form-data; boundary=----WebKitFormBoundaryABC",
 );
 
-/// A volume of one node, asked of another agent or of the one beside it.
+/// A volume of one node, browsed through that node's agent or another.
 struct Volume<'a> {
     name: &'a str,
     folder: &'a Path,
@@ -64,7 +64,7 @@ fn text(response: &Response) -> String {
     String::from_utf8_lossy(&response.body).into_owned()
 }
 
-/// An upload's form, in the order in which Portainer's UI sends its fields.
+/// An upload's form, with its fields in the order of Portainer's UI.
 fn file_first(path: &str, name: &str, content: &str) -> String {
     let file = part(&format!("name=\"file\"; filename=\"{name}\""), content);
     format!("{file}{}--{BOUNDARY}--\r\n", part("name=\"Path\"", path))
@@ -98,9 +98,9 @@ fn part(name: &str, body: &str) -> String {
     format!("--{BOUNDARY}\r\nContent-Disposition: form-data; {name}\r\n\r\n{body}\r\n")
 }
 
-/// A test against a volume beside the agent that is asked, and against one
-/// that only another node has.
-async fn both(test: impl AsyncFn(&Volume<'_>)) {
+/// Runs a test against a volume of the entry node, and against one of another
+/// node.
+async fn on_both_nodes(test: impl AsyncFn(&Volume<'_>)) {
     let (near, far, outside) = (folder(), folder(), folder());
     fs::write(outside.path().join("secret"), SECRET).expect("it is written");
     let volume = |name: &str, at: &TempDir| {
@@ -112,10 +112,10 @@ async fn both(test: impl AsyncFn(&Volume<'_>)) {
         manager("n1").engine(|e| e.volumes(volume("near", &near))),
         worker("n2").engine(|e| e.volumes(volume("far", &far))),
     ];
-    let cluster =
-        Cluster::of(nodes).configure(|_, _, config| config.auth.portainer = Some(portainer()));
-    let over = async |bed: &mut Bed| {
-        let bed: &Bed = bed;
+    let cluster = ClusterBuilder::of(nodes)
+        .configure(|_, _, config| config.auth.portainer = Some(portainer()));
+    let over = async |bed: &mut TestCluster| {
+        let bed: &TestCluster = bed;
         for (name, folder) in [("near", &near), ("far", &far)] {
             test(&Volume {
                 name,
@@ -129,7 +129,7 @@ async fn both(test: impl AsyncFn(&Volume<'_>)) {
     cluster.run(over).await;
 }
 
-/// What it takes to serve Portainer's endpoints; the calls are the operator's.
+/// The setting that enables Portainer's endpoints; the operator calls them.
 fn portainer() -> Portainer {
     Portainer {
         secret: Some(SecretSource::Given(Hidden::new(vec![b'x'; 40]))),
@@ -146,7 +146,7 @@ fn folder() -> TempDir {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_form_of_the_path_lists_a_volume() {
-    both(async |v| {
+    on_both_nodes(async |v| {
         fs::write(v.folder.join("b.txt"), "12345").unwrap();
         fs::create_dir(v.folder.join("a dir")).unwrap();
         let name = v.name;
@@ -177,7 +177,7 @@ async fn every_form_of_the_path_lists_a_volume() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_can_be_read_whole_or_by_range() {
-    both(async |v| {
+    on_both_nodes(async |v| {
         fs::write(v.folder.join("f"), "0123456789").unwrap();
         let whole = v.get("/f").await;
         assert_eq!((whole.status, text(&whole).as_str()), (200, "0123456789"));
@@ -206,7 +206,7 @@ async fn a_file_can_be_read_whole_or_by_range() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_name_that_is_not_utf_8_works_as_listed() {
-    both(async |v| {
+    on_both_nodes(async |v| {
         let name = skep::platform::os_string_from_bytes(b"a\xff%.txt".to_vec()).unwrap();
         fs::write(v.folder.join(name), "x").unwrap();
         let rows = text(&v.ask("GET", "ls", "/").await);
@@ -221,7 +221,7 @@ async fn a_file_name_that_is_not_utf_8_works_as_listed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_can_be_renamed_and_removed() {
-    both(async |v| {
+    on_both_nodes(async |v| {
         fs::create_dir_all(v.folder.join("full/of")).unwrap();
         fs::write(v.folder.join("f"), "x").unwrap();
         let rename = async |body: &str| {
@@ -249,7 +249,7 @@ async fn files_can_be_renamed_and_removed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_outside_the_volume_can_be_reached() {
-    both(async |v| {
+    on_both_nodes(async |v| {
         symlink("/", v.folder.join("root")).unwrap();
         symlink(v.outside, v.folder.join("out")).unwrap();
         symlink("../..", v.folder.join("up")).unwrap();
@@ -305,7 +305,7 @@ async fn nothing_outside_the_volume_can_be_reached() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_symlink_swapped_in_during_a_request_does_not_leave_the_volume() {
-    both(async |v| {
+    on_both_nodes(async |v| {
         let (real, link, shown) = (
             v.folder.join("real"),
             v.folder.join("link"),
@@ -327,14 +327,14 @@ async fn a_symlink_swapped_in_during_a_request_does_not_leave_the_volume() {
             });
             let asked = async {
                 let (mut asked, mut inside) = (0, 0);
-                // Until both were there to be found, and then for a while.
+                // Until the test has seen the real directory, and for a while longer.
                 while asked < 60 || inside < 5 && asked < 3000 {
                     let body = text(&v.get("shown/secret").await);
                     assert!(!body.contains(SECRET), "{body}");
                     inside += usize::from(body == "inside");
                     asked += 1;
                 }
-                assert!(inside > 0, "it was never there in {asked} tries");
+                assert!(inside > 0, "the file was never found in {asked} tries");
             };
             tokio::task::block_in_place(|| {
                 let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -348,7 +348,7 @@ async fn a_symlink_swapped_in_during_a_request_does_not_leave_the_volume() {
     .await;
 }
 
-/// The bytes that this process has in memory now.
+/// The resident memory of this process, in bytes.
 #[cfg(target_os = "linux")]
 fn resident() -> u64 {
     let status = fs::read_to_string("/proc/self/status").expect("it is Linux");
@@ -365,17 +365,17 @@ fn resident() -> u64 {
     kilobytes * 1024
 }
 
-/// `SKEP_TEST_FILE` names another size in bytes, such as 3221225472.
+/// `SKEP_TEST_FILE` sets another size in bytes, such as 3221225472.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_file_does_not_fill_memory_in_either_direction() {
-    // What others hold in memory would count.
-    if !apart::alone("a_large_file_does_not_fill_memory_in_either_direction") {
+    // The memory of other tests would count.
+    if !apart::in_own_process("a_large_file_does_not_fill_memory_in_either_direction") {
         return;
     }
     let size = std::env::var("SKEP_TEST_FILE").ok();
     let size: u64 = size.map_or(96 << 20, |size| size.parse().unwrap());
-    both(async |v| {
+    on_both_nodes(async |v| {
         let file = fs::File::create(v.folder.join("sparse")).unwrap();
         file.set_len(size).unwrap();
         let before = resident();

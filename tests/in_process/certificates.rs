@@ -1,10 +1,12 @@
-//! Callers with a client certificate: what a stock docker CLI with `--tlsverify`
-//! sends, to real agents.
+//! Callers with a client certificate, as a stock docker CLI with `--tlsverify`
+//! sends one.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::common::{Bed, Caller, Cluster, generation, is_private, manager, secret_file, worker};
+use crate::common::{
+    Caller, ClusterBuilder, TestCluster, generation, is_private, manager, secret_file, worker,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use skep::config::{CertificateIdentity, Certificates, Config, Grant};
@@ -12,7 +14,7 @@ use skep::trust::ClientCredential;
 use skep_bed::{Client, Connection, EngineBuilder, Response, fixture};
 use skep_filters::auth::SigningKey;
 
-/// A path that agents never ask for of their own accord.
+/// A path that agents never request for themselves.
 const LIST: &str = "/containers/json";
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -25,8 +27,8 @@ fn revoked_file(folder: &Path) -> PathBuf {
     folder.join("revoked")
 }
 
-/// Two nodes that let `alice` in, and have a list of revoked certificates.
-fn alices() -> Cluster<'static> {
+/// Two nodes that accept the certificate `alice` and have a revocation list.
+fn alice_cluster() -> ClusterBuilder<'static> {
     let configure = |_: &str, folder: &Path, config: &mut Config| {
         secret_file(folder, "revoked", "# nobody\n");
         config.auth.certificates = Some(Certificates {
@@ -41,7 +43,7 @@ fn alices() -> Cluster<'static> {
         manager("n1").engine(has("exact")),
         worker("n2").engine(has("far")),
     ];
-    Cluster::of(nodes).configure(configure)
+    ClusterBuilder::of(nodes).configure(configure)
 }
 
 fn issue(name: &str, lifetime: Duration) -> ClientCredential {
@@ -49,8 +51,8 @@ fn issue(name: &str, lifetime: Duration) -> ClientCredential {
         .expect("issued")
 }
 
-/// A client of n1's agent that shows this certificate and signs nothing.
-fn client(bed: &Bed, credential: &ClientCredential) -> Client {
+/// A client of n1's agent that presents this certificate and signs nothing.
+fn client(bed: &TestCluster, credential: &ClientCredential) -> Client {
     let cert = CertificateDer::from_pem_slice(credential.cert_pem.as_bytes()).expect("PEM");
     let key = PrivateKeyDer::from_pem_slice(credential.key_pem.as_bytes()).expect("PEM");
     let (generation, address) = (generation(), bed.node("n1").address);
@@ -70,11 +72,11 @@ fn assert_refused(answer: &Response, status: u16, says: &str) {
     assert_eq!(
         answer.header("Skep-Node"),
         None,
-        "a stranger is told nothing"
+        "an unauthenticated client does not learn the node"
     );
 }
 
-fn assert_untouched(bed: &Bed) {
+fn assert_untouched(bed: &TestCluster) {
     for node in &bed.nodes {
         assert!(node.asked().is_empty(), "{:?}", node.asked());
     }
@@ -82,14 +84,14 @@ fn assert_untouched(bed: &Bed) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listed_certificate_authenticates_unsigned_requests_to_the_whole_cluster() {
-    alices()
+    alice_cluster()
         .run(async |bed| {
             let alice = client(bed, &issue("alice", DAY));
             let mut connection = alice.connect().await.unwrap();
             let answer = list(&mut connection).await;
             assert_eq!(answer.status, 200, "{}", answer.text());
             assert_eq!(answer.json().unwrap().as_array().unwrap().len(), 2);
-            // A body of JSON, to the node that has the container.
+            // A JSON body goes to the node that has the container.
             let json = [("Content-Type", "application/json")];
             let body = b"{\"Memory\":1}";
             let update = "/containers/far/update";
@@ -101,7 +103,7 @@ async fn a_listed_certificate_authenticates_unsigned_requests_to_the_whole_clust
             let asked = bed.node("n2").asked();
             let update = asked.iter().find(|r| r.path == update).unwrap();
             assert_eq!(update.body.start, body);
-            // A stream, as docker load sends it.
+            // A stream arrives, as docker load sends it.
             let chunked = [("Transfer-Encoding", "chunked")];
             let tar = b"3\r\ntar\r\n0\r\n\r\n";
             let answer = alice.request("POST", "/images/load", &chunked, tar).await;
@@ -120,7 +122,7 @@ async fn a_listed_certificate_authenticates_unsigned_requests_to_the_whole_clust
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_exec_works_with_a_certificate() {
-    alices()
+    alice_cluster()
         .run(async |bed| {
             let headers = [
                 ("Skep-Target", "n2"),
@@ -141,16 +143,16 @@ async fn an_exec_works_with_a_certificate() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unlisted_certificate_reaches_no_engine() {
-    alices()
+    alice_cluster()
         .run(async |bed| {
             for name in ["bob", "Alice", &generation().operator_key_id()] {
-                let stranger = client(bed, &issue(name, DAY));
-                let answer = stranger.get(LIST, &[]).await.unwrap();
+                let unlisted = client(bed, &issue(name, DAY));
+                let answer = unlisted.get(LIST, &[]).await.unwrap();
                 assert_refused(&answer, 403, "auth.certificates does not name it");
             }
-            // Without a certificate, everything is as it was.
-            let bare = bed.operator("n1").client().get(LIST, &[]).await.unwrap();
-            assert_eq!(bare.status, 401);
+            // Without a certificate, a request still needs a signature.
+            let agentless = bed.operator("n1").client().get(LIST, &[]).await.unwrap();
+            assert_eq!(agentless.status, 401);
             assert_untouched(bed);
             let operator = bed.operator("n1").get(LIST).await.unwrap();
             assert_eq!(operator.status, 200);
@@ -160,7 +162,7 @@ async fn an_unlisted_certificate_reaches_no_engine() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_does_not_excuse_an_invalid_signature() {
-    alices()
+    alice_cluster()
         .run(async |bed| {
             let alice = client(bed, &issue("alice", DAY));
             let wrong = SigningKey::hmac("nobody", &[7; 32]).unwrap();
@@ -175,7 +177,7 @@ async fn a_certificate_does_not_excuse_an_invalid_signature() {
                 assert_eq!(answer.status, 401, "{half}: {}", answer.text());
             }
             assert_untouched(bed);
-            // One that holds is whose it is, whatever the connection shows.
+            // A valid signature decides, whatever certificate the connection has.
             let bob = client(bed, &issue("bob", DAY));
             let signed = bed.operator("n1").sign("GET", LIST, &[], b"");
             assert_eq!(bob.get(LIST, &signed.fields()).await.unwrap().status, 200);
@@ -185,12 +187,12 @@ async fn a_certificate_does_not_excuse_an_invalid_signature() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_certificate_gives_no_rights_of_an_agent() {
-    alices()
+    alice_cluster()
         .run(async |bed| {
             let generation = generation();
             let alice = client(bed, &issue("alice", DAY));
-            let spoken = [("Skep-On-Behalf-Of", "key:root")];
-            let answer = alice.get(LIST, &spoken).await.unwrap();
+            let on_behalf = [("Skep-On-Behalf-Of", "key:root")];
+            let answer = alice.get(LIST, &on_behalf).await.unwrap();
             assert_eq!(answer.status, 400, "{}", answer.text());
             // Not even with the agents' own key.
             let id = generation.agent_key_id();
@@ -208,7 +210,7 @@ async fn a_client_certificate_gives_no_rights_of_an_agent() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agents_certificate_does_not_authenticate_without_a_signature() {
-    alices()
+    alice_cluster()
         .run(async |bed| {
             let generation = generation();
             let key = SigningKey::hmac("any", &[7; 32]).unwrap();
@@ -223,7 +225,7 @@ async fn an_agents_certificate_does_not_authenticate_without_a_signature() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cross_origin_page_cannot_use_the_browsers_certificate() {
-    alices()
+    alice_cluster()
         .run(async |bed| {
             let alice = client(bed, &issue("alice", DAY));
             let evil = [("Origin", "https://evil.example")];
@@ -241,7 +243,7 @@ async fn a_cross_origin_page_cannot_use_the_browsers_certificate() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_revoked_certificate_is_refused_on_an_open_connection() {
-    alices()
+    alice_cluster()
         .run(async |bed| {
             let (lost, kept) = (issue("alice", DAY), issue("alice", DAY));
             let mut lost_one = client(bed, &lost).connect().await.unwrap();
@@ -254,7 +256,7 @@ async fn a_revoked_certificate_is_refused_on_an_open_connection() {
             let refused = until(&mut lost_one, 403).await;
             assert_refused(&refused, 403, "has been revoked");
             assert_eq!(list(&mut kept_one).await.status, 200);
-            // A list that cannot be read lets nobody in.
+            // With an unreadable list, every certificate is refused.
             write("lost: alice\n");
             let refused = until(&mut kept_one, 503).await;
             assert_refused(&refused, 503, "cannot be read");
@@ -268,13 +270,16 @@ async fn a_revoked_certificate_is_refused_on_an_open_connection() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_expired_certificate_is_refused_on_an_open_connection() {
-    alices()
+    alice_cluster()
         .run(async |bed| {
-            // On a busy machine it may be over before it was used: then again, with
-            // one that lives longer.
+            // On a busy machine the certificate may expire before its first use. Then
+            // the test tries one with a longer lifetime.
             let mut lifetime = Duration::from_secs(2);
             let (short, mut connection) = loop {
-                assert!(lifetime < Duration::from_secs(20), "it was never let in");
+                assert!(
+                    lifetime < Duration::from_secs(20),
+                    "no certificate was ever accepted"
+                );
                 let short = client(bed, &issue("alice", lifetime));
                 let mut connection = short.connect().await.unwrap();
                 let answer = connection.request("GET", LIST, &[], b"").await;
@@ -285,7 +290,7 @@ async fn an_expired_certificate_is_refused_on_an_open_connection() {
             };
             let refused = until(&mut connection, 403).await;
             assert_refused(&refused, 403, "has expired");
-            // A new connection does not come about, or resumes this one's session.
+            // A new connection fails, or resumes the session of this one.
             let again = short.get(LIST, &[]).await;
             assert!(again.map_or(true, |answer| [401, 403].contains(&answer.status)));
         })
@@ -294,9 +299,9 @@ async fn an_expired_certificate_is_refused_on_an_open_connection() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_does_not_start_with_an_invalid_revocation_list() {
-    alices()
+    alice_cluster()
         .run(async |bed| {
-            bed.node_mut("n2").stopping().await;
+            bed.node_mut("n2").stop().await;
             std::fs::write(revoked_file(bed.folder()), "").unwrap();
             let error = bed.node_mut("n2").start().await.unwrap_err().to_string();
             assert!(
@@ -307,7 +312,7 @@ async fn an_agent_does_not_start_with_an_invalid_revocation_list() {
         .await;
 }
 
-/// Asks on this connection until this is the answer's status.
+/// Repeats the request on this connection until the answer has this status.
 async fn until(connection: &mut Connection, status: u16) -> Response {
     let asking = async {
         loop {

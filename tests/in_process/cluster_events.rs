@@ -1,18 +1,18 @@
-//! `GET /events` through any agent is one stream of the whole cluster: every
-//! node's events, those of the Swarm once, and no end because a node has one.
+//! `GET /events` through any agent is one stream of the whole cluster: it has the
+//! events of every node, each Swarm event once, and outlives the loss of a node.
 
 use std::path::Path;
 use std::time::Duration;
 
 use crate::common::node::Plan;
-use crate::common::{Bed, Cluster, manager, with_cluster, worker};
+use crate::common::{ClusterBuilder, TestCluster, manager, with_cluster, worker};
 use serde_json::{Value, json};
 use skep::config::Config;
 use skep_bed::{Behaviour, EngineBuilder, Streaming, eventually, fixture};
 
 const SECOND: i64 = 1_000_000_000;
 
-/// No tick: only what a test publishes.
+/// Only the events that a test publishes, no ticks.
 fn quiet(engine: EngineBuilder) -> EngineBuilder {
     engine.interval(Duration::from_secs(3600))
 }
@@ -33,7 +33,7 @@ fn swarm(action: &str, id: &str, at: i64) -> Value {
     fixture::event("swarm", "service", action, id, at)
 }
 
-async fn listen(bed: &Bed, entry: &str, query: &str) -> Streaming {
+async fn listen(bed: &TestCluster, entry: &str, query: &str) -> Streaming {
     let target = format!("/v1.41/events{query}");
     let stream = bed.operator(entry).stream("GET", &target, &[]).await;
     let stream = stream.expect("an answer");
@@ -42,19 +42,20 @@ async fn listen(bed: &Bed, entry: &str, query: &str) -> Streaming {
     stream
 }
 
-/// Waits until each of these engines is heard by so many.
-async fn heard(bed: &Bed, expected: &[(&str, usize)]) {
+/// Waits until each of these engines has this number of listeners.
+async fn wait_for_listeners(bed: &TestCluster, expected: &[(&str, usize)]) {
     let now = || {
         let listeners = |(node, _): &(&str, usize)| bed.node(node).engine.listeners();
         expected.iter().map(listeners).collect::<Vec<_>>()
     };
     let wanted: Vec<_> = expected.iter().map(|(_, n)| *n).collect();
-    let heard = eventually(|| now() == wanted).await;
-    assert!(heard, "{expected:?}, but it is {:?}", now());
+    let reached = eventually(|| now() == wanted).await;
+    assert!(reached, "{expected:?}, but it is {:?}", now());
 }
 
-/// Waits until everybody is heard, and one manager also for the Swarm: which.
-async fn teller(bed: &Bed) -> &'static str {
+/// Waits until every engine has a listener, and one manager a second one for the
+/// events of the Swarm. Returns that manager.
+async fn wait_for_all_streams(bed: &TestCluster) -> &'static str {
     let of = |node: &str| bed.node(node).engine.listeners();
     let all = || bed.running().map(|node| of(&node.hostname)).sum::<usize>();
     let expected = bed.running().count() + 1;
@@ -77,8 +78,8 @@ fn place(event: &Value) -> String {
     format!("{id}@{}", node.expect("a decoration"))
 }
 
-/// The next so many, sorted: between nodes there is no order.
-async fn some(stream: &mut Streaming, count: usize) -> Vec<String> {
+/// The next events, sorted because events of different nodes have no order.
+async fn next_sorted(stream: &mut Streaming, count: usize) -> Vec<String> {
     let mut all = Vec::new();
     for _ in 0..count {
         all.push(next(stream).await);
@@ -88,7 +89,7 @@ async fn some(stream: &mut Streaming, count: usize) -> Vec<String> {
 }
 
 /// All events of a stream that ends by itself.
-async fn whole(bed: &Bed, entry: &str, query: &str) -> Vec<String> {
+async fn all_events(bed: &TestCluster, entry: &str, query: &str) -> Vec<String> {
     let mut stream = listen(bed, entry, query).await;
     let mut all = Vec::new();
     while let Some(line) = stream.next_line().await.expect("a stream that ends") {
@@ -97,8 +98,8 @@ async fn whole(bed: &Bed, entry: &str, query: &str) -> Vec<String> {
     all
 }
 
-/// How often an engine was asked for the events of this scope.
-fn asked(bed: &Bed, node: &str, scope: &str) -> usize {
+/// The number of requests to an engine for the events of this scope.
+fn asked(bed: &TestCluster, node: &str, scope: &str) -> usize {
     let seen = bed.node(node).engine.requests_to("/events");
     seen.iter().filter(|r| r.target.contains(scope)).count()
 }
@@ -109,17 +110,17 @@ async fn one_stream_has_the_events_of_all_nodes_and_names_their_node() {
         for entry in ["m1", "m2", "w"] {
             let mut stream = listen(bed, entry, "").await;
             assert_eq!(stream.head.header("Skep-Missing"), None);
-            let said = stream.head.header("Skep-Node").unwrap();
-            assert!(said.ends_with(entry), "{said}");
-            teller(bed).await;
+            let node = stream.head.header("Skep-Node").unwrap();
+            assert!(node.ends_with(entry), "{node}");
+            wait_for_all_streams(bed).await;
             for node in ["m1", "m2", "w"] {
                 let event = local(&format!("of-{node}"), now());
                 bed.node(node).engine.publish(event);
             }
-            let told = some(&mut stream, 3).await;
-            assert_eq!(told, ["of-m1@m1", "of-m2@m2", "of-w@w"], "{entry}");
+            let events = next_sorted(&mut stream, 3).await;
+            assert_eq!(events, ["of-m1@m1", "of-m2@m2", "of-w@w"], "{entry}");
             drop(stream);
-            heard(bed, &[("m1", 0), ("m2", 0), ("w", 0)]).await;
+            wait_for_listeners(bed, &[("m1", 0), ("m2", 0), ("w", 0)]).await;
         }
     })
     .await;
@@ -129,19 +130,19 @@ async fn one_stream_has_the_events_of_all_nodes_and_names_their_node() {
 async fn an_event_keeps_the_fields_from_its_engine() {
     with_cluster(three_nodes(), async |bed| {
         let mut stream = listen(bed, "m1", "").await;
-        teller(bed).await;
+        wait_for_all_streams(bed).await;
         let event = local("x", 1_700_000_000_123_456_789);
         bed.node("w").engine.publish(event.clone());
         let line = stream.next_line().await.unwrap().unwrap();
-        let mut told: Value = serde_json::from_str(&line).unwrap();
+        let mut events: Value = serde_json::from_str(&line).unwrap();
         let id = bed.node("w").id.as_str();
         let agent = json!({ "Agent": { "NodeName": "w", "NodeID": id } });
-        assert_eq!(told["Portainer"], agent);
-        assert_eq!(told["Actor"]["Attributes"]["node.name"], "w");
-        assert_eq!(told["Actor"]["Attributes"]["node.id"], id);
-        told.as_object_mut().unwrap().remove("Portainer");
-        told["Actor"]["Attributes"] = event["Actor"]["Attributes"].clone();
-        assert_eq!(told, event);
+        assert_eq!(events["Portainer"], agent);
+        assert_eq!(events["Actor"]["Attributes"]["node.name"], "w");
+        assert_eq!(events["Actor"]["Attributes"]["node.id"], id);
+        events.as_object_mut().unwrap().remove("Portainer");
+        events["Actor"]["Attributes"] = event["Actor"]["Attributes"].clone();
+        assert_eq!(events, event);
     })
     .await;
 }
@@ -152,28 +153,29 @@ async fn a_swarm_event_appears_once_although_every_manager_reports_it() {
         for entry in ["m1", "m2", "w"] {
             let before = asked(bed, "m1", "swarm") + asked(bed, "m2", "swarm");
             let mut stream = listen(bed, entry, "").await;
-            let teller = teller(bed).await;
+            let reporter = wait_for_all_streams(bed).await;
             for manager in ["m1", "m2"] {
                 let engine = &bed.node(manager).engine;
                 engine.publish(swarm("update", "web", now()));
                 engine.publish(local("end", now()));
             }
             bed.node("w").engine.publish(local("end", now()));
-            let told = some(&mut stream, 4).await;
-            let web = format!("web@{teller}");
-            assert_eq!(told, ["end@m1", "end@m2", "end@w", &web], "{entry}");
+            let events = next_sorted(&mut stream, 4).await;
+            let web = format!("web@{reporter}");
+            assert_eq!(events, ["end@m1", "end@m2", "end@w", &web], "{entry}");
             let after = asked(bed, "m1", "swarm") + asked(bed, "m2", "swarm");
             assert_eq!(after - before, 1, "one manager is asked");
             drop(stream);
-            heard(bed, &[("m1", 0), ("m2", 0), ("w", 0)]).await;
+            wait_for_listeners(bed, &[("m1", 0), ("m2", 0), ("w", 0)]).await;
         }
-        assert_eq!(asked(bed, "w", "swarm"), 0, "a worker knows nothing of it");
+        assert_eq!(asked(bed, "w", "swarm"), 0, "a worker has no Swarm events");
     })
     .await;
 }
 
-/// Both managers tell of a change and of a removal, which each stamps itself.
-fn publish_at_both(bed: &Bed, id: &str) {
+/// Both managers report an update and a removal. Each sets its own time for the
+/// removal.
+fn publish_at_both(bed: &TestCluster, id: &str) {
     let at = now();
     for (manager, later) in [("m1", 0), ("m2", 7_000_000)] {
         let engine = &bed.node(manager).engine;
@@ -184,8 +186,8 @@ fn publish_at_both(bed: &Bed, id: &str) {
 
 async fn next_two(stream: &mut Streaming, id: &str) {
     for _ in 0..2 {
-        let told = next(stream).await;
-        assert!(told.starts_with(&format!("{id}@m")), "{told} for {id}");
+        let events = next(stream).await;
+        assert!(events.starts_with(&format!("{id}@m")), "{events} for {id}");
     }
 }
 
@@ -193,14 +195,14 @@ async fn next_two(stream: &mut Streaming, id: &str) {
 async fn another_manager_takes_over_the_swarm_events_without_repeats() {
     for by in ["its agent dies", "its engine dies", "it is demoted"] {
         with_cluster(three_nodes(), async |bed| {
-            // Not told: it was before anybody asked.
+            // Not in the stream: it happened before the client asked.
             let long_ago = now() - 2 * SECOND;
             for manager in ["m1", "m2"] {
                 let engine = &bed.node(manager).engine;
                 engine.publish(swarm("update", "too-early", long_ago));
             }
             let mut stream = listen(bed, "w", "").await;
-            let first = teller(bed).await;
+            let first = wait_for_all_streams(bed).await;
             let second = if first == "m1" { "m2" } else { "m1" };
             publish_at_both(bed, "one");
             next_two(&mut stream, "one").await;
@@ -209,9 +211,9 @@ async fn another_manager_takes_over_the_swarm_events_without_repeats() {
                 "its engine dies" => bed.node(first).engine.stop().await,
                 _ => bed.node(first).engine.set_manager(false),
             }
-            // Nobody listens while this is told.
+            // These events happen while nothing listens.
             publish_at_both(bed, "two");
-            heard(bed, &[(second, 2)]).await;
+            wait_for_listeners(bed, &[(second, 2)]).await;
             publish_at_both(bed, "three");
             for id in ["two", "three"] {
                 next_two(&mut stream, id).await;
@@ -221,7 +223,7 @@ async fn another_manager_takes_over_the_swarm_events_without_repeats() {
     }
 }
 
-/// Events at these seconds; those of the Swarm are told by both managers.
+/// Nodes with events at these seconds; both managers report those of the Swarm.
 fn with_a_past() -> [Plan; 3] {
     let past = |own: &[i64], is_manager: bool| {
         let local = |s: &i64| local(&format!("l{s}"), s * SECOND);
@@ -247,10 +249,10 @@ async fn past_events_come_in_order_of_time_and_the_stream_ends() {
                 ("?since=20&until=40", "l20 l30 s35 l40"),
                 ("?since=60&until=100", ""),
             ] {
-                let told = whole(bed, entry, query).await;
-                let ids: Vec<_> = told.iter().filter_map(|p| p.split('@').next()).collect();
+                let events = all_events(bed, entry, query).await;
+                let ids: Vec<_> = events.iter().filter_map(|p| p.split('@').next()).collect();
                 assert_eq!(ids.join(" "), expected, "{entry} {query}");
-                assert!(!told.contains(&"l20@m1".to_owned()), "{told:?}");
+                assert!(!events.contains(&"l20@m1".to_owned()), "{events:?}");
             }
         }
     })
@@ -262,10 +264,10 @@ async fn past_events_come_sorted_before_live_ones() {
     with_cluster(with_a_past(), async |bed| {
         let mut stream = listen(bed, "w", "?since=15").await;
         for expected in ["s15", "l20", "l30", "s35", "l40", "l50"] {
-            let told = next(&mut stream).await;
-            assert!(told.starts_with(&format!("{expected}@")), "{told}");
+            let events = next(&mut stream).await;
+            assert!(events.starts_with(&format!("{expected}@")), "{events}");
         }
-        // Earlier than what was told, but it happens now: clocks differ.
+        // Its time is earlier, but it happens now: clocks differ.
         bed.node("w").engine.publish(local("live", SECOND));
         assert_eq!(next(&mut stream).await, "live@w");
     })
@@ -275,8 +277,8 @@ async fn past_events_come_sorted_before_live_ones() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_with_until_in_the_future_ends_at_that_time() {
     with_cluster(three_nodes(), async |bed| {
-        // A busy machine may come to the event after the end: then again, with a
-        // later one.
+        // On a busy machine the event may come after the end. Then the test tries a
+        // later end.
         for seconds in [2, 4, 8] {
             let until = skep::platform::clock::now().as_secs() + seconds;
             let mut stream = listen(bed, "w", &format!("?until={until}")).await;
@@ -308,8 +310,8 @@ async fn a_missing_node_is_named_and_joins_the_stream_when_it_returns() {
         let missing = stream.head.header("Skep-Missing").unwrap().to_owned();
         let named = format!("{} m2 (", bed.node("m2").id);
         assert!(missing.starts_with(&named), "{missing}");
-        heard(bed, &[("m1", 2), ("m2", 0), ("w", 1)]).await;
-        // While nobody could be told.
+        wait_for_listeners(bed, &[("m1", 2), ("m2", 0), ("w", 1)]).await;
+        // It happens while no agent listens.
         bed.node("m2").engine.publish(local("meanwhile", now()));
         bed.node_mut("m2").start().await.unwrap();
         assert_eq!(next(&mut stream).await, "meanwhile@m2");
@@ -323,18 +325,18 @@ async fn a_missing_node_is_named_and_joins_the_stream_when_it_returns() {
 async fn the_stream_outlives_a_lost_node_and_catches_up_when_it_returns() {
     with_cluster(three_nodes(), async |bed| {
         let mut stream = listen(bed, "m1", "").await;
-        teller(bed).await;
+        wait_for_all_streams(bed).await;
         bed.node("w").engine.publish(local("before", now()));
         assert_eq!(next(&mut stream).await, "before@w");
         bed.node_mut("w").kill().await;
-        heard(bed, &[("w", 0)]).await;
+        wait_for_listeners(bed, &[("w", 0)]).await;
         for node in ["m1", "m2"] {
             bed.node(node).engine.publish(local("still", now()));
             assert_eq!(next(&mut stream).await, format!("still@{node}"));
         }
         bed.node("w").engine.publish(local("missed", now()));
         bed.node_mut("w").start().await.unwrap();
-        heard(bed, &[("w", 1)]).await;
+        wait_for_listeners(bed, &[("w", 1)]).await;
         bed.node("w").engine.publish(local("after", now()));
         for expected in ["missed@w", "after@w"] {
             assert_eq!(next(&mut stream).await, expected);
@@ -348,17 +350,17 @@ async fn a_hanging_engine_does_not_delay_the_events_of_others() {
     let short = |_: &str, _: &Path, config: &mut Config| {
         config.aggregate.deadline = Duration::from_secs(2);
     };
-    Cluster::of(with_a_past())
+    ClusterBuilder::of(with_a_past())
         .configure(short)
         .run(async |bed| {
             for hanging in ["w", "m2"] {
                 let engine = &bed.node(hanging).engine;
                 engine.set_behaviour_of("/events", Behaviour::Hang);
                 for entry in ["m1", "w"] {
-                    let told = whole(bed, entry, "?since=1&until=100").await;
-                    let of = |node: &str| told.iter().filter(|p| p.ends_with(node)).count();
-                    assert_eq!(of(&format!("@{hanging}")), 0, "{told:?}");
-                    assert!(of("@m1") >= 2, "{entry} without {hanging}: {told:?}");
+                    let events = all_events(bed, entry, "?since=1&until=100").await;
+                    let of = |node: &str| events.iter().filter(|p| p.ends_with(node)).count();
+                    assert_eq!(of(&format!("@{hanging}")), 0, "{events:?}");
+                    assert!(of("@m1") >= 2, "{entry} without {hanging}: {events:?}");
                 }
                 engine.set_behaviour_of("/events", Behaviour::Normal);
             }
@@ -373,7 +375,7 @@ async fn filters_reach_every_engine_and_a_scope_limits_the_engines_asked() {
             |filters: &str| format!("?since=1&until=100&filters={}", filters.replace('"', "%22"));
         let asked_all = |scope| ["m1", "m2", "w"].map(|node| asked(bed, node, scope));
 
-        whole(bed, "w", &query(r#"{"type":["network"],"label":["a=b"]}"#)).await;
+        all_events(bed, "w", &query(r#"{"type":["network"],"label":["a=b"]}"#)).await;
         for node in ["m1", "m2", "w"] {
             let seen = bed.node(node).engine.requests_to("/events");
             for request in &seen {
@@ -386,12 +388,12 @@ async fn filters_reach_every_engine_and_a_scope_limits_the_engines_asked() {
         let (l0, s0) = (asked_all("local"), asked_all("swarm"));
         assert_eq!((l0, s0.iter().sum()), ([1, 1, 1], 1));
 
-        let told = whole(bed, "w", &query(r#"{"scope":["local"]}"#)).await;
-        assert_eq!(told, ["l10@m1", "l20@w", "l30@m2", "l40@m1", "l50@w"]);
+        let events = all_events(bed, "w", &query(r#"{"scope":["local"]}"#)).await;
+        assert_eq!(events, ["l10@m1", "l20@w", "l30@m2", "l40@m1", "l50@w"]);
         assert_eq!((asked_all("local"), asked_all("swarm")), ([2, 2, 2], s0));
 
-        let told = whole(bed, "w", &query(r#"{"scope":{"swarm":true}}"#)).await;
-        assert_eq!(told.len(), 2, "{told:?}");
+        let events = all_events(bed, "w", &query(r#"{"scope":{"swarm":true}}"#)).await;
+        assert_eq!(events.len(), 2, "{events:?}");
         assert_eq!(asked_all("local"), [2, 2, 2]);
         assert_eq!(asked_all("swarm").iter().sum::<usize>(), 2);
     })
@@ -426,8 +428,8 @@ async fn the_events_of_a_named_node_are_its_own_and_unchanged() {
             .operator("m1")
             .get_from("w", "/events?since=1&until=100")
             .await;
-        let told = answer.unwrap().text();
-        let ids = told.lines().map(|line| {
+        let events = answer.unwrap().text();
+        let ids = events.lines().map(|line| {
             let event: Value = serde_json::from_str(line).unwrap();
             assert_eq!(event["Portainer"], Value::Null);
             event["Actor"]["ID"].as_str().unwrap().to_owned()
@@ -443,7 +445,7 @@ async fn the_agent_learns_from_events_where_a_container_is() {
     let id = "c0de".repeat(16);
     with_cluster(three_nodes(), async |bed| {
         let mut stream = listen(bed, "m1", "").await;
-        teller(bed).await;
+        wait_for_all_streams(bed).await;
         let engine = &bed.node("w").engine;
         engine.set_containers(vec![fixture::container(&id, "web", 1, 0)]);
         engine.publish(fixture::event("local", "container", "start", &id, now()));

@@ -1,20 +1,21 @@
 //! Real agents between fake engines and a raw client, all in one process.
 //!
-//! `with_cluster` runs a test against as many agents as it names nodes, each
-//! on a loopback address of its own, and asserts in the end that every agent
-//! drains at once: what a test leaves hanging fails it.
+//! `with_cluster` starts one agent for each node that a test names, each on its
+//! own loopback address, and runs the test. At the end every agent must drain at
+//! once: a test that leaves a request open fails. Tests call the cluster `bed`,
+//! for test bed.
 
-mod bed;
 mod caller;
+mod cluster;
 mod logged;
 pub(crate) mod node;
 
-pub(crate) use bed::{Bed, Cluster, generation, secret_file, with_cluster};
 pub(crate) use caller::{Caller, Signed};
+pub(crate) use cluster::{ClusterBuilder, TestCluster, generation, secret_file, with_cluster};
 pub(crate) use logged::{requests_of, warnings_of};
 pub(crate) use node::{Node, manager, worker};
 
-/// Which request headers an engine must never see.
+/// Whether an engine must never see this request header.
 pub(crate) fn is_private(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let exact = [
@@ -33,7 +34,7 @@ pub(crate) fn is_private(name: &str) -> bool {
         || name.starts_with("x-portaineragent-")
 }
 
-/// What the agents ask an engine of their own accord.
+/// Whether agents request this path of an engine for themselves.
 pub(crate) fn is_routine(path: &str) -> bool {
     matches!(path, "/info" | "/version" | "/nodes")
 }

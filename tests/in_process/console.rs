@@ -1,11 +1,11 @@
-//! Websocket consoles: what is typed and what is shown arrive whole, on
-//! whichever node the container is, and neither end outlives the other.
+//! Websocket consoles: input and output arrive whole, on every node, and neither
+//! end outlives the other.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::common::{Bed, Caller, Cluster, manager, worker};
+use crate::common::{Caller, ClusterBuilder, TestCluster, manager, worker};
 use futures::{SinkExt, StreamExt};
 use serde_json::json;
 use skep::config::{Grant, Hidden, Portainer, SecretSource};
@@ -25,7 +25,7 @@ const WEBSOCKET: [(&str, &str); 4] = [
     ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
 ];
 
-/// Ids by what the engine does with them.
+/// Ids, by the behaviour of the fake engine.
 const EXACT: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const FIRST: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 const FLOOD: &str = "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee";
@@ -33,9 +33,9 @@ const DEAF: &str = "dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd
 const PLAIN: &str = "fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff";
 const EXEC: &str = "ccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc";
 
-/// One way to a node's containers; its ids end in the node's own digit.
-struct Way<'a> {
-    bed: &'a Bed,
+/// One route to a node's containers, whose ids end in the node's digit.
+struct Route<'a> {
+    bed: &'a TestCluster,
     operator: Caller,
     digit: &'a str,
     headers: Vec<(&'a str, &'a str)>,
@@ -46,7 +46,7 @@ trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 type Browser = WebSocketStream<Box<dyn Duplex>>;
 
-impl Way<'_> {
+impl Route<'_> {
     fn id(&self, id: &str) -> String {
         format!("{id}{}", self.digit)
     }
@@ -80,9 +80,9 @@ async fn hijack(operator: &Caller, target: &str, headers: &[(&str, &str)]) -> Hi
     asked.expect("an answer")
 }
 
-/// A test over each way: the engine next door, a node that is named, and a
-/// node that the agent has to find.
-async fn everywhere(test: impl AsyncFn(&Way<'_>)) {
+/// Runs a test over each route: to the local engine, to a named node, and to a
+/// node that the agent locates.
+async fn on_every_route(test: impl AsyncFn(&Route<'_>)) {
     let engine = |digit: &'static str| {
         let names = [
             (EXACT, "exact.1"),
@@ -96,7 +96,7 @@ async fn everywhere(test: impl AsyncFn(&Way<'_>)) {
         let plain = json!({ "Id": id(PLAIN), "Name": "/exact.2", "Config": { "Tty": false } });
         move |e: EngineBuilder| {
             let inspect = format!("/containers/{PLAIN}{digit}/json");
-            // Of before there was a type for streams with headers in them.
+            // A version without the content type for multiplexed streams.
             e.version("20.10.24", "1.41")
                 .containers(rows.to_vec())
                 .answer("GET", &inspect, 200, plain)
@@ -107,16 +107,16 @@ async fn everywhere(test: impl AsyncFn(&Way<'_>)) {
         manager("n1").engine(engine("1")),
         worker("n2").engine(engine("2")),
     ];
-    let cluster =
-        Cluster::of(nodes).configure(|_, _, config| config.auth.portainer = Some(portainer()));
-    let over = async |bed: &mut Bed| {
-        let bed: &Bed = bed;
+    let cluster = ClusterBuilder::of(nodes)
+        .configure(|_, _, config| config.auth.portainer = Some(portainer()));
+    let over = async |bed: &mut TestCluster| {
+        let bed: &TestCluster = bed;
         for (node, digit, headers) in [
             ("n1", "1", vec![]),
             ("n2", "2", vec![("Skep-Target", "n2")]),
             ("n2", "2", vec![]),
         ] {
-            test(&Way {
+            test(&Route {
                 bed,
                 operator: bed.operator("n1"),
                 digit,
@@ -129,7 +129,7 @@ async fn everywhere(test: impl AsyncFn(&Way<'_>)) {
     cluster.run(over).await;
 }
 
-/// What it takes to serve Portainer's endpoints; the calls are the operator's.
+/// The setting that enables Portainer's endpoints; the operator calls them.
 fn portainer() -> Portainer {
     Portainer {
         secret: Some(SecretSource::Given(Hidden::new(vec![b'x'; 40]))),
@@ -151,12 +151,12 @@ fn message(answer: &Response) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_long_paste_is_echoed_whole_as_text() {
-    everywhere(async |way| {
+    on_every_route(async |route| {
         for target in [
-            format!("/websocket/attach?id={}", way.id(EXACT)),
-            format!("/v2/websocket/exec?id={}&nodeName=x", way.id(EXEC)),
+            format!("/websocket/attach?id={}", route.id(EXACT)),
+            format!("/v2/websocket/exec?id={}&nodeName=x", route.id(EXEC)),
         ] {
-            let browser = way.open(&target).await;
+            let browser = route.open(&target).await;
             let paste = "é€🐝".repeat(100_000 / 9);
             let (mut sink, mut source) = browser.split();
             let pasted = paste.clone();
@@ -175,11 +175,13 @@ async fn a_long_paste_is_echoed_whole_as_text() {
             assert!(shown == paste, "{target}");
             sending.await.unwrap();
         }
-        let seen = way.seen(&format!("/exec/{}/start", way.id(EXEC))).unwrap();
+        let seen = route
+            .seen(&format!("/exec/{}/start", route.id(EXEC)))
+            .unwrap();
         let body = seen.json().unwrap();
         assert_eq!(body, serde_json::json!({ "Tty": true, "Detach": false }));
         assert_eq!(seen.header("Upgrade"), Some("tcp"));
-        let seen = way.seen(&format!("/containers/{}/attach", way.id(EXACT)));
+        let seen = route.seen(&format!("/containers/{}/attach", route.id(EXACT)));
         let target = seen.unwrap().target;
         assert!(
             target.ends_with("?stdin=1&stdout=1&stderr=1&stream=1"),
@@ -191,9 +193,9 @@ async fn a_long_paste_is_echoed_whole_as_text() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bytes_that_are_not_utf_8_are_echoed_unchanged() {
-    everywhere(async |way| {
-        let target = format!("/websocket/attach?id={}", way.id(EXACT));
-        let mut browser = way.open(&target).await;
+    on_every_route(async |route| {
+        let target = format!("/websocket/attach?id={}", route.id(EXACT));
+        let mut browser = route.open(&target).await;
         let bytes: Vec<u8> = (0..=255).cycle().take(5000).collect();
         browser
             .send(Message::Binary(bytes.clone().into()))
@@ -210,18 +212,18 @@ async fn bytes_that_are_not_utf_8_are_echoed_unchanged() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_engine_sees_the_browser_disconnect() {
-    everywhere(async |way| {
+    on_every_route(async |route| {
         for politely in [true, false] {
-            let target = format!("/websocket/exec?id={}", way.id(EXEC));
-            let mut browser = way.open(&target).await;
+            let target = format!("/websocket/exec?id={}", route.id(EXEC));
+            let mut browser = route.open(&target).await;
             browser.send(Message::Text("x".into())).await.unwrap();
             assert_eq!(next(&mut browser).await, Message::Text("x".into()));
             if politely {
                 browser.close(None).await.unwrap();
             }
             drop(browser);
-            let path = format!("/exec/{}/start", way.id(EXEC));
-            let gone = eventually(|| way.seen(&path).is_some_and(|seen| seen.client_closed));
+            let path = format!("/exec/{}/start", route.id(EXEC));
+            let gone = eventually(|| route.seen(&path).is_some_and(|seen| seen.client_closed));
             assert!(gone.await, "{politely}");
         }
     })
@@ -230,9 +232,9 @@ async fn the_engine_sees_the_browser_disconnect() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_browser_gets_a_normal_close_when_the_engine_ends_the_stream() {
-    everywhere(async |way| {
-        let target = format!("/v1/websocket/attach?id={}", way.id(FIRST));
-        let mut browser = way.open(&target).await;
+    on_every_route(async |route| {
+        let target = format!("/v1/websocket/attach?id={}", route.id(FIRST));
+        let mut browser = route.open(&target).await;
         assert_eq!(next(&mut browser).await, Message::Text("hello".into()));
         let Message::Close(Some(frame)) = next(&mut browser).await else {
             panic!("no close");
@@ -244,7 +246,7 @@ async fn the_browser_gets_a_normal_close_when_the_engine_ends_the_stream() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_console_gets_an_ordinary_http_answer() {
-    everywhere(async |way| {
+    on_every_route(async |route| {
         let zeros = "0".repeat(64);
         for (target, status) in [
             ("/websocket/exec?id=../../info".to_owned(), 400),
@@ -253,18 +255,18 @@ async fn a_refused_console_gets_an_ordinary_http_answer() {
             (format!("/websocket/exec?id={zeros}"), 404),
             (format!("/websocket/attach?id={zeros}"), 404),
         ] {
-            let refused = way.ask(&target).await;
+            let refused = route.ask(&target).await;
             assert_eq!(refused.status, status, "{target}");
             let refused = refused.response().await.unwrap();
             assert!(!message(&refused).is_empty(), "{target}");
         }
-        let target = format!("/websocket/attach?id={}", way.id(EXACT));
-        let plain = hijack(&way.operator, &target, &way.headers).await;
+        let target = format!("/websocket/attach?id={}", route.id(EXACT));
+        let plain = hijack(&route.operator, &target, &route.headers).await;
         assert_eq!(plain.status, 426);
-        let mut foreign = way.headers.clone();
+        let mut foreign = route.headers.clone();
         foreign.extend(WEBSOCKET);
         foreign.push(("Origin", "https://elsewhere.example"));
-        let foreign = hijack(&way.operator, &target, &foreign).await;
+        let foreign = hijack(&route.operator, &target, &foreign).await;
         assert_eq!(foreign.status, 403);
     })
     .await;
@@ -272,12 +274,12 @@ async fn a_refused_console_gets_an_ordinary_http_answer() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_accepted_console_names_its_node_and_agent() {
-    everywhere(async |way| {
-        let target = format!("/websocket/attach?id={}", way.id(EXACT));
-        let agreed = way.ask(&target).await;
+    on_every_route(async |route| {
+        let target = format!("/websocket/attach?id={}", route.id(EXACT));
+        let agreed = route.ask(&target).await;
         assert_eq!(agreed.status, 101);
         let head = String::from_utf8(agreed.head.raw).unwrap();
-        let node = format!("n{}", way.digit);
+        let node = format!("n{}", route.digit);
         for (name, value) in [
             ("Portainer-Agent", "2.45.0"),
             ("Portainer-Agent-API-Version", "2"),
@@ -293,9 +295,9 @@ async fn an_accepted_console_names_its_node_and_agent() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_agent_answers_websocket_pings() {
-    everywhere(async |way| {
-        let target = format!("/websocket/attach?id={}", way.id(EXACT));
-        let mut browser = way.open(&target).await;
+    on_every_route(async |route| {
+        let target = format!("/websocket/attach?id={}", route.id(EXACT));
+        let mut browser = route.open(&target).await;
         browser.send(Message::Ping("a".into())).await.unwrap();
         assert_eq!(next(&mut browser).await, Message::Pong("a".into()));
     })
@@ -304,10 +306,10 @@ async fn the_agent_answers_websocket_pings() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_an_older_engine_the_agent_inspects_the_container_for_a_terminal() {
-    everywhere(async |way| {
-        let target = format!("/websocket/attach?id={}", way.id(PLAIN));
-        let mut browser = way.open(&target).await;
-        // The engine returns it: output and errors as it would tell them apart.
+    on_every_route(async |route| {
+        let target = format!("/websocket/attach?id={}", route.id(PLAIN));
+        let mut browser = route.open(&target).await;
+        // The engine echoes it: output and errors as frames of a multiplexed stream.
         let typed = b"\x01\0\0\0\0\0\0\x03out\x02\0\0\0\0\0\0\x03err";
         let typed = Message::Binary(typed.to_vec().into());
         browser.send(typed).await.unwrap();
@@ -322,28 +324,28 @@ async fn on_an_older_engine_the_agent_inspects_the_container_for_a_terminal() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_browser_gets_a_close_frame_when_the_engine_dies() {
-    everywhere(async |way| {
-        let target = format!("/websocket/exec?id={}", way.id(EXEC));
-        let mut browser = way.open(&target).await;
+    on_every_route(async |route| {
+        let target = format!("/websocket/exec?id={}", route.id(EXEC));
+        let mut browser = route.open(&target).await;
         browser.send(Message::Text("x".into())).await.unwrap();
         assert_eq!(next(&mut browser).await, Message::Text("x".into()));
-        way.engine.restart().await.unwrap();
+        route.engine.restart().await.unwrap();
         let end = next(&mut browser).await;
         assert!(matches!(end, Message::Close(Some(_))), "{end:?}");
-        // For the next way: until the agents have looked at it twice since.
-        let looks = || way.engine.requests_to("/version").len();
-        let before = looks();
-        assert!(eventually(|| looks() >= before + 2).await);
-        way.bed.settle().await;
+        // For the next route: wait until the agents have probed it twice.
+        let probes = || route.engine.requests_to("/version").len();
+        let before = probes();
+        assert!(eventually(|| probes() >= before + 2).await);
+        route.bed.settle().await;
     })
     .await;
 }
 
-/// More than all sockets on the way hold.
+/// More than the socket buffers of the whole route hold.
 const MUCH: u64 = 64 << 20;
 
-/// Waits until this grows no more.
-async fn stops(count: impl Fn() -> u64) -> u64 {
+/// Waits until this count stops growing.
+async fn stable(count: impl Fn() -> u64) -> u64 {
     let mut before = 0;
     loop {
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -356,12 +358,12 @@ async fn stops(count: impl Fn() -> u64) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_browser_holds_back_the_engine_and_loses_no_output() {
-    everywhere(async |way| {
-        let target = format!("/websocket/attach?id={}", way.id(FLOOD));
-        let mut browser = way.open(&target).await;
-        let path = format!("/containers/{}/attach", way.id(FLOOD));
-        let said = || way.seen(&path).map_or(0, |seen| seen.sent);
-        let stopped = stops(said).await;
+    on_every_route(async |route| {
+        let target = format!("/websocket/attach?id={}", route.id(FLOOD));
+        let mut browser = route.open(&target).await;
+        let path = format!("/containers/{}/attach", route.id(FLOOD));
+        let sent = || route.seen(&path).map_or(0, |seen| seen.sent);
+        let stopped = stable(sent).await;
         assert!(stopped < MUCH, "{stopped}");
         let mut expected = Noise::new();
         let mut shown = 0;
@@ -373,7 +375,7 @@ async fn a_slow_browser_holds_back_the_engine_and_loses_no_output() {
             shown += frame.len() as u64;
         }
         drop(browser);
-        let gone = || way.seen(&path).is_some_and(|seen| seen.client_closed);
+        let gone = || route.seen(&path).is_some_and(|seen| seen.client_closed);
         assert!(eventually(gone).await);
     })
     .await;
@@ -381,9 +383,9 @@ async fn a_slow_browser_holds_back_the_engine_and_loses_no_output() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_engine_that_does_not_read_holds_back_the_browser() {
-    everywhere(async |way| {
-        let target = format!("/websocket/attach?id={}", way.id(DEAF));
-        let (mut sink, mut source) = way.open(&target).await.split();
+    on_every_route(async |route| {
+        let target = format!("/websocket/attach?id={}", route.id(DEAF));
+        let (mut sink, mut source) = route.open(&target).await.split();
         let typed = noise(64 << 10);
         let sent = Arc::new(AtomicU64::new(0));
         let (piece, count) = (typed.clone(), sent.clone());
@@ -394,10 +396,10 @@ async fn an_engine_that_does_not_read_holds_back_the_browser() {
             }
         });
         let sent = || sent.load(Ordering::Relaxed);
-        let stopped = stops(sent).await;
+        let stopped = stable(sent).await;
         assert!(stopped < MUCH, "{stopped}");
-        way.engine.publish(json!({ "Type": "container" }));
-        assert!(eventually(|| way.engine.listeners() == 0).await);
+        route.engine.publish(json!({ "Type": "container" }));
+        assert!(eventually(|| route.engine.listeners() == 0).await);
         let mut shown = 0;
         while shown <= stopped {
             let next = tokio::time::timeout(skep_bed::LIMIT, source.next()).await;

@@ -1,9 +1,10 @@
-//! The engine comes and goes; the agent stays, says so, and wastes nothing.
+//! An engine that stops and starts: the agent stays up, reports it, and reuses
+//! its connections.
 
 use std::path::Path;
 use std::time::Duration;
 
-use crate::common::{Cluster, is_routine, manager, with_cluster};
+use crate::common::{ClusterBuilder, is_routine, manager, with_cluster};
 use skep::agent::Agent;
 use skep::config::{Config, Engine};
 use skep_bed::{Behaviour, FakeEngine, eventually, fixture};
@@ -14,8 +15,8 @@ fn with_c1(engine: skep_bed::EngineBuilder) -> skep_bed::EngineBuilder {
     engine.containers(vec![fixture::container("c1", "web", 1, 0)])
 }
 
-/// Waits until the agent answers this with that status.
-async fn becomes(operator: &crate::common::Caller, status: u16) {
+/// Waits until the agent answers the inspect with this status.
+async fn wait_for_status(operator: &crate::common::Caller, status: u16) {
     let mut last = 0;
     for _ in 0..200 {
         last = operator.get(INSPECT).await.expect("an answer").status;
@@ -29,12 +30,12 @@ async fn becomes(operator: &crate::common::Caller, status: u16) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_starts_without_its_engine_and_recovers_when_it_appears() {
-    let nobody = |_: &str, folder: &Path, config: &mut Config| {
+    let no_engine = |_: &str, folder: &Path, config: &mut Config| {
         config.engine = Engine::Socket(folder.join("later.sock"));
     };
-    Cluster::of([manager("n1").engine(with_c1)])
-        .configure(nobody)
-        .unawaited()
+    ClusterBuilder::of([manager("n1").engine(with_c1)])
+        .configure(no_engine)
+        .without_settling()
         .run(async |bed| {
             let operator = bed.operator("n1");
             let socket = bed.folder().join("later.sock");
@@ -59,7 +60,7 @@ async fn an_agent_starts_without_its_engine_and_recovers_when_it_appears() {
             assert_eq!(operator.get("/skep/v1/health").await.unwrap().status, 200);
 
             std::os::unix::fs::symlink(bed.node("n1").engine.socket(), &socket).unwrap();
-            becomes(&operator, 200).await;
+            wait_for_status(&operator, 200).await;
             let cluster = bed.node("n1").cluster();
             assert!(eventually(|| cluster.me().engine.is_some()).await);
             assert!(cluster.is_on());
@@ -81,7 +82,7 @@ async fn connections_to_the_engine_are_reused_even_through_a_symlink() {
         }
     };
     for name in ["plain", "linked"] {
-        Cluster::of([manager(name).engine(with_c1)])
+        ClusterBuilder::of([manager(name).engine(with_c1)])
             .configure(through_a_link)
             .run(async |bed| {
                 let operator = bed.operator(name);
@@ -115,9 +116,9 @@ async fn an_engine_can_be_reached_over_tcp() {
             tls: None,
         };
     };
-    Cluster::of([manager("n1")])
+    ClusterBuilder::of([manager("n1")])
         .configure(by_tcp)
-        .unawaited()
+        .without_settling()
         .run(async |bed| {
             let operator = bed.operator("n1");
             let before = engine.connections();
@@ -152,7 +153,7 @@ async fn a_stopped_engine_is_reported_and_found_again_after_a_restart() {
         assert!(eventually(|| node.cluster().me().engine.is_none()).await);
 
         node.engine.restart().await.unwrap();
-        becomes(&operator, 200).await;
+        wait_for_status(&operator, 200).await;
         assert!(eventually(|| node.cluster().me().engine.is_some()).await);
     })
     .await;
@@ -191,13 +192,13 @@ async fn a_broken_answer_fails_and_an_engines_own_error_passes_unchanged() {
                 assert!(answer.message().is_some());
             }
         }
-        // What was announced cannot be given: the answer must not look whole.
+        // The engine sent less than its Content-Length: the answer must not look complete.
         engine.set_behaviour_of(INSPECT, Behaviour::HalfJson);
         for (method, body) in [("GET", &b""[..]), ("POST", b"{}")] {
             let answer = operator.ask(method, INSPECT, &[], body).await;
             assert!(answer.is_err(), "{method}: {answer:?}");
         }
-        // An engine's own error is the engine's own error.
+        // An engine's own error is passed on.
         engine.set_behaviour_of(INSPECT, Behaviour::Status(500));
         let answer = operator.get(INSPECT).await.unwrap();
         assert_eq!(answer.status, 500);
@@ -237,7 +238,7 @@ async fn a_standalone_host_needs_no_secret_and_asks_only_its_own_engine() {
     drop(stop);
     running.await.unwrap().unwrap();
 
-    // The secret it made is kept: the same clients work after a restart.
+    // The agent keeps its generated secret: the same clients work after a restart.
     let again = Agent::start(config).await.unwrap();
     let (old, new) = (
         &trust.generations()[0],

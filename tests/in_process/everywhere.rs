@@ -1,5 +1,5 @@
-//! `Skep-Target: *`: what is done on all nodes because the caller asked for
-//! it, and on one where nobody did.
+//! `Skep-Target: *`: calls run on all nodes when the caller asks for it, and on
+//! one node otherwise.
 
 mod loads;
 mod prunes;
@@ -8,7 +8,7 @@ mod tags;
 mod wish;
 
 use crate::common::node::Plan;
-use crate::common::{Bed, manager, with_cluster, worker};
+use crate::common::{TestCluster, manager, with_cluster, worker};
 use serde_json::Value;
 use skep_bed::{Behaviour, EngineBuilder, fixture};
 
@@ -19,18 +19,18 @@ fn three_nodes() -> [Plan; 3] {
     [manager("n1"), worker("n2"), worker("n3")]
 }
 
-fn having(images: &[&str]) -> impl Fn(EngineBuilder) -> EngineBuilder {
+fn with_images(images: &[&str]) -> impl Fn(EngineBuilder) -> EngineBuilder {
     let row = |name: &&str| fixture::image(&format!("sha256:{name}"), &[*name], 1);
     let rows: Vec<_> = images.iter().map(row).collect();
     move |e| e.images(rows.clone())
 }
 
-fn behave(bed: &Bed, node: &str, path: &str, behaviour: Behaviour) {
+fn behave(bed: &TestCluster, node: &str, path: &str, behaviour: Behaviour) {
     bed.node(node).engine.set_behaviour_of(path, behaviour);
 }
 
-/// How often each engine was asked for this path.
-fn asked(bed: &Bed, path: &str) -> Vec<usize> {
+/// The number of requests to each engine for this path.
+fn asked(bed: &TestCluster, path: &str) -> Vec<usize> {
     let of = |node: &str| bed.node(node).engine.requests_to(path).len();
     NODES.iter().map(|node| of(node)).collect()
 }
@@ -42,12 +42,12 @@ fn messages(text: &str) -> Vec<Value> {
 }
 
 /// `id: status` of the messages that have one.
-fn said(messages: &[Value]) -> Vec<String> {
-    let said = messages.iter().filter_map(|message| {
+fn status_lines(messages: &[Value]) -> Vec<String> {
+    let lines = messages.iter().filter_map(|message| {
         let (id, status) = (message["id"].as_str()?, message["status"].as_str()?);
         Some(format!("{id}: {status}"))
     });
-    said.collect()
+    lines.collect()
 }
 
 /// The last message: an error that names these nodes and no other.
@@ -67,7 +67,7 @@ fn assert_failed(messages: &[Value], failed: &[&str]) -> String {
     error
 }
 
-/// The result of the line that tells what came of one node.
+/// The result in the line about this node's outcome.
 fn outcome(messages: &[Value], node: &str) -> String {
     let of = |m: &&Value| m["id"] == node;
     let last = messages

@@ -1,6 +1,6 @@
-//! How the nodes are doing: each alone, all together, and for Prometheus.
+//! Metrics of the hosts: of one node, of all nodes, and for Prometheus.
 
-use crate::common::{Bed, Cluster, manager, with_cluster, worker};
+use crate::common::{ClusterBuilder, TestCluster, manager, with_cluster, worker};
 use skep::config::{Grant, Hidden, Portainer, SecretSource};
 use skep_bed::Response;
 
@@ -30,10 +30,10 @@ async fn metrics_cover_all_nodes_or_the_named_one() {
             let one = operator.get_from(node, "/skep/v1/metrics").await.unwrap();
             assert_eq!(nodes(&one), [node]);
         }
-        bed.node_mut("n3").stopping().await;
+        bed.node_mut("n3").stop().await;
         let rest = operator.get("/skep/v1/metrics").await.unwrap();
         assert_eq!(nodes(&rest), ["n2", "n1"]);
-        let missing = rest.header("Skep-Missing").expect("who is missing");
+        let missing = rest.header("Skep-Missing").expect("the missing node");
         assert!(missing.contains(" n3 ("), "{missing}");
     })
     .await;
@@ -54,7 +54,7 @@ async fn every_node_reports_its_processors_disks_networks_and_uptime() {
             positive("/uptime_seconds");
             positive("/cpu/count");
             positive("/memory/total");
-            // A container may have no disk to show, and no network but itself.
+            // In a container there may be no disk, and no network but the loopback.
             for lists in ["filesystems", "disks", "networks"] {
                 assert!(row[lists].is_array(), "{lists}: {row}");
             }
@@ -74,11 +74,11 @@ async fn prometheus_reads_one_node_at_a_time() {
     with_cluster([manager("n1"), worker("n2")], async |bed| {
         let operator = bed.operator("n1");
         for node in ["n1", "n2"] {
-            let told = operator.get_from(node, "/metrics").await.unwrap();
-            assert_eq!(told.status, 200);
-            let kind = told.header("Content-Type");
+            let answer = operator.get_from(node, "/metrics").await.unwrap();
+            assert_eq!(answer.status, 200);
+            let kind = answer.header("Content-Type");
             assert_eq!(kind, Some("text/plain; version=0.0.4; charset=utf-8"));
-            let text = String::from_utf8_lossy(&told.body);
+            let text = String::from_utf8_lossy(&answer.body);
             assert!(text.contains(&format!("hostname=\"{node}\"")), "{text}");
             assert!(text.contains("\nskep_engine_up 1\n"), "{text}");
             assert!(
@@ -86,8 +86,8 @@ async fn prometheus_reads_one_node_at_a_time() {
                 "{text}"
             );
         }
-        let stranger = bed.operator("n1");
-        let refused = stranger.client().get("/metrics", &[]).await.unwrap();
+        let operator = bed.operator("n1");
+        let refused = operator.client().get("/metrics", &[]).await.unwrap();
         assert_eq!(refused.status, 401);
     })
     .await;
@@ -101,13 +101,13 @@ async fn hardware_is_reported_in_portainers_format() {
         first_use: false,
         grant: Grant::admin(),
     };
-    let cluster = Cluster::of([manager("n1"), worker("n2")])
+    let cluster = ClusterBuilder::of([manager("n1"), worker("n2")])
         .configure(|_, _, config| config.auth.portainer = Some(portainer.clone()));
-    let over = async |bed: &mut Bed| {
+    let over = async |bed: &mut TestCluster| {
         for target in ["/host/info", "/v1/host/info", "/v2/host/info"] {
-            let told = bed.operator("n1").get_from("n2", target).await.unwrap();
-            assert_eq!(told.status, 200, "{target}");
-            let body: serde_json::Value = serde_json::from_slice(&told.body).expect("JSON");
+            let answer = bed.operator("n1").get_from("n2", target).await.unwrap();
+            assert_eq!(answer.status, 200, "{target}");
+            let body: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
             assert!(body["PCIDevices"].is_array(), "{body}");
             assert!(body["PhysicalDisks"].is_array(), "{body}");
             assert_eq!(body.as_object().map(serde_json::Map::len), Some(2));

@@ -1,10 +1,10 @@
-//! Agents that hang, and machines that are gone without a word: who waits for
-//! them at another agent is let go, and nobody else.
+//! Agents that hang, and machines that disappear without closing connections: the
+//! other agents close the streams to them, and no others.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::common::{Bed, Caller, Cluster, manager, worker};
+use crate::common::{Caller, ClusterBuilder, TestCluster, manager, worker};
 use futures::StreamExt;
 use skep::config::{Config, Discover, Grant, Hidden, Portainer, SecretSource};
 use skep_bed::{Behaviour, Cable, Client, Hijack, eventually, fixture};
@@ -26,21 +26,21 @@ const BODY: &[u8] = b"{\"Detach\":false,\"Tty\":true}";
 const ID: &str = "dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd";
 const START: &str = "/exec/dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd/start";
 
-/// How long n1 looks for a sign of life of n2 here, and then some.
-const PATIENCE: Duration = Duration::from_secs(12);
+/// Longer than n1 waits here for a sign of life from n2.
+const SILENCE_LIMIT: Duration = Duration::from_secs(12);
 
-/// Two nodes; n1 reaches n2 through a cable only.
-async fn over_a_cable(test: impl AsyncFnOnce(&mut Bed, &Cable)) {
+/// Two nodes; n1 reaches n2 only through a cable.
+async fn over_a_cable(test: impl AsyncFnOnce(&mut TestCluster, &Cable)) {
     let cable = Arc::new(Cable::new().expect("a cable"));
     let row = fixture::container(ID, "exact.1", 1, 0);
     let nodes = [
         manager("n1"),
         worker("n2").engine(|e| e.containers(vec![row]).execs(&[ID])),
     ];
-    let laid = cable.clone();
-    let cluster = Cluster::of(nodes).configure(move |node, _, config: &mut Config| {
+    let shared = cable.clone();
+    let cluster = ClusterBuilder::of(nodes).configure(move |node, _, config: &mut Config| {
         config.cluster.probe_timeout = Duration::from_millis(100);
-        // Consoles are of its endpoints.
+        // Consoles are among Portainer's endpoints.
         config.auth.portainer = Some(Portainer {
             secret: Some(SecretSource::Given(Hidden::new(vec![b'x'; 40]))),
             public_key_file: None,
@@ -51,21 +51,21 @@ async fn over_a_cable(test: impl AsyncFnOnce(&mut Bed, &Cable)) {
             panic!("{:?}", config.cluster.discover);
         };
         if node == "n1" {
-            laid.lead_to(all[1]);
-            all[1] = laid.address();
+            shared.lead_to(all[1]);
+            all[1] = shared.address();
         }
     });
     cluster.run(async |bed| test(bed, &cable).await).await;
 }
 
-/// A client with more patience than the agent.
-fn client(bed: &Bed) -> (Caller, Client) {
+/// A client with a longer timeout than the agent's.
+fn client(bed: &TestCluster) -> (Caller, Client) {
     let operator = bed.operator("n1");
-    let client = operator.client().clone().limit(PATIENCE * 2);
+    let client = operator.client().clone().limit(SILENCE_LIMIT * 2);
     (operator, client)
 }
 
-async fn exec(bed: &Bed) -> Hijack {
+async fn exec(bed: &TestCluster) -> Hijack {
     let (operator, client) = client(bed);
     let headers = [UPGRADE[0], UPGRADE[1], N2];
     let signed = operator.sign("POST", START, &headers, BODY);
@@ -74,9 +74,9 @@ async fn exec(bed: &Bed) -> Hijack {
     asked.expect("an answer")
 }
 
-/// One that echoes. Probes are so hasty here that a busy machine may fail one;
-/// the next one mends that.
-async fn talking(bed: &Bed) -> Hijack {
+/// An exec that echoes. The probe timeout is so short here that a busy machine
+/// may fail a probe; the next one corrects that.
+async fn echoing_exec(bed: &TestCluster) -> Hijack {
     let mut hijack = exec(bed).await;
     for _ in 0..10 {
         if hijack.status == 101 {
@@ -86,11 +86,11 @@ async fn talking(bed: &Bed) -> Hijack {
         hijack = exec(bed).await;
     }
     assert_eq!(hijack.status, 101, "{:?}", hijack.head);
-    talk(&mut hijack).await;
+    check_echo(&mut hijack).await;
     hijack
 }
 
-async fn talk(hijack: &mut Hijack) {
+async fn check_echo(hijack: &mut Hijack) {
     hijack.stream.send(b"hello").await.expect("it is sent");
     let echo = hijack.stream.receive_exact(5).await;
     assert_eq!(echo.expect("an echo"), b"hello");
@@ -99,8 +99,8 @@ async fn talk(hijack: &mut Hijack) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_through_a_hanging_agent_are_closed() {
     over_a_cable(async |bed, cable| {
-        let mut idle = talking(bed).await;
-        let mut typing = talking(bed).await;
+        let mut idle = echoing_exec(bed).await;
+        let mut typing = echoing_exec(bed).await;
         let (operator, client) = client(bed);
         let target = format!("/websocket/attach?id={ID}");
         let headers = [&WEBSOCKET[..], &[N2]].concat();
@@ -113,15 +113,15 @@ async fn streams_through_a_hanging_agent_are_closed() {
         let mut browser = WebSocketStream::from_raw_socket(stream, Role::Client, None).await;
 
         cable.cut();
-        typing.stream.send(b"is anybody there?").await.unwrap();
+        typing.stream.send(b"are you there?").await.unwrap();
         let browsing = async {
-            let next = tokio::time::timeout(PATIENCE * 2, browser.next()).await;
-            let next = next.expect("the browser sees an end");
+            let next = tokio::time::timeout(SILENCE_LIMIT * 2, browser.next()).await;
+            let next = next.expect("the browser sees the end");
             assert!(!matches!(next, Some(Ok(Message::Text(_)))), "{next:?}");
         };
-        // Without the farewell of TLS, which would say that all has come.
+        // Without TLS's close_notify, which would mean a complete stream.
         let broken = |end: std::io::Result<Vec<u8>>| {
-            let end = end.expect_err("it breaks");
+            let end = end.expect_err("the stream breaks");
             assert_ne!(end.kind(), std::io::ErrorKind::TimedOut, "{end}");
         };
         let (idle, typing, ()) = tokio::join!(
@@ -167,7 +167,7 @@ async fn a_stream_that_a_hanging_agent_does_not_begin_is_refused() {
         };
         tokio::join!(asking, cutting);
         cable.mend();
-        // What it was asked, it would go on to hang over.
+        // Otherwise it would still hang on the old request.
         engine.restart().await.unwrap();
         bed.settle().await;
     })
@@ -177,12 +177,12 @@ async fn a_stream_that_a_hanging_agent_does_not_begin_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_draining_agent_keeps_its_idle_streams() {
     over_a_cable(async |bed, _| {
-        let mut quiet = talking(bed).await;
-        let stopping = bed.node_mut("n2").stopping();
+        let mut quiet = echoing_exec(bed).await;
+        let stopping = bed.node_mut("n2").stop();
         let gone = || bed.node("n1").sees() == 1;
         assert!(eventually(gone).await);
-        tokio::time::sleep(PATIENCE).await;
-        talk(&mut quiet).await;
+        tokio::time::sleep(SILENCE_LIMIT).await;
+        check_echo(&mut quiet).await;
         quiet.stream.close_write().await.unwrap();
         assert!(quiet.stream.receive_to_end().await.unwrap().is_empty());
         stopping.await;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::common::{Bed, Caller, Cluster, Node, manager, worker};
+use crate::common::{Caller, ClusterBuilder, Node, TestCluster, manager, worker};
 use serde_json::Value;
 use skep::config::{Audit, Config};
 use skep_bed::{EngineBuilder, eventually, fixture};
@@ -30,7 +30,7 @@ fn agent(from: &Node, to: &Node) -> Caller {
 }
 
 /// The audit lines of a node about a path.
-fn lines(bed: &Bed, node: &str, path: &str) -> Vec<Value> {
+fn lines(bed: &TestCluster, node: &str, path: &str) -> Vec<Value> {
     let file = bed.folder().join(format!("audit-{node}"));
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let lines = text
@@ -46,7 +46,7 @@ async fn an_agent_may_only_inspect_for_itself_and_a_refusal_is_audited() {
         worker("n2").engine(with_c1),
         worker("n3").engine(with_c1),
     ];
-    Cluster::of(nodes)
+    ClusterBuilder::of(nodes)
         .configure(audited)
         .run(async |bed| {
             let n2 = bed.node("n2");

@@ -1,10 +1,10 @@
-//! Lists of the whole cluster: merged, in order, and honest about who is missing.
+//! Lists of the whole cluster: merged, in order, and with the names of missing nodes.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::common::node::Plan;
-use crate::common::{Bed, Caller, Cluster, manager, with_cluster, worker};
+use crate::common::{Caller, ClusterBuilder, TestCluster, manager, with_cluster, worker};
 use serde_json::{Value, json};
 use skep::config::{Config, Discover, Partial};
 use skep_bed::{Behaviour, EngineBuilder, Response, fixture};
@@ -31,7 +31,7 @@ fn places(rows: &[Value], name: &str) -> Vec<String> {
     rows.iter().map(place).collect()
 }
 
-/// Three nodes; the ids tell when their containers were made.
+/// Three nodes; the container ids contain their creation time.
 fn three_nodes() -> [Plan; 3] {
     let having = |seconds: &'static [i64]| {
         move |e: EngineBuilder| {
@@ -69,14 +69,18 @@ async fn every_agent_lists_the_containers_of_all_nodes_newest_first() {
                 ]
             );
             let answer = operator.get("/containers/json").await.unwrap();
-            let said = format!("{} {}", node.id, node.hostname);
-            assert_eq!(answer.header("Skep-Node"), Some(said.as_str()));
+            let entry = format!("{} {}", node.id, node.hostname);
+            assert_eq!(answer.header("Skep-Node"), Some(entry.as_str()));
             let row = &rows(&answer)[0];
             assert_eq!(
                 row["Portainer"]["Agent"]["NodeID"],
                 bed.node("c").id.as_str()
             );
-            assert_eq!(row["Names"], json!(["/name70"]), "the rest is the engine's");
+            assert_eq!(
+                row["Names"],
+                json!(["/name70"]),
+                "the rest comes from the engine"
+            );
         }
     })
     .await;
@@ -110,7 +114,7 @@ async fn limit_before_and_since_apply_to_the_whole_cluster() {
                 );
             }
         }
-        // The fake applies no filters: of the owner's node, everything stays.
+        // The fake engine applies no filters: all rows of the owner stay.
         let operator = bed.operator("a");
         for (filters, expected) in [
             (
@@ -125,7 +129,7 @@ async fn limit_before_and_since_apply_to_the_whole_cluster() {
             let query = format!("?all=1&filters={}", filters.replace('"', "%22"));
             assert_eq!(containers(&operator, &query).await, expected, "{filters}");
         }
-        // Only the engine that has it is asked by that name.
+        // Only the owner's engine gets the name.
         for node in ["a", "c"] {
             let asked = bed.node(node).engine.requests_to("/containers/json");
             let by_name = asked.iter().filter(|r| r.target.contains("50"));
@@ -188,8 +192,8 @@ async fn images_volumes_and_networks_have_their_own_merge_rules() {
     .await;
 }
 
-/// What a broken node does to a list: it is named, and costs no more than the deadline.
-async fn assert_missing(bed: &Bed, entry: &str, broken: &str, why: &str) {
+/// A list names the broken node, and takes no longer than the deadline.
+async fn assert_missing(bed: &TestCluster, entry: &str, broken: &str, why: &str) {
     let begun = Instant::now();
     let answer = bed
         .operator(entry)
@@ -203,7 +207,7 @@ async fn assert_missing(bed: &Bed, entry: &str, broken: &str, why: &str) {
     assert!(missing.starts_with(&named), "{why}: {missing:?}");
     assert!(missing.ends_with(')') && missing.len() > named.len() + 1);
     let named = bed.nodes.iter().filter(|n| missing.contains(&n.id));
-    assert_eq!(named.count(), 1, "{why}: nobody else: {missing}");
+    assert_eq!(named.count(), 1, "{why}: no other node: {missing}");
     let all = places(&rows(&answer), "Id");
     let others = all
         .iter()
@@ -211,7 +215,7 @@ async fn assert_missing(bed: &Bed, entry: &str, broken: &str, why: &str) {
         .count();
     assert_eq!(others, all.len(), "{why}: {all:?}");
     assert!(all.len() >= 4, "{why}: {all:?}");
-    // The deadline is two seconds; the rest is for busy machines.
+    // The deadline is two seconds; the rest allows for busy machines.
     assert!(took < Duration::from_secs(8), "{why}: {took:?}");
 }
 
@@ -221,7 +225,7 @@ fn short_deadline(_: &str, _: &Path, config: &mut Config) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hanging_node_is_named_and_the_others_are_listed_in_time() {
-    Cluster::of(three_nodes())
+    ClusterBuilder::of(three_nodes())
         .configure(short_deadline)
         .run(async |bed| {
             for broken in ["b", "a"] {
@@ -255,7 +259,7 @@ async fn a_failing_node_is_named_and_the_others_are_listed() {
                 engine.set_behaviour_of("/containers/json", Behaviour::Normal);
             }
         }
-        // Not a list, though the status says that all is well.
+        // Status 200, but no list.
         let engine = &bed.node("b").engine;
         for answer in [
             json!({ "not": "a list" }),
@@ -289,7 +293,7 @@ async fn the_configuration_can_refuse_partial_answers() {
         short_deadline(name, folder, config);
         config.aggregate.partial = Partial::Refuse;
     };
-    Cluster::of(three_nodes())
+    ClusterBuilder::of(three_nodes())
         .configure(refuse)
         .run(async |bed| {
             let operator = bed.operator("a");
@@ -368,7 +372,7 @@ async fn fifty_agents_give_one_list() {
         };
         plan.engine(|e| e.containers(vec![fixture::container(&name(n), "web", n as i64, 0)]))
     });
-    // Only the first one looks for all; the others know the first.
+    // Only the first agent discovers all; the others know the first.
     let star = |hostname: &str, _: &Path, config: &mut Config| {
         config.cluster.interval = Duration::from_secs(3600);
         config.aggregate.deadline = Duration::from_secs(10);
@@ -378,9 +382,9 @@ async fn fifty_agents_give_one_list() {
             all.truncate(1);
         }
     };
-    Cluster::of(nodes)
+    ClusterBuilder::of(nodes)
         .configure(star)
-        .unawaited()
+        .without_settling()
         .run(async |bed| {
             assert!(skep_bed::eventually(|| bed.nodes[0].sees() == 50).await);
             let all = containers(&bed.operator("n00"), "").await;

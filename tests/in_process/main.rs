@@ -1,5 +1,5 @@
-//! What agents do, in one process with fake engines. It is one binary: to link
-//! one for each file took longer than to compile them.
+//! Tests of real agents with fake engines, all in one process. They are one
+//! binary because linking one for each file takes longer than compiling them.
 
 mod announced;
 mod authentication;

@@ -1,14 +1,14 @@
-//! Requests that could mean two things, or nothing: each is refused in words,
-//! and no engine ever sees one.
+//! Ambiguous and malformed requests: each gets an error with a message, and none
+//! reaches an engine.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::common::{Bed, Caller, manager, with_cluster};
+use crate::common::{Caller, TestCluster, manager, with_cluster};
 use skep_bed::{Connection, Response, eventually};
 use tokio::task::JoinSet;
 
-/// A refusal that a client can show to a person.
+/// An error with a message that a client can show.
 fn assert_refused(asked: &str, answer: &Response) {
     let text = answer.text();
     assert!(
@@ -24,13 +24,13 @@ fn assert_refused(asked: &str, answer: &Response) {
     );
 }
 
-fn assert_untouched(bed: &Bed) {
+fn assert_untouched(bed: &TestCluster) {
     let asked = bed.node("n1").asked();
     assert!(asked.is_empty(), "the engine saw {asked:?}");
 }
 
-/// After a refusal the connection serves the next request, or has been closed;
-/// anything but half an answer.
+/// After a refusal the connection serves the next request or is closed, but never
+/// sends half an answer.
 async fn assert_usable_or_closed(caller: &Caller, mut connection: Connection, asked: &str) {
     let signed = caller.sign("GET", "/skep/v1/health", &[], b"");
     match connection
@@ -107,7 +107,7 @@ async fn malformed_requests_get_a_json_error() {
         ] {
             let asked = &bytes[..bytes.len().min(60)];
             let mut connection = operator.client().connect().await.unwrap();
-            // The refusal may come before everything was sent.
+            // The refusal may come before the client has sent everything.
             let _ = connection.send(bytes.as_bytes()).await;
             let answer = connection.response("GET").await;
             let answer = answer.unwrap_or_else(|e| panic!("{asked:?}: {e}"));
@@ -129,7 +129,7 @@ async fn an_endless_head_is_cut_off() {
         let mut taken = 0;
         while connection.send(&[b'b'; 64 << 10]).await.is_ok() {
             taken += 64 << 10;
-            assert!(taken < 64 << 20, "it takes whatever comes");
+            assert!(taken < 64 << 20, "the agent reads without a limit");
         }
         assert_untouched(bed);
     })
@@ -138,30 +138,30 @@ async fn an_endless_head_is_cut_off() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_unfinished_heads_are_cut_off_while_other_requests_are_served() {
-    // Each has some 60 KiB of the 32 MiB that all may have together.
+    // Each uses about 60 KiB of the 32 MiB that all may use together.
     const CONNECTIONS: usize = 620;
     const TOO_MANY: usize = 60;
     with_cluster([manager("n1")], async |bed| {
         let operator = bed.operator("n1");
         let head = format!("GET / HTTP/1.1\r\nA: {}", "b".repeat(63 << 10));
         let closed = Arc::new(AtomicUsize::new(0));
-        let mut strangers = JoinSet::new();
+        let mut connections = JoinSet::new();
         for _ in 0..CONNECTIONS {
             let mut connection = operator.client().connect().await.unwrap();
             let (head, closed) = (head.clone(), closed.clone());
-            strangers.spawn(async move {
+            connections.spawn(async move {
                 let _ = connection.send(head.as_bytes()).await;
                 if connection.closed().await.is_ok() {
                     closed.fetch_add(1, Ordering::Relaxed);
                 }
             });
         }
-        // Their time is not up yet: it is room that they lack.
+        // They end for lack of memory, before their timeout.
         assert!(eventually(|| closed.load(Ordering::Relaxed) >= TOO_MANY).await);
         assert!(closed.load(Ordering::Relaxed) < CONNECTIONS / 2);
         assert_eq!(operator.get("/skep/v1/health").await.unwrap().status, 200);
-        strangers.abort_all();
-        while strangers.join_next().await.is_some() {}
+        connections.abort_all();
+        while connections.join_next().await.is_some() {}
         assert_untouched(bed);
     })
     .await;
@@ -180,14 +180,14 @@ async fn bytes_that_are_not_http_end_only_their_connection() {
             let _ = connection.send(bytes).await;
             let mut rest = connection.into_raw();
             let _ = rest.close_write().await;
-            let said = rest.receive_to_end().await.unwrap_or_default();
-            let said = String::from_utf8_lossy(&said).into_owned();
+            let answer = rest.receive_to_end().await.unwrap_or_default();
+            let answer = String::from_utf8_lossy(&answer).into_owned();
             assert!(
-                said.is_empty() || said.starts_with("HTTP/1.1 400 "),
-                "{said}"
+                answer.is_empty() || answer.starts_with("HTTP/1.1 400 "),
+                "{answer}"
             );
         }
-        // Not even TLS.
+        // Without TLS.
         let plain = skep_bed::Client::tcp(bed.node("n1").address);
         let answer = plain.get("/containers/json", &[]).await;
         assert!(answer.is_err(), "{answer:?}");
@@ -258,8 +258,8 @@ async fn a_body_cannot_smuggle_a_second_request() {
             let _ = connection
                 .ask("POST", "/images/load", &fields, body.as_bytes())
                 .await;
-            // The first answer may be anything that is one; what follows it
-            // was not signed, and so can only be a refusal.
+            // The first answer may be any answer. The rest was not signed, so that
+            // a second answer can only be a refusal.
             let _ = connection.response("POST").await;
             if let Ok(second) = connection.response("GET").await {
                 assert_refused("a smuggled request", &second);

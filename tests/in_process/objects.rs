@@ -1,8 +1,8 @@
-//! A request about one object goes to the node that has it, whichever agent
-//! was asked and whatever the object was called by.
+//! A request about one object goes to the node that has it, through every agent
+//! and by id, name or id prefix.
 
 use crate::common::node::Plan;
-use crate::common::{Bed, is_routine, manager, with_cluster, worker};
+use crate::common::{TestCluster, is_routine, manager, with_cluster, worker};
 use serde_json::json;
 use skep_bed::{EngineBuilder, FakeEngine, Seen, eventually, fixture};
 
@@ -21,20 +21,23 @@ fn three_nodes() -> [Plan; 3] {
     [
         manager("n1").engine(having(&[(ID_A, "web"), ("d1", "twin")])),
         worker("n2").engine(having(&[(ID_B, "db"), ("d2", "twin")])),
-        // Called like the beginning of another one's id.
+        // Its name is a prefix of another container's id.
         worker("n3").engine(having(&[(ID_C, "aaaa")])),
     ]
 }
 
-/// What an engine was asked to do, beside being asked what it has.
-fn done(engine: &FakeEngine) -> Vec<Seen> {
+/// The requests that change something at an engine.
+fn changes(engine: &FakeEngine) -> Vec<Seen> {
     let mut seen = engine.requests();
     seen.retain(|r| !is_routine(&r.path) && r.method != "GET");
     seen
 }
 
-fn all_done(bed: &Bed) -> usize {
-    bed.nodes.iter().map(|node| done(&node.engine).len()).sum()
+fn all_changes(bed: &TestCluster) -> usize {
+    bed.nodes
+        .iter()
+        .map(|node| changes(&node.engine).len())
+        .sum()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -49,15 +52,15 @@ async fn a_container_is_found_by_id_name_or_id_prefix() {
                 ("db", "n2"),
                 ("bbbb", "n2"),
                 (ID_C, "n3"),
-                // A name comes before the beginning of an id, as in one engine.
+                // A name has precedence over an id prefix, as in an engine.
                 ("aaaa", "n3"),
                 ("aaaa0", "n1"),
             ] {
                 let target = format!("/v1.41/containers/{name}/json");
                 let answer = operator.get(&target).await.unwrap();
                 assert_eq!(answer.status, 200, "{entry} {name}: {}", answer.text());
-                let said = answer.header("Skep-Node").unwrap();
-                assert!(said.ends_with(node), "{entry} {name}: {said}");
+                let owner = answer.header("Skep-Node").unwrap();
+                assert!(owner.ends_with(node), "{entry} {name}: {owner}");
             }
         }
     })
@@ -69,7 +72,7 @@ async fn an_action_runs_once_and_only_on_the_containers_node() {
     with_cluster(three_nodes(), async |bed| {
         for (n, entry) in ["n1", "n2", "n3"].into_iter().enumerate() {
             let operator = bed.operator(entry);
-            // The fake does none of these: that it was asked is what counts.
+            // The fake engine supports none of these; only the request counts.
             for (method, target) in [
                 ("POST", "/containers/db/restart?t=1"),
                 ("DELETE", "/containers/db?force=1"),
@@ -79,9 +82,9 @@ async fn an_action_runs_once_and_only_on_the_containers_node() {
                 let answer = operator.ask(method, target, &[], body).await.unwrap();
                 assert_eq!(answer.status, 404, "{}", answer.text());
             }
-            let asked = done(&bed.node("n2").engine);
+            let asked = changes(&bed.node("n2").engine);
             assert_eq!(asked.len(), 3 * (n + 1), "{asked:?}");
-            assert_eq!(all_done(bed), asked.len());
+            assert_eq!(all_changes(bed), asked.len());
         }
     })
     .await;
@@ -106,7 +109,7 @@ async fn a_name_on_two_nodes_gets_a_409_and_changes_nothing() {
                 assert!(!message.contains("n3"));
             }
         }
-        assert_eq!(all_done(bed), 0);
+        assert_eq!(all_changes(bed), 0);
         let answer = bed
             .operator("n3")
             .get_from("n2", "/containers/twin/json")
@@ -120,17 +123,17 @@ async fn a_name_on_two_nodes_gets_a_409_and_changes_nothing() {
 async fn an_unknown_container_gets_dockers_404_which_names_unreachable_nodes() {
     with_cluster(three_nodes(), async |bed| {
         let operator = bed.operator("n1");
-        let answer = operator.get("/containers/nobody/json").await.unwrap();
+        let answer = operator.get("/containers/unknown/json").await.unwrap();
         assert_eq!(answer.status, 404);
-        assert_eq!(answer.message().unwrap(), "No such container: nobody");
+        assert_eq!(answer.message().unwrap(), "No such container: unknown");
 
         bed.node_mut("n3").kill().await;
         assert!(eventually(|| bed.node("n1").sees() == 2).await);
-        let answer = operator.get("/containers/nobody/json").await.unwrap();
+        let answer = operator.get("/containers/unknown/json").await.unwrap();
         let message = answer.message().unwrap();
-        assert!(message.contains("No such container: nobody"), "{message}");
+        assert!(message.contains("No such container: unknown"), "{message}");
         assert!(message.contains("n3"), "{message}");
-        // Those that are there are found as before.
+        // Containers on the other nodes are still found.
         let answer = operator.get("/containers/db/json").await.unwrap();
         assert_eq!(answer.status, 200, "{}", answer.text());
     })
@@ -147,7 +150,7 @@ async fn only_the_last_known_node_of_an_id_is_asked() {
         }
         let asked = |node| bed.node(node).engine.requests_to(&target).len();
         assert_eq!((asked("n1"), asked("n3")), (1, 1));
-        // It is gone: said by the node that had it.
+        // The container is gone, as its node says.
         bed.node("n2").engine.set_containers(Vec::new());
         let answer = operator.get(&target).await.unwrap();
         assert_eq!(answer.status, 404);
@@ -194,14 +197,14 @@ async fn images_volumes_and_networks_are_found_too() {
                 "{target}"
             );
         }
-        // The container in the body says where, not the network.
+        // The container in the body decides the node, not the network.
         let body = br#"{"Container":"web"}"#;
         let answer = operator
             .ask("POST", "/networks/private/connect", &[], body)
             .await
             .unwrap();
         assert_eq!(answer.status, 200, "{}", answer.text());
-        assert_eq!(done(&bed.node("n2").engine)[0].body.start, body);
+        assert_eq!(changes(&bed.node("n2").engine)[0].body.start, body);
     })
     .await;
 }
@@ -223,7 +226,7 @@ async fn a_network_name_that_two_other_nodes_have_is_refused_and_one_of_this_nod
             let answer = answer.unwrap();
             assert_eq!(answer.status, 409, "{method}: {}", answer.text());
         }
-        assert_eq!(all_done(bed), 0);
+        assert_eq!(all_changes(bed), 0);
         let answer = bed.operator("n2").get("/networks/twin").await.unwrap();
         assert_eq!(answer.json().unwrap()["Id"], "net2");
     })

@@ -1,13 +1,14 @@
-//! On which node a container is created, and where what belongs to it goes.
+//! Placement: the node on which a container is created, and the requests that
+//! follow it there.
 
 use crate::common::node::Plan;
-use crate::common::{Bed, is_routine, manager, with_cluster, worker};
+use crate::common::{TestCluster, is_routine, manager, with_cluster, worker};
 use serde_json::{Value, json};
 use skep_bed::{EngineBuilder, Response, eventually, fixture};
 
 const IMAGE: &str = "app:1";
 
-/// All have the image; what else there is, one node has.
+/// All nodes have the image; each other object is on one node.
 fn three_nodes() -> [Plan; 3] {
     let with_image = |e: EngineBuilder| e.images(vec![fixture::image("sha256:1", &[IMAGE], 1)]);
     let mesh = fixture::network("3e5hmesh", "mesh", "swarm");
@@ -30,7 +31,7 @@ fn three_nodes() -> [Plan; 3] {
     ]
 }
 
-async fn create(bed: &Bed, entry: &str, body: &Value) -> Response {
+async fn create(bed: &TestCluster, entry: &str, body: &Value) -> Response {
     let body = body.to_string();
     let operator = bed.operator(entry);
     let answer = operator.ask(
@@ -46,20 +47,20 @@ fn of(image: &str, host: Value) -> Value {
     json!({ "Image": image, "HostConfig": host })
 }
 
-/// How often each engine was asked to create.
-fn created(bed: &Bed) -> Vec<usize> {
+/// The number of create requests to each engine.
+fn created(bed: &TestCluster) -> Vec<usize> {
     let at = |node: &crate::common::Node| node.engine.requests_to("/containers/create").len();
     bed.nodes.iter().map(at).collect()
 }
 
-/// What the engines were asked from here on.
+/// The requests to the engines since a point in the test.
 struct Since<'a> {
-    bed: &'a Bed,
+    bed: &'a TestCluster,
     before: Vec<usize>,
 }
 
 impl<'a> Since<'a> {
-    fn now(bed: &'a Bed) -> Self {
+    fn now(bed: &'a TestCluster) -> Self {
         let before = bed
             .nodes
             .iter()
@@ -68,7 +69,7 @@ impl<'a> Since<'a> {
         Self { bed, before }
     }
 
-    /// `METHOD /path@node`, without what agents ask for themselves.
+    /// `METHOD /path@node`, without the requests of agents for themselves.
     fn asked(&self) -> Vec<String> {
         let nodes = self.bed.nodes.iter().zip(&self.before);
         let asked = nodes.flat_map(|(node, before)| {
@@ -109,7 +110,7 @@ async fn a_container_is_created_on_the_node_of_the_objects_it_names() {
             ),
             "n2",
         ),
-        // What is not there yet, and what is everywhere, place nothing.
+        // Objects that do not exist yet or exist on all nodes do not matter.
         (
             of(
                 "rare:1",
@@ -127,14 +128,18 @@ async fn a_container_is_created_on_the_node_of_the_objects_it_names() {
             for (round, entry) in ["n1", "n2", "n3"].into_iter().enumerate() {
                 let answer = create(bed, entry, &body).await;
                 assert_eq!(answer.status, 201, "{entry} {body}: {}", answer.text());
-                let said = answer.header("Skep-Node").unwrap();
-                assert!(said.ends_with(node), "{entry} {body}: {said}");
+                let chosen = answer.header("Skep-Node").unwrap();
+                assert!(chosen.ends_with(node), "{entry} {body}: {chosen}");
                 let here = bed.node(node).engine.requests_to("/containers/create");
                 assert_eq!(here.len(), round + 1, "{entry} {body}");
                 assert_eq!(here[round].json().unwrap(), body, "unchanged");
                 assert!(here[round].target.ends_with("/containers/create?name=new"));
             }
-            assert_eq!(created(bed).iter().sum::<usize>(), 3, "once each: {body}");
+            assert_eq!(
+                created(bed).iter().sum::<usize>(),
+                3,
+                "once per request: {body}"
+            );
         })
         .await;
     }
@@ -156,10 +161,10 @@ async fn without_a_reason_for_another_node_the_entry_node_creates_the_container(
                 expected[n] += 1;
                 assert_eq!(created(bed), expected, "{entry} {host}");
             }
-            // An image that nobody has, and a body that is none: the engine says so.
-            let answer = create(bed, entry, &of("nobody:1", json!({}))).await;
+            // The engine itself refuses an unknown image and an invalid body.
+            let answer = create(bed, entry, &of("unknown:1", json!({}))).await;
             assert_eq!(answer.status, 404);
-            assert_eq!(answer.message().unwrap(), "No such image: nobody:1");
+            assert_eq!(answer.message().unwrap(), "No such image: unknown:1");
             let answer = create(bed, entry, &json!("text")).await;
             assert_eq!(answer.status, 404);
             expected[n] += 2;
@@ -183,7 +188,7 @@ async fn a_container_that_needs_objects_of_two_nodes_gets_a_409() {
                 json!({ "NetworkMode": "private", "Binds": ["data:/data"] }),
                 ["private", "n2", "data", "n3"],
             ),
-            // One of the two is the node that was asked.
+            // One of the two is the entry node.
             (
                 "n2",
                 json!({ "NetworkMode": "private", "Binds": ["data:/data"] }),
@@ -225,7 +230,7 @@ async fn a_container_that_names_an_object_of_a_missing_node_is_not_created_elsew
         assert_eq!(answer.status, 503, "{}", answer.text());
         assert!(answer.message().unwrap().contains("n2"));
         assert_eq!(created(bed), [0; 3]);
-        // A volume or a network that nobody has may be made anew.
+        // The engine may create an unknown volume or network.
         let body = of(IMAGE, json!({ "Binds": ["new:/new"] }));
         assert_eq!(create(bed, "n1", &body).await.status, 201);
         assert_eq!(created(bed), [1, 0, 0]);
@@ -255,7 +260,7 @@ async fn the_pull_after_a_refusal_goes_once_to_the_node_that_lacked_the_image() 
             assert_eq!(answer.status, 200, "{}", answer.text());
             assert_eq!(answer.text().lines().count(), 3);
         };
-        // Another image is nobody's lack; the one that was lacking is, once.
+        // No node lacks the other image. The missing one goes to its node, once.
         pull("other&tag=1").await;
         assert_eq!(pulls(), [1, 0, 0]);
         pull("docker.io%2Flibrary%2Flib&tag=latest").await;

@@ -1,5 +1,5 @@
-//! Who may do what: policies as they are written in YAML, enforced by agents of a
-//! whole cluster. What a rule matches is tested where the rules are.
+//! Policies in YAML, enforced by the agents of a whole cluster. The tests of what a
+//! rule matches are beside the rules.
 
 mod bodies;
 mod limits;
@@ -11,7 +11,7 @@ mod scope;
 
 use std::path::Path;
 
-use crate::common::{Bed, Caller, Cluster, is_routine, secret_file};
+use crate::common::{Caller, ClusterBuilder, TestCluster, is_routine, secret_file};
 use skep::config::Config;
 use skep_bed::Seen;
 use skep_filters::auth::SigningKey;
@@ -19,16 +19,16 @@ use skep_filters::auth::SigningKey;
 /// The secret of every key in these tests.
 const KEY: &str = "the secret of a key in a test, 40 bytes.";
 
-/// Where a configuration of these tests has the file of its keys.
+/// The placeholder for the key file in the YAML of these tests.
 const FILE: &str = "KEY_FILE";
 
-/// Every agent gets the policies and keys of this YAML; `KEY_FILE` in it is the
-/// file with the key.
+/// Every agent gets the policies and keys of this YAML, in which `KEY_FILE` stands
+/// for the key file.
 fn configured<'a>(
     plans: impl IntoIterator<Item = crate::common::node::Plan>,
     yaml: &'a str,
-) -> Cluster<'a> {
-    Cluster::of(plans).configure(move |_, folder, config| apply(yaml, folder, config))
+) -> ClusterBuilder<'a> {
+    ClusterBuilder::of(plans).configure(move |_, folder, config| apply(yaml, folder, config))
 }
 
 fn apply(yaml: &str, folder: &Path, config: &mut Config) {
@@ -37,20 +37,20 @@ fn apply(yaml: &str, folder: &Path, config: &mut Config) {
     config.policies = read.policies;
 }
 
-/// The configuration with the file of its keys, which is made.
+/// Writes the key file and puts its path into the YAML.
 fn with_key(yaml: &str, folder: &Path) -> String {
     let file = secret_file(folder, "key", KEY);
     yaml.replace(FILE, &file.display().to_string())
 }
 
 /// The holder of the key with this id, calling this node's agent.
-fn holder(bed: &Bed, node: &str, id: &str) -> Caller {
+fn holder(bed: &TestCluster, node: &str, id: &str) -> Caller {
     let key = SigningKey::hmac(id, KEY.as_bytes()).expect("a key");
     bed.operator(node).with_key(key)
 }
 
-/// What the engines were asked to do, beside being asked what they have.
-fn done(bed: &Bed) -> Vec<Seen> {
+/// The requests that change something at an engine.
+fn changes(bed: &TestCluster) -> Vec<Seen> {
     let mut seen: Vec<_> = bed.nodes.iter().flat_map(|n| n.engine.requests()).collect();
     seen.retain(|request| !is_routine(&request.path) && request.method != "GET");
     seen

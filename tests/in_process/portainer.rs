@@ -1,4 +1,4 @@
-//! A Portainer server as the caller: what it sends to its agents, replayed.
+//! A Portainer server as the caller: the requests that it sends to its agents.
 
 mod actions;
 mod browser;
@@ -15,7 +15,7 @@ mod words;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::common::{Bed, Cluster, manager, warnings_of, worker};
+use crate::common::{ClusterBuilder, TestCluster, manager, warnings_of, worker};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use md5::{Digest as _, Md5};
@@ -26,7 +26,7 @@ use skep_bed::{Behaviour, EngineBuilder, Response, fixture};
 
 const SECRET: &str = "a secret of server and agents";
 
-/// How long a server waits for an answer.
+/// The time that a server waits for an answer.
 const MINUTE: Duration = Duration::from_secs(60);
 
 const HEADERS: [(&str, &str); 3] = [
@@ -35,10 +35,10 @@ const HEADERS: [(&str, &str); 3] = [
     ("Portainer-Agent-Platform", "1"),
 ];
 
-/// How every P-256 key begins in DER.
+/// The beginning of every P-256 key in DER.
 const SPKI: &str = "3059301306072a8648ce3d020106082a8648ce3d030107034200";
 
-/// A Portainer server: its key, and what it signs.
+/// A Portainer server: its key, and the message that it signs.
 struct Server {
     key: SigningKey,
     message: &'static str,
@@ -65,7 +65,7 @@ impl Server {
     /// Asks a node's agent, with header names as Go writes them.
     async fn ask(
         &self,
-        bed: &Bed,
+        bed: &TestCluster,
         node: &str,
         method: &str,
         target: &str,
@@ -81,13 +81,13 @@ impl Server {
         send(bed, node, method, target, &all, body).await
     }
 
-    async fn get(&self, bed: &Bed, node: &str, target: &str) -> Response {
+    async fn get(&self, bed: &TestCluster, node: &str, target: &str) -> Response {
         self.ask(bed, node, "GET", target, &[], b"").await
     }
 }
 
 async fn send(
-    bed: &Bed,
+    bed: &TestCluster,
     node: &str,
     method: &str,
     target: &str,
@@ -124,7 +124,7 @@ fn with_secret(hostname: &str, folder: &Path, config: &mut Config) {
     config.auth.portainer = Some(portainer());
 }
 
-fn holding(id: &'static str) -> impl FnOnce(EngineBuilder) -> EngineBuilder {
+fn with_objects(id: &'static str) -> impl FnOnce(EngineBuilder) -> EngineBuilder {
     move |engine| {
         engine
             .containers(vec![fixture::container(id, &format!("name-{id}"), 1, 0)])
@@ -135,10 +135,10 @@ fn holding(id: &'static str) -> impl FnOnce(EngineBuilder) -> EngineBuilder {
     }
 }
 
-fn swarm() -> Cluster<'static> {
+fn swarm() -> ClusterBuilder<'static> {
     let nodes = [
-        manager("n1").engine(holding("c1")),
-        worker("n2").engine(holding("c2")),
+        manager("n1").engine(with_objects("c1")),
+        worker("n2").engine(with_objects("c2")),
     ];
-    Cluster::of(nodes).configure(with_secret)
+    ClusterBuilder::of(nodes).configure(with_secret)
 }

@@ -1,10 +1,10 @@
-//! Which node answers: the rules of docs/architecture.md, "Where a request goes", seen
-//! from outside.
+//! The node that answers a request, by the rules of docs/architecture.md, "Where a
+//! request goes".
 
 use std::path::Path;
 use std::time::Duration;
 
-use crate::common::{Bed, Caller, Cluster, manager, with_cluster, worker};
+use crate::common::{Caller, ClusterBuilder, TestCluster, manager, with_cluster, worker};
 use skep::config::Config;
 use skep_bed::{EngineBuilder, Response, eventually, fixture};
 
@@ -34,12 +34,12 @@ fn assert_refused(answer: &Response, status: u16, words: &[&str]) {
     }
 }
 
-/// Nothing is noticed but by the requests themselves.
-fn rarely(_: &str, _: &Path, config: &mut Config) {
+/// Agents notice changes only by the requests themselves.
+fn with_rare_probes(_: &str, _: &Path, config: &mut Config) {
     config.cluster.interval = Duration::from_secs(3600);
 }
 
-fn asked_for(bed: &Bed, node: &str, path: &str) -> usize {
+fn asked_for(bed: &TestCluster, node: &str, path: &str) -> usize {
     bed.node(node).engine.requests_to(path).len()
 }
 
@@ -65,16 +65,16 @@ async fn a_named_node_answers_through_every_agent() {
                         .await
                         .unwrap();
                     assert_eq!(answered_by(&answer), node.hostname, "{name}: {value}");
-                    let said = format!("{} {}", node.id, node.hostname);
-                    assert_eq!(answer.header("Skep-Node"), Some(said.as_str()));
+                    let named = format!("{} {}", node.id, node.hostname);
+                    assert_eq!(answer.header("Skep-Node"), Some(named.as_str()));
                     assert_eq!(answer.head.all("Skep-Node").count(), 1);
                 }
             }
-            // Portainer sends its header empty where it means nobody.
-            let nobody = [("X-PortainerAgent-Target", "")];
-            let answer = operator.ask("GET", "/version", &nobody, b"").await.unwrap();
-            let said = format!("{} {}", entry.id, entry.hostname);
-            assert_eq!(answer.header("Skep-Node"), Some(said.as_str()));
+            // Portainer sends an empty header when it names no node.
+            let empty = [("X-PortainerAgent-Target", "")];
+            let answer = operator.ask("GET", "/version", &empty, b"").await.unwrap();
+            let named = format!("{} {}", entry.id, entry.hostname);
+            assert_eq!(answer.header("Skep-Node"), Some(named.as_str()));
         }
     })
     .await;
@@ -151,8 +151,8 @@ async fn manager_calls_reach_a_manager_without_a_redirect() {
                 let answer = operator.get("/v1.41/services").await.unwrap();
                 assert_eq!(answer.status, 200, "{}", answer.text());
                 assert_eq!(answer.json().unwrap()[0]["ID"], "s1");
-                let said = answer.header("Skep-Node").unwrap();
-                assert!(said.ends_with(" m1"), "{said}");
+                let node = answer.header("Skep-Node").unwrap();
+                assert!(node.ends_with(" m1"), "{node}");
                 let created = operator
                     .ask("POST", "/services/create", &[], b"{}")
                     .await
@@ -161,7 +161,7 @@ async fn manager_calls_reach_a_manager_without_a_redirect() {
                 let info = operator.get("/info").await.unwrap().json().unwrap();
                 assert_eq!(info["Name"], "m1");
                 assert_eq!(info["Swarm"]["ControlAvailable"], true);
-                // Whoever names a node means it.
+                // A named node answers itself.
                 let info = operator
                     .get_from("w1", "/info")
                     .await
@@ -169,9 +169,9 @@ async fn manager_calls_reach_a_manager_without_a_redirect() {
                     .json()
                     .unwrap();
                 assert_eq!(info["Name"], "w1");
-                let wish = [("X-PortainerAgent-ManagerOperation", "1")];
-                let wished = operator.ask("GET", "/version", &wish, b"").await.unwrap();
-                assert!(wished.header("Skep-Node").unwrap().ends_with(" m1"));
+                let header = [("X-PortainerAgent-ManagerOperation", "1")];
+                let answer = operator.ask("GET", "/version", &header, b"").await.unwrap();
+                assert!(answer.header("Skep-Node").unwrap().ends_with(" m1"));
             }
             assert_eq!(asked_for(bed, "m1", "/services/create"), 2);
             assert!(bed.node("w1").asked().is_empty());
@@ -194,7 +194,7 @@ async fn without_a_manager_the_error_names_the_known_managers() {
             .await
             .unwrap();
         assert_refused(&answer, 503, &["m1"]);
-        // Nothing but what managers do is lost.
+        // Only manager calls fail.
         assert_eq!(operator.get("/version").await.unwrap().status, 200);
 
         bed.node_mut("m1").start().await.unwrap();
@@ -215,8 +215,8 @@ async fn a_dead_manager_is_skipped_without_a_failed_request() {
         )
     };
     let nodes = ["m1", "m2", "m3"].map(|name| manager(name).engine(created));
-    Cluster::of(nodes.into_iter().chain([worker("w1")]))
-        .configure(rarely)
+    ClusterBuilder::of(nodes.into_iter().chain([worker("w1")]))
+        .configure(with_rare_probes)
         .run(async |bed| {
             let operator = bed.operator("w1");
             let reads = async |operator: &Caller| {
@@ -242,7 +242,7 @@ async fn a_dead_manager_is_skipped_without_a_failed_request() {
             assert_eq!(
                 posted("m1") + posted("m2") + posted("m3"),
                 8,
-                "each is done once"
+                "each request runs once"
             );
         })
         .await;
@@ -253,7 +253,7 @@ async fn a_promotion_and_a_demotion_are_noticed() {
     with_cluster([manager("a"), worker("b"), worker("c")], async |bed| {
         bed.node("b").engine.set_manager(true);
         bed.node("a").engine.set_manager(false);
-        let roles = |bed: &Bed| {
+        let roles = |bed: &TestCluster| {
             let all = bed.node("c").cluster().all();
             all.iter().map(|m| m.manager).collect::<Vec<_>>()
         };
@@ -276,8 +276,8 @@ async fn a_node_that_took_over_an_address_does_not_serve_requests_for_the_old_on
         worker("n2").engine(with_c1),
         worker("n3").engine(with_c1),
     ];
-    Cluster::of(nodes)
-        .configure(rarely)
+    ClusterBuilder::of(nodes)
+        .configure(with_rare_probes)
         .run(async |bed| {
             let operator = bed.operator("n1");
             assert_eq!(operator.get_from("n2", INSPECT).await.unwrap().status, 200);
@@ -308,7 +308,7 @@ async fn a_node_that_took_over_an_address_does_not_serve_requests_for_the_old_on
             assert_refused(&answer, 503, &["n2"]);
             let asked = bed.node("n3").asked();
             assert!(asked.is_empty(), "{asked:?}");
-            // And the list names who is missing.
+            // The list names the missing node.
             let list = operator.get("/containers/json").await.unwrap();
             let missing = list.header("Skep-Missing").unwrap();
             assert!(missing.contains("n2"), "{missing}");

@@ -1,12 +1,12 @@
-//! Callers at a socket of this machine: what Traefik or a stock docker CLI with
-//! `-H unix://` sends, to real agents.
+//! Callers at a Unix socket, such as Traefik or a stock docker CLI with
+//! `-H unix://`.
 #![cfg(unix)]
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use crate::common::{Bed, Cluster, generation, is_private, manager, worker};
+use crate::common::{ClusterBuilder, TestCluster, generation, is_private, manager, worker};
 use skep::agent::{Agent, StartError};
 use skep::cli::health;
 use skep::config::{ClusterMode, Config, Grant, Socket, SocketIdentity, SocketUser};
@@ -41,15 +41,15 @@ fn at(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.sock"))
 }
 
-/// The user of this test, as the file system knows it.
-fn me() -> u32 {
+/// The user id of this test, from the file system.
+fn own_uid() -> u32 {
     let file = tempfile::NamedTempFile::new().expect("a file");
     file.path().metadata().expect("its owner").uid()
 }
 
-/// Two nodes; the agent of n1 listens on `open`, which is for everybody, on
-/// `mine`, which is for this user, and on `others`, which is for somebody else.
-fn two() -> Cluster<'static> {
+/// Two nodes; the agent of n1 listens on `open` for all users, on `mine` for this
+/// user, and on `others` for another user.
+fn two_nodes() -> ClusterBuilder<'static> {
     let configure = |node: &str, folder: &Path, config: &mut Config| {
         if node != "n1" {
             return;
@@ -64,22 +64,22 @@ fn two() -> Cluster<'static> {
         };
         config.sockets = vec![
             socket(at(folder, "open")),
-            only("mine", me()),
-            only("others", me() + 1),
+            only("mine", own_uid()),
+            only("others", own_uid() + 1),
         ];
     };
     let nodes = [
         manager("n1").engine(has("exact")),
         worker("n2").engine(has("far")),
     ];
-    Cluster::of(nodes).configure(configure)
+    ClusterBuilder::of(nodes).configure(configure)
 }
 
-fn client(bed: &Bed, name: &str) -> Client {
+fn client(bed: &TestCluster, name: &str) -> Client {
     Client::unix(at(bed.folder(), name))
 }
 
-fn assert_untouched(bed: &Bed) {
+fn assert_untouched(bed: &TestCluster) {
     for node in &bed.nodes {
         assert!(node.asked().is_empty(), "{:?}", node.asked());
     }
@@ -87,7 +87,7 @@ fn assert_untouched(bed: &Bed) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_socket_serves_the_whole_cluster() {
-    two()
+    two_nodes()
         .run(async |bed| {
             for name in ["open", "mine"] {
                 let mut connection = client(bed, name).connect().await.unwrap();
@@ -120,7 +120,7 @@ async fn a_socket_serves_the_whole_cluster() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_exec_works_through_a_socket() {
-    two()
+    two_nodes()
         .run(async |bed| {
             for node in ["n1", "n2"] {
                 let headers = [
@@ -144,13 +144,13 @@ async fn an_exec_works_through_a_socket() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unlisted_user_gets_a_403_that_names_the_user() {
-    two()
+    two_nodes()
         .run(async |bed| {
             let answer = client(bed, "others").get(LIST, &[]).await.unwrap();
             assert_eq!(answer.status, 403, "{}", answer.text());
-            let said = answer.message().unwrap();
-            assert!(said.contains(&format!("user {} ", me())), "{said}");
-            assert!(said.contains("others.sock"), "{said}");
+            let error = answer.message().unwrap();
+            assert!(error.contains(&format!("user {} ", own_uid())), "{error}");
+            assert!(error.contains("others.sock"), "{error}");
             assert_untouched(bed);
         })
         .await;
@@ -158,7 +158,7 @@ async fn an_unlisted_user_gets_a_403_that_names_the_user() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_signature_does_not_change_the_identity_of_a_socket_caller() {
-    two()
+    two_nodes()
         .run(async |bed| {
             let operator = bed.operator("n1");
             let generation = generation();
@@ -173,12 +173,12 @@ async fn a_signature_does_not_change_the_identity_of_a_socket_caller() {
                 assert_eq!(refused.unwrap().status, 403);
                 assert_untouched(bed);
             }
-            // It is no agent's errand either: there is no other agent's name to give.
-            let spoken = [("Skep-On-Behalf-Of", "key:root")];
-            let answer = client(bed, "open").get(LIST, &spoken).await.unwrap();
+            // A caller at a socket cannot act on behalf of others.
+            let on_behalf = [("Skep-On-Behalf-Of", "key:root")];
+            let answer = client(bed, "open").get(LIST, &on_behalf).await.unwrap();
             assert_eq!(answer.status, 400, "{}", answer.text());
             assert_untouched(bed);
-            // What was signed is not looked at, and does not reach an engine.
+            // The agent ignores the signature and does not pass it to an engine.
             let signed = operator.sign("GET", "/version", &[], b"");
             let answer = client(bed, "open")
                 .get(LIST, &signed.fields())
@@ -196,18 +196,18 @@ async fn a_signature_does_not_change_the_identity_of_a_socket_caller() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_socket_has_its_mode_and_is_removed_with_its_agent() {
-    two()
+    two_nodes()
         .run(async |bed| {
             let open = at(bed.folder(), "open");
             let found = open.symlink_metadata().unwrap();
             assert!(found.file_type().is_socket());
             assert_eq!(found.permissions().mode() & 0o777, 0o660);
-            assert_eq!(found.uid(), me());
-            bed.node_mut("n1").stopping().await;
+            assert_eq!(found.uid(), own_uid());
+            bed.node_mut("n1").stop().await;
             for name in ["open", "mine", "others"] {
                 assert!(!at(bed.folder(), name).exists(), "{name}");
             }
-            // A socket that was left behind is replaced.
+            // A stale socket is replaced.
             drop(UnixListener::bind(&open).unwrap());
             bed.node_mut("n1").start().await.unwrap();
             assert_eq!(
@@ -218,28 +218,28 @@ async fn a_socket_has_its_mode_and_is_removed_with_its_agent() {
                     .status,
                 200
             );
-            // One that is not ours any more stays.
+            // A socket of another program stays.
             std::fs::remove_file(&open).unwrap();
             let other = UnixListener::bind(&open).unwrap();
-            bed.node_mut("n1").stopping().await;
+            bed.node_mut("n1").stop().await;
             assert!(open.exists());
             drop(other);
         })
         .await;
 }
 
-/// Only root may give a file away; anybody else sees that said instead.
+/// Only root may change the owner; for other users the error must say so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_socket_has_its_configured_owner_and_group() {
     let configure = |_: &str, folder: &Path, config: &mut Config| {
         config.cluster.mode = ClusterMode::Off;
         config.sockets = vec![socket(at(folder, "open"))];
     };
-    Cluster::of([manager("n1")])
+    ClusterBuilder::of([manager("n1")])
         .configure(configure)
-        .unawaited()
+        .without_settling()
         .run(async |bed| {
-            bed.node_mut("n1").stopping().await;
+            bed.node_mut("n1").stop().await;
             let path = at(bed.folder(), "open");
             let node = bed.node_mut("n1");
             node.config.sockets[0].owner = Some(4711);
@@ -252,7 +252,7 @@ async fn a_socket_has_its_configured_owner_and_group() {
                     assert_eq!(found.permissions().mode() & 0o777, 0o640);
                 }
                 Err(error) => {
-                    assert_ne!(me(), 0, "{error}");
+                    assert_ne!(own_uid(), 0, "{error}");
                     assert!(error.to_string().contains("not permitted"), "{error}");
                     assert!(!path.exists());
                 }
@@ -263,7 +263,7 @@ async fn a_socket_has_its_configured_owner_and_group() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_obstacle_at_the_path_of_a_socket_stops_the_start_and_stays() {
-    two()
+    two_nodes()
         .run(async |bed| {
             let mut config = bed.node("n1").config.clone();
             config.listen.clear();
@@ -281,7 +281,7 @@ async fn an_obstacle_at_the_path_of_a_socket_stops_the_start_and_stays() {
                 assert!(error.to_string().contains(says), "{error}");
             }
             assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
-            // Nothing is left of the attempts, and the one that listens still does.
+            // The attempts leave no files, and the running agent still listens.
             let left = std::fs::read_dir(bed.folder()).unwrap().flatten();
             let hidden = left.filter(|e| e.file_name().to_string_lossy().starts_with('.'));
             assert_eq!(hidden.count(), 0);
@@ -300,16 +300,16 @@ async fn an_agent_that_listens_only_on_sockets_is_healthy() {
         config.listen.clear();
         config.sockets = vec![socket(at(folder, "open"))];
     };
-    Cluster::of([manager("n1").engine(has("c1"))])
+    ClusterBuilder::of([manager("n1").engine(has("c1"))])
         .configure(configure)
-        .unawaited()
+        .without_settling()
         .run(async |bed| {
             let list = client(bed, "open").get(LIST, &[]).await.unwrap();
             assert_eq!(list.status, 200, "{}", list.text());
             let config = bed.node("n1").config.clone();
-            let said = health::run(&config).await.unwrap();
-            assert!(said.contains('{'), "{said}");
-            bed.node_mut("n1").stopping().await;
+            let health = health::run(&config).await.unwrap();
+            assert!(health.contains('{'), "{health}");
+            bed.node_mut("n1").stop().await;
             assert!(health::run(&config).await.is_err());
         })
         .await;

@@ -1,22 +1,22 @@
-//! Answers and bodies that go on: flushed as they come, ended when they end,
-//! never held, never cut for being quiet.
+//! Long answers and bodies: flushed as they arrive, never buffered, ended when the
+//! other side ends them and not for being idle.
 
 use std::time::Duration;
 
-use crate::common::{Bed, Caller, manager, with_cluster, worker};
+use crate::common::{Caller, TestCluster, manager, with_cluster, worker};
 use skep_bed::{EngineBuilder, FakeEngine, Streaming, Sum, chunk, eventually, fixture, noise, sum};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// One way to an engine: `id` is a container of the node that is meant.
-struct Way<'a> {
+/// One route to an engine: `id` is a container of the target node.
+struct Route<'a> {
     operator: Caller,
     headers: Vec<(&'a str, &'a str)>,
     engine: &'a FakeEngine,
     id: &'a str,
 }
 
-impl Way<'_> {
+impl Route<'_> {
     async fn open(&self, method: &str, target: &str) -> Streaming {
         let target = target.replace("ID", self.id);
         let stream = self
@@ -36,21 +36,24 @@ impl Way<'_> {
     }
 }
 
-/// A test against the engine next door and against another node's.
-async fn both(engine: impl Fn(EngineBuilder) -> EngineBuilder, test: impl AsyncFn(&Way<'_>)) {
+/// Runs a test against the local engine and against the engine of another node.
+async fn on_both_nodes(
+    engine: impl Fn(EngineBuilder) -> EngineBuilder,
+    test: impl AsyncFn(&Route<'_>),
+) {
     let container = |id: &str| vec![fixture::container(id, id, 1, 0)];
     let near = manager("n1").engine(|e| engine(e.containers(container("near"))));
     let far = worker("n2").engine(|e| engine(e.containers(container("far"))));
     with_cluster([near, far], async |bed| {
-        let bed: &Bed = bed;
+        let bed: &TestCluster = bed;
         for (node, id) in [("n1", "near"), ("n2", "far")] {
-            let way = Way {
+            let route = Route {
                 operator: bed.operator("n1"),
                 headers: vec![("Skep-Target", node)],
                 engine: &bed.node(node).engine,
                 id,
             };
-            test(&way).await;
+            test(&route).await;
         }
     })
     .await;
@@ -62,23 +65,24 @@ async fn line(stream: &mut Streaming) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lines_arrive_as_they_are_written_and_the_engine_sees_the_client_leave() {
-    both(
+    on_both_nodes(
         |e| e,
-        async |way| {
+        async |route| {
             for target in [
                 "/events",
                 "/containers/ID/logs?follow=1&stdout=1",
                 "/containers/ID/stats",
             ] {
-                let mut stream = way.open("GET", target).await;
-                // None of these ever ends: a line that is here was not held back.
+                let mut stream = route.open("GET", target).await;
+                // None of these ends, so an agent that buffers them would deliver no line.
                 for _ in 0..3 {
                     assert!(!line(&mut stream).await.is_empty());
                 }
-                let path = target.replace("ID", way.id);
+                let path = target.replace("ID", route.id);
                 let path = path.split('?').next().unwrap_or_default();
                 let left = || {
-                    way.engine
+                    route
+                        .engine
                         .requests_to(path)
                         .last()
                         .is_some_and(|r| r.client_closed)
@@ -95,13 +99,13 @@ async fn lines_arrive_as_they_are_written_and_the_engine_sees_the_client_leave()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_client_sees_the_end_of_a_stream() {
     let event = serde_json::json!({ "Type": "container", "Action": "die" });
-    both(
+    on_both_nodes(
         |e| e.events(vec![event.clone()]),
-        async |way| {
-            let mut events = way.open("GET", "/events?until=1").await;
+        async |route| {
+            let mut events = route.open("GET", "/events?until=1").await;
             assert!(line(&mut events).await.contains("die"));
             assert_eq!(events.next_line().await.unwrap(), None);
-            let mut logs = way.open("GET", "/containers/ID/logs?stdout=1").await;
+            let mut logs = route.open("GET", "/containers/ID/logs?stdout=1").await;
             for n in 0..3 {
                 assert!(line(&mut logs).await.ends_with(&format!("line {n}")));
             }
@@ -113,10 +117,10 @@ async fn the_client_sees_the_end_of_a_stream() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_stream_stays_open() {
-    both(
+    on_both_nodes(
         |e| e.interval(Duration::from_secs(3)),
-        async |way| {
-            let mut events = way.open("GET", "/events").await;
+        async |route| {
+            let mut events = route.open("GET", "/events").await;
             assert!(line(&mut events).await.contains("tick"));
         },
     )
@@ -125,24 +129,24 @@ async fn an_idle_stream_stays_open() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wait_sends_its_head_at_once_and_its_body_later() {
-    both(
+    on_both_nodes(
         |e| e.wait(HOUR),
-        async |way| {
-            // What this returns with is the head; the body is an hour away.
-            let waiting = way
+        async |route| {
+            // This returns with the head; the body comes in an hour.
+            let waiting = route
                 .open("POST", "/containers/ID/wait?condition=next-exit")
                 .await;
             drop(waiting);
-            let path = format!("/containers/{}/wait", way.id);
-            let left = || way.engine.requests_to(&path)[0].client_closed;
+            let path = format!("/containers/{}/wait", route.id);
+            let left = || route.engine.requests_to(&path)[0].client_closed;
             assert!(eventually(left).await);
         },
     )
     .await;
-    both(
+    on_both_nodes(
         |e| e.wait(Duration::from_millis(100)),
-        async |way| {
-            let mut waiting = way.open("POST", "/containers/ID/wait").await;
+        async |route| {
+            let mut waiting = route.open("POST", "/containers/ID/wait").await;
             assert_eq!(line(&mut waiting).await, "{\"StatusCode\":0}");
             assert_eq!(waiting.next_line().await.unwrap(), None);
         },
@@ -153,10 +157,10 @@ async fn a_wait_sends_its_head_at_once_and_its_body_later() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_export_arrives_unchanged() {
     const BYTES: usize = 20 << 20;
-    both(
+    on_both_nodes(
         |e| e.transfer(BYTES as u64),
-        async |way| {
-            let mut export = way.open("GET", "/images/get?names=busybox").await;
+        async |route| {
+            let mut export = route.open("GET", "/images/get?names=busybox").await;
             assert_eq!(
                 export.head.header("Content-Type"),
                 Some("application/x-tar")
@@ -175,13 +179,13 @@ async fn an_export_arrives_unchanged() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_does_not_read_holds_back_the_engine_without_buffering() {
-    both(
+    on_both_nodes(
         |e| e.transfer(1 << 30),
-        async |way| {
-            let export = way.open("GET", "/images/get?names=busybox").await;
-            let sent = || way.engine.requests_to("/images/get")[0].sent;
+        async |route| {
+            let export = route.open("GET", "/images/get?names=busybox").await;
+            let sent = || route.engine.requests_to("/images/get")[0].sent;
             let mut before = 0;
-            // Until nothing more goes out; kernels hold a few megabytes a hop.
+            // Until nothing more is sent; kernels buffer a few megabytes per hop.
             for _ in 0..100 {
                 tokio::time::sleep(Duration::from_millis(200)).await;
                 let now = sent();
@@ -190,7 +194,7 @@ async fn a_client_that_does_not_read_holds_back_the_engine_without_buffering() {
                 }
                 before = now;
             }
-            assert!(before < 64 << 20, "{before} bytes are held somewhere");
+            assert!(before < 64 << 20, "{before} bytes are buffered");
             drop(export);
         },
     )
@@ -200,17 +204,17 @@ async fn a_client_that_does_not_read_holds_back_the_engine_without_buffering() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_import_arrives_unchanged_in_every_framing() {
     const BYTES: usize = 10 << 20;
-    both(
+    on_both_nodes(
         |e| e,
-        async |way| {
+        async |route| {
             let body = noise(BYTES);
             let result = format!("Loaded {BYTES} bytes {:016x}", sum(&body));
 
-            let mut load = way
+            let mut load = route
                 .operator
-                .sign_stream("POST", "/images/load", &way.headers);
+                .sign_stream("POST", "/images/load", &route.headers);
             load = load.and("Transfer-Encoding", "chunked");
-            let mut connection = way.operator.client().connect().await.unwrap();
+            let mut connection = route.operator.client().connect().await.unwrap();
             connection
                 .ask("POST", "/images/load", &load.fields(), b"")
                 .await
@@ -222,10 +226,10 @@ async fn an_import_arrives_unchanged_in_every_framing() {
             let answer = connection.response("POST").await.unwrap();
             assert!(answer.text().contains(&result), "{}", answer.text());
 
-            let load = way
+            let load = route
                 .operator
-                .sign_stream("POST", "/images/load", &way.headers);
-            let client = way.operator.client();
+                .sign_stream("POST", "/images/load", &route.headers);
+            let client = route.operator.client();
             let answer = client
                 .request("POST", "/images/load", &load.fields(), &body)
                 .await;
@@ -237,24 +241,24 @@ async fn an_import_arrives_unchanged_in_every_framing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_build_reports_progress_while_its_context_is_sent() {
-    both(
+    on_both_nodes(
         |e| e,
-        async |way| {
+        async |route| {
             let piece = noise(64 * 1024);
-            let mut build = way.upload("/build?t=web", &chunk(&piece)).await;
+            let mut build = route.upload("/build?t=web", &chunk(&piece)).await;
             assert_eq!(build.status, 200);
             for n in 1..=4 {
-                // Said before the rest of the context was sent.
-                let said = line(&mut build).await;
-                assert!(said.contains("received"), "{n}: {said}");
+                // The line arrives before the client sends the rest of the context.
+                let line = line(&mut build).await;
+                assert!(line.contains("received"), "{n}: {line}");
                 build.send(&chunk(&piece)).await.unwrap();
             }
             build.send(b"0\r\n\r\n").await.unwrap();
             let whole = piece.repeat(5);
             let built = format!("Built {} bytes {:016x}", whole.len(), sum(&whole));
             let mut last = String::new();
-            while let Some(said) = build.next_line().await.unwrap() {
-                last = said;
+            while let Some(line) = build.next_line().await.unwrap() {
+                last = line;
             }
             assert!(last.contains(&built), "{last}");
         },
@@ -264,30 +268,32 @@ async fn a_build_reports_progress_while_its_context_is_sent() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_with_expect_gets_100_continue() {
-    both(
+    on_both_nodes(
         |e| e,
-        async |way| {
-            let mut expecting = way.headers.clone();
+        async |route| {
+            let mut expecting = route.headers.clone();
             expecting.push(("Expect", "100-continue"));
-            // A stream, which the engine asks for, and a body that the agent holds.
-            let stream = way.operator.sign_stream("POST", "/images/load", &expecting);
-            let held = way
+            // A stream, for which the engine sends 100, and a body that the agent reads itself.
+            let stream = route
+                .operator
+                .sign_stream("POST", "/images/load", &expecting);
+            let held = route
                 .operator
                 .sign("POST", "/containers/create", &expecting, b"{}");
             for (target, signed, status) in [
                 ("/images/load", stream, 200),
                 ("/containers/create", held, 404),
             ] {
-                let mut connection = way.operator.client().connect().await.unwrap();
+                let mut connection = route.operator.client().connect().await.unwrap();
                 let signed = signed.and("Content-Length", "2");
                 connection
                     .ask("POST", target, &signed.fields(), b"")
                     .await
                     .unwrap();
                 let mut raw = connection.into_raw();
-                let told = raw.receive().await.unwrap();
-                let told = String::from_utf8_lossy(&told).into_owned();
-                assert!(told.starts_with("HTTP/1.1 100 "), "{target}: {told}");
+                let interim = raw.receive().await.unwrap();
+                let interim = String::from_utf8_lossy(&interim).into_owned();
+                assert!(interim.starts_with("HTTP/1.1 100 "), "{target}: {interim}");
                 raw.send(b"{}").await.unwrap();
                 let answer = raw.receive().await.unwrap();
                 let answer = String::from_utf8_lossy(&answer).into_owned();

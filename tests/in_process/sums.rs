@@ -1,11 +1,11 @@
-//! What is counted of the whole cluster: disk usage, `/info` where the
-//! configuration says so, and the containers of a network of the Swarm.
+//! Totals of the whole cluster: disk usage, `/info` if the configuration asks for
+//! them, and the containers of a Swarm network.
 
 use std::path::Path;
 use std::time::Duration;
 
 use crate::common::node::Plan;
-use crate::common::{Cluster, manager, with_cluster, worker};
+use crate::common::{ClusterBuilder, manager, with_cluster, worker};
 use serde_json::{Value, json};
 use skep::config::{Config, InfoOf};
 use skep_bed::{Behaviour, FakeEngine, fixture};
@@ -57,14 +57,14 @@ fn place(row: &Value) -> String {
     format!("{id}@{}", node.expect("a decoration"))
 }
 
-/// A deadline that lists keep and a walk over disks does not.
+/// A deadline that is enough for lists but not for disk usage.
 fn short(_: &str, _: &Path, config: &mut Config) {
     config.aggregate.deadline = Duration::from_millis(500);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn disk_usage_has_a_longer_deadline_than_a_list_and_names_failing_nodes() {
-    Cluster::of(with_usage())
+    ClusterBuilder::of(with_usage())
         .configure(short)
         .run(async |bed| {
             let engine = |node: &str| -> &FakeEngine { &bed.node(node).engine };
@@ -112,7 +112,7 @@ async fn info_comes_from_one_manager_unless_configured_for_the_cluster() {
     let totals = |_: &str, _: &Path, config: &mut Config| {
         config.aggregate.info = InfoOf::Cluster;
     };
-    Cluster::of(with_containers())
+    ClusterBuilder::of(with_containers())
         .configure(totals)
         .run(async |bed| {
             for entry in ["n1", "n2", "n3"] {
@@ -127,13 +127,13 @@ async fn info_comes_from_one_manager_unless_configured_for_the_cluster() {
                 for node in &bed.nodes {
                     assert!(lines.contains(&node.id), "{lines}");
                 }
-                // Else `docker stack deploy` would not work through a worker.
+                // `docker stack deploy` through a worker needs this.
                 assert_eq!(info["Swarm"]["ControlAvailable"], true, "{entry}");
             }
             let answer = bed.operator("n1").get_from("n2", "/info").await.unwrap();
             assert_eq!(answer.json().unwrap()["Containers"], 20);
-            let wish = [("X-PortainerAgent-ManagerOperation", "1")];
-            let answer = bed.operator("n2").ask("GET", "/info", &wish, b"").await;
+            let header = [("X-PortainerAgent-ManagerOperation", "1")];
+            let answer = bed.operator("n2").ask("GET", "/info", &header, b"").await;
             assert_eq!(answer.unwrap().json().unwrap()["Containers"], 1);
         })
         .await;
@@ -162,7 +162,7 @@ fn with_networks() -> [Plan; 3] {
                 network("p2", "there", "local", "c2"),
             ])
         }),
-        // No container of this node is in the network: it does not know it.
+        // This node has no container in the network, and does not know it.
         worker("n3"),
     ]
 }
@@ -202,7 +202,7 @@ async fn a_swarm_network_has_the_containers_of_all_nodes_and_a_local_one_its_own
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_swarm_network_names_the_node_whose_containers_are_missing() {
-    Cluster::of(with_networks())
+    ClusterBuilder::of(with_networks())
         .configure(short)
         .run(async |bed| {
             let id = format!("/networks/{MESH}");

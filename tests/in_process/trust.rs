@@ -1,12 +1,14 @@
-//! Who belongs together: one secret, its rollover, certificates that change
-//! while they are used; and how an agent begins and ends.
+//! The cluster secret and its rollover, the rotation of certificates in use, and
+//! the start and stop of an agent.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::common::{Bed, Caller, Cluster, manager, secret_file, with_cluster, worker};
+use crate::common::{
+    Caller, ClusterBuilder, TestCluster, manager, secret_file, with_cluster, worker,
+};
 use skep::agent::{Agent, StartError};
 use skep::config::Config;
 use skep::trust::{Generation, Secret};
@@ -24,7 +26,7 @@ fn new_generation() -> Arc<Generation> {
     Arc::new(Generation::derive(&secret).expect("a generation"))
 }
 
-/// How many rows a node's list has, with everyone in it.
+/// The number of rows in a list that has all nodes.
 async fn whole_list(caller: &Caller) -> usize {
     let answer = caller.get("/containers/json").await.expect("an answer");
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -50,11 +52,11 @@ async fn agents_of_different_clusters_do_not_trust_each_other() {
         manager("other1").engine(with_c("c3")),
         worker("other2").engine(with_c("c4")),
     ];
-    Cluster::of(nodes)
+    ClusterBuilder::of(nodes)
         .configure(two_secrets)
-        .unawaited()
+        .without_settling()
         .run(async |bed| {
-            // Every agent knows all four addresses; each believes two.
+            // Every agent knows all four addresses, and trusts two.
             let pairs = || bed.nodes.iter().all(|node| node.sees() == 2);
             assert!(eventually(pairs).await);
             let new = new_generation();
@@ -75,21 +77,21 @@ async fn agents_of_different_clusters_do_not_trust_each_other() {
                 ids.sort_by_key(ToString::to_string);
                 assert_eq!(ids, mine);
             }
-            // A key of the other cluster is a stranger's; so is its certificate.
+            // A key of the other cluster is unknown, and so is its certificate.
             let n1 = bed.node("n1");
             let ours = n1.trust().generations()[0].clone();
             let key = SigningKey::hmac(&new.agent_key_id(), new.peer_key()).unwrap();
-            let stranger = Caller::new(n1.address, &ours, None, key);
+            let outsider = Caller::new(n1.address, &ours, None, key);
             let to = [("Skep-Target", n1.id.as_str())];
-            let answer = stranger
+            let answer = outsider
                 .ask("GET", "/containers/json", &to, b"")
                 .await
                 .unwrap();
             assert_eq!(answer.status, 401);
             let leaf = bed.node("other1").trust().leaf(0).unwrap();
             let key = SigningKey::hmac(&ours.agent_key_id(), ours.peer_key()).unwrap();
-            let stranger = Caller::new(n1.address, &ours, Some(&leaf), key);
-            let answer = stranger.ask("GET", "/containers/json", &to, b"").await;
+            let outsider = Caller::new(n1.address, &ours, Some(&leaf), key);
+            let answer = outsider.ask("GET", "/containers/json", &to, b"").await;
             assert!(answer.is_err(), "the handshake fails: {answer:?}");
         })
         .await;
@@ -110,12 +112,12 @@ async fn a_secret_rollover_fails_no_request() {
         let steps = [("n1", &both), ("n2", &both), ("n3", &both)];
         for (node, secrets) in steps {
             restart(bed, node, secrets).await;
-            // Everybody still knows the old one, and everybody is asked.
+            // All agents still know the old secret.
             for entry in ["n1", "n2", "n3"] {
-                every_way_works(bed, &bed.operator(entry)).await;
+                check_every_node(bed, &bed.operator(entry)).await;
             }
         }
-        // All have moved to the new one before anybody forgets the old.
+        // All agents use the new secret before one forgets the old.
         let moved =
             |node: &crate::common::Node| node.cluster().others().iter().all(|m| m.generation == 0);
         assert!(eventually(|| bed.nodes.iter().all(moved)).await);
@@ -124,19 +126,19 @@ async fn a_secret_rollover_fails_no_request() {
             restart(bed, node, &only_new).await;
             for entry in ["n1", "n2", "n3"] {
                 let caller = Caller::operator(bed.node(entry).address, generation.clone());
-                every_way_works(bed, &caller).await;
+                check_every_node(bed, &caller).await;
             }
         }
-        // Now the old one opens nothing: not even the server's name is known.
+        // The old secret is useless now: even the server name is unknown.
         let late = bed.operator("n1").get("/version").await;
         assert!(late.map_or(true, |answer| answer.status == 401));
     })
     .await;
 }
 
-async fn restart(bed: &mut Bed, name: &str, secrets: &[PathBuf]) {
+async fn restart(bed: &mut TestCluster, name: &str, secrets: &[PathBuf]) {
     let node = bed.node_mut(name);
-    node.stopping().await;
+    node.stop().await;
     node.config.cluster.secret_files = secrets.to_vec();
     let others = bed.nodes.len() - 1;
     let missed = || bed.running().all(|node| node.sees() == others);
@@ -145,7 +147,7 @@ async fn restart(bed: &mut Bed, name: &str, secrets: &[PathBuf]) {
     bed.settle().await;
 }
 
-async fn every_way_works(bed: &Bed, caller: &Caller) {
+async fn check_every_node(bed: &TestCluster, caller: &Caller) {
     assert_eq!(whole_list(caller).await, 3);
     for node in &bed.nodes {
         let answer = caller
@@ -168,7 +170,7 @@ async fn certificate_rotation_under_load_fails_no_request() {
         manager("n1").engine(with_c("c1")),
         worker("n2").engine(with_c("c2")),
     ];
-    Cluster::of(nodes)
+    ClusterBuilder::of(nodes)
         .configure(short)
         .run(async |bed| {
             let done = AtomicBool::new(false);
@@ -186,7 +188,7 @@ async fn certificate_rotation_under_load_fails_no_request() {
                 }
             };
             let rotate = async {
-                // A tunnel that was open before all of this is open after it.
+                // A tunnel that is open before the rotation stays open.
                 let to = [("Skep-Target", "n2")];
                 let operator = bed.operator("n1");
                 let mut tunnel = operator
@@ -267,15 +269,18 @@ async fn an_agent_finishes_open_requests_and_accepts_none_after_a_stop_signal() 
             tokio::spawn(async move { operator.get(INSPECT).await })
         };
         assert!(eventually(|| !engine.requests_to(INSPECT).is_empty()).await);
-        let stopping = bed.node_mut("n1").stopping();
+        let stopping = bed.node_mut("n1").stop();
         let stopping = tokio::spawn(stopping);
         assert!(idle.closed().await.unwrap());
         assert!(unused.closed().await.unwrap());
         assert!(
             operator.client().connect().await.is_err(),
-            "it still accepts"
+            "it still accepts connections"
         );
-        assert!(!stopping.is_finished(), "it does not wait for what runs");
+        assert!(
+            !stopping.is_finished(),
+            "it does not wait for the open request"
+        );
         let engine = &bed.node("n1").engine;
         engine.set_behaviour_of(INSPECT, Behaviour::Normal);
         assert_eq!(running.await.unwrap().unwrap().status, 200);
@@ -289,7 +294,7 @@ async fn an_endless_stream_does_not_keep_a_stopped_agent_alive() {
     let short = |_: &str, _: &Path, config: &mut Config| {
         config.drain = Duration::from_millis(500);
     };
-    Cluster::of([manager("n1").engine(with_c("c1"))])
+    ClusterBuilder::of([manager("n1").engine(with_c("c1"))])
         .configure(short)
         .run(async |bed| {
             let operator = bed.operator("n1");
@@ -299,7 +304,7 @@ async fn an_endless_stream_does_not_keep_a_stopped_agent_alive() {
                 .await
                 .unwrap();
             assert!(events.next_line().await.unwrap().is_some());
-            bed.node_mut("n1").stopping().await;
+            bed.node_mut("n1").stop().await;
             let rest = tunnel.stream.receive_to_end().await.unwrap_or_default();
             assert!(rest.is_empty());
             while let Ok(Some(_)) = events.next_line().await {}

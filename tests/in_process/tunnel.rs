@@ -1,33 +1,33 @@
-//! Hijacked exchanges: what either side sends arrives byte for byte, and so
-//! does the end of what it sends, over one hop and over two.
+//! Hijacked exchanges: the bytes of either side arrive unchanged, and so does its
+//! end, over one hop and over two.
 
-use crate::common::{Bed, Caller, manager, with_cluster, worker};
+use crate::common::{Caller, TestCluster, manager, with_cluster, worker};
 use skep_bed::{
     Behaviour, EngineBuilder, Hijack, Noise, Sum, eventually, fixture, noise, sum, tail,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// What `docker exec` asks with.
+/// The upgrade headers of `docker exec`.
 const UPGRADE: [(&str, &str); 2] = [("Connection", "Upgrade"), ("Upgrade", "tcp")];
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 const BODY: &[u8] = b"{\"Detach\":false,\"Tty\":false}";
 
-/// One way to an exec.
-struct Way<'a> {
-    bed: &'a Bed,
+/// One route to an exec.
+struct Route<'a> {
+    bed: &'a TestCluster,
     operator: Caller,
     node: &'static str,
     headers: Vec<(&'static str, &'static str)>,
 }
 
-impl Way<'_> {
-    /// The exec of this manner on the way's node.
-    fn exec(&self, manner: &str) -> String {
-        format!("{manner}.{}", self.node)
+impl Route<'_> {
+    /// The exec with this mode on the route's node.
+    fn exec(&self, mode: &str) -> String {
+        format!("{mode}.{}", self.node)
     }
 
-    fn start(&self, manner: &str) -> String {
-        format!("/v1.41/exec/{}/start", self.exec(manner))
+    fn start(&self, mode: &str) -> String {
+        format!("/v1.41/exec/{}/start", self.exec(mode))
     }
 
     fn with<'b>(&'b self, more: &[(&'b str, &'b str)]) -> Vec<(&'b str, &'b str)> {
@@ -37,27 +37,27 @@ impl Way<'_> {
     }
 
     /// Starts an exec as the docker CLI does.
-    async fn upgraded(&self, manner: &str) -> Hijack {
+    async fn upgraded(&self, mode: &str) -> Hijack {
         let headers = self.with(&[UPGRADE[0], UPGRADE[1], JSON]);
         let hijack = self
             .operator
-            .hijack(&self.start(manner), &headers, BODY)
+            .hijack(&self.start(mode), &headers, BODY)
             .await
             .expect("an answer");
-        assert_eq!(hijack.status, 101, "{manner}: {:?}", hijack.head);
+        assert_eq!(hijack.status, 101, "{mode}: {:?}", hijack.head);
         assert_eq!(hijack.head.header("Upgrade"), Some("tcp"));
         hijack
     }
 
     /// Starts an exec as older clients do.
-    async fn plain(&self, manner: &str) -> Hijack {
+    async fn plain(&self, mode: &str) -> Hijack {
         let headers = self.with(&[JSON]);
         let hijack = self
             .operator
-            .hijack(&self.start(manner), &headers, BODY)
+            .hijack(&self.start(mode), &headers, BODY)
             .await
             .expect("an answer");
-        assert_eq!(hijack.status, 200, "{manner}: {:?}", hijack.head);
+        assert_eq!(hijack.status, 200, "{mode}: {:?}", hijack.head);
         let kind = hijack.head.header("Content-Type");
         assert_eq!(kind, Some("application/vnd.docker.raw-stream"));
         hijack
@@ -68,14 +68,14 @@ impl Way<'_> {
     }
 }
 
-/// A test over each way: the engine next door, a node that is named, and a
-/// node that the agent has to find.
-async fn everywhere(test: impl AsyncFn(&Way<'_>)) {
+/// Runs a test over each route: to the local engine, to a named node, and to a
+/// node that the agent locates.
+async fn on_every_route(test: impl AsyncFn(&Route<'_>)) {
     let with = |node: &str| {
-        let manners = ["echo", "server-first", "early", "eager", "exact"];
-        let ids = manners.map(|manner| format!("{manner}.{node}"));
-        let rows = manners
-            .map(|m| fixture::container(&format!("{m}.{node}"), &format!("{m}.{node}"), 1, 0));
+        let modes = ["echo", "server-first", "early", "eager", "exact"];
+        let ids = modes.map(|mode| format!("{mode}.{node}"));
+        let rows =
+            modes.map(|m| fixture::container(&format!("{m}.{node}"), &format!("{m}.{node}"), 1, 0));
         move |e: EngineBuilder| {
             let ids: Vec<_> = ids.iter().map(String::as_str).collect();
             e.execs(&ids).containers(rows.to_vec())
@@ -93,7 +93,7 @@ async fn everywhere(test: impl AsyncFn(&Way<'_>)) {
             ("n2", vec![]),
         ] {
             let operator = bed.operator("n1");
-            test(&Way {
+            test(&Route {
                 bed,
                 operator,
                 node,
@@ -105,8 +105,8 @@ async fn everywhere(test: impl AsyncFn(&Way<'_>)) {
     .await;
 }
 
-/// Talks to an `echo` until its very end.
-async fn converse(mut hijack: Hijack) {
+/// Checks the echo and the output after the client's end.
+async fn check_echo(mut hijack: Hijack) {
     for words in ["hello ", "again"] {
         hijack
             .stream
@@ -120,7 +120,7 @@ async fn converse(mut hijack: Hijack) {
             .expect("an answer");
         assert_eq!(echo, words.to_uppercase().as_bytes());
     }
-    hijack.stream.close_write().await.expect("its end is sent");
+    hijack.stream.close_write().await.expect("the end is sent");
     let rest = hijack.stream.receive_to_end().await.expect("an answer");
     assert_eq!(rest.len(), tail().len());
     assert!(rest == tail());
@@ -128,14 +128,14 @@ async fn converse(mut hijack: Hijack) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn output_after_the_clients_end_arrives_whole() {
-    everywhere(async |way| {
-        converse(way.upgraded("echo").await).await;
-        converse(way.plain("echo").await).await;
-        let seen = way
+    on_every_route(async |route| {
+        check_echo(route.upgraded("echo").await).await;
+        check_echo(route.plain("echo").await).await;
+        let seen = route
             .engine()
-            .requests_to(&format!("/exec/{}/start", way.exec("echo")));
+            .requests_to(&format!("/exec/{}/start", route.exec("echo")));
         for request in seen {
-            assert_eq!(request.body.start, BODY, "the signed body came first");
+            assert_eq!(request.body.start, BODY, "the signed body comes first");
             assert_eq!(request.raw.start, b"hello again");
             assert!(request.client_closed);
         }
@@ -145,13 +145,13 @@ async fn output_after_the_clients_end_arrives_whole() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn attach_opens_a_tunnel_too() {
-    everywhere(async |way| {
-        let target = format!("/containers/{}/attach?stream=1&stdin=1", way.exec("echo"));
+    on_every_route(async |route| {
+        let target = format!("/containers/{}/attach?stream=1&stdin=1", route.exec("echo"));
         for upgrade in [&UPGRADE[..], &[]] {
-            let headers = way.with(upgrade);
-            let hijack = way.operator.hijack(&target, &headers, b"").await.unwrap();
+            let headers = route.with(upgrade);
+            let hijack = route.operator.hijack(&target, &headers, b"").await.unwrap();
             assert_eq!(hijack.status, if upgrade.is_empty() { 200 } else { 101 });
-            converse(hijack).await;
+            check_echo(hijack).await;
         }
     })
     .await;
@@ -159,20 +159,20 @@ async fn attach_opens_a_tunnel_too() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bytes_sent_with_the_head_are_not_lost_in_either_direction() {
-    everywhere(async |way| {
-        let mut hijack = way.upgraded("early").await;
+    on_every_route(async |route| {
+        let mut hijack = route.upgraded("early").await;
         assert_eq!(hijack.stream.receive_exact(5).await.unwrap(), b"early");
         hijack.stream.send(b"x").await.unwrap();
         assert_eq!(hijack.stream.receive_exact(1).await.unwrap(), b"x");
 
         // The client's first bytes come with its request, before any answer.
-        let target = way.start("exact");
-        let headers = way.with(&UPGRADE);
+        let target = route.start("exact");
+        let headers = route.with(&UPGRADE);
         let length = BODY.len().to_string();
-        let signed = way.operator.sign("POST", &target, &headers, BODY);
+        let signed = route.operator.sign("POST", &target, &headers, BODY);
         let signed = signed.and("Content-Length", &length);
         let together = [BODY, b"first bytes"].concat();
-        let (client, fields) = (way.operator.client(), signed.fields());
+        let (client, fields) = (route.operator.client(), signed.fields());
         let hijack = client.hijack("POST", &target, &fields, &together).await;
         let mut hijack = hijack.unwrap();
         assert_eq!(hijack.status, 101);
@@ -188,15 +188,15 @@ async fn bytes_sent_with_the_head_are_not_lost_in_either_direction() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_servers_end_leaves_the_clients_direction_open() {
-    everywhere(async |way| {
-        let mut hijack = way.upgraded("server-first").await;
+    on_every_route(async |route| {
+        let mut hijack = route.upgraded("server-first").await;
         assert_eq!(hijack.stream.receive_to_end().await.unwrap(), b"hello");
         let more = noise(100_000);
         hijack.stream.send(&more).await.unwrap();
         hijack.stream.close_write().await.unwrap();
-        let path = format!("/exec/{}/start", way.exec("server-first"));
+        let path = format!("/exec/{}/start", route.exec("server-first"));
         let arrived = || {
-            let seen = way.engine().requests_to(&path);
+            let seen = route.engine().requests_to(&path);
             let last = seen.last().expect("a request");
             last.client_closed && last.raw.bytes == 100_000 && last.raw.sum.value() == sum(&more)
         };
@@ -207,9 +207,9 @@ async fn the_servers_end_leaves_the_clients_direction_open() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_engine_may_upgrade_before_it_has_read_the_whole_body() {
-    everywhere(async |way| {
+    on_every_route(async |route| {
         for _ in 0..5 {
-            let mut hijack = way.upgraded("eager").await;
+            let mut hijack = route.upgraded("eager").await;
             hijack.stream.send(b"hello").await.unwrap();
             assert_eq!(hijack.stream.receive_exact(5).await.unwrap(), b"hello");
             hijack.stream.close_write().await.unwrap();
@@ -238,8 +238,8 @@ async fn an_engine_may_upgrade_before_the_request_arrives() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_megabytes_go_both_ways_at_once_unchanged() {
     const BYTES: usize = 20 << 20;
-    everywhere(async |way| {
-        let hijack = way.upgraded("exact").await;
+    on_every_route(async |route| {
+        let hijack = route.upgraded("exact").await;
         let (mut reader, mut writer) = hijack.stream.into_split();
         let writing = tokio::spawn(async move {
             let mut source = Noise::new();
@@ -280,9 +280,9 @@ async fn twenty_megabytes_go_both_ways_at_once_unchanged() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_speaks_http_2_through_the_tunnel() {
-    everywhere(async |way| {
-        if way.node == "n2" && way.headers.is_empty() {
-            // A session belongs to no object: without a target it is local.
+    on_every_route(async |route| {
+        if route.node == "n2" && route.headers.is_empty() {
+            // A session has no object: without a target it is local.
             return;
         }
         let h2c = [
@@ -291,8 +291,8 @@ async fn a_session_speaks_http_2_through_the_tunnel() {
             ("X-Docker-Expose-Session-Uuid", "u"),
         ];
         for target in ["/session", "/grpc"] {
-            let headers = way.with(&h2c);
-            let mut hijack = way.operator.hijack(target, &headers, b"").await.unwrap();
+            let headers = route.with(&h2c);
+            let mut hijack = route.operator.hijack(target, &headers, b"").await.unwrap();
             assert_eq!(hijack.status, 101);
             assert_eq!(hijack.head.header("Upgrade"), Some("h2c"));
             let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -302,11 +302,11 @@ async fn a_session_speaks_http_2_through_the_tunnel() {
                 preface
             );
         }
-        let seen = way.engine().requests_to("/session");
+        let seen = route.engine().requests_to("/session");
         let seen = seen.last().unwrap();
         assert_eq!(seen.header("X-Docker-Expose-Session-Uuid"), Some("u"));
-        let headers = way.with(&[]);
-        let refused = way
+        let headers = route.with(&[]);
+        let refused = route
             .operator
             .ask("POST", "/session", &headers, b"")
             .await
@@ -323,32 +323,32 @@ async fn a_session_speaks_http_2_through_the_tunnel() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_instead_of_a_tunnel_is_an_ordinary_answer() {
-    everywhere(async |way| {
+    on_every_route(async |route| {
         for upgrade in [&UPGRADE[..], &[]] {
-            let headers = way.with(upgrade);
-            let refused = way
+            let headers = route.with(upgrade);
+            let refused = route
                 .operator
-                .hijack("/exec/nobody/start", &headers, BODY)
+                .hijack("/exec/unknown/start", &headers, BODY)
                 .await
                 .unwrap();
             assert_eq!(refused.status, 404);
             let refused = refused.response().await.unwrap();
             assert_eq!(refused.header("Content-Type"), Some("application/json"));
-            assert_eq!(refused.message().unwrap(), "No such exec instance: nobody");
+            assert_eq!(refused.message().unwrap(), "No such exec instance: unknown");
             // Attach refuses without a length, in plain text (moby's `writeErr`).
-            let refused = way
+            let refused = route
                 .operator
-                .hijack("/containers/nobody/attach", &headers, b"")
+                .hijack("/containers/unknown/attach", &headers, b"")
                 .await;
             let refused = refused.unwrap();
             assert_eq!(refused.status, 404);
             let text = refused.response().await.unwrap().text();
-            assert!(text.contains("No such container: nobody"), "{text}");
+            assert!(text.contains("No such container: unknown"), "{text}");
         }
-        // Detached there is no stream, and the next request goes on as usual.
-        let headers = way.with(&[JSON]);
-        let (target, body) = (way.start("echo"), b"{\"Detach\":true}");
-        let detached = way
+        // A detached exec has no stream.
+        let headers = route.with(&[JSON]);
+        let (target, body) = (route.start("echo"), b"{\"Detach\":true}");
+        let detached = route
             .operator
             .ask("POST", &target, &headers, body)
             .await
@@ -361,10 +361,10 @@ async fn a_refusal_instead_of_a_tunnel_is_an_ordinary_answer() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_tunnel_stays_open() {
-    everywhere(async |way| {
-        let mut quiet = way.upgraded("exact").await;
-        let mut old = way.plain("exact").await;
-        // Longer than ten rounds of probes and than any interval of the bed.
+    on_every_route(async |route| {
+        let mut quiet = route.upgraded("exact").await;
+        let mut old = route.plain("exact").await;
+        // Longer than ten rounds of probes and than any interval in the tests.
         tokio::time::sleep(std::time::Duration::from_secs(3)).await;
         for hijack in [&mut quiet, &mut old] {
             hijack.stream.send(b"still there?").await.unwrap();
@@ -379,10 +379,10 @@ async fn an_idle_tunnel_stays_open() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_tunnels_at_once_do_not_mix() {
-    everywhere(async |way| {
+    on_every_route(async |route| {
         let mut all = Vec::new();
         for n in 0..20 {
-            all.push((n, way.upgraded("exact").await));
+            all.push((n, route.upgraded("exact").await));
         }
         for (n, hijack) in &mut all {
             hijack
@@ -401,29 +401,30 @@ async fn many_tunnels_at_once_do_not_mix() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_side_notices_that_the_other_is_gone() {
-    everywhere(async |way| {
-        let path = format!("/exec/{}/start", way.exec("exact"));
-        let mut hijack = way.upgraded("exact").await;
+    on_every_route(async |route| {
+        let path = format!("/exec/{}/start", route.exec("exact"));
+        let mut hijack = route.upgraded("exact").await;
         hijack.stream.send(b"x").await.unwrap();
         hijack.stream.receive_exact(1).await.unwrap();
         drop(hijack);
         let noticed = || {
-            way.engine()
+            route
+                .engine()
                 .requests_to(&path)
                 .last()
                 .is_some_and(|r| r.client_closed)
         };
         assert!(eventually(noticed).await);
 
-        let mut hijack = way.upgraded("exact").await;
-        way.engine().restart().await.unwrap();
+        let mut hijack = route.upgraded("exact").await;
+        route.engine().restart().await.unwrap();
         let rest = hijack.stream.receive_to_end().await;
         assert!(rest.is_ok_and(|rest| rest.is_empty()));
-        // For the next way: until the agents have looked at it twice since.
-        let looks = || way.engine().requests_to("/version").len();
-        let before = looks();
-        assert!(eventually(|| looks() >= before + 2).await);
-        way.bed.settle().await;
+        // For the next route: wait until the agents have probed it twice.
+        let probes = || route.engine().requests_to("/version").len();
+        let before = probes();
+        assert!(eventually(|| probes() >= before + 2).await);
+        route.bed.settle().await;
     })
     .await;
 }

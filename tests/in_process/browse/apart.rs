@@ -1,24 +1,24 @@
-//! Tests that cannot share a process with others run themselves again in one of
-//! their own.
+//! Tests that cannot share a process with others run themselves again in their
+//! own process.
 
 use std::process::Command;
 
 use super::folder;
 
-/// Set where a test runs again.
+/// The variable that marks a test's own process.
 const AGAIN: &str = "SKEP_TEST_APART";
 
-/// Whether this is the run in a process of its own. Otherwise that run is made,
-/// and its failure is the test's.
-pub(super) fn alone(test: &str) -> bool {
-    is_apart() || run(Command::new("env"), test)
+/// Whether the test already has its own process. If not, this function runs the
+/// test in one, and fails when that run fails.
+pub(super) fn in_own_process(test: &str) -> bool {
+    is_own_process() || run(Command::new("env"), test)
 }
 
-/// The same with mounts that nobody else sees, and without what makes modes
-/// meaningless to root. It takes root, or user namespaces; where there is
-/// neither, the test fails and says so.
+/// The same in a private mount namespace, and without the capabilities that let
+/// root ignore file modes. It needs root or user namespaces; without either, the
+/// test fails with a message.
 pub(super) fn with_mounts(test: &str) -> bool {
-    if is_apart() {
+    if is_own_process() {
         return true;
     }
     let ways: [&[&str]; 2] = [&["--mount"], &["--mount", "--map-root-user"]];
@@ -35,12 +35,12 @@ pub(super) fn with_mounts(test: &str) -> bool {
     run(through, test)
 }
 
-fn is_apart() -> bool {
+fn is_own_process() -> bool {
     std::env::var_os(AGAIN).is_some()
 }
 
 fn run(mut through: Command, test: &str) -> bool {
-    // What is mounted on cannot be removed before its mounts are gone.
+    // A mount point cannot be removed while something is mounted on it.
     let temporary = folder();
     let test = &format!("browse::{test}");
     let again = through
@@ -50,9 +50,12 @@ fn run(mut through: Command, test: &str) -> bool {
         .env("TMPDIR", temporary.path())
         .output()
         .expect("the programs are there");
-    let said = String::from_utf8_lossy(&again.stdout);
+    let output = String::from_utf8_lossy(&again.stdout);
     let errors = String::from_utf8_lossy(&again.stderr);
-    assert!(again.status.success(), "{said}{errors}");
-    assert!(said.contains("1 passed"), "{test} is not its name: {said}");
+    assert!(again.status.success(), "{output}{errors}");
+    assert!(
+        output.contains("1 passed"),
+        "no test has the name {test}: {output}"
+    );
     false
 }

@@ -1,11 +1,11 @@
-//! Every form in which a server asks for files: its UI, its older versions, and
-//! whoever writes the engine's version before the agent's.
+//! Every form of the browse paths: of Portainer's UI, of its older versions, and
+//! with the engine's version before the agent's.
 
-use super::{both, file_first, path_first, put, text};
+use super::{file_first, on_both_nodes, path_first, put, text};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_form_of_the_path_puts_reads_renames_and_deletes_a_file() {
-    both(async |v| {
+    on_both_nodes(async |v| {
         let name = v.name;
         let forms: [&dyn Fn(&str) -> String; 5] = [
             &|action| format!("/v2/browse/{action}?volumeID={name}"),

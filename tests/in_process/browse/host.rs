@@ -1,24 +1,24 @@
-//! The host's own files, where browsing them is switched on.
+//! Browsing the host's own files, where the configuration allows it.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use super::{file_first, folder, names, path_first, portainer, put, text};
-use crate::common::{Bed, Caller, Cluster, manager};
+use crate::common::{Caller, ClusterBuilder, TestCluster, manager};
 
-/// A test against an agent that has the host's files at this folder.
-pub(super) async fn browsing(at: &Path, test: impl AsyncFn(&Caller, &Bed)) {
-    let cluster = Cluster::of([manager("n1")]).configure(|_, _, config| {
+/// Runs a test against an agent that finds the host's files in this folder.
+pub(super) async fn browsing(at: &Path, test: impl AsyncFn(&Caller, &TestCluster)) {
+    let cluster = ClusterBuilder::of([manager("n1")]).configure(|_, _, config| {
         config.auth.portainer = Some(portainer());
         config.browse.host = Some(at.to_owned());
     });
-    let over = async |bed: &mut Bed| test(&bed.operator("n1"), bed).await;
+    let over = async |bed: &mut TestCluster| test(&bed.operator("n1"), bed).await;
     cluster.run(over).await;
 }
 
-/// Whether nothing of an upload waits in the agent's own folder.
-pub(super) fn holds_nothing(bed: &Bed) -> bool {
+/// Whether the agent's state folder holds no part of an upload.
+pub(super) fn holds_nothing(bed: &TestCluster) -> bool {
     let state = bed.folder().join("state");
     !state.exists() || !names(&state).iter().any(|n| n.starts_with(".skep-"))
 }
@@ -57,7 +57,7 @@ async fn host_files_can_be_put_renamed_and_deleted() {
     symlink(outside.path(), host.path().join("out")).unwrap();
     browsing(host.path(), async |operator, bed| {
         let at = host.path().to_str().unwrap();
-        // More than an upload holds in memory.
+        // More than the agent keeps of an upload in memory.
         let large = "x".repeat(3 << 20);
         for (form, content) in [
             (file_first(&format!("{at}/new"), "f", "small"), "small"),

@@ -1,5 +1,5 @@
-//! File systems that are full, read-only, forbidden or another one than their
-//! neighbour: real ones, mounted where nobody else sees them.
+//! File systems that are full or read-only, files without permission, and moves
+//! between file systems. The file systems are real, in a private mount namespace.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -8,9 +8,9 @@ use std::process::Command;
 
 use super::apart;
 use super::host::{browsing, holds_nothing};
-use super::{both, file_first, folder, names, path_first, put, text};
+use super::{file_first, folder, names, on_both_nodes, path_first, put, text};
 
-/// A file system in memory, of so many bytes.
+/// Mounts a file system of this size in memory.
 fn mount(at: &Path, size: &str) {
     let size = format!("size={size}");
     run(Command::new("mount")
@@ -23,7 +23,7 @@ fn mount_read_only(at: &Path) {
 }
 
 fn run(command: &mut Command) {
-    let done = command.output().expect("it is there");
+    let done = command.output().expect("the program exists");
     assert!(done.status.success(), "{command:?}: {done:?}");
 }
 
@@ -50,7 +50,7 @@ async fn a_file_sent_before_its_path_can_go_to_another_file_system() {
             assert!(fs::read_to_string(home.join("new/f")).unwrap() == content);
             assert_eq!(names(host.path()), ["home"]);
         }
-        // A copy hands down the mode as a rename does.
+        // A copy keeps the file mode, as a rename does.
         fs::set_permissions(home.join("new/f"), Permissions::from_mode(0o600)).unwrap();
         let form = file_first(&path, "f", &"large".repeat(1 << 20));
         assert_eq!(put(operator, "/v2/browse/put", &form).await.status, 204);
@@ -85,7 +85,7 @@ async fn a_file_sent_before_its_path_needs_no_space_on_the_root_file_system() {
             assert_eq!(stored.status, 204, "{}", text(&stored));
             assert!(fs::read_to_string(format!("{home}/f")).unwrap() == content);
             assert_eq!(names(home.as_ref()), ["f"]);
-            // What belongs into the root itself cannot be.
+            // A file on the root file system itself fails.
             let at = host.path().to_str().unwrap();
             let form = file_first(at, "f", &content);
             let refused = put(operator, "/v2/browse/put", &form).await;
@@ -105,7 +105,7 @@ async fn an_upload_that_fills_its_file_system_gets_a_507_and_leaves_no_file() {
     ) {
         return;
     }
-    both(async |v| {
+    on_both_nodes(async |v| {
         mount(v.folder, "1m");
         let target = format!("/v2/browse/put?volumeID={}", v.name);
         let content = "x".repeat(8 << 20);
@@ -115,7 +115,7 @@ async fn an_upload_that_fills_its_file_system_gets_a_507_and_leaves_no_file() {
             let message = refused.message().unwrap_or_default();
             assert!(message.contains("No space left on device"), "{message}");
             assert!(v.names("").is_empty(), "{:?}", v.names(""));
-            // Where there was no room there is some again.
+            // The space is free again.
             let stored = put(&v.operator, &target, &form("/", "f", "x")).await;
             assert_eq!(stored.status, 204, "{}", text(&stored));
             fs::remove_file(v.folder.join("f")).unwrap();
@@ -129,7 +129,7 @@ async fn writes_without_permission_get_a_403() {
     if !apart::with_mounts("mounts::writes_without_permission_get_a_403") {
         return;
     }
-    both(async |v| {
+    on_both_nodes(async |v| {
         mount(v.folder, "16m");
         fs::create_dir(v.folder.join("d")).unwrap();
         fs::write(v.folder.join("d/f"), "old").unwrap();

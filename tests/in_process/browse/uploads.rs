@@ -1,21 +1,21 @@
-//! Uploads on their way: whole in the end, or as if they had never been.
+//! Uploads: a file appears when it is complete, or not at all.
 
 use std::fs;
 use std::time::Duration;
 
 use skep_bed::{chunk, eventually};
 
-use super::{BOUNDARY, FORM, both, file_first, part, path_first, put, text};
+use super::{BOUNDARY, FORM, file_first, on_both_nodes, part, path_first, put, text};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_arrives_whole_and_replaces_an_existing_file() {
-    both(async |v| {
+    on_both_nodes(async |v| {
         let form = format!(
             "{}--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f.txt\"\r\n\r\n",
             part("name=\"Path\"", "/new/dir")
         );
         let target = format!("/v2/browse/put?volumeID={}", v.name);
-        // Longer than any body that is held.
+        // Longer than any body that the agent keeps in memory.
         let megabyte = "x".repeat(1 << 20);
         let body = format!("{form}{}\r\n--{BOUNDARY}--\r\n", megabyte.repeat(6));
         let put = put(&v.operator, &target, &body).await;
@@ -23,7 +23,7 @@ async fn an_upload_arrives_whole_and_replaces_an_existing_file() {
         assert_eq!(v.names("new/dir"), ["f.txt"]);
         let stored = fs::metadata(v.folder.join("new/dir/f.txt")).unwrap();
         assert_eq!(stored.len(), 6 << 20);
-        // A short one over it leaves no tail.
+        // A shorter upload replaces it without a rest of the old content.
         let body = format!("{form}short\r\n--{BOUNDARY}--\r\n");
         let put = v.operator.ask("POST", &target, &[FORM], body.as_bytes()).await;
         assert_eq!(put.expect("an answer").status, 204);
@@ -35,7 +35,7 @@ async fn an_upload_arrives_whole_and_replaces_an_existing_file() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_interrupted_upload_leaves_no_file() {
-    both(async |v| {
+    on_both_nodes(async |v| {
         fs::create_dir(v.folder.join("dir")).unwrap();
         let target = format!("/v2/browse/put?volumeID={}", v.name);
         let form = format!(
@@ -58,14 +58,14 @@ async fn an_interrupted_upload_leaves_no_file() {
     .await;
 }
 
-/// On one thread, whose clock the test may set.
+/// On one thread, because the test advances the clock.
 #[tokio::test]
 async fn a_stalled_upload_gets_an_error_and_leaves_no_file() {
-    both(async |v| {
+    on_both_nodes(async |v| {
         let target = format!("/v2/browse/put?volumeID={}", v.name);
         let client = v.operator.client().clone();
         let client = client.limit(Duration::from_secs(1_000_000));
-        // More than is held in memory.
+        // More than the agent keeps in memory.
         let content = "x".repeat(3 << 20);
         for form in [file_first, path_first] {
             let form = form("/new", "f", &content);
@@ -78,7 +78,7 @@ async fn a_stalled_upload_gets_an_error_and_leaves_no_file() {
             asked.await.unwrap();
             let begun = || v.names("").iter().any(|n| n.starts_with(".skep-upload-"));
             assert!(eventually(begun).await, "{:?}", v.names(""));
-            // What is on its way yet arrives between two looks at the clock.
+            // Bytes that are still in flight arrive between two steps of the clock.
             let forward = async {
                 loop {
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -102,7 +102,7 @@ async fn a_stalled_upload_gets_an_error_and_leaves_no_file() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_arrives_while_the_client_is_still_sending() {
-    both(async |v| {
+    on_both_nodes(async |v| {
         fs::write(v.folder.join("file"), "").unwrap();
         let first = format!(
             "{}--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n",

@@ -1,4 +1,5 @@
-//! A client that signs what it sends, and lets a test spoil it on the way.
+//! A client that signs its requests, and lets a test alter them before it sends
+//! them.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,19 +13,19 @@ use skep_bed::{Client, Hijack, Response, Streaming};
 use skep_filters::auth::digest::sha256;
 use skep_filters::auth::{BodyBinding, Signer, SigningKey};
 
-/// Calls one agent with one key.
+/// Calls one agent and signs with one key.
 #[derive(Clone)]
 pub(crate) struct Caller {
     client: Client,
     signer: Arc<Signer>,
 }
 
-/// A request's headers with its signature among them.
+/// A request's headers, including its signature.
 #[derive(Clone, Debug)]
 pub(crate) struct Signed(pub(crate) Vec<(String, String)>);
 
 impl Signed {
-    /// In the form in which the raw client takes them.
+    /// The headers in the raw client's format.
     pub(crate) fn fields(&self) -> Vec<(&str, &str)> {
         self.0
             .iter()
@@ -40,14 +41,14 @@ impl Signed {
 }
 
 impl Caller {
-    /// Who holds the cluster's secret.
+    /// The holder of the cluster secret.
     pub(crate) fn operator(address: SocketAddr, generation: Arc<Generation>) -> Self {
         let id = generation.operator_key_id();
         let key = SigningKey::hmac(&id, generation.operator_key()).expect("a key");
         Self::new(address, &generation, None, key)
     }
 
-    /// Who holds this key, and the certificate if there is one.
+    /// The holder of this key and, optionally, of this certificate.
     pub(crate) fn new(
         address: SocketAddr,
         generation: &Generation,
@@ -75,12 +76,12 @@ impl Caller {
         }
     }
 
-    /// The client below, which signs nothing.
+    /// The underlying client, which signs nothing.
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Signs a request now; the body is bound by its digest.
+    /// Signs a request with the current time and the body's digest.
     pub(crate) fn sign(
         &self,
         method: &str,
@@ -153,7 +154,7 @@ impl Caller {
         self.ask("GET", target, &[("Skep-Target", node)], b"").await
     }
 
-    /// A signed request; the body is bound by its digest.
+    /// A signed request; the signature covers the body's digest.
     pub(crate) async fn ask(
         &self,
         method: &str,
@@ -167,7 +168,7 @@ impl Caller {
             .await
     }
 
-    /// A signed request whose connection is taken over.
+    /// A signed request that hijacks its connection.
     pub(crate) async fn hijack(
         &self,
         target: &str,
@@ -180,7 +181,7 @@ impl Caller {
             .await
     }
 
-    /// A signed request without a body, whose answer is read piece by piece.
+    /// A signed request without a body; the caller reads the answer in pieces.
     pub(crate) async fn stream(
         &self,
         method: &str,
@@ -193,8 +194,8 @@ impl Caller {
             .await
     }
 
-    /// A signed `POST` whose body is chunked, comes by and by and is covered
-    /// by no digest; `first` are the bytes after the head.
+    /// A signed `POST` with a chunked body that no digest covers. `first` are the
+    /// bytes after the head; the caller sends the rest later.
     pub(crate) async fn upload(
         &self,
         target: &str,

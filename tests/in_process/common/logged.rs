@@ -1,5 +1,5 @@
-//! What agents log: shown for a failing test as `RUST_LOG` asks, and warnings
-//! kept, for tests of what an operator is told. So are the lines of requests.
+//! The agents' log: a failing test shows it as `RUST_LOG` says. Warnings and the
+//! lines of requests are kept for tests that check them.
 
 use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex, Once, PoisonError};
@@ -13,7 +13,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 static WARNINGS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Id and caller of each request.
+/// The id and caller of each request.
 static REQUESTS: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
 /// The target of the lines of requests.
@@ -22,7 +22,7 @@ const REQUEST: &str = "skep::request";
 #[derive(Clone)]
 struct Logged(Arc<Filter>);
 
-/// Listens from now on; once a process.
+/// Starts to capture the log, once per process.
 pub(super) fn listen() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -80,7 +80,7 @@ impl Visit for Line {
 }
 
 impl Logged {
-    #[expect(clippy::print_stderr, reason = "it is how the harness captures it")]
+    #[expect(clippy::print_stderr, reason = "the test harness captures it")]
     fn show(&self, level: log::Level, target: &str, message: &str, facts: &str) {
         let metadata = Metadata::builder().level(level).target(target).build();
         if level <= log::Level::Warn {
@@ -109,7 +109,7 @@ impl<S: Subscriber> Layer<S> for Logged {
             Level::TRACE => log::Level::Trace,
         };
         self.show(level, target, &line.message, &line.facts);
-        // What agents ask of their own accord is at `debug`.
+        // Requests of agents for themselves are at `debug`.
         if target == REQUEST && level <= log::Level::Info {
             let mut requests = REQUESTS.lock().unwrap_or_else(PoisonError::into_inner);
             requests.push(line.request);

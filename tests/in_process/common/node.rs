@@ -1,4 +1,4 @@
-//! One node of a bed: its fake engine, and its agent while that runs.
+//! One node of a test cluster: its fake engine, and its agent while it runs.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +15,8 @@ use tokio::time::timeout;
 
 use super::is_routine;
 
-/// An agent with nothing left to do ends within this; its own drain is longer.
+/// The time in which an agent without open requests must end. Its drain timeout
+/// is longer.
 const END: Duration = Duration::from_secs(10);
 
 /// A node as a test describes it.
@@ -47,21 +48,21 @@ impl Plan {
         }
     }
 
-    /// Another node id, for nodes that share a hostname.
+    /// Sets another node id, for nodes that share a hostname.
     pub(crate) fn id(mut self, id: &str) -> Self {
         self.id = id.to_owned();
         self.engine = self.engine.id(id);
         self
     }
 
-    /// What else its engine is to be.
+    /// Changes the fake engine.
     pub(crate) fn engine(mut self, change: impl FnOnce(EngineBuilder) -> EngineBuilder) -> Self {
         self.engine = change(self.engine);
         self
     }
 }
 
-/// A node of a running bed.
+/// A node of a running cluster.
 pub(crate) struct Node {
     /// `Swarm.NodeID`.
     pub(crate) id: String,
@@ -69,9 +70,9 @@ pub(crate) struct Node {
     pub(crate) hostname: String,
     /// Its engine.
     pub(crate) engine: FakeEngine,
-    /// Where its agent listens.
+    /// The address of its agent.
     pub(crate) address: SocketAddr,
-    /// What its agent is started with the next time.
+    /// The configuration for the agent's next start.
     pub(crate) config: Config,
     pub(super) running: Option<Running>,
 }
@@ -95,17 +96,17 @@ impl Node {
     }
 
     fn running(&self) -> &Running {
-        self.running.as_ref().expect("the agent was stopped")
+        self.running.as_ref().expect("the agent is running")
     }
 
-    /// What the engine was asked on behalf of somebody.
+    /// The requests to the engine, without those of agents for themselves.
     pub(crate) fn asked(&self) -> Vec<Seen> {
         let mut seen = self.engine.requests();
         seen.retain(|request| !is_routine(&request.path));
         seen
     }
 
-    /// How many nodes its agent could ask now.
+    /// The number of nodes that its agent can reach now.
     pub(crate) fn sees(&self) -> usize {
         let all = self.cluster().all();
         all.iter()
@@ -113,14 +114,14 @@ impl Node {
             .count()
     }
 
-    /// Starts the agent with its configuration as it is now.
+    /// Starts the agent with its current configuration.
     pub(crate) async fn start(&mut self) -> Result<(), StartError> {
         let agent = self.bind().await?;
         self.launch(agent);
         Ok(())
     }
 
-    /// An agent that could be called but does not answer yet.
+    /// An agent that listens but does not answer yet.
     pub(super) async fn bind(&self) -> Result<Agent, StartError> {
         Agent::start(self.config.clone()).await
     }
@@ -143,25 +144,25 @@ impl Node {
         });
     }
 
-    /// Tells the agent to stop; what it returns ends when the agent has.
-    pub(crate) fn stopping(&mut self) -> impl Future<Output = ()> + use<> {
-        let running = self.running.take().expect("the agent was stopped");
+    /// Signals the agent to stop; the future completes when the agent has ended.
+    pub(crate) fn stop(&mut self) -> impl Future<Output = ()> + use<> {
+        let running = self.running.take().expect("the agent is running");
         let hostname = self.hostname.clone();
         drop(running.stop);
         async move {
             let ended = timeout(END, running.task).await;
-            let ended = ended.unwrap_or_else(|_| panic!("the agent of {hostname} does not end"));
+            let ended = ended.unwrap_or_else(|_| panic!("the agent of {hostname} did not end"));
             ended.unwrap_or_else(|e| panic!("the agent of {hostname}: {e}"));
         }
     }
 
     /// Ends the agent as a crash would: every connection breaks. When this
-    /// returns, nothing answers at its address any more.
+    /// returns, nothing listens at its address.
     pub(crate) async fn kill(&mut self) {
-        let running = self.running.take().expect("the agent was stopped");
+        let running = self.running.take().expect("the agent is running");
         running.task.abort();
         let _ = running.task.await;
-        // The tasks that it had spawned end a moment later. One of them holds the
+        // The tasks that it spawned end a moment later. One of them holds the
         // listener and the connections, and drops them together.
         let free = || std::net::TcpListener::bind(self.address).is_ok();
         assert!(eventually(free).await, "{} still listens", self.hostname);

@@ -1,5 +1,5 @@
-//! Loads: sent once by the client, unchanged to every engine, at the pace of the
-//! slowest one.
+//! Loads: the client sends an archive once, and it reaches every engine unchanged,
+//! at the pace of the slowest.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use crate::common::Caller;
 
 const LOAD: &str = "/images/load";
 
-/// A load on all nodes whose chunked body is sent by and by.
+/// Begins a load on all nodes; the test sends its chunked body later.
 async fn begin_load(operator: &Caller, headers: &[(&str, &str)]) -> Connection {
     let headers = [&[ALL, ("Content-Type", "application/x-tar")], headers].concat();
     let signed = operator.sign_stream("POST", LOAD, &headers);
@@ -27,17 +27,23 @@ async fn begin_load(operator: &Caller, headers: &[(&str, &str)]) -> Connection {
 
 async fn send(connection: &mut Connection, body: &[u8]) {
     for piece in body.chunks(60_001) {
-        connection.send(&chunk(piece)).await.expect("room for it");
+        connection
+            .send(&chunk(piece))
+            .await
+            .expect("the agent reads it");
     }
 }
 
 async fn end(mut connection: Connection) -> Response {
-    connection.send(b"0\r\n\r\n").await.expect("room for it");
+    connection
+        .send(b"0\r\n\r\n")
+        .await
+        .expect("the agent reads it");
     connection.response("POST").await.expect("an answer")
 }
 
-/// Each of these engines was sent exactly this, once.
-fn assert_loaded(bed: &Bed, nodes: &[&str], body: &[u8]) {
+/// Each of these engines has received exactly this body, once.
+fn assert_loaded(bed: &TestCluster, nodes: &[&str], body: &[u8]) {
     for node in nodes {
         let seen = bed.node(node).engine.requests_to(LOAD);
         assert_eq!(seen.len(), 1, "{node}");
@@ -100,11 +106,11 @@ async fn a_load_with_expect_gets_100_continue() {
     with_cluster(three_nodes(), async |bed| {
         let load = begin_load(&bed.operator("n1"), &[("Expect", "100-continue")]).await;
         let mut raw = load.into_raw();
-        let told = raw.receive().await.unwrap();
-        assert!(told.starts_with(b"HTTP/1.1 100 "), "{told:?}");
+        let interim = raw.receive().await.unwrap();
+        assert!(interim.starts_with(b"HTTP/1.1 100 "), "{interim:?}");
         raw.send(b"3\r\ntar\r\n0\r\n\r\n").await.unwrap();
-        let told = raw.receive().await.unwrap();
-        assert!(told.starts_with(b"HTTP/1.1 200 "), "{told:?}");
+        let interim = raw.receive().await.unwrap();
+        assert!(interim.starts_with(b"HTTP/1.1 200 "), "{interim:?}");
         let arrived = |node: &str| {
             let seen = bed.node(node).engine.requests_to(LOAD);
             let whole = |r: &Seen| r.body.bytes == 3 && r.header("Expect").is_none();
@@ -191,10 +197,10 @@ async fn an_engine_that_does_not_read_holds_back_the_client_without_buffering() 
                 }
                 upload.write_all(b"0\r\n\r\n").await?;
                 upload.flush().await?;
-                // Dropped, it would end the connection for the answer too.
+                // Dropping it would also close the connection for the answer.
                 Ok::<_, std::io::Error>(upload)
             });
-            // Until nothing more goes out; kernels hold a few megabytes a hop.
+            // Until nothing more is sent; kernels buffer a few megabytes per hop.
             let mut before = 0;
             for _ in 0..100 {
                 sleep(Duration::from_millis(300)).await;
@@ -204,15 +210,15 @@ async fn an_engine_that_does_not_read_holds_back_the_client_without_buffering() 
                 }
                 before = now;
             }
-            assert!(before < PIECES / 2, "{before} MiB are held somewhere");
+            assert!(before < PIECES / 2, "{before} MiB are buffered");
             let seen = bed.node("n3").engine.requests_to(LOAD);
             let arrived = seen.first().map_or(0, |r| r.body.bytes);
             assert!(
                 arrived < (PIECES as u64 / 2) << 20,
-                "it waits for the others"
+                "it is not ahead of the others"
             );
 
-            // Who waited goes on as soon as that engine is gone.
+            // The client continues as soon as that engine is gone.
             bed.node(stalled).engine.stop().await;
             let mut text = String::new();
             let read = timeout(Duration::from_secs(60), answer.read_to_string(&mut text));

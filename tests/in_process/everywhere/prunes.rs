@@ -1,4 +1,4 @@
-//! Prunes: of one node for who says nothing, of all for who asks for that.
+//! Prunes: on one node by default, on all nodes with `Skep-Target: *`.
 
 use serde_json::json;
 use skep_bed::Behaviour;
@@ -13,7 +13,7 @@ const PRUNES: [(&str, &str); 5] = [
     ("/build/prune", "CachesDeleted"),
 ];
 
-fn with_rubbish() -> [Plan; 3] {
+fn with_unused_objects() -> [Plan; 3] {
     let space = |plan: Plan, node: &str, space: u64| {
         plan.engine(|e| {
             PRUNES.iter().fold(e, |e, (path, list)| {
@@ -32,7 +32,7 @@ fn with_rubbish() -> [Plan; 3] {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_prune_runs_on_one_node_or_with_the_target_star_on_all() {
-    with_cluster(with_rubbish(), async |bed| {
+    with_cluster(with_unused_objects(), async |bed| {
         for (path, list) in PRUNES {
             for (n, entry) in NODES.into_iter().enumerate() {
                 let before = asked(bed, path);
@@ -61,7 +61,7 @@ async fn a_prune_runs_on_one_node_or_with_the_target_star_on_all() {
                 assert_eq!(deleted, ["of-n1", "of-n2", "of-n3"], "{path}");
                 assert_eq!(all["SpaceReclaimed"], 321);
                 after.iter_mut().for_each(|n| *n += 1);
-                assert_eq!(asked(bed, path), after, "{path} once each");
+                assert_eq!(asked(bed, path), after, "{path} once on each node");
                 for node in NODES {
                     let seen = bed.node(node).engine.requests_to(path);
                     assert_eq!(seen.last().unwrap().target, target, "{node}");
@@ -74,7 +74,7 @@ async fn a_prune_runs_on_one_node_or_with_the_target_star_on_all() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_prune_names_the_nodes_that_failed() {
-    with_cluster(with_rubbish(), async |bed| {
+    with_cluster(with_unused_objects(), async |bed| {
         behave(bed, "n2", "/volumes", Behaviour::Status(500));
         let answer = bed
             .operator("n1")

@@ -1,4 +1,4 @@
-//! Pulls: one stream with the progress of every node, and what came of each.
+//! Pulls: one stream with the progress and the outcome of every node.
 
 use skep_bed::{Behaviour, Response, eventually};
 
@@ -7,7 +7,7 @@ use super::*;
 pub(crate) const PULL: &str = "/v1.41/images/create?fromImage=app&tag=1";
 const CREATE: &str = "/images/create";
 
-async fn pull(bed: &Bed, entry: &str) -> Response {
+async fn pull(bed: &TestCluster, entry: &str) -> Response {
     let headers = [ALL, ("X-Registry-Auth", "e30=")];
     let answer = bed.operator(entry).ask("POST", PULL, &headers, b"").await;
     answer.expect("an answer")
@@ -21,7 +21,7 @@ async fn a_pull_on_all_nodes_shows_the_progress_of_each_node() {
             assert_eq!(answer.status, 200, "{}", answer.text());
             assert_eq!(answer.header("Content-Type"), Some("application/json"));
             let messages = messages(&answer.text());
-            let lines = said(&messages);
+            let lines = status_lines(&messages);
             for node in NODES {
                 let own: Vec<_> = lines.iter().filter(|l| l.starts_with(node)).collect();
                 let expected = [
@@ -41,7 +41,7 @@ async fn a_pull_on_all_nodes_shows_the_progress_of_each_node() {
             assert_eq!(seen.header("X-Registry-Auth"), Some("e30="));
             assert_eq!(seen.header("Skep-Target"), None);
         }
-        // Without the wish it is one node's.
+        // Without the target, one node pulls.
         let answer = bed
             .operator("n2")
             .ask("POST", PULL, &[], b"")
@@ -92,7 +92,7 @@ async fn two_nodes_with_the_same_hostname_have_an_outcome_each() {
             let engine = &bed.nodes[failing].engine;
             for behaviour in [Behaviour::FailMidway, Behaviour::Status(500)] {
                 engine.set_behaviour_of(CREATE, behaviour);
-                let lines = said(&messages(&pull(bed, "n1").await.text()));
+                let lines = status_lines(&messages(&pull(bed, "n1").await.text()));
                 let of = |text: &str| lines.iter().filter(|l| l.starts_with(text)).count();
                 assert_eq!((of("n2: done"), of("n2: failed")), (1, 1), "{lines:?}");
             }
@@ -156,7 +156,7 @@ async fn progress_arrives_while_one_node_hangs_and_every_node_sees_the_client_le
             .await
             .unwrap();
         let mut lines = Vec::new();
-        // Three of each of the others; what came of them is told in the end.
+        // Three lines of each of the others; the outcomes come at the end.
         for _ in 0..6 {
             lines.push(stream.next_line().await.unwrap().unwrap());
         }

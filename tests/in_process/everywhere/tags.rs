@@ -9,8 +9,8 @@ use super::*;
 async fn an_image_is_tagged_and_removed_on_every_node_that_has_it() {
     let [n1, n2, n3] = three_nodes();
     let nodes = [
-        n1.engine(having(&["both:1"])),
-        n2.engine(having(&["both:1", "reg:5000/one:1"])),
+        n1.engine(with_images(&["both:1"])),
+        n2.engine(with_images(&["both:1", "reg:5000/one:1"])),
         n3,
     ];
     with_cluster(nodes, async |bed| {
@@ -49,11 +49,15 @@ async fn an_image_is_tagged_and_removed_on_every_node_that_has_it() {
                 assert_eq!(refused.message().unwrap(), "No such image: none:1");
             }
         }
-        assert_eq!(asked(bed, "/images/both:1"), [3; 3], "each was asked once");
+        assert_eq!(
+            asked(bed, "/images/both:1"),
+            [3; 3],
+            "each engine was asked once per request"
+        );
         let target = &bed.node("n2").engine.requests_to("/images/both:1/tag")[0].target;
         assert_eq!(target, "/images/both:1/tag?repo=r&tag=2");
 
-        // Without the wish one node does it, though two could.
+        // Without the target, one of the two nodes does it.
         let answer = bed
             .operator("n1")
             .ask("DELETE", "/images/both:1", &[], b"")
@@ -70,7 +74,7 @@ async fn an_image_is_tagged_and_removed_on_every_node_that_has_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_partial_failure_names_the_nodes_that_failed_and_that_succeeded() {
-    let nodes = three_nodes().map(|plan| plan.engine(having(&["app:1"])));
+    let nodes = three_nodes().map(|plan| plan.engine(with_images(&["app:1"])));
     with_cluster(nodes, async |bed| {
         for (method, target, path) in [
             ("POST", "/images/app:1/tag?repo=r", "/images/app:1/tag"),
@@ -100,7 +104,7 @@ async fn a_partial_failure_names_the_nodes_that_failed_and_that_succeeded() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_missing_node_is_named_and_turns_a_404_into_a_503() {
-    let nodes = three_nodes().map(|plan| plan.engine(having(&["app:1"])));
+    let nodes = three_nodes().map(|plan| plan.engine(with_images(&["app:1"])));
     with_cluster(nodes, async |bed| {
         bed.node_mut("n3").kill().await;
         assert!(eventually(|| bed.node("n1").sees() == 2).await);

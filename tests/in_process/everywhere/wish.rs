@@ -1,4 +1,4 @@
-//! What the wish means where there is nothing to be done on every node.
+//! `Skep-Target: *` for calls that do not run on every node.
 
 use serde_json::json;
 use skep_bed::fixture;
@@ -53,7 +53,7 @@ async fn the_target_star_changes_nothing_for_calls_that_all_nodes_answer() {
             "/volumes",
             "/networks",
             "/events?until=1",
-            // Clients ask these before what they are about.
+            // Clients send these before the actual request.
             "/_ping",
             "/version",
             "/info",
@@ -71,15 +71,15 @@ async fn the_target_star_changes_nothing_for_calls_that_all_nodes_answer() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_target_star_works_on_a_standalone_engine() {
     let lone = manager("lone").engine(|e| {
-        having(&["app:1"])(e).in_swarm(false).answer(
+        with_images(&["app:1"])(e).in_swarm(false).answer(
             "POST",
             "/images/prune",
             200,
             json!({ "SpaceReclaimed": 5 }),
         )
     });
-    crate::common::Cluster::of([lone])
-        .unawaited()
+    crate::common::ClusterBuilder::of([lone])
+        .without_settling()
         .run(async |bed| {
             let operator = bed.operator("lone");
             let prune = operator
@@ -93,7 +93,11 @@ async fn the_target_star_works_on_a_standalone_engine() {
                 .unwrap();
             assert_eq!(removed.json().unwrap(), json!([{ "Untagged": "app:1" }]));
             let pulled = operator.ask("POST", PULL, &[ALL], b"").await.unwrap();
-            assert_eq!(pulled.text().lines().count(), 3, "as it tells it");
+            assert_eq!(
+                pulled.text().lines().count(),
+                3,
+                "unchanged from the engine"
+            );
         })
         .await;
 }

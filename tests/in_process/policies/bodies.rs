@@ -1,9 +1,9 @@
-//! Rules over bodies, judged before the engine sees a byte.
+//! Rules about bodies, applied before the engine sees a byte.
 
 use serde_json::json;
 use skep_bed::fixture;
 
-use super::{configured, done, holder};
+use super::{changes, configured, holder};
 use crate::common::{manager, worker};
 
 const RUNNER: &str = "
@@ -61,7 +61,7 @@ async fn forbidden_container_options_never_reach_an_engine() {
                     .unwrap();
                 assert_eq!(answer.status, 403, "{}", answer.text());
             }
-            assert!(done(bed).is_empty(), "{:?}", done(bed));
+            assert!(changes(bed).is_empty(), "{:?}", changes(bed));
         })
         .await;
 }
@@ -75,8 +75,8 @@ async fn an_allowed_body_is_forwarded_unchanged() {
             let body = br#"{ "Image":"busybox" , "HostConfig":{"Binds":["/srv/ci/x:/x"]}}"#;
             let answer = ci.ask("POST", "/containers/create?name=x", &[], body).await;
             assert_eq!(answer.unwrap().status, 201);
-            let [created] = &done(bed)[..] else {
-                panic!("{:?}", done(bed));
+            let [created] = &changes(bed)[..] else {
+                panic!("{:?}", changes(bed));
             };
             assert_eq!(created.body.start, body);
         })
@@ -136,7 +136,7 @@ async fn a_body_that_cannot_be_inspected_is_refused() {
                 let answer = answer.await.unwrap();
                 assert_eq!(answer.status, 403, "{name}: {value}: {}", answer.text());
             }
-            // One that no signature covers is not taken at all.
+            // A body that no signature covers is not accepted at all.
             let answer = ci.upload(
                 "/containers/create",
                 &[],
@@ -144,7 +144,7 @@ async fn a_body_that_cannot_be_inspected_is_refused() {
             );
             let status = answer.await.unwrap().status;
             assert_eq!(status, 401);
-            assert!(done(bed).is_empty(), "{:?}", done(bed));
+            assert!(changes(bed).is_empty(), "{:?}", changes(bed));
         })
         .await;
 }

@@ -1,4 +1,4 @@
-//! Where an identity may call from, and how much.
+//! The networks and limits of an identity.
 
 use super::{configured, holder};
 use crate::common::manager;
@@ -43,7 +43,10 @@ auth: { keys: [ { id: one, secret_file: KEY_FILE, policy: admin, limits: { at_on
             assert_eq!(second.status, 429, "{}", second.text());
             assert!(second.message().unwrap().contains("1 requests open"));
             let operator = bed.operator("n1").get("/_ping").await.unwrap();
-            assert_eq!(operator.status, 200, "others have their own places");
+            assert_eq!(
+                operator.status, 200,
+                "other identities have their own limits"
+            );
             drop(events);
             for _ in 0..100 {
                 if one.get("/_ping").await.unwrap().status == 200 {
@@ -51,7 +54,7 @@ auth: { keys: [ { id: one, secret_file: KEY_FILE, policy: admin, limits: { at_on
                 }
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             }
-            panic!("the place was not given back");
+            panic!("the limit still applies after the stream ended");
         })
         .await;
 }
@@ -64,7 +67,7 @@ auth: { keys: [ { id: eager, secret_file: KEY_FILE, policy: admin, limits: { per
     configured([manager("n1")], yaml)
         .run(async |bed| {
             let eager = holder(bed, "n1", "eager");
-            // All at once: one after the other may be seldom enough on a busy machine.
+            // At once: one after the other may be slow enough on a busy machine.
             let asking = (0..30).map(|_| eager.get("/_ping"));
             let answers = futures::future::join_all(asking).await;
             let refused = answers.iter().flatten().any(|answer| answer.status == 429);

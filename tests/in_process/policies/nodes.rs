@@ -1,9 +1,9 @@
-//! Rules for some nodes only.
+//! Rules that apply to some nodes only.
 
 use serde_json::json;
 use skep_bed::fixture;
 
-use super::{configured, done, holder};
+use super::{changes, configured, holder};
 use crate::common::node::Plan;
 use crate::common::{manager, worker};
 
@@ -82,7 +82,7 @@ async fn a_container_can_be_created_on_a_permitted_node() {
             let there = holder(bed, "n1", "dev");
             let there = there.ask("POST", "/containers/create", &named, body).await;
             assert_eq!(there.unwrap().status, 201);
-            let made: Vec<_> = done(bed);
+            let made: Vec<_> = changes(bed);
             assert_eq!(made.len(), 2, "{made:?}");
             assert_eq!(
                 bed.node("n2")

@@ -1,4 +1,4 @@
-//! Answers without what is secret.
+//! Redaction of secrets in answers.
 
 use serde_json::{Value, json};
 use skep_bed::fixture;
@@ -53,7 +53,7 @@ async fn inspects_and_lists_are_redacted_through_every_agent() {
                 let seen = holder(bed, entry, "ops").get("/containers/db/json").await;
                 assert!(
                     seen.unwrap().text().contains("hunter2"),
-                    "for others it is there"
+                    "other policies see it"
                 );
             }
         })

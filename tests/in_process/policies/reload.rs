@@ -1,4 +1,4 @@
-//! A configuration that is changed while agents run.
+//! Changes to the configuration while agents run.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use skep::config::Config;
 
 use super::{apply, holder, with_key};
-use crate::common::{Bed, Cluster, manager, warnings_of};
+use crate::common::{ClusterBuilder, TestCluster, manager, warnings_of};
 
 const OPEN: &str = "
 auth: { keys: [ { id: ci, secret_file: KEY_FILE, policy: ci } ] }
@@ -19,8 +19,8 @@ auth: { keys: [ { id: ci, secret_file: KEY_FILE, policy: ci } ] }
 policies: { ci: { allow: [images.read] } }
 ";
 
-fn with_a_file() -> Cluster<'static> {
-    Cluster::of([manager("n1")]).configure(|_, folder: &Path, config: &mut Config| {
+fn with_a_file() -> ClusterBuilder<'static> {
+    ClusterBuilder::of([manager("n1")]).configure(|_, folder: &Path, config: &mut Config| {
         apply(OPEN, folder, config);
         let file = folder.join("skep.yaml");
         fs::write(&file, with_key(OPEN, folder)).unwrap_or_else(|e| panic!("{e}"));
@@ -28,12 +28,12 @@ fn with_a_file() -> Cluster<'static> {
     })
 }
 
-fn write(bed: &Bed, yaml: &str) {
+fn write(bed: &TestCluster, yaml: &str) {
     let text = with_key(yaml, bed.folder());
     fs::write(bed.folder().join("skep.yaml"), text).unwrap_or_else(|e| panic!("{e}"));
 }
 
-async fn becomes(bed: &Bed, id: &str, status: u16) -> bool {
+async fn wait_for_status(bed: &TestCluster, id: &str, status: u16) -> bool {
     for _ in 0..100 {
         let answer = holder(bed, "n1", id).get("/containers/json").await;
         if answer.is_ok_and(|answer| answer.status == status) {
@@ -48,7 +48,7 @@ async fn becomes(bed: &Bed, id: &str, status: u16) -> bool {
 async fn a_changed_policy_takes_effect_without_a_restart() {
     with_a_file()
         .run(async |bed| {
-            assert!(becomes(bed, "ci", 200).await);
+            assert!(wait_for_status(bed, "ci", 200).await);
             let request = holder(bed, "n1", "ci").sign("GET", "/containers/json", &[], b"");
             let client = holder(bed, "n1", "ci");
             let fields = request.fields();
@@ -60,11 +60,11 @@ async fn a_changed_policy_takes_effect_without_a_restart() {
             };
             assert_eq!(send().await, 200);
             write(bed, CLOSED);
-            assert!(becomes(bed, "ci", 403).await, "the new policy");
-            assert_eq!(send().await, 401, "what was used stays used");
+            assert!(wait_for_status(bed, "ci", 403).await, "the new policy");
+            assert_eq!(send().await, 401, "the old signature is still a replay");
             write(bed, &OPEN.replace("id: ci,", "id: other,"));
-            assert!(becomes(bed, "other", 200).await, "a new key");
-            assert!(becomes(bed, "ci", 401).await, "the old one is gone");
+            assert!(wait_for_status(bed, "other", 200).await, "a new key");
+            assert!(wait_for_status(bed, "ci", 401).await, "the old one is gone");
         })
         .await;
 }
@@ -74,9 +74,9 @@ async fn an_invalid_file_changes_nothing_and_is_logged() {
     with_a_file()
         .run(async |bed| {
             write(bed, "policies: { ci: { allow: [nothing.such] } }");
-            let told = || !warnings_of("the old configuration stays in force").is_empty();
-            assert!(skep_bed::eventually(told).await);
-            assert!(becomes(bed, "ci", 200).await);
+            let warned = || !warnings_of("the old configuration stays in force").is_empty();
+            assert!(skep_bed::eventually(warned).await);
+            assert!(wait_for_status(bed, "ci", 200).await);
         })
         .await;
 }

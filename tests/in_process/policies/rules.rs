@@ -1,8 +1,8 @@
-//! Rules over heads.
+//! Rules about methods and paths.
 
 use skep_bed::fixture;
 
-use super::{configured, done, holder};
+use super::{changes, configured, holder};
 use crate::common::node::Plan;
 use crate::common::{manager, worker};
 
@@ -49,7 +49,7 @@ async fn a_reader_sees_every_node_and_changes_none() {
                 let why = secrets.message().unwrap();
                 assert!(why.contains("deny secrets.read"), "{why}");
             }
-            assert!(done(bed).is_empty(), "{:?}", done(bed));
+            assert!(changes(bed).is_empty(), "{:?}", changes(bed));
         })
         .await;
 }
@@ -76,9 +76,9 @@ policies: { numbers: { allow: ['GET /metrics'] } }
         .run(async |bed| {
             for node in ["n1", "n2"] {
                 let prometheus = holder(bed, node, "prometheus");
-                let told = prometheus.get("/metrics").await.unwrap();
-                assert_eq!(told.status, 200, "{}", told.text());
-                assert!(told.text().contains(&format!("hostname=\"{node}\"")));
+                let answer = prometheus.get("/metrics").await.unwrap();
+                assert_eq!(answer.status, 200, "{}", answer.text());
+                assert!(answer.text().contains(&format!("hostname=\"{node}\"")));
                 for target in [
                     "/skep/v1/metrics",
                     "/skep/v1/nodes",
@@ -95,7 +95,7 @@ policies: { numbers: { allow: ['GET /metrics'] } }
                 let changed = prometheus.ask("POST", "/metrics", &[], b"").await;
                 assert_eq!(changed.unwrap().status, 403);
             }
-            assert!(done(bed).is_empty(), "{:?}", done(bed));
+            assert!(changes(bed).is_empty(), "{:?}", changes(bed));
         })
         .await;
 }
@@ -113,7 +113,7 @@ policies: { reaper: { allow: ['POST /containers/*/start'] } }
             assert_eq!(look.status, 403);
             let stop = reaper.ask("POST", "/containers/db/start", &[], b"").await;
             assert_eq!(stop.unwrap().status, 204);
-            assert_eq!(done(bed).len(), 1);
+            assert_eq!(changes(bed).len(), 1);
         })
         .await;
 }
@@ -136,7 +136,7 @@ policies: { trial: { allow: [ping], labels: { owner: me }, redact: [env], audit_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_owner_applies_its_own_policy_too() {
-    crate::common::Cluster::of(db_on_n2())
+    crate::common::ClusterBuilder::of(db_on_n2())
         .configure(move |hostname, folder, config| {
             let yaml = match hostname {
                 "n1" => OPEN.to_owned(),
@@ -152,14 +152,14 @@ async fn the_owner_applies_its_own_policy_too() {
                 .unwrap();
             assert_eq!(stop.status, 403, "{}", stop.text());
             assert!(stop.header("Skep-Node").unwrap().contains("n2"));
-            assert!(done(bed).is_empty());
+            assert!(changes(bed).is_empty());
         })
         .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_identity_that_the_owner_does_not_know_is_refused_there() {
-    crate::common::Cluster::of(db_on_n2())
+    crate::common::ClusterBuilder::of(db_on_n2())
         .configure(move |hostname, folder, config| {
             super::apply(if hostname == "n1" { OPEN } else { "" }, folder, config);
         })

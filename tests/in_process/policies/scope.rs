@@ -1,9 +1,9 @@
-//! Callers that see only what has their labels.
+//! Callers that see only objects with their labels.
 
 use serde_json::{Value, json};
 use skep_bed::fixture;
 
-use super::{configured, done, holder};
+use super::{changes, configured, holder};
 use crate::common::node::Plan;
 use crate::common::{manager, worker};
 
@@ -56,7 +56,7 @@ async fn objects_outside_the_scope_are_not_found() {
                     ("POST", "/commit?container=others"),
                     ("GET", "/volumes/shop"),
                     ("DELETE", "/volumes/shop"),
-                    ("GET", "/containers/nobody/json"),
+                    ("GET", "/containers/unknown/json"),
                 ] {
                     let answer = ai.ask(method, target, &[], b"").await.unwrap();
                     assert_eq!(answer.status, 404, "{method} {target}: {}", answer.text());
@@ -66,7 +66,7 @@ async fn objects_outside_the_scope_are_not_found() {
                     assert_eq!(answer.status, 403, "{target}: {}", answer.text());
                 }
             }
-            assert!(done(bed).is_empty(), "{:?}", done(bed));
+            assert!(changes(bed).is_empty(), "{:?}", changes(bed));
         })
         .await;
 }
@@ -85,8 +85,8 @@ async fn a_call_uses_the_id_of_the_object_that_was_checked() {
                 )
                 .await;
             assert_eq!(stop.unwrap().status, 204);
-            let [stopped] = &done(bed)[..] else {
-                panic!("{:?}", done(bed));
+            let [stopped] = &changes(bed)[..] else {
+                panic!("{:?}", changes(bed));
             };
             assert_eq!(stopped.path, format!("/containers/{MINE}/start"));
         })
@@ -126,8 +126,8 @@ async fn new_containers_get_the_labels_and_use_nothing_outside_the_scope() {
             };
             let made = create(&json!({"Image": "a", "HostConfig": {"Binds": ["data:/x"]}})).await;
             assert_eq!(made.status, 201, "{}", made.text());
-            let [created] = &done(bed)[..] else {
-                panic!("{:?}", done(bed));
+            let [created] = &changes(bed)[..] else {
+                panic!("{:?}", changes(bed));
             };
             assert_eq!(created.json().unwrap()["Labels"], json!({"owner": "ai"}));
             for body in [
@@ -141,14 +141,14 @@ async fn new_containers_get_the_labels_and_use_nothing_outside_the_scope() {
             }
             let stolen = create(&json!({"Image": "a", "Labels": {"owner": "me"}})).await;
             assert_eq!(stolen.status, 403, "{}", stolen.text());
-            assert_eq!(done(bed).len(), 1);
+            assert_eq!(changes(bed).len(), 1);
         })
         .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_object_checked_on_one_node_is_not_used_on_another() {
-    // The victim's volume is the manager's; one of the same name is the caller's own.
+    // The manager has another owner's volume; the worker has the caller's, with the same name.
     let volume = |owner| labelled(fixture::volume("data"), owner);
     let images = || vec![fixture::image("sha256:b0", &["a:latest"], 1)];
     let plans = [
@@ -199,8 +199,8 @@ async fn creating_a_volume_does_not_reveal_one_outside_the_scope() {
         .await;
 }
 
-/// The engine takes the last of several spellings: the name must be given once,
-/// also where the policy grants everything and judges no body.
+/// The engine uses the last of several spellings. So the name must occur once,
+/// even if the policy allows everything and inspects no body.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_volume_name_is_accepted_in_one_spelling_only() {
     let agent = AGENT.replace("share: true", "everything: true");

@@ -1,4 +1,5 @@
-//! What a server does on somebody's behalf: which node does it, and what arrives there.
+//! Actions of a server's user: the node that carries them out, and the request
+//! that arrives there.
 
 use serde_json::json;
 
@@ -13,9 +14,9 @@ async fn an_action_goes_to_the_named_node_with_its_empty_body() {
     };
     let nodes = [
         manager("n1"),
-        worker("n2").engine(holding("c2")).engine(start),
+        worker("n2").engine(with_objects("c2")).engine(start),
     ];
-    Cluster::of(nodes)
+    ClusterBuilder::of(nodes)
         .configure(with_secret)
         .run(async |bed| {
             let server = server();
@@ -54,21 +55,23 @@ async fn a_manager_deploys_a_stack_whatever_node_is_named() {
         engine.answer("POST", "/networks/create", 201, json!({ "Id": "n" }))
     };
     let nodes = [
-        manager("n1").engine(holding("c1")).engine(creates),
-        worker("n2").engine(holding("c2")),
+        manager("n1").engine(with_objects("c1")).engine(creates),
+        worker("n2").engine(with_objects("c2")),
         worker("n3"),
     ];
-    Cluster::of(nodes)
+    ClusterBuilder::of(nodes)
         .configure(with_secret)
         .run(async |bed| {
             let server = server();
-            let wish = [
+            let headers_for_manager = [
                 ("X-PortainerAgent-ManagerOperation", "1"),
                 ("X-PortainerAgent-Target", "n3"),
             ];
             let filter = "/networks?filters=%7B%22label%22%3A%5B%22a%22%5D%7D";
             for target in ["/_ping", "/info", filter, "/services", "/nodes"] {
-                let answer = server.ask(bed, "n2", "GET", target, &wish, b"").await;
+                let answer = server
+                    .ask(bed, "n2", "GET", target, &headers_for_manager, b"")
+                    .await;
                 assert_eq!(answer.status, 200, "{target}: {}", answer.text());
                 assert!(
                     answer.header("Skep-Node").unwrap().ends_with(" n1"),
@@ -78,7 +81,7 @@ async fn a_manager_deploys_a_stack_whatever_node_is_named() {
             }
             let service = br#"{"Name":"web","TaskTemplate":{}}"#;
             let headers = [
-                wish[0],
+                headers_for_manager[0],
                 ("Content-Type", "application/json"),
                 ("X-Registry-Auth", "e30="),
             ];
@@ -91,9 +94,11 @@ async fn a_manager_deploys_a_stack_whatever_node_is_named() {
                 assert_eq!(seen.body.start, service);
                 assert_eq!(seen.header("X-Registry-Auth"), Some("e30="));
             }
-            // A node that is named for a list of the Swarm's does not matter either.
+            // A target does not matter for a Swarm list either.
             for target in ["/services", "/info"] {
-                let answer = server.ask(bed, "n2", "GET", target, &wish[1..], b"").await;
+                let answer = server
+                    .ask(bed, "n2", "GET", target, &headers_for_manager[1..], b"")
+                    .await;
                 assert_eq!(answer.status, 200, "{target}");
                 assert!(
                     answer.header("Skep-Node").unwrap().ends_with(" n1"),
@@ -114,10 +119,10 @@ async fn unsigned_bodies_decide_the_route_and_arrive_whole() {
         engine.answer("POST", "/containers/c2/exec", 201, json!({ "Id": "e" }))
     };
     let nodes = [
-        manager("n1").engine(holding("c1")),
-        worker("n2").engine(holding("c2")).engine(takes),
+        manager("n1").engine(with_objects("c1")),
+        worker("n2").engine(with_objects("c2")).engine(takes),
     ];
-    Cluster::of(nodes)
+    ClusterBuilder::of(nodes)
         .configure(with_secret)
         .run(async |bed| {
             let server = server();
@@ -150,7 +155,7 @@ async fn unsigned_bodies_decide_the_route_and_arrive_whole() {
                 .ask(bed, "n1", "POST", "/containers/c2/exec", &kind, &long)
                 .await;
             assert_eq!(answer.status, 413);
-            // A build or an import is as long as it likes.
+            // A build or an import has no limit.
             let headers = [
                 ("X-PortainerAgent-Target", "n2"),
                 ("Content-Type", "application/x-tar"),
@@ -173,12 +178,12 @@ async fn an_unknown_node_gets_the_error_of_portainers_agent() {
             let target = "/containers/c1/top";
             let answer = server().ask(bed, "n1", "GET", target, &nowhere, b"").await;
             assert_eq!(answer.status, 500);
-            let said = answer.json().unwrap();
+            let error = answer.json().unwrap();
             assert_eq!(
-                said["message"],
+                error["message"],
                 "The agent was unable to contact any other agent"
             );
-            let details = said["details"].as_str().unwrap();
+            let details = error["details"].as_str().unwrap();
             assert!(
                 details.starts_with("Unable to find the targeted agent"),
                 "{details}"

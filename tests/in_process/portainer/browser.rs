@@ -1,11 +1,11 @@
-//! What a browser sends to its server, and the server passes on with all the rest.
+//! Headers of a browser that its server passes on to the agent.
 
 use serde_json::json;
 
 use super::*;
 use crate::common::is_private;
 
-/// Header by header as Portainer 2.23 passes on what it got.
+/// The headers as Portainer 2.23 passes them on.
 const BROWSER: [(&str, &str); 16] = [
     ("Accept", "application/json, text/plain, */*"),
     ("Accept-Encoding", "gzip, deflate, br, zstd"),
@@ -32,10 +32,10 @@ async fn a_browsers_credentials_stop_at_the_agent_and_cause_no_refusal() {
         engine.answer("POST", "/containers/c2/exec", 201, json!({ "Id": "e" }))
     };
     let nodes = [
-        manager("n1").engine(holding("c1")),
-        worker("n2").engine(holding("c2")).engine(takes),
+        manager("n1").engine(with_objects("c1")),
+        worker("n2").engine(with_objects("c2")).engine(takes),
     ];
-    Cluster::of(nodes)
+    ClusterBuilder::of(nodes)
         .configure(with_secret)
         .run(async |bed| {
             let server = server();

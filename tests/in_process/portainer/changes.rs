@@ -1,4 +1,4 @@
-//! A server's proof that is replaced while the agents run.
+//! A secret or key that is replaced while the agents run.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use crate::common::secret_file;
 
 const NEXT: &str = "the next secret of server and agents";
 
-async fn becomes(server: &Server, bed: &Bed, status: u16) -> bool {
+async fn wait_for_status(server: &Server, bed: &TestCluster, status: u16) -> bool {
     for _ in 0..100 {
         if server.get(bed, "n1", "/info").await.status == status {
             return true;
@@ -25,21 +25,21 @@ async fn after_a_secret_is_replaced_the_old_server_is_refused() {
         let portainer = config.auth.portainer.as_mut().expect("servers");
         portainer.secret = Some(SecretSource::File(file));
     };
-    Cluster::of([manager("n1")])
+    ClusterBuilder::of([manager("n1")])
         .configure(with_a_file)
         .run(async |bed| {
             let (old, new) = (Server::new(1, SECRET), Server::new(1, NEXT));
-            assert!(becomes(&old, bed, 200).await);
+            assert!(wait_for_status(&old, bed, 200).await);
             assert_eq!(new.get(bed, "n1", "/info").await.status, 403);
             let file = bed.folder().join("agent-secret");
             fs::write(&file, NEXT).unwrap();
-            assert!(becomes(&new, bed, 200).await, "the new secret");
+            assert!(wait_for_status(&new, bed, 200).await, "the new secret");
             assert_eq!(old.get(bed, "n1", "/info").await.status, 403);
-            // A file that is gone for a moment opens no door and closes none.
+            // A file that is missing for a moment changes nothing.
             fs::remove_file(&file).unwrap();
-            let told = || !warnings_of("the old one stays in force").is_empty();
-            assert!(skep_bed::eventually(told).await);
-            assert!(becomes(&new, bed, 200).await);
+            let warned = || !warnings_of("the old one stays in force").is_empty();
+            assert!(skep_bed::eventually(warned).await);
+            assert!(wait_for_status(&new, bed, 200).await);
         })
         .await;
 }
@@ -54,17 +54,17 @@ async fn after_a_key_is_replaced_only_the_new_one_is_accepted() {
             ..portainer()
         });
     };
-    Cluster::of([manager("n1")])
+    ClusterBuilder::of([manager("n1")])
         .configure(with_key)
         .run(async |bed| {
-            // Of two proofs, both are needed.
+            // The server must know the secret and have the key.
             let (old, new) = (Server::new(3, SECRET), Server::new(4, SECRET));
-            assert!(becomes(&old, bed, 200).await);
+            assert!(wait_for_status(&old, bed, 200).await);
             for refused in [&new, &Server::new(3, "Portainer-App")] {
                 assert_eq!(refused.get(bed, "n1", "/info").await.status, 403);
             }
             fs::write(bed.folder().join("portainer.pub"), new.public_key() + "\n").unwrap();
-            assert!(becomes(&new, bed, 200).await, "the new key");
+            assert!(wait_for_status(&new, bed, 200).await, "the new key");
             assert_eq!(old.get(bed, "n1", "/info").await.status, 403);
         })
         .await;

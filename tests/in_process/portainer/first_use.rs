@@ -1,4 +1,4 @@
-//! Trust on first use: one server, on every node and after every restart.
+//! Trust on first use: one pinned server, on every node and after every restart.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::*;
 
-fn asked(bed: &Bed, node: &str, path: &str) -> usize {
+fn asked(bed: &TestCluster, node: &str, path: &str) -> usize {
     bed.node(node).engine.requests_to(path).len()
 }
 
@@ -23,8 +23,8 @@ fn with_first_use(hostname: &str, folder: &Path, config: &mut Config) {
     });
 }
 
-/// After the first round, which all agents are there for, none follows.
-fn rarely(hostname: &str, folder: &Path, config: &mut Config) {
+/// All agents take part in the first round, and no round follows.
+fn with_rare_probes(hostname: &str, folder: &Path, config: &mut Config) {
     with_first_use(hostname, folder, config);
     config.cluster.interval = Duration::from_secs(3600);
 }
@@ -33,42 +33,42 @@ fn app(seed: u8) -> Server {
     Server::new(seed, "Portainer-App")
 }
 
-async fn status(server: &Server, bed: &Bed, node: &str) -> u16 {
+async fn status(server: &Server, bed: &TestCluster, node: &str) -> u16 {
     server.get(bed, node, "/info").await.status
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_proven_server_is_pinned_on_every_node() {
     let nodes = [manager("n1"), worker("n2")];
-    Cluster::of(nodes)
+    ClusterBuilder::of(nodes)
         .configure(with_first_use)
         .run(async |bed| {
-            // Keys without a valid signature leave nothing behind.
+            // A key without a valid signature is not pinned.
             for seed in 20..24 {
                 let bad = Server::new(seed, "something else");
                 assert_eq!(status(&bad, bed, "n1").await, 403);
             }
-            let (owner, stranger) = (app(1), app(2));
+            let (owner, other) = (app(1), app(2));
             assert_eq!(status(&owner, bed, "n1").await, 200);
-            // The other agent was never called, and knows.
-            assert_eq!(status(&stranger, bed, "n2").await, 403);
-            assert_eq!(status(&stranger, bed, "n1").await, 403);
+            // The other agent knows the pin although no server called it.
+            assert_eq!(status(&other, bed, "n2").await, 403);
+            assert_eq!(status(&other, bed, "n1").await, 403);
             assert_eq!(status(&owner, bed, "n2").await, 200);
-            // What agents tell each other is for agents.
-            let told = bed.operator("n1").get("/skep/v1/portainer").await.unwrap();
-            assert_eq!(told.status, 404);
-            // All agents at once forget nothing.
+            // The endpoint for the pin is for agents only.
+            let pin = bed.operator("n1").get("/skep/v1/portainer").await.unwrap();
+            assert_eq!(pin.status, 404);
+            // The pin outlives a restart of all agents at once.
             for node in ["n1", "n2"] {
-                bed.node_mut(node).stopping().await;
+                bed.node_mut(node).stop().await;
             }
             for node in ["n1", "n2"] {
                 bed.node_mut(node).start().await.unwrap();
-                assert_eq!(status(&stranger, bed, node).await, 403);
+                assert_eq!(status(&other, bed, node).await, 403);
             }
-            // A worker that has just started knows no manager yet.
+            // Before that, a worker that has just started knows no manager.
             bed.settle().await;
             for node in ["n1", "n2"] {
-                assert_eq!(status(&stranger, bed, node).await, 403);
+                assert_eq!(status(&other, bed, node).await, 403);
                 assert_eq!(status(&owner, bed, node).await, 200);
             }
         })
@@ -77,20 +77,20 @@ async fn the_first_proven_server_is_pinned_on_every_node() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_that_lost_its_state_gets_the_pin_from_the_others() {
-    Cluster::of([manager("n1"), worker("n2")])
+    ClusterBuilder::of([manager("n1"), worker("n2")])
         .configure(with_first_use)
         .run(async |bed| {
-            let (owner, stranger) = (app(1), app(2));
+            let (owner, other) = (app(1), app(2));
             assert_eq!(status(&owner, bed, "n1").await, 200);
             let file = bed.node("n1").config.state_dir.join("portainer.json");
             assert!(eventually(|| bed.folder().join("n2/portainer.json").exists()).await);
-            bed.node_mut("n1").stopping().await;
+            bed.node_mut("n1").stop().await;
             std::fs::remove_file(&file).unwrap();
             bed.node_mut("n1").start().await.unwrap();
-            // Whatever it knows of the others by now, it does not fall for a stranger.
-            assert_eq!(status(&stranger, bed, "n1").await, 403);
+            // Whatever it knows of the others by now, it does not pin another server.
+            assert_eq!(status(&other, bed, "n1").await, 403);
             bed.settle().await;
-            assert_eq!(status(&stranger, bed, "n1").await, 403);
+            assert_eq!(status(&other, bed, "n1").await, 403);
             assert_eq!(status(&owner, bed, "n1").await, 200);
             assert!(file.exists());
         })
@@ -99,8 +99,8 @@ async fn an_agent_that_lost_its_state_gets_the_pin_from_the_others() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_key_is_pinned_while_another_node_may_have_one() {
-    Cluster::of([manager("n1"), worker("n2")])
-        .configure(rarely)
+    ClusterBuilder::of([manager("n1"), worker("n2")])
+        .configure(with_rare_probes)
         .run(async |bed| {
             bed.node_mut("n2").kill().await;
             let answer = app(1).get(bed, "n1", "/info").await;
@@ -121,14 +121,14 @@ async fn a_server_outside_the_allowed_networks_is_not_pinned() {
         let portainer = config.auth.portainer.as_mut().expect("servers");
         portainer.grant.networks = vec![elsewhere];
     };
-    Cluster::of([manager("n1"), worker("n2")])
+    ClusterBuilder::of([manager("n1"), worker("n2")])
         .configure(from_elsewhere)
         .run(async |bed| {
-            let (owner, stranger) = (app(1), app(2));
+            let (owner, other) = (app(1), app(2));
             for _ in 0..2 {
-                assert_eq!(status(&stranger, bed, "n1").await, 403);
+                assert_eq!(status(&other, bed, "n1").await, 403);
             }
-            bed.node_mut("n1").stopping().await;
+            bed.node_mut("n1").stop().await;
             let portainer = bed.node_mut("n1").config.auth.portainer.as_mut();
             portainer.expect("servers").grant.networks.clear();
             bed.node_mut("n1").start().await.unwrap();
@@ -140,12 +140,12 @@ async fn a_server_outside_the_allowed_networks_is_not_pinned() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_contradictory_request_pins_no_key() {
-    Cluster::of([manager("n1")])
+    ClusterBuilder::of([manager("n1")])
         .configure(with_first_use)
         .run(async |bed| {
-            let (owner, stranger) = (app(1), app(2));
+            let (owner, other) = (app(1), app(2));
             let behind = [("Skep-On-Behalf-Of", "operator:1")];
-            let answer = stranger.ask(bed, "n1", "GET", "/info", &behind, b"").await;
+            let answer = other.ask(bed, "n1", "GET", "/info", &behind, b"").await;
             assert_eq!(answer.status, 400);
             assert_eq!(status(&owner, bed, "n1").await, 200);
         })
@@ -154,18 +154,18 @@ async fn a_contradictory_request_pins_no_key() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_without_an_agent_delays_the_first_pin_only_for_a_while() {
-    Cluster::of([manager("n1"), worker("n2")])
-        .and_without_an_agent("n3")
-        .configure(rarely)
+    ClusterBuilder::of([manager("n1"), worker("n2")])
+        .and_an_agentless_worker("n3")
+        .configure(with_rare_probes)
         .run(async |bed| {
-            let (owner, stranger) = (app(1), app(2));
-            // The while is a number of rounds: here there is an hour between two.
+            let (owner, other) = (app(1), app(2));
+            // The delay is a number of rounds, which are an hour apart here.
             let answer = owner.get(bed, "n1", "/info").await;
             assert_eq!(answer.status, 403);
             let details = answer.json().unwrap()["details"].to_string();
             assert!(details.contains("n3"), "{details}");
-            // And here a few milliseconds.
-            bed.node_mut("n1").stopping().await;
+            // Here they are a few milliseconds apart.
+            bed.node_mut("n1").stop().await;
             bed.node_mut("n1").config.cluster.interval = Duration::from_millis(10);
             bed.node_mut("n1").start().await.unwrap();
             let waiting = async {
@@ -173,19 +173,19 @@ async fn a_node_without_an_agent_delays_the_first_pin_only_for_a_while() {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             };
-            timeout(MINUTE, waiting).await.expect("the while ends");
-            assert_eq!(status(&stranger, bed, "n2").await, 403);
+            timeout(MINUTE, waiting).await.expect("the delay ends");
+            assert_eq!(status(&other, bed, "n2").await, 403);
         })
         .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_unpinned_servers_do_not_queue_for_a_silent_node() {
-    Cluster::of([manager("n1"), worker("n2")])
-        .configure(rarely)
+    ClusterBuilder::of([manager("n1"), worker("n2")])
+        .configure(with_rare_probes)
         .run(async |bed| {
             bed.node_mut("n2").kill().await;
-            // Takes connections, and says nothing.
+            // Accepts connections and sends nothing.
             let silent = TcpListener::bind(bed.node("n2").address).await.unwrap();
             let asked = Arc::new(AtomicUsize::new(0));
             let counted = asked.clone();
@@ -197,8 +197,8 @@ async fn many_unpinned_servers_do_not_queue_for_a_silent_node() {
                 }
             });
             let bed = &*bed;
-            let strangers: Vec<_> = (10..40).map(app).collect();
-            let all = strangers.iter().map(|stranger| status(stranger, bed, "n1"));
+            let others: Vec<_> = (10..40).map(app).collect();
+            let all = others.iter().map(|other| status(other, bed, "n1"));
             assert!(join_all(all).await.iter().all(|&status| status == 403));
             let asked = asked.load(Ordering::Relaxed);
             assert!(
@@ -212,21 +212,21 @@ async fn many_unpinned_servers_do_not_queue_for_a_silent_node() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_several_simultaneous_servers_is_pinned() {
-    Cluster::of([manager("n1"), worker("n2")])
+    ClusterBuilder::of([manager("n1"), worker("n2")])
         .configure(with_first_use)
         .run(async |bed| {
             let bed = &*bed;
             let servers: Vec<_> = (1..=8).map(app).collect();
             let at_once = servers.iter().map(|server| status(server, bed, "n1"));
-            let let_in = join_all(at_once).await;
+            let statuses = join_all(at_once).await;
             assert_eq!(
-                let_in.iter().filter(|s| **s == 200).count(),
+                statuses.iter().filter(|s| **s == 200).count(),
                 1,
-                "{let_in:?}"
+                "{statuses:?}"
             );
         })
         .await;
-    Cluster::of([manager("n1"), worker("n2")])
+    ClusterBuilder::of([manager("n1"), worker("n2")])
         .configure(with_first_use)
         .run(async |bed| {
             let bed = &*bed;
@@ -244,7 +244,7 @@ async fn one_of_several_simultaneous_servers_is_pinned() {
                 let on_n1 = status(server, bed, "n1").await;
                 (on_n1, status(server, bed, "n2").await)
             };
-            // A key is written down before it is in force.
+            // A key is stored before it takes effect.
             let in_force = async {
                 loop {
                     let mut seen = [seen(&servers[0]).await, seen(&servers[1]).await];

@@ -1,4 +1,4 @@
-//! Unauthenticated who ask again and again: what an operator finds of it.
+//! The audit log under a flood of unauthenticated requests.
 
 use serde_json::Value;
 use skep_bed::eventually;
@@ -6,7 +6,7 @@ use skep_bed::eventually;
 use super::*;
 use crate::common::warnings_of;
 
-const STRANGERS: u64 = 300;
+const REQUESTS: u64 = 300;
 
 fn audited(hostname: &str, folder: &Path, config: &mut Config) {
     with_secret(hostname, folder, config);
@@ -16,9 +16,9 @@ fn audited(hostname: &str, folder: &Path, config: &mut Config) {
     });
 }
 
-fn lines(bed: &Bed) -> Vec<Value> {
+fn lines(bed: &TestCluster) -> Vec<Value> {
     let text = std::fs::read_to_string(bed.folder().join("audit")).unwrap_or_default();
-    // The last one may be half written.
+    // The last line may be incomplete.
     let lines = text
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok());
@@ -29,7 +29,7 @@ fn of<'l>(lines: &'l [Value], verdict: &'l str) -> impl Iterator<Item = &'l Valu
     lines.iter().filter(move |line| line["verdict"] == verdict)
 }
 
-fn left_out(lines: &[Value]) -> u64 {
+fn suppressed(lines: &[Value]) -> u64 {
     of(lines, "left_out")
         .filter_map(|l| l["count"].as_u64())
         .sum()
@@ -37,25 +37,25 @@ fn left_out(lines: &[Value]) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unauthenticated_requests_are_logged_up_to_a_rate_and_then_counted() {
-    Cluster::of([manager("n1").engine(holding("c1"))])
+    ClusterBuilder::of([manager("n1").engine(with_objects("c1"))])
         .configure(audited)
         .run(async |bed| {
             let operator = bed.operator("n1");
             let mut connection = operator.client().connect().await.unwrap();
-            for _ in 0..STRANGERS {
+            for _ in 0..REQUESTS {
                 let answer = connection.request("GET", "/info", &[], b"").await.unwrap();
                 assert_eq!(answer.status, 401);
             }
-            let told = || of(&lines(bed), "refuse").count() as u64;
-            let all = || told() + left_out(&lines(bed));
-            assert!(eventually(|| all() == STRANGERS).await, "{} of all", all());
-            assert!((50..STRANGERS).contains(&told()), "{}", told());
+            let logged = || of(&lines(bed), "refuse").count() as u64;
+            let all = || logged() + suppressed(&lines(bed));
+            assert!(eventually(|| all() == REQUESTS).await, "{} of all", all());
+            assert!((50..REQUESTS).contains(&logged()), "{}", logged());
             for line in of(&lines(bed), "left_out") {
                 let warning = format!("{} more requests of strangers were", line["count"]);
                 assert!(!warnings_of(&warning).is_empty(), "{warning}");
             }
 
-            // Who is let in has a line each, whatever strangers do meanwhile.
+            // Every authenticated request has a line, even during a flood.
             let before = lines(bed).len();
             for _ in 0..100 {
                 assert_eq!(
@@ -64,7 +64,7 @@ async fn unauthenticated_requests_are_logged_up_to_a_rate_and_then_counted() {
                 );
             }
             assert!(eventually(|| of(&lines(bed), "allow").count() == 100).await);
-            // What anybody may ask has none.
+            // Requests without authentication have none.
             for target in ["/ping", "/key"] {
                 send(bed, "n1", "GET", target, &[], b"").await;
             }

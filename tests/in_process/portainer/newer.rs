@@ -1,4 +1,4 @@
-//! What servers of 2.43 and their UI do that older ones do not.
+//! Behaviour of servers from 2.43 and of their UI that older ones lack.
 
 use serde_json::{Value, json};
 
@@ -14,11 +14,11 @@ async fn a_manager_creates_swarm_networks_whatever_node_is_named() {
         manager("m1").engine(creates),
         worker("z1").engine(creates),
     ];
-    Cluster::of(nodes)
+    ClusterBuilder::of(nodes)
         .configure(with_secret)
         .run(async |bed| {
             let server = server();
-            // The server takes out the UI's wish for a manager, and the target stays.
+            // The server removes the UI's header for a manager and keeps the target.
             let headers = [
                 ("X-PortainerAgent-Target", "a1"),
                 ("Content-Type", "application/json"),
@@ -47,12 +47,12 @@ async fn an_image_has_a_row_for_each_node() {
         manager("n1").engine(with_image("app:1")),
         worker("n2").engine(with_image("only2:1")),
     ];
-    Cluster::of(nodes)
+    ClusterBuilder::of(nodes)
         .configure(with_secret)
         .run(async |bed| {
             let rows = server().get(bed, "n1", "/images/json").await;
             let rows: Value = rows.json().unwrap();
-            let told: Vec<_> = (0..2)
+            let found: Vec<_> = (0..2)
                 .map(|n| {
                     let name = &rows[n]["Portainer"]["Agent"]["NodeName"];
                     (rows[n]["RepoTags"].clone(), name.clone())
@@ -62,8 +62,8 @@ async fn an_image_has_a_row_for_each_node() {
                 (json!(["app:1"]), json!("n1")),
                 (json!(["only2:1"]), json!("n2")),
             ];
-            assert_eq!(told, expected, "{rows}");
-            // Everybody else sees one image.
+            assert_eq!(found, expected, "{rows}");
+            // Other clients see one image.
             let rows = bed.operator("n1").get("/images/json").await.unwrap();
             assert_eq!(rows.json().unwrap().as_array().map(Vec::len), Some(1));
         })

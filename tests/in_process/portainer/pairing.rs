@@ -1,9 +1,9 @@
-//! Which servers are let in where a secret and a key are both asked for.
+//! Servers that must prove a secret as well as a key.
 
 use super::*;
 use crate::common::secret_file;
 
-async fn status(server: &Server, bed: &Bed, node: &str) -> u16 {
+async fn status(server: &Server, bed: &TestCluster, node: &str) -> u16 {
     server.get(bed, node, "/info").await.status
 }
 
@@ -25,7 +25,7 @@ async fn a_secret_and_a_public_key_are_both_required() {
             ..with_secret_file(folder)
         });
     };
-    Cluster::of([manager("n1")])
+    ClusterBuilder::of([manager("n1")])
         .configure(both)
         .run(async |bed| {
             for (seed, message, expected) in [
@@ -54,16 +54,16 @@ async fn with_a_secret_the_first_server_that_knows_it_is_pinned() {
             ..with_secret_file(folder)
         });
     };
-    Cluster::of([manager("n1"), worker("n2")])
+    ClusterBuilder::of([manager("n1"), worker("n2")])
         .configure(both)
         .run(async |bed| {
-            let stranger = Server::new(5, "Portainer-App");
-            assert_eq!(status(&stranger, bed, "n1").await, 403);
+            let other = Server::new(5, "Portainer-App");
+            assert_eq!(status(&other, bed, "n1").await, 403);
             let (owner, second) = (Server::new(1, SECRET), Server::new(2, SECRET));
             assert_eq!(status(&owner, bed, "n1").await, 200);
             for node in ["n1", "n2"] {
                 assert_eq!(status(&second, bed, node).await, 403, "{node}");
-                assert_eq!(status(&stranger, bed, node).await, 403, "{node}");
+                assert_eq!(status(&other, bed, node).await, 403, "{node}");
                 assert_eq!(status(&owner, bed, node).await, 200, "{node}");
             }
         })

@@ -1,4 +1,4 @@
-//! Who is not let in, and where nothing of this interface is there.
+//! Servers that are refused, and agents without this interface.
 
 use super::*;
 use crate::common::secret_file;
@@ -9,8 +9,8 @@ async fn a_server_without_proof_gets_the_errors_that_portainer_expects() {
         .run(async |bed| {
             let good = server();
             let (key, signature) = (good.public_key(), good.signature());
-            let stranger = Server::new(9, "Portainer-App");
-            let (other_key, other) = (stranger.public_key(), stranger.signature());
+            let unknown = Server::new(9, "Portainer-App");
+            let (other_key, other) = (unknown.public_key(), unknown.signature());
             let name = ("X-PortainerAgent-PublicKey", "X-PortainerAgent-Signature");
             let invalid = "Invalid request signature";
             let missing = "Missing request signature headers";
@@ -37,7 +37,7 @@ async fn a_server_without_proof_gets_the_errors_that_portainer_expects() {
                 assert!(answer.json().unwrap()["details"].is_string());
                 assert_eq!(answer.header("Skep-Node"), None);
             }
-            // Nobody speaks for others in this way, and another proof is judged by itself.
+            // A server cannot act on behalf of others, and a signature header is checked by itself.
             let for_others = [("Skep-On-Behalf-Of", "key:root")];
             let answer = good.ask(bed, "n1", "GET", "/info", &for_others, b"").await;
             assert_eq!(answer.status, 400);
@@ -74,9 +74,9 @@ async fn malformed_requests_get_the_agents_headers_too() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn outside_a_swarm_there_are_no_agents_and_targets_are_ignored() {
-    let alone = manager("n1").engine(|engine| holding("c1")(engine).in_swarm(false));
-    Cluster::of([alone])
-        .unawaited()
+    let alone = manager("n1").engine(|engine| with_objects("c1")(engine).in_swarm(false));
+    ClusterBuilder::of([alone])
+        .without_settling()
         .configure(with_secret)
         .run(async |bed| {
             let server = server();
@@ -101,7 +101,7 @@ async fn outside_a_swarm_there_are_no_agents_and_targets_are_ignored() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_setting_the_portainer_interface_is_absent() {
-    Cluster::of([manager("n1")])
+    ClusterBuilder::of([manager("n1")])
         .run(async |bed| {
             let operator = bed.operator("n1");
             let server = server();
@@ -139,7 +139,7 @@ async fn with_a_public_key_only_its_holder_is_accepted() {
             ..portainer()
         });
     };
-    Cluster::of([manager("n1")])
+    ClusterBuilder::of([manager("n1")])
         .configure(with_key)
         .run(async |bed| {
             for (seed, message, status) in [

@@ -1,5 +1,5 @@
-//! How long a server waits for an engine that hangs. It takes stock of all its
-//! environments one after the other, and asks about one container at a time.
+//! The time that a server waits for an engine that hangs. It takes snapshots of its
+//! environments one after the other, and inspects one container at a time.
 
 use tokio::time::timeout;
 
@@ -17,7 +17,7 @@ fn with_many(engine: EngineBuilder) -> EngineBuilder {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_waits_for_a_hanging_engine_do_not_add_up() {
     let nodes = [manager("n1"), worker("n2").engine(with_many)];
-    Cluster::of(nodes)
+    ClusterBuilder::of(nodes)
         .configure(with_secret)
         .run(async |bed| {
             let bed = &*bed;
@@ -26,7 +26,7 @@ async fn the_waits_for_a_hanging_engine_do_not_add_up() {
                 let rows = server.get(bed, entry, "/containers/json?all=1").await;
                 assert_eq!(rows.json().unwrap().as_array().unwrap().len(), 8);
                 bed.node("n2").engine.set_behaviour(Behaviour::Hang);
-                // Five seconds each would be more.
+                // Five seconds for each would take longer.
                 let all = timeout(MINUTE / 2, async {
                     for n in 1..=8 {
                         let target = format!("/containers/{}/json", id(n));
@@ -46,13 +46,13 @@ async fn the_waits_for_a_hanging_engine_do_not_add_up() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_is_answered_in_time_even_with_rare_probes() {
-    let rarely = |hostname: &str, folder: &Path, config: &mut Config| {
+    let with_rare_probes = |hostname: &str, folder: &Path, config: &mut Config| {
         with_secret(hostname, folder, config);
         config.cluster.interval = Duration::from_secs(3600);
     };
     let nodes = [manager("n1"), worker("n2").engine(with_many)];
-    Cluster::of(nodes)
-        .configure(rarely)
+    ClusterBuilder::of(nodes)
+        .configure(with_rare_probes)
         .run(async |bed| {
             let bed = &*bed;
             let server = server();
@@ -61,7 +61,7 @@ async fn a_server_is_answered_in_time_even_with_rare_probes() {
             let target = format!("/containers/{}/json", id(1));
             let answer = server.get(bed, "n1", &target).await;
             assert_eq!(answer.status, 503, "{}", answer.text());
-            // It is found again as soon as somebody asks for it.
+            // The next request finds it again.
             bed.node("n2").engine.set_behaviour(Behaviour::Normal);
             let again = async {
                 while server.get(bed, "n1", &target).await.status != 200 {

@@ -1,10 +1,10 @@
-//! A server that takes stock: it adds an environment and takes snapshots of it.
+//! A server that adds an environment and takes snapshots of it.
 
 use serde_json::{Value, json};
 
 use super::*;
 
-/// Whole ids: once a list has shown where they are, nobody looks for them again.
+/// Full ids: after a list, the agent knows their nodes without another search.
 const ONE: &str = "1111111111111111111111111111111111111111111111111111111111111111";
 const TWO: &str = "2222222222222222222222222222222222222222222222222222222222222222";
 
@@ -125,10 +125,10 @@ async fn an_old_version_in_the_path_is_raised_to_the_engines_minimum() {
         engine.answer("GET", "/version", 200, body)
     };
     let nodes = [
-        manager("n1").engine(holding("c1")).engine(newer),
-        worker("n2").engine(holding("c2")).engine(newer),
+        manager("n1").engine(with_objects("c1")).engine(newer),
+        worker("n2").engine(with_objects("c2")).engine(newer),
     ];
-    Cluster::of(nodes)
+    ClusterBuilder::of(nodes)
         .configure(with_secret)
         .run(async |bed| {
             let server = server();
@@ -143,7 +143,7 @@ async fn an_old_version_in_the_path_is_raised_to_the_engines_minimum() {
                     assert!(seen.target.starts_with("/v1.44/"), "{}", seen.target);
                 }
             }
-            // Others get what they ask for.
+            // Other clients get the version that they ask for.
             let operator = bed.operator("n1");
             operator.get("/v1.41/containers/c1/json").await.unwrap();
             let last = bed.node("n1").asked().pop().unwrap();
@@ -177,17 +177,17 @@ async fn a_node_lost_between_list_and_inspect_does_not_break_a_snapshot() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_engine_that_hangs_after_the_list_does_not_delay_a_snapshot() {
     let nodes = [
-        manager("n1").engine(holding(ONE)),
-        worker("n2").engine(holding(TWO)),
+        manager("n1").engine(with_objects(ONE)),
+        worker("n2").engine(with_objects(TWO)),
     ];
-    Cluster::of(nodes)
+    ClusterBuilder::of(nodes)
         .configure(with_secret)
         .run(async |bed| {
             let server = server();
             for (hanging, container) in [("n2", TWO), ("n1", ONE)] {
                 let rows = server.get(bed, "n1", "/containers/json?all=1").await;
                 assert_eq!(nodes_of(&rows.json().unwrap()), ["n1", "n2"]);
-                // Connections are made and kept, and nothing comes.
+                // It accepts connections and answers nothing.
                 let engine = &bed.node(hanging).engine;
                 engine.set_behaviour(Behaviour::Hang);
                 let target = format!("/containers/{container}/json");
@@ -206,15 +206,15 @@ async fn an_engine_that_hangs_after_the_list_does_not_delay_a_snapshot() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_manager_answers_for_a_hanging_one() {
     let nodes = [
-        manager("n1").engine(holding("c1")),
-        manager("n2").engine(holding("c2")),
+        manager("n1").engine(with_objects("c1")),
+        manager("n2").engine(with_objects("c2")),
         worker("n3"),
     ];
-    Cluster::of(nodes)
+    ClusterBuilder::of(nodes)
         .configure(with_secret)
         .run(async |bed| {
             bed.node("n1").engine.set_behaviour(Behaviour::Hang);
-            // In turn, so one of two is asked of the one that hangs.
+            // Managers take turns, so one of two requests goes to the hanging one.
             for _ in 0..2 {
                 let answer = server().get(bed, "n3", "/services").await;
                 assert_eq!(answer.status, 200, "{}", answer.text());

@@ -1,4 +1,5 @@
-//! What a server reads in answers: the texts and the order of Portainer's agent.
+//! Texts and orders in answers that a server relies on, as Portainer's agent has
+//! them.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use skep_bed::eventually;
 
 use super::*;
 
-async fn agents(bed: &Bed, node: &str) -> Vec<String> {
+async fn agents(bed: &TestCluster, node: &str) -> Vec<String> {
     let answer = server().get(bed, node, "/v2/agents").await;
     let agents = answer.json().expect("JSON");
     let names = agents.as_array().expect("a list").iter();
@@ -24,12 +25,12 @@ async fn without_a_manager_the_server_gets_portainers_error() {
             for (method, target) in [("GET", "/services"), ("POST", "/services/create")] {
                 let answer = server().ask(bed, "n2", method, target, &[], b"").await;
                 assert_eq!(answer.status, 500, "{}", answer.text());
-                let said = answer.json().unwrap();
+                let error = answer.json().unwrap();
                 assert_eq!(
-                    said["message"],
+                    error["message"],
                     "The agent was unable to contact any other agent located on a manager node"
                 );
-                let details = said["details"].as_str().unwrap();
+                let details = error["details"].as_str().unwrap();
                 assert!(
                     details.starts_with("Unable to find an agent on any manager node: "),
                     "{details}"
@@ -41,21 +42,21 @@ async fn without_a_manager_the_server_gets_portainers_error() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_an_engine_the_server_gets_portainers_error() {
-    let alone = manager("n1").engine(|engine| holding("c1")(engine).in_swarm(false));
-    Cluster::of([alone])
-        .unawaited()
+    let alone = manager("n1").engine(|engine| with_objects("c1")(engine).in_swarm(false));
+    ClusterBuilder::of([alone])
+        .without_settling()
         .configure(with_secret)
         .run(async |bed| {
             bed.node("n1").engine.stop().await;
             for (method, target) in [("GET", "/version"), ("POST", "/containers/c1/start")] {
                 let answer = server().ask(bed, "n1", method, target, &[], b"").await;
                 assert_eq!(answer.status, 500, "{}", answer.text());
-                let said = answer.json().unwrap();
+                let error = answer.json().unwrap();
                 assert_eq!(
-                    said["message"],
+                    error["message"],
                     "Unable to proxy the request via the Docker socket"
                 );
-                assert!(said["details"].is_string());
+                assert!(error["details"].is_string());
             }
             bed.node("n1").engine.restart().await.unwrap();
         })
@@ -71,11 +72,11 @@ async fn agents_keep_their_order_when_nodes_come_and_go() {
     };
     let swarm_of = |names: &[&str]| json!(names.iter().copied().map(row).collect::<Vec<_>>());
     let nodes = [manager("n1"), worker("n2"), worker("n3")];
-    Cluster::of(nodes)
+    ClusterBuilder::of(nodes)
         .configure(with_secret)
         .run(async |bed| {
             assert_eq!(agents(bed, "n3").await, all);
-            // Its agent is gone: it is still in its place, before that is noticed and after.
+            // Its agent is gone, but it keeps its place before and after that is noticed.
             bed.node_mut("n2").kill().await;
             assert_eq!(agents(bed, "n1").await, all);
             assert!(eventually(|| bed.node("n1").sees() == 2).await);
@@ -85,7 +86,7 @@ async fn agents_keep_their_order_when_nodes_come_and_go() {
             engine.set_answer("GET", "/nodes", 200, swarm_of(&["n1", "n3"]));
             assert!(eventually(|| bed.node("n1").cluster().all().len() == 2).await);
             assert_eq!(agents(bed, "n1").await, ["n1", "n3"]);
-            // It comes again.
+            // It joins again.
             let engine = &bed.node("n1").engine;
             engine.set_answer("GET", "/nodes", 200, swarm_of(&all));
             bed.node_mut("n2").start().await.unwrap();
@@ -109,18 +110,18 @@ async fn docker_hub_limits_or_an_error_arrive_before_the_page_times_out() {
                     .ask(bed, "n2", "POST", target, &kind, account)
                     .await;
                 assert!(begun.elapsed() < Duration::from_secs(5), "{target}");
-                let said = answer.json().unwrap();
-                // Whether there is a way to Docker Hub from here is not known; it
-                // knows no such account.
-                assert_eq!(answer.status, 500, "{target}: {said}");
+                let error = answer.json().unwrap();
+                // Docker Hub may be unreachable from here, and does not know the
+                // account.
+                assert_eq!(answer.status, 500, "{target}: {error}");
                 assert_eq!(
-                    said["message"],
+                    error["message"],
                     "Unable to retrieve DockerHub rate limits from DockerHub"
                 );
-                let details = said["details"].as_str().unwrap_or_default();
+                let details = error["details"].as_str().unwrap_or_default();
                 assert!(
                     !details.is_empty() && !details.contains("password"),
-                    "{said}"
+                    "{error}"
                 );
             }
             assert!(bed.node("n1").asked().is_empty() && bed.node("n2").asked().is_empty());
@@ -132,7 +133,7 @@ async fn docker_hub_limits_or_an_error_arrive_before_the_page_times_out() {
 async fn registry_credentials_arrive_unchanged() {
     let builds = |engine: EngineBuilder| engine.answer("POST", "/build", 200, json!({}));
     let nodes = [manager("n1"), worker("n2").engine(builds)];
-    Cluster::of(nodes)
+    ClusterBuilder::of(nodes)
         .configure(with_secret)
         .run(async |bed| {
             let accounts = "eyJyLmV4YW1wbGUuY29tIjp7InVzZXJuYW1lIjoidSJ9fQ==".repeat(200);

@@ -1,4 +1,4 @@
-//! A cluster of real agents for the length of one test.
+//! A cluster of real agents for the duration of one test.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -20,17 +20,17 @@ const SECRET: &str = "Yq3mZ0v8T1xkB7sRfL2cWnHd9uPjE5aG";
 
 type Configure<'a> = Box<dyn Fn(&str, &Path, &mut Config) + 'a>;
 
-/// A cluster that is described but not yet started.
-pub(crate) struct Cluster<'a> {
+/// Describes a cluster and starts it.
+pub(crate) struct ClusterBuilder<'a> {
     plans: Vec<Plan>,
     configure: Configure<'a>,
-    awaited: bool,
-    bare: Vec<&'static str>,
+    settles: bool,
+    agentless: Vec<&'static str>,
 }
 
 /// A running cluster.
-pub(crate) struct Bed {
-    /// Its nodes, in the order in which the test named them.
+pub(crate) struct TestCluster {
+    /// The nodes, in the order of the test.
     pub(crate) nodes: Vec<Node>,
     folder: TempDir,
 }
@@ -38,55 +38,55 @@ pub(crate) struct Bed {
 /// Runs a test against a cluster of these nodes.
 pub(crate) async fn with_cluster(
     plans: impl IntoIterator<Item = Plan>,
-    test: impl AsyncFnOnce(&mut Bed),
+    test: impl AsyncFnOnce(&mut TestCluster),
 ) {
-    Cluster::of(plans).run(test).await;
+    ClusterBuilder::of(plans).run(test).await;
 }
 
-impl<'a> Cluster<'a> {
-    /// A cluster of these nodes, all configured alike.
+impl<'a> ClusterBuilder<'a> {
+    /// A cluster of these nodes, all with the same configuration.
     pub(crate) fn of(plans: impl IntoIterator<Item = Plan>) -> Self {
         Self {
             plans: plans.into_iter().collect(),
             configure: Box::new(|_, _, _| {}),
-            awaited: true,
-            bare: Vec::new(),
+            settles: true,
+            agentless: Vec::new(),
         }
     }
 
-    /// A worker of the Swarm on which no agent runs.
-    pub(crate) fn and_without_an_agent(mut self, hostname: &'static str) -> Self {
-        self.bare.push(hostname);
+    /// Adds a worker of the Swarm without an agent.
+    pub(crate) fn and_an_agentless_worker(mut self, hostname: &'static str) -> Self {
+        self.agentless.push(hostname);
         self
     }
 
-    /// Changes the configuration of each agent, given its hostname and the
-    /// folder of the bed.
+    /// Changes the configuration of each agent. The function gets its hostname and
+    /// the cluster's folder.
     pub(crate) fn configure(mut self, change: impl Fn(&str, &Path, &mut Config) + 'a) -> Self {
         self.configure = Box::new(change);
         self
     }
 
     /// Does not wait until every agent sees every node.
-    pub(crate) fn unawaited(mut self) -> Self {
-        self.awaited = false;
+    pub(crate) fn without_settling(mut self) -> Self {
+        self.settles = false;
         self
     }
 
     /// Starts the agents, runs the test, stops them, and asserts that they end.
-    pub(crate) async fn run(self, test: impl AsyncFnOnce(&mut Bed)) {
-        let awaited = self.awaited;
+    pub(crate) async fn run(self, test: impl AsyncFnOnce(&mut TestCluster)) {
+        let settles = self.settles;
         let mut bed = self.start().await;
-        if awaited {
+        if settles {
             bed.settle().await;
         }
         test(&mut bed).await;
         let running = bed.nodes.iter_mut().filter(|node| node.running.is_some());
-        let ending: Vec<_> = running.map(Node::stopping).collect();
+        let ending: Vec<_> = running.map(Node::stop).collect();
         join_all(ending).await;
     }
 
-    async fn start(self) -> Bed {
+    async fn start(self) -> TestCluster {
         logged::listen();
         let folder = tempfile::Builder::new()
             .prefix("skep-test-")
@@ -94,8 +94,8 @@ impl<'a> Cluster<'a> {
             .expect("a folder");
         let secret = secret_file(folder.path(), "secret", SECRET);
         let addresses = addresses(self.plans.len());
-        let bare: Vec<_> = self.bare.iter().copied().map(worker).collect();
-        let rows: Vec<_> = self.plans.iter().chain(&bare).map(row).collect();
+        let agentless: Vec<_> = self.agentless.iter().copied().map(worker).collect();
+        let rows: Vec<_> = self.plans.iter().chain(&agentless).map(row).collect();
         let mut nodes = Vec::new();
         for (plan, address) in self.plans.into_iter().zip(&addresses) {
             let engine = plan.engine.swarm_objects("nodes", rows.clone());
@@ -112,19 +112,19 @@ impl<'a> Cluster<'a> {
                 running: None,
             });
         }
-        // All can be called before the first one calls: then every agent knows
+        // All agents listen before the first one probes, so that every agent knows
         // every node after one round.
         let bound = join_all(nodes.iter().map(Node::bind)).await;
         for (node, agent) in nodes.iter_mut().zip(bound) {
-            let failed = |e| panic!("the agent of {} does not start: {e}", node.hostname);
+            let failed = |e| panic!("the agent of {} did not start: {e}", node.hostname);
             let agent = agent.unwrap_or_else(failed);
             node.launch(agent);
         }
-        Bed { nodes, folder }
+        TestCluster { nodes, folder }
     }
 }
 
-impl Bed {
+impl TestCluster {
     /// The node with this hostname.
     pub(crate) fn node(&self, hostname: &str) -> &Node {
         let mut nodes = self.nodes.iter();
@@ -133,7 +133,7 @@ impl Bed {
             .expect("a node of that hostname")
     }
 
-    /// The node with this hostname, to be stopped or started.
+    /// The node with this hostname, to stop or start it.
     pub(crate) fn node_mut(&mut self, hostname: &str) -> &mut Node {
         let mut nodes = self.nodes.iter_mut();
         nodes
@@ -146,7 +146,7 @@ impl Bed {
         Caller::operator(self.node(hostname).address, generation())
     }
 
-    /// The folder with the bed's files.
+    /// The folder with the cluster's files.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -156,15 +156,15 @@ impl Bed {
         self.nodes.iter().filter(|node| node.running.is_some())
     }
 
-    /// Waits until every running agent sees every node, and has heard from a
-    /// manager which nodes there are: that comes later, at the end of a round.
+    /// Waits until every running agent sees every node and has the list of nodes
+    /// from a manager, which arrives later, at the end of a round.
     pub(crate) async fn settle(&self) {
         let all = self.nodes.len();
         let knows = |node: &Node| {
             let knows = node.sees() == all && node.cluster().probed_once();
             if !knows {
-                // Else one probe that came too late would count for an hour where
-                // a test asks for so rare rounds.
+                // Without a new round, one late probe would count for an hour in
+                // tests with rare rounds.
                 node.cluster().request_round();
             }
             knows
@@ -174,11 +174,11 @@ impl Bed {
             .running()
             .map(|n| (&n.hostname, n.cluster().all()))
             .collect();
-        assert!(settled, "the agents do not find each other: {seen:#?}");
+        assert!(settled, "the agents did not find each other: {seen:#?}");
     }
 }
 
-/// What the bed's own secret stands for. Deriving it takes a moment.
+/// The generation of the default secret. Deriving it takes a moment.
 pub(crate) fn generation() -> Arc<Generation> {
     static DERIVED: OnceLock<Arc<Generation>> = OnceLock::new();
     let derive = || {
@@ -197,15 +197,15 @@ pub(crate) fn secret_file(folder: &Path, name: &str, secret: &str) -> PathBuf {
     path
 }
 
-/// Addresses that are free now: static discovery has to know them beforehand.
-/// Each bed has a loopback network of its own, so none is taken meanwhile.
+/// Free addresses, which static discovery needs beforehand. Each cluster has its
+/// own loopback network, so that no other test takes them meanwhile.
 fn addresses(count: usize) -> Vec<SocketAddr> {
-    static BEDS: AtomicU32 = AtomicU32::new(0);
-    let bed = BEDS.fetch_add(1, Ordering::Relaxed);
+    static CLUSTERS: AtomicU32 = AtomicU32::new(0);
+    let cluster = CLUSTERS.fetch_add(1, Ordering::Relaxed);
     let pid = std::process::id();
-    let bytes = (pid.wrapping_mul(251).wrapping_add(bed) % (1 << 16)).to_be_bytes();
+    let bytes = (pid.wrapping_mul(251).wrapping_add(cluster) % (1 << 16)).to_be_bytes();
     let host = |n: usize| {
-        let last = u8::try_from(n + 1).expect("not so many nodes");
+        let last = u8::try_from(n + 1).expect("fewer than 255 nodes");
         Ipv4Addr::new(127, bytes[2], bytes[3], last)
     };
     let taken: Vec<_> = (0..count)
@@ -224,7 +224,7 @@ fn config(address: SocketAddr, engine: PathBuf, all: &[SocketAddr], secret: &Pat
             tls: ListenTls::default(),
         }],
         engine: Engine::Socket(engine),
-        // Longer than an agent may take to end in a test.
+        // Longer than the time in which an agent must end in a test.
         drain: Duration::from_secs(60),
         ..Config::default()
     };
