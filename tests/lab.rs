@@ -30,8 +30,8 @@ mod compose;
 mod copies;
 #[path = "lab/faults.rs"]
 mod faults;
-#[path = "lab/furniture.rs"]
-mod furniture;
+#[path = "lab/fixtures.rs"]
+mod fixtures;
 #[path = "lab/gateway.rs"]
 mod gateway;
 #[path = "lab/lists.rs"]
@@ -44,8 +44,6 @@ mod logs;
 mod manager;
 #[path = "lab/nodes.rs"]
 mod nodes;
-#[path = "lab/patience.rs"]
-mod patience;
 #[path = "lab/policies.rs"]
 mod policies;
 #[path = "lab/portainer.rs"]
@@ -72,6 +70,8 @@ mod targets;
 mod trust;
 #[path = "lab/versions.rs"]
 mod versions;
+#[path = "lab/wait.rs"]
+mod wait;
 #[path = "lab/whole.rs"]
 mod whole;
 
@@ -90,60 +90,62 @@ macro_rules! tests {
 const TESTS: &[(&str, Test)] = &tests! {
     nodes: every_agent_is_healthy every_agent_finds_all_nodes_with_role_engine_and_api;
     size: the_image_and_an_idle_agent_are_small;
-    lists: ps_shows_the_containers_of_all_nodes filters_hold_on_all_nodes a_limit_counts_over_all_nodes
-        before_and_since_name_containers_of_other_nodes every_container_says_which_node_it_is_on
-        an_image_of_all_nodes_is_one_that_names_them volumes_of_one_name_on_two_nodes_are_two
-        an_overlay_is_one_network_and_a_bridge_is_one_on_each_node;
-    streams: the_end_of_standard_input_does_not_end_an_exec exec_gives_output_errors_and_exit_code
-        a_megabyte_goes_through_an_exec_and_back exec_on_a_terminal_has_one_of_the_same_size
-        attach_takes_piped_input run_gives_output_and_exit_code_and_cleans_up
-        run_on_a_terminal_has_one_of_the_same_size;
-    live: logs_are_followed_live_and_end_when_the_client_leaves events_come_live;
-    builds: the_classic_builder_works_here_and_elsewhere buildkit_works_here_and_elsewhere
-        a_build_that_fails_says_why;
-    copies: cp_goes_both_ways half_a_gigabyte_goes_from_node_to_node_in_little_memory;
+    lists: ps_shows_the_containers_of_all_nodes filters_apply_to_all_nodes a_limit_applies_across_all_nodes
+        before_and_since_accept_containers_of_other_nodes every_container_names_its_node
+        an_image_on_all_nodes_is_one_row_that_names_them volumes_with_the_same_name_on_two_nodes_are_two_rows
+        an_overlay_is_one_row_and_a_bridge_one_row_per_node;
+    streams: the_end_of_standard_input_does_not_end_an_exec exec_returns_output_errors_and_exit_code
+        four_megabytes_pass_through_an_exec_unchanged exec_on_a_terminal_gets_a_terminal_of_the_same_size
+        attach_accepts_piped_input run_returns_output_and_exit_code_and_cleans_up
+        run_on_a_terminal_gets_a_terminal_of_the_same_size;
+    live: logs_are_followed_live_and_end_when_the_client_leaves events_arrive_live;
+    builds: the_classic_builder_works_on_the_entry_node_and_on_another buildkit_works_on_the_entry_node_and_on_another
+        a_failed_build_shows_the_reason;
+    copies: cp_works_in_both_directions half_a_gigabyte_moves_between_nodes_in_little_memory;
     manager: a_worker_answers_with_a_managers_view a_stack_is_deployed_and_removed_through_a_worker
-        a_secret_is_made_through_a_worker the_logs_of_a_service_come_through_a_worker;
-    whole: events_of_all_nodes_are_one_stream past_events_come_in_the_order_of_their_time
-        disk_usage_is_that_of_all_nodes an_overlay_shows_the_containers_of_all_nodes
+        a_secret_is_created_through_a_worker service_logs_are_available_through_a_worker;
+    whole: events_of_all_nodes_are_one_stream past_events_come_in_order_of_time
+        disk_usage_covers_all_nodes an_overlay_shows_the_containers_of_all_nodes
         an_exec_is_known_to_every_agent an_image_is_loaded_tagged_and_removed_on_all_nodes
-        a_prune_is_of_one_node_unless_all_are_named a_container_is_made_where_what_it_needs_is
-        the_commands_about_a_container_reach_it_by_its_name an_event_of_the_swarm_is_told_once;
-    compose: the_compose_file_is_one an_application_is_built_brought_up_used_and_taken_down;
-    targets: a_node_can_be_named_by_id_or_hostname a_list_of_one_node_has_only_what_is_there
-        a_node_that_is_not_there_is_refused_with_those_that_are
+        a_prune_runs_on_one_node_unless_all_are_named a_container_is_created_on_the_node_of_the_objects_it_needs
+        container_commands_find_a_container_by_its_name a_swarm_event_appears_once;
+    compose: the_compose_file_is_valid compose_builds_runs_and_removes_an_application;
+    targets: a_node_can_be_named_by_id_or_hostname a_list_of_one_node_has_only_its_own_objects
+        an_unknown_node_gets_an_error_that_names_the_known_ones
         a_target_that_the_signature_does_not_cover_is_refused portainers_headers_choose_a_node_or_a_manager
-        a_name_on_two_nodes_is_refused_with_both;
-    trust: an_unsigned_request_is_refused a_request_that_comes_again_is_refused
-        a_signature_is_for_one_request_only another_clusters_secret_does_not_verify_the_agents
-        another_clusters_secret_does_not_sign tls_is_1_3_and_verifies_with_the_clusters_ca_only
+        an_ambiguous_name_gets_an_error_that_names_both_nodes;
+    trust: an_unsigned_request_is_refused a_replayed_request_is_refused
+        a_signature_is_valid_for_one_request_only another_clusters_secret_does_not_verify_the_agents
+        a_signature_with_another_clusters_secret_is_refused tls_1_3_verifies_with_the_clusters_ca_only
         a_certificate_of_another_authority_is_refused without_a_secret_no_agent_starts_in_a_swarm;
-    logs: one_line_a_request_without_secrets health_checks_and_probes_do_not_fill_the_log;
-    changes: a_change_of_role_is_noticed_everywhere an_agent_that_is_told_to_stop_finishes_what_runs;
-    faults: a_node_that_is_cut_off_is_named_and_comes_back a_node_whose_engine_hangs_is_named_and_comes_back
-        a_killed_agent_comes_back without_a_manager_that_is_said_and_the_rest_works;
-    alone: serve_without_a_file_says_how_to_use_it_and_that_works
-        the_composed_agent_takes_requests_signed_with_docs_sign_sh;
-    gateway: a_socket_has_its_owner_and_its_policy_changes_by_a_signal;
+    logs: a_request_is_one_log_line_without_secrets health_checks_and_probes_do_not_fill_the_log;
+    changes: every_agent_notices_a_change_of_role an_agent_finishes_open_streams_after_a_stop_signal;
+    faults: a_disconnected_node_is_named_and_comes_back a_node_with_a_hanging_engine_is_named_and_comes_back
+        a_killed_agent_comes_back without_a_manager_only_manager_calls_fail;
+    alone: serve_without_a_file_prints_a_command_that_works
+        the_compose_agent_accepts_requests_signed_with_sign_sh;
+    gateway: a_socket_has_its_owner_and_a_signal_reloads_its_policy;
     policies: a_reader_sees_all_nodes_without_secrets_and_changes_none
-        a_node_by_its_label_is_all_that_a_developer_has what_an_assistant_makes_is_all_that_it_sees
-        the_docker_cli_with_a_certificate_may_what_its_name_may the_audit_log_says_who_was_denied_what;
+        a_developer_sees_only_the_node_with_the_label an_assistant_sees_only_its_own_containers
+        a_certificate_gives_the_docker_cli_the_rights_of_its_name the_audit_log_records_who_was_denied_and_why;
     portainer: a_server_recognises_an_agent_and_adds_it a_snapshot_has_the_whole_swarm
-        every_container_of_a_snapshot_is_inspected_without_a_target lists_are_whole_for_who_takes_them_compressed
-        files_of_a_volume_are_put_listed_got_and_deleted_on_their_node;
+        every_container_of_a_snapshot_is_inspected_without_a_target compressed_lists_are_complete
+        files_of_a_volume_are_put_listed_read_and_deleted_on_their_node;
     portainer_stack: the_docker_cli_deploys_a_stack_through_a_worker
-        a_stack_is_made_pruned_and_removed_with_all_that_it_owns a_login_is_refused_in_the_engines_words
+        a_stack_is_created_pruned_and_removed_with_all_its_objects a_failed_login_gets_the_engines_error
         the_docker_cli_runs_and_builds_through_a_proxy_that_only_signs compose_works_through_a_proxy_that_only_signs;
-    portainer_engine: an_action_is_done_on_the_node_of_its_row the_logs_of_a_container_come_from_its_node
-        a_pull_that_fails_says_why_in_the_engines_words;
-    portainer_console: an_exec_has_the_size_of_the_browsers_window bytes_go_in_as_they_are_come_back_as_text_and_a_closed_browser_ends_it
-        a_container_outlives_the_browser_that_was_attached;
-    portainer_faults: a_node_that_is_cut_off_after_the_list_is_passed_over
-        a_node_whose_engine_hangs_after_the_list_is_passed_over;
-    versions: every_agent_finds_three_engines_and_their_api_ranges the_commands_that_list_show_all_nodes
-        lists_in_any_version_ask_each_node_in_the_nearest_it_serves exec_works_on_every_node_through_every_agent
-        a_new_client_finds_a_version_that_every_node_serves ping_and_version_announce_what_every_node_serves
-        lists_are_whole_also_without_a_common_version;
+    portainer_engine: an_action_runs_on_the_containers_node the_logs_of_a_container_come_from_its_node
+        a_failed_pull_gets_the_engines_error;
+    portainer_console: an_exec_has_the_size_of_the_browsers_window
+        input_arrives_unchanged_output_is_text_and_closing_the_browser_ends_the_exec
+        a_container_outlives_the_attached_browser;
+    portainer_faults: a_node_disconnected_after_the_list_does_not_break_a_snapshot
+        an_engine_that_hangs_after_the_list_does_not_break_a_snapshot;
+    versions: every_agent_finds_three_engines_and_their_api_ranges list_commands_show_all_nodes
+        lists_in_any_version_use_the_nearest_version_of_each_node exec_works_on_every_node_through_every_agent
+        a_new_client_negotiates_a_version_that_every_node_serves
+        ping_and_version_announce_the_versions_that_every_node_serves
+        lists_are_complete_even_without_a_common_version;
 };
 
 fn main() -> ExitCode {
@@ -220,7 +222,7 @@ fn prepare() -> Lab {
     say(&format!(
         "deployed in {took:.1?}; after {ready:.1?} more, every agent has found every node"
     ));
-    furniture::move_in(&lab);
+    fixtures::create(&lab);
     lab.keep();
     lab
 }

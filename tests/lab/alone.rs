@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::cluster::{Lab, repository, skep};
 use super::command::{Task, task};
-use super::patience::eventually;
 use super::request::{Answer, answer};
+use super::wait::eventually;
 
 /// Its name.
 pub(crate) const NAME: &str = "alone";
@@ -18,7 +18,7 @@ pub(crate) const NAME: &str = "alone";
 pub(crate) static ALONE: LazyLock<Lab> = LazyLock::new(|| Lab::up(NAME, "--standalone"));
 
 /// No file, no secret, no argument; and then word for word what the agent says.
-pub(crate) fn serve_without_a_file_says_how_to_use_it_and_that_works(_: &Lab) {
+pub(crate) fn serve_without_a_file_prints_a_command_that_works(_: &Lab) {
     let lab = &*ALONE;
     lab.engine(1)
         .ok("run --detach --name lonely busybox sleep 86400");
@@ -74,7 +74,7 @@ pub(crate) fn serve_without_a_file_says_how_to_use_it_and_that_works(_: &Lab) {
 }
 
 /// What docker/compose.yml says, with conf/standalone.yaml; only that logs are JSON.
-pub(crate) fn the_composed_agent_takes_requests_signed_with_docs_sign_sh(_: &Lab) {
+pub(crate) fn the_compose_agent_accepts_requests_signed_with_sign_sh(_: &Lab) {
     let lab = &*ALONE;
     let etc = lab.file("etc");
     fs::create_dir(&etc).expect("a folder of ours");

@@ -49,17 +49,17 @@ fn build(lab: &Lab, docker: &Docker, buildkit: &str, node: usize) {
     engine.cmd("rmi -f").arg(&tag).ok();
 }
 
-pub(crate) fn the_classic_builder_works_here_and_elsewhere(lab: &Lab) {
+pub(crate) fn the_classic_builder_works_on_the_entry_node_and_on_another(lab: &Lab) {
     build(lab, &lab.docker(ENTRY), "0", 2);
     build(lab, &lab.docker_for(ENTRY, "node3"), "0", 3);
 }
 
-pub(crate) fn buildkit_works_here_and_elsewhere(lab: &Lab) {
+pub(crate) fn buildkit_works_on_the_entry_node_and_on_another(lab: &Lab) {
     build(lab, &lab.docker(ENTRY), "1", 2);
     build(lab, &lab.docker_for(ENTRY, "node3"), "1", 3);
 }
 
-pub(crate) fn a_build_that_fails_says_why(lab: &Lab) {
+pub(crate) fn a_failed_build_shows_the_reason(lab: &Lab) {
     for buildkit in ["0", "1"] {
         let build = lab
             .docker_for(ENTRY, "node3")

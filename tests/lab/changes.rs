@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::cluster::Lab;
-use super::patience::eventually;
+use super::wait::eventually;
 
 /// How long a role may be taken for the former one.
 const NOTICED: u64 = 15;
 
-pub(crate) fn a_change_of_role_is_noticed_everywhere(lab: &Lab) {
+pub(crate) fn every_agent_notices_a_change_of_role(lab: &Lab) {
     let agents: Vec<_> = lab
         .numbers()
         .map(|node| lab.agent(node).container)
@@ -39,7 +39,7 @@ pub(crate) fn a_change_of_role_is_noticed_everywhere(lab: &Lab) {
 }
 
 /// As when the service is updated: the agent is asked to stop while it carries streams, of its own node and of another.
-pub(crate) fn an_agent_that_is_told_to_stop_finishes_what_runs(lab: &Lab) {
+pub(crate) fn an_agent_finishes_open_streams_after_a_stop_signal(lab: &Lab) {
     let docker = lab.connected(&format!("{},{}", lab.url(2), lab.url(3)), None);
     let agent = lab.agent(2).container;
     let [here, elsewhere] = ["web2", "web3"].map(|container| {

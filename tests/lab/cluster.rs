@@ -11,7 +11,7 @@ use std::{env, fs};
 use tempfile::TempDir;
 
 use super::command::{Running, Task, task};
-use super::patience::eventually;
+use super::wait::eventually;
 
 /// Where agents listen.
 const PORT: u16 = 9001;

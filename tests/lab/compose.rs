@@ -51,14 +51,14 @@ fn compose(lab: &Lab, words: &str) -> Task {
         .within(120)
 }
 
-pub(crate) fn the_compose_file_is_one(_: &Lab) {
+pub(crate) fn the_compose_file_is_valid(_: &Lab) {
     let file = repository().join("docker/compose.yml");
     let said = task("sh", "-c").arg(format!("{} -f {} config", program(), file.display()));
     let said = said.ok();
     assert!(said.contains("/var/run/docker.sock"), "{said}");
 }
 
-pub(crate) fn an_application_is_built_brought_up_used_and_taken_down(lab: &Lab) {
+pub(crate) fn compose_builds_runs_and_removes_an_application(lab: &Lab) {
     let folder = lab.file("shop");
     fs::create_dir_all(&folder).expect("a folder of ours");
     fs::write(folder.join("compose.yml"), FILE).expect("a file of ours");

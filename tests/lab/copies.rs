@@ -10,7 +10,7 @@ const ENTRY: usize = 2;
 /// What an agent may have in use at most while data flows through it, in KiB.
 const MEMORY: u64 = 64 << 10;
 
-pub(crate) fn cp_goes_both_ways(lab: &Lab) {
+pub(crate) fn cp_works_in_both_directions(lab: &Lab) {
     let (there, back) = (lab.file("there"), lab.file("back"));
     let (there, back) = (there.display().to_string(), back.display().to_string());
     task("sh", "-c")
@@ -43,7 +43,7 @@ pub(crate) fn cp_goes_both_ways(lab: &Lab) {
 }
 
 /// From node3 over the agents of node3, node2, and node1 to node1.
-pub(crate) fn half_a_gigabyte_goes_from_node_to_node_in_little_memory(lab: &Lab) {
+pub(crate) fn half_a_gigabyte_moves_between_nodes_in_little_memory(lab: &Lab) {
     let engine = lab.engine(3);
     let make = "run --name maker busybox dd if=/dev/urandom of=/blob bs=1M count=500";
     engine.cmd(make).within(60).ok();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::cluster::Lab;
 use super::command::Done;
-use super::patience::eventually;
+use super::wait::eventually;
 
 const ENTRY: usize = 2;
 
@@ -56,7 +56,7 @@ fn all_are_back(lab: &Lab) {
     );
 }
 
-pub(crate) fn a_node_that_is_cut_off_is_named_and_comes_back(lab: &Lab) {
+pub(crate) fn a_disconnected_node_is_named_and_comes_back(lab: &Lab) {
     let healed = Undo(|| drop(lab.lab("fault 3 heal").run()));
     lab.lab("fault 3 cut").ok();
     // At once, when nobody has noticed yet, and again, when it is known.
@@ -81,7 +81,7 @@ pub(crate) fn a_node_that_is_cut_off_is_named_and_comes_back(lab: &Lab) {
     all_are_back(lab);
 }
 
-pub(crate) fn a_node_whose_engine_hangs_is_named_and_comes_back(lab: &Lab) {
+pub(crate) fn a_node_with_a_hanging_engine_is_named_and_comes_back(lab: &Lab) {
     let woken = Undo(|| drop(lab.lab("fault 3 cont").run()));
     lab.lab("fault 3 stop").ok();
     node3_is_missing(lab);
@@ -104,7 +104,7 @@ pub(crate) fn a_killed_agent_comes_back(lab: &Lab) {
 }
 
 /// The only manager's agent is there, but silent.
-pub(crate) fn without_a_manager_that_is_said_and_the_rest_works(lab: &Lab) {
+pub(crate) fn without_a_manager_only_manager_calls_fail(lab: &Lab) {
     let docker = lab.docker(ENTRY);
     let agent = lab.agent(1);
     let woken = Undo(|| agent.signal("CONT"));

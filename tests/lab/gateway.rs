@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::alone::ALONE;
 use super::cluster::{Lab, skep};
-use super::patience::eventually;
+use super::wait::eventually;
 
 /// Somebody who is nobody here.
 const OWNER: u32 = 12345;
@@ -23,7 +23,7 @@ fn configure(folder: &Path, policy: &str) {
     fs::write(folder.join("skep.yaml"), yaml).expect("a file of ours");
 }
 
-pub(crate) fn a_socket_has_its_owner_and_its_policy_changes_by_a_signal(_: &Lab) {
+pub(crate) fn a_socket_has_its_owner_and_a_signal_reloads_its_policy(_: &Lab) {
     let lab = &*ALONE;
     let folder = lab.file("gateway");
     fs::create_dir(&folder).expect("a folder of ours");

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::cluster::Lab;
-use super::furniture::{DATA, WEBS};
+use super::fixtures::{DATA, WEBS};
 
 /// The worker that is asked.
 const ENTRY: usize = 2;
@@ -58,7 +58,7 @@ pub(crate) fn ps_shows_the_containers_of_all_nodes(lab: &Lab) {
     );
 }
 
-pub(crate) fn filters_hold_on_all_nodes(lab: &Lab) {
+pub(crate) fn filters_apply_to_all_nodes(lab: &Lab) {
     let docker = lab.docker(ENTRY);
     let filtered = |filter: &str| docker.ok(&format!("ps -a {NAMES} --filter {filter}"));
     // Newest first, whatever node they are on.
@@ -68,7 +68,7 @@ pub(crate) fn filters_hold_on_all_nodes(lab: &Lab) {
     assert_eq!(filtered("label=tier=none"), "");
 }
 
-pub(crate) fn a_limit_counts_over_all_nodes(lab: &Lab) {
+pub(crate) fn a_limit_applies_across_all_nodes(lab: &Lab) {
     let docker = lab.docker(ENTRY);
     let made = made(lab);
     for limit in [1, 2, 4] {
@@ -81,7 +81,7 @@ pub(crate) fn a_limit_counts_over_all_nodes(lab: &Lab) {
     }
 }
 
-pub(crate) fn before_and_since_name_containers_of_other_nodes(lab: &Lab) {
+pub(crate) fn before_and_since_accept_containers_of_other_nodes(lab: &Lab) {
     let docker = lab.docker(ENTRY);
     let filtered = |filter: &str| {
         docker.ok(&format!(
@@ -96,7 +96,7 @@ pub(crate) fn before_and_since_name_containers_of_other_nodes(lab: &Lab) {
     assert!(refusal.contains("nobody"), "{refusal}");
 }
 
-pub(crate) fn every_container_says_which_node_it_is_on(lab: &Lab) {
+pub(crate) fn every_container_names_its_node(lab: &Lab) {
     let answer = lab.get(ENTRY, "/containers/json?all=1");
     assert!(answer.header("skep-node").contains("node2"), "{answer:?}");
     assert_eq!(answer.header("skep-missing"), "");
@@ -128,7 +128,7 @@ pub(crate) fn every_container_says_which_node_it_is_on(lab: &Lab) {
     }
 }
 
-pub(crate) fn an_image_of_all_nodes_is_one_that_names_them(lab: &Lab) {
+pub(crate) fn an_image_on_all_nodes_is_one_row_that_names_them(lab: &Lab) {
     assert_eq!(
         lab.docker(ENTRY)
             .ok("images busybox --format {{.Repository}}:{{.Tag}}"),
@@ -156,7 +156,7 @@ pub(crate) fn an_image_of_all_nodes_is_one_that_names_them(lab: &Lab) {
     );
 }
 
-pub(crate) fn volumes_of_one_name_on_two_nodes_are_two(lab: &Lab) {
+pub(crate) fn volumes_with_the_same_name_on_two_nodes_are_two_rows(lab: &Lab) {
     assert_eq!(
         lab.docker(ENTRY).sorted("volume ls -q"),
         ["data", "data", "single"]
@@ -172,7 +172,7 @@ pub(crate) fn volumes_of_one_name_on_two_nodes_are_two(lab: &Lab) {
     assert_eq!(nodes, DATA.map(|node| format!("node{node}")));
 }
 
-pub(crate) fn an_overlay_is_one_network_and_a_bridge_is_one_on_each_node(lab: &Lab) {
+pub(crate) fn an_overlay_is_one_row_and_a_bridge_one_row_per_node(lab: &Lab) {
     let names = lab.docker(ENTRY).sorted("network ls --format {{.Name}}");
     let count = |name: &str| names.iter().filter(|n| *n == name).count();
     assert_eq!(

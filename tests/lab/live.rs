@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::cluster::Lab;
-use super::patience::eventually;
+use super::wait::eventually;
 
 const ENTRY: usize = 2;
 
@@ -40,7 +40,7 @@ pub(crate) fn logs_are_followed_live_and_end_when_the_client_leaves(lab: &Lab) {
     engine.ok("rm -f talker");
 }
 
-pub(crate) fn events_come_live(lab: &Lab) {
+pub(crate) fn events_arrive_live(lab: &Lab) {
     for (node, docker) in [(2, lab.docker(ENTRY)), (3, lab.docker_for(ENTRY, "node3"))] {
         let events = docker
             .cmd("events --filter container=short --format {{.Action}}")

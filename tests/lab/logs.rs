@@ -3,11 +3,11 @@
 use std::fs;
 
 use super::cluster::Lab;
-use super::patience::eventually;
+use super::wait::eventually;
 
 const ENTRY: usize = 2;
 
-pub(crate) fn one_line_a_request_without_secrets(lab: &Lab) {
+pub(crate) fn a_request_is_one_log_line_without_secrets(lab: &Lab) {
     let path = "/containers/seen-in-the-log/json";
     let headers = lab.signed(ENTRY, "GET", &format!("{path}?size=1"), None);
     let answer = lab.send(ENTRY, "GET", &format!("{path}?size=1"), &headers);

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::cluster::Lab;
-use super::patience::eventually;
+use super::wait::eventually;
 
 /// A worker.
 const ENTRY: usize = 2;
@@ -72,7 +72,7 @@ pub(crate) fn a_stack_is_deployed_and_removed_through_a_worker(lab: &Lab) {
     assert_eq!(docker.ok("config ls -q --filter name=small_word"), "");
 }
 
-pub(crate) fn a_secret_is_made_through_a_worker(lab: &Lab) {
+pub(crate) fn a_secret_is_created_through_a_worker(lab: &Lab) {
     let docker = lab.docker(ENTRY);
     docker
         .cmd("secret create from_worker -")
@@ -91,7 +91,7 @@ pub(crate) fn a_secret_is_made_through_a_worker(lab: &Lab) {
     );
 }
 
-pub(crate) fn the_logs_of_a_service_come_through_a_worker(lab: &Lab) {
+pub(crate) fn service_logs_are_available_through_a_worker(lab: &Lab) {
     // Of one node's agent at least: what a service logs is gathered by the managers.
     let done = lab
         .docker(ENTRY)

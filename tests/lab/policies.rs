@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::cluster::{Docker, Lab, repository, skep};
 use super::command::{Running, task};
-use super::patience::eventually;
+use super::wait::eventually;
 
 /// Its name.
 pub(crate) const NAME: &str = "policies";
@@ -120,7 +120,7 @@ pub(crate) fn a_reader_sees_all_nodes_without_secrets_and_changes_none(_: &Lab) 
     assert_eq!(names(docker), ["web1", "web2", "web3"]);
 }
 
-pub(crate) fn a_node_by_its_label_is_all_that_a_developer_has(_: &Lab) {
+pub(crate) fn a_developer_sees_only_the_node_with_the_label(_: &Lab) {
     let lab = &*DEPLOYED;
     let dev = holder(lab, "dev");
     let known = || {
@@ -138,7 +138,7 @@ pub(crate) fn a_node_by_its_label_is_all_that_a_developer_has(_: &Lab) {
     assert_eq!(names(&lab.docker(1)).len(), 3);
 }
 
-pub(crate) fn what_an_assistant_makes_is_all_that_it_sees(_: &Lab) {
+pub(crate) fn an_assistant_sees_only_its_own_containers(_: &Lab) {
     let lab = &*DEPLOYED;
     let ai = holder(lab, "ai");
     let docker = &ai.docker;
@@ -159,7 +159,7 @@ pub(crate) fn what_an_assistant_makes_is_all_that_it_sees(_: &Lab) {
     assert_eq!(names(&lab.docker(1)), ["web1", "web2", "web3"]);
 }
 
-pub(crate) fn the_docker_cli_with_a_certificate_may_what_its_name_may(_: &Lab) {
+pub(crate) fn a_certificate_gives_the_docker_cli_the_rights_of_its_name(_: &Lab) {
     let lab = &*DEPLOYED;
     let folder = lab.file("carol");
     let issue = lab
@@ -188,7 +188,7 @@ pub(crate) fn the_docker_cli_with_a_certificate_may_what_its_name_may(_: &Lab) {
     assert!(refusal.contains("cert:carol"), "{refusal}");
 }
 
-pub(crate) fn the_audit_log_says_who_was_denied_what(_: &Lab) {
+pub(crate) fn the_audit_log_records_who_was_denied_and_why(_: &Lab) {
     let lab = &*DEPLOYED;
     let reader = holder(lab, "reader");
     reader.docker.cmd("volume create audited").run().refused();

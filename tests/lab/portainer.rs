@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use super::cluster::Lab;
 use super::command::{Task, task};
-use super::patience::eventually;
 use super::request::{Answer, answer};
+use super::wait::eventually;
 
 /// Its name.
 pub(crate) const NAME: &str = "portainer";
@@ -230,7 +230,7 @@ pub(crate) fn every_container_of_a_snapshot_is_inspected_without_a_target(_: &La
     }
 }
 
-pub(crate) fn lists_are_whole_for_who_takes_them_compressed(_: &Lab) {
+pub(crate) fn compressed_lists_are_complete(_: &Lab) {
     let lab = &*DEPLOYED;
     let server = Server::new(SECRET);
     for path in [
@@ -266,7 +266,7 @@ pub(crate) fn lists_are_whole_for_who_takes_them_compressed(_: &Lab) {
     assert!(volumes.json()["Volumes"].is_array(), "{volumes:?}");
 }
 
-pub(crate) fn files_of_a_volume_are_put_listed_got_and_deleted_on_their_node(_: &Lab) {
+pub(crate) fn files_of_a_volume_are_put_listed_read_and_deleted_on_their_node(_: &Lab) {
     let lab = &*DEPLOYED;
     let server = Server::new(SECRET);
     let file = lab.file("upload.txt");

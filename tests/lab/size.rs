@@ -1,7 +1,7 @@
 //! What an agent costs that nobody asks anything.
 
 use super::cluster::{Lab, is_release};
-use super::patience::eventually;
+use super::wait::eventually;
 
 /// The image at most, in bytes.
 const IMAGE: u64 = 15_000_000;

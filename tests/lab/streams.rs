@@ -11,7 +11,7 @@ const ENTRY: usize = 2;
 const CONTAINERS: [&str; 2] = ["web2", "web3"];
 
 /// Runs a command on a terminal of 33 lines and 101 columns, as a person would.
-fn on_a_terminal(lab: &Lab, task_on_it: &Task) -> String {
+fn run_on_a_terminal(lab: &Lab, task_on_it: &Task) -> String {
     let file = lab.file("on-a-terminal.sh");
     fs::write(
         &file,
@@ -31,7 +31,7 @@ fn on_a_terminal(lab: &Lab, task_on_it: &Task) -> String {
 /// Says what the terminal is, once it has the client's size.
 const TERMINAL: &str = "for n in $(seq 50); do [ \"$(stty size 2>/dev/null)\" = '33 101' ] && break; sleep 0.1; done; stty size; tty";
 
-fn is_terminal(said: &str) {
+fn assert_terminal(said: &str) {
     let mut lines = said.lines().map(str::trim);
     assert_eq!(lines.next(), Some("33 101"), "{said}");
     assert!(
@@ -53,7 +53,7 @@ pub(crate) fn the_end_of_standard_input_does_not_end_an_exec(lab: &Lab) {
     }
 }
 
-pub(crate) fn exec_gives_output_errors_and_exit_code(lab: &Lab) {
+pub(crate) fn exec_returns_output_errors_and_exit_code(lab: &Lab) {
     for container in CONTAINERS {
         let exec = lab.docker(ENTRY).cmd("exec").arg(container);
         let done = exec
@@ -70,7 +70,7 @@ pub(crate) fn exec_gives_output_errors_and_exit_code(lab: &Lab) {
     assert!(refusal.contains("No such container: nobody"), "{refusal}");
 }
 
-pub(crate) fn a_megabyte_goes_through_an_exec_and_back(lab: &Lab) {
+pub(crate) fn four_megabytes_pass_through_an_exec_unchanged(lab: &Lab) {
     let bytes: Vec<u8> = (0..1_000_003u32)
         .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
         .collect();
@@ -87,14 +87,17 @@ pub(crate) fn a_megabyte_goes_through_an_exec_and_back(lab: &Lab) {
     }
 }
 
-pub(crate) fn exec_on_a_terminal_has_one_of_the_same_size(lab: &Lab) {
+pub(crate) fn exec_on_a_terminal_gets_a_terminal_of_the_same_size(lab: &Lab) {
     for container in CONTAINERS {
         let exec = lab.docker(ENTRY).cmd("exec -it").arg(container);
-        is_terminal(&on_a_terminal(lab, &exec.arg_each("sh -c").arg(TERMINAL)));
+        assert_terminal(&run_on_a_terminal(
+            lab,
+            &exec.arg_each("sh -c").arg(TERMINAL),
+        ));
     }
 }
 
-pub(crate) fn attach_takes_piped_input(lab: &Lab) {
+pub(crate) fn attach_accepts_piped_input(lab: &Lab) {
     for node in [2, 3] {
         lab.engine(node)
             .cmd("create -i --name attached busybox sh -c")
@@ -111,7 +114,7 @@ fn ways(lab: &Lab) -> [Docker; 2] {
     [lab.docker(ENTRY), lab.docker_for(ENTRY, "node3")]
 }
 
-pub(crate) fn run_gives_output_and_exit_code_and_cleans_up(lab: &Lab) {
+pub(crate) fn run_returns_output_and_exit_code_and_cleans_up(lab: &Lab) {
     for docker in ways(lab) {
         let done = docker
             .cmd("run --rm --name passing busybox sh -c")
@@ -127,9 +130,9 @@ pub(crate) fn run_gives_output_and_exit_code_and_cleans_up(lab: &Lab) {
     }
 }
 
-pub(crate) fn run_on_a_terminal_has_one_of_the_same_size(lab: &Lab) {
+pub(crate) fn run_on_a_terminal_gets_a_terminal_of_the_same_size(lab: &Lab) {
     for docker in ways(lab) {
         let run = docker.cmd("run --rm -it busybox sh -c").arg(TERMINAL);
-        is_terminal(&on_a_terminal(lab, &run));
+        assert_terminal(&run_on_a_terminal(lab, &run));
     }
 }

@@ -16,7 +16,7 @@ pub(crate) fn a_node_can_be_named_by_id_or_hostname(lab: &Lab) {
     }
 }
 
-pub(crate) fn a_list_of_one_node_has_only_what_is_there(lab: &Lab) {
+pub(crate) fn a_list_of_one_node_has_only_its_own_objects(lab: &Lab) {
     let docker = lab.docker_for(ENTRY, "node3");
     assert_eq!(
         docker.ok("ps --filter label=tier=web --format {{.Names}}"),
@@ -25,7 +25,7 @@ pub(crate) fn a_list_of_one_node_has_only_what_is_there(lab: &Lab) {
     assert_eq!(docker.ok("volume ls -q"), "data");
 }
 
-pub(crate) fn a_node_that_is_not_there_is_refused_with_those_that_are(lab: &Lab) {
+pub(crate) fn an_unknown_node_gets_an_error_that_names_the_known_ones(lab: &Lab) {
     let headers = lab.signed(ENTRY, "GET", "/containers/json", Some("node9"));
     let answer = lab.send(ENTRY, "GET", "/containers/json", &headers);
     assert_eq!(
@@ -68,7 +68,7 @@ pub(crate) fn portainers_headers_choose_a_node_or_a_manager(lab: &Lab) {
 }
 
 /// A container's name is enough, unless several nodes have one by it.
-pub(crate) fn a_name_on_two_nodes_is_refused_with_both(lab: &Lab) {
+pub(crate) fn an_ambiguous_name_gets_an_error_that_names_both_nodes(lab: &Lab) {
     for node in [1, 3] {
         lab.engine(node).ok("create --name twin busybox");
     }

@@ -11,7 +11,7 @@ const ENTRY: usize = 2;
 const PATH: &str = "/containers/json";
 
 #[track_caller]
-fn is_refused(answer: &Answer, reason: &str) {
+fn assert_refused(answer: &Answer, reason: &str) {
     let got = (
         answer.status,
         answer.header("content-type"),
@@ -31,24 +31,24 @@ fn other_secret(lab: &Lab) -> String {
 
 pub(crate) fn an_unsigned_request_is_refused(lab: &Lab) {
     for path in [PATH, "/_ping", "/skep/v1/nodes", "/nothing"] {
-        is_refused(&lab.send(ENTRY, "GET", path, &[]), "missing");
+        assert_refused(&lab.send(ENTRY, "GET", path, &[]), "missing");
     }
 }
 
-pub(crate) fn a_request_that_comes_again_is_refused(lab: &Lab) {
+pub(crate) fn a_replayed_request_is_refused(lab: &Lab) {
     let headers = lab.signed(ENTRY, "GET", PATH, None);
     assert_eq!(lab.send(ENTRY, "GET", PATH, &headers).status, 200);
-    is_refused(&lab.send(ENTRY, "GET", PATH, &headers), "replay");
+    assert_refused(&lab.send(ENTRY, "GET", PATH, &headers), "replay");
 }
 
-pub(crate) fn a_signature_is_for_one_request_only(lab: &Lab) {
+pub(crate) fn a_signature_is_valid_for_one_request_only(lab: &Lab) {
     let headers = lab.signed(ENTRY, "GET", PATH, None);
-    is_refused(
+    assert_refused(
         &lab.send(ENTRY, "GET", "/images/json", &headers),
         "bad-signature",
     );
     let headers = lab.signed(ENTRY, "GET", PATH, None);
-    is_refused(
+    assert_refused(
         &lab.send(ENTRY, "GET", &format!("{PATH}?all=1"), &headers),
         "bad-signature",
     );
@@ -64,14 +64,14 @@ pub(crate) fn another_clusters_secret_does_not_verify_the_agents(lab: &Lab) {
 }
 
 /// Nor may it be found out which keys there are.
-pub(crate) fn another_clusters_secret_does_not_sign(lab: &Lab) {
+pub(crate) fn a_signature_with_another_clusters_secret_is_refused(lab: &Lab) {
     let url = format!("{}{PATH}", lab.url(ENTRY));
     let sign = lab
         .skep("sign GET")
         .arg(url)
         .env("SKEP_SECRET_FILE", other_secret(lab));
     let headers: Vec<_> = sign.ok().lines().map(str::to_owned).collect();
-    is_refused(&lab.send(ENTRY, "GET", PATH, &headers), "bad-signature");
+    assert_refused(&lab.send(ENTRY, "GET", PATH, &headers), "bad-signature");
 }
 
 /// `openssl s_client`, which goes on after a certificate that it cannot verify, but says so.
@@ -81,7 +81,7 @@ fn openssl(lab: &Lab, options: &str) -> String {
     format!("{}{}", done.text(), done.err)
 }
 
-pub(crate) fn tls_is_1_3_and_verifies_with_the_clusters_ca_only(lab: &Lab) {
+pub(crate) fn tls_1_3_verifies_with_the_clusters_ca_only(lab: &Lab) {
     let verified = openssl(
         lab,
         &format!("-CAfile {} -verify_ip {}", lab.ca(), lab.address(ENTRY)),

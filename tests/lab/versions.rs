@@ -4,9 +4,9 @@ use std::sync::LazyLock;
 
 use super::cluster::{Lab, script};
 use super::command::{Task, task};
-use super::furniture::{self, WEBS};
-use super::patience::eventually;
+use super::fixtures::{self, WEBS};
 use super::request::{Answer, answer};
+use super::wait::eventually;
 use super::{lists, nodes};
 
 /// Its name.
@@ -32,7 +32,7 @@ static MIXED: LazyLock<Lab> = LazyLock::new(|| {
     let lab = Lab::up(NAME, &format!("--nodes 3 --engines {SUITES}"));
     lab.lab("deploy").within(120).ok();
     lab.all_ready(60);
-    furniture::move_in(&lab);
+    fixtures::create(&lab);
     for node in lab.numbers() {
         lab.engine(node)
             .ok(&format!("commit web{node} only:node{node}"));
@@ -109,7 +109,7 @@ fn head(lab: &Lab, entry: usize, path: &str) -> Answer {
 
 /// The four lists, asked for in this version, have what is on all nodes, each of which was asked in the nearest version
 /// that it serves; without a version, in the newest that all have in common, or else in its own newest.
-fn lists_are_whole(lab: &Lab, entry: usize, ranges: &[Range], version: Option<Api>) {
+fn assert_lists_are_complete(lab: &Lab, entry: usize, ranges: &[Range], version: Option<Api>) {
     let prefix = version.map(Api::prefix).unwrap_or_default();
     let get = |path: &str| {
         let answer = get(lab, entry, &format!("{prefix}{path}"));
@@ -161,21 +161,21 @@ pub(crate) fn every_agent_finds_three_engines_and_their_api_ranges(_: &Lab) {
     assert_eq!(engines.len(), 3, "{engines:?}");
 }
 
-pub(crate) fn the_commands_that_list_show_all_nodes(_: &Lab) {
+pub(crate) fn list_commands_show_all_nodes(_: &Lab) {
     let lab = &*MIXED;
     lists::ps_shows_the_containers_of_all_nodes(lab);
-    lists::filters_hold_on_all_nodes(lab);
-    lists::an_image_of_all_nodes_is_one_that_names_them(lab);
-    lists::volumes_of_one_name_on_two_nodes_are_two(lab);
-    lists::an_overlay_is_one_network_and_a_bridge_is_one_on_each_node(lab);
+    lists::filters_apply_to_all_nodes(lab);
+    lists::an_image_on_all_nodes_is_one_row_that_names_them(lab);
+    lists::volumes_with_the_same_name_on_two_nodes_are_two_rows(lab);
+    lists::an_overlay_is_one_row_and_a_bridge_one_row_per_node(lab);
 }
 
-pub(crate) fn lists_in_any_version_ask_each_node_in_the_nearest_it_serves(_: &Lab) {
+pub(crate) fn lists_in_any_version_use_the_nearest_version_of_each_node(_: &Lab) {
     let lab = &*MIXED;
     let ranges = ranges(lab);
     for entry in lab.numbers() {
         for version in versions(&ranges) {
-            lists_are_whole(lab, entry, &ranges, version);
+            assert_lists_are_complete(lab, entry, &ranges, version);
         }
     }
 }
@@ -208,7 +208,7 @@ pub(crate) fn exec_works_on_every_node_through_every_agent(_: &Lab) {
 }
 
 /// The CLI that came with the newest engine speaks its version, unless it is told of another.
-pub(crate) fn a_new_client_finds_a_version_that_every_node_serves(_: &Lab) {
+pub(crate) fn a_new_client_negotiates_a_version_that_every_node_serves(_: &Lab) {
     let lab = &*MIXED;
     let (_, newest) = common(&ranges(lab));
     for entry in lab.numbers() {
@@ -223,7 +223,7 @@ pub(crate) fn a_new_client_finds_a_version_that_every_node_serves(_: &Lab) {
     }
 }
 
-pub(crate) fn ping_and_version_announce_what_every_node_serves(_: &Lab) {
+pub(crate) fn ping_and_version_announce_the_versions_that_every_node_serves(_: &Lab) {
     let lab = &*MIXED;
     let (min, max) = common(&ranges(lab));
     for entry in lab.numbers() {
@@ -257,7 +257,7 @@ pub(crate) fn ping_and_version_announce_what_every_node_serves(_: &Lab) {
 
 /// As between 20.10, which serves up to 1.41, and 29.0, which serves nothing below 1.44. The engine stays so: this is
 /// the last test.
-pub(crate) fn lists_are_whole_also_without_a_common_version(_: &Lab) {
+pub(crate) fn lists_are_complete_even_without_a_common_version(_: &Lab) {
     let lab = &*MIXED;
     let floor = NO_VIRTUAL_SIZE;
     // The engine would give it 10 s to end by itself.
@@ -279,7 +279,7 @@ pub(crate) fn lists_are_whole_also_without_a_common_version(_: &Lab) {
     assert!(min > max, "{ranges:?}");
     for entry in lab.numbers() {
         for version in versions(&ranges) {
-            lists_are_whole(lab, entry, &ranges, version);
+            assert_lists_are_complete(lab, entry, &ranges, version);
         }
         // What only one node can answer is asked of it as it came.
         let path = format!("/containers/{web}/json");

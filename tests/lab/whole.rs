@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::cluster::Lab;
-use super::patience::eventually;
+use super::wait::eventually;
 
 /// The worker that is asked.
 const ENTRY: usize = 2;
@@ -32,7 +32,7 @@ pub(crate) fn events_of_all_nodes_are_one_stream(lab: &Lab) {
     }
 }
 
-pub(crate) fn past_events_come_in_the_order_of_their_time(lab: &Lab) {
+pub(crate) fn past_events_come_in_order_of_time(lab: &Lab) {
     for node in [3, 1, 2, 1, 3] {
         lab.engine(node).ok("run --rm --label past busybox true");
     }
@@ -56,7 +56,7 @@ pub(crate) fn past_events_come_in_the_order_of_their_time(lab: &Lab) {
     assert_eq!(nodes, ["node3", "node1", "node2", "node1", "node3"]);
 }
 
-pub(crate) fn an_event_of_the_swarm_is_told_once(lab: &Lab) {
+pub(crate) fn a_swarm_event_appears_once(lab: &Lab) {
     let docker = lab.docker(ENTRY);
     lab.docker(2).ok("node promote node3");
     let manages = || {
@@ -81,7 +81,7 @@ pub(crate) fn an_event_of_the_swarm_is_told_once(lab: &Lab) {
     eventually(20, "node3 is a worker", works);
 }
 
-pub(crate) fn disk_usage_is_that_of_all_nodes(lab: &Lab) {
+pub(crate) fn disk_usage_covers_all_nodes(lab: &Lab) {
     let containers: usize = lab
         .numbers()
         .map(|node| lab.engine(node).ok("ps -aq").lines().count())
@@ -169,7 +169,7 @@ pub(crate) fn an_image_is_loaded_tagged_and_removed_on_all_nodes(lab: &Lab) {
     }
 }
 
-pub(crate) fn a_prune_is_of_one_node_unless_all_are_named(lab: &Lab) {
+pub(crate) fn a_prune_runs_on_one_node_unless_all_are_named(lab: &Lab) {
     let dead = || {
         for node in lab.numbers() {
             lab.engine(node).ok("create --label pruned busybox true");
@@ -189,7 +189,7 @@ pub(crate) fn a_prune_is_of_one_node_unless_all_are_named(lab: &Lab) {
     assert_eq!(left(), 0);
 }
 
-pub(crate) fn a_container_is_made_where_what_it_needs_is(lab: &Lab) {
+pub(crate) fn a_container_is_created_on_the_node_of_the_objects_it_needs(lab: &Lab) {
     let docker = lab.docker(ENTRY);
     let on = |name: &str| {
         let answer = lab.get(ENTRY, &format!("/containers/{name}/json"));
@@ -217,7 +217,7 @@ pub(crate) fn a_container_is_made_where_what_it_needs_is(lab: &Lab) {
     docker.ok("rm joins borrows plain stays");
 }
 
-pub(crate) fn the_commands_about_a_container_reach_it_by_its_name(lab: &Lab) {
+pub(crate) fn container_commands_find_a_container_by_its_name(lab: &Lab) {
     let docker = lab.docker(ENTRY);
     let stats = docker.ok("stats --no-stream --format {{.Name}}");
     for web in ["web1", "web2", "web3"] {

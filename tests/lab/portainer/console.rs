@@ -13,8 +13,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::cluster::Lab;
-use super::patience::eventually;
 use super::portainer::{DEPLOYED, ENTRY, SECRET, Server};
+use super::wait::eventually;
 
 const TARGET: &str = "X-PortainerAgent-Target: node3";
 
@@ -118,7 +118,9 @@ pub(crate) fn an_exec_has_the_size_of_the_browsers_window(_: &Lab) {
     }
 }
 
-pub(crate) fn bytes_go_in_as_they_are_come_back_as_text_and_a_closed_browser_ends_it(_: &Lab) {
+pub(crate) fn input_arrives_unchanged_output_is_text_and_closing_the_browser_ends_the_exec(
+    _: &Lab,
+) {
     let lab = &*DEPLOYED;
     let server = Server::new(SECRET);
     for politely in [true, false] {
@@ -145,7 +147,7 @@ pub(crate) fn bytes_go_in_as_they_are_come_back_as_text_and_a_closed_browser_end
     }
 }
 
-pub(crate) fn a_container_outlives_the_browser_that_was_attached(_: &Lab) {
+pub(crate) fn a_container_outlives_the_attached_browser(_: &Lab) {
     let lab = &*DEPLOYED;
     let server = Server::new(SECRET);
     let id = lab

@@ -13,7 +13,7 @@ fn is_running(server: &Server, lab: &Lab) -> bool {
     inspect.json()["State"]["Running"] == true
 }
 
-pub(crate) fn an_action_is_done_on_the_node_of_its_row(_: &Lab) {
+pub(crate) fn an_action_runs_on_the_containers_node(_: &Lab) {
     let lab = &*DEPLOYED;
     let server = Server::new(SECRET);
     // A list says where a container is; its id alone has to do as well.
@@ -43,7 +43,7 @@ pub(crate) fn the_logs_of_a_container_come_from_its_node(_: &Lab) {
     lab.engine(3).ok("rm said3");
 }
 
-pub(crate) fn a_pull_that_fails_says_why_in_the_engines_words(_: &Lab) {
+pub(crate) fn a_failed_pull_gets_the_engines_error(_: &Lab) {
     let lab = &*DEPLOYED;
     let server = Server::new(SECRET);
     // What a server sends for a registry that it knows no account of.

@@ -4,8 +4,8 @@
 use super::cluster::Lab;
 use super::command::task;
 use super::faults::Undo;
-use super::patience::eventually;
 use super::portainer::{DEPLOYED, SECRET, Server};
+use super::wait::eventually;
 
 /// Engines that have given each other up look for each other once a minute only, see `faults.rs`.
 const BACK: u64 = 90;
@@ -56,10 +56,10 @@ fn lost_after_the_list(fault: &str, undo: &str) {
     eventually(BACK, "all nodes are back", all_are_back);
 }
 
-pub(crate) fn a_node_that_is_cut_off_after_the_list_is_passed_over(_: &Lab) {
+pub(crate) fn a_node_disconnected_after_the_list_does_not_break_a_snapshot(_: &Lab) {
     lost_after_the_list("fault 3 cut", "fault 3 heal");
 }
 
-pub(crate) fn a_node_whose_engine_hangs_after_the_list_is_passed_over(_: &Lab) {
+pub(crate) fn an_engine_that_hangs_after_the_list_does_not_break_a_snapshot(_: &Lab) {
     lost_after_the_list("fault 3 stop", "fault 3 cont");
 }

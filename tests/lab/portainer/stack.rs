@@ -6,9 +6,9 @@ use std::fs;
 use super::cluster::Lab;
 use super::command::{Task, task};
 use super::compose;
-use super::patience::eventually;
 use super::portainer::{DEPLOYED, ENTRY, SECRET, Server};
 use super::portainer_proxy::signing_proxy;
+use super::wait::eventually;
 
 /// Everything that a stack can own. Virtual addresses are not in every kernel.
 const WHOLE: &str = r#"version: "3.7"
@@ -88,7 +88,7 @@ pub(crate) fn the_docker_cli_deploys_a_stack_through_a_worker(_: &Lab) {
     docker(lab, "stack rm app").ok();
 }
 
-pub(crate) fn a_stack_is_made_pruned_and_removed_with_all_that_it_owns(_: &Lab) {
+pub(crate) fn a_stack_is_created_pruned_and_removed_with_all_its_objects(_: &Lab) {
     let lab = &*DEPLOYED;
     let folder = lab.file("shop-stack");
     fs::create_dir_all(&folder).expect("a folder of ours");
@@ -140,7 +140,7 @@ pub(crate) fn a_stack_is_made_pruned_and_removed_with_all_that_it_owns(_: &Lab) 
     eventually(60, "nothing of the stack is left", gone);
 }
 
-pub(crate) fn a_login_is_refused_in_the_engines_words(_: &Lab) {
+pub(crate) fn a_failed_login_gets_the_engines_error(_: &Lab) {
     let lab = &*DEPLOYED;
     let login = docker(
         lab,

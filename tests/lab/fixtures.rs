@@ -13,7 +13,7 @@ pub(crate) const WEBS: [&str; 3] = ["web1", "web3", "web2"];
 pub(crate) const DATA: [usize; 2] = [1, 3];
 
 /// Puts it there.
-pub(crate) fn move_in(lab: &Lab) {
+pub(crate) fn create(lab: &Lab) {
     let node = |web: &str| web.trim_start_matches("web").parse().expect("a number");
     for web in WEBS {
         let run = lab
