@@ -43,7 +43,7 @@ const MARKS: [&str; 11] = [
 ];
 
 #[test]
-fn every_block_is_marked_as_what_it_is() {
+fn every_block_has_a_known_mark() {
     for (page, block) in blocks() {
         assert!(
             MARKS.contains(&block.mark.as_str()),
@@ -55,7 +55,7 @@ fn every_block_is_marked_as_what_it_is() {
 }
 
 #[test]
-fn every_configuration_is_taken() {
+fn every_configuration_is_valid() {
     let mut count = 0;
     for (page, block) in blocks() {
         if block.mark == "yaml" {
@@ -67,7 +67,7 @@ fn every_configuration_is_taken() {
 }
 
 #[test]
-fn every_other_yaml_is_yaml() {
+fn every_compose_block_is_valid_yaml() {
     let mut count = 0;
     for (page, block) in blocks() {
         if block.mark == "yaml compose" {
@@ -80,7 +80,7 @@ fn every_other_yaml_is_yaml() {
 }
 
 #[test]
-fn the_defaults_are_the_defaults() {
+fn the_documented_defaults_are_the_defaults() {
     let (_, block) = marked("yaml defaults");
     assert_eq!(
         Config::parse("defaults", &block.text).unwrap(),
@@ -89,7 +89,7 @@ fn the_defaults_are_the_defaults() {
 }
 
 #[test]
-fn a_wrong_configuration_is_told_as_the_manual_says() {
+fn an_invalid_configuration_gets_the_documented_errors() {
     let all = blocks();
     let at = all
         .iter()
@@ -100,7 +100,7 @@ fn a_wrong_configuration_is_told_as_the_manual_says() {
 }
 
 #[test]
-fn every_skep_command_is_one_that_the_program_takes() {
+fn every_skep_command_is_accepted_by_the_program() {
     let mut count = 0;
     for (page, block) in blocks() {
         for command in commands(&block.script()) {
@@ -118,7 +118,7 @@ fn every_skep_command_is_one_that_the_program_takes() {
 }
 
 #[test]
-fn a_line_of_shell_falls_into_its_commands() {
+fn a_shell_script_is_split_into_its_commands() {
     for (script, expected) in [
         ("skep secret > a 2>/dev/null # why", &["skep secret"][..]),
         (
@@ -145,7 +145,7 @@ fn a_line_of_shell_falls_into_its_commands() {
 }
 
 #[test]
-fn every_link_between_the_pages_leads_somewhere() {
+fn every_link_between_pages_resolves() {
     let mut count = 0;
     for page in pages() {
         for target in links(&page.prose()) {
@@ -279,7 +279,7 @@ fn known(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_setting_has_its_row() {
+fn every_setting_has_a_row() {
     let page = page("docs/configuration.md");
     for (section, text) in SECTIONS {
         for setting in known(text) {
@@ -306,7 +306,7 @@ fn every_setting_of_a_policy_is_named_on_its_page() {
 }
 
 #[test]
-fn the_schema_has_the_settings_that_the_parser_knows_and_no_others() {
+fn the_schema_has_exactly_the_settings_of_the_parser() {
     let text = std::fs::read_to_string("conf/skep.schema.json").unwrap();
     let schema: Value = serde_json::from_str(&text).unwrap();
     for (section, text) in SECTIONS.iter().chain(POLICY_SECTIONS) {
@@ -356,7 +356,7 @@ fn resolved<'s>(schema: &'s Value, part: &'s Value) -> &'s Value {
 }
 
 #[test]
-fn every_range_is_the_one_that_is_enforced() {
+fn every_documented_range_is_enforced() {
     let page = page("docs/configuration.md");
     for (setting, text) in [
         ("cluster.interval", "cluster: { interval: 999d }"),
@@ -380,7 +380,7 @@ fn every_range_is_the_one_that_is_enforced() {
 }
 
 #[test]
-fn every_environment_variable_has_its_row() {
+fn every_environment_variable_has_a_row() {
     let page = page("docs/configuration.md");
     let mut variables = BTreeSet::new();
     let program = Cli::command();
@@ -399,7 +399,7 @@ fn every_environment_variable_has_its_row() {
 }
 
 #[test]
-fn every_variable_of_portainer_s_agent_has_its_row() {
+fn every_supported_variable_of_portainers_agent_has_a_row() {
     let page = page("docs/portainer.md");
     for variable in portainer_env::SUPPORTED {
         assert!(!page.row(variable).is_empty());
@@ -407,7 +407,7 @@ fn every_variable_of_portainer_s_agent_has_its_row() {
 }
 
 #[test]
-fn the_ignored_variables_of_portainer_s_agent_are_those_that_the_page_names() {
+fn the_page_names_the_ignored_variables_of_portainers_agent() {
     let page = page("docs/portainer.md");
     let (_, rest) = page
         .text
@@ -428,7 +428,7 @@ fn the_ignored_variables_of_portainer_s_agent_are_those_that_the_page_names() {
 }
 
 #[test]
-fn every_ready_file_is_taken() {
+fn every_example_configuration_is_valid() {
     let files = fs::read_dir(root().join("conf")).unwrap();
     let mut count = 0;
     for file in files.flatten().map(|entry| entry.path()) {
@@ -441,7 +441,7 @@ fn every_ready_file_is_taken() {
 }
 
 #[test]
-fn every_reason_of_a_refusal_has_its_row() {
+fn every_reason_of_a_refusal_has_a_row() {
     let page = page("docs/operating.md");
     let mut count = 0;
     for (file, list) in [
@@ -461,7 +461,7 @@ fn every_reason_of_a_refusal_has_its_row() {
 }
 
 #[test]
-fn the_page_of_the_api_is_what_the_endpoint_table_says() {
+fn the_api_page_matches_the_endpoint_table() {
     assert!(
         page("docs/api.md").text == describe::reference(),
         "docs/api.md is out of date: cargo run -p skep-filters --example api > docs/api.md"
@@ -469,7 +469,7 @@ fn the_page_of_the_api_is_what_the_endpoint_table_says() {
 }
 
 #[test]
-fn the_worked_signature_is_one_of_the_vectors() {
+fn the_example_signature_is_one_of_the_vectors() {
     let vectors = fs::read(root().join("filters/tests/vectors/profile.json")).unwrap();
     let vectors: Vec<serde_json::Value> = serde_json::from_slice(&vectors).unwrap();
     let vector = vectors.iter().find(|v| v["name"] == "a JSON body").unwrap();

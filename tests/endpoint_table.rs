@@ -12,7 +12,7 @@ const NAMED: [&str; 1] = [
 ];
 
 #[test]
-fn code_reads_the_columns_of_the_table_and_names_no_row() {
+fn code_names_no_row_of_the_endpoint_table() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
     for folder in ["src", "filters/src"] {
@@ -32,7 +32,7 @@ fn code_reads_the_columns_of_the_table_and_names_no_row() {
 }
 
 #[test]
-fn every_way_to_name_a_row_is_found() {
+fn every_form_of_naming_a_row_is_found() {
     for (text, expected) in [
         (
             "match id { EndpointId::VolumeList => 1,",

@@ -94,12 +94,12 @@ fn every_dependency_is_from_a_registry_that_is_allowed() {
 }
 
 #[test]
-fn no_dependency_is_asked_for_in_whatever_version() {
+fn no_dependency_has_a_wildcard_version() {
     assert_none(&rules().wildcards(&packages()));
 }
 
 #[test]
-fn what_fuzzing_needs_is_neither_banned_nor_from_elsewhere() {
+fn no_dependency_of_the_fuzz_targets_is_banned_or_from_an_unknown_source() {
     let lock: Lock = toml("filters/fuzz/Cargo.lock");
     let packages: Vec<Package> = lock.package.into_iter().map(Into::into).collect();
     assert!(packages.len() > 10, "the whole graph");
@@ -124,7 +124,7 @@ fn good() -> Package {
 }
 
 #[test]
-fn a_crate_on_the_list_is_banned_whatever_needs_it() {
+fn a_listed_crate_is_banned() {
     let package = |name: &str| Package {
         name: name.to_owned(),
         ..good()
@@ -140,7 +140,7 @@ fn a_crate_on_the_list_is_banned_whatever_needs_it() {
 }
 
 #[test]
-fn a_licence_is_allowed_as_its_whole_expression_says() {
+fn a_licence_expression_is_evaluated_as_a_whole() {
     let refused = |license: Option<&str>| {
         let license = license.map(str::to_owned);
         !rules()
@@ -170,7 +170,7 @@ fn a_licence_is_allowed_as_its_whole_expression_says() {
 }
 
 #[test]
-fn a_crate_from_elsewhere_is_refused() {
+fn a_crate_from_an_unknown_source_is_refused() {
     let refused = |source: &str| {
         let source = Some(source.to_owned());
         !rules()
@@ -191,7 +191,7 @@ fn a_crate_from_elsewhere_is_refused() {
 }
 
 #[test]
-fn any_version_may_be_asked_for_only_of_a_path_and_only_by_what_is_not_published() {
+fn wildcards_are_allowed_only_for_paths_in_unpublished_packages() {
     let refused = |path: Option<&str>, publish: Option<Vec<String>>| {
         let dependencies = vec![Dependency {
             name: "other".to_owned(),
