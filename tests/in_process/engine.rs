@@ -202,7 +202,7 @@ async fn a_broken_answer_fails_and_an_engines_own_error_passes_unchanged() {
         engine.set_behaviour_of(INSPECT, Behaviour::Status(500));
         let answer = operator.get(INSPECT).await.unwrap();
         assert_eq!(answer.status, 500);
-        assert_eq!(answer.message().unwrap(), "this engine was told to fail");
+        assert_eq!(answer.message().unwrap(), "this engine is set to fail");
     })
     .await;
 }

@@ -1,5 +1,5 @@
-//! A wire between two ends that can go dead without a word to either: what a
-//! stopped process, or a machine without power, looks like from afar.
+//! A wire between two ends that can go dead without closing connections. So a
+//! stopped process, or a machine without power, looks to its peers.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// Passes connections on to where it leads, until it is dropped.
+/// Forwards connections to its far end until it is dropped.
 pub struct Cable {
     near: SocketAddr,
     state: watch::Sender<State>,
@@ -23,7 +23,7 @@ struct State {
 }
 
 impl Cable {
-    /// A cable that leads nowhere yet.
+    /// A cable without a far end.
     ///
     /// # Errors
     /// If no address can be bound.
@@ -43,23 +43,23 @@ impl Cable {
         })
     }
 
-    /// Its near end: who connects here is connected to its far end.
+    /// The near end. The cable forwards connections to the far end.
     pub fn address(&self) -> SocketAddr {
         self.near
     }
 
-    /// Puts its far end there.
+    /// Sets the far end.
     pub fn lead_to(&self, far: SocketAddr) {
         self.state.send_modify(|state| state.far = Some(far));
     }
 
-    /// No byte gets through any more, and no end of a connection. Connections
-    /// are still taken, as a kernel takes them for a process that is stopped.
+    /// Stops every byte and every end of a connection. The cable still accepts
+    /// connections, as a kernel does for a stopped process.
     pub fn cut(&self) {
         self.state.send_modify(|state| state.whole = false);
     }
 
-    /// What has waited goes on.
+    /// Passes bytes again, including those that waited.
     pub fn mend(&self) {
         self.state.send_modify(|state| state.whole = true);
     }
@@ -93,7 +93,7 @@ async fn connection(near: TcpStream, mut state: watch::Receiver<State>) -> io::R
     Ok(())
 }
 
-/// One direction, to its end.
+/// Copies one direction to its end.
 async fn pass(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_sent_through_a_cut_cable_arrives_once_it_is_mended() {
+    async fn bytes_sent_through_a_cut_cable_arrive_after_it_is_mended() {
         let far = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let cable = Cable::new().unwrap();
         cable.lead_to(far.local_addr().unwrap());

@@ -1,6 +1,6 @@
-//! The raw client: it sends what a test says, byte for byte, and shows what
-//! came back. It follows nothing, retries nothing, keeps no pool, and gives up
-//! a step that takes longer than its limit.
+//! The raw client: it sends the bytes of a test and returns the answer. It
+//! follows no redirect, retries nothing, keeps no pool, and aborts a step that
+//! takes longer than its limit.
 
 mod connection;
 mod hijack;
@@ -20,7 +20,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::patience::{LIMIT, within};
+use crate::wait::{LIMIT, within};
 use crate::wire::{Duplex, Link};
 
 pub use connection::Connection;
@@ -31,7 +31,7 @@ pub use streaming::Streaming;
 /// Header fields as a test writes them.
 pub(crate) type Fields<'a> = &'a [(&'a str, &'a str)];
 
-/// Where requests go, and how long each step of one may take.
+/// The target of requests, and the time limit of each step.
 #[derive(Clone)]
 pub struct Client {
     target: Target,
@@ -97,19 +97,19 @@ impl Client {
         })
     }
 
-    /// A connection on which somebody else speaks.
+    /// A raw connection for another protocol or program.
     pub async fn dial(&self) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + use<>> {
         self.open().await
     }
 
-    /// `GET` on a connection of its own.
+    /// `GET` on its own connection.
     pub async fn get(&self, target: &str, headers: Fields<'_>) -> io::Result<Response> {
         self.request("GET", target, headers, b"").await
     }
 
-    /// One request on a connection of its own. `Host` and `Content-Length` are
-    /// added where the headers do not say (the latter not beside a
-    /// `Transfer-Encoding`: then `body` is sent as it is, chunks and all).
+    /// One request on its own connection. Adds `Host` and `Content-Length` if the
+    /// headers lack them; the latter not beside a `Transfer-Encoding`, for which
+    /// `body` must contain the chunks.
     pub async fn request(
         &self,
         method: &str,
@@ -121,15 +121,15 @@ impl Client {
         connection.request(method, target, headers, body).await
     }
 
-    /// Sends these bytes as they are and reads one answer to them.
+    /// Sends these bytes unchanged and reads one answer.
     pub async fn raw(&self, bytes: &[u8]) -> io::Result<Response> {
         let mut connection = self.connect().await?;
         connection.send(bytes).await?;
         connection.response("GET").await
     }
 
-    /// Sends a request and takes the connection over once the head of the
-    /// answer is there, whatever it says.
+    /// Sends a request and hijacks the connection after the head of the answer,
+    /// whatever its status.
     pub async fn hijack(
         &self,
         method: &str,
@@ -142,8 +142,8 @@ impl Client {
         connection.hijack().await
     }
 
-    /// Sends a request and reads its answer piece by piece. With
-    /// `Transfer-Encoding: chunked` the request's body may go on as well: see
+    /// Sends a request and reads its answer in pieces. With
+    /// `Transfer-Encoding: chunked` the test can send more of the body: see
     /// [`Streaming::send`].
     pub async fn stream(
         &self,

@@ -1,6 +1,6 @@
-//! A Docker engine that is not there: it answers like moby where an agent can
-//! tell the difference, runs no container, records every request, and
-//! misbehaves on demand.
+//! A fake Docker engine. It answers like moby wherever an agent could notice a
+//! difference, runs no container, records every request, and misbehaves on
+//! demand.
 
 mod builder;
 mod config;
@@ -49,8 +49,8 @@ pub struct FakeEngine {
 }
 
 impl FakeEngine {
-    /// Describes the engine of a node with this hostname: a worker of a swarm
-    /// without any object, unless told otherwise.
+    /// Describes the engine of a node with this hostname; by default a worker of
+    /// a swarm without any object.
     pub fn node(name: &str) -> EngineBuilder {
         EngineBuilder::new(name)
     }
@@ -60,7 +60,7 @@ impl FakeEngine {
         self.folder.path().join("docker.sock")
     }
 
-    /// The TCP address, if one was asked for; the same again after a restart.
+    /// The TCP address, if configured; a restart keeps it.
     pub fn addr(&self) -> Option<SocketAddr> {
         self.tcp
     }
@@ -70,8 +70,8 @@ impl FakeEngine {
         self.shared.config().id.clone()
     }
 
-    /// Every request whose head arrived, in that order, over all restarts. No
-    /// more than 65,536 are kept.
+    /// All requests since the first start, in the order in which their heads
+    /// arrived, up to 65,536.
     pub fn requests(&self) -> Vec<Seen> {
         self.shared.seen()
     }
@@ -83,12 +83,12 @@ impl FakeEngine {
         seen
     }
 
-    /// How many connections were accepted so far.
+    /// The number of accepted connections so far.
     pub fn connections(&self) -> u64 {
         self.shared.accepted()
     }
 
-    /// How many connections are open now.
+    /// The number of open connections.
     pub fn open_connections(&self) -> u64 {
         self.shared.open()
     }
@@ -109,29 +109,29 @@ impl FakeEngine {
             .change(|config| config.put("containers", containers));
     }
 
-    /// Tells of an event now: to who listens, and of the past to who asks later.
+    /// Sends an event to all listeners, and keeps it for later requests for the past.
     pub fn publish(&self, event: Value) {
         self.shared.publish(event);
     }
 
-    /// How many answers tell what is published now.
+    /// The number of open event streams.
     pub fn listeners(&self) -> usize {
         self.shared.listeners()
     }
 
-    /// Waits so long before answering each request.
+    /// Waits this long before each answer.
     pub fn set_delay(&self, delay: Duration) {
         self.shared.change(|config| config.delay = delay);
     }
 
-    /// Behaves so for every request, except where [`set_behaviour_of`] said otherwise.
+    /// Sets the behaviour for all requests, except for paths with [`set_behaviour_of`].
     ///
     /// [`set_behaviour_of`]: Self::set_behaviour_of
     pub fn set_behaviour(&self, behaviour: Behaviour) {
         self.shared.change(|config| config.behaviour = behaviour);
     }
 
-    /// Behaves so for requests whose path (without API version and query) begins so.
+    /// Sets the behaviour for paths (without API version and query) with this prefix.
     pub fn set_behaviour_of(&self, path: &str, behaviour: Behaviour) {
         self.shared.change(|config| {
             config.behaviours.retain(|(prefix, _)| prefix != path);
@@ -140,7 +140,7 @@ impl FakeEngine {
     }
 
     /// Answers this method and path (without API version and query) with this
-    /// status and body, in place of what the fake would say.
+    /// status and body instead of the fake's own answer.
     pub fn set_answer(&self, method: &str, path: &str, status: u16, body: Value) {
         self.shared
             .change(|config| config.fix(method, path, status, body));
@@ -154,7 +154,7 @@ impl FakeEngine {
         }
     }
 
-    /// Listens again where it did, with everything it knew; stops first if it must.
+    /// Listens again at the same address with the same state; stops first if necessary.
     ///
     /// # Errors
     /// If the address has been taken meanwhile.

@@ -1,4 +1,4 @@
-//! Docker objects as an engine lists them, with the fields that a merge looks at.
+//! Docker objects as an engine lists them, with the fields that a merge reads.
 
 use serde_json::{Value, json};
 
@@ -72,7 +72,7 @@ pub fn network(id: &str, name: &str, scope: &str) -> Value {
     })
 }
 
-/// What `GET /events` tells: `scope` is `local` or `swarm`, `nanos` since 1970.
+/// An event of `GET /events`: `scope` is `local` or `swarm`, `nanos` since 1970.
 pub fn event(scope: &str, kind: &str, action: &str, id: &str, nanos: i64) -> Value {
     json!({
         "Type": kind,

@@ -1,21 +1,21 @@
 //! The in-process test bed: fake Docker engines and a raw HTTP client.
 //!
 //! Both ends of a test speak HTTP/1.1 on plain sockets, without an HTTP
-//! library between the test and the bytes: so hijacked exchanges, half-closed
-//! connections and broken answers are possible, and what arrives can be
-//! compared byte for byte. Nothing here knows the agent; it stands between.
+//! library between the test and the bytes. So a test can hijack exchanges,
+//! half-close connections, break answers, and compare every byte that arrives.
+//! Nothing here knows the agent, which stands between the two ends.
 
 mod cable;
 mod client;
 mod engine;
 pub mod fixture;
-mod patience;
 mod payload;
+mod wait;
 mod wire;
 
 pub use cable::Cable;
 pub use client::{Client, Connection, Hijack, RawStream, Response, Streaming};
 pub use engine::{Behaviour, EngineBuilder, FakeEngine, Seen, tail};
-pub use patience::{LIMIT, eventually};
 pub use payload::{Noise, Sum, Tally, noise, sum};
+pub use wait::{LIMIT, eventually};
 pub use wire::{Head, chunk};

@@ -1,11 +1,12 @@
-//! Bulk data that both ends can make and check without keeping it: the noise
-//! is a function of the position, the checksum runs along. Not cryptography.
+//! Bulk data that both ends can generate and check without storing it: the noise
+//! is a function of the position, and the checksum is incremental. Not for
+//! cryptography.
 
-/// How much of what arrived a [`Tally`] keeps for reading.
+/// The number of bytes that a [`Tally`] keeps.
 const KEPT: usize = 64 * 1024;
 
-/// An endless, reproducible sequence of incompressible bytes; how it is cut
-/// into pieces does not change it.
+/// An endless, reproducible sequence of incompressible bytes. The size of the
+/// pieces does not change it.
 #[derive(Debug, Clone, Default)]
 pub struct Noise {
     position: u64,
@@ -57,7 +58,7 @@ impl Default for Sum {
 }
 
 impl Sum {
-    /// Takes in the next bytes.
+    /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
@@ -77,10 +78,10 @@ pub fn sum(bytes: &[u8]) -> u64 {
     sum.value()
 }
 
-/// What arrived somewhere: how much, its checksum, and its first 64 KiB.
+/// A summary of received bytes: their number, their checksum, and the first 64 KiB.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// How many bytes arrived.
+    /// The number of bytes.
     pub bytes: u64,
     /// The checksum of all of them; compare with [`sum`].
     pub sum: Sum,
@@ -89,7 +90,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Takes in the next bytes.
+    /// Adds the next bytes.
     pub fn add(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
         self.sum.update(bytes);
@@ -104,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn noise_does_not_depend_on_how_it_is_cut() {
+    fn noise_does_not_depend_on_the_size_of_its_pieces() {
         let whole = noise(1000);
         for cut in [1, 3, 7, 8, 9, 250] {
             let mut source = Noise::new();

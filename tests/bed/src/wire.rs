@@ -1,5 +1,5 @@
-//! HTTP/1.1 as bytes on a stream, for both ends. Not a careful parser: the
-//! careful one is the one under test, this one shows what it was given.
+//! HTTP/1.1 as bytes on a stream, for both ends. This parser is lenient on
+//! purpose: it shows what it receives. The strict one is under test.
 
 mod body;
 mod head;
@@ -45,7 +45,7 @@ impl Link {
         self.writer.shutdown().await
     }
 
-    /// The next bytes as they come; empty at the end.
+    /// The next bytes that arrive; empty at the end.
     pub(crate) async fn receive(&mut self) -> io::Result<Bytes> {
         let mut buffer = vec![0; 16 * 1024];
         let n = self.reader.read(&mut buffer).await?;
@@ -53,8 +53,8 @@ impl Link {
         Ok(buffer.into())
     }
 
-    /// Resolves once the other end has ended its direction, unless it sent
-    /// something before that; nothing is consumed.
+    /// Completes when the other end has ended its direction, unless it sends
+    /// something before that. Consumes nothing.
     pub(crate) async fn ended(&mut self) {
         if let Ok([_, ..]) = self.reader.fill_buf().await {
             std::future::pending().await

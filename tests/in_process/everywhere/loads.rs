@@ -154,9 +154,9 @@ async fn an_engine_that_dies_during_a_load_fails_alone() {
 async fn an_engine_that_refuses_a_load_fails_alone_with_its_own_error() {
     let body = noise(8 << 20);
     for (behaviour, words) in [
-        (Behaviour::Rebuff(403), "told to rebuff"),
-        (Behaviour::Status(507), "told to fail"),
-        (Behaviour::FailMidway, "told to fail"),
+        (Behaviour::Reject(403), "set to reject"),
+        (Behaviour::Status(507), "set to fail"),
+        (Behaviour::FailMidway, "set to fail"),
     ] {
         for unwilling in ["n1", "n2"] {
             with_cluster(three_nodes(), async |bed| {

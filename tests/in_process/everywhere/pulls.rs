@@ -57,9 +57,9 @@ async fn a_pull_on_all_nodes_shows_the_progress_of_each_node() {
 async fn the_failure_of_one_node_comes_after_the_progress_of_the_others() {
     with_cluster(three_nodes(), async |bed| {
         for (behaviour, reason) in [
-            (Behaviour::FailMidway, "this engine was told to fail"),
-            (Behaviour::Status(500), "this engine was told to fail"),
-            (Behaviour::Rebuff(403), "this engine was told to rebuff"),
+            (Behaviour::FailMidway, "this engine is set to fail"),
+            (Behaviour::Status(500), "this engine is set to fail"),
+            (Behaviour::Reject(403), "this engine is set to reject"),
             (Behaviour::Refuse, ""),
         ] {
             for failing in ["n1", "n3"] {
@@ -119,7 +119,7 @@ async fn a_pull_names_an_unreachable_node() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pull_or_load_that_all_nodes_refuse_is_refused() {
     with_cluster(three_nodes(), async |bed| {
-        for behaviour in [Behaviour::Status(404), Behaviour::Rebuff(404)] {
+        for behaviour in [Behaviour::Status(404), Behaviour::Reject(404)] {
             for node in NODES {
                 behave(bed, node, "/images", behaviour);
             }
@@ -137,7 +137,7 @@ async fn a_pull_or_load_that_all_nodes_refuse_is_refused() {
                 );
                 assert_eq!(answer.header("Content-Type"), Some("application/json"));
                 let message = answer.message().unwrap();
-                for word in ["n1", "n2", "n3", "told to"] {
+                for word in ["n1", "n2", "n3", "set to"] {
                     assert!(message.contains(word), "{message}");
                 }
             }

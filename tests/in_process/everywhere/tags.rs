@@ -91,7 +91,7 @@ async fn a_partial_failure_names_the_nodes_that_failed_and_that_succeeded() {
                 let message = answer.message().unwrap();
                 let (refused, done) = message.split_once("; done on ").unwrap();
                 assert!(
-                    refused.contains("n2") && refused.contains("told to fail"),
+                    refused.contains("n2") && refused.contains("set to fail"),
                     "{refused}"
                 );
                 assert!(done.contains("n1") && done.contains("n3") && !done.contains("n2"));

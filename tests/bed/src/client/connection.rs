@@ -1,10 +1,10 @@
-//! One connection of the client, used for as many requests as the test wants.
+//! One connection of the client, for any number of requests.
 
 use std::io;
 use std::time::Duration;
 
 use super::{Fields, Hijack, RawStream, Response};
-use crate::patience::within;
+use crate::wait::within;
 use crate::wire::{Body, Head, Link};
 
 /// An open connection. Reads and writes are separate steps, so requests can be
@@ -19,7 +19,7 @@ impl Connection {
         Self { link, limit }
     }
 
-    /// Sends these bytes as they are.
+    /// Sends these bytes unchanged.
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         within(self.limit, "send", self.link.send(bytes)).await
     }
@@ -37,7 +37,7 @@ impl Connection {
         self.send(&bytes).await
     }
 
-    /// The head of the next answer; interim ones (1xx but 101) are passed over.
+    /// The head of the next answer, without interim answers (1xx except 101).
     pub async fn head(&mut self) -> io::Result<Head> {
         loop {
             let read = Head::read(&mut self.link.reader);
@@ -51,7 +51,7 @@ impl Connection {
         }
     }
 
-    /// The whole next answer; `method` is what it answers (one to HEAD has no body).
+    /// The whole next answer; `method` is that of its request (an answer to HEAD has no body).
     ///
     /// # Errors
     /// `UnexpectedEof` if the connection ends before the answer does.
@@ -84,7 +84,7 @@ impl Connection {
         self.response(method).await
     }
 
-    /// Takes the connection over once the head of the next answer is there.
+    /// Hijacks the connection after the head of the next answer.
     pub async fn hijack(mut self) -> io::Result<Hijack> {
         let head = self.head().await?;
         Ok(Hijack {
@@ -94,12 +94,12 @@ impl Connection {
         })
     }
 
-    /// Takes the connection over as it is.
+    /// Hijacks the connection immediately.
     pub fn into_raw(self) -> RawStream {
         RawStream { connection: self }
     }
 
-    /// Whether the other end closes now, having sent nothing more.
+    /// Whether the other end closes without sending more.
     pub async fn closed(&mut self) -> io::Result<bool> {
         let rest = within(self.limit, "end of the connection", self.link.receive()).await;
         match rest {
@@ -119,7 +119,7 @@ fn head(method: &str, target: &str, headers: Fields<'_>, body: usize) -> Vec<u8>
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
-    // Go's client says so too for a method that may have a body but has none.
+    // Go's client also sends a length of 0 for methods that may have a body.
     let counted = body > 0 || matches!(method, "POST" | "PUT" | "PATCH");
     if counted && !has("Content-Length") && !has("Transfer-Encoding") {
         head.push_str(&format!("Content-Length: {body}\r\n"));
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_host_and_length_are_added_to_what_the_test_says() {
+    fn only_host_and_length_are_added_to_a_request() {
         let head =
             |method, headers, body| String::from_utf8(head(method, "/x", headers, body)).unwrap();
         let get = "GET /x HTTP/1.1\r\nHost: docker\r\n\r\n";

@@ -7,28 +7,28 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use super::{Connection, Response};
-use crate::patience::within;
+use crate::wait::within;
 use crate::wire::Head;
 
-/// The answer to a request whose connection was taken over.
+/// The answer to a request that hijacked its connection.
 pub struct Hijack {
-    /// The status code: 101, or 200 in the old style, if the engine agreed.
+    /// The status code: 101, or 200 in the old style, if the engine accepted.
     pub status: u16,
     /// The head of the answer.
     pub head: Head,
-    /// What comes after the head, in both directions.
+    /// The bytes after the head, in both directions.
     pub stream: RawStream,
 }
 
 impl Hijack {
-    /// Reads the rest as an ordinary body: for an answer that refused.
+    /// Reads the rest as an ordinary body, for a refusal.
     pub async fn response(self) -> io::Result<Response> {
         let mut connection = self.stream.connection;
         connection.body_of(self.head, "POST").await
     }
 }
 
-/// A connection without HTTP on it any more.
+/// A connection that no longer carries HTTP.
 pub struct RawStream {
     pub(super) connection: Connection,
 }
@@ -45,20 +45,20 @@ impl RawStream {
         within(self.connection.limit, "half-close", close).await
     }
 
-    /// The next bytes as they come; empty once the other end has ended its direction.
+    /// The next bytes that arrive; empty after the other end has ended its direction.
     pub async fn receive(&mut self) -> io::Result<Bytes> {
         let receive = self.connection.link.receive();
         within(self.connection.limit, "bytes", receive).await
     }
 
-    /// Exactly so many bytes.
+    /// Exactly this number of bytes.
     ///
     /// # Errors
     /// `UnexpectedEof` if there are fewer.
     pub async fn receive_exact(&mut self, len: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; len];
         let reading = self.connection.link.reader.read_exact(&mut bytes);
-        within(self.connection.limit, "so many bytes", reading).await?;
+        within(self.connection.limit, "exact number of bytes", reading).await?;
         Ok(bytes)
     }
 

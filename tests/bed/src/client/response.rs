@@ -12,7 +12,7 @@ use crate::wire::Head;
 pub struct Response {
     /// The status code.
     pub status: u16,
-    /// The head: fields in order, repetitions kept, and the bytes as they came.
+    /// The head: all fields in order, and the original bytes.
     pub head: Head,
     /// The body without its chunking.
     pub body: Bytes,
@@ -30,7 +30,7 @@ impl Response {
         self.head.header(name)
     }
 
-    /// The body as text; what is not UTF-8 is replaced.
+    /// The body as text; invalid UTF-8 is replaced.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
@@ -38,10 +38,14 @@ impl Response {
     /// The body as JSON.
     ///
     /// # Errors
-    /// If it is none; the error shows the body.
+    /// If it is not JSON; the error shows the body.
     pub fn json(&self) -> io::Result<Value> {
         serde_json::from_slice(&self.body).map_err(|e| {
-            let why = format!("{} answered no JSON ({e}): {}", self.status, self.text());
+            let why = format!(
+                "{} with a body that is not JSON ({e}): {}",
+                self.status,
+                self.text()
+            );
             io::Error::new(io::ErrorKind::InvalidData, why)
         })
     }

@@ -1,11 +1,11 @@
-//! An answer that is read while it is still coming.
+//! An answer that a test reads while it arrives.
 
 use std::io;
 
 use bytes::Bytes;
 
 use super::Connection;
-use crate::patience::within;
+use crate::wait::within;
 use crate::wire::{Body, Head};
 
 /// An open answer. Dropping it closes the connection.
@@ -31,13 +31,13 @@ impl Streaming {
         })
     }
 
-    /// Sends more of the request, as it is: for a chunked body these are
-    /// [`chunk`](crate::chunk)s and at last `0\r\n\r\n`.
+    /// Sends more of the request, unchanged. A chunked body consists of
+    /// [`chunk`](crate::chunk)s and ends with `0\r\n\r\n`.
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.connection.send(bytes).await
     }
 
-    /// The next piece of the body: a chunk, or as much of it as has come;
+    /// The next piece of the body: a chunk, or the part of it that has arrived;
     /// `None` at the end. Do not mix with [`Streaming::next_line`].
     pub async fn next_chunk(&mut self) -> io::Result<Option<Bytes>> {
         let next = self.body.next(&mut self.connection.link.reader);

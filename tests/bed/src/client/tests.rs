@@ -27,8 +27,8 @@ fn identity() -> (Certificate, PrivateKeyDer<'static>) {
     )
 }
 
-/// Serves one connection as `agent.test`, to a client with the certificate
-/// `client` only, if there is one.
+/// Serves one connection as `agent.test`. If `client` is given, only a client
+/// with that certificate may connect.
 async fn serve(client: Option<&Certificate>) -> (SocketAddr, Certificate) {
     let (certificate, key) = identity();
     let provider = Arc::new(default_provider());
@@ -55,7 +55,7 @@ async fn serve(client: Option<&Certificate>) -> (SocketAddr, Certificate) {
     (address, certificate)
 }
 
-/// Answers at once, and after the client's close_notify says what it said.
+/// Answers at once, and echoes all input after the client's close_notify.
 async fn echo(acceptor: TlsAcceptor, tcp: TcpStream) -> std::io::Result<()> {
     let mut tls = acceptor.accept(tcp).await?;
     tls.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
@@ -67,7 +67,7 @@ async fn echo(acceptor: TlsAcceptor, tcp: TcpStream) -> std::io::Result<()> {
 }
 
 #[tokio::test]
-async fn a_half_close_under_tls_lets_the_answer_through() {
+async fn the_answer_arrives_after_a_half_close_under_tls() {
     let (address, root) = serve(None).await;
     let client = Client::tls(address, "agent.test", vec![root], None).unwrap();
     let mut hijack = client.hijack("POST", "/x", &[], b"").await.unwrap();
@@ -79,7 +79,7 @@ async fn a_half_close_under_tls_lets_the_answer_through() {
 }
 
 #[tokio::test]
-async fn a_server_of_another_name_or_root_is_not_talked_to() {
+async fn a_server_with_another_name_or_root_is_rejected() {
     let (address, root) = serve(None).await;
     let wrong_name = Client::tls(address, "other.test", vec![root], None).unwrap();
     assert!(wrong_name.get("/", &[]).await.is_err());
@@ -89,7 +89,7 @@ async fn a_server_of_another_name_or_root_is_not_talked_to() {
 }
 
 #[tokio::test]
-async fn a_client_shows_the_certificate_it_was_given() {
+async fn a_client_presents_its_certificate() {
     let (own, key) = identity();
     let (address, root) = serve(Some(&own)).await;
     let known = Client::tls(

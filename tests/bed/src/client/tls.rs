@@ -1,4 +1,4 @@
-//! The client's TLS: the given roots and nothing else, no system trust.
+//! The client's TLS: it trusts the given roots only, not the system's.
 
 use std::io;
 use std::sync::Arc;

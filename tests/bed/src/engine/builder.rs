@@ -1,4 +1,4 @@
-//! What a fake engine is told before it starts.
+//! The description of a fake engine before it starts.
 
 use std::io;
 use std::net::SocketAddr;
@@ -30,12 +30,12 @@ impl EngineBuilder {
         self
     }
 
-    /// The node id; by default the name, filled up with zeros to 25 characters.
+    /// The node id; by default the name, padded with zeros to 25 characters.
     pub fn id(self, id: &str) -> Self {
         self.with(|c| c.id = id.to_owned())
     }
 
-    /// Whether the node is a manager (only of meaning inside a swarm); a worker by default.
+    /// Whether the node is a manager (relevant only in a swarm); a worker by default.
     pub fn manager(self, manager: bool) -> Self {
         self.with(|c| c.manager = manager)
     }
@@ -56,7 +56,7 @@ impl EngineBuilder {
         self.with(|c| c.managers = managers.iter().map(own).collect())
     }
 
-    /// The engine's version and its greatest API version; 26.1.5 and 1.45 by default.
+    /// The engine's version and its maximum API version; 26.1.5 and 1.45 by default.
     pub fn version(self, engine: &str, api: &str) -> Self {
         self.with(|c| {
             c.version = engine.to_owned();
@@ -64,7 +64,7 @@ impl EngineBuilder {
         })
     }
 
-    /// The least API version; 1.24 by default. Requests outside of the range are refused.
+    /// The minimum API version; 1.24 by default. The engine refuses requests outside the range.
     pub fn api_min(self, api: &str) -> Self {
         self.with(|c| c.api_min = api.to_owned())
     }
@@ -90,28 +90,30 @@ impl EngineBuilder {
     }
 
     /// The rows of `GET /nodes`, `/services`, `/tasks`, `/secrets` or
-    /// `/configs`, which a manager answers and nobody else.
+    /// `/configs`, which only a manager answers.
     pub fn swarm_objects(self, kind: &'static str, rows: Vec<Value>) -> Self {
         self.with(|c| c.put(kind, rows))
     }
 
-    /// The past that `GET /events` tells if it is asked with `since` or `until`.
-    /// What happens later is told by [`FakeEngine::publish`], and by a `tick` of
-    /// this engine after every interval.
+    /// The past events that `GET /events` returns with `since` or `until`. Live
+    /// events come from [`FakeEngine::publish`], and from a `tick` after every
+    /// interval.
     pub fn events(self, messages: Vec<Value>) -> Self {
         self.with(|c| c.put("events", messages))
     }
 
-    /// The exec ids this engine knows; by default each of the names below. What
-    /// an id does is the part before its first dot, so `echo.1` and `echo.2`
-    /// can live on two nodes. A container of such a name is attached to likewise.
-    /// - `echo`: all in upper case; 300 ms after the client's end, [`tail`](crate::tail)
-    /// - `server-first`: `hello`, ends its own direction after 100 ms, reads on
-    /// - `early`: `early` in one segment with the head, then what comes
-    /// - `eager`: the 101 before the request's body is read, then what comes
-    /// - `flood`: [`noise`](crate::noise) for as long as it is taken; reads nothing
-    /// - `deaf`: reads nothing until an event is published, then what came and comes
-    /// - `exact` (and every other name): what comes
+    /// The exec ids that this engine knows; by default each of the names below.
+    /// The part before the first dot of an id selects the mode, so that `echo.1`
+    /// and `echo.2` can exist on two nodes. The name of a container selects the
+    /// mode of `attach`.
+    /// - `echo`: echoes in upper case; 300 ms after the client's end, sends
+    ///   [`tail`](crate::tail)
+    /// - `server-first`: sends `hello`, ends its own direction after 100 ms, reads on
+    /// - `early`: sends `early` in one segment with the head, then echoes
+    /// - `eager`: sends the 101 before it reads the request's body, then echoes
+    /// - `flood`: sends [`noise`](crate::noise) without end; reads nothing
+    /// - `deaf`: reads nothing until an event is published, then echoes
+    /// - `exact` (and every other name): echoes
     pub fn execs(self, ids: &[&str]) -> Self {
         self.with(|c| c.execs = ids.iter().map(|&id| id.to_owned()).collect())
     }
@@ -122,17 +124,17 @@ impl EngineBuilder {
     }
 
     /// The time between two lines of a stream, and before the first; 50 ms by
-    /// default. An hour makes it a quiet stream.
+    /// default. An hour makes an idle stream.
     pub fn interval(self, interval: Duration) -> Self {
         self.with(|c| c.interval = interval)
     }
 
-    /// How long a container that is waited for goes on; 100 ms by default.
+    /// The time until the container of a `wait` exits; 100 ms by default.
     pub fn wait(self, wait: Duration) -> Self {
         self.with(|c| c.wait = wait)
     }
 
-    /// The size of what `GET /images/get` sends, in bytes; 1 MiB by default.
+    /// The size of the archive from `GET /images/get`, in bytes; 1 MiB by default.
     pub fn transfer(self, bytes: u64) -> Self {
         self.with(|c| c.transfer = bytes)
     }

@@ -1,5 +1,5 @@
-//! Everything a fake engine knows and how it is told to behave. Changed while
-//! running by replacing it: a request keeps the one it began with.
+//! The state and the behaviour of a fake engine. A change replaces the whole
+//! value: a request keeps the one with which it began.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::fault::Behaviour;
-use super::hijack::MANNERS;
+use super::hijack::MODES;
 
 #[derive(Clone)]
 pub(super) struct Config {
@@ -45,7 +45,7 @@ impl Config {
             manager: false,
             in_swarm: true,
             managers: Vec::new(),
-            execs: MANNERS.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            execs: MODES.iter().map(|(name, _)| (*name).to_owned()).collect(),
             interval: Duration::from_millis(50),
             wait: Duration::from_millis(100),
             transfer: 1024 * 1024,

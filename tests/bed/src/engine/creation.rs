@@ -1,4 +1,4 @@
-//! A new container: created of an image that is here, started, never run.
+//! A new container: created from an existing image, started, never run.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use super::{images, objects};
 use crate::fixture;
 use crate::payload::sum;
 
-/// A container begins where there is its image; its id is new, and as long as a real one.
+/// Creates a container if its image exists. The id is new, and as long as a real one.
 pub(super) async fn create(x: &mut Exchange<'_>) -> io::Result<After> {
     x.drain().await?;
     let body = x.ticket.body().unwrap_or_default();

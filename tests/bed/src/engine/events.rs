@@ -1,6 +1,6 @@
-//! `GET /events`: the past that was asked for, then what is published, and the
-//! ticks of the engine's own clock. Of the filters only `scope` is applied
-//! (the others are in the log of requests).
+//! `GET /events`: the requested past, then published events and the ticks of the
+//! engine's own clock. It applies only the filter `scope`; the log of requests
+//! shows the others.
 
 use std::future::pending;
 use std::io;
@@ -12,8 +12,8 @@ use tokio::time::{sleep, sleep_until};
 
 use super::exchange::{After, Exchange};
 
-/// Which events a client wants.
-struct Wanted {
+/// The events that a client requests.
+struct Selection {
     /// In nanoseconds since 1970, as engines compare them.
     since: Option<i128>,
     until: Option<i128>,
@@ -21,7 +21,7 @@ struct Wanted {
 }
 
 pub(super) async fn events(x: &mut Exchange<'_>) -> io::Result<After> {
-    let wanted = match Wanted::of(x) {
+    let wanted = match Selection::of(x) {
         Ok(wanted) => wanted,
         Err(why) => return x.error(400, &why).await,
     };
@@ -31,7 +31,7 @@ pub(super) async fn events(x: &mut Exchange<'_>) -> io::Result<After> {
     x.start("application/json").await?;
     for event in x.config.rows("events").to_vec() {
         if wanted.past(&event) {
-            tell(x, &event).await?;
+            send(x, &event).await?;
         }
     }
     let left = wanted.until.map(|until| until - now());
@@ -49,10 +49,10 @@ pub(super) async fn events(x: &mut Exchange<'_>) -> io::Result<After> {
     }
 }
 
-/// What happens while the client listens.
+/// Sends events until the client leaves.
 async fn live(
     x: &mut Exchange<'_>,
-    wanted: &Wanted,
+    wanted: &Selection,
     published: &mut Receiver<Value>,
 ) -> io::Result<After> {
     let mut ticks = 0;
@@ -72,12 +72,12 @@ async fn live(
             }
         };
         if wanted.scope(&event) {
-            tell(x, &event).await?;
+            send(x, &event).await?;
         }
     }
 }
 
-async fn tell(x: &mut Exchange<'_>, event: &Value) -> io::Result<()> {
+async fn send(x: &mut Exchange<'_>, event: &Value) -> io::Result<()> {
     x.chunk(format!("{event}\n").as_bytes()).await
 }
 
@@ -90,7 +90,7 @@ fn tick(node: &str, n: u64) -> Value {
     })
 }
 
-impl Wanted {
+impl Selection {
     fn of(x: &Exchange<'_>) -> Result<Self, String> {
         let time = |name| match x.param(name) {
             None | Some("") => Ok(None),
@@ -108,7 +108,7 @@ impl Wanted {
         })
     }
 
-    /// moby tells of the past only if it is asked about a time.
+    /// moby sends past events only for a request with a time.
     fn past(&self, event: &Value) -> bool {
         let time = event["timeNano"].as_i64().map_or(0, i128::from);
         (self.since.is_some() || self.until.is_some())
@@ -132,8 +132,8 @@ fn nanos(text: &str) -> Result<i128, String> {
     Ok(i128::from(seconds) * 1_000_000_000 + i128::from(fraction))
 }
 
-/// The values of `scope`, in either of the two forms of filters; `None` if
-/// these are none.
+/// The values of `scope`, in either of the two forms of filters; `None` if the
+/// filters are invalid.
 fn scopes(filters: &str) -> Option<Vec<String>> {
     if filters.is_empty() {
         return Some(Vec::new());
@@ -164,7 +164,10 @@ pub(super) fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-#[expect(clippy::disallowed_methods, reason = "the bed does not know the agent")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test bed does not know the agent"
+)]
 fn now() -> i128 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_nanos() as i128)

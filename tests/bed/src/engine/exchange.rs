@@ -1,4 +1,4 @@
-//! One request: what it asks for, and its body as it comes.
+//! One request: its method, path and parameters, and its body as it arrives.
 
 mod answer;
 
@@ -35,7 +35,7 @@ pub(super) struct Exchange<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    /// `None` if the head is no request.
+    /// `None` if the head is not a request.
     pub(super) fn begin(connected: &Connected, link: &'a mut Link, head: Head) -> Option<Self> {
         let parts: Vec<&str> = head.start.split(' ').collect();
         let [method, target, "HTTP/1.1" | "HTTP/1.0"] = parts[..] else {
@@ -68,14 +68,14 @@ impl<'a> Exchange<'a> {
         })
     }
 
-    /// A query parameter as it was sent.
+    /// A query parameter, still encoded.
     pub(super) fn param(&self, name: &str) -> Option<&str> {
         let pairs = self.query.split('&');
         let mut pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
         pairs.find(|(n, _)| *n == name).map(|(_, value)| value)
     }
 
-    /// The API version that was asked for.
+    /// The API version in the path.
     pub(super) fn version(&self) -> Option<&str> {
         let target = self.head.start.split(' ').nth(1)?;
         let path = target.split('?').next().unwrap_or_default();
@@ -101,13 +101,13 @@ impl<'a> Exchange<'a> {
         Ok(piece)
     }
 
-    /// Reads the request's body to its end; only the log keeps it.
+    /// Reads the request's body to its end. Only the log keeps it.
     pub(super) async fn drain(&mut self) -> io::Result<()> {
         while self.next_piece().await?.is_some() {}
         Ok(())
     }
 
-    /// Waits; true if the client went away meanwhile.
+    /// Waits; true if the client left meanwhile.
     pub(super) async fn pause(&mut self, time: Duration) -> bool {
         if time.is_zero() {
             return false;
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_api_version_is_taken_off_a_path() {
+    fn only_an_api_version_is_removed_from_a_path() {
         for (path, left) in [
             ("/v1.45/containers/json", "/containers/json"),
             ("/v1.45/volumes", "/volumes"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::exchange::{After, Exchange};
 
-/// How often a request that is held looks whether it still is.
+/// The interval at which a held request checks whether it is still held.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// How the engine treats a request.
@@ -15,31 +15,31 @@ pub enum Behaviour {
     Normal,
     /// After this long, as moby does.
     Slow(Duration),
-    /// As moby does, once the test has given this path another behaviour.
+    /// As moby does, after the test has given this path another behaviour.
     Held,
     /// Answers with bytes that are not HTTP, and closes.
     Garbage,
-    /// Announces more JSON than it sends, and closes.
+    /// Sends less JSON than its `Content-Length` says, and closes.
     HalfJson,
-    /// Takes the request and never answers.
+    /// Reads the request and never answers.
     Hang,
-    /// Takes the head, reads no more and never answers.
+    /// Reads the head, reads no more and never answers.
     Stall,
-    /// Begins well, then tells in its stream that it failed: of a pull or a load.
+    /// Begins a pull or a load correctly, then reports a failure in the stream.
     FailMidway,
-    /// Closes at once: on accept if the whole engine behaves so, else after the head.
+    /// Closes at once: on accept if set for the whole engine, otherwise after the head.
     Refuse,
     /// An error with this status and a JSON message.
     Status(u16),
     /// The same without reading the request's body; then closes.
-    Rebuff(u16),
-    /// Sends a 101 the moment a connection is accepted, before it has read
-    /// anything, then echoes what comes after one request. Only of meaning for
-    /// the whole engine.
+    Reject(u16),
+    /// Sends a 101 as soon as it accepts a connection, before it reads
+    /// anything, then echoes the bytes after one request. Works only for the
+    /// whole engine.
     Eager,
 }
 
-/// Misbehaves; `None` if the request is to be answered properly.
+/// Applies the behaviour; `None` if the request needs a normal answer.
 pub(super) async fn inflict(x: &mut Exchange<'_>) -> io::Result<Option<After>> {
     let wait = match x.config.behaviour_of(&x.path) {
         Behaviour::Normal | Behaviour::Eager | Behaviour::FailMidway => Duration::ZERO,
@@ -55,20 +55,20 @@ pub(super) async fn inflict(x: &mut Exchange<'_>) -> io::Result<Option<After>> {
         Behaviour::Slow(wait) => wait,
         Behaviour::Refuse => return Ok(Some(After::Close)),
         Behaviour::Status(status) => {
-            let after = x.error(status, "this engine was told to fail").await?;
+            let after = x.error(status, "this engine is set to fail").await?;
             return Ok(Some(after));
         }
-        Behaviour::Rebuff(status) => {
-            let body = "{\"message\":\"this engine was told to rebuff\"}\n";
+        Behaviour::Reject(status) => {
+            let body = "{\"message\":\"this engine is set to reject\"}\n";
             let head = format!(
-                "HTTP/1.1 {status} Rebuffed\r\nContent-Type: application/json\r\n\
+                "HTTP/1.1 {status} Rejected\r\nContent-Type: application/json\r\n\
                  Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
                 body.len()
             );
             x.link.send(head.as_bytes()).await?;
             return Ok(Some(After::Close));
         }
-        Behaviour::Garbage => return say(x, b"\x16\x03 this is no HTTP \xff\xfe\r\n\r\n").await,
+        Behaviour::Garbage => return say(x, b"\x16\x03 this is not HTTP \xff\xfe\r\n\r\n").await,
         Behaviour::HalfJson => {
             let half = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\
                         Content-Length: 4096\r\n\r\n[{\"Id\":\"0123456789";

@@ -1,4 +1,4 @@
-//! Exchanges whose connection is taken over: exec, attach, session and grpc.
+//! Hijacked exchanges: exec, attach, session and grpc.
 
 use std::io;
 use std::time::Duration;
@@ -12,62 +12,63 @@ use super::seen::Connected;
 use crate::payload::{Noise, noise};
 use crate::wire::{Head, Link};
 
-/// How a hijacked exchange goes on, by the name that an exec id or a container begins with.
+/// The behaviour of a hijacked exchange. The first part of an exec id or a
+/// container name selects it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Manner {
-    /// Returns what comes in upper case; 300 ms after the client's end, [`tail`].
+pub(super) enum Mode {
+    /// Echoes in upper case; 300 ms after the client's end, sends [`tail`].
     Echo,
     /// Sends `hello`, ends its own direction after 100 ms, and reads on.
     ServerFirst,
-    /// Sends `early` in the same segment as the head, then returns what comes.
+    /// Sends `early` in the same segment as the head, then echoes.
     Early,
-    /// Agrees before it has read the request's body, then returns what comes.
+    /// Upgrades before it has read the request's body, then echoes.
     Eager,
-    /// Returns what comes.
+    /// Echoes.
     Exact,
-    /// Sends [`noise`] for as long as it is taken, and reads nothing.
+    /// Sends [`noise`] without end, and reads nothing.
     Flood,
-    /// Reads nothing until an event is published, then returns what came and comes.
+    /// Reads nothing until an event is published, then echoes.
     Deaf,
 }
 
-pub(super) const MANNERS: [(&str, Manner); 7] = [
-    ("echo", Manner::Echo),
-    ("server-first", Manner::ServerFirst),
-    ("early", Manner::Early),
-    ("eager", Manner::Eager),
-    ("exact", Manner::Exact),
-    ("flood", Manner::Flood),
-    ("deaf", Manner::Deaf),
+pub(super) const MODES: [(&str, Mode); 7] = [
+    ("echo", Mode::Echo),
+    ("server-first", Mode::ServerFirst),
+    ("early", Mode::Early),
+    ("eager", Mode::Eager),
+    ("exact", Mode::Exact),
+    ("flood", Mode::Flood),
+    ("deaf", Mode::Deaf),
 ];
 
 const EAGER: &str = "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\n\
                      Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
 
-/// What `echo` sends when the client has ended: `tail:` and 200 KiB of noise.
+/// The bytes that `echo` sends after the client's end: `tail:` and 200 KiB of noise.
 pub fn tail() -> Vec<u8> {
     let mut tail = b"tail:".to_vec();
     tail.extend(noise(200 * 1024));
     tail
 }
 
-/// The manner that a name stands for: its part before the first dot.
-fn manner(name: &str) -> Option<Manner> {
+/// The mode that a name selects by its part before the first dot.
+fn mode(name: &str) -> Option<Mode> {
     let wanted = name.split('.').next().unwrap_or_default();
-    let (_, manner) = MANNERS.iter().find(|(name, _)| *name == wanted)?;
-    Some(*manner)
+    let (_, mode) = MODES.iter().find(|(name, _)| *name == wanted)?;
+    Some(*mode)
 }
 
 pub(super) async fn exec(x: &mut Exchange<'_>, id: &str) -> io::Result<After> {
     if !x.config.execs.iter().any(|known| known == id) {
         return x.error(404, &format!("No such exec instance: {id}")).await;
     }
-    let manner = manner(id).unwrap_or(Manner::Exact);
+    let mode = mode(id).unwrap_or(Mode::Exact);
     let common = x.common_fields();
-    if manner == Manner::Eager {
-        agree(x, &common, b"").await?;
+    if mode == Mode::Eager {
+        upgrade(x, &common, b"").await?;
         x.drain().await?;
-        return converse(x, manner).await;
+        return converse(x, mode).await;
     }
     x.drain().await?;
     let mut detached = false;
@@ -79,16 +80,16 @@ pub(super) async fn exec(x: &mut Exchange<'_>, id: &str) -> io::Result<After> {
     if detached {
         return x.reply(200, "text/plain", b"").await;
     }
-    hand_over(x, &common, manner).await
+    hand_over(x, &common, mode).await
 }
 
-/// Unlike exec, attach writes neither moby's common fields nor, for an error, JSON.
+/// Unlike exec, attach sends neither moby's common fields nor a JSON error.
 pub(super) async fn attach(x: &mut Exchange<'_>, id: &str) -> io::Result<After> {
     x.drain().await?;
     let (status, message) = match find(&x.config, id) {
         Ok(row) => {
-            let manner = manner(name(row)).unwrap_or(Manner::Exact);
-            return hand_over(x, "", manner).await;
+            let mode = mode(name(row)).unwrap_or(Mode::Exact);
+            return hand_over(x, "", mode).await;
         }
         Err(refusal) => refusal,
     };
@@ -105,7 +106,7 @@ pub(super) async fn attach(x: &mut Exchange<'_>, id: &str) -> io::Result<After> 
     Ok(After::Close)
 }
 
-/// BuildKit's two endpoints: whatever is spoken, it comes back.
+/// BuildKit's two endpoints, which echo all bytes.
 pub(super) async fn session(x: &mut Exchange<'_>) -> io::Result<After> {
     match x.head.header("Upgrade").map(str::to_owned) {
         None => x.error(500, "no upgrade proto in request").await,
@@ -118,12 +119,12 @@ pub(super) async fn session(x: &mut Exchange<'_>) -> io::Result<After> {
             let head =
                 "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
             x.link.send(head.as_bytes()).await?;
-            converse(x, Manner::Exact).await
+            converse(x, Mode::Exact).await
         }
     }
 }
 
-/// A connection of an engine that agrees before it was asked.
+/// A connection of an engine that upgrades before the request arrives.
 pub(super) async fn eager(connected: &Connected, link: &mut Link) -> io::Result<()> {
     link.send(EAGER.as_bytes()).await?;
     let Some(head) = Head::read(&mut link.reader).await? else {
@@ -131,23 +132,19 @@ pub(super) async fn eager(connected: &Connected, link: &mut Link) -> io::Result<
     };
     if let Some(mut x) = Exchange::begin(connected, link, head) {
         x.drain().await?;
-        converse(&mut x, Manner::Exact).await?;
+        converse(&mut x, Mode::Exact).await?;
     }
     Ok(())
 }
 
-async fn hand_over(x: &mut Exchange<'_>, fields: &str, manner: Manner) -> io::Result<After> {
-    let first: &[u8] = if manner == Manner::Early {
-        b"early"
-    } else {
-        b""
-    };
-    agree(x, fields, first).await?;
-    converse(x, manner).await
+async fn hand_over(x: &mut Exchange<'_>, fields: &str, mode: Mode) -> io::Result<After> {
+    let first: &[u8] = if mode == Mode::Early { b"early" } else { b"" };
+    upgrade(x, fields, first).await?;
+    converse(x, mode).await
 }
 
-/// Agrees in moby's words, which depend on whether the client asked for an upgrade.
-async fn agree(x: &mut Exchange<'_>, fields: &str, first: &[u8]) -> io::Result<()> {
+/// Upgrades with moby's answer, which depends on the client's `Upgrade` header.
+async fn upgrade(x: &mut Exchange<'_>, fields: &str, first: &[u8]) -> io::Result<()> {
     let raw = "Content-Type: application/vnd.docker.raw-stream\r\n";
     let head = if x.head.header("Upgrade").is_some() {
         format!("HTTP/1.1 101 UPGRADED\r\n{raw}Connection: Upgrade\r\nUpgrade: tcp\r\n{fields}\r\n")
@@ -159,18 +156,18 @@ async fn agree(x: &mut Exchange<'_>, fields: &str, first: &[u8]) -> io::Result<(
     x.link.send(&bytes).await
 }
 
-async fn converse(x: &mut Exchange<'_>, manner: Manner) -> io::Result<After> {
-    if manner == Manner::ServerFirst {
+async fn converse(x: &mut Exchange<'_>, mode: Mode) -> io::Result<After> {
+    if mode == Mode::ServerFirst {
         x.link.send(b"hello").await?;
         sleep(Duration::from_millis(100)).await;
         x.link.close_write().await?;
     }
-    if manner == Manner::Flood {
+    if mode == Mode::Flood {
         return flood(x).await;
     }
-    if manner == Manner::Deaf {
+    if mode == Mode::Deaf {
         let (_, mut published) = x.shared.listen();
-        // Nobody may be left to publish one.
+        // An error means that no event can come any more.
         let _ = published.recv().await;
     }
     loop {
@@ -179,16 +176,16 @@ async fn converse(x: &mut Exchange<'_>, manner: Manner) -> io::Result<After> {
             break;
         }
         x.ticket.note(|seen| seen.raw.add(&bytes));
-        match manner {
-            Manner::ServerFirst => {}
-            Manner::Echo => x.link.send(&bytes.to_ascii_uppercase()).await?,
-            Manner::Early | Manner::Eager | Manner::Exact | Manner::Flood | Manner::Deaf => {
+        match mode {
+            Mode::ServerFirst => {}
+            Mode::Echo => x.link.send(&bytes.to_ascii_uppercase()).await?,
+            Mode::Early | Mode::Eager | Mode::Exact | Mode::Flood | Mode::Deaf => {
                 x.link.send(&bytes).await?;
             }
         }
     }
     x.ticket.note(|seen| seen.client_closed = true);
-    if manner == Manner::Echo {
+    if mode == Mode::Echo {
         sleep(Duration::from_millis(300)).await;
         x.link.send(&tail()).await?;
     }

@@ -1,4 +1,4 @@
-//! Who the engine says it is: `/_ping`, `/version` and `/info`.
+//! The engine's identity: `/_ping`, `/version` and `/info`.
 
 use std::io;
 
@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::config::Config;
 use super::exchange::{After, Exchange};
 
-/// What moby says to a client of another time (`versionMiddleware`).
-pub(super) fn unserved(x: &Exchange<'_>) -> Option<String> {
+/// moby's error for an unsupported API version (`versionMiddleware`).
+pub(super) fn unsupported(x: &Exchange<'_>) -> Option<String> {
     let numbers = |version: &str| {
         let (major, minor) = version.split_once('.')?;
         Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
@@ -123,7 +123,7 @@ fn swarm(config: &Config) -> Value {
             "RemoteManagers": null,
         });
     }
-    // A manager is among the managers it knows.
+    // A manager lists itself among the managers.
     let own = config
         .manager
         .then(|| (config.id.clone(), format!("{}:2377", config.address)));

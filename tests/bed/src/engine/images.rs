@@ -1,4 +1,4 @@
-//! What is done to images: pull, tag, removal.
+//! Actions on images: pull, tag, remove.
 
 use std::io;
 
@@ -10,10 +10,10 @@ use super::exchange::{After, Exchange};
 use super::fault::Behaviour;
 use crate::fixture;
 
-/// What an engine that fails midway says.
-pub(super) const FAILURE: &str = "this engine was told to fail";
+/// The error of an engine that fails midway.
+pub(super) const FAILURE: &str = "this engine is set to fail";
 
-/// The image of this name: by id, by tag, or by a tag of `latest` that is not said.
+/// Finds an image by id, by name and tag, or by name with the implied tag `latest`.
 pub(super) fn find<'a>(config: &'a Config, name: &str) -> Option<&'a Value> {
     let latest = format!("{name}:latest");
     let is_tag = |tag: &Value| tag == name || *tag == *latest;
@@ -61,7 +61,7 @@ pub(super) async fn pull(x: &mut Exchange<'_>) -> io::Result<After> {
     x.finish().await
 }
 
-/// Tells in the stream that it failed, if it was told to.
+/// Reports a failure in the stream, if the engine is set to fail midway.
 pub(super) async fn failed(x: &mut Exchange<'_>) -> io::Result<bool> {
     let fails = x.config.behaviour_of(&x.path) == Behaviour::FailMidway;
     if fails {

@@ -1,4 +1,4 @@
-//! Accepting connections and serving requests on each, one after the other.
+//! Accepts connections and serves the requests on each, one after the other.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,11 +15,11 @@ use super::seen::{Connected, Shared};
 use super::{hijack, route};
 use crate::wire::{Duplex, Head, Link};
 
-/// What Go's server says to a head it cannot read.
+/// The answer of Go's server to a malformed head.
 const NOT_HTTP: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
                         Connection: close\r\n\r\n400 Bad Request";
 
-/// The running half of an engine; dropping it stops it soon.
+/// The listening part of an engine. It stops soon after it is dropped.
 pub(super) struct Listening {
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
@@ -46,7 +46,7 @@ impl Listening {
 
     pub(super) async fn stop(self) {
         drop(self.stop);
-        // Both fail only if there is nothing left to stop.
+        // Both fail only if nothing is left to stop.
         let _ = self.task.await;
         let _ = tokio::fs::remove_file(self.socket).await;
     }
@@ -82,7 +82,7 @@ async fn accept_tcp(listener: Option<&TcpListener>) -> io::Result<TcpStream> {
 }
 
 async fn connection(connected: Connected, mut link: Link) {
-    // An error here is a client that went away, which is not the engine's trouble.
+    // An error means that the client left, which does not concern the engine.
     let _ = match connected.shared.config().behaviour {
         Behaviour::Refuse => Ok(()),
         Behaviour::Eager => hijack::eager(&connected, &mut link).await,

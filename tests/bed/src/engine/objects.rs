@@ -1,5 +1,5 @@
-//! The engine's own objects and, on a manager, the swarm's: lists and inspects.
-//! Filters are not applied (they are in the log of requests).
+//! Lists and inspects of the engine's own objects and, on a manager, the swarm's.
+//! The fake applies no filters; the log of requests shows them.
 
 use std::cmp::Reverse;
 use std::io;
@@ -11,7 +11,7 @@ use super::exchange::{After, Exchange};
 use super::rfc3339;
 use crate::fixture::NANOS;
 
-// What moby's cluster answers (`errNoManager`), word for word.
+// The exact errors of moby's cluster (`errNoManager`).
 const NOT_IN_SWARM: &str = "This node is not a swarm manager. Use \"docker swarm init\" or \
                             \"docker swarm join\" to connect this node to swarm and try again.";
 const WORKER: &str = "This node is not a swarm manager. Worker nodes can't be used to view or \
@@ -23,10 +23,10 @@ type Refusal = (u16, String);
 
 pub(super) async fn containers(x: &mut Exchange<'_>) -> io::Result<After> {
     let limit = x.param("limit").and_then(|n| n.parse().ok()).unwrap_or(0);
-    // A limit includes what does not run, as `all` does.
+    // A limit includes stopped containers, as `all` does.
     let all = x.flag("all") || limit > 0;
     let mut rows = x.config.rows("containers").to_vec();
-    // By nanoseconds, though the rows show seconds.
+    // By nanoseconds, although the rows show seconds.
     rows.sort_by_key(|row| Reverse((row["Created"].as_i64(), row[NANOS].as_u64())));
     rows.retain(|row| all || runs(row));
     if limit > 0 {
@@ -47,7 +47,7 @@ fn runs(row: &Value) -> bool {
     }
 }
 
-/// moby's order: the full id, then the name, then an unambiguous piece of the id.
+/// moby's order: the full id, then the name, then an unambiguous id prefix.
 pub(super) fn find<'a>(config: &'a Config, wanted: &str) -> Result<&'a Value, Refusal> {
     let rows = config.rows("containers");
     let id = |row: &Value| row["Id"].as_str().unwrap_or_default().to_owned();

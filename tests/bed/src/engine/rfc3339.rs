@@ -1,9 +1,9 @@
-//! A point in time as Go's `RFC3339Nano` writes it.
+//! A point in time in Go's format `RFC3339Nano`.
 
 use std::fmt::Write;
 
-/// `seconds` since 1970 and `nanos` within the second, in UTC. Zeros at the
-/// end of the fraction are left out, as Go does.
+/// `seconds` since 1970 and `nanos` within the second, in UTC. Like Go, it omits
+/// zeros at the end of the fraction.
 pub(super) fn write(seconds: i64, nanos: u32) -> String {
     let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let (year, month, day) = date(days);
@@ -16,7 +16,7 @@ pub(super) fn write(seconds: i64, nanos: u32) -> String {
     text + "Z"
 }
 
-/// The Gregorian date so many days after 1970-01-01. Years are counted from
+/// The Gregorian date this number of days after 1970-01-01. Years start in
 /// March, so that the leap day is the last of its year.
 fn date(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468; // since 0000-03-01
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_written_as_go_writes_them() {
+    fn times_have_gos_format() {
         for (seconds, nanos, text) in [
             (0, 0, "1970-01-01T00:00:00Z"),
             (951_782_400, 0, "2000-02-29T00:00:00Z"),

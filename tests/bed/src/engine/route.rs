@@ -1,4 +1,4 @@
-//! Which request gets which answer.
+//! Routes each request to its answer.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use super::exchange::{After, Exchange};
 use super::{creation, events, hijack, identity, images, objects, streams, transfer};
 
 pub(super) async fn answer(x: &mut Exchange<'_>) -> io::Result<After> {
-    if let Some(why) = identity::unserved(x) {
+    if let Some(why) = identity::unsupported(x) {
         return x.error(400, &why).await;
     }
     if let Some((status, body)) = x.config.fixed(&x.method, &x.path).cloned() {

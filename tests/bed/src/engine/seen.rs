@@ -1,4 +1,4 @@
-//! What a fake engine remembers of its requests, and what its connections share.
+//! The log of a fake engine's requests, and the state that its connections share.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,30 +10,30 @@ use super::config::Config;
 use crate::payload::Tally;
 use crate::wire::Head;
 
-/// How many requests are remembered.
+/// The maximum number of logged requests.
 const MOST: usize = 65_536;
 
-/// A request as the engine saw it, up to the moment of asking.
+/// A request as far as the engine has received it.
 #[derive(Debug, Clone)]
 pub struct Seen {
-    /// The number of its connection, from 1; the same number is a reused connection.
+    /// The number of its connection, from 1. The same number means a reused connection.
     pub connection: u64,
     /// The method.
     pub method: String,
-    /// The target as it was sent.
+    /// The unchanged target.
     pub target: String,
     /// The target without API version and query.
     pub path: String,
-    /// The head with its fields, as they came.
+    /// The head with its original fields.
     pub head: Head,
     /// The body so far, without its chunking.
     pub body: Tally,
-    /// What came after a hijack.
+    /// The bytes after a hijack.
     pub raw: Tally,
-    /// How many bytes of a streamed answer's body went out so far (chunking not counted).
+    /// The number of bytes sent so far of a streamed answer's body, without chunking.
     pub sent: u64,
-    /// The client ended its direction while a stream, a hijacked exchange or a
-    /// late answer was under way.
+    /// Whether the client ended its direction during a stream, a hijacked exchange
+    /// or a delayed answer.
     pub client_closed: bool,
 }
 
@@ -43,16 +43,16 @@ impl Seen {
         self.head.header(name)
     }
 
-    /// The body as JSON; `None` if it is none, or longer than 64 KiB.
+    /// The body as JSON; `None` if it is not JSON, or longer than 64 KiB.
     pub fn json(&self) -> Option<Value> {
         serde_json::from_slice(&self.body.start).ok()
     }
 }
 
-/// How many events a listener may be behind.
+/// The number of events that a listener may lag behind.
 const PUBLISHED: usize = 1024;
 
-/// What the handle and all connections of an engine share.
+/// The state that the handle and all connections of an engine share.
 pub(super) struct Shared {
     config: Mutex<Arc<Config>>,
     seen: Mutex<Vec<Seen>>,
@@ -80,18 +80,18 @@ impl Shared {
         change(Arc::make_mut(&mut lock(&self.config)));
     }
 
-    /// One more event of the past, and of the present for who listens.
+    /// Adds an event to the past and sends it to the listeners.
     pub(super) fn publish(&self, event: Value) {
         let mut config = lock(&self.config);
         let known = Arc::make_mut(&mut config);
         let mut events = known.rows("events").to_vec();
         events.push(event.clone());
         known.put("events", events);
-        // Fails if nobody listens.
+        // Fails without a listener.
         let _ = self.published.send(event);
     }
 
-    /// What is published from now on, and the past before that.
+    /// The events from now on, and the past events.
     pub(super) fn listen(&self) -> (Arc<Config>, broadcast::Receiver<Value>) {
         let config = lock(&self.config);
         (config.clone(), self.published.subscribe())
@@ -121,7 +121,7 @@ impl Shared {
     }
 }
 
-/// A connection that is open for as long as this lives.
+/// An open connection, counted until it is dropped.
 pub(super) struct Connected {
     pub(super) shared: Arc<Shared>,
     pub(super) number: u64,
@@ -145,7 +145,7 @@ impl Drop for Connected {
     }
 }
 
-/// The place of one request in the log.
+/// The log entry of one request.
 pub(super) struct Ticket {
     shared: Arc<Shared>,
     index: usize,

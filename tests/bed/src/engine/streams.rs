@@ -1,5 +1,5 @@
-//! Answers that go on until the client has had enough: logs and stats;
-//! and `wait`, whose head comes long before its body.
+//! Answers that last until the client closes: logs and stats; and `wait`, whose
+//! head comes long before its body.
 
 use std::io;
 
@@ -31,7 +31,7 @@ pub(super) async fn stats(x: &mut Exchange<'_>, id: &str) -> io::Result<After> {
         Err((status, message)) => return x.error(status, &message).await,
     };
     let line = |n: u64| json!({ "id": container, "num_procs": n }).to_string();
-    // `stream` is the only flag of moby's that is on when it is absent.
+    // `stream` is the only flag in moby that is on by default.
     if x.param("stream").is_some() && !x.flag("stream") {
         return x.json(200, &json!({ "id": container })).await;
     }

@@ -1,4 +1,4 @@
-//! The fake engine, seen through the raw client: what a test relies on.
+//! The fake engine through the raw client: the behaviour that tests rely on.
 
 mod answers;
 mod faults;

@@ -1,5 +1,5 @@
-//! Bulk data in either direction, never held: `save`, `load`, and `build`,
-//! which talks while it listens.
+//! Bulk data in either direction, never buffered: `save`, `load`, and `build`,
+//! which reports progress while it reads.
 
 use std::io;
 
@@ -7,10 +7,10 @@ use super::exchange::{After, Exchange};
 use super::images;
 use crate::payload::{Noise, Tally};
 
-/// How much of a build's context arrives between two lines of progress.
+/// The bytes of a build's context between two lines of progress.
 const STEP: u64 = 64 * 1024;
 
-/// Sends as much [`Noise`] as the engine was told to.
+/// Sends the configured amount of [`Noise`].
 pub(super) async fn save(x: &mut Exchange<'_>) -> io::Result<After> {
     x.drain().await?;
     x.start("application/x-tar").await?;
@@ -39,31 +39,31 @@ pub(super) async fn load(x: &mut Exchange<'_>) -> io::Result<After> {
     x.finish().await
 }
 
-/// The answer begins with the first piece of the context, whose rest is still to come.
+/// Begins the answer at the first piece of the context, before the rest arrives.
 pub(super) async fn build(x: &mut Exchange<'_>) -> io::Result<After> {
     let mut arrived = Tally::default();
-    let mut said = None;
+    let mut reported = None;
     while let Some(piece) = x.next_piece().await? {
         arrived.add(&piece);
         let step = arrived.bytes / STEP;
-        if said == Some(step) {
+        if reported == Some(step) {
             continue;
         }
-        if said.is_none() {
+        if reported.is_none() {
             x.start("application/json").await?;
         }
-        said = Some(step);
+        reported = Some(step);
         let line = format!("{{\"stream\":\"received {} bytes\"}}\n", arrived.bytes);
         x.chunk(line.as_bytes()).await?;
     }
-    if said.is_none() {
+    if reported.is_none() {
         x.start("application/json").await?;
     }
     x.chunk(result("Built", &arrived).as_bytes()).await?;
     x.finish().await
 }
 
-/// The last line: what arrived and its checksum.
+/// The last line: the size and the checksum of the body.
 fn result(done: &str, arrived: &Tally) -> String {
     let (bytes, sum) = (arrived.bytes, arrived.sum.value());
     format!("{{\"stream\":\"{done} {bytes} bytes {sum:016x}\"}}\n")

@@ -1,4 +1,4 @@
-//! Where a body ends, and its bytes as they come.
+//! The end of a body, and its bytes as they arrive.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
 
 use super::head::{Head, cut, invalid};
 
-/// The longest line that may stand between two chunks.
+/// The longest line between two chunks.
 const LONGEST_LINE: u64 = 4096;
 
 /// The rest of one body.
@@ -15,7 +15,7 @@ const LONGEST_LINE: u64 = 4096;
 pub(crate) enum Body {
     Ended,
     Length(u64),
-    /// So much is left of the chunk at hand; 0 before each chunk's size line.
+    /// The rest of the current chunk; 0 before each chunk's size line.
     Chunked(u64),
     UntilClose,
 }
@@ -25,7 +25,7 @@ impl Body {
         Ok(Self::declared(head)?.unwrap_or(Self::Ended))
     }
 
-    /// RFC 9112 section 6.3: what the status and the method say comes first.
+    /// RFC 9112 section 6.3: the status and the method have precedence.
     pub(crate) fn of_response(head: &Head, method: &str) -> io::Result<Self> {
         let status = head.status()?;
         if method == "HEAD" || status < 200 || status == 204 || status == 304 {
@@ -48,7 +48,7 @@ impl Body {
         }
     }
 
-    /// The next bytes, never joined over the border of two chunks; `None` at the end.
+    /// The next bytes, from one chunk at most; `None` at the end.
     ///
     /// # Errors
     /// `UnexpectedEof` if the connection ends before the body does.
@@ -99,7 +99,7 @@ impl Body {
     }
 }
 
-/// One chunk on the wire; an empty one would end the body, so it must not be.
+/// One chunk on the wire. It must not be empty: an empty chunk ends the body.
 pub fn chunk(bytes: &[u8]) -> Vec<u8> {
     let mut out = format!("{:x}\r\n", bytes.len()).into_bytes();
     out.extend_from_slice(bytes);
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_is_cut_is_an_error() {
+    async fn a_truncated_body_is_an_error() {
         for rest in [
             "Content-Length: 4\r\n\r\nabc",
             "Transfer-Encoding: chunked\r\n\r\n4\r\nabc",

@@ -1,5 +1,5 @@
-//! A request's or a response's head: its first line and its header fields, in
-//! order, with repetitions, and also as the bytes they were.
+//! The head of a request or a response: its first line, its header fields in
+//! order with repetitions, and the original bytes.
 
 use std::io;
 
@@ -13,9 +13,9 @@ const LONGEST: u64 = 1024 * 1024;
 pub struct Head {
     /// The request line or the status line.
     pub start: String,
-    /// The fields in their order; a repeated field is there repeatedly.
+    /// All fields in their order, including repeated ones.
     pub headers: Vec<(String, String)>,
-    /// Everything as it came, with the empty line that ends it.
+    /// The original bytes, including the empty line at the end.
     pub raw: Vec<u8>,
 }
 
@@ -33,7 +33,7 @@ impl Head {
         self.headers.iter().filter(same).map(|(_, v)| v.as_str())
     }
 
-    /// Whether a field that is a list has this member (both in any case).
+    /// Whether a list field has this member (both in any case).
     pub(crate) fn lists(&self, name: &str, member: &str) -> bool {
         self.all(name)
             .flat_map(|value| value.split(','))
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_close_before_a_head_is_no_error_but_inside_it_is() {
+    async fn a_close_is_an_error_only_inside_a_head() {
         assert!(Head::read(&mut &b""[..]).await.unwrap().is_none());
         for cut in [
             "HTTP/1.1 2",
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_field_and_no_status_is_an_error() {
+    async fn an_invalid_field_or_status_line_is_an_error() {
         assert!(
             Head::read(&mut &b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n"[..])
                 .await

@@ -8,7 +8,7 @@ use super::{After, Exchange};
 use crate::engine::config::Config;
 use crate::wire::chunk;
 
-/// Up to here Go's server knows a body's length before it must send the head.
+/// Go's server sends a `Content-Length` for bodies up to this size.
 const COUNTED: usize = 2048;
 
 impl Exchange<'_> {
@@ -18,12 +18,12 @@ impl Exchange<'_> {
             .await
     }
 
-    /// An error as every route of moby answers it.
+    /// An error in the format of moby's routes.
     pub(crate) async fn error(&mut self, status: u16, message: &str) -> io::Result<After> {
         self.json(status, &json!({ "message": message })).await
     }
 
-    /// A whole answer, once the request is whole; a long one is chunked.
+    /// A whole answer, after the whole request; a long one is chunked.
     pub(crate) async fn reply(
         &mut self,
         status: u16,
@@ -54,7 +54,7 @@ impl Exchange<'_> {
         Ok(self.after())
     }
 
-    /// Begins an answer that goes on chunk by chunk.
+    /// Begins a chunked answer.
     pub(crate) async fn start(&mut self, kind: &str) -> io::Result<()> {
         let head = self.chunked_head(200, kind);
         self.link.send(&head).await
@@ -76,7 +76,7 @@ impl Exchange<'_> {
         Ok(self.after())
     }
 
-    /// The fields that moby's version middleware adds to every answer.
+    /// The header fields that moby's version middleware adds to every answer.
     pub(crate) fn common_fields(&self) -> String {
         let Config {
             api_version,

@@ -1,4 +1,4 @@
-//! Identity, lists, inspects and how answers are framed.
+//! Identity, lists, inspects and the framing of answers.
 
 use serde_json::{Value, json};
 
@@ -45,7 +45,7 @@ async fn version_and_ping_agree() {
 }
 
 #[tokio::test]
-async fn info_tells_a_manager_from_a_worker_from_a_lone_engine() {
+async fn info_differs_for_a_manager_a_worker_and_a_standalone_engine() {
     let builder = node1().remote_managers(&[("other", "10.0.0.2:2377")]);
     let (engine, client) = start(builder.manager(true)).await;
     let info = async || client.get("/info", &[]).await.unwrap().json().unwrap();
@@ -82,7 +82,7 @@ fn three_containers() -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn containers_are_listed_newest_first_and_honour_all_and_limit() {
+async fn containers_are_listed_newest_first_with_all_and_limit() {
     let (_engine, client) = start(node1().containers(three_containers())).await;
     for (query, ids) in [
         ("", vec!["bb3", "aa1"]),
@@ -167,7 +167,7 @@ async fn only_a_manager_answers_for_the_swarm() {
 }
 
 #[tokio::test]
-async fn what_is_unknown_is_not_found() {
+async fn an_unknown_path_is_not_found() {
     let (_engine, client) = start(node1()).await;
     for (method, target) in [("GET", "/nothing"), ("DELETE", "/info"), ("GET", "/")] {
         let answer = client.request(method, target, &[], b"").await.unwrap();
@@ -196,7 +196,7 @@ async fn a_fixed_answer_replaces_the_engines_own() {
 }
 
 #[tokio::test]
-async fn a_short_answer_is_counted_and_a_long_one_chunked() {
+async fn a_short_answer_has_a_length_and_a_long_one_is_chunked() {
     let (engine, client) = start(node1()).await;
     let short = client.get("/containers/json", &[]).await.unwrap();
     assert_eq!(short.header("Content-Length"), Some("3"));
@@ -236,7 +236,7 @@ async fn requests_are_logged_with_the_number_of_their_connection() {
 }
 
 #[tokio::test]
-async fn a_connection_closes_when_the_client_asks_or_sends_no_http() {
+async fn a_connection_closes_on_request_and_on_bytes_that_are_not_http() {
     let (_engine, client) = start(node1()).await;
     let mut connection = client.connect().await.unwrap();
     let close = connection.request("GET", "/info", &[("Connection", "close")], b"");
@@ -256,7 +256,7 @@ async fn a_connection_closes_when_the_client_asks_or_sends_no_http() {
 }
 
 #[tokio::test]
-async fn a_client_that_expects_100_continue_is_told_so() {
+async fn a_request_with_expect_gets_100_continue() {
     let (engine, client) = start(node1()).await;
     let mut connection = client.connect().await.unwrap();
     let head = "POST /build HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
@@ -267,7 +267,7 @@ async fn a_client_that_expects_100_continue_is_told_so() {
 }
 
 #[tokio::test]
-async fn an_engine_listens_on_tcp_too_if_asked() {
+async fn an_engine_can_listen_on_tcp_too() {
     let builder = node1().tcp("127.0.0.3:0".parse().unwrap());
     let (engine, _) = start(builder).await;
     let client = Client::tcp(engine.addr().unwrap());

@@ -1,4 +1,4 @@
-//! An engine that misbehaves, stops and comes back.
+//! An engine that misbehaves, stops and restarts.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -11,7 +11,7 @@ async fn engine() -> (FakeEngine, Client) {
 }
 
 #[tokio::test]
-async fn each_fault_looks_as_it_should_and_ends_when_it_is_lifted() {
+async fn each_fault_has_its_effect_until_it_is_lifted() {
     let (engine, client) = engine().await;
     for (behaviour, kind) in [
         (Behaviour::Garbage, ErrorKind::InvalidData),
@@ -32,7 +32,7 @@ async fn each_fault_looks_as_it_should_and_ends_when_it_is_lifted() {
 }
 
 #[tokio::test]
-async fn half_an_answer_begins_well() {
+async fn a_truncated_answer_begins_correctly() {
     let (engine, client) = engine().await;
     engine.set_behaviour(Behaviour::HalfJson);
     let mut half = client
@@ -47,7 +47,7 @@ async fn half_an_answer_begins_well() {
 }
 
 #[tokio::test]
-async fn a_hanging_engine_takes_the_request_and_sees_the_client_go() {
+async fn a_hanging_engine_reads_the_request_and_sees_the_client_leave() {
     let (engine, client) = engine().await;
     engine.set_behaviour(Behaviour::Hang);
     let client = client.limit(Duration::from_millis(50));
@@ -61,7 +61,7 @@ async fn a_hanging_engine_takes_the_request_and_sees_the_client_go() {
 }
 
 #[tokio::test]
-async fn a_fault_can_be_kept_to_some_paths() {
+async fn a_fault_can_be_limited_to_paths() {
     let (engine, client) = engine().await;
     engine.set_behaviour(Behaviour::Status(503));
     engine.set_behaviour_of("/containers", Behaviour::Status(500));
@@ -73,7 +73,7 @@ async fn a_fault_can_be_kept_to_some_paths() {
 }
 
 #[tokio::test]
-async fn a_slow_engine_answers_after_its_delay_and_sees_who_does_not_wait() {
+async fn a_slow_engine_answers_after_its_delay_and_sees_the_client_leave() {
     let (engine, client) = engine().await;
     engine.set_behaviour_of("/info", Behaviour::Slow(Duration::from_secs(3600)));
     engine.set_delay(Duration::from_millis(1));
@@ -84,7 +84,7 @@ async fn a_slow_engine_answers_after_its_delay_and_sees_who_does_not_wait() {
 }
 
 #[tokio::test]
-async fn an_engine_goes_and_comes_back_at_the_same_place() {
+async fn an_engine_restarts_at_the_same_address() {
     let builder = FakeEngine::node("node1").tcp("127.0.0.1:0".parse().unwrap());
     let (engine, client) = start(builder).await;
     let tcp = Client::tcp(engine.addr().unwrap());
@@ -107,7 +107,7 @@ async fn an_engine_goes_and_comes_back_at_the_same_place() {
 }
 
 #[tokio::test]
-async fn a_dropped_engine_leaves_nothing() {
+async fn a_dropped_engine_leaves_no_socket() {
     let (engine, client) = engine().await;
     let socket = engine.socket();
     let mut open = client.connect().await.unwrap();

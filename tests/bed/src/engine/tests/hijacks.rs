@@ -22,7 +22,7 @@ fn with_exact_container() -> EngineBuilder {
 }
 
 #[tokio::test]
-async fn exec_agrees_in_mobys_words_with_and_without_upgrade() {
+async fn exec_upgrades_as_moby_does_with_and_without_an_upgrade_header() {
     let (_engine, client) = start(FakeEngine::node("node1")).await;
     let common = "Api-Version: 1.45\r\nDocker-Experimental: false\r\nOstype: linux\r\n\
                   Server: Docker/26.1.5 (linux)\r\n\r\n";
@@ -39,7 +39,7 @@ async fn exec_agrees_in_mobys_words_with_and_without_upgrade() {
 }
 
 #[tokio::test]
-async fn attach_agrees_without_the_common_fields_and_refuses_in_raw_text() {
+async fn attach_upgrades_without_the_common_fields_and_refuses_in_plain_text() {
     let (_engine, client) = start(with_exact_container()).await;
     let attached = client
         .hijack("POST", "/containers/web/attach?stream=1", UPGRADE, b"")
@@ -93,7 +93,7 @@ async fn server_first_ends_its_side_and_still_reads() {
 }
 
 #[tokio::test]
-async fn early_output_comes_in_one_segment_with_the_head() {
+async fn early_output_arrives_in_the_segment_of_the_head() {
     let (engine, _) = start(FakeEngine::node("node1")).await;
     let mut socket = tokio::net::UnixStream::connect(engine.socket())
         .await
@@ -118,7 +118,7 @@ async fn bytes_sent_together_with_the_request_are_echoed() {
 }
 
 #[tokio::test]
-async fn session_and_grpc_want_h2c() {
+async fn session_and_grpc_require_h2c() {
     let (_engine, client) = start(FakeEngine::node("node1")).await;
     for path in ["/session", "/grpc"] {
         let plain = client.request("POST", path, &[], b"").await.unwrap();
@@ -137,7 +137,7 @@ async fn session_and_grpc_want_h2c() {
 }
 
 #[tokio::test]
-async fn the_eager_exec_agrees_before_the_body_has_come() {
+async fn the_eager_exec_upgrades_before_the_body_arrives() {
     let (engine, client) = start(FakeEngine::node("node1")).await;
     let headers = [("Upgrade", "tcp"), ("Content-Length", "4")];
     let mut eager = client
@@ -151,7 +151,7 @@ async fn the_eager_exec_agrees_before_the_body_has_come() {
 }
 
 #[tokio::test]
-async fn an_eager_engine_agrees_before_it_was_asked() {
+async fn an_eager_engine_upgrades_before_the_request_arrives() {
     let (engine, client) = start(FakeEngine::node("node1")).await;
     engine.set_behaviour(Behaviour::Eager);
     let mut connection = client.connect().await.unwrap();
@@ -171,7 +171,7 @@ async fn an_eager_engine_agrees_before_it_was_asked() {
 }
 
 #[tokio::test]
-async fn an_exec_id_is_known_where_it_was_said_to_be() {
+async fn only_configured_exec_ids_are_known() {
     let builder = FakeEngine::node("node1").execs(&["echo.1"]);
     let (_engine, client) = start(builder).await;
     assert_eq!(exec(&client, "echo.1", UPGRADE).await.status, 101);
@@ -193,7 +193,7 @@ async fn an_exec_id_is_known_where_it_was_said_to_be() {
 }
 
 #[tokio::test]
-async fn a_detached_exec_is_an_ordinary_answer_on_a_connection_that_lives_on() {
+async fn a_detached_exec_gets_an_ordinary_answer_and_keeps_the_connection() {
     let (_engine, client) = start(FakeEngine::node("node1")).await;
     let mut connection = client.connect().await.unwrap();
     let body = br#"{"Detach":true}"#;
@@ -207,7 +207,7 @@ async fn a_detached_exec_is_an_ordinary_answer_on_a_connection_that_lives_on() {
 }
 
 #[tokio::test]
-async fn bulk_goes_both_ways_at_once_unchanged() {
+async fn bulk_data_passes_both_ways_at_once_unchanged() {
     const SIZE: usize = 4 * 1024 * 1024;
     let (engine, client) = start(FakeEngine::node("node1")).await;
     let (mut reader, mut writer) = exec(&client, "exact", UPGRADE).await.stream.into_split();

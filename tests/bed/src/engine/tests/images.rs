@@ -1,4 +1,4 @@
-//! What is made of images, and with which versions.
+//! Containers from images, actions on images, and API versions.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ fn with_image() -> EngineBuilder {
 }
 
 #[tokio::test]
-async fn a_container_is_created_of_an_image_that_is_there_and_of_no_other() {
+async fn a_container_is_created_only_from_an_existing_image() {
     let (_engine, client) = start(with_image()).await;
     let create = async |name: &str, image: &str| {
         let target = format!("/containers/create?name={name}");
@@ -39,7 +39,7 @@ async fn a_container_is_created_of_an_image_that_is_there_and_of_no_other() {
 }
 
 #[tokio::test]
-async fn a_pulled_image_is_there_unless_the_pull_failed() {
+async fn a_pulled_image_exists_unless_the_pull_failed() {
     let (engine, client) = start(with_image()).await;
     let pull = async |name: &str| {
         let target = format!("/images/create?fromImage={name}&tag=2");
@@ -67,7 +67,7 @@ async fn a_pulled_image_is_there_unless_the_pull_failed() {
 }
 
 #[tokio::test]
-async fn only_an_image_that_is_there_is_tagged_or_removed() {
+async fn only_an_existing_image_is_tagged_or_removed() {
     let (_engine, client) = start(with_image()).await;
     for (method, target, status, body) in [
         ("POST", "/images/app:1/tag?repo=r", 201, Value::Null),
@@ -97,7 +97,7 @@ async fn only_an_image_that_is_there_is_tagged_or_removed() {
 }
 
 #[tokio::test]
-async fn a_version_that_is_not_served_is_refused() {
+async fn an_unsupported_version_is_refused() {
     let (_engine, client) = start(with_image().version("29.0", "1.52").api_min("1.44")).await;
     for (version, status) in [("1.43", 400), ("1.44", 200), ("1.52", 200), ("1.53", 400)] {
         let answer = client.get(&format!("/v{version}/info"), &[]).await.unwrap();

@@ -1,4 +1,4 @@
-//! Streams that go on, and bulk data.
+//! Long streams and bulk data.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn with_container() -> EngineBuilder {
 }
 
 #[tokio::test]
-async fn streams_go_on_until_the_client_closes_and_the_engine_sees_it() {
+async fn streams_last_until_the_client_closes_and_the_engine_sees_it() {
     let (engine, client) = start(with_container()).await;
     for (n, target) in [
         "/events",
@@ -42,7 +42,7 @@ async fn streams_go_on_until_the_client_closes_and_the_engine_sees_it() {
 }
 
 #[tokio::test]
-async fn a_quiet_stream_sends_its_head_and_sees_the_client_go() {
+async fn an_idle_stream_sends_its_head_and_sees_the_client_leave() {
     let builder = with_container().interval(Duration::from_secs(3600));
     let (engine, client) = start(builder).await;
     let quiet = client.stream("GET", "/events", &[], b"").await.unwrap();
@@ -53,7 +53,7 @@ async fn a_quiet_stream_sends_its_head_and_sees_the_client_go() {
 }
 
 #[tokio::test]
-async fn the_past_is_told_within_its_times_and_scope_and_only_to_who_asks_for_it() {
+async fn past_events_are_sent_only_on_request_and_within_their_times_and_scope() {
     let event = |scope, at: i64| fixture::event(scope, "network", "x", scope, at * 1_000_000_000);
     let past = vec![event("local", 5), event("swarm", 6), event("local", 7)];
     let (engine, client) = start(with_container().events(past)).await;
@@ -70,13 +70,15 @@ async fn the_past_is_told_within_its_times_and_scope_and_only_to_who_asks_for_it
             vec![6],
         ),
     ] {
-        let told = client.get(&format!("/events?{query}"), &[]).await.unwrap();
-        let told = told.text();
-        let told = told
+        let answer = client.get(&format!("/events?{query}"), &[]).await.unwrap();
+        let text = answer.text();
+        let events = text
             .lines()
             .map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let told: Vec<_> = told.map(|event| event["time"].as_i64().unwrap()).collect();
-        assert_eq!(told, times, "{query}");
+        let found: Vec<_> = events
+            .map(|event| event["time"].as_i64().unwrap())
+            .collect();
+        assert_eq!(found, times, "{query}");
     }
     for wrong in ["since=x", "since=3&until=2", "filters={", "filters=[]"] {
         let refused = client.get(&format!("/events?{wrong}"), &[]).await.unwrap();
@@ -134,7 +136,7 @@ async fn wait_sends_its_head_long_before_its_body() {
 }
 
 #[tokio::test]
-async fn a_saved_image_is_noise_of_the_size_asked_for() {
+async fn a_saved_image_is_noise_of_the_configured_size() {
     let (engine, client) = start(with_container().transfer(100_001)).await;
     for target in ["/images/get?names=a", "/images/a/b:1/get"] {
         let saved = client.get(target, &[]).await.unwrap();
@@ -155,7 +157,7 @@ async fn a_client_that_does_not_read_holds_the_engine_back() {
 }
 
 #[tokio::test]
-async fn a_loaded_image_is_counted_and_summed() {
+async fn a_load_reports_the_size_and_checksum_of_its_body() {
     let (engine, client) = start(with_container()).await;
     let image = noise(300_000);
     let loaded = client
@@ -169,7 +171,7 @@ async fn a_loaded_image_is_counted_and_summed() {
 }
 
 #[tokio::test]
-async fn a_build_reports_while_its_context_is_still_coming() {
+async fn a_build_reports_progress_while_its_context_is_sent() {
     let (_engine, client) = start(with_container()).await;
     let context = noise(70_000);
     let mut build = client
@@ -191,7 +193,7 @@ async fn a_build_reports_while_its_context_is_still_coming() {
 }
 
 #[tokio::test]
-async fn a_build_that_is_broken_off_is_no_whole_answer() {
+async fn the_answer_to_an_interrupted_build_is_incomplete() {
     let (_engine, client) = start(with_container()).await;
     let mut build = client
         .stream("POST", "/build", CHUNKED, &chunk(b"begun"))

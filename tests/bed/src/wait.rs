@@ -1,5 +1,5 @@
-//! How long anything in a test may take before it counts as stuck. Not for
-//! measuring: a limit that is reached is always a failure.
+//! Bounded waits. The limits are not for measurements: reaching one is always a
+//! failure.
 
 use std::future::Future;
 use std::io;
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-/// The longest that one step of a test waits unless told otherwise.
+/// The default limit of one step of a test.
 pub const LIMIT: Duration = Duration::from_secs(10);
 
-/// Waits until `holds` is true, and says whether it became so within [`LIMIT`].
+/// Waits until `holds` is true; returns whether that happened within [`LIMIT`].
 pub async fn eventually(mut holds: impl FnMut() -> bool) -> bool {
     let poll = async {
         while !holds() {
