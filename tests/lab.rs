@@ -1,7 +1,7 @@
 //! The lab tests: skep as it is deployed, on real engines in a real Swarm of one manager and two workers.
 //!
-//! They run with `SKEP_LAB=1` and the static program to test in `SKEP`, as root, one after the other: most of them
-//! change what the others see. With `SKEP_LAB=keep` the lab stays up and is used again the next time.
+//! They run as root with `SKEP_LAB=1` and the static program to test in `SKEP`. They run one after the other, because most
+//! of them change state that others see. With `SKEP_LAB=keep` the lab stays up, and the next run uses it again.
 
 use std::fs::File;
 use std::io::{Write, stderr, stdout};
@@ -80,7 +80,7 @@ const NAME: &str = "test";
 
 type Test = fn(&Lab);
 
-/// Names and tests, in the order in which they run: what an idle agent costs first, faults last.
+/// Names and tests, in the order in which they run: the size of an idle agent first, faults last.
 macro_rules! tests {
     ($($module:ident: $($test:ident)*;)*) => {
         [$($((concat!(stringify!($module), "::", stringify!($test)), $module::$test as Test)),*),*]
@@ -151,36 +151,37 @@ const TESTS: &[(&str, Test)] = &tests! {
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let wish = env::var("SKEP_LAB").unwrap_or_default();
-    if arguments.list || !["1", "keep"].contains(&&*wish) {
+    let mode = env::var("SKEP_LAB").unwrap_or_default();
+    if arguments.list || !["1", "keep"].contains(&&*mode) {
         if !arguments.list {
             drop(writeln!(
                 stdout(),
-                "\nThe lab tests are left out. To run them, as root: make test"
+                "\nThe lab tests are skipped. To run them, as root: make test"
             ));
         }
         let trials = TESTS
             .iter()
             .map(|(name, _)| Trial::test(*name, || Ok(())).with_ignored_flag(true));
-        // Also with --ignored, nothing would be tested.
+        // With --ignored, the trials would pass without testing anything.
         arguments.ignored = false;
         arguments.include_ignored = false;
         return libtest_mimic::run(&arguments, trials.collect()).exit_code();
     }
     if !Path::new(&cluster::skep()).is_file() {
-        say("SKEP names no program; run `make test`");
+        say("SKEP is not the path of a program; run `make test`");
         return ExitCode::FAILURE;
     }
-    let lock = File::create(env::temp_dir().join("skep-lab-tests.lock")).expect("a file of ours");
+    let lock =
+        File::create(env::temp_dir().join("skep-lab-tests.lock")).expect("a file of the tests");
     if lock.try_lock().is_err() {
-        say("the lab tests run already on this machine, or their lab is still on its way down");
+        say("the lab tests already run on this machine, or their lab is still shutting down");
         return ExitCode::FAILURE;
     }
-    let caretaker = (wish == "1").then(|| Caretaker::start(&lock));
-    // What fails in here says so by a panic; the lab goes down all the same.
-    let outcome = thread::spawn(move || run(&arguments, wish == "keep")).join();
-    if let Some(caretaker) = caretaker {
-        caretaker.tidy_up();
+    let cleanup = (mode == "1").then(|| Cleanup::start(&lock));
+    // A failure in here panics; the lab goes down all the same.
+    let outcome = thread::spawn(move || run(&arguments, mode == "keep")).join();
+    if let Some(cleanup) = cleanup {
+        cleanup.run();
     }
     outcome.unwrap_or(ExitCode::FAILURE)
 }
@@ -212,7 +213,7 @@ fn run(arguments: &Arguments, keep: bool) -> ExitCode {
     conclusion.exit_code()
 }
 
-/// A new lab with skep deployed and things to find.
+/// A new lab with skep deployed and objects for the tests.
 fn prepare() -> Lab {
     let lab = Lab::up(NAME, "--nodes 3 --managers 1");
     let deployed = lab.lab("deploy").within(120).run();
@@ -227,17 +228,17 @@ fn prepare() -> Lab {
     lab
 }
 
-/// A number worth knowing, or what went wrong outside of a test.
+/// Prints a measurement, or an error outside a test.
 fn say(text: &str) {
     drop(writeln!(stderr(), "{text}"));
 }
 
-/// Takes the labs away when the tests have ended, in whatever way: it waits for the end of a pipe that only this
-/// process holds, in a session of its own, which no Ctrl-C reaches. The lock is its standard output, on which it says
-/// nothing: so it is held until all is gone.
-struct Caretaker(Child);
+/// Removes the labs when the tests have ended in any way. A child process in its own session, which no Ctrl-C reaches,
+/// waits for the end of a pipe that only this process holds. The lock is the child's standard output, to which it writes
+/// nothing, so that the lock is held until all labs are gone.
+struct Cleanup(Child);
 
-impl Caretaker {
+impl Cleanup {
     fn start(lock: &File) -> Self {
         let labs = [
             NAME,
@@ -255,12 +256,12 @@ impl Caretaker {
         let child = command
             .args(["sh", "-c", &wait])
             .stdin(Stdio::piped())
-            .stdout(lock.try_clone().expect("a handle of a file of ours"))
+            .stdout(lock.try_clone().expect("a handle of the lock file"))
             .spawn();
         Self(child.expect("setsid is part of Debian's util-linux"))
     }
 
-    fn tidy_up(mut self) {
+    fn run(mut self) {
         drop(self.0.stdin.take());
         drop(self.0.wait());
     }

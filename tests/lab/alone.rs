@@ -1,4 +1,4 @@
-//! One engine that is in no Swarm: a lab of its own, with skep in front of it in the two ways of the manual.
+//! One standalone engine in its own lab, with skep in front of it in the two ways of the manual.
 
 use std::fs;
 use std::sync::LazyLock;
@@ -11,22 +11,22 @@ use super::command::{Task, task};
 use super::request::{Answer, answer};
 use super::wait::eventually;
 
-/// Its name.
+/// The name of the lab.
 pub(crate) const NAME: &str = "alone";
 
-/// Up from the first test on that needs it.
+/// The lab, which the first test that needs it brings up.
 pub(crate) static ALONE: LazyLock<Lab> = LazyLock::new(|| Lab::up(NAME, "--standalone"));
 
-/// No file, no secret, no argument; and then word for word what the agent says.
+/// Without a file, a secret or an argument, the commands that the agent prints must work verbatim.
 pub(crate) fn serve_without_a_file_prints_a_command_that_works(_: &Lab) {
     let lab = &*ALONE;
     lab.engine(1)
         .ok("run --detach --name lonely busybox sleep 86400");
-    // A home of its own, and /var/lib as on a machine on which there was no skep yet.
+    // Its own home, and /var/lib as on a machine without skep.
     let home = lab.file("home");
     let bin = home.join("bin");
-    fs::create_dir_all(&bin).expect("a folder of ours");
-    std::os::unix::fs::symlink(skep(), bin.join("skep")).expect("a link of ours");
+    fs::create_dir_all(&bin).expect("a folder of the test");
+    std::os::unix::fs::symlink(skep(), bin.join("skep")).expect("a link of the test");
     let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", bin.display());
     let at_home = |task: Task| {
         task.arg_each("env -i")
@@ -42,7 +42,7 @@ pub(crate) fn serve_without_a_file_prints_a_command_that_works(_: &Lab) {
     let line = serve.line_with("to use it: ", soon);
     let command = line
         .split_once("to use it: ")
-        .expect("it is there")
+        .expect("the hint")
         .1
         .trim()
         .to_owned();
@@ -61,30 +61,30 @@ pub(crate) fn serve_without_a_file_prints_a_command_that_works(_: &Lab) {
     let hint = connect.line_with("to use it: ", soon);
     let docker = hint
         .split_once("to use it: ")
-        .expect("it is there")
+        .expect("the hint")
         .1
         .trim()
         .to_owned();
     assert_eq!(docker, "docker --context skep ps");
-    let said = there(&docker).ok();
-    assert!(said.contains("lonely"), "{said}");
+    let list = there(&docker).ok();
+    assert!(list.contains("lonely"), "{list}");
     drop(connect);
     drop(serve);
     lab.engine(1).ok("rm -f lonely");
 }
 
-/// What docker/compose.yml says, with conf/standalone.yaml; only that logs are JSON.
+/// The agent of docker/compose.yml with conf/standalone.yaml, except that it logs JSON.
 pub(crate) fn the_compose_agent_accepts_requests_signed_with_sign_sh(_: &Lab) {
     let lab = &*ALONE;
     let etc = lab.file("etc");
-    fs::create_dir(&etc).expect("a folder of ours");
+    fs::create_dir(&etc).expect("a folder of the test");
     let stock = fs::read_to_string(repository().join("conf/standalone.yaml"))
         .expect("a file of the repository");
     let config = stock.replace("log: { format: text", "log: { format: json");
     assert_ne!(stock, config);
-    fs::write(etc.join("skep.yaml"), config).expect("a file of ours");
+    fs::write(etc.join("skep.yaml"), config).expect("a file of the test");
     for name in ["secret", "ci_key"] {
-        fs::write(etc.join(name), lab.skep("secret").ok()).expect("a file of ours");
+        fs::write(etc.join(name), lab.skep("secret").ok()).expect("a file of the test");
         task("chmod", "600")
             .arg(etc.join(name).display().to_string())
             .ok();
@@ -103,7 +103,8 @@ pub(crate) fn the_compose_agent_accepts_requests_signed_with_sign_sh(_: &Lab) {
 
     let ca = lab.file("alone-ca.pem");
     let secret = etc.join("secret").display().to_string();
-    fs::write(&ca, lab.skep("ca").env("SKEP_SECRET_FILE", secret).ok()).expect("a file of ours");
+    fs::write(&ca, lab.skep("ca").env("SKEP_SECRET_FILE", secret).ok())
+        .expect("a file of the test");
     let url = "https://node1:9001";
     let curl = |method: &str, path: &str, body: Option<&str>| -> Answer {
         let sign = repository().join("docs/sign.sh").display().to_string();
@@ -116,7 +117,7 @@ pub(crate) fn the_compose_agent_accepts_requests_signed_with_sign_sh(_: &Lab) {
         curl = curl.arg("--cacert").arg(ca.display().to_string());
         if let Some(body) = body {
             let file = lab.file("body.json");
-            fs::write(&file, body).expect("a file of ours");
+            fs::write(&file, body).expect("a file of the test");
             sign = sign.arg(file.display().to_string());
             curl = curl
                 .arg("--data-binary")
@@ -155,13 +156,13 @@ pub(crate) fn the_compose_agent_accepts_requests_signed_with_sign_sh(_: &Lab) {
         .lines()
         .map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l}")))
         .collect();
-    let said = |message: &str| {
+    let lines_of = |message: &str| {
         lines
             .iter()
             .filter(|line| line["message"] == message)
             .collect::<Vec<_>>()
     };
-    let [line] = said("POST /v1.41/volumes/create")[..] else {
+    let [line] = lines_of("POST /v1.41/volumes/create")[..] else {
         panic!("{log}");
     };
     assert_eq!(

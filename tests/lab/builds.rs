@@ -1,4 +1,4 @@
-//! `docker build`, classic and with BuildKit, on the node that is asked and on another.
+//! `docker build`, classic and with BuildKit, on the entry node and on another.
 
 use std::fs;
 
@@ -9,8 +9,8 @@ const ENTRY: usize = 2;
 
 fn build(lab: &Lab, docker: &Docker, buildkit: &str, node: usize) {
     let folder = lab.file(&format!("build-{buildkit}-{node}"));
-    fs::create_dir(&folder).expect("a folder of ours");
-    // More than any buffer on the way.
+    fs::create_dir(&folder).expect("a folder of the test");
+    // More than any buffer on the route.
     let size = 3_000_000;
     task("sh", "-c")
         .arg(format!(
@@ -19,7 +19,7 @@ fn build(lab: &Lab, docker: &Docker, buildkit: &str, node: usize) {
         ))
         .ok();
     let file = "FROM busybox\nARG WORD\nCOPY blob /blob\nRUN echo \"$WORD from $(hostname)\" > /word && wc -c < /blob\n";
-    fs::write(folder.join("Dockerfile"), file).expect("a file of ours");
+    fs::write(folder.join("Dockerfile"), file).expect("a file of the test");
     let tag = format!("built-{buildkit}");
     let build = docker
         .cmd("build --build-arg WORD=hello -t")
@@ -69,9 +69,9 @@ pub(crate) fn a_failed_build_shows_the_reason(lab: &Lab) {
             .env("DOCKER_BUILDKIT", buildkit)
             .env("BUILDKIT_PROGRESS", "plain")
             .run();
-        let said = format!("{}{}", done.text(), done.err);
+        let output = format!("{}{}", done.text(), done.err);
         assert!(
-            done.code != 0 && said.contains("because") && said.contains('3'),
+            done.code != 0 && output.contains("because") && output.contains('3'),
             "{done}"
         );
     }

@@ -1,11 +1,11 @@
-//! What operators do to a cluster that is in use: roles change, agents are replaced.
+//! Changes to a cluster in use: roles change, agents are replaced.
 
 use std::time::Duration;
 
 use super::cluster::Lab;
 use super::wait::eventually;
 
-/// How long a role may be taken for the former one.
+/// The seconds in which every agent must notice a change of role.
 const NOTICED: u64 = 15;
 
 pub(crate) fn every_agent_notices_a_change_of_role(lab: &Lab) {
@@ -16,14 +16,15 @@ pub(crate) fn every_agent_notices_a_change_of_role(lab: &Lab) {
     for (verb, role) in [("promote", "manager"), ("demote", "worker")] {
         lab.docker(2).ok(&format!("node {verb} node3"));
         let noticed = || {
-            let said: Vec<_> = lab
+            let roles: Vec<_> = lab
                 .numbers()
                 .map(|entry| lab.node(entry, "node3").role)
                 .collect();
-            said.iter()
+            roles
+                .iter()
                 .all(|r| r == role)
                 .then_some(())
-                .ok_or(format!("{said:?}"))
+                .ok_or(format!("{roles:?}"))
         };
         eventually(NOTICED, &format!("node3 is a {role}"), noticed);
         let manager = lab.get(3, "/services");
@@ -35,10 +36,10 @@ pub(crate) fn every_agent_notices_a_change_of_role(lab: &Lab) {
         .numbers()
         .map(|node| lab.agent(node).container)
         .collect();
-    assert_eq!(agents, after, "no agent was restarted for it");
+    assert_eq!(agents, after, "no agent restarts for it");
 }
 
-/// As when the service is updated: the agent is asked to stop while it carries streams, of its own node and of another.
+/// As in an update of the service: the agent gets a stop signal while it carries streams to two nodes.
 pub(crate) fn an_agent_finishes_open_streams_after_a_stop_signal(lab: &Lab) {
     let docker = lab.connected(&format!("{},{}", lab.url(2), lab.url(3)), None);
     let agent = lab.agent(2).container;
@@ -55,13 +56,13 @@ pub(crate) fn an_agent_finishes_open_streams_after_a_stop_signal(lab: &Lab) {
     let waited = stop.took;
     stop.ok();
     here.line_with("ok", Duration::from_secs(1));
-    // The exit code is asked for after the end of the stream. The other agent, which still takes requests, can say it
-    // of its own node.
+    // The client requests the exit code after the end of the stream. The other agent still accepts that request, and
+    // knows the exit code for its own node.
     assert_eq!(elsewhere.end(), (5, vec!["ok".to_owned()]));
-    let patience = Duration::from_secs(2)..Duration::from_secs(8);
+    let expected = Duration::from_secs(2)..Duration::from_secs(8);
     assert!(
-        patience.contains(&waited),
-        "the agent has ended after {waited:?}"
+        expected.contains(&waited),
+        "the agent ended after {waited:?}"
     );
     let code = engine
         .cmd("inspect --format {{.State.ExitCode}}")

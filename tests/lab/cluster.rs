@@ -1,6 +1,6 @@
-//! The lab as the tests see it: nodes by number, their engines, their agents, and ways in.
+//! The lab for the tests: nodes by number, their engines, their agents, and clients for both.
 //!
-//! All of it is `tests/lab/lab` underneath, which a person can use on the same lab.
+//! It calls `tests/lab/lab`, which also works on the same lab by hand.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,16 +13,16 @@ use tempfile::TempDir;
 use super::command::{Running, Task, task};
 use super::wait::eventually;
 
-/// Where agents listen.
+/// The port of the agents.
 const PORT: u16 = 9001;
 
-/// The longest that a lab is in use.
+/// The longest time that a lab is in use, in seconds.
 const LIFETIME: u32 = 900;
 
 /// One lab that is up.
 pub(crate) struct Lab {
     name: &'static str,
-    /// What `lab env` says.
+    /// The output of `lab env`.
     facts: BTreeMap<String, String>,
     /// For sockets and files of the tests.
     folder: TempDir,
@@ -40,7 +40,7 @@ pub(crate) struct Docker {
 pub(crate) struct Agent {
     /// The id of its container.
     pub(crate) container: String,
-    /// Its process, as the host numbers it.
+    /// The id of its process on the host.
     pub(crate) pid: String,
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct Agent {
 pub(crate) struct Node {
     /// The node id.
     pub(crate) id: String,
-    /// Whether this is the node that was asked.
+    /// Whether this is the entry node.
     pub(crate) here: bool,
     pub(crate) hostname: String,
     pub(crate) role: String,
@@ -73,13 +73,13 @@ pub(crate) fn skep() -> String {
     env::var("SKEP").unwrap_or_default()
 }
 
-/// Whether the program was built to be shipped: its size counts only then.
+/// Whether the program is a release build. Only then its size matters.
 pub(crate) fn is_release() -> bool {
     !skep().contains("/debug/")
 }
 
 impl Lab {
-    /// Brings a lab up, with the image of skep on every node. What is left of one by this name goes first.
+    /// Brings a lab up, with the image of skep on every node. Removes the rest of an older lab with this name first.
     pub(crate) fn up(name: &'static str, options: &str) -> Self {
         let run = |words: &str| {
             task(script().display().to_string(), words)
@@ -92,7 +92,7 @@ impl Lab {
         Self::of(name)
     }
 
-    /// The lab by this name, if it is up and was left in order.
+    /// The lab with this name, if it is up and was marked as usable.
     pub(crate) fn kept(name: &'static str) -> Option<Self> {
         let env = task(script().display().to_string(), "env")
             .env("LAB_NAME", name)
@@ -101,7 +101,7 @@ impl Lab {
         lab.mark().exists().then_some(lab)
     }
 
-    /// From now on it is in order.
+    /// Marks the lab as usable for the next run.
     pub(crate) fn keep(&self) {
         fs::write(self.mark(), "").expect("a file in the lab's folder");
     }
@@ -111,18 +111,18 @@ impl Lab {
     }
 
     fn of(name: &'static str) -> Self {
-        let said = task(script().display().to_string(), "env")
+        let output = task(script().display().to_string(), "env")
             .env("LAB_NAME", name)
             .ok();
         let plain = |value: &str| value.trim_matches('\'').to_owned();
-        let facts: BTreeMap<_, _> = said
+        let facts: BTreeMap<_, _> = output
             .lines()
             .filter_map(|line| line.split_once('='))
             .map(|(key, value)| (key.to_owned(), plain(value)))
             .collect();
         Self {
             name,
-            // Inside of the lab's own, so that it goes with it whatever happens.
+            // Inside the lab's folder, so that `lab down` removes it in any case.
             folder: TempDir::new_in(&facts["LAB_DIR"]).expect("a folder in the lab's"),
             facts,
             connections: Mutex::default(),
@@ -146,7 +146,7 @@ impl Lab {
         self.fact(&format!("LAB_NODE{node}_ADDRESS"))
     }
 
-    /// Where the agent of a node listens.
+    /// The URL of a node's agent.
     pub(crate) fn url(&self, node: usize) -> String {
         format!("https://{}:{PORT}", self.address(node))
     }
@@ -165,32 +165,32 @@ impl Lab {
     pub(crate) fn ca(&self) -> String {
         let path = self.file("ca.pem");
         if !path.exists() {
-            fs::write(&path, self.skep("ca").ok()).expect("a file of ours");
+            fs::write(&path, self.skep("ca").ok()).expect("a file of the test");
         }
         path.display().to_string()
     }
 
-    /// `skep` with these words, as the holder of the cluster's secret.
+    /// `skep` with these words and the cluster secret.
     pub(crate) fn skep(&self, words: &str) -> Task {
         task(skep(), words).env("SKEP_SECRET_FILE", self.secret())
     }
 
-    /// The docker CLI at a node's engine, past all agents.
+    /// The docker CLI at a node's engine, without an agent.
     pub(crate) fn engine(&self, node: usize) -> Docker {
         self.docker_at(self.fact(&format!("LAB_NODE{node}_SOCKET")).into())
     }
 
-    /// The docker CLI at a node's agent, by way of `skep connect`.
+    /// The docker CLI at a node's agent, through `skep connect`.
     pub(crate) fn docker(&self, entry: usize) -> Docker {
         self.connected(&self.url(entry), None)
     }
 
-    /// The same, but all of it is for one node.
+    /// The same, with one node as the target.
     pub(crate) fn docker_for(&self, entry: usize, node: &str) -> Docker {
         self.connected(&self.url(entry), Some(node))
     }
 
-    /// The same with these agents (URLs with commas between), the first of which is asked while it answers.
+    /// The same with several agents (comma-separated URLs). `skep connect` uses the first one while it answers.
     pub(crate) fn connected(&self, to: &str, node: Option<&str>) -> Docker {
         let mut connections = self
             .connections
@@ -211,7 +211,7 @@ impl Lab {
             if let Some(node) = node {
                 connect = connect.arg("--node").arg(node);
             }
-            // With the mark, `lab down` ends it also if the tests were killed.
+            // With the mark, `lab down` ends it even if the tests were killed.
             let mark = self.fact("LAB_DIR").to_owned();
             let connect = connect
                 .env("SKEP_LAB_MARK", mark)
@@ -232,13 +232,13 @@ impl Lab {
     /// The agent of a node.
     ///
     /// # Panics
-    /// If not exactly one runs there.
+    /// If there is not exactly one running agent.
     #[track_caller]
     pub(crate) fn agent(&self, node: usize) -> Agent {
         self.find_agent(node).unwrap_or_else(|e| panic!("{e}"))
     }
 
-    /// Waits until the Swarm has put another agent in the place of this one.
+    /// Waits until the Swarm has replaced this agent.
     #[track_caller]
     pub(crate) fn replaced(&self, node: usize, container: &str) {
         let another = || match self.find_agent(node) {
@@ -264,7 +264,7 @@ impl Lab {
         })
     }
 
-    /// The first process of a container, as the host numbers it. Engines know only the number in their own namespace.
+    /// The host's id of the first process of a container. Engines know only the id in their own namespace.
     pub(crate) fn process(&self, node: usize, container: &str) -> Option<String> {
         let place = format!("skep-{}/node{node}/{container}/cgroup.procs", self.name);
         let roots = [
@@ -278,7 +278,7 @@ impl Lab {
         list.lines().next().map(str::to_owned)
     }
 
-    /// All that an agent has logged since its start.
+    /// The whole log of an agent.
     pub(crate) fn log(&self, node: usize) -> String {
         let agent = self.agent(node);
         self.engine(node).cmd("logs").arg(agent.container).run().err
@@ -291,7 +291,7 @@ impl Lab {
         table.lines().skip(1).map(Node::parse).collect()
     }
 
-    /// What one agent says of one node.
+    /// One node as the agent of `entry` sees it.
     #[track_caller]
     pub(crate) fn node(&self, entry: usize, hostname: &str) -> Node {
         let mut nodes = self.nodes(entry);
@@ -301,21 +301,21 @@ impl Lab {
             .unwrap_or_else(|| panic!("{hostname} is not known on node{entry}"))
     }
 
-    /// Waits until every agent finds every node ready; how long that took.
+    /// Waits until every agent finds every node ready; returns the time that took.
     #[track_caller]
     pub(crate) fn all_ready(&self, seconds: u64) -> Duration {
         let all = self.numbers().count();
         let ready = || {
             for entry in self.numbers() {
-                let said = self.skep("nodes --to").arg(self.url(entry)).run();
-                let ready = said
+                let table = self.skep("nodes --to").arg(self.url(entry)).run();
+                let ready = table
                     .text()
                     .lines()
                     .skip(1)
                     .filter(|l| Node::parse(l).state == "ready")
                     .count();
                 if ready != all {
-                    return Err(said.to_string());
+                    return Err(table.to_string());
                 }
             }
             Ok(())
@@ -326,14 +326,14 @@ impl Lab {
     fn fact(&self, name: &str) -> &str {
         self.facts
             .get(name)
-            .unwrap_or_else(|| panic!("`lab env` does not say {name}"))
+            .unwrap_or_else(|| panic!("`lab env` does not print {name}"))
     }
 }
 
 impl Docker {
     /// `docker` with these words.
     pub(crate) fn cmd(&self, words: &str) -> Task {
-        // Debian's CLI has BuildKit built in; others need a plug-in that may not be there.
+        // Debian's CLI has BuildKit built in; others need a plug-in that may be missing.
         let debian = "/usr/bin/docker";
         let program = if Path::new(debian).exists() {
             debian
@@ -345,17 +345,17 @@ impl Docker {
             .env("DOCKER_CONFIG", self.config.display().to_string())
     }
 
-    /// Runs it, expects success, and gives what it said.
+    /// Runs it, expects success, and returns its output.
     #[track_caller]
     pub(crate) fn ok(&self, words: &str) -> String {
         self.cmd(words).ok()
     }
 
-    /// The lines of what it said, sorted.
+    /// The sorted lines of its output.
     #[track_caller]
     pub(crate) fn sorted(&self, words: &str) -> Vec<String> {
-        let said = self.ok(words);
-        let mut lines: Vec<_> = said.lines().map(str::to_owned).collect();
+        let output = self.ok(words);
+        let mut lines: Vec<_> = output.lines().map(str::to_owned).collect();
         lines.sort();
         lines
     }
@@ -372,9 +372,10 @@ impl Agent {
         drop(task("kill", "-s").arg(name).arg(&self.pid).run());
     }
 
-    /// The memory it has (`VmRSS`) or at most had (`VmHWM`) in use, in KiB.
+    /// The memory it uses now (`VmRSS`) or used at most (`VmHWM`), in KiB.
     pub(crate) fn memory(&self, field: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).expect("it runs");
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.pid)).expect("the agent runs");
         let line = status
             .lines()
             .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
@@ -385,9 +386,9 @@ impl Agent {
         digits.parse().expect("a number")
     }
 
-    /// From here on, `VmHWM` counts anew (proc(5), `clear_refs`).
+    /// Resets `VmHWM` (proc(5), `clear_refs`).
     pub(crate) fn forget_peak(&self) {
-        fs::write(format!("/proc/{}/clear_refs", self.pid), "5").expect("it runs");
+        fs::write(format!("/proc/{}/clear_refs", self.pid), "5").expect("the agent runs");
     }
 }
 

@@ -1,6 +1,6 @@
-//! Commands with a deadline. What the lab tests do, they do as a person would: through programs.
+//! Commands with a deadline. The lab tests work as a person would: through programs.
 //!
-//! A command that takes too long is ended, with all that it started, and fails the test that ran it.
+//! A command that takes too long is killed with all its children, and fails its test.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
@@ -9,10 +9,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What a command gets if nothing else is said; nothing here should take nearly as long.
+/// The default deadline, far longer than any command here should take.
 const DEADLINE: u32 = 20;
 
-/// The exit code of timeout(1) for a command that it had to end.
+/// The exit code of timeout(1) for a command that it killed.
 const TOO_LONG: i32 = 124;
 
 /// A command that has not started yet.
@@ -26,7 +26,7 @@ pub(crate) struct Task {
 
 /// A command that has ended.
 pub(crate) struct Done {
-    /// What was run, for messages.
+    /// The command line, for messages.
     shown: String,
     /// The exit code.
     pub(crate) code: i32,
@@ -34,7 +34,7 @@ pub(crate) struct Done {
     pub(crate) out: Vec<u8>,
     /// Standard error.
     pub(crate) err: String,
-    /// How long it took.
+    /// The time that it took.
     pub(crate) took: Duration,
 }
 
@@ -52,44 +52,44 @@ pub(crate) fn task(program: impl Into<String>, words: &str) -> Task {
 }
 
 impl Task {
-    /// One more word, whatever is in it.
+    /// Adds one word, which may contain spaces.
     pub(crate) fn arg(mut self, word: impl Into<String>) -> Self {
         self.words.push(word.into());
         self
     }
 
-    /// More words, split at spaces.
+    /// Adds words, split at spaces.
     pub(crate) fn arg_each(mut self, words: &str) -> Self {
         self.words
             .extend(words.split_whitespace().map(str::to_owned));
         self
     }
 
-    /// A variable of the environment.
+    /// Sets an environment variable.
     pub(crate) fn env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.env.push((name.to_owned(), value.into()));
         self
     }
 
-    /// What comes on standard input; without it, nothing does.
+    /// Sets the standard input, which is empty by default.
     pub(crate) fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.input = bytes.into();
         self
     }
 
-    /// Standard input has no end before the command has.
+    /// Keeps standard input open until the command ends.
     pub(crate) fn hold_input(mut self) -> Self {
         self.held = true;
         self
     }
 
-    /// How long it may take.
+    /// Sets the deadline.
     pub(crate) fn within(mut self, seconds: u32) -> Self {
         self.seconds = seconds;
         self
     }
 
-    /// The words as one line that a shell reads as these words.
+    /// The words as one quoted line for a shell.
     pub(crate) fn line(&self) -> String {
         let env = self
             .env
@@ -104,7 +104,7 @@ impl Task {
         all.join(" ")
     }
 
-    /// Runs it to its end, whatever that is.
+    /// Runs it to its end, with any exit code.
     #[track_caller]
     pub(crate) fn run(self) -> Done {
         let started = Instant::now();
@@ -112,8 +112,8 @@ impl Task {
         let shown = self.shown();
         let seconds = self.seconds;
         let mut child = self.start(Stdio::piped(), Stdio::piped(), Stdio::piped());
-        let mut stdin = child.stdin.take().expect("it was asked for");
-        // Whoever does not read all of its input is no failure.
+        let mut stdin = child.stdin.take().expect("a pipe");
+        // A command that does not read all of its input is not a failure.
         let feeder = thread::spawn(move || {
             drop(stdin.write_all(&input));
             held.then_some(stdin)
@@ -134,21 +134,21 @@ impl Task {
         done
     }
 
-    /// Runs it, expects success, and gives standard output without the last line's end.
+    /// Runs it, expects success, and returns standard output without the last newline.
     #[track_caller]
     pub(crate) fn ok(self) -> String {
         self.run().ok()
     }
 
-    /// Starts it and goes on; it is ended when the result is dropped.
+    /// Starts it in the background; dropping the result ends it.
     #[track_caller]
     pub(crate) fn background(self) -> Running {
         let shown = self.shown();
         let mut child = self.start(Stdio::null(), Stdio::piped(), Stdio::piped());
         let (send, lines) = channel();
         let streams: [Box<dyn std::io::Read + Send>; 2] = [
-            Box::new(child.stdout.take().expect("it was asked for")),
-            Box::new(child.stderr.take().expect("it was asked for")),
+            Box::new(child.stdout.take().expect("a pipe")),
+            Box::new(child.stderr.take().expect("a pipe")),
         ];
         for stream in streams {
             let send = send.clone();
@@ -174,7 +174,7 @@ impl Task {
         let mut command = Command::new("timeout");
         command.arg("--kill-after=2").arg(self.seconds.to_string());
         command.args(self.words.iter().map(OsStr::new));
-        // What a person has set for the docker CLI is not for the tests.
+        // The user's own settings of the docker CLI must not affect the tests.
         for name in [
             "HOST",
             "CONTEXT",
@@ -193,7 +193,7 @@ impl Task {
 }
 
 impl Done {
-    /// Expects success; standard output without the last line's end.
+    /// Expects success; returns standard output without the last newline.
     #[track_caller]
     pub(crate) fn ok(self) -> String {
         assert_eq!(self.code, 0, "this failed: {self}");
@@ -202,7 +202,7 @@ impl Done {
         text
     }
 
-    /// Expects a failure; what it said on standard error.
+    /// Expects a failure; returns standard error.
     #[track_caller]
     pub(crate) fn refused(self) -> String {
         assert_ne!(self.code, 0, "this should have failed: {self}");
@@ -230,7 +230,7 @@ impl std::fmt::Display for Done {
     }
 }
 
-/// A command at work. Its output and its errors come as lines.
+/// A running command, whose output and errors arrive as lines.
 pub(crate) struct Running {
     shown: String,
     child: Child,
@@ -238,7 +238,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// The next line that has `text` in it.
+    /// The next line that contains `text`.
     #[track_caller]
     pub(crate) fn line_with(&self, text: &str, within: Duration) -> String {
         let end = Instant::now() + within;
@@ -263,7 +263,7 @@ impl Running {
         }
     }
 
-    /// Waits for its end: the exit code, and the lines that were not asked for.
+    /// Waits for its end; returns the exit code and the remaining lines.
     #[track_caller]
     pub(crate) fn end(mut self) -> (i32, Vec<String>) {
         // timeout(1) bounds the wait.
@@ -278,7 +278,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // timeout(1) hands a TERM on to what it runs; a KILL it could not.
+        // timeout(1) forwards a TERM to its command, but cannot forward a KILL.
         drop(
             Command::new("kill")
                 .arg(self.child.id().to_string())

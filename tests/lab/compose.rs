@@ -1,4 +1,4 @@
-//! Docker Compose, as Debian has it: an application on one node of a Swarm, through another node's agent.
+//! Debian's Docker Compose: an application on one node of a Swarm, through another node's agent.
 
 use std::fs;
 
@@ -26,7 +26,7 @@ volumes:
   data:
 "#;
 
-/// Whichever of the two forms of Compose is there.
+/// The installed form of Compose.
 pub(crate) fn program() -> &'static str {
     let works = |words: &str| {
         let try_it = format!("{words} version >/dev/null 2>&1");
@@ -45,7 +45,7 @@ fn compose(lab: &Lab, words: &str) -> Task {
     task("sh", "-c")
         .arg(command)
         .env("DOCKER_HOST", format!("unix://{socket}"))
-        // The classic builder: the other one needs a plugin.
+        // The classic builder, because BuildKit needs a plug-in.
         .env("DOCKER_BUILDKIT", "0")
         .env("COMPOSE_DOCKER_CLI_BUILD", "0")
         .within(120)
@@ -53,34 +53,38 @@ fn compose(lab: &Lab, words: &str) -> Task {
 
 pub(crate) fn the_compose_file_is_valid(_: &Lab) {
     let file = repository().join("docker/compose.yml");
-    let said = task("sh", "-c").arg(format!("{} -f {} config", program(), file.display()));
-    let said = said.ok();
-    assert!(said.contains("/var/run/docker.sock"), "{said}");
+    let config = task("sh", "-c").arg(format!("{} -f {} config", program(), file.display()));
+    let config = config.ok();
+    assert!(config.contains("/var/run/docker.sock"), "{config}");
 }
 
 pub(crate) fn compose_builds_runs_and_removes_an_application(lab: &Lab) {
     let folder = lab.file("shop");
-    fs::create_dir_all(&folder).expect("a folder of ours");
-    fs::write(folder.join("compose.yml"), FILE).expect("a file of ours");
+    fs::create_dir_all(&folder).expect("a folder of the test");
+    fs::write(folder.join("compose.yml"), FILE).expect("a file of the test");
     let build = "FROM busybox\nRUN echo built > /built\n";
-    fs::write(folder.join("Dockerfile"), build).expect("a file of ours");
+    fs::write(folder.join("Dockerfile"), build).expect("a file of the test");
 
     compose(lab, "up -d --build").ok();
     let all = lab
         .docker(1)
         .ok("ps --filter label=com.docker.compose.project=shop --format {{.Names}}");
-    assert_eq!(all.lines().count(), 2, "another agent sees them too: {all}");
+    assert_eq!(
+        all.lines().count(),
+        2,
+        "another agent lists them too: {all}"
+    );
     let services = compose(lab, "ps --services").ok();
     assert!(
         services.contains("db") && services.contains("web"),
         "{services}"
     );
-    let said = compose(
+    let output = compose(
         lab,
         "exec -T web sh -c 'cat /built; echo $GREETING; echo kept > /data/file'",
     );
     assert_eq!(
-        said.ok().split_whitespace().collect::<Vec<_>>(),
+        output.ok().split_whitespace().collect::<Vec<_>>(),
         ["built", "hello"]
     );
     assert_eq!(

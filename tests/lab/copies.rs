@@ -1,4 +1,4 @@
-//! Much data, one way: `cp`, and `save` into `load`, with an eye on the agents' memory.
+//! Bulk data in one direction: `cp`, and `save` into `load`, with a limit on the agents' memory.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use super::command::task;
 
 const ENTRY: usize = 2;
 
-/// What an agent may have in use at most while data flows through it, in KiB.
+/// The memory that an agent may use while data flows through it, in KiB.
 const MEMORY: u64 = 64 << 10;
 
 pub(crate) fn cp_works_in_both_directions(lab: &Lab) {
@@ -42,7 +42,7 @@ pub(crate) fn cp_works_in_both_directions(lab: &Lab) {
     }
 }
 
-/// From node3 over the agents of node3, node2, and node1 to node1.
+/// From node3 through the agents of node3, node2, and node1 to node1.
 pub(crate) fn half_a_gigabyte_moves_between_nodes_in_little_memory(lab: &Lab) {
     let engine = lab.engine(3);
     let make = "run --name maker busybox dd if=/dev/urandom of=/blob bs=1M count=500";
@@ -60,11 +60,12 @@ pub(crate) fn half_a_gigabyte_moves_between_nodes_in_little_memory(lab: &Lab) {
     let took = done.took;
     done.ok();
 
-    // What is in the layer, as it lies on the disk of either node.
+    // Compares the file in the layer on the disks of both nodes.
     let inspect = "image inspect --format {{.Id}}|{{.GraphDriver.Data.UpperDir}} big";
     let [from, to] = [3, 1].map(|node| lab.engine(node).ok(inspect));
-    let blob = |said: &str| {
-        said.split_once('|')
+    let blob = |output: &str| {
+        output
+            .split_once('|')
             .map(|(_, folder)| format!("{folder}/blob"))
     };
     assert!(from.starts_with(&id) && to.starts_with(&id), "{from}\n{to}");

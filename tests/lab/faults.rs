@@ -1,5 +1,5 @@
-//! What goes wrong: cables, engines, agents. Nothing may hang, nothing may be left out in silence, and all of it has
-//! to come back by itself.
+//! Faults of cables, engines and agents. Nothing may hang, nothing may be missing without a name, and everything must
+//! recover by itself.
 
 use std::time::Duration;
 
@@ -9,15 +9,14 @@ use super::wait::eventually;
 
 const ENTRY: usize = 2;
 
-/// Lists wait this long for a node (`aggregate.deadline`), and a little for all else.
+/// The time that a list waits for a node (`aggregate.deadline`), and a little more.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// How long it may take until a node that can be asked again is. Mostly it is seconds; but if the engines have given
-/// each other up, they look for each other once a minute only (moby, `rejoinClusterInterval`), and until then the
-/// overlay network leads nowhere.
+/// The time until a recovered node answers again. Usually it is seconds. But engines that have given each other up
+/// rejoin only once a minute (moby, `rejoinClusterInterval`), and until then the overlay network does not work.
 const BACK: u64 = 90;
 
-/// Undoes a fault also if the test fails; then it must not panic.
+/// Undoes a fault even if the test fails. It must not panic then.
 pub(crate) struct Undo<F: FnMut()>(pub(crate) F);
 
 impl<F: FnMut()> Drop for Undo<F> {
@@ -35,7 +34,7 @@ fn webs(lab: &Lab) -> Done {
     done
 }
 
-/// The list without what is on node3, which is named as missing.
+/// Asserts that lists lack node3's containers and name it as missing.
 fn node3_is_missing(lab: &Lab) {
     assert_eq!(webs(lab).ok(), "web2\nweb1");
     let answer = lab.get(ENTRY, "/containers/json");
@@ -59,15 +58,19 @@ fn all_are_back(lab: &Lab) {
 pub(crate) fn a_disconnected_node_is_named_and_comes_back(lab: &Lab) {
     let healed = Undo(|| drop(lab.lab("fault 3 heal").run()));
     lab.lab("fault 3 cut").ok();
-    // At once, when nobody has noticed yet, and again, when it is known.
+    // Immediately, before an agent has noticed, and again afterwards.
     node3_is_missing(lab);
     let known = || {
         let state = lab.node(ENTRY, "node3").state;
         (state != "ready").then_some(()).ok_or(state)
     };
-    eventually(15, "it is known that node3 does not answer", known);
+    eventually(
+        15,
+        "the entry agent notices that node3 does not answer",
+        known,
+    );
     node3_is_missing(lab);
-    // Whether it is there cannot be told from here; the message says so.
+    // The agent cannot know whether the container still exists; the message says so.
     let answer = lab.get(ENTRY, "/containers/web3/json");
     assert_eq!(answer.status, 503, "{answer:?}");
     let message = answer.message();
@@ -89,7 +92,11 @@ pub(crate) fn a_node_with_a_hanging_engine_is_named_and_comes_back(lab: &Lab) {
         let state = lab.node(ENTRY, "node3").state;
         (state == "no engine").then_some(()).ok_or(state)
     };
-    eventually(15, "it is known that node3's engine does not answer", known);
+    eventually(
+        15,
+        "the entry agent notices that node3's engine does not answer",
+        known,
+    );
     node3_is_missing(lab);
     drop(woken);
     all_are_back(lab);
@@ -103,12 +110,12 @@ pub(crate) fn a_killed_agent_comes_back(lab: &Lab) {
     all_are_back(lab);
 }
 
-/// The only manager's agent is there, but silent.
+/// The agent of the only manager runs, but does not answer.
 pub(crate) fn without_a_manager_only_manager_calls_fail(lab: &Lab) {
     let docker = lab.docker(ENTRY);
     let agent = lab.agent(1);
     let woken = Undo(|| agent.signal("CONT"));
-    // Leaves connections behind, on which nobody will answer.
+    // Leaves connections open on which the agent will not answer.
     for _ in 0..2 {
         docker.ok("service ls");
     }
@@ -123,7 +130,11 @@ pub(crate) fn without_a_manager_only_manager_calls_fail(lab: &Lab) {
         let state = lab.node(ENTRY, "node1").state;
         (state != "ready").then_some(()).ok_or(state)
     };
-    eventually(15, "it is known that node1 does not answer", known);
+    eventually(
+        15,
+        "the entry agent notices that node1 does not answer",
+        known,
+    );
     let answer = lab.get(ENTRY, "/services");
     let got = (answer.status, answer.header("content-type"));
     assert_eq!(got, (503, "application/json"), "{answer:?}");

@@ -1,18 +1,18 @@
-//! What the nodes have on them for the tests to find: a container `web` and its number on each node, one that has
-//! ended, and volumes of which two on two nodes have one name.
+//! Objects on the nodes for the tests: a container `web` with the node's number on each node, one exited container, and
+//! volumes, two of which have the same name on two nodes.
 
 use std::thread::sleep;
 use std::time::Duration;
 
 use super::cluster::Lab;
 
-/// The order in which the containers are made, which is not that of their names.
+/// The containers in the order of their creation, which is not that of their names.
 pub(crate) const WEBS: [&str; 3] = ["web1", "web3", "web2"];
 
-/// Which nodes have a volume `data`.
+/// The nodes with a volume `data`.
 pub(crate) const DATA: [usize; 2] = [1, 3];
 
-/// Puts it there.
+/// Creates the objects.
 pub(crate) fn create(lab: &Lab) {
     let node = |web: &str| web.trim_start_matches("web").parse().expect("a number");
     for web in WEBS {
@@ -21,7 +21,7 @@ pub(crate) fn create(lab: &Lab) {
             .cmd("run --detach --label tier=web --name")
             .arg(web);
         run.arg_each("busybox sleep 86400").ok();
-        // Lists tell the time in seconds.
+        // Lists show the time in seconds.
         sleep(Duration::from_millis(1100));
     }
     lab.engine(1)

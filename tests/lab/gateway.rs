@@ -1,4 +1,4 @@
-//! A gateway of one host while it runs: its socket, and its configuration changed by a signal.
+//! A running gateway of one host: its socket, and a reload of its configuration by a signal.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -9,7 +9,7 @@ use super::alone::ALONE;
 use super::cluster::{Lab, skep};
 use super::wait::eventually;
 
-/// Somebody who is nobody here.
+/// A user id that does not exist here.
 const OWNER: u32 = 12345;
 
 fn configure(folder: &Path, policy: &str) {
@@ -20,14 +20,14 @@ fn configure(folder: &Path, policy: &str) {
          cluster: {{ mode: off, secret_file: {folder_name}/secret }}\n\
          audit: {{ file: {folder_name}/audit }}\nstate_dir: {folder_name}/state\n"
     );
-    fs::write(folder.join("skep.yaml"), yaml).expect("a file of ours");
+    fs::write(folder.join("skep.yaml"), yaml).expect("a file of the test");
 }
 
 pub(crate) fn a_socket_has_its_owner_and_a_signal_reloads_its_policy(_: &Lab) {
     let lab = &*ALONE;
     let folder = lab.file("gateway");
-    fs::create_dir(&folder).expect("a folder of ours");
-    fs::write(folder.join("secret"), lab.skep("secret").ok()).expect("a file of ours");
+    fs::create_dir(&folder).expect("a folder of the test");
+    fs::write(folder.join("secret"), lab.skep("secret").ok()).expect("a file of the test");
     configure(&folder, "traefik");
     let config = folder.join("skep.yaml");
     let serve = format!(
@@ -59,19 +59,19 @@ pub(crate) fn a_socket_has_its_owner_and_a_signal_reloads_its_policy(_: &Lab) {
     };
     eventually(5, "the denial is in the audit log", denied);
 
-    fs::rename(&audit, folder.join("audit.old")).expect("a file of ours");
+    fs::rename(&audit, folder.join("audit.old")).expect("a file of the test");
     configure(&folder, "admin");
     lab.lab("exec 1 kill -HUP").arg(&pid).ok();
     let changed = || match docker.cmd("volume create made").run() {
         done if done.code == 0 => Ok(()),
         done => Err(done.to_string()),
     };
-    eventually(5, "the new policy is in force", changed);
+    eventually(5, "the new policy takes effect", changed);
     docker.ok("volume rm made");
     let begun = || audit.exists().then_some(()).ok_or("no new file".to_owned());
-    eventually(5, "a new audit log was begun", begun);
+    eventually(5, "a new audit log exists", begun);
 
-    fs::write(&config, "policies: { x: { allow: [nothing.such] } }").expect("a file of ours");
+    fs::write(&config, "policies: { x: { allow: [nothing.such] } }").expect("a file of the test");
     lab.lab("exec 1 kill -HUP").arg(&pid).ok();
     serve.line_with("the old configuration stays in force", soon);
     docker.ok("volume ls");

@@ -1,11 +1,11 @@
-//! Lists of the whole cluster, asked for at a worker.
+//! Lists of the whole cluster through a worker.
 
 use serde_json::Value;
 
 use super::cluster::Lab;
 use super::fixtures::{DATA, WEBS};
 
-/// The worker that is asked.
+/// The entry node, a worker.
 const ENTRY: usize = 2;
 
 const NAMES: &str = "--format {{.Names}}";
@@ -16,24 +16,24 @@ fn node_name(element: &Value) -> &str {
         .unwrap_or_default()
 }
 
-/// What the engines themselves say of containers: when they were made, newest first.
-fn made(lab: &Lab) -> Vec<(String, String)> {
-    let mut made = Vec::new();
+/// The creation times and ids of all containers from the engines themselves, newest first.
+fn created(lab: &Lab) -> Vec<(String, String)> {
+    let mut all = Vec::new();
     for node in lab.numbers() {
         let engine = lab.engine(node);
         let ids = engine.ok("ps -aq --no-trunc").replace('\n', " ");
-        let said = engine
+        let output = engine
             .cmd("inspect --format {{.Created}}|{{.Id}}")
             .arg_each(&ids)
             .ok();
-        // Up to the second, as lists have it.
-        made.extend(said.lines().filter_map(|line| {
+        // To the second, as in lists.
+        all.extend(output.lines().filter_map(|line| {
             let (when, id) = line.split_once('|')?;
             Some((when.get(..19)?.to_owned(), id.to_owned()))
         }));
     }
-    made.sort_by(|a, b| b.0.cmp(&a.0));
-    made
+    all.sort_by(|a, b| b.0.cmp(&a.0));
+    all
 }
 
 pub(crate) fn ps_shows_the_containers_of_all_nodes(lab: &Lab) {
@@ -61,7 +61,7 @@ pub(crate) fn ps_shows_the_containers_of_all_nodes(lab: &Lab) {
 pub(crate) fn filters_apply_to_all_nodes(lab: &Lab) {
     let docker = lab.docker(ENTRY);
     let filtered = |filter: &str| docker.ok(&format!("ps -a {NAMES} --filter {filter}"));
-    // Newest first, whatever node they are on.
+    // Newest first, across all nodes.
     assert_eq!(filtered("label=tier=web"), "web2\nweb3\nweb1");
     assert_eq!(filtered("status=exited --filter label=tier"), "ended");
     assert_eq!(filtered("name=web3"), "web3");
@@ -70,14 +70,14 @@ pub(crate) fn filters_apply_to_all_nodes(lab: &Lab) {
 
 pub(crate) fn a_limit_applies_across_all_nodes(lab: &Lab) {
     let docker = lab.docker(ENTRY);
-    let made = made(lab);
+    let created = created(lab);
     for limit in [1, 2, 4] {
-        let said = docker.ok(&format!("ps -n {limit} --no-trunc -q"));
-        let times = said
+        let output = docker.ok(&format!("ps -n {limit} --no-trunc -q"));
+        let times = output
             .lines()
-            .map(|id| made.iter().find(|(_, i)| i == id).map(|(when, _)| when));
-        let newest = made.iter().take(limit).map(|(when, _)| Some(when));
-        assert!(times.eq(newest), "{said}\n{made:?}");
+            .map(|id| created.iter().find(|(_, i)| i == id).map(|(when, _)| when));
+        let newest = created.iter().take(limit).map(|(when, _)| Some(when));
+        assert!(times.eq(newest), "{output}\n{created:?}");
     }
 }
 
@@ -92,8 +92,8 @@ pub(crate) fn before_and_since_accept_containers_of_other_nodes(lab: &Lab) {
     assert_eq!(filtered("since=web3"), "web2");
     assert_eq!(filtered("before=web3"), "web1");
     assert_eq!(filtered("before=web2"), "web3\nweb1");
-    let refusal = docker.cmd("ps --filter since=nobody").run().refused();
-    assert!(refusal.contains("nobody"), "{refusal}");
+    let refusal = docker.cmd("ps --filter since=unknown").run().refused();
+    assert!(refusal.contains("unknown"), "{refusal}");
 }
 
 pub(crate) fn every_container_names_its_node(lab: &Lab) {
@@ -102,7 +102,7 @@ pub(crate) fn every_container_names_its_node(lab: &Lab) {
     assert_eq!(answer.header("skep-missing"), "");
     assert_eq!(answer.header("content-type"), "application/json");
     let list = answer.list();
-    assert_eq!(list.len(), made(lab).len());
+    assert_eq!(list.len(), created(lab).len());
     assert!(
         list.is_sorted_by_key(|c| -c["Created"].as_i64().expect("seconds")),
         "{}",

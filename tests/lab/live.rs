@@ -1,4 +1,4 @@
-//! Streams that go one way for as long as somebody listens.
+//! Live streams in one direction.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::wait::eventually;
 
 const ENTRY: usize = 2;
 
-/// What is sent live has to be here within this.
+/// The time in which live output must arrive.
 const SOON: Duration = Duration::from_secs(2);
 
 pub(crate) fn logs_are_followed_live_and_end_when_the_client_leaves(lab: &Lab) {
@@ -35,7 +35,7 @@ pub(crate) fn logs_are_followed_live_and_end_when_the_client_leaves(lab: &Lab) {
                 .then_some(())
                 .ok_or_else(|| format!("not logged on node{node}"))
         };
-        eventually(5, "logs end when the client leaves", over);
+        eventually(5, "the log stream ends when the client leaves", over);
     }
     engine.ok("rm -f talker");
 }
@@ -45,15 +45,15 @@ pub(crate) fn events_arrive_live(lab: &Lab) {
         let events = docker
             .cmd("events --filter container=short --format {{.Action}}")
             .background();
-        // The client does not say when it has begun to listen.
-        let heard = || {
+        // The client does not report when it starts to listen.
+        let arrives = || {
             lab.engine(node).ok("run --rm --name short busybox true");
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 events.line_with("start", SOON)
             }))
-            .map_err(|_| "no start was heard of".to_owned())
+            .map_err(|_| "no start event arrived".to_owned())
         };
-        eventually(6, "a container that starts is heard of", heard);
+        eventually(6, "the start event of a container arrives", arrives);
         events.line_with("die", SOON);
     }
 }

@@ -1,4 +1,4 @@
-//! What agents log.
+//! The agents' logs.
 
 use std::fs;
 
@@ -18,16 +18,16 @@ pub(crate) fn a_request_is_one_log_line_without_secrets(lab: &Lab) {
         .iter()
         .find_map(|line| line.strip_prefix("signature: sig1=:"));
     let signature = signature.expect("a signature").trim_end_matches(':');
-    let said = || {
+    let logged = || {
         let log = lab.log(ENTRY);
         log.contains(path).then_some(()).ok_or(log)
     };
-    eventually(5, "the request is in the log", said);
+    eventually(5, "the request is in the log", logged);
     for node in lab.numbers() {
         let log = lab.log(node);
         let lines: Vec<_> = log.lines().filter(|line| line.contains(path)).collect();
-        // The others were asked whether they have it, which is nobody's request;
-        // and the request itself went to this engine, which says that nobody has.
+        // The lookups on the other nodes are internal, and have no line. The request
+        // itself goes to the local engine, which answers that it does not exist.
         assert_eq!(
             lines.len(),
             usize::from(node == ENTRY),
@@ -38,7 +38,7 @@ pub(crate) fn a_request_is_one_log_line_without_secrets(lab: &Lab) {
                 assert!(line.contains(fact), "{fact}: {line}");
             }
         }
-        // A query may hold secrets, as those of a build do.
+        // A query may contain secrets, as that of a build does.
         for hidden in [
             secret.trim(),
             signature,
@@ -54,13 +54,13 @@ pub(crate) fn a_request_is_one_log_line_without_secrets(lab: &Lab) {
     }
 }
 
-/// Agents look after each other every few seconds. What they ask in the name of nobody else is not worth a line.
+/// Agents probe each other every few seconds. Requests for themselves have no line.
 pub(crate) fn health_checks_and_probes_do_not_fill_the_log(lab: &Lab) {
     for node in lab.numbers() {
         let log = lab.log(node);
-        let errand = |line: &&str| line.contains("caller=peer:") && !line.contains("refused=");
-        let errands: Vec<_> = log.lines().filter(errand).collect();
-        assert!(errands.is_empty(), "node{node}: {errands:?}");
+        let internal = |line: &&str| line.contains("caller=peer:") && !line.contains("refused=");
+        let lines: Vec<_> = log.lines().filter(internal).collect();
+        assert!(lines.is_empty(), "node{node}: {lines:?}");
         assert!(!log.contains("/skep/v1/health"), "node{node}: {log}");
     }
 }

@@ -1,4 +1,4 @@
-//! What only managers can do, asked of a worker's agent.
+//! Manager calls through a worker's agent.
 
 use std::fs;
 
@@ -37,7 +37,7 @@ pub(crate) fn a_worker_answers_with_a_managers_view(lab: &Lab) {
         docker.ok("info --format {{.Name}}|{{.Swarm.ControlAvailable}}|{{.Swarm.Nodes}}"),
         "node1|true|3"
     );
-    // Past the agent, the same node could not.
+    // Without the agent, the same node refuses.
     let refusal = lab.engine(ENTRY).cmd("service ls").run().refused();
     assert!(refusal.contains("not a swarm manager"), "{refusal}");
 }
@@ -45,18 +45,18 @@ pub(crate) fn a_worker_answers_with_a_managers_view(lab: &Lab) {
 pub(crate) fn a_stack_is_deployed_and_removed_through_a_worker(lab: &Lab) {
     let docker = lab.docker(ENTRY);
     let file = lab.file("stack.yml");
-    fs::write(&file, STACK).expect("a file of ours");
-    fs::write(lab.file("word"), "hello").expect("a file of ours");
+    fs::write(&file, STACK).expect("a file of the test");
+    fs::write(lab.file("word"), "hello").expect("a file of the test");
     docker
         .cmd("stack deploy --resolve-image never -c")
         .arg(file.display().to_string())
         .arg("small")
         .ok();
     eventually(20, "the stack runs", || {
-        let said = docker.ok("service ls --filter name=small_sleeper --format {{.Replicas}}");
-        (said == "2/2").then_some(()).ok_or(said)
+        let count = docker.ok("service ls --filter name=small_sleeper --format {{.Replicas}}");
+        (count == "2/2").then_some(()).ok_or(count)
     });
-    // Its containers are found wherever they are, under the names that the manager gave.
+    // Its containers are found on every node, under the manager's names.
     let tasks = docker.sorted(
         "ps --no-trunc --filter label=com.docker.stack.namespace=small --format {{.Names}}",
     );
@@ -92,7 +92,7 @@ pub(crate) fn a_secret_is_created_through_a_worker(lab: &Lab) {
 }
 
 pub(crate) fn service_logs_are_available_through_a_worker(lab: &Lab) {
-    // Of one node's agent at least: what a service logs is gathered by the managers.
+    // From at least one agent: the managers collect the logs of a service.
     let done = lab
         .docker(ENTRY)
         .cmd("service logs --tail 3 skep_agent")

@@ -1,5 +1,5 @@
-//! Who may do what, in a Swarm: a lab of its own, where the agents are deployed by docker/stack.yml with a configuration
-//! that has policies, and the stock CLI is used by those who have them.
+//! Policies in a Swarm, in their own lab: docker/stack.yml deploys the agents with a configuration that has policies,
+//! and callers with these policies use the stock CLI.
 
 use std::fs;
 use std::sync::LazyLock;
@@ -9,7 +9,7 @@ use super::cluster::{Docker, Lab, repository, skep};
 use super::command::{Running, task};
 use super::wait::eventually;
 
-/// Its name.
+/// The name of the lab.
 pub(crate) const NAME: &str = "policies";
 
 /// A worker.
@@ -32,7 +32,7 @@ policies:
 audit: { file: /dev/stdout }
 ";
 
-/// Up from the first test on that needs it.
+/// The lab, which the first test that needs it brings up.
 static DEPLOYED: LazyLock<Lab> = LazyLock::new(|| {
     let lab = Lab::up(NAME, "--nodes 3 --managers 1");
     lab.engine(1).ok("node update --label-add zone=dev node3");
@@ -41,15 +41,15 @@ static DEPLOYED: LazyLock<Lab> = LazyLock::new(|| {
         lab.file("key"),
         lab.file("stack.yml"),
     );
-    fs::write(&config, CONFIG).expect("a file of ours");
-    fs::write(&key, task(skep(), "secret").ok()).expect("a file of ours");
+    fs::write(&config, CONFIG).expect("a file of the test");
+    fs::write(&key, task(skep(), "secret").ok()).expect("a file of the test");
     let stock = fs::read_to_string(repository().join("docker/stack.yml"));
     let yaml = stock
         .expect("a file of the repository")
         .replace("../conf/swarm.yaml", &config.display().to_string())
         .replace("secrets: [skep_secret]", "secrets: [skep_secret, key]");
     let yaml = format!("{yaml}  key: {{ file: {} }}\n", key.display());
-    fs::write(&stack, yaml).expect("a file of ours");
+    fs::write(&stack, yaml).expect("a file of the test");
     let deploy = lab.lab("deploy").arg(stack.display().to_string());
     deploy.within(120).ok();
     lab.all_ready(60);
@@ -61,7 +61,7 @@ static DEPLOYED: LazyLock<Lab> = LazyLock::new(|| {
     lab
 });
 
-/// The docker CLI of whoever holds the key with this id, through the worker.
+/// The docker CLI of the holder of a key, through the worker.
 struct Holder {
     docker: Docker,
     _connection: Running,
@@ -129,8 +129,8 @@ pub(crate) fn a_developer_sees_only_the_node_with_the_label(_: &Lab) {
             .then_some(())
             .ok_or(format!("{found:?}"))
     };
-    // Which labels there are, agents hear from a manager at their next round.
-    eventually(20, "only node3's container is there", known);
+    // Agents get the labels from a manager in their next round.
+    eventually(20, "only node3's container is listed", known);
     assert_eq!(dev.docker.ok("exec web3 echo hello").trim(), "hello");
     dev.docker.cmd("exec web1 true").run().refused();
     let gone = dev.docker.cmd("rm -f web2").run();
@@ -168,7 +168,7 @@ pub(crate) fn a_certificate_gives_the_docker_cli_the_rights_of_its_name(_: &Lab)
     issue.ok();
     let docker = |words: &str| {
         let file = |name: &str| folder.join(name).display().to_string();
-        // The certificate has the node's name, not where the lab's own network has it.
+        // The certificate has the node's name, not its address in the lab's network.
         task("/usr/bin/docker", "--tlsverify --tlscacert")
             .arg(file("ca.pem"))
             .arg("--tlscert")
@@ -193,7 +193,7 @@ pub(crate) fn the_audit_log_records_who_was_denied_and_why(_: &Lab) {
     let reader = holder(lab, "reader");
     reader.docker.cmd("volume create audited").run().refused();
     let agent = lab.agent(ENTRY).container;
-    let told = || {
+    let audited = || {
         let log = lab.engine(ENTRY).cmd("logs").arg(&agent).run().text();
         let mut lines = log
             .lines()
@@ -201,7 +201,7 @@ pub(crate) fn the_audit_log_records_who_was_denied_and_why(_: &Lab) {
         let line = lines.rfind(|line: &serde_json::Value| line["what"] == "VolumeCreate");
         line.ok_or("no such line".to_owned())
     };
-    let (_, line) = eventually(10, "the denial is in the audit log", told);
+    let (_, line) = eventually(10, "the denial is in the audit log", audited);
     assert_eq!(line["who"], "key:reader", "{line}");
     assert_eq!(line["verdict"], "deny", "{line}");
     assert_eq!(line["policy"], "read-only", "{line}");

@@ -1,5 +1,5 @@
-//! A Portainer server's view: a lab of its own, where the agents are deployed as Portainer's own stack file deploys its
-//! agents, with another image. The server is played by curl and by the docker CLI, which is what a server runs for stacks.
+//! A Portainer server's view, in its own lab: Portainer's own stack file deploys the agents, with another image. curl
+//! and the docker CLI, which a server runs for stacks, stand in for the server.
 
 use std::fs;
 use std::sync::LazyLock;
@@ -16,7 +16,7 @@ use super::command::{Task, task};
 use super::request::{Answer, answer};
 use super::wait::eventually;
 
-/// Its name.
+/// The name of the lab.
 pub(crate) const NAME: &str = "portainer";
 
 /// A worker.
@@ -24,8 +24,8 @@ pub(crate) const ENTRY: usize = 2;
 
 pub(crate) const SECRET: &str = "kJ2vXw8pQ4nT7mR1sYc5bZ9fLh3gD6aE0uVi";
 
-/// Portainer's `agent-stack.yml` after the two changes that docs/portainer.md names. The port is a host's, because not
-/// every kernel has the routing mesh, and the volumes are where the lab's engines keep theirs.
+/// Portainer's `agent-stack.yml` with the two changes from docs/portainer.md. The port is in host mode, because not
+/// every kernel has the routing mesh, and the path of the volumes is that of the lab's engines.
 const STACK: &str = r#"version: "3.3"
 services:
   agent:
@@ -47,10 +47,10 @@ networks:
     attachable: true
 "#;
 
-/// What begins the DER of every P-256 public key.
+/// The beginning of every P-256 public key in DER.
 const SPKI: &str = "3059301306072a8648ce3d020106082a8648ce3d030107034200";
 
-/// Up from the first test on that needs it.
+/// The lab, which the first test that needs it brings up.
 pub(crate) static DEPLOYED: LazyLock<Lab> = LazyLock::new(|| {
     let lab = Lab::up(NAME, "--nodes 3 --managers 1");
     let stack = lab.file("agent-stack.yml");
@@ -58,7 +58,7 @@ pub(crate) static DEPLOYED: LazyLock<Lab> = LazyLock::new(|| {
     let yaml = STACK
         .replace("SECRET\n", &format!("{SECRET}\n"))
         .replace("VOLUMES", &volumes.display().to_string());
-    fs::write(&stack, yaml).expect("a file of ours");
+    fs::write(&stack, yaml).expect("a file of the test");
     lab.engine(1)
         .cmd("stack deploy --resolve-image never -c")
         .arg(stack.display().to_string())
@@ -73,7 +73,7 @@ pub(crate) static DEPLOYED: LazyLock<Lab> = LazyLock::new(|| {
         let whole = counts.iter().all(|&count| count == 3);
         whole.then_some(()).ok_or(format!("{counts:?}"))
     };
-    eventually(90, "every agent names three", found);
+    eventually(90, "every agent lists three agents", found);
     for node in lab.numbers() {
         let run = format!(
             "run --detach --name web{node} --volume files{node}:/files busybox sleep 86400"
@@ -94,7 +94,7 @@ impl Server {
         Self { key, secret }
     }
 
-    /// The two headers that every request of a server has.
+    /// The two headers of every request from a server.
     pub(crate) fn signed(&self) -> [String; 2] {
         let digest = Md5::digest(self.secret);
         let signature: Signature = self.key.sign_prehash(&digest).expect("a signature");
@@ -144,8 +144,8 @@ impl Server {
         for header in self.signed() {
             curl = curl.arg("-H").arg(header);
         }
-        let said = curl.arg(format!("{}/agents", lab.url(node))).run();
-        serde_json::from_slice(&said.out).ok()
+        let done = curl.arg(format!("{}/agents", lab.url(node))).run();
+        serde_json::from_slice(&done.out).ok()
     }
 }
 
@@ -160,10 +160,10 @@ pub(crate) fn a_server_recognises_an_agent_and_adds_it(_: &Lab) {
     let curl = || task("curl", "--insecure");
     let ping = answer(curl(), "GET", &format!("{}/ping", lab.url(ENTRY)), &[]);
     assert_eq!(ping.status, 204, "{ping:?}");
-    // Before anything is signed, a server looks for an agent by this.
-    let stranger = answer(curl(), "GET", &format!("{}/_ping", lab.url(ENTRY)), &[]);
-    assert!([401, 403].contains(&stranger.status), "{stranger:?}");
-    for answer in [&ping, &stranger] {
+    // A server recognises an agent by this before it signs anything.
+    let unsigned = answer(curl(), "GET", &format!("{}/_ping", lab.url(ENTRY)), &[]);
+    assert!([401, 403].contains(&unsigned.status), "{unsigned:?}");
+    for answer in [&ping, &unsigned] {
         assert!(!answer.header("portainer-agent").is_empty(), "{answer:?}");
         assert_eq!(answer.header("portainer-agent-platform"), "1");
         assert_eq!(answer.header("portainer-agent-api-version"), "2");
@@ -210,7 +210,7 @@ pub(crate) fn a_snapshot_has_the_whole_swarm(_: &Lab) {
     get("/v1.41/images/json");
     get("/v1.41/networks");
     get("/version");
-    // The same order every time.
+    // The order is the same every time.
     assert_eq!(get("/v2/agents").body, get("/v1.41/v2/agents").body);
 }
 
@@ -245,7 +245,7 @@ pub(crate) fn compressed_lists_are_complete(_: &Lab) {
         "/v2/agents",
     ] {
         let plain = server.ask(lab, "GET", path, &[]).list().len();
-        // It undoes what it knows of these, and says so if it does not know one.
+        // curl decodes the codings that it knows, and fails for others.
         let curl = task("curl", "--insecure --compressed");
         let coded = server.send(
             lab,
@@ -270,7 +270,7 @@ pub(crate) fn files_of_a_volume_are_put_listed_read_and_deleted_on_their_node(_:
     let lab = &*DEPLOYED;
     let server = Server::new(SECRET);
     let file = lab.file("upload.txt");
-    fs::write(&file, "from the browser").expect("a file of ours");
+    fs::write(&file, "from the browser").expect("a file of the test");
     let target = "X-PortainerAgent-Target: node3";
     let mut put = task(
         "curl",

@@ -1,4 +1,4 @@
-//! Single requests, signed by `skep sign` and made by curl, for what the docker CLI does not show: headers,
+//! Single requests, signed by `skep sign` and sent by curl, for details that the docker CLI does not show: headers,
 //! status codes, exact bodies.
 
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::cluster::Lab;
 use super::command::{Task, task};
 
-/// What came back.
+/// An answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -52,7 +52,7 @@ impl Lab {
         self.send(entry, "GET", path, &headers)
     }
 
-    /// A `GET` by way of `skep connect`, which signs whatever headers it finds.
+    /// A `GET` through `skep connect`, which signs all headers.
     #[track_caller]
     pub(crate) fn get_through(&self, socket: &str, path: &str, headers: &[&str]) -> Answer {
         let headers: Vec<_> = headers.iter().map(|&h| h.to_owned()).collect();
@@ -61,22 +61,22 @@ impl Lab {
     }
 }
 
-/// What `curl` gets for this request.
+/// The answer that `curl` gets for this request.
 #[track_caller]
 pub(crate) fn answer(curl: Task, method: &str, url: &str, headers: &[String]) -> Answer {
     let mut curl = curl.arg("-sS").arg("-i").arg("-X").arg(method);
     for header in headers {
         curl = curl.arg("-H").arg(header);
     }
-    let said = curl.arg(url).ok();
-    let (head, body) = said.split_once("\r\n\r\n").unwrap_or((&said, ""));
+    let output = curl.arg(url).ok();
+    let (head, body) = output.split_once("\r\n\r\n").unwrap_or((&output, ""));
     let mut lines = head.lines();
     let status = lines
         .next()
         .and_then(|line| line.split(' ').nth(1)?.parse().ok());
     let headers = lines.filter_map(|line| line.split_once(": "));
     Answer {
-        status: status.unwrap_or_else(|| panic!("{url} did not answer with HTTP: {said}")),
+        status: status.unwrap_or_else(|| panic!("{url} did not answer with HTTP: {output}")),
         headers: headers
             .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
             .collect(),

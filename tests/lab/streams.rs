@@ -1,4 +1,4 @@
-//! Streams that go both ways: exec, attach and run, with and without a terminal, here and on another node.
+//! Streams in both directions: exec, attach and run, with and without a terminal, on the entry node and on another.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use super::command::{Task, task};
 
 const ENTRY: usize = 2;
 
-/// A container on the node that is asked, and one on another.
+/// A container on the entry node, and one on another.
 const CONTAINERS: [&str; 2] = ["web2", "web3"];
 
 /// Runs a command on a terminal of 33 lines and 101 columns, as a person would.
@@ -17,39 +17,39 @@ fn run_on_a_terminal(lab: &Lab, task_on_it: &Task) -> String {
         &file,
         format!("stty rows 33 cols 101\n{}\n", task_on_it.line()),
     )
-    .expect("a file of ours");
+    .expect("a file of the test");
     let command = format!("sh {}", file.display());
-    let said = task("script", "-qec")
+    let output = task("script", "-qec")
         .arg(command)
         .arg("/dev/null")
         .env("TERM", "dumb")
         .hold_input()
         .ok();
-    said.replace("\r\n", "\n")
+    output.replace("\r\n", "\n")
 }
 
-/// Says what the terminal is, once it has the client's size.
+/// Prints the terminal's size and name as soon as it has the client's size.
 const TERMINAL: &str = "for n in $(seq 50); do [ \"$(stty size 2>/dev/null)\" = '33 101' ] && break; sleep 0.1; done; stty size; tty";
 
-fn assert_terminal(said: &str) {
-    let mut lines = said.lines().map(str::trim);
-    assert_eq!(lines.next(), Some("33 101"), "{said}");
+fn assert_terminal(output: &str) {
+    let mut lines = output.lines().map(str::trim);
+    assert_eq!(lines.next(), Some("33 101"), "{output}");
     assert!(
         lines.next().is_some_and(|tty| tty.starts_with("/dev/")),
-        "{said}"
+        "{output}"
     );
 }
 
-/// Whatever comes after the end of standard input still has to arrive.
+/// Output after the end of standard input must still arrive.
 pub(crate) fn the_end_of_standard_input_does_not_end_an_exec(lab: &Lab) {
     for container in CONTAINERS {
         let exec = lab.docker(ENTRY).cmd("exec -i").arg(container);
-        let said = exec
+        let output = exec
             .arg_each("sh -c")
             .arg("cat; sleep 1; echo done")
             .input("x")
             .ok();
-        assert_eq!(said, "xdone", "{container}");
+        assert_eq!(output, "xdone", "{container}");
     }
 }
 
@@ -66,8 +66,8 @@ pub(crate) fn exec_returns_output_errors_and_exit_code(lab: &Lab) {
             "{container}"
         );
     }
-    let refusal = lab.docker(ENTRY).cmd("exec nobody true").run().refused();
-    assert!(refusal.contains("No such container: nobody"), "{refusal}");
+    let refusal = lab.docker(ENTRY).cmd("exec unknown true").run().refused();
+    assert!(refusal.contains("No such container: unknown"), "{refusal}");
 }
 
 pub(crate) fn four_megabytes_pass_through_an_exec_unchanged(lab: &Lab) {
@@ -80,7 +80,7 @@ pub(crate) fn four_megabytes_pass_through_an_exec_unchanged(lab: &Lab) {
         assert_eq!(done.code, 0, "{}", done.err);
         assert!(
             done.out == bytes,
-            "{container}: {} of {} bytes, or other ones",
+            "{container}: {} of {} bytes, or different ones",
             done.out.len(),
             bytes.len()
         );
@@ -104,34 +104,34 @@ pub(crate) fn attach_accepts_piped_input(lab: &Lab) {
             .arg("cat; echo done")
             .ok();
         lab.engine(node).ok("start attached");
-        let said = lab.docker(ENTRY).cmd("attach attached").input("x").run();
+        let done = lab.docker(ENTRY).cmd("attach attached").input("x").run();
         lab.engine(node).ok("rm -f attached");
-        assert_eq!(said.ok(), "xdone", "node{node}");
+        assert_eq!(done.ok(), "xdone", "node{node}");
     }
 }
 
-fn ways(lab: &Lab) -> [Docker; 2] {
+fn clients(lab: &Lab) -> [Docker; 2] {
     [lab.docker(ENTRY), lab.docker_for(ENTRY, "node3")]
 }
 
 pub(crate) fn run_returns_output_and_exit_code_and_cleans_up(lab: &Lab) {
-    for docker in ways(lab) {
+    for docker in clients(lab) {
         let done = docker
             .cmd("run --rm --name passing busybox sh -c")
             .arg("hostname; exit 9")
             .run();
         assert_eq!((done.code, done.text().len()), (9, 13), "{done}");
-        let said = docker
+        let output = docker
             .cmd("run --rm -i --name passing busybox cat")
             .input("from far")
             .ok();
-        assert_eq!(said, "from far");
+        assert_eq!(output, "from far");
         assert_eq!(docker.ok("ps -aq --filter name=passing"), "");
     }
 }
 
 pub(crate) fn run_on_a_terminal_gets_a_terminal_of_the_same_size(lab: &Lab) {
-    for docker in ways(lab) {
+    for docker in clients(lab) {
         let run = docker.cmd("run --rm -it busybox sh -c").arg(TERMINAL);
         assert_terminal(&run_on_a_terminal(lab, &run));
     }

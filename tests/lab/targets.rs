@@ -1,4 +1,4 @@
-//! Requests for one node in particular.
+//! Requests with a target.
 
 use super::cluster::Lab;
 
@@ -58,7 +58,7 @@ pub(crate) fn portainers_headers_choose_a_node_or_a_manager(lab: &Lab) {
         assert!(answer.header("skep-node").contains(node), "{answer:?}");
     }
     assert_eq!(version(&["X-PortainerAgent-Target: nowhere"]).status, 404);
-    // Its own agent answers this for a manager, whatever the target.
+    // A manager answers this whatever the target, as with Portainer's agent.
     let info = lab.get_through(&socket, "/info", &["X-PortainerAgent-Target: node3"]);
     assert_eq!(info.json()["Name"], "node1");
     let manager = version(&["X-PortainerAgent-ManagerOperation: 1"]);
@@ -67,7 +67,7 @@ pub(crate) fn portainers_headers_choose_a_node_or_a_manager(lab: &Lab) {
     assert!(local.header("skep-node").contains("node2"), "{local:?}");
 }
 
-/// A container's name is enough, unless several nodes have one by it.
+/// A container's name is enough unless several nodes have a container with it.
 pub(crate) fn an_ambiguous_name_gets_an_error_that_names_both_nodes(lab: &Lab) {
     for node in [1, 3] {
         lab.engine(node).ok("create --name twin busybox");

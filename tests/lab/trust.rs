@@ -1,4 +1,4 @@
-//! Who gets in, and who does not.
+//! Authentication of requests and of agents.
 
 use std::fs;
 
@@ -22,10 +22,10 @@ fn assert_refused(answer: &Answer, reason: &str) {
     assert!(!answer.message().is_empty(), "{answer:?}");
 }
 
-/// A secret that is as good as the cluster's, but another.
+/// A valid secret that is not the cluster's.
 fn other_secret(lab: &Lab) -> String {
     let path = lab.file("other-secret");
-    fs::write(&path, lab.skep("secret").ok()).expect("a file of ours");
+    fs::write(&path, lab.skep("secret").ok()).expect("a file of the test");
     path.display().to_string()
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn another_clusters_secret_does_not_verify_the_agents(lab: &Lab) {
     assert!(refusal.to_lowercase().contains("certificate"), "{refusal}");
 }
 
-/// Nor may it be found out which keys there are.
+/// The answer must not reveal which keys exist.
 pub(crate) fn a_signature_with_another_clusters_secret_is_refused(lab: &Lab) {
     let url = format!("{}{PATH}", lab.url(ENTRY));
     let sign = lab
@@ -74,7 +74,7 @@ pub(crate) fn a_signature_with_another_clusters_secret_is_refused(lab: &Lab) {
     assert_refused(&lab.send(ENTRY, "GET", PATH, &headers), "bad-signature");
 }
 
-/// `openssl s_client`, which goes on after a certificate that it cannot verify, but says so.
+/// `openssl s_client`, which reports a certificate that it cannot verify, but continues.
 fn openssl(lab: &Lab, options: &str) -> String {
     let connect = format!("s_client -connect {}:9001 -brief", lab.address(ENTRY));
     let done = task("openssl", &connect).arg_each(options).run();
@@ -98,7 +98,7 @@ pub(crate) fn tls_1_3_verifies_with_the_clusters_ca_only(lab: &Lab) {
     assert!(!old.contains("CONNECTION ESTABLISHED"), "{old}");
 }
 
-/// A certificate that the cluster's CA did not issue makes nobody an agent, and does not even get through the handshake.
+/// A certificate that the cluster's CA did not issue fails the handshake.
 pub(crate) fn a_certificate_of_another_authority_is_refused(lab: &Lab) {
     let (key, certificate) = (lab.file("forged.key"), lab.file("forged.pem"));
     let (key, certificate) = (key.display().to_string(), certificate.display().to_string());
@@ -121,7 +121,7 @@ pub(crate) fn a_certificate_of_another_authority_is_refused(lab: &Lab) {
     }
 }
 
-/// Run by hand on a node of a Swarm, the image has to say how it is done right.
+/// Run by hand on a node of a Swarm, the image must explain the correct deployment.
 pub(crate) fn without_a_secret_no_agent_starts_in_a_swarm(lab: &Lab) {
     let run = "run --rm -v /var/run/docker.sock:/var/run/docker.sock skep:latest";
     let refusal = lab.engine(1).cmd(run).run().refused();

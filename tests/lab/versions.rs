@@ -1,4 +1,4 @@
-//! A Swarm of engines of three ages: a lab of its own, with Debian's engines of three releases.
+//! A Swarm with three different engines, from three Debian releases, in its own lab.
 
 use std::sync::LazyLock;
 
@@ -9,7 +9,7 @@ use super::request::{Answer, answer};
 use super::wait::eventually;
 use super::{lists, nodes};
 
-/// Its name.
+/// The name of the lab.
 pub(crate) const NAME: &str = "mixed";
 
 /// The releases, for nodes 1 to 3. The manager has the oldest.
@@ -18,12 +18,12 @@ const SUITES: &str = "bookworm,trixie,forky";
 /// The node with the newest engine.
 const NEWEST: usize = 3;
 
-/// From this API version on, images have no `VirtualSize`: it tells in which version a node was asked.
+/// From this API version on, images have no `VirtualSize`, which shows the version of a request to a node.
 const NO_VIRTUAL_SIZE: Api = Api(1, 44);
 
-/// Up from the first test on that needs it.
+/// The lab, which the first test that needs it brings up.
 static MIXED: LazyLock<Lab> = LazyLock::new(|| {
-    // This may have to download them.
+    // This may download the engines.
     task(script().display().to_string(), "engines")
         .arg(SUITES)
         .env("LAB_NAME", NAME)
@@ -51,7 +51,7 @@ impl Api {
         Self(number(major), number(minor))
     }
 
-    /// How a path for it begins.
+    /// The path prefix of this version.
     fn prefix(self) -> String {
         format!("/v{self}")
     }
@@ -63,10 +63,10 @@ impl std::fmt::Display for Api {
     }
 }
 
-/// The smallest and the largest version that an engine serves.
+/// The minimum and the maximum version that an engine serves.
 type Range = (Api, Api);
 
-/// Those of nodes 1 to 3, as an agent has them.
+/// The ranges of nodes 1 to 3, from an agent.
 fn ranges(lab: &Lab) -> Vec<Range> {
     let mut nodes = lab.nodes(1);
     nodes.sort_by_key(|node| node.hostname.clone());
@@ -77,15 +77,14 @@ fn ranges(lab: &Lab) -> Vec<Range> {
     nodes.iter().map(|node| range(&node.api)).collect()
 }
 
-/// The largest minimum and the smallest maximum: if these are the wrong way round, no version is common to all.
+/// The largest minimum and the smallest maximum. If the minimum is larger, no version is common to all.
 fn common(ranges: &[Range]) -> Range {
     let min = ranges.iter().map(|&(min, _)| min).max();
     let max = ranges.iter().map(|&(_, max)| max).min();
     (min.expect("a node"), max.expect("a node"))
 }
 
-/// What a client may ask in: no version, one that all nodes have, one that the oldest has not, and one that only the
-/// newest has.
+/// Versions of a client: none, one that all nodes serve, one that the oldest lacks, and one that only the newest serves.
 fn versions(ranges: &[Range]) -> [Option<Api>; 4] {
     let max = |node: usize| ranges[node - 1].1;
     let versions = [common(ranges).1, max(2), max(NEWEST)];
@@ -107,8 +106,8 @@ fn head(lab: &Lab, entry: usize, path: &str) -> Answer {
     answer(curl, "HEAD", &format!("http://docker{path}"), &[])
 }
 
-/// The four lists, asked for in this version, have what is on all nodes, each of which was asked in the nearest version
-/// that it serves; without a version, in the newest that all have in common, or else in its own newest.
+/// Asserts that the four lists in this version have the objects of all nodes, and that each node got the nearest version
+/// that it serves. Without a version it gets the newest common one, or else its own newest.
 fn assert_lists_are_complete(lab: &Lab, entry: usize, ranges: &[Range], version: Option<Api>) {
     let prefix = version.map(Api::prefix).unwrap_or_default();
     let get = |path: &str| {
@@ -207,7 +206,7 @@ pub(crate) fn exec_works_on_every_node_through_every_agent(_: &Lab) {
     }
 }
 
-/// The CLI that came with the newest engine speaks its version, unless it is told of another.
+/// The CLI of the newest engine uses its own version unless it negotiates another.
 pub(crate) fn a_new_client_negotiates_a_version_that_every_node_serves(_: &Lab) {
     let lab = &*MIXED;
     let (_, newest) = common(&ranges(lab));
@@ -230,8 +229,8 @@ pub(crate) fn ping_and_version_announce_the_versions_that_every_node_serves(_: &
         for prefix in [String::new(), max.prefix()] {
             let ping = format!("{prefix}/_ping");
             let announced = |answer: &Answer| {
-                let said = (answer.status, answer.header("api-version").to_owned());
-                assert_eq!(said, (200, max.to_string()), "node{entry}: {answer:?}");
+                let found = (answer.status, answer.header("api-version").to_owned());
+                assert_eq!(found, (200, max.to_string()), "node{entry}: {answer:?}");
             };
             let answer = get(lab, entry, &ping);
             announced(&answer);
@@ -248,19 +247,19 @@ pub(crate) fn ping_and_version_announce_the_versions_that_every_node_serves(_: &
                 let expected = (&*min.to_string(), &*max.to_string());
                 assert_eq!(range, (&expected.0.into(), &expected.1.into()), "{place}");
             }
-            // All else is the engine's own.
+            // The rest comes from the engine.
             let own = lab.engine(entry).ok("version --format {{.Server.Version}}");
             assert_eq!(version["Version"], own.as_str());
         }
     }
 }
 
-/// As between 20.10, which serves up to 1.41, and 29.0, which serves nothing below 1.44. The engine stays so: this is
-/// the last test.
+/// As between 20.10, which serves up to 1.41, and 29.0, which serves nothing below 1.44. The engine keeps this range,
+/// because this is the last test.
 pub(crate) fn lists_are_complete_even_without_a_common_version(_: &Lab) {
     let lab = &*MIXED;
     let floor = NO_VIRTUAL_SIZE;
-    // The engine would give it 10 s to end by itself.
+    // Otherwise the engine waits 10 s for it to exit.
     let web = format!("web{NEWEST}");
     lab.engine(NEWEST).ok(&format!("kill {web}"));
     lab.lab(&format!("fault {NEWEST} restart"))
@@ -281,7 +280,7 @@ pub(crate) fn lists_are_complete_even_without_a_common_version(_: &Lab) {
         for version in versions(&ranges) {
             assert_lists_are_complete(lab, entry, &ranges, version);
         }
-        // What only one node can answer is asked of it as it came.
+        // A request for one node keeps its version.
         let path = format!("/containers/{web}/json");
         let refusal = get(lab, entry, &format!("{}{path}", max.prefix()));
         let expected = format!("Minimum supported API version is {floor}");

@@ -1,14 +1,14 @@
-//! The Swarm as one engine: streams, sums and commands that are about all of it.
+//! The Swarm as one engine: streams, totals and commands for the whole cluster.
 
 use std::time::Duration;
 
 use super::cluster::Lab;
 use super::wait::eventually;
 
-/// The worker that is asked.
+/// The entry node, a worker.
 const ENTRY: usize = 2;
 
-/// What is sent live has to be here within this.
+/// The time in which live output must arrive.
 const SOON: Duration = Duration::from_secs(3);
 
 pub(crate) fn events_of_all_nodes_are_one_stream(lab: &Lab) {
@@ -20,14 +20,14 @@ pub(crate) fn events_of_all_nodes_are_one_stream(lab: &Lab) {
         .background();
     for node in lab.numbers() {
         let run = format!("run --rm --label heard --name heard{node} busybox true");
-        let heard = || {
+        let arrives = || {
             lab.engine(node).ok(&run);
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 events.line_with(&format!("start heard{node} node{node}"), SOON)
             }))
-            .map_err(|_| format!("nothing was heard of node{node}"))
+            .map_err(|_| format!("no event of node{node} arrived"))
         };
-        eventually(10, "a container that starts is heard of", heard);
+        eventually(10, "the start event of a container arrives", arrives);
         events.line_with(&format!("die heard{node} node{node}"), SOON);
     }
 }
@@ -36,20 +36,20 @@ pub(crate) fn past_events_come_in_order_of_time(lab: &Lab) {
     for node in [3, 1, 2, 1, 3] {
         lab.engine(node).ok("run --rm --label past busybox true");
     }
-    // The client names the time in whole seconds.
+    // The client sends the time in whole seconds.
     std::thread::sleep(Duration::from_secs(1));
-    let said = lab
+    let output = lab
         .docker(ENTRY)
         .cmd("events --since 10m --until 0s --filter label=past --filter event=start --format")
         .arg("{{.TimeNano}}|{{json .Actor.Attributes}}")
         .ok();
-    let times: Vec<u64> = said
+    let times: Vec<u64> = output
         .lines()
         .filter_map(|line| line.split_once('|')?.0.parse().ok())
         .collect();
-    assert_eq!(times.len(), 5, "{said}");
-    assert!(times.is_sorted(), "{said}");
-    let nodes: Vec<_> = said
+    assert_eq!(times.len(), 5, "{output}");
+    assert!(times.is_sorted(), "{output}");
+    let nodes: Vec<_> = output
         .lines()
         .filter_map(|line| line.split("\"node.name\":\"").nth(1)?.get(..5))
         .collect();
@@ -64,15 +64,15 @@ pub(crate) fn a_swarm_event_appears_once(lab: &Lab) {
         (role == "manager").then_some(()).ok_or(role)
     };
     eventually(20, "node3 is a manager", manages);
-    docker.ok("network create --driver overlay told");
-    docker.ok("network rm told");
-    let told = || {
-        let said = docker.ok("events --since 1m --until 0s --filter scope=swarm --filter network=told --format {{.Action}}");
-        let count = |action| said.lines().filter(|&line| line == action).count();
+    docker.ok("network create --driver overlay reported");
+    docker.ok("network rm reported");
+    let both_once = || {
+        let events = docker.ok("events --since 1m --until 0s --filter scope=swarm --filter network=reported --format {{.Action}}");
+        let count = |action| events.lines().filter(|&line| line == action).count();
         let both = (count("create"), count("remove")) == (1, 1);
-        both.then_some(()).ok_or(said)
+        both.then_some(()).ok_or(events)
     };
-    eventually(5, "both are told, once", told);
+    eventually(5, "both events appear once", both_once);
     lab.docker(2).ok("node demote node3");
     let works = || {
         let role = lab.node(ENTRY, "node3").role;
@@ -90,14 +90,14 @@ pub(crate) fn disk_usage_covers_all_nodes(lab: &Lab) {
         .numbers()
         .map(|node| lab.engine(node).ok("volume ls -q").lines().count())
         .sum();
-    let said = lab
+    let output = lab
         .docker(ENTRY)
         .ok("system df --format {{.Type}}={{.TotalCount}}");
     assert!(
-        said.contains(&format!("Containers={containers}\n")),
-        "{said}"
+        output.contains(&format!("Containers={containers}\n")),
+        "{output}"
     );
-    assert!(said.contains(&format!("Volumes={volumes}\n")), "{said}");
+    assert!(output.contains(&format!("Volumes={volumes}\n")), "{output}");
 }
 
 pub(crate) fn an_overlay_shows_the_containers_of_all_nodes(lab: &Lab) {
@@ -105,7 +105,7 @@ pub(crate) fn an_overlay_shows_the_containers_of_all_nodes(lab: &Lab) {
         .docker(ENTRY)
         .ok("network ls --filter driver=overlay --filter label=com.docker.stack.namespace=skep -q");
     let id = networks.lines().next().expect("the agents' network");
-    let said = lab
+    let output = lab
         .docker(ENTRY)
         .cmd("network inspect --format")
         .arg("{{range .Containers}}{{.Name}} {{end}}")
@@ -118,7 +118,7 @@ pub(crate) fn an_overlay_shows_the_containers_of_all_nodes(lab: &Lab) {
             .cmd("inspect --format {{.Name}}")
             .arg(&agent)
             .ok();
-        assert!(said.contains(name.trim_start_matches('/')), "{said}");
+        assert!(output.contains(name.trim_start_matches('/')), "{output}");
     }
 }
 
@@ -149,12 +149,12 @@ pub(crate) fn an_image_is_loaded_tagged_and_removed_on_all_nodes(lab: &Lab) {
         .arg(archive.display().to_string())
         .ok();
     lab.engine(1).ok("rmi everywhere:1");
-    let said = everywhere
+    let output = everywhere
         .cmd("load -i")
         .arg(archive.display().to_string())
         .ok();
     for node in lab.numbers() {
-        assert!(said.contains(&format!("node{node}")), "{said}");
+        assert!(output.contains(&format!("node{node}")), "{output}");
     }
     everywhere.ok("tag everywhere:1 everywhere:2");
     for node in lab.numbers() {

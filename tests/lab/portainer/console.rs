@@ -1,4 +1,4 @@
-//! Consoles as a Portainer server opens them for a browser: websockets to a worker, of containers on another node.
+//! Consoles as a Portainer server opens them for a browser: websockets through a worker to containers on another node.
 
 use std::time::Duration;
 
@@ -62,10 +62,10 @@ impl Browser {
 
     fn send(&mut self, message: Message) {
         let sent = self.runtime.block_on(self.socket.send(message));
-        sent.expect("the console takes it");
+        sent.expect("the console accepts it");
     }
 
-    /// What is shown until it is enough.
+    /// The output until `enough` holds.
     #[track_caller]
     fn shown(&mut self, enough: impl Fn(&[u8]) -> bool) -> Vec<u8> {
         let mut shown = Vec::new();
@@ -103,7 +103,7 @@ pub(crate) fn an_exec_has_the_size_of_the_browsers_window(_: &Lab) {
         .as_str()
         .map(str::to_owned);
     let hostname = hostname.expect("a hostname");
-    // Servers send the header also where they know of no node: then it is empty.
+    // Servers also send the header without a node; then it is empty.
     for target in [TARGET, "X-PortainerAgent-Target: "] {
         let id = exec(&server, lab, "sh", true);
         let path = format!("/websocket/exec?endpointId=1&id={id}&nodeName=node3");
@@ -124,13 +124,13 @@ pub(crate) fn input_arrives_unchanged_output_is_text_and_closing_the_browser_end
     let lab = &*DEPLOYED;
     let server = Server::new(SECRET);
     for politely in [true, false] {
-        // Without a terminal, which would change bytes, and which a process outlives.
+        // Without a terminal, which would change bytes and end independently of its process.
         let id = exec(&server, lab, "cat", false);
         let path = format!("/websocket/exec?endpointId=1&id={id}");
         let mut browser = Browser::open(lab, &path, &[TARGET]);
         let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
         browser.send(Message::Binary(bytes.clone().into()));
-        // A server's page understands nothing else.
+        // A server's page understands only text.
         let text = String::from_utf8_lossy(&bytes);
         let shown = browser.shown(|shown| shown.len() >= text.len());
         assert!(shown == text.as_bytes(), "{} bytes", shown.len());

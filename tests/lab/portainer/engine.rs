@@ -1,4 +1,4 @@
-//! What a Portainer server hands on to one node's engine, in somebody's name.
+//! Requests that a Portainer server sends to one node's engine for its users.
 
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ fn is_running(server: &Server, lab: &Lab) -> bool {
 pub(crate) fn an_action_runs_on_the_containers_node(_: &Lab) {
     let lab = &*DEPLOYED;
     let server = Server::new(SECRET);
-    // A list says where a container is; its id alone has to do as well.
+    // With the target from a list, and with the id alone.
     for target in [&[TARGET][..], &[]] {
         for (action, runs) in [("stop?t=0", false), ("start", true), ("restart?t=0", true)] {
             let path = format!("/v1.41/containers/web3/{action}");
@@ -46,7 +46,7 @@ pub(crate) fn the_logs_of_a_container_come_from_its_node(_: &Lab) {
 pub(crate) fn a_failed_pull_gets_the_engines_error(_: &Lab) {
     let lab = &*DEPLOYED;
     let server = Server::new(SECRET);
-    // What a server sends for a registry that it knows no account of.
+    // A server sends this for a registry without credentials.
     let account = "X-Registry-Auth: e30=";
     for headers in [&[account, TARGET][..], &[account]] {
         let path = "/images/create?fromImage=registry.invalid/app&tag=1";
@@ -60,6 +60,6 @@ pub(crate) fn a_failed_pull_gets_the_engines_error(_: &Lab) {
         assert!(headers.len() == 1 || node.ends_with(" node3"), "{pull:?}");
     }
     let distribution = server.ask(lab, "GET", "/distribution/registry.invalid/app/json", &[]);
-    let said: Value = distribution.json();
-    assert_eq!(distribution.status, 500, "{said}");
+    let error: Value = distribution.json();
+    assert_eq!(distribution.status, 500, "{error}");
 }

@@ -1,5 +1,5 @@
-//! Nodes that are lost while a Portainer server takes stock. It has a list, asks about each container in it, and drops
-//! them all if one of them is not answered within a minute or with other words than that it is gone (portainer#7937).
+//! Nodes that are lost while a Portainer server takes a snapshot. It gets a list and inspects each container in it. It
+//! drops the whole snapshot if one answer takes more than a minute or is not "No such container" (portainer#7937).
 
 use super::cluster::Lab;
 use super::command::task;
@@ -7,10 +7,10 @@ use super::faults::Undo;
 use super::portainer::{DEPLOYED, SECRET, Server};
 use super::wait::eventually;
 
-/// Engines that have given each other up look for each other once a minute only, see `faults.rs`.
+/// Engines that have given each other up rejoin only once a minute, see `faults.rs`.
 const BACK: u64 = 90;
 
-/// The id of a node's container, as a list has it.
+/// The id of a container, from a list.
 fn listed(server: &Server, lab: &Lab, name: &str) -> String {
     let list = server.ask(lab, "GET", "/containers/json?all=1", &[]).list();
     let row = list.iter().find(|row| row["Names"][0] == name);
@@ -27,7 +27,7 @@ fn lost_after_the_list(fault: &str, undo: &str) {
         let whole = list.status == 200 && missing.is_empty();
         whole.then_some(()).ok_or(missing)
     };
-    eventually(BACK, "all nodes are there", all_are_back);
+    eventually(BACK, "all nodes are ready", all_are_back);
     let (lost, kept) = (listed(&server, lab, "/web3"), listed(&server, lab, "/web1"));
     let undone = Undo(|| drop(lab.lab(undo).run()));
     lab.lab(fault).ok();

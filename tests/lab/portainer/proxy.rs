@@ -1,5 +1,5 @@
-//! The proxy that a Portainer server opens for Compose: TCP in front, TLS behind, and in each request the two headers of
-//! the signature and nothing else.
+//! The proxy that a Portainer server opens for Compose: it accepts TCP, connects with TLS, and adds only the two
+//! signature headers to each request.
 
 use std::io;
 use std::net::TcpListener;
@@ -14,7 +14,7 @@ use tokio::runtime::Builder;
 use super::cluster::Lab;
 use super::portainer::{ENTRY, SECRET, Server};
 
-/// Listens until the tests end; its address.
+/// Listens until the tests end; returns its address.
 pub(crate) fn signing_proxy(lab: &Lab) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address").to_string();
@@ -28,10 +28,10 @@ pub(crate) fn signing_proxy(lab: &Lab) -> String {
             loop {
                 let (client, _) = listener.accept().await?;
                 let (agent, lines) = (agent.clone(), lines.clone());
-                // What goes wrong here is seen by the client.
+                // The client sees an error here.
                 tokio::spawn(async move { pass(client, &agent, &lines).await.ok() });
             }
-            #[allow(unreachable_code)] // It says what the block returns.
+            #[allow(unreachable_code)] // It sets the type of the block.
             io::Result::Ok(())
         })
     });
@@ -58,7 +58,7 @@ async fn pass(mut client: TcpStream, agent: &Client, lines: &str) -> io::Result<
     Ok(())
 }
 
-/// Read byte by byte, so that nothing of the body is in it.
+/// Reads the head byte by byte, so that it contains nothing of the body.
 async fn head_of(client: &mut TcpStream) -> io::Result<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -67,7 +67,8 @@ async fn head_of(client: &mut TcpStream) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
-/// The head with a signature. Its connection serves no second request, which would have none, unless it is taken over.
+/// The head with a signature. Unless it is hijacked, its connection must not serve a second request, which would have
+/// no signature.
 fn signed(head: &str, lines: &str) -> String {
     let is = |line: &str, name: &str| line.to_ascii_lowercase().starts_with(name);
     let upgrade = head.lines().any(|line| is(line, "upgrade:"));

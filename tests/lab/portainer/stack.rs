@@ -1,5 +1,5 @@
-//! Stacks as a Portainer server deploys them: on a Swarm by the docker CLI with an operation for managers, and as Compose
-//! through a proxy of its own that adds the signature and nothing else.
+//! Stacks as a Portainer server deploys them: on a Swarm by the docker CLI with the header for managers, and as Compose
+//! through its own proxy, which only adds the signature.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use super::portainer::{DEPLOYED, ENTRY, SECRET, Server};
 use super::portainer_proxy::signing_proxy;
 use super::wait::eventually;
 
-/// Everything that a stack can own. Virtual addresses are not in every kernel.
+/// All kinds of objects that a stack can own. Not every kernel has virtual addresses.
 const WHOLE: &str = r#"version: "3.7"
 services:
   web:
@@ -45,7 +45,7 @@ fn docker(lab: &Lab, words: &str) -> Task {
     let folder = lab.file("server");
     let config = folder.join("config.json");
     if !config.exists() {
-        fs::create_dir_all(&folder).expect("a folder of ours");
+        fs::create_dir_all(&folder).expect("a folder of the test");
         let mut headers = serde_json::Map::new();
         for header in Server::new(SECRET).signed() {
             let (name, value) = header.split_once(": ").expect("a header");
@@ -53,7 +53,7 @@ fn docker(lab: &Lab, words: &str) -> Task {
         }
         headers.insert("X-PortainerAgent-ManagerOperation".to_owned(), "1".into());
         let json = serde_json::json!({ "HttpHeaders": headers }).to_string();
-        fs::write(config, json).expect("a file of ours");
+        fs::write(config, json).expect("a file of the test");
     }
     task("/usr/bin/docker", "--tls --tlscacert ''")
         .env("DOCKER_CONFIG", folder.display().to_string())
@@ -63,7 +63,7 @@ fn docker(lab: &Lab, words: &str) -> Task {
         .within(60)
 }
 
-/// What a manager has of a stack: its services, networks, secrets and configs.
+/// A stack's services, networks, secrets and configs on a manager.
 fn owned(lab: &Lab, stack: &str) -> [Vec<String>; 4] {
     ["service", "network", "secret", "config"].map(|kind| {
         let label = format!("label=com.docker.stack.namespace={stack}");
@@ -76,7 +76,7 @@ pub(crate) fn the_docker_cli_deploys_a_stack_through_a_worker(_: &Lab) {
     let lab = &*DEPLOYED;
     let stack = lab.file("app.yml");
     let yaml = "version: \"3.3\"\nservices:\n  app: { image: busybox, command: sleep 86400, deploy: { mode: global, endpoint_mode: dnsrr } }\n";
-    fs::write(&stack, yaml).expect("a file of ours");
+    fs::write(&stack, yaml).expect("a file of the test");
     docker(lab, "stack deploy --resolve-image never -c")
         .arg(stack.display().to_string())
         .arg("app")
@@ -91,13 +91,13 @@ pub(crate) fn the_docker_cli_deploys_a_stack_through_a_worker(_: &Lab) {
 pub(crate) fn a_stack_is_created_pruned_and_removed_with_all_its_objects(_: &Lab) {
     let lab = &*DEPLOYED;
     let folder = lab.file("shop-stack");
-    fs::create_dir_all(&folder).expect("a folder of ours");
+    fs::create_dir_all(&folder).expect("a folder of the test");
     let file = folder.join("stack.yml");
     for (name, text) in [("pass", "hunter2"), ("settings", "a: b")] {
-        fs::write(folder.join(name), text).expect("a file of ours");
+        fs::write(folder.join(name), text).expect("a file of the test");
     }
     let deploy = |yaml: &str| {
-        fs::write(&file, yaml).expect("a file of ours");
+        fs::write(&file, yaml).expect("a file of the test");
         let deploy = "stack deploy --prune --with-registry-auth --resolve-image never -c";
         docker(lab, deploy)
             .arg(file.display().to_string())
@@ -137,7 +137,7 @@ pub(crate) fn a_stack_is_created_pruned_and_removed_with_all_its_objects(_: &Lab
         let none = left.iter().all(Vec::is_empty);
         none.then_some(()).ok_or(format!("{left:?}"))
     };
-    eventually(60, "nothing of the stack is left", gone);
+    eventually(60, "no object of the stack is left", gone);
 }
 
 pub(crate) fn a_failed_login_gets_the_engines_error(_: &Lab) {
@@ -146,8 +146,8 @@ pub(crate) fn a_failed_login_gets_the_engines_error(_: &Lab) {
         lab,
         "login --username u --password hunter2 registry.invalid",
     );
-    let said = login.run().refused();
-    assert!(said.contains("lookup registry.invalid"), "{said}");
+    let error = login.run().refused();
+    assert!(error.contains("lookup registry.invalid"), "{error}");
     let account = r#"{"username":"u","password":"hunter2","serveraddress":"registry.invalid"}"#;
     let manager = ["X-PortainerAgent-ManagerOperation: 1"];
     let auth = Server::new(SECRET).post(lab, "/v1.41/auth", account, &manager);
@@ -159,11 +159,11 @@ pub(crate) fn a_failed_login_gets_the_engines_error(_: &Lab) {
     assert!(auth.header("skep-node").ends_with(" node1"), "{auth:?}");
 }
 
-/// A client that has the signing proxy for an engine.
+/// A client that uses the signing proxy as its engine.
 fn through(proxy: &str, client: Task) -> Task {
     client
         .env("DOCKER_HOST", format!("tcp://{proxy}"))
-        // The classic builder: the other one needs a plugin.
+        // The classic builder, because BuildKit needs a plug-in.
         .env("DOCKER_BUILDKIT", "0")
         .env("COMPOSE_DOCKER_CLI_BUILD", "0")
         .within(120)
@@ -177,8 +177,8 @@ pub(crate) fn the_docker_cli_runs_and_builds_through_a_proxy_that_only_signs(_: 
         let docker = task("/usr/bin/docker", words);
         through(&proxy, docker.env("DOCKER_CONFIG", &config))
     };
-    let said = docker("run --rm busybox echo hello").ok();
-    assert_eq!(said, "hello");
+    let output = docker("run --rm busybox echo hello").ok();
+    assert_eq!(output, "hello");
     docker("build -t signed -")
         .input("FROM busybox\nRUN echo built > /built\n")
         .ok();
@@ -190,11 +190,11 @@ pub(crate) fn compose_works_through_a_proxy_that_only_signs(_: &Lab) {
     let lab = &*DEPLOYED;
     let proxy = signing_proxy(lab);
     let project = lab.file("shop-compose");
-    fs::create_dir_all(&project).expect("a folder of ours");
+    fs::create_dir_all(&project).expect("a folder of the test");
     let file = project.join("compose.yml");
-    fs::write(&file, compose::FILE).expect("a file of ours");
+    fs::write(&file, compose::FILE).expect("a file of the test");
     let build = "FROM busybox\nRUN echo built > /built\n";
-    fs::write(project.join("Dockerfile"), build).expect("a file of ours");
+    fs::write(project.join("Dockerfile"), build).expect("a file of the test");
     let compose = |words: &str| {
         let command = format!(
             "{} -p signed -f {} {words}",
