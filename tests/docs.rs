@@ -1,6 +1,6 @@
-//! Keeps the manual true: its configurations, its commands, its links, and the tables that repeat what the code says.
+//! Checks the manual: its configurations, its commands, its links, and the tables that repeat the code.
 //!
-//! What it does not do is run anything: that is for the lab.
+//! These tests run no command of the manual; the lab tests do.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -27,7 +27,7 @@ const OTHER_PAGES: [&str; 8] = [
     "tests/lab/README.md",
 ];
 
-/// What a fenced block may be marked as.
+/// The marks of fenced blocks.
 const MARKS: [&str; 11] = [
     "console",
     "http",
@@ -172,25 +172,25 @@ fn every_link_between_pages_resolves() {
     assert!(count >= 20, "only {count} were found");
 }
 
-/// Folders of the repository. Code that begins with one of them is a path.
+/// Folders of the repository. A code span that begins with one of them is a path.
 const FOLDERS: [&str; 7] = [
     "benches/", "conf/", "docker/", "docs/", "filters/", "src/", "tests/",
 ];
 
 #[test]
 fn every_path_that_a_page_names_exists() {
-    let mut lost = Vec::new();
+    let mut missing = Vec::new();
     for page in pages() {
-        // Code is every second piece between backticks.
+        // Every second piece between backticks is code.
         for code in page.prose().split('`').skip(1).step_by(2) {
             let is_path = FOLDERS.iter().any(|folder| code.starts_with(folder));
             let is_pattern = code.contains(['*', '<', ' ', '…']) || code.contains("NAME");
             if is_path && !is_pattern && !root().join(code).exists() {
-                lost.push(format!("{}: {code}", page.path.display()));
+                missing.push(format!("{}: {code}", page.path.display()));
             }
         }
     }
-    assert!(lost.is_empty(), "{lost:#?}");
+    assert!(missing.is_empty(), "{missing:#?}");
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn every_test_that_a_page_names_is_in_its_file() {
     assert!(count >= 10, "only {count} were found");
 }
 
-/// Where settings may be, and a text that has one there that does not exist.
+/// The sections with settings, each with a text that has an unknown setting there.
 const SECTIONS: &[(&str, &str)] = &[
     ("", "zz: 1"),
     ("listen[].", "listen: [ { zz: 1 } ]"),
@@ -244,7 +244,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("log.", "log: { zz: 1 }"),
 ];
 
-/// Those of policies, which have a page of their own.
+/// The sections of policies, which have their own page.
 const POLICY_SECTIONS: &[(&str, &str)] = &[
     ("policies.NAME.", "policies: { p: { zz: 1 } }"),
     (
@@ -262,8 +262,8 @@ const POLICY_SECTIONS: &[(&str, &str)] = &[
     ),
 ];
 
-/// The settings that the parser knows in a section: it names them when asked for
-/// one that it does not.
+/// The settings that the parser knows in a section. Its error for an unknown
+/// setting names them.
 fn known(text: &str) -> BTreeSet<String> {
     let errors = Config::parse("skep.yaml", text).expect_err(text);
     let help = errors.errors()[0].help.clone().expect(text);
@@ -342,7 +342,7 @@ fn the_schema_has_exactly_the_settings_of_the_parser() {
     }
 }
 
-/// What a part of the schema refers to; of several forms, the one with settings.
+/// The part of the schema behind a reference; of several forms, the one with settings.
 fn resolved<'s>(schema: &'s Value, part: &'s Value) -> &'s Value {
     let part = match part["$ref"].as_str() {
         Some(name) => &schema["$defs"][name.trim_start_matches("#/$defs/")],
@@ -372,8 +372,8 @@ fn every_documented_range_is_enforced() {
         ("threads", "threads: 0"),
     ] {
         let error = Config::parse("skep.yaml", text).unwrap_err().errors()[0].clone();
-        let said = format!("{} {}", error.message, error.help.unwrap_or_default());
-        let range = &said[said.find("from ").unwrap()..];
+        let message = format!("{} {}", error.message, error.help.unwrap_or_default());
+        let range = &message[message.find("from ").unwrap()..];
         let row = page.row(setting);
         assert!(row.contains(range.trim_end()), "{row}: {range}");
     }
@@ -413,9 +413,9 @@ fn the_page_names_the_ignored_variables_of_portainers_agent() {
         .text
         .split_once("If one of these is set, the log names it")
         .unwrap();
-    let (told, rest) = rest.split_once("ignored silently").unwrap();
-    let (untold, _) = rest.split_once("\n## ").unwrap();
-    // Code is every second piece between backticks.
+    let (logged, rest) = rest.split_once("ignored silently").unwrap();
+    let (silent, _) = rest.split_once("\n## ").unwrap();
+    // Every second piece between backticks is code.
     let named = |text: &str| -> BTreeSet<String> {
         let code = text.split('`').skip(1).step_by(2);
         let variables =
@@ -423,8 +423,8 @@ fn the_page_names_the_ignored_variables_of_portainers_agent() {
         variables.map(str::to_owned).collect()
     };
     let expected = |all: &[&str]| all.iter().map(|name| (*name).to_owned()).collect();
-    assert_eq!(named(told), expected(&portainer_env::IGNORED));
-    assert_eq!(named(untold), expected(&portainer_env::SILENTLY_IGNORED));
+    assert_eq!(named(logged), expected(&portainer_env::IGNORED));
+    assert_eq!(named(silent), expected(&portainer_env::SILENTLY_IGNORED));
 }
 
 #[test]
@@ -605,19 +605,19 @@ impl Page {
         blocks
     }
 
-    /// What stands outside of blocks.
+    /// The text outside blocks.
     fn prose(&self) -> String {
         self.text.split("\n```").step_by(2).collect()
     }
 
-    /// The row of a table that begins with this name.
+    /// The row of a table whose first cell is this name.
     fn row(&self, name: &str) -> &str {
         let start = format!("| `{name}` |");
         let row = self.text.lines().find(|line| line.starts_with(&start));
         row.unwrap_or_else(|| panic!("{}: there is no row for {name}", self.path.display()))
     }
 
-    /// What a link to a heading is called (GitHub's rule).
+    /// The anchors of the headings (GitHub's rule).
     fn headings(&self) -> BTreeSet<String> {
         let prose = self.prose();
         let titles = prose.lines().filter(|line| line.starts_with('#'));
@@ -637,16 +637,16 @@ impl Block {
         format!("{}:{}", page.path.display(), self.line)
     }
 
-    /// What is typed in it; of a console, without what is answered.
+    /// The commands in it; of a console, without their output.
     fn script(&self) -> String {
         match self.mark.as_str() {
             "sh" => self.text.clone(),
             "console" => {
                 let mut script = String::new();
-                let mut goes_on = false;
+                let mut continued = false;
                 for line in self.text.lines() {
-                    let typed = line.strip_prefix("$ ").or(goes_on.then_some(line));
-                    goes_on = typed.is_some_and(|t| t.ends_with('\\'));
+                    let typed = line.strip_prefix("$ ").or(continued.then_some(line));
+                    continued = typed.is_some_and(|t| t.ends_with('\\'));
                     script.extend(typed.into_iter().chain(["\n"]));
                 }
                 script
@@ -656,7 +656,7 @@ impl Block {
     }
 }
 
-/// Where the links of a page lead, in both of Markdown's forms.
+/// The targets of a page's links, in both of Markdown's forms.
 fn links(prose: &str) -> Vec<String> {
     let inline = prose
         .split("](")
@@ -667,7 +667,7 @@ fn links(prose: &str) -> Vec<String> {
     inline.chain(defined).map(str::to_owned).collect()
 }
 
-/// The commands in a piece of shell: of pipelines each, and of substitutions as well.
+/// The commands in a shell script, including those of pipelines and substitutions.
 fn commands(script: &str) -> Vec<Vec<String>> {
     let mut shell = Shell {
         rest: script.chars().peekable(),
@@ -677,13 +677,13 @@ fn commands(script: &str) -> Vec<Vec<String>> {
     shell.found
 }
 
-/// As much of a shell's grammar as the manual uses.
+/// The part of the shell's grammar that the manual uses.
 struct Shell<'a> {
     rest: Peekable<Chars<'a>>,
     found: Vec<Vec<String>>,
 }
 
-/// The words of a command that is not at its end yet.
+/// The words of an unfinished command.
 #[derive(Default)]
 struct Words {
     all: Vec<String>,
@@ -714,7 +714,7 @@ impl Shell<'_> {
                     words.push("…");
                 }
                 '<' | '>' => {
-                    // The number before it is that of a file descriptor.
+                    // A number before it is a file descriptor.
                     words
                         .word
                         .take_if(|w| w.bytes().all(|b| b.is_ascii_digit()));

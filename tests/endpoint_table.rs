@@ -1,6 +1,6 @@
 //! Behaviour that depends on the endpoint is in the columns of the endpoint
-//! table (`filters/src/endpoint/table.rs`): other code names no row. So no match
-//! over rows has a `_` for those that it forgot.
+//! table (`filters/src/endpoint/table.rs`). Other code names no row, so that no
+//! match over rows can hide a missing one behind `_`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ fn every_form_of_naming_a_row_is_found() {
     }
 }
 
-/// What follows each `EndpointId` before the tests, if it can name rows.
+/// The word after each `EndpointId` outside tests, if it can name a row.
 fn rows(text: &str) -> Vec<&str> {
     let code = text.split("#[cfg(test)]\nmod").next().unwrap_or_default();
     let mut found = Vec::new();

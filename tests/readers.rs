@@ -1,13 +1,13 @@
-//! A client's body has one reader, `skep_filters::json`: it reads a field that
-//! is given in two spellings as the engine does.
+//! Only `skep_filters::json` reads a client's body, because it treats a field in
+//! two spellings as the engine does.
 
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// JSON read into a map takes another spelling of a field than the engine
-/// does. Answers of engines are read into structs.
+/// A map may return another spelling of a field than the engine uses. Code reads
+/// answers of engines into structs.
 const MAPS: [&str; 7] = [
     "serde_json::Map",
     "<String, Value>",

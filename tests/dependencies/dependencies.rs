@@ -1,7 +1,7 @@
-//! What the dependencies may be: `deny.toml`, which `cargo deny` reads as well,
-//! held against `cargo metadata` and the lock file of the fuzz targets.
+//! Checks the dependencies in `cargo metadata` and in the lock file of the fuzz
+//! targets against `deny.toml`, which `cargo deny` reads as well.
 //!
-//! Security advisories are not looked at here: their database is elsewhere, see
+//! It does not check security advisories, which need their database: see
 //! `tests/deny`.
 
 mod rules;
@@ -23,7 +23,7 @@ struct Lock {
     package: Vec<Locked>,
 }
 
-/// A lock file knows neither licences nor which version was asked for.
+/// A package in a lock file, which has neither licences nor required versions.
 #[derive(Deserialize)]
 struct Locked {
     name: String,
@@ -65,11 +65,11 @@ fn rules() -> Rules {
 fn packages() -> Vec<Package> {
     let mut cargo = Command::new(env!("CARGO"));
     let metadata = ["metadata", "--format-version=1", "--locked"];
-    let ran = cargo.args(metadata).current_dir(root()).output();
-    let ran = ran.expect("cargo runs");
-    let said = String::from_utf8_lossy(&ran.stderr);
-    assert!(ran.status.success(), "{said}");
-    let read: Metadata = serde_json::from_slice(&ran.stdout).expect("its own format");
+    let output = cargo.args(metadata).current_dir(root()).output();
+    let output = output.expect("cargo runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let read: Metadata = serde_json::from_slice(&output.stdout).expect("cargo's format");
     assert!(read.packages.len() > 100, "the whole graph");
     read.packages
 }
@@ -107,7 +107,7 @@ fn no_dependency_of_the_fuzz_targets_is_banned_or_from_an_unknown_source() {
     assert_none(&rules().unknown_sources(&packages));
 }
 
-/// One that breaks no rule.
+/// A package that breaks no rule.
 fn good() -> Package {
     Package {
         name: "good".to_owned(),
@@ -166,7 +166,7 @@ fn a_licence_expression_is_evaluated_as_a_whole() {
     ] {
         assert!(refused(Some(denied)), "{denied}");
     }
-    assert!(refused(None), "a licence that nobody names");
+    assert!(refused(None), "a missing licence");
 }
 
 #[test]

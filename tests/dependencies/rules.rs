@@ -1,10 +1,10 @@
-//! The rules of `deny.toml`. A key that is not known here is an error, so that no
-//! rule is written that nothing holds.
+//! The rules of `deny.toml`. An unknown key is an error, so that every rule in the
+//! file has a check.
 
 use serde::Deserialize;
 use spdx::{Expression, Licensee, ParseMode};
 
-/// What may be, as far as it is looked at here.
+/// The rules that this test checks.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rules {
@@ -22,7 +22,7 @@ pub(crate) struct Rules {
 struct Licenses {
     #[serde(rename = "version")]
     _version: u8,
-    /// For licences that are told from their text, which is not done here.
+    /// For licences recognised by their text, which this test does not do.
     #[serde(rename = "confidence-threshold")]
     _confidence: f32,
     allow: Vec<String>,
@@ -57,21 +57,21 @@ struct Sources {
     allow_registry: Vec<String>,
 }
 
-/// The one value that is implemented.
+/// The only supported value.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Deny {
     Deny,
 }
 
-/// The one value that is implemented.
+/// The only supported value.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Allow {
     Allow,
 }
 
-/// What a package says of itself.
+/// The metadata of a package.
 #[derive(Deserialize)]
 pub(crate) struct Package {
     pub(crate) name: String,
@@ -79,12 +79,12 @@ pub(crate) struct Package {
     /// None for a path in this repository.
     pub(crate) source: Option<String>,
     pub(crate) license: Option<String>,
-    /// Where it may be published; everywhere if it does not say.
+    /// The registries to which it may be published; all if `None`.
     pub(crate) publish: Option<Vec<String>>,
     pub(crate) dependencies: Vec<Dependency>,
 }
 
-/// What it asks for.
+/// A dependency of a package.
 #[derive(Deserialize)]
 pub(crate) struct Dependency {
     pub(crate) name: String,
