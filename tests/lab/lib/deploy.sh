@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# 'lab deploy': the agent as a person would deploy it, with docker/stack.yml (and the little in stack.lab.yml).
+# 'lab deploy': deploys the agent as an operator would, with docker/stack.yml (and the changes in stack.lab.yml).
 
 lab_deploy() {
   local stack=${1:-$REPO/docker/stack.yml}
-  [ -r "$stack" ] || die "deploy: there is no stack file '$stack'"
-  [ "$(cat "$LAB_DIR/managers")" != 0 ] || die "deploy: lab '$LAB_NAME' is no Swarm (it was made with --standalone)"
+  [ -r "$stack" ] || die "deploy: cannot read the stack file '$stack'"
+  [ "$(cat "$LAB_DIR/managers")" != 0 ] || die "deploy: lab '$LAB_NAME' is not a Swarm (it was created with --standalone)"
   each_node has_image "${SKEP_IMAGE:-skep:latest}" || die "deploy: run 'lab image BINARY' or 'lab load IMAGE.tar' first"
   remove_stack
   make_secret
@@ -21,11 +21,11 @@ has_image() {
   docker_within 5 "$2" image inspect "$1" >/dev/null 2>&1 || { say "there is no image $1 on node$2"; return 1; }
 }
 
-# Anew each time: the Swarm would not see that skep:latest is another image now, and refuses a config that has changed.
+# Removes the old stack, because the Swarm does not notice a new image skep:latest and refuses a changed config.
 remove_stack() {
   [ -n "$(docker_within 10 1 stack services -q skep 2>/dev/null)" ] || return 0
   docker_within 30 1 stack rm skep >/dev/null 2>&1 || die "deploy: docker stack rm failed"
-  wait_for 40 1 "the tasks of the former stack to end" each_node stack_is_gone || exit 1
+  wait_for 40 1 "the tasks of the old stack to end" each_node stack_is_gone || exit 1
 }
 
 stack_is_gone() {
@@ -39,7 +39,7 @@ make_secret() {
   [ ! -e "$LAB_DIR/secret" ] || return 0
   (umask 077 && head -c 32 /dev/urandom | base64 -w 0 >"$LAB_DIR/secret.new")
   docker_within 10 1 secret create skep_secret "$LAB_DIR/secret.new" >/dev/null ||
-    die "deploy: could not make the secret skep_secret"
+    die "deploy: could not create the secret skep_secret"
   mv "$LAB_DIR/secret.new" "$LAB_DIR/secret"
 }
 
@@ -50,10 +50,10 @@ agents_run() {
 
 explain_tasks() {
   docker_within 10 1 service ps --no-trunc skep_agent >&2
-  each_node last_words || true
+  each_node show_agent || true
 }
 
-last_words() {
+show_agent() {
   local container
   container=$(docker_within 5 "$1" ps -aq --latest --filter label=com.docker.swarm.service.name=skep_agent)
   [ -n "$container" ] || { say "node$1 has no container of skep_agent"; return 0; }

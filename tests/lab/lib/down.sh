@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# 'lab down': everything of this lab goes, and nothing else, whether it is whole, half made or half gone.
+# 'lab down': removes this lab and nothing else, even if it is incomplete or partly removed.
 
 lab_down() {
   local started
@@ -10,7 +10,7 @@ lab_down() {
     ip link delete "$TAG" || say "could not delete the link $TAG"
   fi
   wait_for 10 0 "the cgroups /$TAG to go" remove_cgroups || exit 1
-  # Mounts were all inside the nodes' namespaces; one file system, should one ever not be.
+  # All mounts are inside the nodes' namespaces. In case one is not, stay on one file system.
   wait_for 20 0 "$LAB_DIR to go" rm -rf --one-file-system "$LAB_DIR" || exit 1
   if [ -d "$LAB_ROOT" ]; then
     rmdir --ignore-fail-on-non-empty "$LAB_ROOT"
@@ -18,8 +18,8 @@ lab_down() {
   say "lab '$LAB_NAME' is down after $(($(now_ms) - started)) ms"
 }
 
-# The processes that carry this lab's mark: the holders of its namespaces, and an 'up' that is still at work. All others
-# live in a process namespace below one of these and end with it.
+# The processes with this lab's mark: those that hold its namespaces, and an 'up' that still runs. All others live in a
+# process namespace below one of these and end with it.
 own_processes() {
   grep -lszxF "SKEP_LAB_MARK=$LAB_DIR" /proc/[0-9]*/environ | cut -d/ -f3
 }
@@ -32,7 +32,7 @@ kill_own() {
   wait_for 20 0 "the processes ${pids[*]} to end" have_ended "${pids[@]}" || exit 1
 }
 
-# An init becomes a zombie only when all of its process namespace is gone.
+# An init becomes a zombie only when all processes of its namespace are gone.
 have_ended() {
   local pid
   for pid in "$@"; do

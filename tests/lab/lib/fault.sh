@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# 'lab fault': what goes wrong on real nodes, and what the lab can see of it.
+# 'lab fault': causes faults of real nodes, and shows the state of cables and engines.
 
 lab_fault() {
   check_node "${1:-}"
   local node=$1
   case ${2:-} in
-    # At the switch's end, as when a cable is pulled: the node keeps its addresses and routes.
+    # At the switch's end, like a pulled cable: the node keeps its addresses and routes.
     cut) in_switch ip link set "node$node" down ;;
     heal) in_switch ip link set "node$node" up ;;
     stop) engine_signal "$node" STOP || die "fault: no engine runs on node$node" ;;
@@ -15,12 +15,12 @@ lab_fault() {
       wait_for 5 "$node" "the engine of node$node to be gone" engine_has_ended "$node" || exit 1
       ;;
     restart) restart_engine "$node" ;;
-    *) die "fault: '${2:-}' is none of cut, heal, stop, cont, kill, restart" ;;
+    *) die "fault: '${2:-}' is not one of cut, heal, stop, cont, kill, restart" ;;
   esac
 }
 
-# As a service manager would: TERM, so that the engine stops its containers (which may take them 10 s each), then a
-# fresh start. A stopped engine is woken for it, a dead one is just started.
+# Like a service manager: TERM, so that the engine stops its containers (up to 10 s each), then a new start. A stopped
+# engine is continued first; a dead one is only started.
 restart_engine() {
   local node=$1
   if engine_signal "$node" TERM; then

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# The switch: a bridge in a network namespace of its own, where the host's firewall and sysctls do not reach, with one
-# veth to the host and one to each node. No namespace has a name, so all of it vanishes with the processes in it.
+# The switch: a bridge in its own network namespace, without the host's firewall and sysctls, with one veth to the host
+# and one to each node. No namespace has a name, so all of them end with their processes.
 
 start_switch() {
-  ! ip link show "$TAG" >/dev/null 2>&1 || die "a link '$TAG' exists already: run 'lab down'"
+  ! ip link show "$TAG" >/dev/null 2>&1 || die "the link '$TAG' already exists: run 'lab down'"
   [ -z "$(ip -4 route show "$LAB_NET.0/24")" ] ||
-    die "$LAB_NET.0/24 is in use on this host already: choose another LAB_NET"
+    die "$LAB_NET.0/24 is already in use on this host: choose another LAB_NET"
   spawn switch unshare --net bash "$LAB_HOME/lib/switch-init.sh" "$LAB_DIR"
   wait_for 5 0 "the switch's namespace ($LAB_DIR/switch.log)" test -e "$LAB_DIR/switch.ready" || exit 1
   local switch
@@ -22,7 +22,7 @@ in_switch() {
   nsenter --net="/proc/$switch/ns/net" "$@"
 }
 
-# plug_in I: the cable between the switch and a node.
+# plug_in I: connects a node to the switch.
 plug_in() {
   local node=$1 switch init
   switch=$(own_pid "$LAB_DIR/switch.pid")

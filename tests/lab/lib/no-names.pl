@@ -1,12 +1,12 @@
 #!/usr/bin/perl
-# A name server that knows no name. Arguments: the address to answer on, port 53; a file to make once it does.
-# Without any, the engine's own resolver leaves its containers' questions about unknown names unanswered, and each of
-# them waits 10 s for what a real network denies at once. (RFC 1035 §4.1.1 is the header.)
+# A name server that knows no name. Arguments: the address to listen on (port 53); a file to create when it listens.
+# Without a name server, the engine's own resolver does not answer its containers' queries for unknown names, and each
+# waits 10 s for an error that a real network returns at once. (RFC 1035 §4.1.1 defines the header.)
 use strict;
 use warnings;
 use Socket qw(:DEFAULT IPPROTO_IP);
 
-use constant IP_FREEBIND => 15;    # The address comes a moment later than we do.
+use constant IP_FREEBIND => 15;    # The address exists only a moment later.
 
 my ($address, $ready) = @ARGV;
 socket(my $server, AF_INET, SOCK_DGRAM, 0) or die "socket: $!\n";
@@ -21,7 +21,7 @@ while (1) {
     my ($id, $flags, $questions) = unpack('n3', $query);
     my $end = index($query, "\0", 12) + 5;    # the root label, then type and class
     next if $questions != 1 || $end < 5 || $end > length($query) || $flags & 0x8000;
-    # Response, recursion available, name error; opcode and RD as they came.
+    # Response, recursion available, name error; opcode and RD unchanged.
     my $header = pack('n6', $id, 0x8083 | $flags & 0x7900, 1, 0, 0, 0);
     send($server, $header . substr($query, 12, $end - 12), 0, $client);
 }

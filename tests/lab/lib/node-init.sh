@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# The first process of a node's namespaces: makes them look like a machine of their own, then reaps orphans.
-# Arguments: the node's folder, its hostname, its address, and the root it gets if not the host's.
+# The first process of a node's namespaces: sets them up as a machine, then reaps orphans.
+# Arguments: the node's folder, its hostname, its address, and its root if not the host's.
 set -euo pipefail
 dir=$1 name=$2 address=$3 root=${4:-}
 
-# enter_root ROOT: from here on, the node sees ROOT (below a layer of its own, for others use ROOT as well), its folder
-# and what belongs to the kernel. The host's root is given up and not only hidden: runc pivots too, which after a plain
-# chroot the kernel does not allow (pivot_root(2), EINVAL).
+# enter_root ROOT: from here on, the node sees ROOT (below its own layer, because others use ROOT as well), its folder
+# and the kernel's file systems. It unmounts the host's root: runc pivots too, which the kernel does not allow after a
+# plain chroot (pivot_root(2), EINVAL).
 enter_root() {
   local engine=$dir/engine place lab
   lab=$(dirname "$dir")
@@ -20,23 +20,23 @@ enter_root() {
   mkdir -p "$engine/root$lab"
   mount -n --bind "$lab" "$engine/root$lab"
   cd "$engine/root"
-  # Onto each other, with the old root on top: no folder is needed for it.
+  # Stacked on each other with the old root on top, so that it needs no folder.
   pivot_root . .
   umount -n --lazy .
   cd /
 }
 
-# /proc is still the host's here, so this is the pid that the host knows.
+# /proc is still the host's here, so this is the host's pid.
 read -r pid _ </proc/self/stat
 echo "$pid" >"$dir/init.pid.new"
 mv "$dir/init.pid.new" "$dir/init.pid"
 
-# A root need not have the checkout in it.
+# The root may not contain the checkout.
 exec 3<"$(dirname "$0")/no-names.pl"
 [ -z "$root" ] || enter_root "$root"
 
-# Containers may ask for shared propagation; it ends at this mount namespace, which unshare made private.
-# No -n would leave a /run/mount on the host.
+# Containers may need shared propagation; it ends at this mount namespace, which unshare made private.
+# Without -n, a /run/mount would remain on the host.
 mount -n --make-rshared /
 mount -n -t tmpfs -o mode=755 tmpfs /run
 mount -t proc proc /proc
@@ -49,7 +49,7 @@ if [ -z "$root" ]; then
 fi
 rm -rf /etc/docker /etc/resolv.conf /etc/hosts
 mkdir /etc/docker
-# Not 127.0.0.1, because the engine replaces loopback name servers by public ones in its containers.
+# Not 127.0.0.1, because the engine replaces loopback name servers with public ones in its containers.
 echo "nameserver $address" >/etc/resolv.conf
 printf '127.0.0.1 localhost\n%s %s\n' "$address" "$name" >/etc/hosts
 
@@ -57,5 +57,5 @@ hostname "$name"
 ip link set lo up
 LC_ALL=C perl /dev/fd/3 "$address" "$dir/init.ready" &
 exec 3<&-
-# As pid 1, bash reaps whatever is left to it while it waits.
+# As pid 1, bash reaps orphans while it waits.
 wait "$!"

@@ -1,15 +1,15 @@
 # shellcheck shell=bash
-# One node: the namespaces it lives in and the engine that runs there.
+# One node: its namespaces and its engine.
 
-# spawn NAME COMMAND...: starts a process that outlives this command. It inherits the mark of 'lab up' (see lab).
+# spawn NAME COMMAND...: starts a process that outlives this command and inherits the mark of 'lab up' (see lab).
 spawn() {
   local name=$1
   shift
   setsid "$@" </dev/null >>"$LAB_DIR/$name.log" 2>&1 &
 }
 
-# start_node I: the namespaces, with a process that waits in them. A process namespace makes the end certain: when its
-# init dies, the kernel ends engine, shims and containers with it, and their mounts go with the last of them.
+# start_node I: creates the namespaces, with a process that waits in them. The process namespace guarantees the cleanup:
+# when its init dies, the kernel ends engine, shims and containers, and their mounts go with the last of them.
 start_node() {
   local node=$1 dir
   dir=$(node_dir "$node")
@@ -19,7 +19,7 @@ start_node() {
   wait_for 5 0 "the namespaces of node$node ($dir/init.log)" test -e "$dir/init.ready" || exit 1
 }
 
-# node_root I: the root of its own that a node has, empty if it is the host's.
+# node_root I: the node's own root, empty if it uses the host's.
 node_root() {
   local file
   file=$(node_dir "$1")/root
@@ -43,14 +43,14 @@ start_engine() {
   dir=$(node_dir "$node")
   ended=$dir/engine.ended
   rm -f "$ended"
-  # Forked inside, it becomes a child of the node's init, as a daemon does.
+  # Forked inside, it becomes a child of the node's init, like a daemon.
   # shellcheck disable=SC2016
   in_node "$node" setsid --fork sh -c '"$@"; echo "$?" >"$0"' "$ended" "$(node_dockerd "$node")" \
     --data-root "$dir/data" --pidfile /run/docker.pid \
     -H unix:///var/run/docker.sock -H "unix://$dir/docker.sock" \
     --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "/$TAG/node$node" \
     </dev/null >>"$dir/dockerd.log" 2>&1
-  # A killed engine's containers still run, and the next one stops them first, which takes each 10 s.
+  # The containers of a killed engine still run, and the next engine stops them first, which takes 10 s each.
   wait_for 60 "$node" "the engine of node$node to answer" engine_has_news "$node" || return 1
   if [ -e "$ended" ]; then
     say "the engine of node$node ended with status $(cat "$ended")"
@@ -61,16 +61,17 @@ start_engine() {
 
 engine_has_news() { engine_has_ended "$1" || engine_answers "$1"; }
 
-# engine_has_ended I: and nothing of it will come any more, not even the word of its end, by which to judge the next one.
+# engine_has_ended I: whether the engine has ended and its exit status is written, so that it cannot be mistaken for that
+# of the next engine.
 engine_has_ended() { [ -e "$(node_dir "$1")/engine.ended" ]; }
 
-# engine_answers I: not with the CLI, for an engine may be too new for it.
+# engine_answers I: without the CLI, because an engine may be too new for it.
 engine_answers() {
   curl --silent --fail --max-time 5 --output /dev/null --unix-socket "$(node_socket "$1")" http://docker/_ping
 }
 
-# engine_signal I SIGNAL: the pid is looked up and signalled inside the node's own process namespace, so it can be
-# nobody else's. Fails if no engine runs.
+# engine_signal I SIGNAL: looks the pid up and signals it inside the node's own process namespace, so that it cannot be a
+# process outside the node. Fails if no engine runs.
 engine_signal() {
   # shellcheck disable=SC2016
   in_node "$1" sh -c '

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# 'lab up', 'lab status' and 'lab env': the nodes as one cluster.
+# 'lab up', 'lab status' and 'lab env': all nodes as one cluster.
 
 lab_up() {
   local nodes=3 managers=1 engines=()
@@ -20,9 +20,9 @@ lab_up() {
   check_programs
   make_roots "${engines[@]}"
   mkdir -p "$LAB_ROOT"
-  # mkdir is the lock: of two that start one lab at once, one fails here.
+  # mkdir is the lock: if two commands start the same lab at once, one fails here.
   mkdir "$LAB_DIR" 2>/dev/null ||
-    die "lab '$LAB_NAME' is up already, in full or in part ($LAB_DIR): use it, or run 'lab down' first"
+    die "lab '$LAB_NAME' is already up, completely or partly ($LAB_DIR): use it, or run 'lab down' first"
   trap 'lab_up_failed' EXIT
   local started
   started=$(now_ms)
@@ -43,33 +43,33 @@ lab_up() {
 }
 
 lab_up_failed() {
-  say "'up' failed; what it made so far is left for a look. 'lab down' takes it away."
+  say "'up' failed; the incomplete lab remains for inspection. 'lab down' removes it."
 }
 
 check_programs() {
   local program
   for program in "$DOCKER" "$DOCKERD" containerd runc ip iptables nsenter unshare setsid busybox perl tar curl; do
-    command -v "$program" >/dev/null || die "there is no program '$program' here (see tests/lab/README.md)"
+    command -v "$program" >/dev/null || die "the program '$program' is missing (see tests/lab/README.md)"
   done
 }
 
 lab_engines() {
   local engines
   IFS=, read -ra engines <<<"${1:-}"
-  [ ${#engines[@]} -gt 0 ] || die "engines: which?"
+  [ ${#engines[@]} -gt 0 ] || die "engines: name at least one Debian suite"
   make_roots "${engines[@]}"
 }
 
-# make_roots SUITE...: before the lab is there, so that one for which no engine can be had needs no 'down'.
+# make_roots SUITE...: runs before the lab exists, so that a missing engine leaves no lab to remove.
 make_roots() {
   local suite others=()
   for suite in "$@"; do
     is_own "$suite" || others+=("$suite")
   done
-  [ ${#others[@]} -eq 0 ] || "$LAB_HOME/engine-root" "${others[@]}" >/dev/null || die "not every engine is to be had"
+  [ ${#others[@]} -eq 0 ] || "$LAB_HOME/engine-root" "${others[@]}" >/dev/null || die "not every engine is available"
 }
 
-# give_roots SUITE...: the first node gets the first, and so on. Those without one keep the host's.
+# give_roots SUITE...: assigns the roots to the nodes in order. Nodes without one keep the host's.
 give_roots() {
   local node=0 suite
   for suite in "$@"; do
@@ -79,7 +79,7 @@ give_roots() {
   done
 }
 
-# is_own SUITE: whether it is what runs here, with Debian's own engine.
+# is_own SUITE: whether this machine runs this suite with Debian's own engine.
 is_own() {
   # shellcheck source=/dev/null
   [ "$1" = "$(. /etc/os-release && [ "$ID" = debian ] && echo "$VERSION_CODENAME")" ] &&
@@ -100,7 +100,7 @@ join_all() {
   docker_within 30 1 swarm init --advertise-addr "$leader" >/dev/null || { show_log 1; exit 1; }
   manager_token=$(docker_within 10 1 swarm join-token -q manager)
   worker_token=$(docker_within 10 1 swarm join-token -q worker)
-  # Managers one after the other: each changes the quorum that the next one needs.
+  # Managers join one after the other: each changes the quorum that the next one needs.
   for node in $(seq 2 "$managers"); do
     join_one "$manager_token" "$node" || exit 1
   done
@@ -163,6 +163,6 @@ lab_docker() {
 
 lab_exec() {
   check_node "${1:-}"
-  [ $# -ge 2 ] || die "exec: which command?"
+  [ $# -ge 2 ] || die "exec: name a command"
   in_node "$@"
 }

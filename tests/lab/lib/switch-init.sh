@@ -5,7 +5,7 @@ echo "$$" >"$1/switch.pid"
 ip link set lo up
 ip link add lan type bridge
 ip link set lan up
-# Frames between nodes must not meet the rules of a firewall for routed packets, or the nodes cannot join.
+# A firewall for routed packets must not filter frames between nodes, or the nodes cannot join.
 if [ -e /proc/sys/net/bridge/bridge-nf-call-iptables ]; then
   echo 0 >/proc/sys/net/bridge/bridge-nf-call-iptables
   echo 0 >/proc/sys/net/bridge/bridge-nf-call-ip6tables
