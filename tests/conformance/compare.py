@@ -1,6 +1,6 @@
-"""Compares, test by test, what a suite found at an engine with what it found through skep in front of that engine.
+"""Compares the results of a suite, test by test: at an engine directly, and through skep in front of that engine.
 
-Fails if a test that passes directly does not pass through skep, unless exceptions.txt says why.
+Fails if a test passes directly but not through skep, unless exceptions.txt gives a reason.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def passed(result):
 
 
 class Way:
-    """What one suite found in one of the two ways: "direct" or "agent"."""
+    """The results of one suite in one of the two ways: "direct" or "agent"."""
 
     def __init__(self, folder, way):
         self.first = read_results(folder / f"{way}.tsv")
@@ -59,9 +59,9 @@ class Comparison:
         self.unsteady = [test for test, result in self.agent.first.items() if not passed(result) and self.agent.passes(test)]
         self.regressions = [test for test in self.worse if test not in listed]
         self.excepted = [test for test in self.worse if test in listed]
-        self.needless = sorted(listed.difference(self.worse))
+        self.unneeded = sorted(listed.difference(self.worse))
 
-    def to_try_again(self, way):
+    def to_retry(self, way):
         if way == "agent":
             return self.worse
         return [test for test, (outcome, _) in self.direct.first.items() if outcome == "failed"]
@@ -114,19 +114,19 @@ def main():
     parser.add_argument("--results", type=pathlib.Path, required=True)
     parser.add_argument("--exceptions", type=pathlib.Path)
     parser.add_argument("--docs", type=pathlib.Path, help="write this page as well")
-    parser.add_argument("--again", choices=["direct", "agent"], help="only name the tests to try again this way")
+    parser.add_argument("--again", choices=["direct", "agent"], help="only print the tests to retry this way")
     parser.add_argument("suites", nargs="+", metavar="SUITE/PART")
     arguments = parser.parse_args()
     exceptions = read_exceptions(arguments.exceptions) if arguments.exceptions else {}
     comparisons = [Comparison(arguments.results, name, exceptions) for name in arguments.suites]
     if arguments.again:
-        for test in [test for c in comparisons for test in c.to_try_again(arguments.again)]:
+        for test in [test for c in comparisons for test in c.to_retry(arguments.again)]:
             print(test)
         return
 
     for c in comparisons:
         if not c.direct.first or not c.agent.first:
-            sys.exit(f"{c.name} was not run both ways yet")
+            sys.exit(f"{c.name} has not run both ways yet")
     print(table([c.row() for c in comparisons]))
     for c in comparisons:
         for test in c.regressions:
@@ -134,11 +134,11 @@ def main():
         for test in c.excepted:
             print(f"\nexception {c.name} {test}\n  {exceptions[c.name, test]}")
         for test in c.unsteady:
-            print(f"\nwarning: {c.name} {test} passed through skep only when tried again\n  {c.agent.first[test][1]}")
+            print(f"\nwarning: {c.name} {test} passed through skep only on the retry\n  {c.agent.first[test][1]}")
         for test in c.better:
             print(f"\nnote: {c.name} {test} passes only through skep\n  directly {c.direct.reason(test)}")
-        for test in c.needless:
-            print(f"\nwarning: {c.name} {test} is in the list of exceptions, and needs none")
+        for test in c.unneeded:
+            print(f"\nwarning: {c.name} {test} is in the list of exceptions but does not need to be")
     if arguments.docs:
         lines = (arguments.results / "versions.tsv").read_text(encoding="utf-8").splitlines()
         versions = dict(line.split("\t") for line in lines)

@@ -1,4 +1,4 @@
-"""A pytest plugin: writes what came of each test, and lets tests that want a Swarm share the lab's.
+"""A pytest plugin: writes the outcome of each test, and lets tests that need a Swarm share the lab's.
 
 CONFORMANCE_RESULT is the file for lines of "outcome TAB test TAB reason", CONFORMANCE_PART is swarm or standalone.
 """
@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-# From the best to the worst; a test is what the worst of its phases (set-up, call, tear-down) is.
+# From the best to the worst. A test has the worst outcome of its phases (set-up, call, tear-down).
 OUTCOMES = ["passed", "xfailed", "skipped", "failed"]
 results = {}
 
@@ -41,8 +41,8 @@ def pytest_sessionfinish():
 
 
 @pytest.fixture(autouse=True, scope="session")
-def the_swarm_is_there():
-    """In the lab's Swarm, making one gives the one that is there, and leaving it is for the lab to do."""
+def use_the_labs_swarm():
+    """In the lab's Swarm, initialising returns the existing one, and leaving does nothing."""
     from docker.api.swarm import SwarmApiMixin
 
     if os.environ["CONFORMANCE_PART"] == "swarm":

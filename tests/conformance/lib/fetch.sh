@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Other people's test suites, and what runs them. All of it goes to $CACHE, and nothing of it into the repository.
+# Fetches third-party test suites and the programs that run them, into $CACHE and not into the repository.
 
-# The last source package of docker-py on PyPI that has tests in it. They run with the newest library.
+# The last source package of docker-py on PyPI that contains tests. They run with the newest library.
 DOCKER_PY=docker-6.1.3
 DOCKER_PY_SHA256=aa6d17830045ba5ef0168d5eaa34d37beeb113948c413affe1d5991fc11f9a20
 BOLLARD=bollard-0.21.1
@@ -15,7 +15,7 @@ fetch_all() {
   ! wanted bollard || fetch_bollard
 }
 
-# Debian's registry, taken out of its package: installed, it would start as a service of this machine.
+# Debian's registry, unpacked and not installed: the installation would start it as a service on this machine.
 fetch_registry() {
   REGISTRY=$(PATH=$PATH:$CACHE/registry/usr/bin command -v docker-registry || true)
   [ -z "$REGISTRY" ] || return 0
@@ -36,7 +36,7 @@ fetch_python() {
     { rm -rf "$CACHE/venv"; die "could not make a Python environment (Debian: python3-venv)"; }
   "$PYTHON" -m pip install --quiet --disable-pip-version-check --upgrade docker paramiko pytest pytest-timeout || {
     "$PYTHON" -c 'import docker, paramiko, pytest, pytest_timeout' || die "pip could not install docker-py and pytest"
-    say "pip could not ask for newer versions: using what is there"
+    say "pip could not check for newer versions: using the installed ones"
   }
   DOCKER_PY_VERSION=$("$PYTHON" -c 'import docker; print(docker.__version__)')
 }
@@ -48,7 +48,7 @@ fetch_docker_py() {
   "$PYTHON" -m pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: --dest "$CACHE" \
     "${DOCKER_PY/-/==}" || die "pip could not fetch $DOCKER_PY"
   unpack "$DOCKER_PY.tar.gz" "$DOCKER_PY_SHA256" "$DOCKER_PY"
-  # In its way: the tests are for the library that is installed.
+  # The tests must import the installed library instead.
   rm -rf "$DOCKER_PY_TESTS/docker"
 }
 
@@ -59,7 +59,7 @@ fetch_bollard() {
     curl --silent --show-error --fail --output "$CACHE/$BOLLARD.crate" \
       "https://static.crates.io/crates/bollard/$BOLLARD.crate" || die "curl could not fetch $BOLLARD"
     unpack "$BOLLARD.crate" "$BOLLARD_SHA256" "$BOLLARD"
-    # Its folder is below ours, but it is no part of our workspace.
+    # Its folder is inside this repository, but it must not join the workspace.
     printf '\n[workspace]\n' >>"$BOLLARD_SOURCE/Cargo.toml"
   fi
   BOLLARD_TESTS=$CACHE/bollard.tests
@@ -77,7 +77,7 @@ fetch_bollard() {
 
 # unpack FILE SHA256 FOLDER
 unpack() {
-  echo "$2  $CACHE/$1" | sha256sum --check --quiet || { rm -f "$CACHE/$1"; die "$1 is not the file it should be"; }
+  echo "$2  $CACHE/$1" | sha256sum --check --quiet || { rm -f "$CACHE/$1"; die "$1 has the wrong checksum"; }
   rm -rf "${CACHE:?}/$3"
   tar -xf "$CACHE/$1" -C "$CACHE"
   rm "$CACHE/$1"

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# The images that the suites pull, made of the lab's busybox. They are made once and kept as a registry's folder.
+# The images that the suites pull, built from the lab's busybox. They are built once and kept as a registry's folder.
 
 # Names on Docker Hub, and on localhost:5000.
 HUB_IMAGES=(alpine:3.10 alpine:latest hello-world:latest node:alpine)
 LOCAL_IMAGES=(alpine:latest hello-world:linux fussybeaver/uhttpd:latest)
 
-# give_images: into the registry, and on node1 those that a suite expects to be there.
+# give_images: puts the images into the registry, and those that a suite expects on node1.
 give_images() {
   local image made
   made=$(made_images)
@@ -21,7 +21,7 @@ give_images() {
   for image in alpine:3.10 alpine:latest; do lab docker 1 pull --quiet "$image" >/dev/null; done
 }
 
-# Other images, another folder.
+# A folder for these images; other images get another folder.
 made_images() {
   local sum
   sum=$(declare -f make_image make_commands; echo "${HUB_IMAGES[@]}" "${LOCAL_IMAGES[@]}")
@@ -37,12 +37,12 @@ make_image() {
   lab docker 1 commit --change "CMD $command" form "$image" >/dev/null
   lab docker 1 rm form >/dev/null
   lab docker 1 push --quiet "$image" >/dev/null
-  # Pulled, they have no parent, like others' images.
+  # A pulled image has no parent, like those from Docker Hub.
   lab docker 1 rmi "$image" >/dev/null
 }
 
-# What the suites look for in alpine and the others. The name makes each an image of its own, or pruning one would prune
-# them all.
+# Creates the files that the suites expect in alpine and the others. The name makes each image unique; otherwise pruning
+# one would prune them all.
 make_commands() {
   cat <<SH
 set -e

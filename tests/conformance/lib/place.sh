@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Where a suite runs: a fresh lab each time, because suites leave things behind. Its agents run also while the suite talks
-# to the engine directly, so that both ways find the same objects there.
+# The lab of a suite, new each time because suites leave objects behind. Its agents also run while the suite uses the
+# engine directly, so that both ways find the same objects.
 
 # place_up PART: sets SOCKET_DIRECT and SOCKET_AGENT, the two ways to node1's engine.
 place_up() {
@@ -9,7 +9,7 @@ place_up() {
     swarm) name=conf ;;
     standalone) name=confalone ;;
   esac
-  # Of two runs that would take each other's lab away, the second one waits.
+  # Two runs would remove each other's lab, so the second one waits.
   exec 9>"$CACHE/$name.lock"
   flock 9
   LAB_NAME=$name
@@ -28,7 +28,7 @@ place_up() {
   wait_for "the agents to be ready" agents_ready "$to"
   SOCKET_DIRECT=$LAB_NODE1_SOCKET
   SOCKET_AGENT=$LAB_DIR/agent.sock
-  # By the mark, 'lab down' ends it with the lab.
+  # 'lab down' finds it by the mark and ends it with the lab.
   SKEP_LAB_MARK=$LAB_DIR setsid "$SKEP" connect --to "$to" --secret-file "$LAB_SECRET_FILE" \
     --listen "unix://$SOCKET_AGENT" </dev/null >"$LAB_DIR/connect.log" 2>&1 9>&- &
   disown
@@ -46,7 +46,7 @@ lab() {
 
 deploy_swarm() {
   lab deploy
-  # Objects on other nodes than the one the suite would find without an agent.
+  # Objects on other nodes, which the suite finds only through an agent.
   local node
   for node in 2 3; do
     lab docker "$node" run --detach --name "elsewhere$node" --label conformance --volume "elsewhere$node:/data" \
@@ -69,7 +69,7 @@ agents_ready() { # TO
   [ "$("$SKEP" nodes --to "$1" --secret-file "$LAB_SECRET_FILE" | grep -cE ' (ready|standalone) ')" = "$LAB_NODES" ]
 }
 
-# A registry in every node, as "localhost:5000" and as the engines' mirror, all on one folder of this lab.
+# A registry in every node, as "localhost:5000" and as the engines' mirror, all with one folder of this lab.
 start_registries() {
   local node config=$LAB_DIR/registry.yml
   mkdir "$LAB_DIR/registry"

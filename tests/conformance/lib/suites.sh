@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# How each suite is run. Every run writes lines of "outcome TAB test TAB reason" to a file, and takes as an option a file
-# with the tests to run, one on each line.
+# Runs each suite. A run writes lines of "outcome TAB test TAB reason" to a file. An optional file names the tests to run,
+# one per line.
 
-# No test may take longer, so that one that hangs is one failure.
+# The time limit of a test, so that a hanging test is a single failure.
 TEST_SECONDS=90
 
-# at SOCKET COMMAND...: with a machine around it where SOCKET is the engine, also for those who look no further than
-# /var/run/docker.sock, and nothing of the caller's own Docker settings.
+# at SOCKET COMMAND...: runs COMMAND with SOCKET as the engine, also at /var/run/docker.sock, and without the caller's own
+# Docker settings.
 at() {
   local socket=$1 home=$LAB_DIR/home
   shift
@@ -22,9 +22,9 @@ suite_docker-py() {
   if [ -n "$only" ]; then
     mapfile -t arguments < <(sed "s|^|$folder/|" "$only")
   else
-    # These talk to programs on the client's side, not to an engine.
+    # These use programs on the client's side, not an engine.
     arguments=("$folder" --ignore "$folder/credentials" --ignore "$folder/context_api_test.py")
-    # These want a swarm of their own, to look at it from its making to its end.
+    # These need their own swarm, from its creation to its end.
     [ "$part" = standalone ] ||
       arguments+=(--ignore "$folder/api_swarm_test.py" --ignore "$folder/models_swarm_test.py"
         --ignore "$folder/models_nodes_test.py"
@@ -37,12 +37,12 @@ suite_docker-py() {
   [ -s "$result" ] || { tail -n 20 "${result%.tsv}.log" >&2; die "docker-py's tests did not run"; }
 }
 
-# suite_bollard PART SOCKET RESULT [ONLY]: each test in a process of its own, as the test runner has no time limit.
+# suite_bollard PART SOCKET RESULT [ONLY]: each test in its own process, because the test runner has no time limit.
 suite_bollard() {
   local part=$1 socket=$2 result=$3 only=${4:-} program path test
   : >"${result%.tsv}.log"
   : >"$result"
-  # Most tests about swarms want one with a single node, and one wants none.
+  # Most tests about swarms need one with a single node, and one needs none.
   [ "$part" = swarm ] || single_swarm init --advertise-addr "$LAB_NODE1_ADDRESS"
   while read -r program path; do
     while read -r test; do
@@ -66,29 +66,29 @@ single_swarm() {
 }
 
 one_of_bollard() {
-  local socket=$1 program=$2 path=$3 test=$4 said code=0 outcome reason=
-  said=$(cd "$BOLLARD_SOURCE" && at "$socket" RUST_BACKTRACE=0 timeout --kill-after 5 "$TEST_SECONDS" \
+  local socket=$1 program=$2 path=$3 test=$4 output code=0 outcome reason=
+  output=$(cd "$BOLLARD_SOURCE" && at "$socket" RUST_BACKTRACE=0 timeout --kill-after 5 "$TEST_SECONDS" \
     "$path" --exact "$test" --nocapture </dev/null 2>&1) || code=$?
   case $code in
     0) outcome=passed ;;
     124 | 137) outcome=failed reason="took longer than $TEST_SECONDS s" ;;
-    *) outcome=failed reason=$(grep -m 1 -A 1 'panicked at' <<<"$said" | tr '\n\t' '  ' | cut -c1-300) ;;
+    *) outcome=failed reason=$(grep -m 1 -A 1 'panicked at' <<<"$output" | tr '\n\t' '  ' | cut -c1-300) ;;
   esac
-  ! grep -q '^test result: ok.* 1 ignored' <<<"$said" || outcome=skipped
+  ! grep -q '^test result: ok.* 1 ignored' <<<"$output" || outcome=skipped
   printf '%s\t%s\t%s\n' "$outcome" "$program::$test" "$reason"
   if [ "$outcome" = failed ]; then
-    printf '=== %s::%s\n%s\n' "$program" "$test" "$said" >&2
+    printf '=== %s::%s\n%s\n' "$program" "$test" "$output" >&2
     sweep
   fi
 }
 
-# What a failed test has left behind would fail others, which use the same names or count.
+# Objects of a failed test would make others fail, which use the same names or count objects.
 sweep() {
   sweep_of container "ps --all"
   [ "$(lab docker 1 info --format '{{.Swarm.ControlAvailable}}')" = false ] || sweep_of service "service ls"
 }
 
-# sweep_of KIND LIST: all on node1 but what the lab itself has put there.
+# sweep_of KIND LIST: removes all on node1 except the lab's own.
 sweep_of() {
   local kind=$1 list object ours
   read -ra list <<<"$2"
