@@ -1,5 +1,5 @@
-//! Bare Pingora: the framework's own cost, which is the floor for skep's. It
-//! terminates TLS and names the engine as the upstream, and nothing else.
+//! Bare Pingora: the framework's own cost, which is the minimum for skep. It only
+//! terminates TLS and selects the engine as the upstream.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! A list of the whole cluster beside the slowest node asked alone, through
-//! one and the same agent. The agents are real; their engines are fakes.
+//! Compares a list of the whole cluster with a list of the slowest node alone,
+//! through the same agent. The agents are real; their engines are fakes.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -28,21 +28,21 @@ const LIST: &str = "/v1.45/containers/json";
 /// Rows of each node's list, of about 2 KB each.
 const ROWS: usize = 20;
 
-/// A size ends after so long, or after so many rounds.
+/// The limits of a measurement: time and rounds.
 const TIME: Duration = Duration::from_secs(15);
 const ROUNDS: usize = 400;
 
-/// How often is looked whether the cluster is complete, every 50 ms.
-const PATIENCE: usize = 1200;
+/// The number of checks for a complete cluster, one every 50 ms.
+const CHECKS: usize = 1200;
 
 /// Prints a line for each size.
 pub(crate) async fn measure(folder: &Path) -> anyhow::Result<()> {
     let secret = folder.join("secret");
     fs::write(&secret, Secret::generate()?)?;
     say(&format!(
-        "\nThe list of all containers, {ROWS} of 2 KB on each node, beside the slowest node alone. \
-         All nodes share this machine's\n{} processors: for many nodes it is their sum that counts, \
-         where real ones work side by side.\n",
+        "\nThe list of all containers, {ROWS} of 2 KB on each node, compared with the slowest node alone. \
+         All nodes share this machine's\n{} processors: with many nodes their work adds up here, \
+         while real nodes work in parallel.\n",
         std::thread::available_parallelism()?
     ))?;
     say(
@@ -54,7 +54,7 @@ pub(crate) async fn measure(folder: &Path) -> anyhow::Result<()> {
         say(&row)?;
         nodes.tasks.shutdown_all().await;
     }
-    say("\nAim: at 3 nodes no more than 2 ms slower than the slowest.")
+    say("\nGoal: with 3 nodes at most 2 ms slower than the slowest node.")
 }
 
 /// Agents in this process.
@@ -66,7 +66,7 @@ struct Nodes {
     tasks: Tasks,
 }
 
-/// What runs as long as the nodes do.
+/// The agents and engines of the nodes.
 struct Tasks {
     agents: JoinSet<Result<(), TaskError>>,
     _engines: Vec<FakeEngine>,
@@ -79,11 +79,11 @@ impl Tasks {
 }
 
 impl Nodes {
-    /// The last one is the entry: only it has to know the others.
+    /// The last node is the entry node; only it must know the others.
     async fn start(size: usize, secret: &Path) -> anyhow::Result<Self> {
         let mut engines = Vec::new();
         for n in 0..size {
-            // Ids are names filled up with zeros: n1 and n10 would be one node.
+            // Ids are names padded with zeros, so n1 and n10 would have the same id.
             let engine = FakeEngine::node(&format!("n{n}x"))
                 .manager(n == 0)
                 .containers((0..ROWS).map(|row| container(n, row)).collect());
@@ -117,7 +117,7 @@ impl Nodes {
         })
     }
 
-    /// Rounds of one list and each node alone.
+    /// Rounds of one cluster list and one list of each node.
     async fn measure(&self) -> anyhow::Result<String> {
         let mut connection = Connection::open(self.entry, &self.tls).await?;
         for _ in 0..5 {
@@ -132,8 +132,8 @@ impl Nodes {
                 times.push(self.ask(&mut connection, Some(id)).await?);
             }
         }
-        // By the medians: the largest of fifty single measurements would be
-        // that of whoever was disturbed.
+        // By the medians: the largest of fifty single measurements would only show
+        // which node was disturbed.
         let by_median =
             |a: &&Vec<f64>, b: &&Vec<f64>| quantile(a, 0.5).total_cmp(&quantile(b, 0.5));
         let slowest = alone.iter().max_by(by_median).context("no nodes")?;
@@ -164,9 +164,9 @@ impl Nodes {
     }
 }
 
-/// Waits until the entry could ask every node.
+/// Waits until the entry agent finds every node ready.
 async fn complete(cluster: &Arc<Cluster>, size: usize) -> anyhow::Result<()> {
-    for _ in 0..PATIENCE {
+    for _ in 0..CHECKS {
         let ready = cluster
             .others()
             .iter()
@@ -192,16 +192,17 @@ async fn config(
     config.engine = config::Engine::Socket(engine.socket());
     config.cluster.mode = ClusterMode::On;
     config.cluster.secret_files = vec![secret.to_owned()];
-    // Rounds cost what is to be measured, so they are rare; but the entry, the
-    // only one that looks for others, may need a second one on a busy machine.
-    let looks = !others.is_empty();
-    config.cluster.interval = Duration::from_secs(if looks { 10 } else { 120 });
+    // Rounds of discovery distort the measurement, so they are rare. But the entry
+    // agent, the only one that discovers others, may need a second one on a busy
+    // machine.
+    let discovers = !others.is_empty();
+    config.cluster.interval = Duration::from_secs(if discovers { 10 } else { 120 });
     config.cluster.probe_timeout = Duration::from_secs(20);
     config.cluster.discover = vec![Discover::Static(others)];
     Ok(config)
 }
 
-/// A row as long as one of a service with its labels.
+/// A row as long as that of a service's container with its labels.
 fn container(node: usize, row: usize) -> Value {
     let id = format!("{:064x}", node * ROWS + row);
     let seconds = 1_700_000_000 + i64::try_from(row).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! A caller's connection: HTTP/1.1 over TLS, one request at a time, and as
-//! little work of its own as possible.
+//! A caller's connection: HTTP/1.1 over TLS, one request at a time, with as little
+//! work of its own as possible.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use tokio_rustls::client::TlsStream;
 /// The longest head of an answer.
 const HEAD: usize = 16 * 1024;
 
-/// How callers connect.
+/// The TLS settings of the callers.
 #[derive(Clone)]
 pub(crate) struct Tls {
     connector: TlsConnector,
@@ -24,8 +24,8 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    /// Trusts this authority for this name. All callers use one cipher suite,
-    /// so that every front has to encrypt alike.
+    /// Trusts this authority for this name. All callers use one cipher suite, so
+    /// that every front does the same encryption.
     pub(crate) fn new(authority: &CertificateDer<'static>, name: &str) -> anyhow::Result<Self> {
         let mut roots = RootCertStore::empty();
         roots.add(authority.clone())?;
@@ -69,7 +69,7 @@ impl Connection {
         })
     }
 
-    /// Sends a request and reads the answer to its end; it has to be a 200.
+    /// Sends a request and reads the whole answer, which must be a 200.
     pub(crate) async fn ask(&mut self, request: &[u8]) -> anyhow::Result<Answer<'_>> {
         self.stream.write_all(request).await?;
         self.stream.flush().await?;
@@ -93,13 +93,16 @@ impl Connection {
             None => self.read_chunks().await? - end,
         };
         if !self.head.starts_with(b"HTTP/1.1 200 ") {
-            bail!("not answered: {}", String::from_utf8_lossy(&self.head));
+            bail!(
+                "the answer is not a 200: {}",
+                String::from_utf8_lossy(&self.head)
+            );
         }
         let head = &self.head[..end];
         Ok(Answer { head, length })
     }
 
-    /// The rest of a body whose length is known.
+    /// Reads the rest of a body with a known length.
     async fn skip(&mut self, mut left: usize) -> anyhow::Result<()> {
         while left > 0 {
             let piece = left.min(self.body.len());
@@ -111,8 +114,8 @@ impl Connection {
         Ok(())
     }
 
-    /// The rest of a chunked body. JSON has no empty line, and nothing comes
-    /// after the answer: so the end shows without counting chunks.
+    /// Reads the rest of a chunked body. JSON has no empty line, and nothing
+    /// follows the answer, so the end is visible without counting chunks.
     async fn read_chunks(&mut self) -> anyhow::Result<usize> {
         while !self.head.ends_with(b"\r\n0\r\n\r\n") {
             if self.stream.read_buf(&mut self.head).await? == 0 {

@@ -1,5 +1,6 @@
-//! An engine that costs next to nothing, so that the front before it is what
-//! is measured. Not a fake of moby: it knows five answers and reads no header.
+//! An engine that costs almost nothing, so that the benchmark measures the front.
+//! It does not imitate moby: it has a few fixed answers and reads no headers
+//! except the length.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,17 +8,17 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
-/// 2 bytes, as moby answers.
+/// 2 bytes, like moby's answer.
 pub(crate) const PING: &str = "/_ping";
 /// About 2 KB.
 pub(crate) const SMALL: &str = "/containers/small/json";
 /// About 80 KB.
 pub(crate) const LARGE: &str = "/containers/large/json";
 
-/// About 2 KB are sent, and a hundred bytes come back.
+/// The request has about 2 KB, the answer a hundred bytes.
 pub(crate) const CREATE: &str = "/containers/create";
 
-/// The answers by path, ready to be written.
+/// The prepared answers by path.
 type Answers = Vec<(&'static str, Vec<u8>)>;
 
 const CREATED: &str =
@@ -30,7 +31,7 @@ pub(crate) async fn serve(socket: &Path) -> anyhow::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         let answers = answers.clone();
-        // An error is a front that has gone.
+        // An error means that the front is gone.
         tokio::spawn(async move { connection(stream, &answers).await });
     }
 }
@@ -44,8 +45,8 @@ async fn connection(mut stream: UnixStream, answers: &Answers) -> std::io::Resul
                 return Ok(());
             }
         }
-        let asked = answers.iter().find(|(path, _)| is_for(&head, path));
-        let answer = asked.map_or(
+        let found = answers.iter().find(|(path, _)| is_for(&head, path));
+        let answer = found.map_or(
             &b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"[..],
             |a| &a.1,
         );
@@ -54,7 +55,7 @@ async fn connection(mut stream: UnixStream, answers: &Answers) -> std::io::Resul
     }
 }
 
-/// Whether a request is there, with the body that its length announces.
+/// Whether the request is complete, including its body.
 fn is_whole(bytes: &[u8]) -> bool {
     let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
         return false;
@@ -80,7 +81,7 @@ fn answers() -> Answers {
         (CREATE, answer("application/json", CREATED)),
         (SMALL, json(&inspect(2_000))),
         (LARGE, json(&inspect(80_000))),
-        // An agent asks who its engine is before it serves anybody.
+        // An agent requests its engine's identity before it serves clients.
         (
             "/info",
             json(
@@ -94,7 +95,7 @@ fn answers() -> Answers {
     ]
 }
 
-/// Something of that many bytes that looks like an inspect.
+/// JSON of this size that looks like an inspect.
 fn inspect(bytes: usize) -> String {
     let mut text = r#"{"Id":"4f3c","Name":"/bench","Config":{"Env":["#.to_owned();
     while text.len() + 32 < bytes {
@@ -107,7 +108,7 @@ fn json(body: &str) -> Vec<u8> {
     answer("application/json", body)
 }
 
-/// With the headers that moby adds to every answer.
+/// An answer with the headers that moby adds to every answer.
 fn answer(kind: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!(

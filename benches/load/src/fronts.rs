@@ -15,18 +15,18 @@ use crate::connection::Tls;
 use crate::free_address;
 use crate::process::Process;
 
-/// Keys that the callers sign with in turn: one key may not be used as often
-/// in its window as a benchmark would.
+/// The number of keys, which the callers use in turn: a benchmark would exceed the
+/// number of signatures that one key may have in its window.
 const KEYS: usize = 16;
 
-/// A front that is being measured.
+/// A front under measurement.
 pub(crate) struct Front {
     pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
     pub(crate) process: Process,
 }
 
-/// All of them, and how they are called.
+/// All fronts, and the credentials of their callers.
 pub(crate) struct Fronts {
     pub(crate) haproxy: Front,
     pub(crate) bare: Front,
@@ -35,7 +35,7 @@ pub(crate) struct Fronts {
     pub(crate) baseline: Option<Front>,
     pub(crate) tls: Tls,
     pub(crate) signers: Vec<Signer>,
-    /// Keys whose policy has rules.
+    /// The keys whose policy has rules.
     pub(crate) ruled: Vec<Signer>,
     _engine: Process,
 }
@@ -47,31 +47,31 @@ impl Fronts {
     }
 }
 
-/// Starts the engine and the fronts; all of their files are in the folder.
+/// Starts the engine and the fronts, with all their files in the folder.
 pub(crate) async fn start(
     folder: &Path,
     skep: &Path,
     baseline: Option<&Path>,
 ) -> anyhow::Result<Fronts> {
-    let place = Place::new(folder)?;
-    let myself = std::env::current_exe()?;
-    let mut engine = Command::new(&myself);
-    engine.arg("engine").arg(&place.engine);
+    let files = Files::new(folder)?;
+    let program = std::env::current_exe()?;
+    let mut engine = Command::new(&program);
+    engine.arg("engine").arg(&files.engine);
     let engine = Process::start(engine, &folder.join("engine.log"))?;
 
     let address = free_address().await?;
     let config = folder.join("haproxy.cfg");
-    fs::write(&config, place.haproxy(address))?;
+    fs::write(&config, files.haproxy(address))?;
     let mut command = Command::new("haproxy");
     command.args(["-db", "-f"]).arg(config);
     let haproxy = front("haproxy", address, command, folder).await?;
 
     let address = free_address().await?;
-    let mut command = Command::new(&myself);
+    let mut command = Command::new(&program);
     command.args(["bare", "--listen", &address.to_string()]);
-    command.arg("--engine").arg(&place.engine);
-    command.arg("--certificate").arg(&place.certificate);
-    command.arg("--key").arg(&place.key);
+    command.arg("--engine").arg(&files.engine);
+    command.arg("--certificate").arg(&files.certificate);
+    command.arg("--key").arg(&files.key);
     let bare = front("pingora", address, command, folder).await?;
 
     let secret = folder.join("key");
@@ -79,7 +79,7 @@ pub(crate) async fn start(
     let agent = async |name: &'static str, program: &Path| {
         let address = free_address().await?;
         let config = folder.join(format!("{name}.yaml"));
-        fs::write(&config, place.skep(name, address, &secret))?;
+        fs::write(&config, files.skep(name, address, &secret))?;
         let mut command = Command::new(program);
         command.args(["serve", "--config"]).arg(config);
         front(name, address, command, folder).await
@@ -95,7 +95,7 @@ pub(crate) async fn start(
         let signer = |n| SigningKey::hmac(&format!("{name}{n}"), &secret).map(Signer::new);
         (0..KEYS).map(signer).collect::<Result<Vec<_>, _>>()
     };
-    let certificate = CertificateDer::from_pem_file(&place.certificate)?;
+    let certificate = CertificateDer::from_pem_file(&files.certificate)?;
     Ok(Fronts {
         haproxy,
         bare,
@@ -124,20 +124,20 @@ async fn front(
     })
 }
 
-/// What the fronts have in common.
-struct Place {
+/// The files that the fronts share.
+struct Files {
     folder: PathBuf,
     engine: PathBuf,
     certificate: PathBuf,
     key: PathBuf,
-    /// Both in one file, as HAProxy reads them.
+    /// Certificate and key in one file, for HAProxy.
     combined: PathBuf,
 }
 
-impl Place {
-    /// Makes a certificate of the kind that skep mints itself: P-256.
+impl Files {
+    /// Creates a P-256 certificate, like those that skep issues itself.
     fn new(folder: &Path) -> anyhow::Result<Self> {
-        let place = Self {
+        let files = Self {
             folder: folder.to_owned(),
             engine: folder.join("engine.sock"),
             certificate: folder.join("cert.pem"),
@@ -157,15 +157,15 @@ impl Place {
             .args(["-addext", "subjectAltName=DNS:localhost"])
             .args(["-addext", "basicConstraints=critical,CA:FALSE"])
             .arg("-keyout")
-            .arg(&place.key)
+            .arg(&files.key)
             .arg("-out")
-            .arg(&place.certificate)
+            .arg(&files.certificate)
             .output()?;
-        let said = String::from_utf8_lossy(&made.stderr);
-        anyhow::ensure!(made.status.success(), "openssl: {said}");
-        let both = [fs::read(&place.certificate)?, fs::read(&place.key)?].concat();
-        fs::write(&place.combined, both)?;
-        Ok(place)
+        let errors = String::from_utf8_lossy(&made.stderr);
+        anyhow::ensure!(made.status.success(), "openssl: {errors}");
+        let both = [fs::read(&files.certificate)?, fs::read(&files.key)?].concat();
+        fs::write(&files.combined, both)?;
+        Ok(files)
     }
 
     fn haproxy(&self, address: SocketAddr) -> String {
@@ -180,7 +180,7 @@ impl Place {
         )
     }
 
-    /// Authentication and the log are on, as they are by default.
+    /// The configuration of skep, with authentication and the log on, as by default.
     fn skep(&self, name: &str, address: SocketAddr, secret: &Path) -> String {
         let secret = secret.display();
         let key = |n| {

@@ -1,5 +1,5 @@
-//! Load on one front: so many callers, each with a connection that is open
-//! already, ask one request after the other until the time is over.
+//! Load on one front: a number of callers, each with an open connection, send one
+//! request after the other until the time is over.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,19 +12,19 @@ use tokio::task::JoinSet;
 use crate::connection::{Connection, Tls};
 use crate::numbers::{ms, quantile};
 
-/// Callers at a time.
+/// The number of concurrent callers.
 pub(crate) const CALLERS: usize = 32;
 
-/// What came of it.
+/// The result of a load.
 #[derive(Clone, Copy)]
 pub(crate) struct Load {
-    /// Answers.
+    /// The number of answers.
     pub(crate) answers: usize,
-    /// Answers a second.
+    /// Answers per second.
     pub(crate) rate: f64,
-    /// The latency that half of the answers keep below, in milliseconds.
+    /// The median latency, in milliseconds.
     pub(crate) p50: f64,
-    /// The latency that all answers but one in a hundred keep below, in milliseconds.
+    /// The 99th percentile of the latency, in milliseconds.
     pub(crate) p99: f64,
 }
 
@@ -39,7 +39,7 @@ pub(crate) async fn run(
     let mut connections = Vec::with_capacity(CALLERS);
     for _ in 0..CALLERS {
         let mut connection = Connection::open(address, tls).await?;
-        // The front's own connections are made here.
+        // The front opens its own connections here.
         let request = requests.get(next.fetch_add(1, Ordering::Relaxed));
         connection.ask(request.context("too few requests")?).await?;
         connections.push(connection);

@@ -1,8 +1,8 @@
-//! `make bench`: what skep costs beside HAProxy and beside bare Pingora, and
-//! what a list of the whole cluster costs beside one node alone.
+//! `make bench`: the cost of skep compared with HAProxy and with bare Pingora, and
+//! the cost of a list of the whole cluster compared with that of one node.
 //!
-//! All of it runs on one machine at the same time, front, engine and callers,
-//! and so the ratios of one run mean something and its absolute numbers little.
+//! Front, engine and callers run on one machine at the same time. So the ratios of
+//! one run are meaningful, and its absolute numbers are not.
 
 mod bare;
 mod cluster;
@@ -35,11 +35,11 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Measures, and prints tables.
+    /// Measure, and print tables.
     Run(Run),
-    /// An engine that answers at once and always the same, on a Unix socket.
+    /// Run an engine with fixed answers on a Unix socket.
     Engine { socket: PathBuf },
-    /// Pingora with nothing of skep's in it, as a TLS front of an engine.
+    /// Run Pingora without skep as a TLS front of an engine.
     Bare(bare::Bare),
 }
 
@@ -48,16 +48,16 @@ struct Run {
     /// The release program to measure.
     #[arg(long)]
     skep: PathBuf,
-    /// Another release program of skep, to compare it with in the same run.
+    /// Another release build of skep to compare with in the same run.
     #[arg(long)]
     baseline: Option<PathBuf>,
-    /// How often every front has its turn with every answer.
+    /// The number of turns of every front with every answer.
     #[arg(long, default_value_t = 7)]
     rounds: usize,
-    /// How long one turn lasts, in seconds.
+    /// The duration of one turn, in seconds.
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
-    /// Only the fronts, or only the cluster.
+    /// Measure only the fronts, or only the cluster.
     #[arg(long)]
     only: Option<Part>,
 }
@@ -78,7 +78,7 @@ fn main() -> anyhow::Result<()> {
 
 impl Run {
     fn measure(&self) -> anyhow::Result<()> {
-        // Goes with everything in it when this function ends, however it does.
+        // Removed with its content when this function ends in any way.
         let folder = tempfile::Builder::new().prefix("skep-bench-").tempdir()?;
         if self.only != Some(Part::Cluster) {
             one_thread()?.block_on(unless_stopped(self.fronts(folder.path())))?;
@@ -94,7 +94,7 @@ impl Run {
 
     async fn fronts(&self, folder: &Path) -> anyhow::Result<()> {
         let fronts = fronts::start(folder, &self.skep, self.baseline.as_deref()).await?;
-        // What the start took is given back a moment later.
+        // skep returns the memory of its start a moment later.
         tokio::time::sleep(Duration::from_secs(5)).await;
         let idle = fronts.skep_rss()?;
         let time = Duration::from_secs_f64(self.seconds);
@@ -104,12 +104,12 @@ impl Run {
     }
 }
 
-/// The callers have one thread, as each front has.
+/// The callers have one thread, like each front.
 fn one_thread() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
-/// Ends early when told to, so that everything that was started is dropped.
+/// Ends early on a signal, so that everything that was started is dropped.
 async fn unless_stopped(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let mut terminated = signal(SignalKind::terminate())?;
     tokio::select! {
@@ -119,12 +119,12 @@ async fn unless_stopped(work: impl Future<Output = anyhow::Result<()>>) -> anyho
     }
 }
 
-/// One line of the report.
+/// Prints one line of the report.
 fn say(line: &str) -> anyhow::Result<()> {
     writeln!(io::stdout(), "{line}").context("standard output")
 }
 
-/// A port of this machine that nobody listens on.
+/// A free port of this machine.
 async fn free_address() -> io::Result<SocketAddr> {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
     listener.local_addr()

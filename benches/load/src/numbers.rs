@@ -1,8 +1,8 @@
-//! What many measurements come to.
+//! Summaries of many measurements.
 
 use std::time::Duration;
 
-/// The value below which this share of the measurements lies.
+/// The quantile of the measurements for this share.
 pub(crate) fn quantile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -11,12 +11,12 @@ pub(crate) fn quantile(values: &[f64], share: f64) -> f64 {
     sorted.get(at).copied().unwrap_or(f64::NAN)
 }
 
-/// The one in the middle.
+/// The median.
 pub(crate) fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)
 }
 
-/// In milliseconds.
+/// The duration in milliseconds.
 pub(crate) fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }

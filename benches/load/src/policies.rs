@@ -1,5 +1,5 @@
-//! What a policy costs: the same front and the same requests, signed by keys that
-//! may do everything and by keys whose policy has rules over heads and bodies.
+//! The cost of a policy: the same front and the same requests, signed with keys of
+//! `admin` and with keys whose policy has rules about heads and bodies.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use crate::numbers::median;
 use crate::rounds::{Turn, turn};
 use crate::{say, signed};
 
-/// More answers a second than any front gives on one thread.
+/// More answers per second than any front sends on one thread.
 const MOST: f64 = 40_000.0;
 
 /// Prints a line for each kind of request.
 pub(crate) async fn measure(fronts: &Fronts, rounds: usize, time: Duration) -> anyhow::Result<()> {
-    say("\nA policy with rules beside `admin`, at the same skep.\n")?;
+    say("\nA policy with rules compared with `admin`, at the same skep.\n")?;
     say("request       req/s admin  req/s ruled  ratio │ cpu µs admin  ruled  more")?;
     let body = create();
     let count = (MOST * time.as_secs_f64()) as usize;
@@ -26,7 +26,7 @@ pub(crate) async fn measure(fronts: &Fronts, rounds: usize, time: Duration) -> a
     ] {
         let (mut admin, mut ruled): (Vec<Turn>, Vec<Turn>) = Default::default();
         for round in 0..rounds {
-            // Neither is always the first.
+            // They take turns in being first.
             let mut both = [(&fronts.signers, &mut admin), (&fronts.ruled, &mut ruled)];
             if round % 2 == 1 {
                 both.reverse();
@@ -55,10 +55,10 @@ pub(crate) async fn measure(fronts: &Fronts, rounds: usize, time: Duration) -> a
             median(&more),
         ))?;
     }
-    say("\nAims: a call at least 0.95 of admin's; a create at most 20 µs more.")
+    say("\nGoals: a call at least 0.95 of admin's; a create at most 20 µs more.")
 }
 
-/// A create as the docker CLI sends it, with what an application sets.
+/// A create request of the docker CLI with the settings of a typical application.
 fn create() -> Vec<u8> {
     let env: Vec<_> = (0..20)
         .map(|n| format!("SETTING_{n}=a value of some length"))

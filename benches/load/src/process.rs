@@ -1,5 +1,5 @@
-//! A program that is measured: ends with its handle, and the kernel says what
-//! it used.
+//! A measured program: it ends with its handle, and the kernel reports its use of
+//! processor and memory.
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -11,13 +11,13 @@ use anyhow::{Context, bail};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-/// How often is looked whether a program serves, every 50 ms.
-const PATIENCE: usize = 200;
+/// The number of checks whether a program listens, one every 50 ms.
+const CHECKS: usize = 200;
 
 pub(crate) struct Process(Child);
 
 impl Process {
-    /// Starts a program whose standard error goes to a file.
+    /// Starts a program with its standard error in a file.
     pub(crate) fn start(mut command: Command, errors: &Path) -> anyhow::Result<Self> {
         let child = command
             .stdin(Stdio::null())
@@ -28,13 +28,13 @@ impl Process {
         Ok(Self(child.with_context(named)?))
     }
 
-    /// Waits until it listens there.
+    /// Waits until it listens on this address.
     pub(crate) async fn listens(
         &mut self,
         address: SocketAddr,
         errors: &Path,
     ) -> anyhow::Result<()> {
-        for _ in 0..PATIENCE {
+        for _ in 0..CHECKS {
             if TcpStream::connect(address).await.is_ok() {
                 return Ok(());
             }
@@ -44,7 +44,7 @@ impl Process {
             sleep(Duration::from_millis(50)).await;
         }
         bail!(
-            "it does not listen on {address}: {}",
+            "the program does not listen on {address}: {}",
             fs::read_to_string(errors)?
         )
     }
@@ -60,7 +60,7 @@ impl Process {
         Ok(Duration::from_nanos(nanos))
     }
 
-    /// The memory it has now, in bytes.
+    /// Its current memory, in bytes.
     pub(crate) fn rss(&self) -> anyhow::Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -71,7 +71,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail only if it has ended by itself.
+        // Both fail only if the program has already ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -1,6 +1,6 @@
-//! The fronts in turn, and what they come to. Each round gives every front the
-//! same requests, so that a ratio is taken between neighbours in time; the
-//! table has the medians of the rounds' ratios.
+//! Measures the fronts in turn. Each round sends every front the same requests, so
+//! that a ratio compares measurements close in time. The table has the medians of
+//! the rounds' ratios.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::load::{self, Load};
 use crate::numbers::median;
 use crate::{say, signed};
 
-/// More answers a second than any front gives on one thread.
+/// More answers per second than any front sends on one thread.
 const MOST: f64 = 60_000.0;
 
 /// One front's turn.
@@ -21,7 +21,7 @@ pub(crate) struct Turn {
     pub(crate) cpu: f64,
 }
 
-/// Prints a line for each front and answer as soon as its rounds are over.
+/// Prints a line for each front and answer when its rounds are over.
 pub(crate) async fn measure(fronts: &Fronts, rounds: usize, time: Duration) -> anyhow::Result<()> {
     say(&format!(
         "\nTLS fronts of one engine, one thread each, {} callers; every request is signed, and skep \
@@ -38,7 +38,7 @@ pub(crate) async fn measure(fronts: &Fronts, rounds: usize, time: Duration) -> a
         for round in 0..rounds {
             let count = (MOST * time.as_secs_f64()) as usize;
             let requests = Arc::new(signed::requests(&fronts.signers, path, None, count)?);
-            // Nobody is always the first.
+            // The fronts take turns in being first.
             for n in 0..all.len() {
                 let n = (n + round) % all.len();
                 turns[n].push(turn(fronts, all[n], &requests, time).await?);
@@ -56,7 +56,7 @@ pub(crate) async fn measure(fronts: &Fronts, rounds: usize, time: Duration) -> a
             ))?;
         }
     }
-    say("\nAims: skep at least 0.90 of Pingora in req/s.")
+    say("\nGoal: skep at least 0.90 of Pingora in req/s.")
 }
 
 pub(crate) async fn turn(

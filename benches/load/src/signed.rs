@@ -1,13 +1,12 @@
-//! Requests that are signed before the clock starts, so that signing costs the
-//! callers nothing while they measure. They hold for as long as a signature
-//! does, which is 30 seconds.
+//! Requests signed before the measurement, so that signing costs the callers
+//! nothing during it. A signature is valid for 30 seconds.
 
 use http::request::Parts;
 use ring::rand::{SecureRandom, SystemRandom};
 use skep_filters::auth::digest::sha256;
 use skep_filters::auth::{BodyBinding, Signer};
 
-/// `GET path`, each time newly signed, by the signers in turn.
+/// Requests for `GET path`, each with its own signature, by the signers in turn.
 pub(crate) fn requests(
     signers: &[Signer],
     path: &str,
@@ -28,7 +27,8 @@ pub(crate) fn requests(
         .collect()
 }
 
-/// `POST path` with this body, each time newly signed, by the signers in turn.
+/// Requests for `POST path` with this body, each with its own signature, by the
+/// signers in turn.
 pub(crate) fn posts(
     signers: &[Signer],
     path: &str,
