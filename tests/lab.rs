@@ -14,14 +14,14 @@ use libtest_mimic::{Arguments, Trial};
 
 use cluster::Lab;
 
-#[path = "lab/alone.rs"]
-mod alone;
 #[path = "lab/builds.rs"]
 mod builds;
 #[path = "lab/changes.rs"]
 mod changes;
 #[path = "lab/cluster.rs"]
 mod cluster;
+#[path = "lab/cluster_wide.rs"]
+mod cluster_wide;
 #[path = "lab/command.rs"]
 mod command;
 #[path = "lab/compose.rs"]
@@ -62,6 +62,8 @@ mod portainer_stack;
 mod request;
 #[path = "lab/size.rs"]
 mod size;
+#[path = "lab/standalone.rs"]
+mod standalone;
 #[path = "lab/streams.rs"]
 mod streams;
 #[path = "lab/targets.rs"]
@@ -72,8 +74,6 @@ mod trust;
 mod versions;
 #[path = "lab/wait.rs"]
 mod wait;
-#[path = "lab/whole.rs"]
-mod whole;
 
 /// The lab that the tests share.
 const NAME: &str = "test";
@@ -104,7 +104,7 @@ const TESTS: &[(&str, Test)] = &tests! {
     copies: cp_works_in_both_directions half_a_gigabyte_moves_between_nodes_in_little_memory;
     manager: a_worker_answers_with_a_managers_view a_stack_is_deployed_and_removed_through_a_worker
         a_secret_is_created_through_a_worker service_logs_are_available_through_a_worker;
-    whole: events_of_all_nodes_are_one_stream past_events_come_in_order_of_time
+    cluster_wide: events_of_all_nodes_are_one_stream past_events_come_in_order_of_time
         disk_usage_covers_all_nodes an_overlay_shows_the_containers_of_all_nodes
         an_exec_is_known_to_every_agent an_image_is_loaded_tagged_and_removed_on_all_nodes
         a_prune_runs_on_one_node_unless_all_are_named a_container_is_created_on_the_node_of_the_objects_it_needs
@@ -122,7 +122,7 @@ const TESTS: &[(&str, Test)] = &tests! {
     changes: every_agent_notices_a_change_of_role an_agent_finishes_open_streams_after_a_stop_signal;
     faults: a_disconnected_node_is_named_and_comes_back a_node_with_a_hanging_engine_is_named_and_comes_back
         a_killed_agent_comes_back without_a_manager_only_manager_calls_fail;
-    alone: serve_without_a_file_prints_a_command_that_works
+    standalone: serve_without_a_file_prints_a_command_that_works
         the_compose_agent_accepts_requests_signed_with_sign_sh;
     gateway: a_socket_has_its_owner_and_a_signal_reloads_its_policy;
     policies: a_reader_sees_all_nodes_without_secrets_and_changes_none
@@ -242,7 +242,7 @@ impl Cleanup {
     fn start(lock: &File) -> Self {
         let labs = [
             NAME,
-            alone::NAME,
+            standalone::NAME,
             policies::NAME,
             portainer::NAME,
             versions::NAME,

@@ -1,9 +1,9 @@
 //! Browsing the files of volumes: found on the node that has them, streamed in
 //! both directions, and never a file outside the volume.
 
-mod apart;
 mod forms;
 mod host;
+mod isolated;
 mod mounts;
 mod uploads;
 
@@ -370,7 +370,7 @@ fn resident() -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_file_does_not_fill_memory_in_either_direction() {
     // The memory of other tests would count.
-    if !apart::in_own_process("a_large_file_does_not_fill_memory_in_either_direction") {
+    if !isolated::in_own_process("a_large_file_does_not_fill_memory_in_either_direction") {
         return;
     }
     let size = std::env::var("SKEP_TEST_FILE").ok();

@@ -1,17 +1,17 @@
 //! Tests of real agents with fake engines, all in one process. They are one
 //! binary because linking one for each file takes longer than compiling them.
 
-mod announced;
+mod api_versions;
 mod authentication;
+mod broadcast;
 mod browse;
 mod certificates;
 mod cluster_events;
 mod common;
 mod console;
 mod engine;
-mod everywhere;
+mod hanging_agents;
 mod host;
-mod hung;
 mod internal;
 mod lists;
 mod malformed;
@@ -24,6 +24,6 @@ mod request_id;
 mod routing;
 mod sockets;
 mod streams;
-mod sums;
+mod totals;
 mod trust;
 mod tunnel;

@@ -1,16 +1,16 @@
 //! A Portainer server as the caller: the requests that it sends to its agents.
 
 mod actions;
+mod answers;
 mod browser;
 mod changes;
 mod first_use;
 mod flood;
+mod hanging_engine;
 mod newer;
 mod pairing;
 mod refusals;
-mod silence;
-mod stock;
-mod words;
+mod snapshots;
 
 use std::path::Path;
 use std::time::Duration;

@@ -5,8 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use super::alone::ALONE;
 use super::cluster::{Lab, skep};
+use super::standalone::STANDALONE;
 use super::wait::eventually;
 
 /// A user id that does not exist here.
@@ -24,7 +24,7 @@ fn configure(folder: &Path, policy: &str) {
 }
 
 pub(crate) fn a_socket_has_its_owner_and_a_signal_reloads_its_policy(_: &Lab) {
-    let lab = &*ALONE;
+    let lab = &*STANDALONE;
     let folder = lab.file("gateway");
     fs::create_dir(&folder).expect("a folder of the test");
     fs::write(folder.join("secret"), lab.skep("secret").ok()).expect("a file of the test");

@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use super::apart;
 use super::host::{browsing, holds_nothing};
+use super::isolated;
 use super::{file_first, folder, names, on_both_nodes, path_first, put, text};
 
 /// Mounts a file system of this size in memory.
@@ -29,7 +29,7 @@ fn run(command: &mut Command) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_sent_before_its_path_can_go_to_another_file_system() {
-    if !apart::with_mounts("mounts::a_file_sent_before_its_path_can_go_to_another_file_system") {
+    if !isolated::with_mounts("mounts::a_file_sent_before_its_path_can_go_to_another_file_system") {
         return;
     }
     let host = folder();
@@ -63,7 +63,7 @@ async fn a_file_sent_before_its_path_can_go_to_another_file_system() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_sent_before_its_path_needs_no_space_on_the_root_file_system() {
-    if !apart::with_mounts(
+    if !isolated::with_mounts(
         "mounts::a_file_sent_before_its_path_needs_no_space_on_the_root_file_system",
     ) {
         return;
@@ -100,7 +100,7 @@ async fn a_file_sent_before_its_path_needs_no_space_on_the_root_file_system() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_that_fills_its_file_system_gets_a_507_and_leaves_no_file() {
-    if !apart::with_mounts(
+    if !isolated::with_mounts(
         "mounts::an_upload_that_fills_its_file_system_gets_a_507_and_leaves_no_file",
     ) {
         return;
@@ -126,7 +126,7 @@ async fn an_upload_that_fills_its_file_system_gets_a_507_and_leaves_no_file() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writes_without_permission_get_a_403() {
-    if !apart::with_mounts("mounts::writes_without_permission_get_a_403") {
+    if !isolated::with_mounts("mounts::writes_without_permission_get_a_403") {
         return;
     }
     on_both_nodes(async |v| {

@@ -2,10 +2,10 @@
 //! one node otherwise.
 
 mod loads;
+mod other_calls;
 mod prunes;
 mod pulls;
 mod tags;
-mod wish;
 
 use crate::common::node::Plan;
 use crate::common::{TestCluster, manager, with_cluster, worker};

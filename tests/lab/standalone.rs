@@ -15,11 +15,11 @@ use super::wait::eventually;
 pub(crate) const NAME: &str = "alone";
 
 /// The lab, which the first test that needs it brings up.
-pub(crate) static ALONE: LazyLock<Lab> = LazyLock::new(|| Lab::up(NAME, "--standalone"));
+pub(crate) static STANDALONE: LazyLock<Lab> = LazyLock::new(|| Lab::up(NAME, "--standalone"));
 
 /// Without a file, a secret or an argument, the commands that the agent prints must work verbatim.
 pub(crate) fn serve_without_a_file_prints_a_command_that_works(_: &Lab) {
-    let lab = &*ALONE;
+    let lab = &*STANDALONE;
     lab.engine(1)
         .ok("run --detach --name lonely busybox sleep 86400");
     // Its own home, and /var/lib as on a machine without skep.
@@ -75,7 +75,7 @@ pub(crate) fn serve_without_a_file_prints_a_command_that_works(_: &Lab) {
 
 /// The agent of docker/compose.yml with conf/standalone.yaml, except that it logs JSON.
 pub(crate) fn the_compose_agent_accepts_requests_signed_with_sign_sh(_: &Lab) {
-    let lab = &*ALONE;
+    let lab = &*STANDALONE;
     let etc = lab.file("etc");
     fs::create_dir(&etc).expect("a folder of the test");
     let stock = fs::read_to_string(repository().join("conf/standalone.yaml"))

@@ -6,7 +6,7 @@ use std::process::Command;
 use super::folder;
 
 /// The variable that marks a test's own process.
-const AGAIN: &str = "SKEP_TEST_APART";
+const AGAIN: &str = "SKEP_TEST_ISOLATED";
 
 /// Whether the test already has its own process. If not, this function runs the
 /// test in one, and fails when that run fails.
