@@ -1,4 +1,4 @@
-//! The memory of the program itself, with the allocator that it has.
+//! The memory of the program itself, with its own allocator.
 
 #![cfg(target_os = "linux")]
 
@@ -6,8 +6,8 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-/// Deriving the keys of a secret takes 19 MiB (Argon2id). So much of it has to be returned, in
-/// KiB; the rest is a margin for what the agent takes after that.
+/// The derivation of the keys from a secret takes 19 MiB (Argon2id). The agent must return this
+/// much of it, in KiB; the rest is a margin for its later allocations.
 const RETURNED: u64 = 10 << 10;
 
 /// An agent that runs until the test ends.
@@ -21,7 +21,7 @@ impl Drop for Agent {
 }
 
 #[test]
-fn what_deriving_the_keys_took_is_returned_before_anything_is_served() {
+fn the_memory_of_the_key_derivation_is_returned_before_the_agent_serves() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
     fs::write(path("secret"), "Yq3mZ0v8T1xkB7sRfL2cWnHd9uPjE5aG").expect("a secret");
@@ -38,7 +38,7 @@ fn what_deriving_the_keys_took_is_returned_before_anything_is_served() {
         .stderr(Stdio::piped())
         .spawn()
         .map(Agent)
-        .expect("it starts");
+        .expect("the agent starts");
     let log = agent.0.stderr.take().expect("its log");
     let lines = BufReader::new(log).lines().map_while(Result::ok);
     let mut seen = Vec::new();
@@ -46,12 +46,13 @@ fn what_deriving_the_keys_took_is_returned_before_anything_is_served() {
     let listens = listens
         .into_iter()
         .any(|line| line.contains("listening on"));
-    assert!(listens, "it ended: {seen:#?}");
-    let status = fs::read_to_string(format!("/proc/{}/status", agent.0.id())).expect("it runs");
+    assert!(listens, "the agent ended: {seen:#?}");
+    let status =
+        fs::read_to_string(format!("/proc/{}/status", agent.0.id())).expect("the agent runs");
     let (peak, now) = (field(&status, "VmHWM:"), field(&status, "VmRSS:"));
     assert!(
         peak >= now + RETURNED,
-        "{now} KiB are in use, at most {peak} KiB were"
+        "{now} KiB are in use, the peak was {peak} KiB"
     );
 }
 

@@ -1,5 +1,5 @@
-//! Requests that an agent sends to another agent for itself: a short list, and
-//! every other one is refused and audited.
+//! Requests that an agent sends to another agent for itself. A short list is
+//! allowed; every other request is refused and audited.
 
 use std::path::Path;
 
@@ -20,8 +20,8 @@ fn audited(hostname: &str, folder: &Path, config: &mut Config) {
     });
 }
 
-/// The caller that `from` is to `to`: with its key and its certificate, and for no
-/// client.
+/// The agent of `from` as a caller of `to`: with its key and its certificate, and
+/// not on behalf of a client.
 fn agent(from: &Node, to: &Node) -> Caller {
     let ours = from.trust().generations()[0].clone();
     let leaf = from.trust().leaf(0).expect("a certificate");

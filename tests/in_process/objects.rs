@@ -210,7 +210,7 @@ async fn images_volumes_and_networks_are_found_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_network_name_that_two_other_nodes_have_is_refused_and_one_of_this_node_is_not() {
+async fn a_network_name_on_two_other_nodes_gets_a_409_and_the_entry_nodes_own_is_found() {
     let with = |id: &'static str| {
         move |e: EngineBuilder| e.networks(vec![fixture::network(id, "twin", "local")])
     };

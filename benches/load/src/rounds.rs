@@ -49,7 +49,7 @@ pub(crate) async fn measure(fronts: &Fronts, rounds: usize, time: Duration) -> a
         }
         if let [_, _, skep, baseline] = &turns[..] {
             say(&format!(
-                "{shown:<6}  skep of the baseline: req/s {:.2}, p99 {:.2}, cpu {:.2}",
+                "{shown:<6}  skep compared with the baseline: req/s {:.2}, p99 {:.2}, cpu {:.2}",
                 ratio(skep, baseline, |t| t.load.rate),
                 ratio(skep, baseline, |t| t.load.p99),
                 ratio(skep, baseline, |t| t.cpu),
