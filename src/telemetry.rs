@@ -1,13 +1,12 @@
-//! Where log lines go: standard error, one line for each record.
+//! Writes log lines to standard error, one for each record.
 //!
 //! The code logs through `tracing` and gives facts as fields; the libraries log
-//! through the `log` crate. Both meet in [`logger`], and the form of a line is
-//! decided in [`line`]. What this is not for: deciding
-//! what is worth a line.
+//! through the `log` crate. Both meet in [`logger`]; [`line`] formats a line. The
+//! callers decide what they log.
 
 pub(crate) mod audit;
+mod batch;
 pub(crate) mod exchange;
-mod gather;
 mod line;
 mod logger;
 pub(crate) mod unauthenticated;
@@ -21,55 +20,55 @@ use tracing_subscriber::Registry;
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::config::LogFormat;
-pub(crate) use gather::Gather;
+pub(crate) use batch::BatchWriter;
 pub(crate) use line::timestamp;
 use logger::Logger;
 
-/// The lines that are still to be written.
-static GATHER: OnceLock<Gather> = OnceLock::new();
+/// The lines that wait to be written.
+static BATCH: OnceLock<BatchWriter> = OnceLock::new();
 
-/// Modules that tell at `info` what only their authors want to know.
-const TALKATIVE: [&str; 1] = ["hickory"];
+/// Libraries that log their internals at `info`.
+const VERBOSE: [&str; 1] = ["hickory"];
 
-/// Modules whose errors our own lines tell in better words, and that call it an
-/// error when a client leaves or a pooled connection was closed.
-const REPEATING: [&str; 1] = ["pingora"];
+/// Libraries whose errors our own lines describe better. They also log an error
+/// when a client disconnects or a pooled connection was closed.
+const REDUNDANT: [&str; 1] = ["pingora"];
 
-/// There is a logger already.
+/// A logger was installed already.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
-    /// For the libraries.
+    /// The libraries' logger.
     #[error(transparent)]
     Log(#[from] log::SetLoggerError),
-    /// For skep itself.
+    /// The subscriber of skep's own events.
     #[error(transparent)]
     Tracing(#[from] tracing::subscriber::SetGlobalDefaultError),
 }
 
-/// Logs to standard error from now on. `RUST_LOG`, if it is set and not empty,
-/// takes the place of `level`.
+/// Installs the logger, which writes to standard error. `RUST_LOG`, if it is set
+/// and not empty, takes the place of `level`.
 ///
 /// # Errors
 ///
-/// There is a logger already.
+/// If a logger was installed already.
 pub fn init(format: LogFormat, level: LevelFilter) -> Result<(), InitError> {
     let rust_log = std::env::var("RUST_LOG").ok();
-    let out: Box<dyn Write + Send> = match Gather::new(io::stderr()) {
-        Ok(gather) => Box::new(GATHER.get_or_init(|| gather).clone()),
+    let out: Box<dyn Write + Send> = match BatchWriter::new(io::stderr()) {
+        Ok(batch) => Box::new(BATCH.get_or_init(|| batch).clone()),
         Err(_) => Box::new(io::stderr()),
     };
     let logger = logger(format, level, rust_log.as_deref(), out);
     log::set_boxed_logger(Box::new(logger.clone()))?;
-    log::set_max_level(logger.most());
+    log::set_max_level(logger.max_level());
     tracing::subscriber::set_global_default(Registry::default().with(logger))?;
     Ok(())
 }
 
-/// Waits until everything that was logged is written. To be called before the
-/// program ends, or writes to standard error by itself.
+/// Waits until all log lines are written. Call it before the program ends or
+/// writes to standard error itself.
 pub fn finish() {
-    if let Some(gather) = GATHER.get() {
-        gather.finish();
+    if let Some(batch) = BATCH.get() {
+        batch.finish();
     }
 }
 
@@ -87,10 +86,10 @@ fn logger(
         None => {
             builder.filter_level(level);
             if level < LevelFilter::Debug {
-                for module in TALKATIVE {
+                for module in VERBOSE {
                     builder.filter_module(module, level.min(LevelFilter::Warn));
                 }
-                for module in REPEATING {
+                for module in REDUNDANT {
                     builder.filter_module(module, LevelFilter::Off);
                 }
             }
@@ -125,7 +124,7 @@ mod tests {
         }
     }
 
-    /// What is written of one record from `target` at `level`.
+    /// Whether a record from `target` at `level` is written.
     fn logged(configured: LevelFilter, rust_log: Option<&str>, target: &str, level: Level) -> bool {
         let writes = Writes::default();
         let out = Box::new(writes.clone());
@@ -145,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_proxy_and_the_resolver_tell_at_info_is_left_out_until_asked_for() {
+    fn the_proxy_s_and_the_resolver_s_lines_are_written_only_at_debug() {
         for (level, target, record, expected) in [
             (LevelFilter::Info, "skep::gateway::hooks", Level::Info, true),
             (

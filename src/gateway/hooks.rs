@@ -157,7 +157,7 @@ impl ProxyHttp for Gateway {
         }
         telemetry::exchange::log(x);
         if let Some(audit) = &self.audit {
-            audit.tell(x);
+            audit.log(x);
         }
     }
 

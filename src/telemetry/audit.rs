@@ -1,10 +1,10 @@
-//! The audit log: one JSON line for every request that was answered or refused,
-//! and one for those of a flood of strangers' that have none.
+//! Writes the audit log: one JSON line for every request that was answered or
+//! refused, and one with the count of suppressed refusals of unauthenticated
+//! clients.
 //!
-//! It says who did what, where, and what was said to that. It is for people who
-//! ask later, so nothing in it depends on the level of the other log; and what a
-//! stranger sends can only be in a JSON string, never a line of its own. Queries
-//! and bodies are not in it: they may hold secrets.
+//! A line has the caller, the call, the node and the outcome. The log level does
+//! not change it. Text of a client is always inside a JSON string, so it cannot
+//! forge a line. Queries and bodies are not in it: they may hold secrets.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -18,25 +18,25 @@ use crate::config;
 use crate::exchange::{Exchange, bounded};
 use crate::platform;
 use crate::platform::clock;
-use crate::telemetry::{Gather, timestamp};
+use crate::telemetry::{BatchWriter, timestamp};
 
-/// Longest text of the request's own in a line.
+/// The longest text from the request in a line, in characters.
 const LONGEST: usize = 2048;
 
-/// Where the lines go.
+/// The audit log's file and the lines that wait for it.
 pub(crate) struct Audit {
     path: PathBuf,
-    /// Routine requests have lines too.
+    /// Whether routine requests have lines too.
     routine: bool,
     file: Arc<Mutex<File>>,
-    lines: Mutex<Gather>,
+    lines: Mutex<BatchWriter>,
 }
 
-/// One line.
+/// The line of a request.
 #[derive(Serialize)]
 struct Line<'x> {
     time: &'x str,
-    /// Empty if that was not proved.
+    /// Empty for an unauthenticated client.
     who: &'x str,
     from: &'x str,
     method: &'x str,
@@ -59,26 +59,26 @@ struct Line<'x> {
     request_id: &'x str,
 }
 
-/// The line of those that have none.
+/// The line that counts suppressed refusals.
 #[derive(Serialize)]
 struct Suppressed<'x> {
     time: &'x str,
     verdict: &'static str,
     count: u64,
-    /// Where the last of them came from.
+    /// The address of the last client.
     from: &'x str,
     reason: &'static str,
 }
 
 impl Audit {
-    /// Appends to the configured file, and creates it if there is none.
+    /// Appends to the configured file, and creates it if it does not exist.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If the file cannot be opened.
     pub(crate) fn open(config: &config::Audit) -> io::Result<Self> {
         let path = &config.file;
         let file = Arc::new(Mutex::new(platform::append_private(path)?));
-        let lines = Gather::new(Out {
+        let lines = BatchWriter::new(Out {
             file: file.clone(),
             path: path.clone(),
         })?;
@@ -90,18 +90,19 @@ impl Audit {
         })
     }
 
-    /// Begins a new file after somebody has moved the old one away.
+    /// Opens a new file after the old one was moved away.
     ///
     /// # Errors
-    /// If it cannot be written; the lines then go on where they went.
+    /// If it cannot be opened; lines are still written to the old one.
     pub(crate) fn reopen(&self) -> io::Result<()> {
         let file = platform::append_private(&self.path)?;
         *self.file.lock().unwrap_or_else(PoisonError::into_inner) = file;
         Ok(())
     }
 
-    /// Tells of an exchange that has ended. What is routine is nobody's doing.
-    pub(crate) fn tell(&self, x: &Exchange) {
+    /// Writes the line of an exchange that has ended, unless it is routine and the
+    /// configuration does not ask for routine requests.
+    pub(crate) fn log(&self, x: &Exchange) {
         if !self.routine && x.is_routine() {
             return;
         }
@@ -131,15 +132,15 @@ impl Audit {
         self.write(&line);
     }
 
-    /// Tells of so many exchanges of strangers that have no line of their own, so
-    /// that the file says where it is not whole.
-    pub(crate) fn left_out(&self, count: u64, last_from: &str) {
+    /// Writes the count of refused exchanges that have no line of their own, so
+    /// that a reader sees where lines are missing.
+    pub(crate) fn log_suppressed(&self, count: u64, last_from: &str) {
         self.write(&Suppressed {
             time: &timestamp(clock::wall()),
             verdict: "left_out",
             count,
             from: last_from,
-            reason: "more requests of strangers were refused than are told one by one",
+            reason: "more requests of unauthenticated clients were refused than are logged one by one",
         });
     }
 
@@ -149,7 +150,7 @@ impl Audit {
         };
         bytes.push(b'\n');
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        // It only gathers; what becomes of the file is told by `Out`.
+        // This only collects the line; `Out` logs errors of the file.
         let _ = lines.write_all(&bytes);
     }
 
@@ -160,7 +161,7 @@ impl Audit {
     }
 }
 
-/// The file, whichever it is at the moment.
+/// Writes to the current file.
 struct Out {
     file: Arc<Mutex<File>>,
     path: PathBuf,
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_says_who_did_what_where_and_what_was_said_to_it() {
+    fn a_line_has_the_caller_the_call_the_node_and_the_outcome() {
         let folder = tempfile::tempdir().unwrap();
         let audit = open(folder.path().join("audit"));
         let mut x = Exchange::new();
@@ -211,7 +212,7 @@ mod tests {
         x.record.refused = Some(Reason::Denied);
         x.record.why = Some("a\n{\"who\":\"root\"}".to_owned());
         x.record.status = Some(http::StatusCode::FORBIDDEN);
-        audit.tell(&x);
+        audit.log(&x);
         let [line] = &lines(&audit)[..] else {
             panic!("one line");
         };
@@ -227,18 +228,18 @@ mod tests {
     }
 
     #[test]
-    fn what_agents_do_among_themselves_is_not_told_and_what_is_tried_out_is() {
+    fn requests_between_agents_have_no_line_and_would_be_denials_have_one() {
         let folder = tempfile::tempdir().unwrap();
         let audit = open(folder.path().join("audit"));
         let mut x = Exchange::new();
         x.record.caller = Some(Caller::agent());
-        audit.tell(&x);
+        audit.log(&x);
         x.record.caller = None;
         x.endpoint = Some(EndpointId::PortainerPing);
-        audit.tell(&x);
+        audit.log(&x);
         x.endpoint = None;
         x.record.would_deny = Some("no rule allows it".to_owned());
-        audit.tell(&x);
+        audit.log(&x);
         let [line] = &lines(&audit)[..] else {
             panic!("one line");
         };
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn routine_requests_have_lines_where_the_configuration_wants_them() {
+    fn routine_requests_have_lines_if_the_configuration_asks_for_them() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("audit");
         let routine = true;
@@ -255,7 +256,7 @@ mod tests {
         let mut x = Exchange::new();
         x.record.caller = Some(Caller::agent());
         x.endpoint = Some(EndpointId::AgentIdentity);
-        audit.tell(&x);
+        audit.log(&x);
         let [line] = &lines(&audit)[..] else {
             panic!("one line");
         };
@@ -264,10 +265,10 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_is_told_with_its_length() {
+    fn suppressed_refusals_have_a_line_with_their_count() {
         let folder = tempfile::tempdir().unwrap();
         let audit = open(folder.path().join("audit"));
-        audit.left_out(7, "192.0.2.1:5");
+        audit.log_suppressed(7, "192.0.2.1:5");
         let [line] = &lines(&audit)[..] else {
             panic!("one line");
         };
@@ -279,15 +280,15 @@ mod tests {
     }
 
     #[test]
-    fn after_the_file_was_moved_away_a_new_one_is_begun() {
+    fn reopening_creates_a_new_file_after_the_old_one_was_moved_away() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit");
         let audit = open(path.clone());
-        audit.tell(&Exchange::new());
+        audit.log(&Exchange::new());
         audit.finish();
         std::fs::rename(&path, folder.path().join("old")).unwrap();
         audit.reopen().unwrap();
-        audit.tell(&Exchange::new());
+        audit.log(&Exchange::new());
         assert_eq!(lines(&audit).len(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! The access log: one line for each request.
+//! Writes the access log: one line for each request.
 
 use crate::exchange::Exchange;
 use crate::exchange::reject::Reason;

@@ -1,8 +1,8 @@
-//! The form of one log line.
+//! Formats one log line.
 //!
-//! A record may carry bytes of a stranger: a path, a header, an engine's
-//! message. So nothing that a terminal or a log collector would act on is
-//! written as it is, and nothing is written without a bound.
+//! A record may have text from outside: a path, a header, an engine's message.
+//! So characters that a terminal or a log collector would act on are escaped,
+//! and every value is bounded.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write as _};
@@ -15,14 +15,14 @@ use time::OffsetDateTime;
 
 use crate::config::LogFormat;
 
-/// The most bytes of a message or a value that are written.
+/// The most bytes of a message or of a value.
 const MAX: usize = 4096;
 
 /// The members that every JSON line has; a fact of the same name gets an
 /// underscore.
 const OWN: [&str; 4] = ["time", "level", "target", "message"];
 
-/// Writes one line with its end.
+/// Writes one line and its line break.
 pub(super) fn write(
     out: &mut impl Write,
     format: LogFormat,
@@ -101,7 +101,7 @@ pub(crate) fn timestamp(now: SystemTime) -> String {
         (now.second().into(), 2, '.'),
         (now.millisecond().into(), 3, 'Z'),
     ] {
-        // The formatting machinery takes ten times as long, once a request.
+        // `write!` takes ten times as long, and this runs for every request.
         for place in (0..digits).rev() {
             text.extend(char::from_digit(number / 10_u32.pow(place) % 10, 10));
         }
@@ -110,21 +110,21 @@ pub(crate) fn timestamp(now: SystemTime) -> String {
     text
 }
 
-/// The value of a fact.
+/// The value of a fact, as JSON writes it.
 enum Fact<'v> {
-    /// Text, bounded and harmless.
+    /// Text, bounded and escaped.
     Text(&'v str),
-    /// What JSON writes without quotes: a number, a truth value, null.
+    /// A value without quotes: a number, a boolean or null.
     Plain(fmt::Arguments<'v>),
 }
 
-/// Takes a name and its value.
+/// Called with a name and its value.
 pub(super) type Take<'w> = dyn FnMut(&str, Value<'_>) -> Result<(), kv::Error> + 'w;
 
-/// Hands on all facts of a line, one after the other.
+/// Passes all facts of a line to the callback, one after the other.
 pub(super) type Facts<'f> = dyn Fn(&mut Take<'_>) -> Result<(), kv::Error> + 'f;
 
-/// The facts that a record carries.
+/// The facts of a record.
 pub(super) fn facts_of(record: &Record<'_>) -> impl Fn(&mut Take<'_>) -> Result<(), kv::Error> {
     struct Pairs<'t, 'w>(&'t mut Take<'w>);
 
@@ -137,7 +137,7 @@ pub(super) fn facts_of(record: &Record<'_>) -> impl Fn(&mut Take<'_>) -> Result<
     move |take: &mut Take<'_>| record.key_values().visit(&mut Pairs(take))
 }
 
-/// Takes a name and its fact.
+/// Called with a name and its fact.
 type TakeFact<'w> = dyn FnMut(&str, Fact<'_>) -> io::Result<()> + 'w;
 
 fn each(
@@ -146,7 +146,7 @@ fn each(
 ) -> io::Result<()> {
     let mut take = |key: &str, value: Value<'_>| {
         value.visit(FactReader {
-            key: &harmless(key),
+            key: &escaped(key),
             take: &mut write,
         })
     };
@@ -174,7 +174,7 @@ impl<'v> VisitValue<'v> for FactReader<'_, '_> {
     }
 
     fn visit_str(&mut self, value: &str) -> Result<(), kv::Error> {
-        self.fact(Fact::Text(&harmless(value)))
+        self.fact(Fact::Text(&escaped(value)))
     }
 
     fn visit_bool(&mut self, value: bool) -> Result<(), kv::Error> {
@@ -185,7 +185,7 @@ impl<'v> VisitValue<'v> for FactReader<'_, '_> {
         if value.is_finite() {
             self.plain(value)
         } else {
-            // JSON has no word for these.
+            // JSON cannot represent NaN and the infinities.
             self.visit_any(Value::from_display(&value))
         }
     }
@@ -203,13 +203,13 @@ impl<'v> VisitValue<'v> for FactReader<'_, '_> {
     }
 }
 
-/// Whether a text can stand beside others without quotes.
+/// Whether a text needs no quotes in a text line.
 fn is_word(text: &str) -> bool {
     !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == '"' || c == '=')
 }
 
-/// The same text, unless something of it must not be written so.
-fn harmless(text: &str) -> Cow<'_, str> {
+/// The text, escaped and bounded where it has to be.
+fn escaped(text: &str) -> Cow<'_, str> {
     if text.len() <= MAX && is_plain(text) {
         Cow::Borrowed(text)
     } else {
@@ -217,17 +217,16 @@ fn harmless(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Nothing but printable ASCII, as almost everything is that is logged.
+/// Whether a text is printable ASCII only, as almost every one is.
 fn is_plain(text: &str) -> bool {
     text.bytes().all(|b| matches!(b, b' '..=b'~'))
 }
 
-/// Formats at most [`MAX`] bytes, without anything that breaks a line or steers
-/// a terminal.
+/// Formats at most [`MAX`] bytes, and escapes the characters that break a line or
+/// control a terminal.
 fn bounded(value: impl fmt::Display) -> String {
     let mut bounded = Bounded(String::new());
-    // The error says that the bound was met, and ends the formatting of what
-    // nobody would see.
+    // The error means that the bound was reached; it stops the formatting.
     if write!(bounded, "{value}").is_err() {
         bounded.0.push('…');
     }
@@ -244,7 +243,7 @@ impl fmt::Write for Bounded {
         }
         for c in text.chars() {
             let before = self.0.len();
-            if steers(c) {
+            if is_control(c) {
                 self.0.extend(c.escape_default());
             } else {
                 self.0.push(c);
@@ -258,10 +257,10 @@ impl fmt::Write for Bounded {
     }
 }
 
-/// Control characters, the line ends of Unicode, and the marks that turn the
-/// direction of writing
+/// Whether a character is a control character, a line separator of Unicode, or a
+/// directional formatting character
 /// (<https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters>).
-fn steers(c: char) -> bool {
+fn is_control(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -320,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fact_cannot_take_the_place_of_the_lines_own_members() {
+    fn a_fact_cannot_replace_the_line_s_own_members() {
         let line = line(LogFormat::Json, "m", &[("level", Value::from("error"))]);
         let read: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(read["level"], "info");
@@ -328,18 +327,18 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_json_has_no_word_for_becomes_text() {
+    fn a_number_that_json_cannot_represent_becomes_text() {
         let facts = [("share", Value::from(f64::NAN))];
         assert!(line(LogFormat::Json, "m", &facts).ends_with(",\"share\":\"NaN\"}\n"));
     }
 
     #[test]
-    fn a_forged_line_stays_inside_of_its_own() {
+    fn text_cannot_forge_a_line() {
         let forged = "a\r\n2026-11-22T16:00:00.123Z ERROR \u{1b}[2Jb\u{2028}\u{202e}c";
         for format in [LogFormat::Text, LogFormat::Json] {
             let line = line(format, forged, &[("path", Value::from(forged))]);
             assert_eq!(line.lines().count(), 1, "{line}");
-            assert!(!line.trim_end().contains(steers), "{line}");
+            assert!(!line.trim_end().contains(is_control), "{line}");
         }
     }
 
@@ -350,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_cut_at_a_character() {
+    fn long_text_is_cut_between_characters() {
         let long = "é".repeat(MAX);
         for format in [LogFormat::Text, LogFormat::Json] {
             let line = line(format, &long, &[("path", Value::from(long.as_str()))]);

@@ -1,8 +1,8 @@
-//! The one writer of log lines, behind two doors: skep's own lines come from
-//! `tracing`, those of the libraries from the `log` facade that they use.
+//! Writes log lines from two sources: skep's own come from `tracing`, those of the
+//! libraries from the `log` facade that they use.
 //!
-//! Both become a `log` record, so that [`line`] has one form to write. A line of
-//! skep's has the fields of the spans around it as well: spans exist at `debug`
+//! Both become a `log` record, so that [`line`] has one format to write. A line of
+//! skep's also has the fields of the enclosing spans: spans exist at `debug`
 //! only, and cost nothing while that is off.
 
 use std::cell::Cell;
@@ -25,11 +25,11 @@ use super::line::{self, Take};
 use crate::config::LogFormat;
 use crate::platform::clock;
 
-/// How the targets of skep's own lines begin. Of the libraries, only what they
-/// give to `log` is written: what some also give to `tracing` is the same again.
+/// The prefix of the targets of skep's own lines. Events of libraries are ignored:
+/// these libraries log the same through `log`.
 const OWN: &str = "skep";
 
-/// Writes lines to one place.
+/// Filters, formats and writes lines.
 #[derive(Clone)]
 pub(super) struct Logger(Arc<Inner>);
 
@@ -49,12 +49,12 @@ impl Logger {
         }))
     }
 
-    /// The finest level of any line.
-    pub(super) fn most(&self) -> log::LevelFilter {
+    /// The most verbose level of the filter.
+    pub(super) fn max_level(&self) -> log::LevelFilter {
         self.0.filter.filter()
     }
 
-    fn takes(&self, metadata: &tracing::Metadata<'_>) -> bool {
+    fn is_written(&self, metadata: &tracing::Metadata<'_>) -> bool {
         metadata.target().starts_with(OWN)
             && self.0.filter.enabled(
                 &Metadata::builder()
@@ -74,7 +74,7 @@ impl Logger {
         let now = clock::wall();
         if line::write(&mut buffer, self.0.format, now, record, message, facts).is_ok() {
             let mut out = self.0.out.lock().unwrap_or_else(PoisonError::into_inner);
-            // There is nowhere to say that it failed.
+            // A failure here cannot be logged.
             let _ = out.write_all(&buffer);
         }
         BUFFER.set(buffer);
@@ -97,18 +97,19 @@ impl Log for Logger {
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Logger {
     fn register_callsite(&self, metadata: &'static tracing::Metadata<'static>) -> Interest {
-        match self.takes(metadata) {
-            true => Interest::always(),
-            false => Interest::never(),
+        if self.is_written(metadata) {
+            Interest::always()
+        } else {
+            Interest::never()
         }
     }
 
     fn enabled(&self, metadata: &tracing::Metadata<'_>, _: Context<'_, S>) -> bool {
-        self.takes(metadata)
+        self.is_written(metadata)
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(match self.most() {
+        Some(match self.max_level() {
             log::LevelFilter::Off => LevelFilter::OFF,
             log::LevelFilter::Error => LevelFilter::ERROR,
             log::LevelFilter::Warn => LevelFilter::WARN,
@@ -135,15 +136,15 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Logger {
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let mut around = Vec::new();
+        let mut inherited = Vec::new();
         for span in context.event_scope(event).into_iter().flatten() {
             if let Some(SpanFacts(facts)) = span.extensions().get() {
-                around.extend(facts.iter().cloned());
+                inherited.extend(facts.iter().cloned());
             }
         }
         let metadata = event.metadata();
-        // An event's own field counts: the line of a request has its id.
-        around.retain(|(key, _)| metadata.fields().field(key).is_none());
+        // A field of the event overrides the span's: the line of a request has its id.
+        inherited.retain(|(key, _)| metadata.fields().field(key).is_none());
         let record = Record::builder()
             .level(level(*metadata.level()))
             .target(metadata.target())
@@ -153,7 +154,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Logger {
             event.record(&mut facts);
             let Facts(take, result) = facts;
             result?;
-            around
+            inherited
                 .iter()
                 .try_for_each(|(key, value)| take(key, Value::from(value.as_str())))
         };
@@ -216,7 +217,7 @@ impl Display for Message<'_> {
 /// The field that holds the message.
 const MESSAGE: &str = "message";
 
-/// Hands on the other fields of an event as they are.
+/// Passes on the other fields of an event unchanged.
 struct Facts<'t, 'a>(&'t mut Take<'a>, Result<(), kv::Error>);
 
 impl Facts<'_, '_> {

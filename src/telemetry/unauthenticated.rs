@@ -1,9 +1,9 @@
-//! How much is written down of strangers who are refused.
+//! Limits the log lines about refused unauthenticated clients.
 //!
-//! Whoever reaches the port is refused as often as it likes, each time with a
-//! path of its own choice, and no limit of a policy holds for it. So such
-//! refusals are told one by one up to a rate, and beyond it as a number. What a
-//! known caller does, and what this side did wrong, is always told.
+//! Every client that reaches the port can send any number of requests, each with
+//! another path, and no policy limits it. So such refusals are logged one by one
+//! up to a rate, and counted beyond it. Requests of authenticated callers and
+//! failures of this side always have their own line.
 
 mod allowance;
 
@@ -14,17 +14,17 @@ use crate::exchange::Exchange;
 use crate::telemetry::audit::Audit;
 use allowance::{Allowance, Verdict};
 
-/// What was left out is told so long after the first of it.
+/// The time between the first suppressed refusal and the line with the count.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Counts the refusals of strangers.
+/// Counts the refusals of unauthenticated clients.
 pub(crate) struct Unauthenticated {
     allowance: Mutex<Allowance>,
     audit: Option<Arc<Audit>>,
 }
 
 impl Unauthenticated {
-    /// None so far; the audit log is told of numbers too, if there is one.
+    /// A count of zero. The audit log, if it is configured, gets the counts too.
     pub(crate) fn new(audit: Option<Arc<Audit>>) -> Arc<Self> {
         Arc::new(Self {
             allowance: Mutex::new(Allowance::new(Instant::now())),
@@ -32,34 +32,34 @@ impl Unauthenticated {
         })
     }
 
-    /// Whether an exchange has lines of its own; if not, it is counted, and told
-    /// of soon.
+    /// Whether an exchange has its own lines. If not, it is counted, and the count
+    /// is logged after [`PAUSE`].
     pub(crate) fn should_log(self: &Arc<Self>, x: &Exchange) -> bool {
         if !is_refused(x) {
             return true;
         }
         let verdict = self.lock().refused(Instant::now(), &x.from);
-        if verdict == Verdict::FirstLeftOut {
+        if verdict == Verdict::FirstSuppressed {
             let this = self.clone();
             tokio::spawn(async move {
                 tokio::time::sleep(PAUSE).await;
                 this.flush_suppressed();
             });
         }
-        verdict == Verdict::Tell
+        verdict == Verdict::Log
     }
 
-    /// Tells how many were left out since it last was told.
+    /// Logs the count of suppressed refusals and resets it.
     pub(crate) fn flush_suppressed(&self) {
-        let Some((count, from)) = self.lock().left_out() else {
+        let Some((count, from)) = self.lock().take_suppressed() else {
             return;
         };
         tracing::warn!(
             target: "skep::request", count, from = &*from,
-            "{count} more requests of strangers were refused"
+            "{count} more requests of unauthenticated clients were refused"
         );
         if let Some(audit) = &self.audit {
-            audit.left_out(count, &from);
+            audit.log_suppressed(count, &from);
         }
     }
 
@@ -70,7 +70,7 @@ impl Unauthenticated {
     }
 }
 
-/// Whether somebody was refused who has not proved who it is.
+/// Whether an unauthenticated client was refused.
 fn is_refused(x: &Exchange) -> bool {
     x.record.caller.is_none() && x.record.refused.is_some() && x.record.status() < 500
 }

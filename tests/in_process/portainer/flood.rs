@@ -51,7 +51,10 @@ async fn unauthenticated_requests_are_logged_up_to_a_rate_and_then_counted() {
             assert!(eventually(|| all() == REQUESTS).await, "{} of all", all());
             assert!((50..REQUESTS).contains(&logged()), "{}", logged());
             for line in of(&lines(bed), "left_out") {
-                let warning = format!("{} more requests of strangers were", line["count"]);
+                let warning = format!(
+                    "{} more requests of unauthenticated clients were",
+                    line["count"]
+                );
                 assert!(!warnings_of(&warning).is_empty(), "{warning}");
             }
 

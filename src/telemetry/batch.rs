@@ -1,23 +1,23 @@
-//! Gathers log lines for a moment and writes them in one piece.
+//! Collects log lines for a moment and writes them in one piece.
 //!
-//! One write for every line costs more than making the line, and is paid by
-//! the request that it tells of. Lines are at most [`MOMENT`] late, in order,
-//! and none is dropped: if nobody reads them, whoever logs waits.
+//! A write for each line takes longer than formatting it, and delays the request
+//! that logs it. Lines are at most [`DELAY`] late, in order, and none is dropped:
+//! if the reader stops, the threads that log wait.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// How long a line waits for others.
-const MOMENT: Duration = Duration::from_millis(20);
+/// The time that a line waits for others.
+const DELAY: Duration = Duration::from_millis(20);
 
-/// The most bytes of lines that wait.
+/// The most bytes of waiting lines.
 const MOST: usize = 256 << 10;
 
-/// Takes lines, and gives them to a thread of its own that writes them.
+/// Takes lines, which a thread of its own writes.
 #[derive(Clone)]
-pub(crate) struct Gather(Arc<Shared>);
+pub(crate) struct BatchWriter(Arc<Shared>);
 
 struct Shared {
     lines: Mutex<Lines>,
@@ -31,11 +31,11 @@ struct Lines {
     writing: bool,
 }
 
-impl Gather {
-    /// Writes to `out` from now on.
+impl BatchWriter {
+    /// Starts the thread that writes to `out`.
     ///
     /// # Errors
-    /// If there can be no thread.
+    /// If the thread cannot be started.
     pub(crate) fn new(mut out: impl Write + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             lines: Mutex::default(),
@@ -45,10 +45,10 @@ impl Gather {
         let writer = shared.clone();
         let thread = thread::Builder::new().name("log".to_owned());
         thread.spawn(move || {
-            let _last = EndsTheProcess;
+            let _abort = AbortOnDrop;
             loop {
                 let lines = writer.next();
-                // There is nowhere to say that it failed.
+                // A failure here cannot be logged.
                 let _ = out.write_all(&lines).and_then(|()| out.flush());
                 writer.lock().writing = false;
                 writer.written.notify_all();
@@ -57,7 +57,7 @@ impl Gather {
         Ok(Self(shared))
     }
 
-    /// Waits until everything that was logged is written.
+    /// Waits until all lines are written.
     pub(crate) fn finish(&self) {
         let mut lines = self.0.lock();
         while lines.writing || !lines.waiting.is_empty() {
@@ -66,11 +66,11 @@ impl Gather {
     }
 }
 
-/// Without its thread everybody who logs would wait for ever. The message of the
-/// panic, which names the thread, is out by then.
-struct EndsTheProcess;
+/// Aborts the process if the thread panics: the threads that log would wait for
+/// ever. The panic's message, which names the thread, is printed before.
+struct AbortOnDrop;
 
-impl Drop for EndsTheProcess {
+impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         std::process::abort();
     }
@@ -81,25 +81,25 @@ impl Shared {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait<'a>(&self, what: &Condvar, lines: MutexGuard<'a, Lines>) -> MutexGuard<'a, Lines> {
-        what.wait(lines).unwrap_or_else(PoisonError::into_inner)
+    fn wait<'a>(&self, event: &Condvar, lines: MutexGuard<'a, Lines>) -> MutexGuard<'a, Lines> {
+        event.wait(lines).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The lines that have gathered, a moment after the first of them.
+    /// The collected lines, [`DELAY`] after the first of them.
     fn next(&self) -> Vec<u8> {
         let mut lines = self.lock();
         while lines.waiting.is_empty() {
             lines = self.wait(&self.filled, lines);
         }
         drop(lines);
-        thread::sleep(MOMENT);
+        thread::sleep(DELAY);
         let mut lines = self.lock();
         lines.writing = true;
         std::mem::take(&mut lines.waiting)
     }
 }
 
-impl Write for Gather {
+impl Write for BatchWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut lines = self.0.lock();
         while !lines.waiting.is_empty() && lines.waiting.len() + line.len() > MOST {
@@ -112,7 +112,7 @@ impl Write for Gather {
         Ok(line.len())
     }
 
-    /// Is done by the thread, after each moment.
+    /// Does nothing: the thread flushes after each write.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -137,9 +137,9 @@ mod tests {
         }
     }
 
-    struct Defect;
+    struct Panics;
 
-    impl Write for Defect {
+    impl Write for Panics {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
             panic!("a defect");
         }
@@ -149,20 +149,20 @@ mod tests {
         }
     }
 
-    /// What the next test runs in a process of its own.
+    /// The next test runs this one in a process of its own.
     #[test]
     #[ignore = "it ends the process"]
     fn a_thread_that_panics() {
-        let mut gather = Gather::new(Defect).unwrap();
-        gather.write_all(b"line\n").unwrap();
-        gather.finish();
+        let mut batch = BatchWriter::new(Panics).unwrap();
+        batch.write_all(b"line\n").unwrap();
+        batch.finish();
     }
 
     #[test]
     fn a_thread_that_panics_ends_the_process_and_is_named() {
         let program = std::env::current_exe().unwrap();
         let mut process = std::process::Command::new(program);
-        let only = "telemetry::gather::tests::a_thread_that_panics";
+        let only = "telemetry::batch::tests::a_thread_that_panics";
         process.args([only, "--exact", "--ignored", "--nocapture"]);
         let ended = process.output().unwrap();
         assert!(!ended.status.success());
@@ -176,33 +176,33 @@ mod tests {
     #[test]
     fn every_line_is_written_in_order_and_many_in_one_piece() {
         let written = Written::default();
-        let mut gather = Gather::new(written.clone()).unwrap();
+        let mut batch = BatchWriter::new(written.clone()).unwrap();
         let mut expected = Vec::new();
         for n in 0..1000 {
             let line = format!("line {n}\n");
-            gather.write_all(line.as_bytes()).unwrap();
+            batch.write_all(line.as_bytes()).unwrap();
             expected.extend_from_slice(line.as_bytes());
         }
-        gather.finish();
+        batch.finish();
         assert_eq!(*written.0.lock().unwrap(), expected);
         assert!(*written.1.lock().unwrap() < 1000);
     }
 
     #[test]
-    fn more_than_may_wait_is_waited_for_and_not_dropped() {
+    fn callers_wait_while_the_batch_is_full_and_no_line_is_dropped() {
         let written = Written::default();
-        let gather = Gather::new(written.clone()).unwrap();
+        let batch = BatchWriter::new(written.clone()).unwrap();
         let line = vec![b'x'; 10_000];
         let callers: Vec<_> = (0..4)
             .map(|_| {
-                let (mut gather, line) = (gather.clone(), line.clone());
-                thread::spawn(move || (0..20).for_each(|_| gather.write_all(&line).unwrap()))
+                let (mut batch, line) = (batch.clone(), line.clone());
+                thread::spawn(move || (0..20).for_each(|_| batch.write_all(&line).unwrap()))
             })
             .collect();
         for caller in callers {
             caller.join().unwrap();
         }
-        gather.finish();
+        batch.finish();
         assert_eq!(written.0.lock().unwrap().len(), 4 * 20 * line.len());
     }
 }
