@@ -1,5 +1,4 @@
-//! One request and its answer: Pingora's context of a request, and the types of
-//! its phases.
+//! Defines Pingora's context of a request and the types of its phases.
 //!
 //! Each step returns a type of its own, so that a later fact cannot be read
 //! before it is known: [`caller::Caller`] once authenticated, [`called::Called`]
@@ -30,7 +29,7 @@ use crate::exchange::dialect::{Dialect, Docker};
 use crate::exchange::record::Record;
 use crate::exchange::request_id::RequestId;
 
-/// The longest path of an unauthenticated client in the log, in characters.
+/// The most characters of an unauthenticated client's path in the log.
 const UNAUTHENTICATED_PATH: usize = 256;
 
 /// A request from its head to its log line.
@@ -39,7 +38,6 @@ pub(crate) struct Exchange {
     pub(crate) id: RequestId,
     /// The client's address.
     pub(crate) from: String,
-    /// The method.
     pub(crate) method: Method,
     /// The target; its query may hold secrets (`buildargs`) and is not logged.
     pub(crate) target: Uri,
@@ -47,45 +45,41 @@ pub(crate) struct Exchange {
     pub(crate) endpoint: Option<EndpointId>,
     /// The answers that the caller expects; Docker's until it is authenticated.
     pub(crate) dialect: &'static dyn Dialect,
-    /// The request as Pingora proxies it, if it does.
+    /// Set if Pingora proxies the request.
     pub(crate) proxied: Option<Box<Proxied>>,
-    /// The connection was taken over: the session must not be used any more.
+    /// The connection was hijacked: the session must not be used any more.
     pub(crate) hijacked: bool,
     /// The outcome, for the logs.
     pub(crate) record: Record,
 }
 
-/// A call of the API, as a table row and its parts.
+/// A call of the API: its row of the endpoint table, and its target in parts.
 #[derive(Clone, Copy)]
 pub(crate) struct Call<'a> {
-    /// Its row of the endpoint table; `None` for an unknown path.
+    /// `None` for an unknown path.
     pub(crate) found: Option<&'a Match>,
-    /// The path.
     pub(crate) path: &'a RequestPath<'a>,
     /// The query, without `?`.
     pub(crate) query: &'a str,
 }
 
-/// The hop that answers, and what to do if it cannot be reached.
+/// The hop that answers, and whether another one may replace it.
 #[derive(Clone, Debug)]
 pub(crate) struct Upstream {
-    /// The hop.
     pub(crate) hop: Hop,
-    /// Whether another hop may answer in its place.
+    /// Applies if the hop cannot be reached.
     pub(crate) retry: Retry,
 }
 
 /// Whether another hop may answer a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Retry {
-    /// Only this one.
     Never,
-    /// Any other manager.
     AnotherManager,
 }
 
 impl Upstream {
-    /// This hop and no other.
+    /// This hop, without a retry.
     pub(crate) fn only(hop: Hop) -> Self {
         Self {
             hop,
@@ -96,17 +90,15 @@ impl Upstream {
 
 /// A request that Pingora proxies.
 pub(crate) struct Proxied {
-    /// The hop that Pingora asks.
     pub(crate) upstream: Upstream,
-    /// What the caller's policy allows.
     pub(crate) permission: Permission,
-    /// What the signature says of the body.
+    /// The part of the body that the signature covers.
     pub(crate) binding: BodyBinding,
-    /// Connections that failed so far.
+    /// The number of connections that have failed.
     pub(crate) failures: usize,
 }
 
-/// The rest of the work after the steps have run.
+/// The work that remains after the steps.
 pub(crate) enum Next {
     /// Pingora proxies the request.
     Proxy(Upstream),
@@ -115,7 +107,7 @@ pub(crate) enum Next {
 }
 
 impl Exchange {
-    /// An exchange that begins now.
+    /// An exchange with a random id, whose time begins now.
     pub(crate) fn new() -> Self {
         Self {
             id: RequestId::random(),
@@ -130,12 +122,12 @@ impl Exchange {
         }
     }
 
-    /// The path, as the client sent it.
+    /// The path as the client sent it.
     pub(crate) fn path(&self) -> &str {
         self.target.path()
     }
 
-    /// The path for a log line. Of an unauthenticated client's only the beginning.
+    /// The path for a log line, cut short for an unauthenticated client.
     pub(crate) fn logged_path(&self) -> &str {
         let path = self.path();
         if self.record.caller.is_none() {
@@ -144,16 +136,15 @@ impl Exchange {
         path
     }
 
-    /// The container that a `ContainerInspect` asks for: the part of the path
-    /// before its last.
+    /// The container of a `ContainerInspect`: the last but one segment of the path.
     pub(crate) fn inspected(&self) -> Option<&str> {
         let inspects = self.endpoint == Some(EndpointId::ContainerInspect);
         inspects.then(|| self.path().rsplit('/').nth(1)).flatten()
     }
 
-    /// Whether the request is sent all the time and changes nothing: the requests
-    /// of agents among themselves, health checks, and the open endpoints of
-    /// Portainer's agent. A refusal of an authenticated caller never is.
+    /// Whether the request is frequent and changes nothing: requests between
+    /// agents, health checks, and the open endpoints of Portainer's agent. A refused
+    /// request of an authenticated caller is never routine.
     pub(crate) fn is_routine(&self) -> bool {
         let caller = self.record.caller.as_ref();
         if caller.is_some() && self.record.refused.is_some() {

@@ -31,7 +31,7 @@ pub(crate) struct Certificates {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum Refused {
     /// The configuration does not list its name.
-    #[error("the certificate of {0:?} is not let in here: auth.certificates does not name it")]
+    #[error("the certificate of {0:?} is not accepted here: auth.certificates does not list it")]
     Unknown(String),
     /// It has expired since the connection was made.
     #[error("the certificate of {0:?} has expired")]
@@ -45,12 +45,11 @@ pub(crate) enum Refused {
     )]
     NoList,
     /// A browser sends the certificate with the requests of any page.
-    #[error("a web page of another origin asks, and a client certificate alone is no proof then")]
+    #[error("a web page of another origin sent this request, so a client certificate is no proof")]
     CrossOrigin,
 }
 
 impl Refused {
-    /// The status that goes with it.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::NoList => StatusCode::SERVICE_UNAVAILABLE,
@@ -166,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn only_names_that_are_listed_are_let_in_and_only_until_they_expire() {
+    fn only_listed_names_are_accepted_and_only_until_they_expire() {
         let certificates = Certificates::new(Some(&alice(None))).unwrap();
         assert_eq!(certificates.admit(&shown("alice"), at(1000)), Ok(()));
         let expired = certificates.admit(&shown("alice"), at(1001)).unwrap_err();

@@ -1,5 +1,4 @@
-//! Bodies that are read whole before anything is done with them: to be checked
-//! against their signature, or to be signed.
+//! Reads whole bodies, to check them against their signature or to sign them.
 
 use std::time::Duration;
 
@@ -11,20 +10,20 @@ use tokio::time::timeout;
 
 use crate::exchange::reject::Reject;
 
-/// The longest body that is held: as moby's own limit for what an
-/// authorisation plugin is shown.
+/// The longest body that is held, in bytes: moby's limit for the body that an
+/// authorisation plugin gets.
 pub(crate) const LONGEST: usize = 4 << 20;
 
-/// A body that is held has to arrive within this.
+/// The time within which a held body has to arrive.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The whole body of a request.
 ///
 /// # Errors
-/// If it is too long, too slow or breaks off.
+/// If it is longer than [`LONGEST`], slower than [`DEADLINE`] or ends early.
 pub(crate) async fn read(session: &mut Session) -> Result<Bytes, Reject> {
     let incomplete = |_| Reject::BodyIncomplete;
-    // Nobody upstream will say it: the body is wanted here.
+    // The body is read here, before there is an upstream that could send the `100`.
     if session.req_header().headers.contains_key(EXPECT) {
         session
             .write_continue_response()
@@ -46,8 +45,8 @@ pub(crate) async fn read(session: &mut Session) -> Result<Bytes, Reject> {
         .unwrap_or(Err(Reject::BodyIncomplete))
 }
 
-/// Whether a body is read before anything is done with the request: JSON, by
-/// which requests are routed.
+/// Whether the body is read before the request is routed: JSON, which routing and
+/// placement read.
 pub(crate) fn decides_the_route(found: Option<&Match>) -> bool {
     found.is_some_and(|found| match found.endpoint.body {
         Body::Json(_) => true,

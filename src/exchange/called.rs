@@ -1,4 +1,5 @@
-//! A caller with its policy, and the policy's judgement of a request's head.
+//! Defines two phases of a request: the caller with its policy, and the permission
+//! that the policy gives to the head.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use crate::cluster::reachable::Reachable;
 use crate::config::Policy;
 use crate::exchange::caller::Caller;
 
-/// Counts a request among the open ones of its caller until it is dropped.
+/// Counts a request as open, for the limits of its caller, until it is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Permit {
     _permit: Option<OwnedSemaphorePermit>,
@@ -29,18 +30,14 @@ impl From<OwnedSemaphorePermit> for Permit {
 
 /// An authenticated caller and its policy.
 pub(crate) struct Called {
-    /// The caller.
     pub(crate) caller: Arc<Caller>,
-    /// The caller's policy.
     pub(crate) policy: Arc<Policy>,
-    /// The party that other agents are asked for.
+    /// The party for which other agents are asked.
     pub(crate) on_behalf_of: OnBehalfOf,
-    /// Counts the request among the open ones of its caller.
     _permit: Permit,
 }
 
 impl Called {
-    /// A caller whose policy and limits were found.
     pub(crate) fn new(caller: Arc<Caller>, policy: Arc<Policy>, permit: Permit) -> Self {
         let client = caller.principal.client().cloned();
         Self {
@@ -51,13 +48,13 @@ impl Called {
         }
     }
 
-    /// Whether the caller's policy wants to see the body.
+    /// Whether the caller's policy inspects the body.
     pub(crate) fn inspects(&self, found: Option<&Match>) -> bool {
         found.is_some_and(|found| self.policy.rules.inspects(found))
     }
 
-    /// What is taken out of the answer. An agent that asks for a client redacts
-    /// the answer itself.
+    /// The values to remove from the answer. For a client of another agent, that
+    /// agent removes them.
     pub(crate) fn redacts(&self) -> &[Redact] {
         self.rules().map_or(&[], RuleSet::redact)
     }
@@ -76,21 +73,20 @@ impl Called {
                 .is_some_and(|rules| !rules.grants_host_network())
     }
 
-    /// The rules that bind a caller of this agent; `None` for another agent and
-    /// for a policy that is only tried out.
+    /// The rules that this agent enforces; `None` for another agent and for an
+    /// `audit_only` policy.
     fn rules(&self) -> Option<&RuleSet> {
         let rules = &self.policy.rules;
         (!self.caller.is_peer() && !rules.audit_only()).then_some(rules)
     }
 }
 
-/// The head of a request as its caller's policy allows it.
+/// The policy's permission for the head of a request.
 #[derive(Clone)]
 pub(crate) struct Permission {
-    /// The caller.
     pub(crate) called: Arc<Called>,
     /// The rule that decided.
     pub(crate) rule: Cow<'static, str>,
-    /// The nodes that the request may reach.
+    /// The nodes on which the policy allows the request.
     pub(crate) reachable: Reachable,
 }

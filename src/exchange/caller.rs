@@ -1,22 +1,20 @@
-//! An authenticated caller.
+//! Defines the first phase of a request: its authenticated caller.
 
 use skep_filters::auth::{BodyBinding, Principal};
 
 /// A caller that has proved its identity.
 #[derive(Debug)]
 pub(crate) struct Caller {
-    /// The identity.
     pub(crate) principal: Principal,
-    /// Its text form.
+    /// The text form of `principal`.
     pub(crate) name: String,
-    /// What the signature says of the body.
+    /// The part of the body that the signature covers.
     pub(crate) body: BodyBinding,
     /// Whether the caller may send streams that no digest covers.
     pub(crate) unsigned_streams: bool,
 }
 
 impl Caller {
-    /// A caller that has just proved its identity.
     pub(crate) fn new(principal: Principal, body: BodyBinding, unsigned_streams: bool) -> Self {
         Self {
             name: principal.to_string(),
@@ -26,12 +24,12 @@ impl Caller {
         }
     }
 
-    /// Whether another agent is calling.
+    /// Whether the caller is another agent.
     pub(crate) fn is_peer(&self) -> bool {
         self.principal.is_peer()
     }
 
-    /// Whether another agent is calling for itself.
+    /// Whether the caller is another agent that asks for itself.
     pub(crate) fn is_agent_itself(&self) -> bool {
         self.principal.client().is_none()
     }

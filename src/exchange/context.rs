@@ -1,5 +1,5 @@
-//! What the steps of a request share: the cluster, this node's configuration, and
-//! what is remembered between requests. The steps take it; none of them owns it.
+//! Holds the state that the steps of all requests share: the cluster, this node's
+//! configuration, its clients, and the remembered owners of objects.
 
 use std::sync::Arc;
 
@@ -17,25 +17,23 @@ use crate::upstream::client::Client;
 use crate::upstream::engine::Engine;
 use crate::upstream::peers::Peers;
 
-/// What every step of a request may use.
+/// The shared state.
 pub(crate) struct Context {
-    /// The configuration.
     pub(crate) config: Config,
     /// The local engine.
     pub(crate) engine: Arc<Engine>,
-    /// Makes the agent's own requests.
+    /// Sends the agent's own requests.
     pub(crate) client: Arc<Client>,
-    /// The way to other agents.
+    /// Signs requests to other agents and connects to them.
     pub(crate) peers: Arc<Peers>,
-    /// The nodes that there are.
     pub(crate) cluster: Arc<Cluster>,
-    /// The nodes on which objects were seen.
+    /// The nodes on which containers and execs were seen.
     pub(crate) known: Known,
     /// The nodes that lacked an image.
     pub(crate) pulls: Pulls,
-    /// Headers that every answer carries besides skep's own.
+    /// The headers of every answer besides skep's own.
     pub(crate) agent_headers: AgentHeaders,
-    /// There is an audit log.
+    /// Whether an audit log is configured.
     pub(crate) audited: bool,
 }
 
@@ -43,7 +41,7 @@ impl Context {
     /// A manager other than this node.
     ///
     /// # Errors
-    /// If none answered its last probe.
+    /// If none has answered its last probe.
     pub(crate) fn manager(&self) -> Result<Hop, Reject> {
         let none = || Reject::NoManager {
             from: self.cluster.me().name().to_owned(),
@@ -52,7 +50,8 @@ impl Context {
         self.cluster.manager().map(Hop::Agent).ok_or_else(none)
     }
 
-    /// What a failed call to a hop means, to the caller and to the members.
+    /// The refusal for a failed call to a hop. If the hop itself failed, the table of
+    /// members records it.
     pub(crate) fn failed(&self, hop: &Hop, error: &Error) -> Reject {
         reject::of_proxy(error, |reason| {
             hop.failed(&self.cluster, error, &reason);

@@ -1,6 +1,6 @@
-//! The dialect of a caller: where the answers that it expects differ from
-//! Docker's. It is chosen once, after authentication; the steps ask it and know
-//! no client by name.
+//! Defines the dialect of a caller: the points in which the answers that it expects
+//! differ from Docker's. The gateway chooses it once, after authentication; the
+//! steps ask it and know no client by name.
 
 use http::Uri;
 use skep_filters::endpoint::RequestPath;
@@ -10,14 +10,14 @@ use crate::exchange::reject::{Reject, Words};
 
 /// The answers that a kind of client expects. The defaults are Docker's.
 pub(crate) trait Dialect: Sync {
-    /// A refusal as the client reads it. `inspected` is the container of a request
-    /// that only inspects one.
+    /// The answer for a refusal. `inspected` is the container of a request that only
+    /// inspects one.
     fn words(&self, reject: &Reject, _inspected: Option<&str>) -> Words {
         Words::of(reject)
     }
 
-    /// The target to use in place of this one, if the engine does not serve the API
-    /// version that it names; `None` leaves it as it is.
+    /// The target that replaces this one, if the engine does not serve its API
+    /// version; `None` keeps it.
     fn served(&self, _target: &Uri, _engine: Option<&EngineFacts>) -> Option<Uri> {
         None
     }
@@ -32,8 +32,8 @@ pub(crate) trait Dialect: Sync {
         true
     }
 
-    /// Whether a request to the local engine has to be answered even while the
-    /// engine hangs.
+    /// Whether a request to the local engine is refused while the engine hangs,
+    /// instead of waiting.
     fn needs_an_answer(&self) -> bool {
         false
     }
@@ -44,8 +44,8 @@ pub(crate) struct Docker;
 
 impl Dialect for Docker {}
 
-/// The target in the nearest API version that the engine serves; `None` if it
-/// serves the one of the target, or the target names none.
+/// The target in the nearest API version that the engine serves; `None` if the
+/// engine serves the target's version, or the target names none.
 pub(crate) fn in_version(target: &Uri, engine: &EngineFacts) -> Option<Uri> {
     let version = RequestPath::parse(target.path()).ok()?.version()?;
     let nearest = engine.nearest(version)?;

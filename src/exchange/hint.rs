@@ -1,17 +1,17 @@
-//! A node that a request names in the headers of another program than skep.
+//! Reads the headers by which other programs, such as Portainer, name a node.
 
 use http::HeaderMap;
 
-/// The wish of such a header. It counts less than `Skep-Target`.
+/// The node or the manager that such headers ask for. `Skep-Target` overrides it.
 #[derive(Debug, Default, Eq, PartialEq)]
 pub(crate) struct Hint {
     /// A node, by id or hostname.
     pub(crate) node: Option<String>,
-    /// Any manager.
+    /// Whether the request asks for a manager.
     pub(crate) manager: bool,
 }
 
-/// A header that is given twice, or is not text.
+/// This header occurs twice, or is not text.
 #[derive(Debug)]
 pub(crate) struct Malformed(pub(crate) &'static str);
 

@@ -1,4 +1,4 @@
-//! A request that its caller's policy allows, head and body.
+//! Defines the phase of a request whose head and body the caller's policy allows.
 
 use bytes::Bytes;
 use skep_filters::auth::{BodyBinding, OnBehalfOf};
@@ -15,31 +15,27 @@ use crate::exchange::request_id::RequestId;
 /// The body of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestBody {
-    /// What the signature says of it; also what other agents are told.
+    /// The part that the signature covers; requests to other agents are signed with
+    /// the same binding.
     pub(crate) binding: BodyBinding,
-    /// The bytes, where they were read and checked.
+    /// The bytes, if they were read and checked.
     pub(crate) held: Option<Bytes>,
 }
 
 /// A request that may be routed and forwarded.
 pub(crate) struct Judged<'x> {
-    /// Its exchange.
     pub(crate) exchange: &'x mut Exchange,
-    /// What its caller may reach.
     pub(crate) permission: Permission,
-    /// Its row of the endpoint table; `None` for an unknown path.
+    /// `None` for an unknown path.
     pub(crate) endpoint: Option<&'static Endpoint>,
-    /// Its body.
     pub(crate) body: RequestBody,
 }
 
 impl Judged<'_> {
-    /// The request's id.
     pub(crate) fn id(&self) -> &RequestId {
         &self.exchange.id
     }
 
-    /// The outcome, for the logs.
     pub(crate) fn record(&mut self) -> &mut Record {
         &mut self.exchange.record
     }
@@ -49,7 +45,7 @@ impl Judged<'_> {
         &self.permission.called.caller.name
     }
 
-    /// The party that other agents are asked for.
+    /// The party for which other agents are asked.
     pub(crate) fn on_behalf_of(&self) -> &OnBehalfOf {
         &self.permission.called.on_behalf_of
     }
@@ -59,12 +55,12 @@ impl Judged<'_> {
         &self.permission.reachable
     }
 
-    /// Whether another agent is calling.
+    /// Whether the caller is another agent.
     pub(crate) fn from_peer(&self) -> bool {
         self.permission.called.caller.is_peer()
     }
 
-    /// What is taken out of the answer.
+    /// The values to remove from the answer.
     pub(crate) fn redacts(&self) -> &[Redact] {
         self.permission.called.redacts()
     }
@@ -74,7 +70,7 @@ impl Judged<'_> {
         self.permission.called.scope()
     }
 
-    /// The rule that says which node answers; `None` for an unknown path.
+    /// The endpoint's column `route`; `None` for an unknown path.
     pub(crate) fn route(&self) -> Option<Route> {
         self.endpoint.map(|endpoint| endpoint.route)
     }

@@ -1,5 +1,5 @@
-//! The outcome of a request, for the access log and the audit log. No step reads
-//! it to decide.
+//! Records the outcome of a request, for the access log and the audit log. No step
+//! decides by it.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,30 +13,29 @@ use crate::exchange::reject::Reason;
 
 /// The fields of a log line that the steps fill in.
 pub(crate) struct Record {
-    /// When the request began.
     pub(crate) started: Instant,
-    /// The caller, once authenticated.
+    /// `None` before authentication.
     pub(crate) caller: Option<Arc<Caller>>,
-    /// The caller's policy, once found.
+    /// `None` before the caller's grant is found.
     pub(crate) policy: Option<Arc<Policy>>,
-    /// The rule that decided; empty before that.
+    /// The rule that decided; empty before the policy has judged.
     pub(crate) rule: Cow<'static, str>,
-    /// Why the request would be denied, if its policy were not only tried out.
+    /// The reason why an `audit_only` policy would deny the request.
     pub(crate) would_deny: Option<String>,
-    /// The node or nodes it went to; empty if it went nowhere.
+    /// The destination, as `node:HOSTNAME` for instance; empty before forwarding.
     pub(crate) to: Cow<'static, str>,
     /// The answer's status, once there is one.
     pub(crate) status: Option<StatusCode>,
     /// Bytes of the answer's body.
     pub(crate) bytes: u64,
-    /// The word for the refusal.
+    /// The refusal's reason word.
     pub(crate) refused: Option<Reason>,
     /// The refusal's text, for the audit log.
     pub(crate) why: Option<String>,
 }
 
 impl Record {
-    /// The record of a request that begins now.
+    /// An empty record, whose time begins now.
     pub(crate) fn new() -> Self {
         Self {
             started: Instant::now(),
@@ -52,12 +51,12 @@ impl Record {
         }
     }
 
-    /// The caller's text form; empty before it is known.
+    /// The caller's text form; empty before authentication.
     pub(crate) fn caller(&self) -> &str {
         self.caller.as_ref().map_or("", |caller| &caller.name)
     }
 
-    /// The name of the caller's policy; empty before it is known.
+    /// The name of the caller's policy; empty before its grant is found.
     pub(crate) fn policy(&self) -> &str {
         self.policy.as_ref().map_or("", |policy| &policy.name)
     }

@@ -1,5 +1,5 @@
-//! Why a request is refused, as one type: the one place that turns an error
-//! into a status. How a caller is told is in `reject/words.rs`.
+//! Gives each refusal its message, status and reason word, as one type.
+//! `reject/words.rs` sends it to the caller.
 
 mod reason;
 mod words;
@@ -16,65 +16,62 @@ use crate::upstream::error;
 pub(crate) use reason::Reason;
 pub(crate) use words::Words;
 
-/// Why a request was not answered by an engine.
+/// A refusal; its text is the message for the caller.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Reject {
-    /// The caller did not prove who it is.
+    /// The caller did not prove its identity.
     #[error("{0}")]
     Auth(#[from] AuthError),
-    /// Nobody has said who the user at a socket is.
+    /// The configuration gives the user at a socket no identity.
     #[error(
-        "user {uid} of this machine is not let in at {socket}: its `uids` do not list the user, and it has \
-         no `policy` for everybody (`listen` in the agent's configuration)"
+        "user {uid} of this machine may not use {socket}: its `uids` do not list the user, and it has \
+         no `policy` for other users (`listen` in the agent's configuration)"
     )]
     UnknownUser {
-        /// The number of the user.
+        /// The user's number.
         uid: String,
-        /// The path of the socket.
+        /// The socket's path.
         socket: String,
     },
-    /// A key of the agents was used from something that is not an agent.
+    /// A request is signed with an agent key, but the connection is not an agent's.
     #[error("agent keys are accepted only over TLS 1.3 from an agent of this cluster")]
     NotAnAgent,
-    /// The caller's policy denies it.
+    /// The caller's policy denies the request.
     #[error("the policy {policy:?} of {who} denies this ({rule}): {reason}")]
     Denied {
-        /// The caller.
         who: String,
-        /// Its policy.
         policy: String,
-        /// The rule that decided.
         rule: String,
-        /// Why.
         reason: String,
     },
-    /// What the caller may not see is as if it were not there.
+    /// The object does not exist, or is out of the caller's scope: the answers are
+    /// the same.
     #[error("{0}")]
     NoSuch(String),
-    /// It goes beyond what the caller may see.
-    #[error("this is beyond what the caller may see: {0}")]
+    /// The request concerns objects out of the caller's scope.
+    #[error("this is outside the caller's scope: {0}")]
     OutOfScope(String),
-    /// The answer may have something in it that the caller may not see.
+    /// The answer may have values that the policy redacts.
     #[error("the answer of the engine cannot be redacted: {0}")]
     Unredacted(#[from] RedactError),
-    /// The caller is one that this node's configuration does not know.
+    /// This node's configuration does not list the caller.
     #[error("{0} has no policy on this node; are the agents configured alike?")]
     UnknownIdentity(String),
-    /// The caller may not call from where it does.
+    /// The caller's address is outside its `networks`.
     #[error("{0} may not call from this address")]
     WrongNetwork(String),
-    /// The caller calls more than it may.
+    /// The caller has reached one of its limits.
     #[error("too many requests: {0}")]
     TooMany(String),
-    /// The path cannot be judged safely.
+    /// The path may mean another one to an engine.
     #[error("{0}")]
     Path(#[from] BadPath),
-    /// The engine might read another request than the one judged.
+    /// An engine may read other parameters than those that were judged.
     #[error(
         "form bodies and raw ';' in the query are not accepted: engines may read parameters out of them that were not judged"
     )]
     Ambiguous,
-    /// The signed body is longer than will be held.
+    /// The signed body is longer than this limit, in bytes.
     #[error(
         "the body is longer than {0} bytes; send it unsigned (Skep-Body: unsigned) where the endpoint takes a stream"
     )]
@@ -82,51 +79,44 @@ pub(crate) enum Reject {
     /// The body did not arrive.
     #[error("the request body ended early or came too slowly")]
     BodyIncomplete,
-    /// A step refused the request with an error of its own, which converts into
-    /// this.
+    /// Another room refused the request; its error converts into this.
     #[error("{message}{}{details}", if details.is_empty() { "" } else { ": " })]
     Refused {
-        /// The status that goes with it.
         status: StatusCode,
-        /// The word for it.
         reason: Reason,
-        /// What happened and what to do.
         message: String,
-        /// More about it; may be empty.
+        /// May be empty.
         details: String,
     },
-    /// Nobody who answered has it, and not everybody answered.
+    /// No node that answered has the object, and some nodes did not answer.
     #[error("{what} (on the nodes that answered; missing: {missing})")]
     NotFound {
-        /// The engine's own words for it.
+        /// The engine's message.
         what: String,
-        /// Who did not answer.
+        /// The nodes that did not answer.
         missing: String,
     },
     /// Several nodes have an object by this name.
     #[error("{name:?} is on several nodes: {nodes}; name one with Skep-Target, or use a full id")]
     SeveralNodes {
-        /// What was asked for.
         name: String,
         /// The nodes' hostnames.
         nodes: String,
     },
-    /// A manager is needed and none answers.
+    /// The request needs a manager, and none answers.
     #[error("no manager of this Swarm can be reached from {from}: {reason}")]
     NoManager {
-        /// The node that looked.
+        /// This node's hostname.
         from: String,
-        /// What is known of the managers.
+        /// The state of each manager.
         reason: String,
     },
     /// The local engine does not answer.
     #[error("cannot connect to the Docker engine of node {node} at {address}: {reason}")]
     Engine {
-        /// The node whose engine it is.
         node: String,
-        /// Its address.
+        /// The engine's address.
         address: String,
-        /// What happened.
         reason: String,
     },
     /// Another node's agent does not answer.
@@ -134,21 +124,20 @@ pub(crate) enum Reject {
     Node {
         /// Its hostname or id.
         node: String,
-        /// What happened.
         reason: String,
     },
-    /// What a container needs is on different nodes.
+    /// The objects that a container needs are on different nodes.
     #[error("{first}, but {other}: no node has both")]
     NoCommonNode {
-        /// One of them, and its node.
+        /// One object and its node.
         first: String,
-        /// Another one, and its node.
+        /// Another object and its node.
         other: String,
     },
-    /// What was to be done on every node was refused by some.
+    /// Some nodes refused a broadcast.
     #[error("{refused}; done on {done}")]
     PartiallyDone {
-        /// What the first of them answered.
+        /// The status of the first refusal.
         status: StatusCode,
         /// The nodes that refused, and why.
         refused: String,
@@ -158,16 +147,17 @@ pub(crate) enum Reject {
     /// Nodes are missing from a list and the configuration forbids that.
     #[error("nodes did not answer: {0}")]
     Partial(String),
-    /// No node gave an answer that could be used.
+    /// No node gave a usable answer.
     #[error("no node answered: {0}")]
     NoNodeAnswered(String),
-    /// A route of the agent's that is not served here, in Docker's words.
+    /// An endpoint of the agent that this configuration does not serve, in Docker's
+    /// words.
     #[error("page not found")]
     NotServed,
-    /// The client went away or broke the protocol.
+    /// The client disconnected or broke the protocol.
     #[error("the client's connection failed: {0}")]
     Client(String),
-    /// A mistake of ours.
+    /// A defect of skep.
     #[error("internal error: {0}")]
     Internal(String),
 }
@@ -179,7 +169,7 @@ impl From<ScopeError> for Reject {
 }
 
 impl Reject {
-    /// A refusal of one step.
+    /// A refusal without details, for the error of another room.
     pub(crate) fn refused(status: StatusCode, reason: Reason, message: impl ToString) -> Self {
         Self::Refused {
             status,
@@ -189,7 +179,6 @@ impl Reject {
         }
     }
 
-    /// The status that goes with it.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Auth(e) => e.status(),
@@ -207,7 +196,7 @@ impl Reject {
             Self::Path(_) | Self::Ambiguous | Self::Client(_) => StatusCode::BAD_REQUEST,
             Self::BodyTooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyIncomplete => StatusCode::REQUEST_TIMEOUT,
-            // Not a 404: `rm -f` would take that for "gone".
+            // Not a 404, which `rm -f` would read as success.
             Self::NotFound { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::SeveralNodes { .. } | Self::NoCommonNode { .. } => StatusCode::CONFLICT,
             Self::NoManager { .. }
@@ -220,7 +209,6 @@ impl Reject {
         }
     }
 
-    /// The word for it.
     pub(crate) fn reason(&self) -> Reason {
         match self {
             Self::Auth(e) => Reason::Signature(e.reason()),
@@ -254,13 +242,14 @@ impl Reject {
     }
 }
 
-/// Whether the answer itself, and not only a `100 Continue`, was begun.
+/// Whether the head of the final answer was written; a `100 Continue` does not count.
 pub(crate) fn begun(session: &Session) -> bool {
     let written = session.response_written();
     written.is_some_and(|head| !head.status.is_informational())
 }
 
-/// What an error of the proxy means to the caller; `upstream` is who was asked.
+/// The refusal for an error of the proxy. `upstream` makes it if the upstream has
+/// failed.
 pub(crate) fn of_proxy(error: &Error, upstream: impl FnOnce(String) -> Reject) -> Reject {
     match (error.esource(), error.etype()) {
         (ErrorSource::Downstream, ErrorType::ReadTimedout) => Reject::BodyIncomplete,
@@ -272,7 +261,7 @@ pub(crate) fn of_proxy(error: &Error, upstream: impl FnOnce(String) -> Reject) -
     }
 }
 
-/// What should not happen, such as a header of ours that is none.
+/// The refusal for a defect, such as an invalid header of skep's own.
 pub(crate) fn internal(error: Box<Error>) -> Reject {
     Reject::Internal(error::explain(&error))
 }

@@ -1,8 +1,8 @@
-//! The id of a request: the same on every node that takes part in it, so that
-//! one call can be followed through the logs of the cluster.
+//! Identifies a request by the same id on every node that takes part in it, so
+//! that one call can be followed through the logs of the cluster.
 //!
-//! An authenticated caller may choose it. Anybody else gets one that this agent
-//! makes: an id in the log is never the choice of an unknown client.
+//! An authenticated caller may choose the id. For all other clients this agent
+//! generates one, so that they cannot write text into the log.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -11,11 +11,11 @@ use skep_filters::auth::profile::SKEP_REQUEST_ID;
 /// The header in which a client may send an id.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The most characters of an id that is taken from a caller: room for a UUID or
-/// for the trace id of another system.
+/// The most characters of a caller's id: room for a UUID or for the trace id of
+/// another system.
 const LONGEST: usize = 64;
 
-/// Bytes of randomness in an id that is made here.
+/// The random bytes of a generated id.
 const RANDOM: usize = 8;
 
 /// The id of a request, as the value of a header.
@@ -26,8 +26,8 @@ impl RequestId {
     /// A new id: 16 random hexadecimal digits.
     pub(crate) fn random() -> Self {
         let mut bytes = [0; RANDOM];
-        // The id is no secret. If the system has no randomness, signing fails
-        // as well; the request is not refused for its id.
+        // The id is no secret: without randomness it is not unique, and signing
+        // fails anyway.
         let _ = SystemRandom::new().fill(&mut bytes);
         let mut digits = [0; 2 * RANDOM];
         data_encoding::HEXLOWER.encode_mut(&bytes, &mut digits);
@@ -35,34 +35,32 @@ impl RequestId {
         Self(value.unwrap_or_else(|_| HeaderValue::from_static("0")))
     }
 
-    /// The id that an authenticated caller has sent, if it is a sane one: 1 to
-    /// 64 letters, digits, dots, underscores and hyphens, in one header. Another
-    /// agent passes on the id that the request has there.
+    /// The id that an authenticated caller has sent, if it is valid: 1 to 64
+    /// letters, digits, dots, underscores and hyphens, in one header. Another agent
+    /// passes on the id of its own log.
     pub(crate) fn of_caller(headers: &HeaderMap, is_agent: bool) -> Option<Self> {
-        let passed_on = is_agent.then(|| sane(headers, &SKEP_REQUEST_ID)).flatten();
-        passed_on.or_else(|| sane(headers, &X_REQUEST_ID))
+        let passed_on = is_agent.then(|| valid(headers, &SKEP_REQUEST_ID)).flatten();
+        passed_on.or_else(|| valid(headers, &X_REQUEST_ID))
     }
 
-    /// As text.
     pub(crate) fn as_str(&self) -> &str {
         self.0.to_str().unwrap_or_default()
     }
 
-    /// As the value of a header.
     pub(crate) fn as_header(&self) -> &HeaderValue {
         &self.0
     }
 }
 
-fn sane(headers: &HeaderMap, name: &HeaderName) -> Option<RequestId> {
+fn valid(headers: &HeaderMap, name: &HeaderName) -> Option<RequestId> {
     let mut values = headers.get_all(name).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return None;
     };
-    let clean = |b: &u8| b.is_ascii_alphanumeric() || b"._-".contains(b);
+    let allowed = |b: &u8| b.is_ascii_alphanumeric() || b"._-".contains(b);
     let bytes = value.as_bytes();
-    let is_sane = (1..=LONGEST).contains(&bytes.len()) && bytes.iter().all(clean);
-    is_sane.then(|| RequestId(value.clone()))
+    let is_valid = (1..=LONGEST).contains(&bytes.len()) && bytes.iter().all(allowed);
+    is_valid.then(|| RequestId(value.clone()))
 }
 
 #[cfg(test)]
@@ -83,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sane_id_of_a_caller_is_taken() {
+    fn a_valid_id_of_a_caller_is_used() {
         let longest = "x".repeat(LONGEST);
         for id in ["a", "01J-build_7.2", longest.as_str()] {
             assert_eq!(taken(&[(&X_REQUEST_ID, id)], false).as_deref(), Some(id));
@@ -91,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_is_not_sane_is_not_taken() {
+    fn an_invalid_id_is_not_used() {
         let long = "x".repeat(LONGEST + 1);
         for id in ["", "a b", "a\"b", "a=b", "a/b", "a\tb", "é", long.as_str()] {
             assert_eq!(taken(&[(&X_REQUEST_ID, id)], false), None, "{id:?}");
@@ -110,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_that_are_made_differ_and_are_sane() {
+    fn generated_ids_differ_and_are_valid() {
         let (one, other) = (RequestId::random(), RequestId::random());
         assert_ne!(one, other);
         assert_eq!(one.as_str().len(), 2 * RANDOM);

@@ -1,6 +1,5 @@
-//! What goes back to the caller from this node itself: answers that are at hand,
-//! refusals, and what every answer carries. Answers of engines that are passed
-//! on as they come are written where they come from.
+//! Sends this node's own answers and refusals, and adds skep's headers to every
+//! answer. Relayed and proxied answers of engines do not pass through here.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -22,10 +21,10 @@ use crate::listen::server_headers::ServerHeaders;
 use crate::upstream::error;
 
 impl Context {
-    /// Sends an answer that is at hand.
+    /// Sends a complete answer, redacted as the caller's policy demands.
     ///
     /// # Errors
-    /// If the client has gone.
+    /// If it cannot be redacted, or the client has disconnected.
     pub(crate) async fn answer(
         &self,
         session: &mut Session,
@@ -56,10 +55,10 @@ impl Context {
         Ok(Next::Answered)
     }
 
-    /// Sends a JSON document that is at hand.
+    /// Sends a complete JSON document.
     ///
     /// # Errors
-    /// If the client has gone.
+    /// As [`Self::answer`].
     pub(crate) async fn answer_json(
         &self,
         session: &mut Session,
@@ -78,15 +77,15 @@ impl Context {
         server_headers.with_request_id(x.id.as_header().clone())
     }
 
-    /// Adds them to an answer.
+    /// Adds [`Self::server_headers`] to an answer.
     pub(crate) fn stamp(&self, x: &Exchange, head: &mut ResponseHeader) {
         self.server_headers(x).apply(head);
     }
 
-    /// Tells the caller why it is refused.
+    /// Records a refusal and sends it, unless the connection was hijacked.
     ///
     /// # Errors
-    /// As the connection fails.
+    /// If the connection fails.
     pub(crate) async fn refuse(
         &self,
         session: &mut Session,
@@ -107,10 +106,10 @@ impl Context {
     }
 }
 
-/// The body without what the caller may not see.
+/// The body without the values that the caller's policy redacts.
 fn redacted(x: &Judged<'_>, head: &ResponseHeader, body: Bytes) -> Result<Bytes, Reject> {
-    let what = x.redacts();
-    if what.is_empty() || body.is_empty() {
+    let redacts = x.redacts();
+    if redacts.is_empty() || body.is_empty() {
         return Ok(body);
     }
     let kind = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
@@ -121,7 +120,7 @@ fn redacted(x: &Judged<'_>, head: &ResponseHeader, body: Bytes) -> Result<Bytes,
     if !json && !document {
         return Ok(body);
     }
-    Ok(match redact(&body, what)? {
+    Ok(match redact(&body, redacts)? {
         Some(redacted) => redacted.into(),
         None => body,
     })

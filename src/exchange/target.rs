@@ -1,4 +1,4 @@
-//! The target of a request, if every reader of it reads the same.
+//! Refuses targets that this agent and an engine could read differently.
 
 use http::Uri;
 use http::header::CONTENT_TYPE;
@@ -9,7 +9,10 @@ use skep_filters::endpoint::BadPath;
 
 use crate::exchange::reject::Reject;
 
-/// The target of a request, if it means the same to everybody.
+/// The target of a request.
+///
+/// # Errors
+/// If an engine could read another target, or other parameters.
 pub(crate) fn plain_target(session: &Session) -> Result<Uri, Reject> {
     let head = session.req_header();
     plain(head)?;
@@ -18,20 +21,19 @@ pub(crate) fn plain_target(session: &Session) -> Result<Uri, Reject> {
         let t = t.as_bytes();
         t.len() >= 33 && t[..33].eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
     });
-    // Without a body it says nothing: axios sends it beside none.
+    // axios sends this type also without a body, where it has no meaning.
     let form = form && BodyBinding::uncovered(&head.headers)? == BodyBinding::Unsigned;
-    // Go reads parameters out of such a body and lets them win over the
-    // query, which is what was judged (net/http `ParseForm`). Go before 1.17
-    // also took `;` in a query for a separator.
+    // Go reads parameters from such a body too, and they override those of the
+    // query, which was judged (net/http `ParseForm`). Go before 1.17 also reads `;`
+    // in a query as a separator.
     if form || head.uri.query().is_some_and(|q| q.contains(';')) {
         return Err(Reject::Ambiguous);
     }
     Ok(head.uri.clone())
 }
 
-/// What is verified and judged has to be what goes out. Pingora keeps a target
-/// that is not in origin form (`http://docker/info`, `foo:/info`) apart from
-/// the URI it shows, and sends the former.
+/// Refuses a target that is not in origin form (`http://docker/info`, `foo:/info`).
+/// Pingora sends it unchanged, but its URI, which is verified and judged, differs.
 ///
 /// # Errors
 /// If the two differ.

@@ -1,17 +1,17 @@
-//! The headers of every answer: the node, the request's id in its log, and those
-//! by which other programs know an agent, where the configuration wants them.
+//! Adds headers to every answer: the node, the request's id, and, if configured,
+//! those by which other programs recognise an agent.
 
 use http::HeaderValue;
 use pingora::http::ResponseHeader;
 use skep_filters::auth::profile::SKEP_REQUEST_ID;
 
-/// Says which node gave an answer: its id and hostname.
+/// Names the node that answered: its id and hostname.
 pub(crate) const NODE_HEADER: &str = "Skep-Node";
 
-/// Says which lines of the logs are about the request.
+/// The request's id in the logs.
 pub(crate) const REQUEST_ID_HEADER: &str = "Skep-Request-Id";
 
-/// Headers by which other programs know the agent.
+/// Headers by which other programs recognise the agent.
 pub(crate) type AgentHeaders = &'static [(&'static str, HeaderValue)];
 
 /// The headers of this node's answers.
@@ -23,8 +23,7 @@ pub(crate) struct ServerHeaders {
 }
 
 impl ServerHeaders {
-    /// For the node that is called `node`; empty if it has no name that a
-    /// header can carry.
+    /// Headers of the node `node`; empty if a header cannot have its name.
     pub(crate) fn new(node: HeaderValue, agent: AgentHeaders) -> Self {
         Self {
             node,
@@ -33,30 +32,30 @@ impl ServerHeaders {
         }
     }
 
-    /// Says nothing.
+    /// No headers.
     pub(crate) fn none() -> Self {
         Self::new(HeaderValue::from_static(""), &[])
     }
 
-    /// For the answer to the request with this id.
+    /// Adds the id of the request.
     #[must_use]
     pub(crate) fn with_request_id(mut self, id: HeaderValue) -> Self {
         self.request_id = Some(id);
         self
     }
 
-    /// Without the node: strangers are not told which it is.
+    /// Removes the node, which unauthenticated clients do not learn.
     #[must_use]
     pub(crate) fn anonymous(mut self) -> Self {
         self.node = HeaderValue::from_static("");
         self
     }
 
-    /// Says who gave an answer, unless another agent has said it already. Each
-    /// header is there once, also if another agent of this kind answered.
+    /// Adds the headers to an answer. The node that another agent has named stays;
+    /// all other headers replace those of the answer, so that each occurs once.
     pub(crate) fn apply(&self, head: &mut ResponseHeader) {
         if !self.node.is_empty() && !head.headers.contains_key(NODE_HEADER) {
-            // Cannot fail, here and below: names and values are headers already.
+            // Here and below it cannot fail: name and value are valid.
             let _ = head.insert_header(NODE_HEADER, self.node.clone());
         }
         if let Some(id) = &self.request_id {
@@ -67,7 +66,7 @@ impl ServerHeaders {
         }
     }
 
-    /// The lines that a head lacks which is passed on as the bytes it was.
+    /// The lines that a head lacks, for a head that is relayed as raw bytes.
     pub(crate) fn lines(&self, head: &ResponseHeader) -> Vec<u8> {
         let lacking = self
             .all()
@@ -77,9 +76,9 @@ impl ServerHeaders {
             .collect()
     }
 
-    /// A head that is passed on as the bytes it was, `raw`, with the lines that it
-    /// lacks. `head` is the same one read. Only the id is taken out of it if it
-    /// has one: the one in this node's log takes its place.
+    /// Adds the missing lines to the head `raw`, which is relayed as it came; `head`
+    /// is the same, parsed. Only a request id is replaced: by the one of this node's
+    /// log.
     pub(crate) fn put_on_raw(&self, raw: &[u8], head: &ResponseHeader) -> Vec<u8> {
         let raw = raw.strip_suffix(b"\r\n").unwrap_or(raw);
         let Some(id) = &self.request_id else {
@@ -97,7 +96,7 @@ impl ServerHeaders {
         whole
     }
 
-    /// Its lines in a head that has none of them.
+    /// All lines, for a head that has none of them.
     pub(crate) fn all_lines(&self) -> String {
         let lines: Vec<_> = self
             .all()
@@ -115,7 +114,7 @@ impl ServerHeaders {
     }
 }
 
-/// Whether a line of a head is that of a request's id.
+/// Whether a line of a head has the request's id.
 fn is_request_id(line: &[u8]) -> bool {
     let name = line.split(|b| *b == b':').next().unwrap_or_default();
     name.trim_ascii()
@@ -145,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_agent_said_is_there_once() {
+    fn a_header_that_another_agent_sent_occurs_once() {
         let server_headers = ServerHeaders::new(HeaderValue::from_static("id here"), &AGENT);
         let mut answered = head(&[("Skep-Node", "id there"), ("Portainer-Agent", "2.45.0")]);
         let lines = String::from_utf8(server_headers.lines(&answered)).unwrap();
@@ -166,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_id_of_this_node_s_log_takes_the_place_of_any_other() {
+    fn the_id_of_this_node_s_log_replaces_all_others() {
         let none = ServerHeaders::none();
         let server_headers = none
             .clone()

@@ -1,12 +1,12 @@
-//! The words for refusals: in the log, in the audit log and in the manual
-//! (docs/operating.md), one for each kind.
+//! Lists the reason words of refusals, one for each kind, as the log, the audit log
+//! and docs/operating.md have them.
 
 use std::fmt;
 
-/// Why a request was refused, in one word.
+/// The reason word of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// A signature does not hold; the word says why.
+    /// A signature is not valid; the word says why.
     Signature(&'static str),
     /// `agent-route`
     AgentRoute,
@@ -79,7 +79,6 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
-    /// The word.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Signature(word) => word,
@@ -120,12 +119,12 @@ impl Reason {
         }
     }
 
-    /// Whether the policy of the caller decided so.
+    /// Whether the caller's policy refused the request.
     pub(crate) fn is_denial(self) -> bool {
         matches!(self, Self::Denied | Self::NoSuch | Self::OutOfScope)
     }
 
-    /// Whether the caller has not proved who it is.
+    /// Whether the caller has not proved its identity.
     pub(crate) fn is_unauthenticated(self) -> bool {
         matches!(
             self,

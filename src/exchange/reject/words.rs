@@ -1,4 +1,4 @@
-//! How a caller is told why it is refused.
+//! Sends a refusal to the caller.
 //!
 //! Every refusal is Docker's `{"message": …}` with exactly
 //! `Content-Type: application/json`: the Go client prints any other type as
@@ -14,21 +14,19 @@ use serde_json::{Value, json};
 use super::{Reject, begun};
 use crate::listen::server_headers::ServerHeaders;
 
-/// A refusal as its client reads it.
+/// The answer that refuses a request.
 pub(crate) struct Words {
-    /// The status.
     pub(crate) status: StatusCode,
-    /// The JSON document.
     pub(crate) body: Value,
     /// The client has not proved its identity.
     unauthenticated: bool,
 }
 
 impl Words {
-    /// In Docker's form.
+    /// The answer in Docker's form.
     pub(crate) fn of(reject: &Reject) -> Self {
         let body = match reject {
-            // The time lets a client with a wrong clock see that it is so.
+            // A client compares the time with its own clock.
             Reject::Auth(e) => json!({
                 "message": e.public_message(),
                 "reason": e.public_reason(),
@@ -36,7 +34,7 @@ impl Words {
             }),
             Reject::Refused {
                 message, details, ..
-            } => both(message, details),
+            } => document(message, details),
             _ => json!({ "message": reject.to_string() }),
         };
         Self {
@@ -47,30 +45,30 @@ impl Words {
         }
     }
 
-    /// With a message and details in place of the refusal's own.
+    /// The same answer with another status, message and details.
     pub(crate) fn with(mut self, status: StatusCode, message: &str, details: &str) -> Self {
         self.status = status;
-        self.body = both(message, details);
+        self.body = document(message, details);
         self
     }
 
-    /// Sends the refusal, unless an answer is on its way already.
+    /// Sends the refusal, or closes the connection if an answer has begun.
     ///
     /// # Errors
-    /// As the connection fails.
+    /// If the connection fails.
     pub(crate) async fn send(
         &self,
         session: &mut Session,
         server_headers: &ServerHeaders,
     ) -> pingora::Result<()> {
         if begun(session) {
-            // Half an answer must not look like a whole one: closed now, so
-            // that the framework's last chunk cannot leave any more.
+            // Closed at once, before Pingora sends the last chunk: half an answer
+            // must not look like a complete one.
             session.set_keepalive(None);
             session.shutdown().await;
             return Ok(());
         }
-        // What is left of the body is not worth reading for a refused caller.
+        // The rest of a refused request's body is not read.
         if !session.is_body_done() {
             session.set_keepalive(None);
         }
@@ -99,8 +97,8 @@ impl Words {
     }
 }
 
-/// An error with its details beside it, if there are any.
-fn both(message: &str, details: &str) -> Value {
+/// The JSON document of an error; without `details` if they are empty.
+fn document(message: &str, details: &str) -> Value {
     match details {
         "" => json!({ "message": message }),
         details => json!({ "message": message, "details": details }),
@@ -131,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_has_details_where_there_are_any() {
+    fn a_refusal_has_details_unless_they_are_empty() {
         let target = Reject::refused(StatusCode::BAD_REQUEST, Reason::Target, "no such node");
         let words = Words::of(&target);
         assert_eq!(words.status, StatusCode::BAD_REQUEST);
