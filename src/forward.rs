@@ -1,8 +1,8 @@
-//! How a request reaches the one node that answers it: through Pingora, held
-//! and relayed, or as a tunnel.
+//! Sends a request to the one node that answers it: through Pingora, relayed with
+//! a held body, or as a tunnel.
 //!
-//! Which node that is has been decided; answers of several nodes are made in
-//! `fanout.rs`, `events.rs` and `everywhere.rs`.
+//! `route` has chosen the node. `fanout.rs`, `events.rs` and `broadcast.rs` answer
+//! from several nodes.
 
 pub(crate) mod broadcast;
 pub(crate) mod create;
@@ -36,13 +36,13 @@ use crate::upstream::error;
 use crate::upstream::headers;
 use crate::upstream::request;
 
-/// Bounds what an agent says of itself.
+/// Bounds an agent's identity, in bytes.
 const ANSWER: usize = 64 << 10;
 
-/// Passes a request on to whoever answers it, in the form that it needs.
+/// Forwards a request to its upstream, in the way that its endpoint needs.
 ///
 /// # Errors
-/// If nobody answers.
+/// If the upstream does not answer.
 pub(crate) async fn forward(
     context: &Context,
     session: &mut Session,
@@ -65,9 +65,9 @@ pub(crate) async fn forward(
             let relayed = relay(context, session, x, upstream, body, found);
             Box::pin(relayed.instrument(span)).await
         }
-        // Another agent may fall silent, and some callers need an answer even
-        // while the engine hangs. A caller behind another agent is answered
-        // there, which may ask another manager.
+        // Pingora cannot stop waiting when another agent falls silent, or while the
+        // engine hangs and the dialect needs an answer. A caller behind another
+        // agent gets its answer there: that agent may ask another manager.
         _ if (matches!(upstream.hop, Hop::Agent(_))
             || x.exchange.dialect.needs_an_answer() && !x.from_peer())
             && session.is_body_empty() =>
@@ -79,7 +79,7 @@ pub(crate) async fn forward(
     }
 }
 
-/// An answer that has to be at hand whole, to have something taken out of it.
+/// Reads the whole answer, from which values have to be removed.
 async fn redacted(
     context: &Context,
     session: &mut Session,
@@ -93,7 +93,7 @@ async fn redacted(
     context.answer(session, x, head, body).await
 }
 
-/// The whole answer of one node to the request with this body.
+/// Sends the request with this body to one node, and reads the whole answer.
 ///
 /// # Errors
 /// If the node does not answer, or with more than `bound` bytes.
@@ -128,7 +128,7 @@ pub(crate) async fn whole(
     }
 }
 
-/// The request's head for a hop, with the body that is at hand.
+/// The request's head for a hop, with a held body.
 fn head_with(
     context: &Context,
     session: &Session,
@@ -138,7 +138,7 @@ fn head_with(
 ) -> pingora::Result<RequestHeader> {
     let mut head = session.req_header().clone();
     headers::strip_hop_by_hop_request(&mut head, false)?;
-    // The body is at hand: no need to ask whether it is wanted.
+    // The body is sent at once, without waiting for a `100 Continue`.
     head.remove_header("expect");
     head.remove_header("transfer-encoding");
     if !body.is_empty() {
@@ -176,13 +176,12 @@ async fn relay(
         };
         let reject = context.failed(&hop, &error);
         failures += 1;
-        // Nothing was sent yet, or nothing that changes anything: another
-        // manager may be asked.
-        let unheard = reads
+        // The request was not sent, or it only reads: another manager may answer.
+        let unanswered_read = reads
             && session.response_written().is_none()
             && *error.esource() == ErrorSource::Upstream;
-        let again = unheard || error::was_not_reached(&error);
-        if !(retry == Retry::AnotherManager && again && failures < 3) {
+        let repeatable = unanswered_read || error::was_not_reached(&error);
+        if !(retry == Retry::AnotherManager && repeatable && failures < 3) {
             return Err(reject);
         }
         hop = context.manager()?;
@@ -215,7 +214,8 @@ async fn relay_to(
     .await
 }
 
-/// Resolves when an answer need not be waited for any longer.
+/// Resolves when the hop is lost, or, for a request that only reads, its engine is
+/// silent.
 async fn given_up(context: &Context, hop: &Hop, reads: bool) {
     tokio::select! {
         () = hop.lost(&context.cluster) => {}
@@ -269,7 +269,7 @@ async fn tunnel(
     Ok(Next::Answered)
 }
 
-/// Who is at the other end of a tunnel.
+/// Watches the hop of a tunnel.
 struct HopWatch<'a>(&'a Context, &'a Hop);
 
 impl tunnel::Watch for HopWatch<'_> {
@@ -316,8 +316,8 @@ impl tunnel::Watch for HopWatch<'_> {
     }
 }
 
-/// Whether a request only reads, and is answered at once: of a stream it cannot
-/// be said when it should begin.
+/// Whether a request only reads, and its engine answers at once; a stream may begin
+/// at any time.
 fn reads(found: &Match) -> bool {
     let endpoint = found.endpoint;
     matches!(endpoint.method, Method::Get | Method::Head)

@@ -1,5 +1,5 @@
-//! Which node answers a request: the rules that docs/architecture.md numbers under
-//! "Where a request goes", in their order.
+//! Decides which node answers a request: the rules of docs/architecture.md under
+//! "Routing rules", in their order and with their numbers.
 
 pub(crate) mod locate;
 pub(crate) mod place;
@@ -22,87 +22,70 @@ use crate::exchange::hint::{Hint, Malformed, header};
 use crate::exchange::reject::{Reason, Reject};
 use crate::forward::fanout::List;
 
-/// The node that is to answer, by id or hostname.
+/// The header that names a node by id or hostname, or [`EVERYONE`].
 const TARGET: &str = "skep-target";
 
-/// As a target: all nodes.
+/// The target that means all nodes.
 const EVERYONE: &str = "*";
 
-/// Who answers a request.
+/// The result of routing.
 #[derive(Debug)]
 pub(crate) enum Destination {
     /// This node's engine.
     Local,
-    /// A manager; this node is not one.
+    /// A manager, since this node is not one.
     Manager,
     /// One other node.
     Node(Arc<Member>),
-    /// The node that has the object the request is about.
+    /// The node that has the object of the request.
     Owner(ObjectKind),
     /// All nodes; their answers are merged.
     Everyone(List),
     /// All nodes; their events are one stream.
     Events,
-    /// All nodes, because the caller named all: each does it, and the answer
-    /// reports on each.
+    /// All nodes, because the caller named all: each performs the call, and the
+    /// answer reports the result of each.
     Everywhere(Broadcast),
-    /// The node on which a container is created: its body may leave no choice.
+    /// The node on which the container is created; its body may require one.
     Placed,
-    /// The node that a pull is for: this one, unless another one lacked the image.
+    /// The node that pulls an image: this one, unless another one lacked it.
     Pull,
-    /// This node, in the name of the cluster: clients negotiate the API version by it.
+    /// The engine that answers for the cluster, with the versions of all nodes.
     Announced(Announcement),
     /// This agent itself.
     Agent,
 }
 
-/// Why a named node cannot be asked.
+/// Why the request cannot go to the node that it names.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TargetError {
-    /// No such node.
+    /// No node has this id or hostname.
     #[error("no such node: {asked:?}; known nodes: {known}")]
     Unknown {
-        /// What was asked for.
         asked: String,
-        /// The nodes there are.
+        /// All nodes, for the message.
         known: String,
     },
     /// Several nodes have this hostname.
     #[error("{asked:?} is the hostname of several nodes; use one of their ids: {ids}")]
-    Ambiguous {
-        /// What was asked for.
-        asked: String,
-        /// The ids of the nodes.
-        ids: String,
-    },
-    /// The node is known but cannot be asked.
+    Ambiguous { asked: String, ids: String },
+    /// The node is known but not ready.
     #[error("node {node} cannot be asked: {state}")]
-    NotReady {
-        /// The node.
-        node: String,
-        /// Why.
-        state: String,
-    },
-    /// All nodes were named where that has no meaning.
+    NotReady { node: String, state: String },
+    /// The request names all nodes, and its endpoint does not support that.
     #[error(
-        "Skep-Target: {EVERYONE} goes with lists, prunes, and the pull, load, tag and removal of images; name one node"
+        "Skep-Target: {EVERYONE} works for lists, prunes, and the pull, load, tag and removal of images; name one node"
     )]
     NotEverywhere,
-    /// A target header that is not text, or given twice.
+    /// A header occurs twice, or is not text.
     #[error("the {0} header must be given once, as text")]
     Malformed(&'static str),
-    /// An agent sent this to the node that had our address before.
+    /// Another agent meant the node that had this address before.
     #[error("this is node {me:?}, not {asked:?}")]
-    Misdirected {
-        /// The node that was meant.
-        asked: String,
-        /// This node.
-        me: String,
-    },
+    Misdirected { asked: String, me: String },
 }
 
 impl TargetError {
-    /// The status that goes with it.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Unknown { .. } => StatusCode::NOT_FOUND,
@@ -126,30 +109,27 @@ impl From<TargetError> for Reject {
     }
 }
 
-/// What of a request decides where it goes.
+/// The parts of a request by which it is routed.
 pub(crate) struct Request<'a> {
-    /// Its endpoint; none for a path that no table knows.
+    /// `None` for an unknown path.
     pub(crate) found: Option<&'a Match>,
-    /// Its raw query.
+    /// The query, not decoded.
     pub(crate) query: &'a str,
-    /// Its headers.
     pub(crate) headers: &'a HeaderMap,
-    /// The node that the headers of another program name.
     pub(crate) hint: Hint,
-    /// The answers that its caller expects.
     pub(crate) dialect: &'a dyn Dialect,
-    /// Its body, where it was read.
+    /// The body, if it was read.
     pub(crate) body: Option<&'a [u8]>,
-    /// Another agent sent it.
+    /// Whether another agent sent the request.
     pub(crate) from_peer: bool,
-    /// `/info` shows the sums of all nodes.
+    /// Whether `/info` shows the sums of all nodes.
     pub(crate) totals: bool,
 }
 
-/// Decides who answers.
+/// Applies the routing rules.
 ///
 /// # Errors
-/// Fails if the request names a node that cannot be asked.
+/// If the request names a node that cannot be asked.
 pub(crate) fn route(cluster: &Cluster, request: &Request<'_>) -> Result<Destination, TargetError> {
     let &Request {
         found,
@@ -202,7 +182,7 @@ pub(crate) fn route(cluster: &Cluster, request: &Request<'_>) -> Result<Destinat
     if !cluster.is_on() {
         return Ok(Destination::Local);
     }
-    // 5. The wish for a manager, and objects that only a manager creates.
+    // 5. A request for a manager, and objects that only a manager creates.
     if creates || hint.manager {
         return Ok(manager(cluster));
     }
@@ -239,7 +219,7 @@ fn manager(cluster: &Cluster) -> Destination {
     }
 }
 
-/// What another agent asks is for this node and goes no further.
+/// A request of another agent is for this node and goes no further.
 fn for_peer(
     cluster: &Cluster,
     found: Option<&Match>,
@@ -270,7 +250,7 @@ fn list(merge: Merge, query: &str, dialect: &dyn Dialect) -> List {
     }
 }
 
-/// What cannot be read is left for the engines to refuse.
+/// Empty if the filters are malformed: the engines refuse them.
 fn volume_filter(query: &str) -> VolumeFilter {
     let filters = Filters::from_query(query).unwrap_or_default();
     let values = |name| filters.values(name).map(str::to_owned).collect();
@@ -285,11 +265,11 @@ fn volume_filter(query: &str) -> VolumeFilter {
     }
 }
 
-/// The node that is named. A hint counts only where naming a node has a meaning:
-/// not outside of a cluster, beside a wish for a manager, and where only managers
-/// answer. Portainer's UI hints at a node there too, and newer servers remove its
-/// wish (the header list of 2.43), so an object of the whole Swarm counts as
-/// wished. A manager answers `/info`, since the ids of volumes depend on it.
+/// The node that the request names. A hint is ignored outside of a Swarm, beside a
+/// request for a manager, and where only managers answer. Portainer's UI sends one
+/// there too, and newer servers drop its request for a manager (the header list of
+/// 2.43), so an object of the whole Swarm also counts as a request for one. A
+/// manager answers `/info`, since the ids of volumes depend on it.
 fn target(
     cluster: &Cluster,
     headers: &HeaderMap,

@@ -1,4 +1,4 @@
-//! Creates containers and execs, and remembers where.
+//! Forwards the creation of containers and execs, and remembers their nodes.
 
 use http::StatusCode;
 use pingora::proxy::Session;
@@ -14,10 +14,10 @@ use crate::exchange::reject::Reject;
 use crate::forward::whole;
 use crate::upstream::headers;
 
-/// Bounds the answer to a create; a real one is a few hundred bytes.
+/// Bounds the answer to a create, in bytes; a real one has a few hundred.
 const ANSWER: usize = 1 << 20;
 
-/// Creates a container on the node that was chosen for it.
+/// Creates a container on this node.
 ///
 /// # Errors
 /// If the node may not be reached or does not answer.
@@ -31,8 +31,7 @@ pub(crate) async fn container(
     create(context, session, x, hop, image.as_deref()).await
 }
 
-/// Creates an exec on its container's node. Later calls know nothing of it but
-/// its id.
+/// Creates an exec on its container's node. Later calls name only its id.
 ///
 /// # Errors
 /// If the node may not be reached or does not answer.
@@ -45,9 +44,8 @@ pub(crate) async fn exec(
     create(context, session, x, hop, None).await
 }
 
-/// Passes on the creation of a container or an exec. Where it is, or where its
-/// image was lacking, is noted before the client hears of it: its next request
-/// may be at its heels.
+/// Forwards the creation, and remembers the node of the new object, or the node that
+/// lacked the image, before it answers: the client's next request may follow at once.
 ///
 /// # Errors
 /// If the node does not answer.

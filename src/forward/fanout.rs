@@ -1,8 +1,8 @@
-//! One answer from every node: asks all of them at once, waits no longer than
-//! each may take, merges what came and names what did not.
+//! Asks every node at once, waits for each until its deadline, merges the answers
+//! and names the missing nodes.
 //!
-//! How answers are merged is `skep_filters::aggregate`'s; which nodes there are
-//! is the cluster's. Streams are not merged here.
+//! `skep_filters::aggregate` has the merge rules, and `cluster` the nodes.
+//! `events.rs` and `broadcast.rs` merge streams.
 
 use std::collections::BTreeMap;
 
@@ -34,14 +34,14 @@ use crate::listen::server_headers::NODE_HEADER;
 use crate::upstream::client::{Answer, Budget};
 use crate::upstream::headers;
 
-/// A list that every node has a part of.
+/// An answer that is merged from those of all nodes.
 #[derive(Debug)]
 pub(crate) enum List {
     /// `GET /containers/json`.
     Containers(ContainerPlan),
     /// `GET /images/json`.
     Images,
-    /// The same with a row for each node that has an image.
+    /// `GET /images/json` with a row for each node that has an image.
     ImagesApart,
     /// `GET /volumes`.
     Volumes(VolumeFilter),
@@ -57,32 +57,33 @@ pub(crate) enum List {
     Prune,
 }
 
-/// All nodes together may answer as much as this many at their limit.
+/// The bound for all answers together, as a multiple of the bound for each.
 const ALL: usize = 4;
 
-/// An answer that a client takes a while to read.
+/// The length from which a client takes a while to read an answer, in bytes.
 const LONG: usize = 1 << 20;
 
-/// Bounds the inspect of a container that `before` or `since` names.
+/// Bounds the inspect of a container that `before` or `since` names, in bytes.
 const INSPECT: usize = 8 << 20;
 
-/// A list of the whole cluster.
+/// A merged answer.
 #[derive(Debug)]
-struct Listed {
-    /// The entry node's own headers, or those of whoever answered.
+struct Listing {
+    /// The head of the local engine's answer, or of another node's.
     head: ResponseHeader,
     /// The merged body.
     body: Bytes,
     /// The nodes that are not in it, and why.
     missing: Vec<Missing>,
-    /// Lists of containers by node id, for whoever wants to know where they are.
+    /// The lists of containers by node id, to remember the nodes of the containers.
     containers: Vec<(String, Bytes)>,
 }
 
-/// Answers with what all nodes have.
+/// Answers with the merged answers of all nodes.
 ///
 /// # Errors
-/// If no node gave a usable answer, or if one is missing and all were wanted.
+/// If no node gave a usable answer, or if one is missing and `aggregate.partial` is
+/// `refuse`.
 pub(crate) async fn answer(
     context: &Context,
     session: &mut Session,
@@ -110,21 +111,21 @@ pub(crate) async fn answer(
     if let Some(network) = &network {
         ask.path = network;
     }
-    let done = matches!(list, List::Prune);
-    let mut listed = run(context, list, &ask, x.reachable()).await?;
-    let mut head = listed.head;
+    let is_prune = matches!(list, List::Prune);
+    let mut listing = run(context, list, &ask, x.reachable()).await?;
+    let mut head = listing.head;
     headers::strip_framing(&mut head);
     head.remove_header(NODE_HEADER);
-    if !listed.missing.is_empty() {
-        let missing = missing_header(&listed.missing);
+    if !listing.missing.is_empty() {
+        let missing = missing_header(&listing.missing);
         tracing::warn!("{} is without {missing}", x.exchange.path());
-        if context.config.aggregate.partial == Partial::Refuse && !done {
+        if context.config.aggregate.partial == Partial::Refuse && !is_prune {
             return Err(Reject::Partial(missing));
         }
         head.insert_header(MISSING_HEADER, missing)
             .map_err(internal)?;
     }
-    // Whoever lists containers asks about one of them next.
+    // A client that lists containers usually asks about one of them next.
     let remember = |containers: Vec<(String, Bytes)>| {
         for (node, list) in containers {
             for id in container_ids(&list) {
@@ -132,32 +133,32 @@ pub(crate) async fn answer(
             }
         }
     };
-    if listed.body.len() > LONG {
-        // What the nodes sent is not kept as long as a client takes to read it.
-        remember(std::mem::take(&mut listed.containers));
+    if listing.body.len() > LONG {
+        // Frees the nodes' answers before the client reads the merged one.
+        remember(std::mem::take(&mut listing.containers));
     }
-    let next = context.answer(session, x, head, listed.body).await;
-    remember(listed.containers);
+    let next = context.answer(session, x, head, listing.body).await;
+    remember(listing.containers);
     next
 }
 
 /// Asks every node and merges.
 ///
 /// # Errors
-/// If no node gave a usable answer; the refusal of an engine, where all refuse
-/// alike, is passed on as an answer.
+/// If no node gave a usable answer. If every engine that answered refused, the
+/// first refusal is the answer.
 async fn run(
     context: &Context,
     list: List,
     ask: &Ask<'_>,
     reachable: &Reachable,
-) -> Result<Listed, Reject> {
+) -> Result<Listing, Reject> {
     let each = context.config.aggregate.max_bytes;
     let budget = &Budget::shared(each, each.saturating_mul(ALL));
     let (nodes, mut missing) = nodes(&context.cluster, reachable);
     let whole = context.config.aggregate.partial == Partial::Refuse;
     if whole && matches!(list, List::Prune) && !missing.is_empty() {
-        // What is done cannot be refused afterwards.
+        // Refused now: a prune cannot be undone.
         return Err(Reject::Partial(missing_header(&missing)));
     }
     let (rule, queries) = match list {
@@ -170,15 +171,15 @@ async fn run(
         List::DataUsage => (MergeRule::DataUsage, Queries::same(ask.query)),
         List::Prune => (MergeRule::Prune, Queries::same(ask.query)),
         List::InfoTotals => {
-            // Clients read in it whether they talk to a manager: this node, if it
-            // is one, else the first that answers.
+            // Clients read from it whether they talk to a manager: so this node
+            // answers if it is one, otherwise the first that answers.
             let me = context.cluster.me();
             let speaker = me.can_manage().then(|| me.node_id.clone());
             let speaker = speaker.unwrap_or_default();
             (MergeRule::InfoTotals { speaker }, Queries::same(ask.query))
         }
     };
-    // A node that no container of the network is on does not know it.
+    // A node without a container in the network does not know the network.
     let may_lack = rule == MergeRule::NetworkInspect;
     let mut answers = Vec::with_capacity(nodes.len());
     let mut head = None;
@@ -215,7 +216,7 @@ async fn run(
     }
     drop(asked);
     let Some(head) = head else {
-        return nobody(refusals, missing);
+        return refused_by_all(refusals, missing);
     };
     refusals.retain(|(_, a)| !(may_lack && a.head.status == StatusCode::NOT_FOUND));
     missing.extend(refusals.into_iter().map(|(node, answer)| Missing {
@@ -231,16 +232,16 @@ async fn run(
     };
     let usable = answers.len();
     let Merged { body, unusable } = merge(&rule, answers);
-    let nothing = unusable.len() == usable;
+    let none_usable = unusable.len() == usable;
     missing.extend(unusable.into_iter().map(|(node, e)| Missing {
         node,
         reason: e.to_string(),
     }));
     missing.sort_by(|a, b| a.node.id.cmp(&b.node.id));
-    if nothing {
+    if none_usable {
         return Err(Reject::NoNodeAnswered(missing_header(&missing)));
     }
-    Ok(Listed {
+    Ok(Listing {
         head,
         body: body.into(),
         missing,
@@ -248,7 +249,7 @@ async fn run(
     })
 }
 
-/// What an engine that refused says, in one line.
+/// The message of an engine's refusal, in one line.
 pub(crate) fn refusal(answer: &Answer) -> String {
     #[derive(Deserialize)]
     struct EngineMessage {
@@ -256,16 +257,19 @@ pub(crate) fn refusal(answer: &Answer) -> String {
     }
     let status = answer.head.status.as_u16();
     match serde_json::from_slice::<EngineMessage>(&answer.body) {
-        Ok(said) => format!("its engine answered {status}: {}", said.message.trim()),
+        Ok(refusal) => format!("its engine answered {status}: {}", refusal.message.trim()),
         Err(_) => format!("its engine answered {status}"),
     }
 }
 
-/// Nobody gave a list. What an engine says of the request is the answer.
-fn nobody(mut refusals: Vec<(NodeTag, Answer)>, missing: Vec<Missing>) -> Result<Listed, Reject> {
+/// The answer if no node succeeded: the first engine's refusal, if there is one.
+fn refused_by_all(
+    mut refusals: Vec<(NodeTag, Answer)>,
+    missing: Vec<Missing>,
+) -> Result<Listing, Reject> {
     refusals.sort_by(|a, b| (a.1.head.status, &a.0.id).cmp(&(b.1.head.status, &b.0.id)));
     match refusals.into_iter().next() {
-        Some((_, answer)) => Ok(Listed {
+        Some((_, answer)) => Ok(Listing {
             head: answer.head,
             body: answer.body,
             missing,
@@ -275,27 +279,27 @@ fn nobody(mut refusals: Vec<(NodeTag, Answer)>, missing: Vec<Missing>) -> Result
     }
 }
 
-/// The query for each node; most lists have the same for all.
+/// The query for each node; most lists use the same for all.
 struct Queries {
-    same: String,
-    other: BTreeMap<String, String>,
+    common: String,
+    by_node: BTreeMap<String, String>,
 }
 
 impl Queries {
     fn same(query: &str) -> Self {
         Self {
-            same: query.to_owned(),
-            other: BTreeMap::new(),
+            common: query.to_owned(),
+            by_node: BTreeMap::new(),
         }
     }
 
     fn for_node(&self, id: &str) -> &str {
-        self.other.get(id).unwrap_or(&self.same)
+        self.by_node.get(id).unwrap_or(&self.common)
     }
 }
 
-/// `before` and `since` name a container that one node has; an engine that
-/// does not have it would fail the whole list.
+/// The merge rule and queries of a list of containers. `before` and `since` name a
+/// container of one node; the engines of other nodes would fail the whole list.
 async fn containers(
     context: &Context,
     nodes: &[Node],
@@ -308,9 +312,10 @@ async fn containers(
     }
     let before = owner(context, nodes, plan.before.as_deref(), ask).await;
     let since = owner(context, nodes, plan.since.as_deref(), ask).await;
-    // A name nobody has: let the engines say so, in their own words.
-    let lost = plan.before.is_some() && before.is_none() || plan.since.is_some() && since.is_none();
-    if lost {
+    // No node has a container of this name: the engines refuse the list.
+    let not_found =
+        plan.before.is_some() && before.is_none() || plan.since.is_some() && since.is_none();
+    if not_found {
         let rule = MergeRule::Containers(plan.resolved(None, None));
         return (rule, Queries::same(ask.query));
     }
@@ -324,8 +329,8 @@ async fn containers(
         (id.clone(), plan.query_for(owns))
     });
     let queries = Queries {
-        same: String::new(),
-        other: queries.collect(),
+        common: String::new(),
+        by_node: queries.collect(),
     };
     let rule = plan.resolved(before.map(|f| f.1), since.map(|f| f.1));
     (MergeRule::Containers(rule), queries)
@@ -353,7 +358,7 @@ async fn owner(
     let inspect = Ask {
         path: &path,
         query: "",
-        // What is asked here the caller has not asked.
+        // The caller's policy may not allow this inspect.
         on_behalf_of: &OnBehalfOf::Agent,
         ..*ask
     };

@@ -1,11 +1,9 @@
-//! What an agent announces: `/_ping` and `/version` say what the whole cluster
-//! can do, not only the engine beside it, for clients choose the version of
-//! all their requests by it.
+//! Announces in `/_ping` and `/version` the API versions that all engines of the
+//! cluster serve: clients choose the version of all their requests by them.
 //!
-//! Everything else in these answers is the local engine's, and so is the
-//! range where the engines of a cluster have no version in common. While the
-//! local engine does not answer, it is another one's: clients give a whole
-//! cluster up that has no answer to `/_ping`.
+//! The rest of these answers is the local engine's, and the versions too if the
+//! engines have none in common. While the local engine does not answer, another one
+//! does: a client that gets no answer to `/_ping` treats the cluster as down.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -25,10 +23,10 @@ use crate::exchange::reject::Reject;
 use crate::upstream::client::{Answer, Budget};
 use crate::upstream::headers;
 
-/// Bounds `/version`; a real one is a kilobyte.
+/// Bounds `/version`, in bytes; a real one has a thousand.
 const LIMIT: usize = 1 << 20;
 
-/// Answers in the name of the cluster.
+/// Answers for the cluster.
 ///
 /// # Errors
 /// If no engine answers.
@@ -56,7 +54,7 @@ pub(crate) async fn answer(
     context.answer(session, x, head, body).await
 }
 
-/// An engine's answer with the API versions of the cluster.
+/// Writes the API versions of the cluster into an engine's answer.
 fn announced(
     context: &Context,
     announcement: Announcement,
@@ -79,7 +77,7 @@ fn announced(
     Ok((head, body))
 }
 
-/// The local engine's answer, else a manager's, else anybody's.
+/// The local engine's answer, otherwise a manager's, otherwise any node's.
 async fn first(
     context: &Context,
     ask: &Ask<'_>,

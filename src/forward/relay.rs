@@ -1,9 +1,7 @@
-//! Requests whose body is at hand before any byte goes upstream, or that have
-//! none.
+//! Relays a request with a held body, or without one, and streams the answer.
 //!
-//! Pingora can only replay 64 KiB of a body that was read; this sends one of
-//! any length that was held, and passes the answer on as it comes. Nor can
-//! Pingora be told, while it waits for an answer, that none will come.
+//! Pingora replays at most 64 KiB of a body that was read, and cannot stop waiting
+//! for an answer when the upstream is lost. This module can do both.
 
 use std::future::Future;
 
@@ -20,20 +18,19 @@ use crate::listen::server_headers::ServerHeaders;
 use crate::upstream::client::Client;
 use crate::upstream::headers;
 
-/// What was passed on.
+/// The status and size of a relayed answer.
 #[derive(Debug)]
 pub(crate) struct RelaySummary {
-    /// The upstream's status.
     pub(crate) status: StatusCode,
-    /// Bytes of the body.
+    /// Bytes of the answer's body.
     pub(crate) out_bytes: u64,
 }
 
-/// Sends `head` and `body`, and passes the answer on. It is waited for until
-/// `lost` resolves, and for as long as it takes once it has begun.
+/// Sends `head` and `body`, and relays the answer. Waits for its head until `lost`
+/// resolves, and for its body without a limit.
 ///
 /// # Errors
-/// As either connection fails. The error's source says which.
+/// If either connection fails. The error's source says which.
 pub(crate) async fn run(
     session: &mut Session,
     client: &Client,
@@ -50,9 +47,9 @@ pub(crate) async fn run(
         tokio::pin!(sent);
         tokio::select! {
             sent = &mut sent => sent.map_err(up)?,
-            // The caller has gone: so does the request.
-            gone = session.read_body_or_idle(true) => {
-                gone.map_err(down)?;
+            // The client has disconnected: the request is dropped.
+            idle = session.read_body_or_idle(true) => {
+                idle.map_err(down)?;
                 sent.await.map_err(up)?
             }
             () = lost => {
@@ -89,8 +86,8 @@ async fn next(session: &mut Session, upstream: &mut HttpSession) -> pingora::Res
     tokio::select! {
         biased;
         chunk = upstream.read_response_body() => chunk.map_err(|e| e.into_up()),
-        gone = session.read_body_or_idle(true) => {
-            gone.map_err(|e| e.into_down())?;
+        idle = session.read_body_or_idle(true) => {
+            idle.map_err(|e| e.into_down())?;
             Ok(None)
         }
     }

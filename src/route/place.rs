@@ -1,9 +1,9 @@
-//! On which node a container is created.
+//! Chooses the node on which a container is created.
 //!
-//! What its body names has to be on the same node: the container whose network
-//! it joins, a network or a volume that one node has. Where it names nothing
-//! of the kind, it is this node, unless only another one has the image. A pull
-//! that follows, because the image was not there, goes to the same node.
+//! It is the node of the objects that the body names: the container whose network
+//! it joins, and local networks and volumes. If it names none, it is this node,
+//! unless only another one has the image. If the image is missing there, the pull
+//! that follows goes to the same node.
 
 use http::Method;
 use skep_filters::endpoint::{ApiVersion, ObjectKind, query};
@@ -16,7 +16,7 @@ use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
 use crate::route::locate::{Found, Object, locate};
 
-/// Where a pull goes: to the node that lacked the image, else to this one.
+/// The hop of a pull: the node that lacked the image, otherwise this one.
 pub(crate) fn pulls_to(context: &Context, query: &str, caller: &str) -> Hop {
     let pulled = || {
         let image = query::get(query, "fromImage")?;
@@ -33,10 +33,11 @@ pub(crate) fn pulls_to(context: &Context, query: &str, caller: &str) -> Hop {
     pulled().unwrap_or(Hop::Engine)
 }
 
-/// The node that a container with this body is created on.
+/// The node on which a container with this body is created.
 ///
 /// # Errors
-/// If what it names is on different nodes, or on several of them.
+/// If the objects that it names have no node in common, or several nodes have an
+/// object of one name.
 pub(crate) async fn place(
     context: &Context,
     x: &Judged<'_>,
@@ -54,10 +55,10 @@ pub(crate) async fn place(
     }
     for (class, name) in bound {
         let hop = match find(context, x, class, name, version).await {
-            // Nobody has it, which the engine says, or it makes the volume.
+            // No node has it: the engine refuses the request, or creates the volume.
             Ok(Found::Nowhere | Found::Manager | Found::Everyone(_)) => continue,
             Ok(Found::At(hop)) => hop,
-            // What may be on a missing node is only awaited if it has to run.
+            // A missing node may have it, but only a container has to exist already.
             Err(Reject::NotFound { .. }) if class != ObjectKind::Container => continue,
             Err(e) => return Err(e),
         };
