@@ -1,9 +1,9 @@
-//! Portainer servers as callers: which of them is let in, and what their agent
-//! answers unasked. What a signature is worth is in `skep_filters::auth::portainer`.
+//! Authenticates Portainer servers and answers the endpoints of their agent, some
+//! of them without authentication. `skep_filters::auth::portainer` verifies the
+//! signatures.
 //!
-//! Their way of signing covers neither the request nor the time. So it is only
-//! there where the configuration asks for it, it never replaces another proof,
-//! and who shows a signature of skep's own is judged by that alone.
+//! A server's signature covers neither the request nor the time. So it is accepted
+//! only if it is configured, and only on requests without a signature of skep's own.
 
 pub(crate) mod agents;
 pub(crate) mod browse;
@@ -49,39 +49,39 @@ use first_use::FirstUse;
 pub(crate) use others::Others;
 use pin::Pin;
 
-/// A shorter secret is found out by trying, by who has seen one request.
+/// The length of a secret, in bytes, below which somebody who has seen one request
+/// could guess it.
 const GOOD_SECRET: usize = 16;
 
-/// Which servers are let in.
+/// The Portainer servers that may call.
 pub(crate) struct Portainer {
     config: config::Portainer,
     proof: ArcSwap<Proof>,
-    /// The first one stays the only one.
+    /// Pins the key of the first server; `None` if the configuration does not.
     first: Option<FirstUse>,
 }
 
-/// What a server has to show, as the configured files say it.
+/// The proof that a server must give, from the configured files.
 #[derive(PartialEq)]
 struct Proof {
     message: Message,
-    /// `None` is whoever signs the message.
+    /// `None` accepts any key that signs the message.
     only: Option<PublicKey>,
 }
 
-/// A server that has proved itself.
+/// A server that has proved its identity.
 pub(crate) struct Authenticated {
-    /// Who it is.
     pub(crate) caller: Caller,
-    /// Its key, if it would be the first to be trusted; see [`Portainer::settle`].
+    /// Its key, if none is trusted yet; see [`Portainer::pin_server`].
     pub(crate) unpinned_key: Option<Box<PublicKey>>,
 }
 
 impl Portainer {
-    /// Reads the files that the configuration names, and the key that was
-    /// trusted before; `others` are the agents that may know it.
+    /// Reads the configured files, and the pinned key; `others` are the agents that
+    /// may have pinned one.
     ///
     /// # Errors
-    /// A sentence for the operator.
+    /// If a file cannot be read or used.
     pub(crate) fn new(
         config: &config::Portainer,
         state: &Path,
@@ -89,7 +89,7 @@ impl Portainer {
     ) -> Result<Arc<Self>, String> {
         let proof = Proof::read(config)?;
         if let Some(key) = &proof.only {
-            tracing::info!("the Portainer server {} is let in", key.fingerprint());
+            tracing::info!("the Portainer server {} is trusted", key.fingerprint());
         }
         let first = config.first_use && proof.only.is_none();
         let first = first.then(|| FirstUse::open(state, others)).transpose()?;
@@ -100,10 +100,10 @@ impl Portainer {
         }))
     }
 
-    /// Reads the secret and the key again; whether one of them is another one now.
+    /// Reads the secret and the key again; returns whether one of them has changed.
     ///
     /// # Errors
-    /// A sentence for the operator. What was in force stays so.
+    /// If a file cannot be read or used. The previous secret and key stay valid.
     pub(crate) fn reread(&self) -> Result<bool, String> {
         let proof = Proof::read(&self.config)?;
         let changed = proof != **self.proof.load();
@@ -113,10 +113,10 @@ impl Portainer {
         Ok(changed)
     }
 
-    /// Who calls. Nothing is remembered of anybody here.
+    /// Authenticates a server by its signature, without pinning its key.
     ///
     /// # Errors
-    /// [`PortainerError`], or as headers contradict each other.
+    /// [`PortainerError`], or if headers contradict each other.
     pub(crate) fn authenticate(&self, headers: &HeaderMap) -> Result<Authenticated, Reject> {
         let shown = PortainerHeaders::of(headers)?;
         let key = shown.key();
@@ -124,7 +124,7 @@ impl Portainer {
         let pinned = self.first.as_ref().and_then(FirstUse::trusted);
         let trusted = pinned.as_ref().or(proof.only.as_ref());
         if trusted.is_some_and(|trusted| trusted != key) {
-            return Err(another(key));
+            return Err(other_key(key));
         }
         shown.verify(&proof.message)?;
         Ok(Authenticated {
@@ -138,31 +138,31 @@ impl Portainer {
         })
     }
 
-    /// Trusts a newcomer from now on, if it is the first. Called once nothing else
-    /// speaks against it: who may not call from there must not be remembered.
+    /// Pins the key of a server, if no key is pinned yet. Call it after the checks of
+    /// address and limits: a server that they refuse must not be pinned.
     ///
     /// # Errors
-    /// [`PortainerError`] if another one is trusted, or may be.
+    /// [`PortainerError`] if another key is trusted, or another agent may trust one.
     pub(crate) async fn pin_server(&self, unpinned_key: &PublicKey) -> Result<(), Reject> {
         match &self.first {
             Some(first) if first.pin_server(unpinned_key).await? != *unpinned_key => {
-                Err(another(unpinned_key))
+                Err(other_key(unpinned_key))
             }
             _ => Ok(()),
         }
     }
 
-    /// What other agents are told: the key that was trusted at its first use.
+    /// The pinned key, for other agents.
     pub(crate) fn pinned_key_json(&self) -> Bytes {
         let pin: Option<Arc<Pin>> = self.first.as_ref().and_then(FirstUse::pin);
         Bytes::from(format!("{}\n", json!({ "pin": pin.as_deref() })))
     }
 
-    /// Keeps to the same key as the other agents, until told to stop.
+    /// Keeps the pinned key the same as that of the other agents, until `stop` changes.
     pub(crate) async fn sync_pin(&self, mut stop: watch::Receiver<bool>) {
         match &self.first {
             Some(first) => first.sync_pin(stop).await,
-            // It was configured, and is the only one.
+            // Nothing is pinned.
             None => drop(stop.changed().await),
         }
     }
@@ -187,7 +187,7 @@ impl Proof {
     }
 }
 
-fn another(key: &PublicKey) -> Reject {
+fn other_key(key: &PublicKey) -> Reject {
     let shown = key.fingerprint();
     PortainerError::OtherKey { shown }.into()
 }
@@ -206,8 +206,8 @@ fn message(secret: &[u8], name: &str) -> Result<Message, String> {
         length => {
             if length < GOOD_SECRET {
                 tracing::warn!(
-                    "{name}: the secret has {length} bytes; who sees one request of the server \
-                     can find it out by trying (`skep secret` prints a good one)"
+                    "{name}: the secret has {length} bytes; anyone who sees one request of the \
+                     server can guess it (`skep secret` prints a good one)"
                 );
             }
             Ok(Message::secret(secret))
@@ -215,7 +215,7 @@ fn message(secret: &[u8], name: &str) -> Result<Message, String> {
     }
 }
 
-/// Whether a request is signed in Portainer's way, and in no other.
+/// Whether a request has a signature of a Portainer server, and no other one.
 pub(crate) fn uses_portainer_signature(headers: &HeaderMap) -> bool {
     PortainerHeaders::any(headers)
         && !headers.contains_key(SIGNATURE)
@@ -231,7 +231,7 @@ fn open_row(head: &RequestHeader) -> Option<&'static Endpoint> {
 /// Answers an endpoint of Portainer's agent; `servers` are those that may call.
 ///
 /// # Errors
-/// [`Reject::NotServed`] where none may, or as the endpoint's module says.
+/// [`Reject::NotServed`] if no server may call, or as the endpoint's module.
 pub(crate) async fn answer(
     servers: Option<&Portainer>,
     context: &Context,
@@ -248,7 +248,7 @@ pub(crate) async fn answer(
             let body = servers.pinned_key_json();
             return context.answer_json(session, x, body).await;
         }
-        // The first two are answered before authentication.
+        // `open` answers the first two; only agents may ask for the third.
         PortainerEndpoint::Ping | PortainerEndpoint::EdgeKey | PortainerEndpoint::PinnedKey => {
             return Err(Reject::NotServed);
         }
@@ -273,7 +273,7 @@ pub(crate) async fn answer(
     browse::answer(context, session, x, call).await
 }
 
-/// A failed proof of a server, in the words of Portainer's agent.
+/// A server's failed authentication, in the words of Portainer's agent.
 impl From<PortainerError> for Reject {
     fn from(error: PortainerError) -> Self {
         Self::Refused {
@@ -285,17 +285,18 @@ impl From<PortainerError> for Reject {
     }
 }
 
-/// Whether a request is one of those that Portainer's agent answers to anybody.
+/// Whether Portainer's agent answers a request without authentication.
 pub(crate) fn is_open(head: &RequestHeader) -> bool {
-    // Cheaper than to classify every request twice.
+    // Saves classifying every request twice.
     let path = head.uri.path();
     (path.ends_with("/ping") || path.ends_with("/key")) && open_row(head).is_some()
 }
 
-/// Answers it. All that a stranger learns is that there is an agent.
+/// Answers an open endpoint. An unauthenticated client learns only that an agent
+/// runs here. `/key` is refused: it is for Portainer's Edge agents.
 ///
 /// # Errors
-/// If the client has gone; and `/key` is for agents of another kind.
+/// If the client has disconnected.
 pub(crate) async fn open(
     context: &Context,
     session: &mut Session,
@@ -305,7 +306,7 @@ pub(crate) async fn open(
     x.endpoint = row.map(|row| row.id);
     x.record.to = "agent".into();
     if !session.is_body_done() {
-        // What a stranger sends is not read.
+        // The body of an unauthenticated client is not read.
         session.set_keepalive(None);
     }
     let server_headers: ServerHeaders = context.server_headers(x).anonymous();

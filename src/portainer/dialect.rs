@@ -1,4 +1,5 @@
-//! The answers that a Portainer server expects, where they differ from Docker's.
+//! Implements the dialect of a Portainer server, and reads its headers that choose
+//! a node.
 
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 
@@ -8,34 +9,34 @@ use crate::exchange::hint::{Hint, Malformed, header};
 use crate::exchange::reject::{Reason, Reject, Words};
 use crate::listen::server_headers::AgentHeaders;
 
-/// The version that Portainer shows for this agent. Its UI calls an agent
-/// outdated that is older than the server, and compares nothing else: so it is
-/// that of the newest server this was made for.
+/// The version that Portainer shows for this agent. Its UI reports an agent as
+/// outdated if this version is older than the server's, so it is that of the newest
+/// supported server.
 pub(crate) const VERSION: &str = "2.45.0";
 
-/// A server takes the sender of the first for an agent; by the second the UI uses
-/// the `/v2` routes; the third is Docker, with or without a Swarm.
+/// A server recognises an agent by the first; the second makes its UI use the `/v2`
+/// routes; the third means Docker, with or without a Swarm.
 static HEADERS: [(&str, HeaderValue); 3] = [
     ("Portainer-Agent", HeaderValue::from_static(VERSION)),
     ("Portainer-Agent-API-Version", HeaderValue::from_static("2")),
     ("Portainer-Agent-Platform", HeaderValue::from_static("1")),
 ];
 
-/// Portainer's name for a target; a hostname, and empty for none.
+/// Names a node by its hostname; empty for none.
 const TARGET: &str = "x-portaineragent-target";
 
-/// Portainer's wish for a manager; any value but an empty one counts.
+/// Asks for a manager, with any value but an empty one.
 const MANAGER: &str = "x-portaineragent-manageroperation";
 
-/// The headers of every answer where Portainer servers may call.
+/// The headers of every answer if Portainer servers may call.
 pub(crate) fn headers() -> AgentHeaders {
     &HEADERS
 }
 
-/// The node or manager that Portainer's headers ask for, from whoever sends them.
+/// The node or manager that Portainer's headers ask for. Any client may send them.
 ///
 /// # Errors
-/// If one of them is given twice, or is not text.
+/// If one of them occurs twice, or is not text.
 pub(crate) fn hint(headers: &HeaderMap) -> Result<Hint, Malformed> {
     Ok(Hint {
         node: header(headers, TARGET)?,
@@ -47,10 +48,9 @@ pub(crate) fn hint(headers: &HeaderMap) -> Result<Hint, Malformed> {
 pub(crate) struct Server;
 
 impl Dialect for Server {
-    /// In the words of Portainer's agent where servers look for these, with the
-    /// reason in `details`. A server that takes a snapshot goes on to the next
-    /// container if this one is gone, and gives up for any other reason
-    /// (portainer#7937).
+    /// Uses the messages of Portainer's agent where servers compare them, with the
+    /// reason in `details`. A server that takes a snapshot skips a container that does
+    /// not exist, and aborts for any other reason (portainer#7937).
     fn words(&self, reject: &Reject, inspected: Option<&str>) -> Words {
         let (words, why) = (Words::of(reject), reject.to_string());
         if let (Some(name), true) = (inspected, words.status.is_server_error()) {
@@ -85,23 +85,23 @@ impl Dialect for Server {
         words.with(status, message, &format!("{details}: {why}"))
     }
 
-    /// Portainer's UI asks in versions that newer engines no longer serve, and its
-    /// agent lets them answer in their newest.
+    /// Portainer's UI uses API versions that newer engines no longer serve; its own
+    /// agent removes the version.
     fn served(&self, target: &Uri, engine: Option<&EngineFacts>) -> Option<Uri> {
         dialect::in_version(target, engine?)
     }
 
-    /// Its UI acts on a row and the node that the row names.
+    /// Its UI sends an action for an image to the node that the row names.
     fn lists_images_by_node(&self) -> bool {
         true
     }
 
-    /// Its UI shows them as `[object Blob]`.
+    /// Its UI shows binary frames as `[object Blob]`.
     fn takes_binary_frames(&self) -> bool {
         false
     }
 
-    /// A server that hears nothing of one container drops them all
+    /// A server that gets no answer for one container drops the whole snapshot
     /// (portainer#7937).
     fn needs_an_answer(&self) -> bool {
         true
@@ -127,19 +127,19 @@ mod tests {
             "No such container: abc (node n2 does not answer: refused)"
         );
         assert_eq!(words.status, StatusCode::SERVICE_UNAVAILABLE);
-        let said = Reject::NotFound {
+        let not_found = Reject::NotFound {
             what: "No such container: abc".to_owned(),
             missing: "n2".to_owned(),
         };
-        let words = Server.words(&said, Some("abc"));
-        let said = said.to_string();
-        assert_eq!(words.body["message"], said.as_str());
+        let words = Server.words(&not_found, Some("abc"));
+        let message = not_found.to_string();
+        assert_eq!(words.body["message"], message.as_str());
         let words = Server.words(&node(), None);
         assert!(!words.body.to_string().contains("No such container"));
     }
 
     #[test]
-    fn a_server_reads_the_words_of_its_own_agent() {
+    fn a_server_gets_the_messages_of_its_own_agent() {
         let target = Reject::refused(StatusCode::BAD_REQUEST, Reason::Target, "no");
         let words = Server.words(&target, None);
         assert_eq!(words.status, StatusCode::INTERNAL_SERVER_ERROR);
