@@ -101,7 +101,7 @@ mod tests {
     use skep_filters::auth::BodyBinding;
 
     #[test]
-    fn a_signature_counts_once_and_by_the_clock_of_the_day() {
+    fn a_signature_is_accepted_once_and_by_the_wall_clock() {
         let secret = [b'x'; 40];
         let signer = Signer::new(SigningKey::hmac("ci", &secret).unwrap());
         let signed = || {

@@ -1,6 +1,5 @@
-//! Asks the caller's policy whether it allows a request: the head, before anything
-//! is done; the body, before any of it is forwarded; and the nodes, for policies
-//! that depend on them.
+//! Asks the caller's policy whether it allows a request: the head first; the body
+//! before any of it is forwarded; and the nodes, for policies that depend on them.
 //!
 //! `skep_filters::policy` has the rules. A request that an agent passes on for its
 //! client is judged again at the other node, by the policy of the same name.
@@ -30,7 +29,7 @@ use crate::exchange::reject::Reject;
 /// The rule for requests that agents send for themselves.
 const INTERNAL: &str = "internal requests";
 
-/// Judges the head of a request, and which nodes it may reach.
+/// Judges the head of a request, and finds the nodes that it may reach.
 ///
 /// # Errors
 /// [`Reject::Denied`].
@@ -57,7 +56,7 @@ pub(crate) fn authorise(
     let verdict = if rules.depends_on_node() {
         let may = allowed_nodes(cluster, &called, &anywhere);
         let verdict = if may.is_empty() {
-            // The reason is the same for all of them, or nearly so.
+            // The reason is much the same for all nodes.
             rules.judge(&Request {
                 on: On::Unknown,
                 ..anywhere
@@ -112,7 +111,7 @@ fn allowed_nodes(cluster: &Cluster, called: &Called, anywhere: &Request<'_>) -> 
     may.map(|node| node.id.clone()).collect()
 }
 
-/// Judges the body that was read, if the policy wants to see it.
+/// Judges the body that was read, if the policy inspects it.
 ///
 /// # Errors
 /// [`Reject::Denied`].
@@ -142,8 +141,7 @@ pub(crate) fn authorise_body(
     }
 }
 
-/// The rule that decided. A denial is an error, unless the policy is only tried
-/// out.
+/// The rule that decided. A denial is an error, unless the policy is `audit_only`.
 fn enforce(
     called: &Called,
     verdict: Verdict<'_>,
@@ -177,18 +175,18 @@ fn enforce(
 /// A node as policies describe it.
 fn described(member: &Member) -> Node {
     Node {
-        role: match member.manager {
-            true => Role::Manager,
-            false => Role::Worker,
+        role: if member.manager {
+            Role::Manager
+        } else {
+            Role::Worker
         },
         hostname: member.hostname.clone(),
         labels: member.labels.clone(),
     }
 }
 
-/// A header's value. A value that is not text, or that differs from another one of
-/// the same name, is judged as one that no rule allows. bollard sends the same one
-/// twice.
+/// A header's value; one that no rule allows if the value is not text, or the header
+/// occurs again with another value. bollard sends the same one twice.
 fn text<'h>(head: &'h RequestHeader, name: &HeaderName) -> Option<&'h str> {
     let mut values = head.headers.get_all(name).iter();
     let first = values.next()?;

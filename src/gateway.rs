@@ -38,13 +38,13 @@ use crate::route::{Destination, Request, TargetError, route};
 use crate::telemetry::audit::Audit;
 use crate::telemetry::unauthenticated::Unauthenticated;
 
-/// The pipeline, with what it needs besides the context of the steps.
+/// The pipeline, with the state that only it uses.
 pub(crate) struct Gateway {
-    /// Shared by every step.
+    /// The state that all steps share.
     pub(crate) context: Context,
     /// The callers and their rights. Replaced when the configuration changes.
     pub(crate) guard: Arc<ArcSwap<Guard>>,
-    /// The Portainer servers that may call; `None` is none.
+    /// `None` if no Portainer server may call.
     pub(crate) portainer: Option<Arc<Portainer>>,
     /// The audit log, if the configuration names one.
     pub(crate) audit: Option<Arc<Audit>>,
@@ -65,7 +65,7 @@ impl Gateway {
         session: &mut Session,
         x: &mut Exchange,
     ) -> Result<Next, Reject> {
-        // Who?
+        // Authenticate.
         let mut uri = plain_target(session)?;
         let guard = self.guard.load_full();
         let mut unpinned_key = None;
@@ -77,9 +77,9 @@ impl Gateway {
                 if portainer::uses_portainer_signature(&session.req_header().headers)
                     && Visitor::of(session).is_none() =>
             {
-                let proved = portainer.authenticate(&session.req_header().headers)?;
-                unpinned_key = proved.unpinned_key;
-                proved.caller
+                let server = portainer.authenticate(&session.req_header().headers)?;
+                unpinned_key = server.unpinned_key;
+                server.caller
             }
             _ => guard.authenticator.authenticate(session)?,
         };
@@ -102,13 +102,13 @@ impl Gateway {
             session.req_header_mut().set_uri(served.clone());
             uri = served;
         }
-        // What?
+        // Classify.
         let path = RequestPath::parse(uri.path())?;
         let query = uri.query().unwrap_or_default();
         let found = classify(session.req_header().method.as_str(), &path);
         let endpoint = found.as_ref().map(|m| m.endpoint);
         x.endpoint = endpoint.map(|endpoint| endpoint.id);
-        // May?
+        // Authorise.
         let asked = Call {
             found: found.as_ref(),
             path: &path,
@@ -127,14 +127,14 @@ impl Gateway {
             endpoint,
             body,
         };
-        // Where?
+        // Route.
         let to = self.route(session, &x, &asked)?;
         let mut pinned = None;
         if x.permission.called.needs_host_network_check(asked.found) {
             let check = scope::deny_host_network(&self.context, &x, &asked, &to);
             pinned = Box::pin(check).await?;
         }
-        // How?
+        // Forward.
         let next = if x.scope().is_some() {
             Box::pin(self.dispatch_in_scope(session, &mut x, &to, asked, pinned)).await?
         } else {
@@ -170,8 +170,8 @@ impl Gateway {
         Ok(route(&self.context.cluster, &request)?)
     }
 
-    /// Holds the body to the signature: reads and checks a digested one, and lets
-    /// an unsigned one through where the endpoint takes streams.
+    /// Checks the body against the signature: reads one with a digest, and accepts an
+    /// unsigned one only if the endpoint takes streams.
     async fn body(
         &self,
         session: &mut Session,
@@ -220,7 +220,7 @@ impl Gateway {
     }
 }
 
-/// The answers that a caller expects, also one that calls through another agent.
+/// The dialect of a caller, also of one that calls through another agent.
 fn dialect(caller: &Caller) -> &'static dyn Dialect {
     match caller.principal.client() {
         Some(Client::Portainer { .. }) => &portainer::Server,

@@ -1,4 +1,4 @@
-//! The rights of each identity, and its limits.
+//! Finds the rights of each identity, and counts its requests for its limits.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use crate::exchange::called::Permit;
 use crate::exchange::caller::Caller;
 use crate::exchange::reject::Reject;
 
-/// All Portainer servers together: one grant, and one count for its limits.
+/// The name of all Portainer servers, which share one grant and its limits.
 const SERVERS: &str = "portainer";
 
 /// The grants of all identities.
@@ -62,7 +62,7 @@ impl Grants {
             },
         };
         let grant = grant.ok_or_else(|| Reject::UnknownIdentity(caller.name.clone()))?;
-        // The other agent has seen the address of its client.
+        // The other agent has checked the address of its client.
         if caller.is_peer() || grant.covers(from) {
             return Ok(grant);
         }
@@ -97,7 +97,7 @@ impl Grants {
 /// The name under which the configuration grants rights to a client.
 fn identity(client: &Client) -> Cow<'static, str> {
     match client {
-        // Each server has a key of its own; the configuration grants to all.
+        // Each server has its own key; the configuration has one grant for all.
         Client::Portainer { .. } => SERVERS.into(),
         Client::Operator { .. }
         | Client::Key { .. }

@@ -1,7 +1,7 @@
-//! The limits of an identity: requests a second, and requests at once.
+//! Limits the requests per second and the open requests of an identity.
 //!
-//! The agent that is called counts both. A request over a limit is refused at once;
-//! nothing waits, since a queue would be one more thing that grows.
+//! The agent that the client calls counts both. A request over a limit is refused
+//! at once: a queue could grow without a bound.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -51,8 +51,9 @@ impl Limiter {
             Ok(permit) => Ok(Permit::from(permit)),
             Err(_) => {
                 let most = limits.at_once.map_or(0, |most| most.get());
-                let what = format!("{name} may have {most} requests open at a time");
-                Err(Reject::TooMany(what))
+                Err(Reject::TooMany(format!(
+                    "{name} may have {most} requests open at a time"
+                )))
             }
         }
     }

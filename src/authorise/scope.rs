@@ -1,8 +1,8 @@
-//! Keeps a caller within its scope: lists are narrowed, objects are inspected before
-//! they are used, and new objects get the labels.
+//! Keeps a caller within its scope: narrows lists, inspects objects before they are
+//! used, and adds the labels to new objects.
 //!
-//! `skep_filters::policy::scope` says which of these an endpoint needs; here the
-//! nodes are asked. The entry node does it, since only it sees the whole cluster.
+//! The endpoint's column `scope` says which of these applies; this module asks the
+//! nodes. The entry node does it, since only it sees the whole cluster.
 
 mod inspection;
 
@@ -24,17 +24,16 @@ use crate::upstream::client::Budget;
 use crate::upstream::request;
 use inspection::Inspection;
 
-/// Bounds one inspect.
+/// Bounds one inspect, in bytes.
 const INSPECT: usize = 8 << 20;
 
 /// How a request keeps within its caller's scope.
-pub(crate) struct Kept {
-    /// The target, if it has to be another one: with narrower filters, or with the
-    /// object's id in place of a name, which could mean another object a moment
+pub(crate) struct Restriction {
+    /// The target that replaces the request's: with narrower filters, or with the
+    /// object's id in place of its name, which could mean another object a moment
     /// later.
     pub(crate) target: Option<Uri>,
-    /// The node on which its objects were inspected, and on which alone they may
-    /// be used.
+    /// The node on which its objects were inspected: the request may go to no other.
     pub(crate) pinned: Option<Hop>,
 }
 
@@ -42,14 +41,14 @@ pub(crate) struct Kept {
 ///
 /// # Errors
 /// [`Reject::OutOfScope`], or if the object cannot be found.
-pub(crate) async fn keep(
+pub(crate) async fn confine(
     context: &Context,
     x: &mut Judged<'_>,
     scope: &Scope,
     asked: &Call<'_>,
     to: &Destination,
     pinned: Option<Hop>,
-) -> Result<Kept, Reject> {
+) -> Result<Restriction, Reject> {
     let Some(found) = asked.found else {
         return Err(out_of_scope("unknown endpoint"));
     };
@@ -65,7 +64,7 @@ pub(crate) async fn keep(
     };
     let target = match found.endpoint.scope {
         Reach::Build => {
-            joins_no_network(asked.query)?;
+            deny_build_network(asked.query)?;
             None
         }
         Reach::Unscoped => None,
@@ -89,10 +88,10 @@ pub(crate) async fn keep(
         }
         Reach::NetworkAndContainer => Some(inspection.at_network_and_container(x).await?),
         Reach::Forbidden => {
-            return Err(out_of_scope("it shows or changes what belongs to others"));
+            return Err(out_of_scope("it shows or changes objects of others"));
         }
     };
-    Ok(Kept {
+    Ok(Restriction {
         target,
         pinned: inspection.pinned,
     })
@@ -170,15 +169,16 @@ fn out_of_scope(what: &str) -> Reject {
 
 /// Refuses a network for a build, whose commands could reach containers out of
 /// scope.
-fn joins_no_network(query: &str) -> Result<(), Reject> {
-    let own = |mode: &str| ["", "default", "bridge", "none", "host"].contains(&mode);
-    match query::all(query, "networkmode").all(|mode| own(&mode)) {
-        true => Ok(()),
-        false => Err(out_of_scope("a build joins no network")),
+fn deny_build_network(query: &str) -> Result<(), Reject> {
+    let is_builtin = |mode: &str| ["", "default", "bridge", "none", "host"].contains(&mode);
+    if query::all(query, "networkmode").all(|mode| is_builtin(&mode)) {
+        Ok(())
+    } else {
+        Err(out_of_scope("a build may not join a network"))
     }
 }
 
-/// The inspect of an object on one node; `None` if the node has none by this name.
+/// The inspect of an object on one node; `None` if the node does not have it.
 async fn inspect(
     context: &Context,
     hop: &Hop,
@@ -207,7 +207,7 @@ async fn inspect(
     })
 }
 
-/// The path that inspects an object.
+/// The path of an object's inspect.
 fn path(kind: Kind, name: &str) -> String {
     match kind {
         Kind::Container => format!("/containers/{name}/json"),
@@ -221,7 +221,7 @@ fn path(kind: Kind, name: &str) -> String {
     }
 }
 
-/// The engine's own words for a missing object: clients look for them.
+/// The engine's message for a missing object, which clients compare.
 fn label(kind: Kind, name: &str) -> String {
     match kind {
         Kind::Container => format!("No such container: {name}"),

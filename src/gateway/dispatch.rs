@@ -38,14 +38,15 @@ impl Gateway {
         pinned: Option<Hop>,
     ) -> Result<Next, Reject> {
         let called = x.permission.called.clone();
-        let mut kept = scope::Kept {
+        let mut restriction = scope::Restriction {
             target: None,
             pinned,
         };
         if let Some(scope) = called.scope() {
-            kept = scope::keep(&self.context, x, scope, &asked, to, kept.pinned).await?;
+            restriction =
+                scope::confine(&self.context, x, scope, &asked, to, restriction.pinned).await?;
         }
-        if let Some(target) = kept.target {
+        if let Some(target) = restriction.target {
             session.req_header_mut().set_uri(target);
         }
         let uri = session.req_header().uri.clone();
@@ -58,7 +59,8 @@ impl Gateway {
             query,
         };
         let to = self.route(session, x, &asked)?;
-        self.dispatch(session, x, to, asked, kept.pinned).await
+        self.dispatch(session, x, to, asked, restriction.pinned)
+            .await
     }
 
     /// Sends the request to its destination; `pinned` is the node on which its

@@ -1,7 +1,7 @@
-//! The callers that a configuration allows, and their rights, as one value.
+//! Holds the callers that a configuration allows, and their rights, as one value.
 //!
-//! It is replaced whole when the configuration changes: a request sees the old
-//! one or the new one, never half of each.
+//! A changed configuration replaces it as a whole: a request sees the old one or the
+//! new one, never half of each.
 
 use std::sync::Arc;
 
@@ -17,19 +17,17 @@ use crate::trust::Trust;
 /// A file of the configuration cannot be read or used.
 #[derive(Debug, thiserror::Error)]
 pub enum GuardError {
-    /// A key.
+    /// A key is the reason.
     #[error("{0}")]
     Key(#[from] KeysError),
-    /// The list of revoked certificates.
+    /// The list of revoked certificates is the reason.
     #[error("auth.certificates.revoked_file: {0}")]
     Revoked(String),
 }
 
 /// The callers of a configuration, and their rights.
 pub(crate) struct Guard {
-    /// Authenticates callers.
     pub(crate) authenticator: Authenticator,
-    /// The rights of each identity.
     pub(crate) grants: Grants,
 }
 

@@ -1,4 +1,4 @@
-//! Pingora's hooks. They only call: the pipeline is in `gateway.rs`.
+//! Implements Pingora's hooks, which call the pipeline in `gateway.rs`.
 
 use async_trait::async_trait;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -161,8 +161,8 @@ impl ProxyHttp for Gateway {
         }
     }
 
-    // skep logs one line for each request itself, and a client that leaves is not
-    // an error.
+    // skep logs one line for each request itself, and a client that disconnects is
+    // not an error.
     fn suppress_error_log(&self, _: &Session, _: &Exchange, _: &Error) -> bool {
         true
     }

@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_and_the_agent_s_own_origin_may_ask() {
+    fn programs_and_pages_of_the_agent_s_own_origin_are_accepted() {
         for pairs in [
             &[][..],
             &[("origin", "https://node1:9001")],
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_of_other_origins_may_not() {
+    fn pages_of_other_origins_are_refused() {
         for pairs in [
             &[("origin", "https://evil.example")][..],
             &[("origin", "null")],

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_was_mended_holds_again() {
+    fn a_corrected_list_is_used_again() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let write = |text: &str| std::fs::write(file.path(), text).unwrap();
         let one: Serial = ONE.parse().unwrap();

@@ -18,7 +18,7 @@ use crate::route::locate::{Found, Object, locate, named};
 use crate::route::place::place;
 use crate::upstream::request;
 
-/// The objects to inspect, and the node.
+/// The request whose objects are inspected, and their node.
 pub(super) struct Inspection<'a> {
     pub(super) context: &'a Context,
     pub(super) scope: &'a Scope,
@@ -33,7 +33,7 @@ pub(super) struct Inspection<'a> {
 }
 
 impl Inspection<'_> {
-    /// The target with the id of the request's object, once that is in scope.
+    /// The target with the id of the request's object, which has to be in scope.
     pub(super) async fn at_the_object(
         &mut self,
         x: &mut Judged<'_>,
@@ -65,7 +65,7 @@ impl Inspection<'_> {
             self.holds(Kind::Network, network).await?,
         );
         let (Some(container), Some(network)) = ids else {
-            return Err(out_of_scope("it names what has no id"));
+            return Err(out_of_scope("the container or the network has no id"));
         };
         let body = Scope::with_container(&body, &container)?;
         x.body.binding = BodyBinding::Digest(sha256(body.as_bytes()));
@@ -117,14 +117,16 @@ impl Inspection<'_> {
             let container = Scope::container_of_exec(&inspect)?;
             let inspect = self.inspect(Kind::Container, &container).await?;
             let inspect = inspect.ok_or_else(nothing)?;
-            return match self.scope.holds(Kind::Container, &inspect)? {
-                true => Ok(None),
-                false => Err(nothing()),
+            return if self.scope.holds(Kind::Container, &inspect)? {
+                Ok(None)
+            } else {
+                Err(nothing())
             };
         }
-        match self.scope.holds(kind, &inspect)? {
-            true => Ok(id_of(&inspect)),
-            false => Err(nothing()),
+        if self.scope.holds(kind, &inspect)? {
+            Ok(id_of(&inspect))
+        } else {
+            Err(nothing())
         }
     }
 
@@ -136,9 +138,10 @@ impl Inspection<'_> {
         if here.is_some() || kind != Kind::Network || !context.cluster.is_on() {
             return Ok(here);
         }
-        let manager = match context.cluster.me().can_manage() {
-            true => Hop::Engine,
-            false => context.manager()?,
+        let manager = if context.cluster.me().can_manage() {
+            Hop::Engine
+        } else {
+            context.manager()?
         };
         let there = inspect(context, &manager, self.asked, kind, name, &self.request_id).await?;
         Ok(there.filter(|network| is_of_the_swarm(network)))
@@ -210,14 +213,11 @@ impl Inspection<'_> {
         let (before, rest) = pattern.split_once('{').unwrap_or((pattern, ""));
         let (_, after) = rest.split_once('}').unwrap_or((rest, ""));
         // The rest after a second placeholder is not the object's.
-        let tail = match after.contains('{') {
-            true => self
-                .asked
-                .path
-                .segments()
-                .skip(2)
-                .fold(String::new(), |tail, s| tail + "/" + s),
-            false => after.to_owned(),
+        let tail = if after.contains('{') {
+            let rest = self.asked.path.segments().skip(2);
+            rest.fold(String::new(), |tail, segment| tail + "/" + segment)
+        } else {
+            after.to_owned()
         };
         let path = request::escape(&format!("{before}{id}{tail}"));
         let path = match self.asked.path.version() {
