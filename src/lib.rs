@@ -1,10 +1,10 @@
-//! skep gathers a Docker Swarm behind one API.
+//! Serves a Docker Swarm through one API.
 //!
-//! The rooms below are in order: a room imports from rooms below it only, which
-//! `tests/layers.rs` checks. A request runs through the pipeline in [`gateway`]:
-//! [`authenticate`] (who calls), `skep_filters::endpoint` (what), [`authorise`]
-//! (may they), [`route`] (which node answers), [`forward`] (how it gets there).
-//! `docs/architecture.md` follows one through the files.
+//! Each module below is a room, in order: a room imports only from rooms below it,
+//! which `tests/layers.rs` checks. The pipeline in [`gateway`] handles a request:
+//! [`authenticate`] the caller, classify the endpoint (`skep_filters::endpoint`),
+//! [`authorise`] the call, [`route`] it to a node, [`forward`] it.
+//! `docs/architecture.md` follows a request through the files.
 
 #![warn(unreachable_pub)]
 

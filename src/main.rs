@@ -1,5 +1,5 @@
-//! The skep program: runs the command of the command line, and turns errors
-//! into text on the terminal and exit codes.
+//! Runs the command of the command line, and turns errors into messages and exit
+//! codes.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -13,8 +13,8 @@ use skep::connect::access;
 use skep::trust::Secret;
 use skep::{platform, telemetry};
 
-/// A request makes some two hundred allocations, for which the system's
-/// allocator takes a sixth of the time.
+/// A request makes some two hundred allocations; the system's allocator would take
+/// a sixth of its time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -23,9 +23,9 @@ const SCHEMA: &str = include_str!("../conf/skep.schema.json");
 
 fn main() -> ExitCode {
     platform::disable_huge_pages();
-    let done = run(Cli::parse().command);
+    let result = run(Cli::parse().command);
     telemetry::finish();
-    match done {
+    match result {
         Ok(code) => code,
         Err(e) => {
             let _ = writeln!(io::stderr(), "skep: {e:#}");
@@ -81,8 +81,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The configuration, with notes for the log. Without a file, the environment
-/// variables of Portainer's agent and of docker-socket-proxy count.
+/// The configuration, with notes for the log. Without a file, it comes from the
+/// environment variables of Portainer's agent and of docker-socket-proxy.
 fn load(args: &ConfigArgs) -> anyhow::Result<(Config, Vec<String>)> {
     let variable = |name: &str| std::env::var(name).ok();
     let Some(path) = &args.config else {
@@ -98,7 +98,7 @@ fn load(args: &ConfigArgs) -> anyhow::Result<(Config, Vec<String>)> {
         if !config.sockets.is_empty()
             && let Err(e) = std::fs::create_dir_all(environment::FOLDER)
         {
-            // The agent fails to listen there and says what to do.
+            // The agent then fails to listen there, and its error says what to do.
             notes.push(format!("cannot create {}: {e}", environment::FOLDER));
         }
         return Ok((config, notes));
@@ -117,7 +117,7 @@ fn load(args: &ConfigArgs) -> anyhow::Result<(Config, Vec<String>)> {
 }
 
 fn runtime(threads: Option<usize>) -> io::Result<tokio::runtime::Runtime> {
-    // For a single worker, the simpler scheduler costs less.
+    // The single-threaded scheduler is faster for one worker.
     let mut builder = match threads {
         Some(1) => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
