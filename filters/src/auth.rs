@@ -1,15 +1,15 @@
-//! Who is calling: a strict profile of HTTP Message Signatures.
+//! Authenticates callers by a strict profile of HTTP Message Signatures.
 //!
 //! [RFC 9421] leaves almost everything to the application; this profile leaves
-//! nothing to the message. [`profile`] says what a signature covers, in which
-//! order and with which parameters. [`Signer`] makes exactly that, and
-//! [`Verifier`] accepts nothing else. A signature covers a body through its
+//! nothing to the message. [`profile`] lists the components that a signature covers,
+//! their order and the parameters. [`Signer`] writes exactly this form, and
+//! [`Verifier`] accepts no other. A signature covers a body through its
 //! `Content-Digest` ([RFC 9530], [`digest`]).
 //!
-//! Callers hand in the time, the nonces and the keys: nothing here reads a clock,
-//! a file or a random source. This module does not decide what a caller *may do*,
-//! and does not handle certificates. [`portainer`] verifies the other kind of
-//! signature: that of a Portainer server.
+//! Callers pass the time, the nonces and the keys: nothing here reads a clock, a
+//! file or a random source. This module does not decide what a caller *may do*, and
+//! does not handle certificates. [`portainer`] verifies the signatures of Portainer
+//! servers.
 //!
 //! [RFC 9421]: https://www.rfc-editor.org/rfc/rfc9421
 //! [RFC 9530]: https://www.rfc-editor.org/rfc/rfc9530
@@ -38,5 +38,5 @@ pub use key::{Key, KeyKind, MIN_SECRET_BYTES, SigningKey, trim_secret};
 pub use principal::{Client, OnBehalfOf, Principal};
 pub use replay::NonceMemory;
 pub use signer::{SignatureHeaders, Signer};
-pub use verifier::{Signed, Verifier};
+pub use verifier::{ValidSignature, Verifier};
 pub use window::Window;

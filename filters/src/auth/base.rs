@@ -1,7 +1,7 @@
-//! The signature base (RFC 9421 §2.5): the bytes that are signed.
+//! Builds the signature base (RFC 9421 §2.5): the bytes that are signed.
 //!
-//! Signer and verifier make it with this code, from the request alone, without
-//! keys or time.
+//! Signer and verifier share this code. It reads the request alone, no keys and no
+//! time.
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -10,15 +10,15 @@ use super::error::AuthError;
 use super::profile::{COVERED_HEADERS, DERIVED};
 
 /// The covered components of one request, by reference.
-pub(super) struct Covered<'a> {
+pub(super) struct Components<'a> {
     method: &'a str,
     path: &'a str,
     query: &'a str,
-    /// Side by side with [`COVERED_HEADERS`]; `None` where the request lacks it.
+    /// In the order of [`COVERED_HEADERS`]; `None` if the request lacks the header.
     values: [Option<&'a [u8]>; COVERED_HEADERS.len()],
 }
 
-impl<'a> Covered<'a> {
+impl<'a> Components<'a> {
     /// Collects the components that the profile covers.
     ///
     /// # Errors
@@ -137,7 +137,7 @@ fn refuse_nominated(headers: &HeaderMap) -> Result<(), AuthError> {
     Ok(())
 }
 
-/// Without the optional whitespace around it (RFC 9421 §2.1, RFC 9110 §5.6.3).
+/// Removes the optional whitespace at both ends (RFC 9421 §2.1, RFC 9110 §5.6.3).
 /// `HeaderValue` has no line breaks, so there is no obsolete folding to undo.
 fn trim(value: &[u8]) -> &[u8] {
     let ows = |byte: &u8| matches!(byte, b' ' | b'\t');

@@ -1,7 +1,7 @@
-//! How a request's body is bound to its signature.
+//! Binds a request's body to its signature.
 //!
-//! The headers alone decide. The caller then checks the body against the binding
-//! as the bytes come in.
+//! The headers alone determine the binding. The caller then checks the body against
+//! it.
 
 use http::{HeaderMap, header};
 
@@ -10,7 +10,7 @@ use super::digest;
 use super::error::AuthError;
 use super::profile::{CONTENT_DIGEST, SKEP_BODY, UNSIGNED};
 
-/// What a signature covers of the body.
+/// The part of the body that a signature covers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum BodyBinding {
     /// There is no body. Refuse every byte of one: HTTP/2 can carry a body without
@@ -47,9 +47,10 @@ impl BodyBinding {
     /// [`AuthError::Malformed`] if its headers do not say clearly whether a
     /// body follows.
     pub fn uncovered(headers: &HeaderMap) -> Result<Self, AuthError> {
-        match announces_body(headers)? {
-            true => Ok(Self::Unsigned),
-            false => Ok(Self::Empty),
+        if announces_body(headers)? {
+            Ok(Self::Unsigned)
+        } else {
+            Ok(Self::Empty)
         }
     }
 

@@ -1,4 +1,4 @@
-//! `Content-Digest` (RFC 9530 §2), with `sha-256` only.
+//! Reads and writes `Content-Digest` (RFC 9530 §2), with `sha-256` only.
 //!
 //! A digest alone proves nothing: a signature must cover the header.
 
@@ -12,7 +12,7 @@ use super::error::AuthError;
 #[must_use]
 pub fn sha256(body: &[u8]) -> [u8; 32] {
     let mut bytes = [0; 32];
-    // SHA-256 gives 32 bytes; zip cannot panic as copy_from_slice could.
+    // SHA-256 has 32 bytes; unlike `copy_from_slice`, zip cannot panic.
     let hashed = digest::digest(&digest::SHA256, body);
     for (byte, hashed) in bytes.iter_mut().zip(hashed.as_ref()) {
         *byte = *hashed;

@@ -1,13 +1,13 @@
-//! Why a request, or a key, was not accepted.
+//! Lists the reasons why a request, or a key, is refused.
 //!
 //! The messages are for the operator's log. Callers get
-//! [`AuthError::public_reason`] and [`AuthError::public_message`]. No message has
-//! a secret, a signature or a nonce.
+//! [`AuthError::public_reason`] and [`AuthError::public_message`]. No message
+//! contains a secret, a signature or a nonce.
 
 /// Why a request was not authenticated.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum AuthError {
-    /// A header that every signed request has is missing.
+    /// A required header is missing.
     #[error("the request is not signed: it has no {0} header")]
     Missing(&'static str),
 
@@ -72,7 +72,7 @@ pub enum AuthError {
     Overloaded {
         /// The key that signed them.
         key_id: String,
-        /// How many nonces are remembered per key.
+        /// The most nonces that are remembered per key.
         quota: usize,
     },
 }
@@ -148,25 +148,25 @@ pub enum KeyError {
     ShortSecret {
         /// The key's id.
         id: String,
-        /// How long the secret is, in bytes.
+        /// The length of the secret, in bytes.
         length: usize,
-        /// How long it has to be, in bytes.
+        /// The least length, in bytes.
         minimum: usize,
     },
 
-    /// A private key that is not one of Ed25519.
+    /// The private key is not an Ed25519 key.
     #[error("the private key of `{id}` is not an Ed25519 key")]
     NotEd25519 {
         /// The key's id.
         id: String,
     },
 
-    /// An Ed25519 public key or seed that is not 32 bytes long.
+    /// The Ed25519 public key or seed is not 32 bytes long.
     #[error("an Ed25519 public key or seed is 32 bytes; that of key `{id}` has {length}")]
     Ed25519Length {
         /// The key's id.
         id: String,
-        /// How long it is, in bytes.
+        /// The length, in bytes.
         length: usize,
     },
 }

@@ -1,7 +1,8 @@
-//! Keys: an id, an algorithm, and what the key may do in this protocol.
+//! Defines keys: an id, an algorithm, an owner, and whether the key may send
+//! unsigned streams.
 //!
 //! The algorithm is a property of the key and is never read from a message.
-//! Policies, not keys, say which endpoints may be called.
+//! Policies, not keys, decide which endpoints may be called.
 
 use std::fmt;
 use std::sync::Arc;
@@ -86,8 +87,8 @@ impl Key {
         self
     }
 
-    /// This key, allowed or not to send bodies that no digest covers. By default
-    /// it is not.
+    /// This key, with or without the right to send bodies that no digest covers. A
+    /// new key does not have it.
     #[must_use]
     pub fn with_unsigned_streams(mut self, allowed: bool) -> Self {
         self.unsigned_streams = allowed;

@@ -1,11 +1,12 @@
-//! `Signature-Input`: the component list and the parameters, in one fixed form.
+//! Reads and writes `Signature-Input`: the component list and the parameters, in one
+//! fixed form.
 //!
 //! This is deliberately not a parser of structured fields. It reads the three
 //! values that vary. The verifier then writes the header from them and compares
 //! bytes, so another order, spacing, case or number of anything is refused
 //! without a rule of its own.
 
-use super::base::Covered;
+use super::base::Components;
 use super::error::AuthError;
 use super::key;
 use super::profile::{LABEL, TAG};
@@ -29,7 +30,7 @@ impl<'a> Params<'a> {
     }
 
     /// The header value without its label: `(…);created=…;nonce="…";keyid="…";tag="…"`.
-    pub(super) fn write(&self, covered: &Covered<'_>) -> String {
+    pub(super) fn write(&self, covered: &Components<'_>) -> String {
         format!(
             r#"({});created={};nonce="{:032x}";keyid="{}";tag="{TAG}""#,
             covered.list(),

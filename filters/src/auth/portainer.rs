@@ -1,10 +1,10 @@
-//! The authentication of a Portainer server towards its agents: an ECDSA key and
-//! a signature over a constant, or over a secret that both sides know.
+//! Verifies the signature of a Portainer server: by an ECDSA key, over a constant or
+//! over a secret that both sides know.
 //!
 //! The signature covers nothing of the request and never expires. Anyone who sees
 //! one pair of headers has the rights of the server for good. That is the
-//! protocol; only TLS hides the pair. This module checks that a signature is
-//! valid. It does not decide which keys are trusted, and remembers nothing.
+//! protocol; only TLS hides the pair. This module does not decide which keys are
+//! trusted, and remembers nothing.
 
 use std::fmt;
 
@@ -30,12 +30,12 @@ pub const PORTAINER_SIGNATURE: HeaderName = HeaderName::from_static("x-portainer
 /// The signed message if there is no shared secret.
 const APPLICATION: &[u8] = b"Portainer-App";
 
-/// How long a P-256 key is in DER, its point uncompressed (SEC 1 §2.3.3). Go
-/// writes no other form, so none is read.
+/// The length of a P-256 key in DER, its point uncompressed (SEC 1 §2.3.3), in bytes.
+/// Go writes no other form, so no other is read.
 const DER: usize = 91;
 
 /// Why a request is not from a trusted Portainer server. The texts are those of
-/// its own agent: servers look for them.
+/// Portainer's agent, since servers compare them.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum PortainerError {
     /// One of the two headers is missing.
@@ -97,7 +97,7 @@ impl PublicKey {
     ///
     /// # Errors
     ///
-    /// The reason, if it is neither, or not a P-256 key.
+    /// The reason, if the text has neither form, or is not a P-256 key.
     pub fn from_text(text: &str) -> Result<Self, &'static str> {
         const NEITHER: &str = "not a P-256 public key in PEM or in hexadecimal digits of its DER";
         let text = text.trim();
@@ -142,7 +142,7 @@ impl PublicKey {
         Ok(Self { der, key })
     }
 
-    /// As in the header.
+    /// The hexadecimal digits of the header.
     #[must_use]
     pub fn to_hex(&self) -> String {
         HEXLOWER.encode(&self.der)
@@ -210,7 +210,7 @@ impl PortainerHeaders {
     ///
     /// # Errors
     ///
-    /// [`PortainerError::Missing`] if one of them is not there or empty, and
+    /// [`PortainerError::Missing`] if one of them is absent or empty, otherwise
     /// [`PortainerError::Malformed`].
     pub fn of(headers: &HeaderMap) -> Result<Self, PortainerError> {
         const SIGNATURE: PortainerError =
@@ -246,9 +246,10 @@ impl PortainerHeaders {
     ///
     /// [`PortainerError::BadSignature`] if this key did not make it over `message`.
     pub fn verify(&self, message: &Message) -> Result<(), PortainerError> {
-        match self.key.verifies(message, &self.signature) {
-            true => Ok(()),
-            false => Err(PortainerError::BadSignature),
+        if self.key.verifies(message, &self.signature) {
+            Ok(())
+        } else {
+            Err(PortainerError::BadSignature)
         }
     }
 }

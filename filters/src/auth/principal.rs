@@ -1,4 +1,4 @@
-//! The authenticated caller.
+//! Defines the authenticated caller and its text form.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +15,7 @@ use super::profile::SKEP_ON_BEHALF_OF;
 /// `Skep-On-Behalf-Of`; it reads back as the same client.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Client {
-    /// By the id of its key.
+    /// A client that signs with a configured key.
     Key {
         /// The key's id.
         id: Arc<str>,
@@ -31,12 +31,12 @@ pub enum Client {
         /// The fingerprint of its key.
         key: Arc<str>,
     },
-    /// By the certificate of its connection.
+    /// A client that shows a certificate.
     Certificate {
         /// The name in the certificate.
         name: Arc<str>,
     },
-    /// At a socket on the machine of the agent.
+    /// A client at a socket on the machine of the agent.
     Local {
         /// The name of the user who has connected.
         name: Arc<str>,
@@ -46,9 +46,9 @@ pub enum Client {
 /// The party for which an agent sends a request to another agent.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum OnBehalfOf {
-    /// The agent needs the answer itself.
+    /// The agent itself.
     Agent,
-    /// A client has called the agent.
+    /// A client that has called the agent.
     Client(Client),
 }
 
@@ -94,7 +94,7 @@ impl Client {
     ///
     /// [`AuthError::Malformed`] if it sends a `Skep-On-Behalf-Of`.
     pub fn certificate(name: &str, headers: &HeaderMap) -> Result<Self, AuthError> {
-        itself(headers, || Self::Certificate { name: name.into() })
+        identified_by_connection(headers, || Self::Certificate { name: name.into() })
     }
 
     /// The Portainer server whose key has this fingerprint.
@@ -103,7 +103,7 @@ impl Client {
     ///
     /// [`AuthError::Malformed`] if it sends a `Skep-On-Behalf-Of`.
     pub fn portainer(key: &str, headers: &HeaderMap) -> Result<Self, AuthError> {
-        itself(headers, || Self::Portainer { key: key.into() })
+        identified_by_connection(headers, || Self::Portainer { key: key.into() })
     }
 
     /// The client of this name at a socket on the machine of the agent.
@@ -112,7 +112,7 @@ impl Client {
     ///
     /// [`AuthError::Malformed`] if it sends a `Skep-On-Behalf-Of`.
     pub fn local(name: &str, headers: &HeaderMap) -> Result<Self, AuthError> {
-        itself(headers, || Self::Local { name: name.into() })
+        identified_by_connection(headers, || Self::Local { name: name.into() })
     }
 }
 
@@ -226,8 +226,11 @@ impl fmt::Display for Principal {
     }
 }
 
-/// A client that is known by its connection asks for itself only.
-fn itself(headers: &HeaderMap, client: impl FnOnce() -> Client) -> Result<Client, AuthError> {
+/// A client that its connection identifies; it may ask for itself only.
+fn identified_by_connection(
+    headers: &HeaderMap,
+    client: impl FnOnce() -> Client,
+) -> Result<Client, AuthError> {
     if headers.contains_key(SKEP_ON_BEHALF_OF) {
         return Err(ONLY_AGENTS);
     }
@@ -291,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn the_client_behind_an_agent_is_read_back_as_it_was_written() {
+    fn the_text_form_of_a_client_reads_back_as_the_same_client() {
         for text in [
             "key:ci",
             "operator:05cff52c",
@@ -314,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_known_by_its_connection_has_a_name_and_asks_for_itself_only() {
+    fn a_client_identified_by_its_connection_asks_for_itself_only() {
         for (made, shown) in [
             (
                 Client::certificate as fn(&str, &HeaderMap) -> _,
@@ -334,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_would_spoil_a_log_line_or_is_no_client_s_is_refused() {
+    fn a_name_with_control_characters_or_of_no_client_is_refused() {
         for name in ["", "key:a\tb", &format!("key:{}", "x".repeat(253)), "root"] {
             assert!(
                 principal("agent-1", KeyKind::Agent, Some(name)).is_err(),

@@ -1,7 +1,6 @@
-//! The profile: what a signature covers, in which order, with which parameters.
-//!
-//! These are the constants of the profile and their reasons. `base` and `params`
-//! turn them into bytes.
+//! Lists the constants of the profile: the components that a signature covers, their
+//! order, and the parameters, with the reasons. `base` and `params` turn them into
+//! bytes.
 //!
 //! A signed request looks like this:
 //!

@@ -1,6 +1,6 @@
-//! The memory of nonces: a signed request is accepted once.
+//! Remembers nonces, so that a signed request is accepted once.
 //!
-//! It outlives the keys and the configuration, so that a reload forgets nothing.
+//! The memory outlives the keys and the configuration: a reload forgets nothing.
 //! It does not survive a restart, and agents do not share it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -14,11 +14,11 @@ use super::window::Window;
 /// whole generations, so a nonce may be kept this much longer than needed.
 const GENERATION: u64 = 4;
 
-/// Times whose nonces are forgotten count as one if fewer seconds lie between.
-const CLOSE: u64 = 300;
+/// The longest gap between two forgotten times that are merged, in seconds.
+const MERGE_GAP: u64 = 300;
 
-/// The number of forgotten times that are kept apart.
-const APART: usize = 8;
+/// The most forgotten times of a key.
+const MAX_FORGOTTEN: usize = 8;
 
 /// Remembers which nonces each key has used.
 ///
@@ -29,8 +29,8 @@ const APART: usize = 8;
 /// seen. The additional `future` is for a clock that is set back a little. If the
 /// clock is set back further, requests stamped within a forgotten time are
 /// refused, because they might be replays.
-/// Requests stamped between two such times are accepted: a clock that was an
-/// hour ahead for a moment costs that moment.
+/// Requests stamped between two such times are accepted: after a clock was an hour
+/// ahead for a moment, only requests of that moment are refused.
 ///
 /// Nonces are grouped by their time stamp into generations of a few seconds, and
 /// expiry drops whole generations, so a call never scans. The time stamp is
@@ -67,9 +67,9 @@ impl NonceMemory {
     ///
     /// # Errors
     ///
-    /// [`AuthError::Replay`] if it is known, [`AuthError::Overloaded`] if the quota
-    /// of the key is used up, [`AuthError::TimestampSkew`] if `created` is in a time
-    /// whose nonces are forgotten.
+    /// [`AuthError::Replay`] if the nonce is known, [`AuthError::Overloaded`] if the
+    /// quota of the key is used up, [`AuthError::TimestampSkew`] if `created` is in a
+    /// forgotten time.
     pub(super) fn remember(
         &self,
         key_id: &str,
@@ -78,7 +78,8 @@ impl NonceMemory {
         now: u64,
         window: Window,
     ) -> Result<(), AuthError> {
-        // No code that can panic runs under the lock, so a poisoned one is whole.
+        // No code that can panic runs under the lock, so the data of a poisoned one is
+        // consistent.
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         let nonces = match keys.get_mut(key_id) {
             Some(nonces) => nonces,
@@ -120,8 +121,8 @@ struct Nonces {
     generations: BTreeMap<u64, HashSet<u128>>,
     /// The number of nonces in all generations.
     live: usize,
-    /// Requests created in these seconds may be forgotten ones. In order, apart
-    /// from each other, and at most [`APART`].
+    /// The seconds whose nonces are forgotten: in order, not adjacent, and at most
+    /// [`MAX_FORGOTTEN`].
     forgotten: Vec<Range<u64>>,
 }
 
@@ -138,18 +139,18 @@ impl Nonces {
             let start = oldest.key() * GENERATION;
             self.live -= oldest.remove().len();
             self.forgotten.push(start..end);
-            self.gather();
+            self.merge_forgotten();
         }
     }
 
-    /// Takes times that are close to each other for one, and the earliest if there
-    /// are too many: what lies between is refused with them.
-    fn gather(&mut self) {
+    /// Merges times that are close to each other, and the earliest ones if there are
+    /// too many. Requests stamped between merged times are refused too.
+    fn merge_forgotten(&mut self) {
         self.forgotten.sort_unstable_by_key(|time| time.start);
-        let too_many = |times: &[Range<u64>]| times.len() > APART;
+        let too_many = |times: &[Range<u64>]| times.len() > MAX_FORGOTTEN;
         let mut n = 1;
         while let Some([before, after]) = self.forgotten.get(n - 1..=n) {
-            let close = after.start.saturating_sub(before.end) <= CLOSE;
+            let close = after.start.saturating_sub(before.end) <= MERGE_GAP;
             if close || n == 1 && too_many(&self.forgotten) {
                 let end = before.end.max(after.end);
                 self.forgotten[n - 1].end = end;
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_an_hour_off_for_some_minutes_costs_no_hour() {
+    fn a_clock_an_hour_off_for_some_minutes_blocks_no_hour_of_requests() {
         const HOUR: u64 = 3600;
         let ahead = |now: u64| now + HOUR;
         let behind = |now: u64| now - HOUR;
@@ -230,7 +231,7 @@ mod tests {
                 let nonce = u128::from(second);
                 assert_eq!(remember(&memory, nonce, shown, shown), "fresh", "{second}");
             }
-            // None of it counts again, whatever the clock says.
+            // No used nonce is accepted again, by either clock.
             for second in (0..600).step_by(7) {
                 let now = NOW + second;
                 let nonce = u128::from(second);
@@ -245,13 +246,13 @@ mod tests {
     }
 
     #[test]
-    fn times_that_are_forgotten_are_few() {
+    fn the_number_of_forgotten_times_is_bounded() {
         let memory = NonceMemory::default();
         for hour in 0..1000 {
             let now = NOW + hour * 3600;
             assert_eq!(remember(&memory, 1, now, now), "fresh");
         }
-        assert!(memory.keys.lock().unwrap()["ci"].forgotten.len() <= APART);
+        assert!(memory.keys.lock().unwrap()["ci"].forgotten.len() <= MAX_FORGOTTEN);
         for hour in 0..999 {
             let now = NOW + hour * 3600;
             assert_eq!(remember(&memory, 1, now, now), "timestamp-skew");

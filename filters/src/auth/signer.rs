@@ -1,11 +1,11 @@
-//! Makes the signature that the verifier accepts.
+//! Signs requests in the one form that the verifier accepts.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 
-use super::base::Covered;
+use super::base::Components;
 use super::body::BodyBinding;
 use super::digest;
 use super::error::AuthError;
@@ -26,14 +26,14 @@ impl Signer {
         Self { key }
     }
 
-    /// The key it signs with.
+    /// The key that signs.
     #[must_use]
     pub fn key(&self) -> &SigningKey {
         &self.key
     }
 
-    /// Signs a request at the time `now`, in seconds since the epoch. Call it last,
-    /// when all covered headers are as they will be sent.
+    /// Signs a request at the time `now`, in seconds since the epoch. Call it last: a
+    /// later change of a covered header invalidates the signature.
     ///
     /// `nonce` must be 16 bytes from a cryptographic random source, new for every
     /// call. An existing signature or body binding is replaced.
@@ -76,7 +76,7 @@ impl Signer {
             BodyBinding::Digest(digest) => (Some(to_value(digest::to_header(&digest))?), None),
             BodyBinding::Unsigned => (None, Some(HeaderValue::from_static(UNSIGNED))),
         };
-        let mut covered = Covered::of(parts)?;
+        let mut covered = Components::of(parts)?;
         let bytes = HeaderValue::as_bytes;
         covered.replace(&CONTENT_DIGEST, content_digest.as_ref().map(bytes));
         covered.replace(&SKEP_BODY, skep_body.as_ref().map(bytes));
@@ -109,8 +109,8 @@ pub struct SignatureHeaders {
 }
 
 impl SignatureHeaders {
-    /// The new value of each of these headers; `None` if the request must not have
-    /// it. Apply all four: the signature depends on them.
+    /// The new value of each of these headers; `None` removes it. Apply all four: the
+    /// signature depends on them.
     #[must_use]
     pub fn into_changes(self) -> [(HeaderName, Option<HeaderValue>); 4] {
         [

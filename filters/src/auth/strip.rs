@@ -1,4 +1,4 @@
-//! Authentication headers never reach an engine.
+//! Finds the authentication headers, which never reach an engine.
 //!
 //! Authorisation plugins and the debug log of an engine see request headers, and
 //! must not see credentials. That includes credentials for others: a Portainer

@@ -1,5 +1,5 @@
-//! Tests of signer and verifier: with each other, with fixed vectors, and with
-//! attacks. Tests of one file alone are in that file.
+//! Tests signer and verifier: with each other, with fixed vectors, and with attacks.
+//! Tests of a single file are in that file.
 
 mod attacks;
 mod properties;
@@ -14,7 +14,7 @@ use http::{HeaderName, HeaderValue, Request};
 use super::digest;
 use super::profile::{SIGNATURE, SIGNATURE_INPUT};
 use super::{
-    AuthError, BodyBinding, Key, NonceMemory, Signed, Signer, SigningKey, Verifier, Window,
+    AuthError, BodyBinding, Key, NonceMemory, Signer, SigningKey, ValidSignature, Verifier, Window,
 };
 
 const NOW: u64 = 1_767_225_600;
@@ -55,7 +55,7 @@ fn signed(mut parts: Parts, body: BodyBinding) -> Parts {
 }
 
 /// The reason of a refusal, or `ok`.
-fn reason(outcome: Result<Signed<'_>, AuthError>) -> &'static str {
+fn reason(outcome: Result<ValidSignature<'_>, AuthError>) -> &'static str {
     outcome.map_or_else(|error| error.reason(), |_| "ok")
 }
 
@@ -77,7 +77,7 @@ fn edit_input(parts: &mut Parts, from: &str, to: &str) {
     edit(parts, SIGNATURE_INPUT, from, to);
 }
 
-/// A signed request with most of what a signature covers.
+/// A signed request with most of the covered components.
 fn sample() -> Parts {
     signed(
         request(

@@ -1,7 +1,7 @@
-//! Checks that a key signed exactly this request, recently, and that it was not
-//! received before.
+//! Checks that a known key signed exactly this request, recently, and that the
+//! request was not received before.
 //!
-//! Returns the key, and how the body is bound. Policies decide what the key may do.
+//! Returns the key and the binding of the body. Policies decide what the key may do.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 
-use super::base::{Covered, single};
+use super::base::{Components, single};
 use super::body::BodyBinding;
 use super::error::{AuthError, KeyError};
 use super::key::Key;
@@ -23,16 +23,16 @@ use super::window::Window;
 
 /// A request with a valid signature.
 #[derive(Clone, Copy, Debug)]
-pub struct Signed<'a> {
+pub struct ValidSignature<'a> {
     /// The key that signed it.
     pub key: &'a Key,
-    /// What the signature covers of the body; check the body against it.
+    /// The part of the body that the signature covers; check the body against it.
     pub body: BodyBinding,
 }
 
-/// A set of keys, a time window and a memory of nonces.
+/// Verifies signatures, with a set of keys, a time window and a memory of nonces.
 ///
-/// It does not change: for new keys, make a new verifier with the same memory.
+/// It is immutable: for new keys, make a new verifier with the same memory.
 #[derive(Debug)]
 pub struct Verifier {
     keys: HashMap<Arc<str>, Key>,
@@ -75,14 +75,14 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// [`AuthError`] says why it was refused. Nothing of a refused request is
+    /// [`AuthError`] says why the request is refused. Refused requests are not
     /// remembered, so that callers without a key cannot fill the memory.
-    pub fn verify(&self, parts: &Parts, now: u64) -> Result<Signed<'_>, AuthError> {
+    pub fn verify(&self, parts: &Parts, now: u64) -> Result<ValidSignature<'_>, AuthError> {
         let input = required(&parts.headers, &SIGNATURE_INPUT, "Signature-Input")?;
         let signature = required(&parts.headers, &SIGNATURE, "Signature")?;
         let signature = decode_signature(signature)?;
 
-        let covered = Covered::of(parts)?;
+        let covered = Components::of(parts)?;
         let params = canonical(input, &covered)?;
         let base = covered.signature_base(params.unlabelled);
 
@@ -111,28 +111,32 @@ impl Verifier {
         }
         self.nonces
             .remember(key_id, nonce, created, now, self.window)?;
-        Ok(Signed { key, body })
+        Ok(ValidSignature { key, body })
     }
 }
 
 /// Parameters in exactly the form in which this profile writes them.
-struct Canonical<'a> {
+struct CanonicalInput<'a> {
     unlabelled: &'a str,
     values: Params<'a>,
 }
 
 /// Reads `Signature-Input`, writes it again for this request, and compares.
-fn canonical<'a>(input: &'a str, covered: &Covered<'_>) -> Result<Canonical<'a>, AuthError> {
+fn canonical<'a>(
+    input: &'a str,
+    covered: &Components<'_>,
+) -> Result<CanonicalInput<'a>, AuthError> {
     let (list, values) = Params::parse(input)?;
     let unlabelled = params::unlabelled(input).ok_or(params::FORM)?;
     if unlabelled != values.write(covered) {
         let required = covered.list();
-        return Err(match list == required {
-            true => params::FORM,
-            false => AuthError::NotCovered { required },
+        return Err(if list == required {
+            params::FORM
+        } else {
+            AuthError::NotCovered { required }
         });
     }
-    Ok(Canonical { unlabelled, values })
+    Ok(CanonicalInput { unlabelled, values })
 }
 
 fn required<'a>(

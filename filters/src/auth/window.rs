@@ -1,14 +1,14 @@
-//! How old a request may be, and how far ahead of the clock.
+//! Defines the time window of signatures.
 
 use std::time::Duration;
 
-/// How far the time stamp of a request may be from the clock of the agent, in
+/// The limits for the time stamp of a request, relative to the clock of the agent, in
 /// whole seconds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Window {
-    /// How old a request may be.
+    /// The greatest age of a request.
     pub past: Duration,
-    /// How far ahead of the clock of the agent a request may be.
+    /// The greatest time by which a request may be ahead of the clock.
     pub future: Duration,
 }
 

@@ -73,7 +73,7 @@ fn a_signature_is_valid_for_its_own_message_only() {
 }
 
 #[test]
-fn a_key_is_read_as_the_server_writes_it_and_as_openssl_does() {
+fn a_key_is_read_in_the_server_s_form_and_in_openssl_s() {
     let key = PublicKey::from_hex(KEY.as_bytes()).unwrap();
     assert_eq!(key.to_hex(), KEY);
     for text in [
@@ -172,7 +172,7 @@ fn both_headers_are_needed_each_once() {
 }
 
 #[test]
-fn the_messages_have_the_texts_that_servers_look_for() {
+fn the_messages_have_the_texts_that_servers_compare() {
     assert_eq!(
         PortainerError::Missing.to_string(),
         "Missing request signature headers"

@@ -1,4 +1,4 @@
-//! Requests of an attacker, or of a careless client.
+//! Tests requests of an attacker, or of a faulty client.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn append(parts: &mut Parts, name: &'static str, value: &'static str) {
 }
 
 #[test]
-fn every_tampering_has_its_reason() {
+fn every_change_of_a_signed_request_has_its_reason() {
     #[rustfmt::skip]
     let attacks: &[Attack] = &[
         ("none", |_| (), "ok"),
@@ -76,7 +76,7 @@ fn every_tampering_has_its_reason() {
         // Keys and signatures.
         ("unknown key", |p| edit_input(p, r#"keyid="ci""#, r#"keyid="cj""#), "unknown-key"),
         ("another known key's id", |p| edit_input(p, r#"keyid="ci""#, r#"keyid="builder""#), "bad-signature"),
-        ("a key id to spoil the log", |p| edit_input(p, r#"keyid="ci""#, r#"keyid="c i""#), "malformed"),
+        ("a key id that would need escaping in the log", |p| edit_input(p, r#"keyid="ci""#, r#"keyid="c i""#), "malformed"),
         ("empty signature", |p| set(p, "signature", "sig1=::"), "bad-signature"),
         ("short signature", |p| set(p, "signature", "sig1=:AAAA:"), "bad-signature"),
         ("other stamp", |p| edit_input(p, "created=1767225600", "created=1767225601"), "bad-signature"),

@@ -1,4 +1,4 @@
-//! Properties of any request.
+//! Tests properties of arbitrary requests.
 
 use http::{Method, Uri};
 use proptest::prelude::*;
@@ -7,13 +7,13 @@ use proptest::sample::{Index, select};
 use super::*;
 use crate::auth::profile::COVERED_HEADERS;
 
-/// Characters that HTTP leaves as they are in a header value.
+/// Characters that a header value preserves.
 const VISIBLE: std::ops::RangeInclusive<u8> = b'!'..=b'~';
 
 fn any_request() -> impl Strategy<Value = Parts> {
     let methods = select(vec!["GET", "POST", "PUT", "DELETE", "HEAD"]);
     let targets = "/[a-z0-9./%_-]{0,40}\\?[a-z0-9=&%{}\":,]{1,40}";
-    // The body binding is the signer's to set.
+    // The signer sets the body binding.
     let bindings = ["content-digest", "skep-body"];
     let names: Vec<_> = COVERED_HEADERS
         .iter()

@@ -1,4 +1,5 @@
-//! Refusals for time, replay, quota and streams, and what they disclose.
+//! Tests refusals for time, replay, quota and streams, and that they disclose no
+//! secret.
 
 use super::*;
 

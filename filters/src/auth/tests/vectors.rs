@@ -1,6 +1,6 @@
-//! The vectors in `tests/vectors/profile.json`, for signing and verifying. A
+//! Tests signing and verifying with the vectors in `tests/vectors/profile.json`. A
 //! separate program made them, so that they do not repeat an error of this one.
-//! They are for anyone who writes a signer.
+//! Authors of other signers can use them.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::auth::base::Covered;
+use crate::auth::base::Components;
 use crate::auth::profile::COVERED_HEADERS;
 
 #[derive(Deserialize)]
@@ -127,7 +127,7 @@ fn the_signature_bases_are_those_of_the_vectors() {
         let params = vector.added["signature-input"]
             .strip_prefix("sig1=")
             .unwrap();
-        let base = Covered::of(&parts).unwrap().signature_base(params);
+        let base = Components::of(&parts).unwrap().signature_base(params);
         assert_eq!(
             String::from_utf8(base).unwrap(),
             vector.base.join("\n"),
