@@ -69,7 +69,7 @@ pub(crate) async fn forward(
         // engine hangs and the dialect needs an answer. A caller behind another
         // agent gets its answer there: that agent may ask another manager.
         _ if (matches!(upstream.hop, Hop::Agent(_))
-            || x.exchange.dialect.needs_an_answer() && !x.from_peer())
+            || x.exchange.dialect.needs_an_answer() && !x.is_from_peer())
             && session.is_body_empty() =>
         {
             let relayed = relay(context, session, x, upstream, Bytes::new(), found);

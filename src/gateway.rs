@@ -163,7 +163,7 @@ impl Gateway {
             headers: &session.req_header().headers,
             hint: portainer::hint(&session.req_header().headers).map_err(TargetError::from)?,
             dialect: x.exchange.dialect,
-            from_peer: x.from_peer(),
+            from_peer: x.is_from_peer(),
             body: x.body.held.as_deref(),
             totals: self.context.config.aggregate.info == InfoOf::Cluster,
         };

@@ -244,7 +244,7 @@ pub(crate) async fn answer(
     let query = session.req_header().uri.query().unwrap_or_default();
     let query = query.to_owned();
     let action = match endpoint {
-        PortainerEndpoint::PinnedKey if x.from_peer() => {
+        PortainerEndpoint::PinnedKey if x.is_from_peer() => {
             let body = servers.pinned_key_json();
             return context.answer_json(session, x, body).await;
         }

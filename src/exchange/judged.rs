@@ -56,7 +56,7 @@ impl Judged<'_> {
     }
 
     /// Whether the caller is another agent.
-    pub(crate) fn from_peer(&self) -> bool {
+    pub(crate) fn is_from_peer(&self) -> bool {
         self.permission.called.caller.is_peer()
     }
 

@@ -47,7 +47,7 @@ pub(crate) async fn answer(
         }
         Own::NodeMetrics => {
             let named = session.req_header().headers.contains_key(SKEP_TARGET);
-            metrics::metrics(context, session, x, x.from_peer() || named).await
+            metrics::metrics(context, session, x, x.is_from_peer() || named).await
         }
         Own::Prometheus => metrics::prometheus(context, session, x).await,
         Own::Portainer(endpoint) => {
