@@ -25,7 +25,7 @@ use tracing::Instrument;
 
 use crate::cluster::ask::GONE;
 use crate::cluster::hop::Hop;
-use crate::cluster::probe::{IDENTITY, WHOEVER};
+use crate::cluster::probe::{ANY_NODE, IDENTITY};
 use crate::exchange::context::Context;
 use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
@@ -288,7 +288,7 @@ impl tunnel::Watch for HopWatch<'_> {
             peers.sign(
                 &mut head,
                 member.generation,
-                WHOEVER,
+                ANY_NODE,
                 &OnBehalfOf::Agent,
                 BodyBinding::Empty,
             )?;

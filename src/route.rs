@@ -16,7 +16,7 @@ use skep_filters::placement::creates_for_the_swarm;
 
 use crate::cluster::Cluster;
 use crate::cluster::members::{Member, State};
-use crate::cluster::probe::WHOEVER;
+use crate::cluster::probe::ANY_NODE;
 use crate::exchange::dialect::Dialect;
 use crate::exchange::hint::{Hint, Malformed, header};
 use crate::exchange::reject::{Reason, Reject};
@@ -228,7 +228,7 @@ fn for_peer(
     let own = found.and_then(|m| m.endpoint.own);
     let asked = header(headers, TARGET)?.unwrap_or_default();
     let me = cluster.me();
-    let probed = asked == WHOEVER && own == Some(Own::Identity);
+    let probed = asked == ANY_NODE && own == Some(Own::Identity);
     if !probed && (asked.is_empty() || asked != me.node_id) {
         let me = me.node_id.clone();
         return Err(TargetError::Misdirected { asked, me });

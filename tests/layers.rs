@@ -19,7 +19,7 @@ type Arrows = BTreeMap<Names, BTreeSet<Names>>;
 /// A module of the crate, and what its `use` lines name.
 struct Module {
     uses: Vec<Names>,
-    /// What it hands on: the name, and the path behind it.
+    /// Its re-exports: the name, and the path behind it.
     exports: BTreeMap<String, Names>,
 }
 
@@ -74,7 +74,7 @@ fn arrows(source: &Path) -> Arrows {
             .uses
             .iter()
             .filter_map(|path| resolve(&modules, from, path));
-        // What an ancestor defines is its children's vocabulary.
+        // A child may use what its ancestors define.
         let others = resolved.filter(|to| !from.starts_with(to));
         arrows.insert(from.clone(), others.collect());
     }

@@ -28,7 +28,7 @@ pub(crate) const IDENTITY: &str = "/skep/v1/identity";
 
 /// Stands in a signature for a node id that is not known yet. An agent answers
 /// only a probe with it, since any other request may be meant for another node.
-pub(crate) const WHOEVER: &str = "*probe";
+pub(crate) const ANY_NODE: &str = "*probe";
 
 /// Probes agents and records their answers in the table of members.
 pub(crate) struct Probe {
@@ -81,7 +81,7 @@ impl Probe {
             .sign(
                 &mut head,
                 generation,
-                WHOEVER,
+                ANY_NODE,
                 &OnBehalfOf::Agent,
                 BodyBinding::Empty,
             )

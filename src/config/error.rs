@@ -28,7 +28,7 @@ pub struct ConfigError {
     pub(crate) line: Option<u64>,
     /// The column in characters, from 1.
     pub(crate) column: Option<u64>,
-    /// What is wrong.
+    /// The fault.
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
@@ -39,7 +39,7 @@ pub struct ConfigError {
 /// Why a value is refused.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ValueError {
-    /// What is wrong.
+    /// The fault.
     pub(crate) message: String,
     /// Which values are valid.
     pub(crate) help: Option<String>,

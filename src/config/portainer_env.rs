@@ -85,7 +85,7 @@ pub const SILENTLY_IGNORED: [&str; 10] = [
 pub struct EnvironmentError {
     /// Its name.
     pub variable: &'static str,
-    /// What is wrong, and which values are right.
+    /// The fault, and the accepted values.
     pub(crate) reason: String,
 }
 

@@ -30,7 +30,7 @@ pub struct Config {
     pub engine: Engine,
     /// How agents find and trust each other.
     pub cluster: Cluster,
-    /// Who may call.
+    /// The callers.
     pub auth: Auth,
     /// The policies of this configuration, used or not, by name.
     pub policies: Vec<Arc<Policy>>,
@@ -40,7 +40,7 @@ pub struct Config {
     pub browse: Browse,
     /// How the answers of many nodes become one.
     pub aggregate: Aggregate,
-    /// What is logged, and how.
+    /// The log: its level and format.
     pub log: Log,
     /// The folder for what must outlive the agent.
     pub state_dir: PathBuf,
@@ -50,7 +50,7 @@ pub struct Config {
     pub threads: Option<NonZeroUsize>,
 }
 
-/// Who may call.
+/// The callers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Auth {
     /// The keys that may sign requests; their ids are unique.
@@ -110,7 +110,7 @@ pub enum Partial {
     Refuse,
 }
 
-/// What is logged, and how.
+/// The log: its level and format.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Log {
     /// The form of a line.

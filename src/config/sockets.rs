@@ -32,7 +32,7 @@ pub struct Socket {
     pub owner: Option<u32>,
     /// The group of the file; `None` for the agent's own group.
     pub group: Option<u32>,
-    /// Who may connect, as the bits of `chmod`.
+    /// The users that may connect, as the bits of `chmod`.
     pub mode: u32,
     /// The identities of some users, each user once.
     pub users: Vec<SocketUser>,

@@ -12,7 +12,7 @@ use skep_bed::fixture;
 /// Pingora sends on what it calls the raw path. If that no longer were what `plain` in
 /// `src/exchange/target.rs` compares, an engine would see a target that no signature covers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_target_in_another_form_is_refused_though_its_path_is_signed() {
+async fn a_signed_target_in_absolute_form_is_refused() {
     const PATH: &str = "/containers/c1/json";
     let with_c1 =
         |e: skep_bed::EngineBuilder| e.containers(vec![fixture::container("c1", "c1", 1, 0)]);

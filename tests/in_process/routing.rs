@@ -1,5 +1,5 @@
-//! The node that answers a request, by the rules of docs/architecture.md, "Where a
-//! request goes".
+//! The node that answers a request, by the rules of docs/architecture.md, "Routing
+//! rules".
 
 use std::path::Path;
 use std::time::Duration;

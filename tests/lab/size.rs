@@ -1,4 +1,4 @@
-//! What an agent costs that nobody asks anything.
+//! The cost of an idle agent: its memory, and its image.
 
 use super::cluster::{Lab, is_release};
 use super::wait::eventually;

@@ -6,7 +6,7 @@ use std::{env, fmt, fs};
 
 use super::{Arrows, Names, areas, arrows};
 
-/// What is counted.
+/// The figures of one tree.
 struct Counts {
     /// The files and folders on the top level.
     rooms: usize,

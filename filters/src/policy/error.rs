@@ -8,7 +8,7 @@ use crate::json::JsonError;
 pub struct PolicyError {
     /// The setting within the policy, such as `rules[1].allow[0]` or `must.memory`.
     pub at: String,
-    /// What is wrong with it and, if possible, how to correct it.
+    /// The fault and, if possible, the correction.
     pub what: String,
 }
 

@@ -1,4 +1,4 @@
-//! What the client relies on in Pingora's connection pool.
+//! Details of Pingora's connection pool that the client relies on.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

@@ -87,7 +87,7 @@ async fn an_agent_that_lost_its_state_gets_the_pin_from_the_others() {
             bed.node_mut("n1").stop().await;
             std::fs::remove_file(&file).unwrap();
             bed.node_mut("n1").start().await.unwrap();
-            // Whatever it knows of the others by now, it does not pin another server.
+            // It pins no other server, however much it knows of the others by now.
             assert_eq!(status(&other, bed, "n1").await, 403);
             bed.settle().await;
             assert_eq!(status(&other, bed, "n1").await, 403);
