@@ -23,6 +23,7 @@ const SCHEMA: &str = include_str!("../conf/skep.schema.json");
 
 fn main() -> ExitCode {
     platform::disable_huge_pages();
+    platform::forbid_memory_dumps();
     let result = run(Cli::parse().command);
     telemetry::finish();
     match result {

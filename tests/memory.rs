@@ -21,7 +21,7 @@ impl Drop for Agent {
 }
 
 #[test]
-fn the_memory_of_the_key_derivation_is_returned_before_the_agent_serves() {
+fn the_memory_of_the_key_derivation_is_returned_and_the_rest_is_never_dumped() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
     fs::write(path("secret"), "Yq3mZ0v8T1xkB7sRfL2cWnHd9uPjE5aG").expect("a secret");
@@ -50,6 +50,12 @@ fn the_memory_of_the_key_derivation_is_returned_before_the_agent_serves() {
     let status =
         fs::read_to_string(format!("/proc/{}/status", agent.0.id())).expect("the agent runs");
     let (peak, now) = (field(&status, "VmHWM:"), field(&status, "VmRSS:"));
+    let limits = fs::read_to_string(format!("/proc/{}/limits", agent.0.id())).expect("its limits");
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"));
+    let core: Vec<_> = core.expect("a limit").split_whitespace().collect();
+    assert_eq!(core[4..6], ["0", "0"], "it may write core files");
     assert!(
         peak >= now + RETURNED,
         "{now} KiB are in use, the peak was {peak} KiB"

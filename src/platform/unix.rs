@@ -17,6 +17,7 @@ use pingora::protocols::l4::stream::Stream;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{ErrorType, OrErr};
 use ring::rand::{SecureRandom, SystemRandom};
+use rustix::process::{Resource, Rlimit};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -265,6 +266,24 @@ pub fn disable_huge_pages() {
     }
 }
 
+/// Keeps the secrets in memory out of core files and from other processes of the
+/// same user (`PR_SET_DUMPABLE`, prctl(2)). Call this before reading a secret.
+pub fn forbid_memory_dumps() {
+    #[cfg(target_os = "linux")]
+    if let Err(e) =
+        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+    {
+        tracing::warn!("other processes of this user can read the memory: {e}");
+    }
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    if let Err(e) = rustix::process::setrlimit(Resource::Core, none) {
+        tracing::warn!("a crash may write the memory into a core file: {e}");
+    }
+}
+
 /// A file name from bytes, which need not be text here.
 pub fn os_string_from_bytes(bytes: Vec<u8>) -> Option<OsString> {
     Some(OsString::from_vec(bytes))
@@ -327,6 +346,16 @@ fn bytes_of(found: rustix::fs::StatVfs) -> (u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_memory_goes_into_no_core_file_and_to_no_other_process() {
+        forbid_memory_dumps();
+        let dumpable = rustix::process::dumpable_behavior().unwrap();
+        assert_eq!(dumpable, rustix::process::DumpableBehavior::NotDumpable);
+        let limit = rustix::process::getrlimit(Resource::Core);
+        assert_eq!((limit.current, limit.maximum), (Some(0), Some(0)));
+    }
 
     #[test]
     fn only_the_owner_reads_a_private_file() {

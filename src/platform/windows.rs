@@ -110,6 +110,9 @@ pub(crate) fn tcp_stream(tcp: TcpStream) -> Stream {
 /// Windows does not use huge pages by itself.
 pub fn disable_huge_pages() {}
 
+/// Windows writes no core files, and has no such switch for a process.
+pub fn forbid_memory_dumps() {}
+
 /// Waits for a signal that ends the program, and returns its name.
 pub(crate) async fn shutdown_signal() -> &'static str {
     if tokio::signal::ctrl_c().await.is_err() {
