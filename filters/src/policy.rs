@@ -17,6 +17,7 @@ mod body;
 mod effect;
 pub mod environment;
 mod error;
+mod guard;
 mod may;
 mod must;
 mod node;
@@ -35,6 +36,7 @@ mod yaml;
 
 pub use effect::Effect;
 pub use error::{BodyError, PolicyError};
+pub use guard::{Guarded, Guarding, Named, Thing};
 pub use may::May;
 pub use must::Must;
 pub use node::{Node, NodeCondition, On, Role};

@@ -93,7 +93,7 @@ fn demand(met: bool, rule: &'static str, what: impl FnOnce() -> String) -> Judge
 }
 
 /// Whether a list of grants has this value.
-fn listed(list: &[String], value: &str) -> bool {
+pub(super) fn listed(list: &[String], value: &str) -> bool {
     list.iter()
         .any(|granted| granted == "*" || granted == value)
 }

@@ -70,6 +70,10 @@ may! {
         filesystems: Vec<String>,
         /// Volume drivers beside `local`.
         volume_drivers: Vec<String>,
+        /// Swarm secrets by name that a service may use.
+        secrets: Vec<String>,
+        /// Swarm configs by name that a service may use.
+        configs: Vec<String>,
         /// Devices of the host by path, and all below it: `/dev/dri`.
         devices: Vec<String>,
         /// Drivers of `DeviceRequests`, such as `nvidia`; the unnamed one is `default`.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::body::{self, Check};
 use super::effect::Effect;
 use super::error::PolicyError;
+use super::guard::{self, Guarded, Guarding};
 use super::may::May;
 use super::must::Must;
 use super::node::NodeCondition;
@@ -15,7 +16,7 @@ use super::scope::Scope;
 use super::selector::Selector;
 use super::spec::{RuleSpec, Spec};
 use super::verdict::{Reason, Verdict};
-use crate::endpoint::{HeadCheck, Match, query};
+use crate::endpoint::{HeadCheck, Kind, Match, query};
 use crate::json::quoted;
 
 /// Most entries of a policy: each request may be matched against all of them.
@@ -122,6 +123,22 @@ impl RuleSet {
                 .any(|name| name == "network" || name == "*")
     }
 
+    /// Whether a service may use this Swarm secret or config; other kinds of
+    /// objects need no grant.
+    pub fn grants_use(&self, kind: Kind, name: &str) -> bool {
+        let list = match kind {
+            Kind::Secret => &self.may.secrets,
+            Kind::Config => &self.may.configs,
+            Kind::Container
+            | Kind::Exec
+            | Kind::Volume
+            | Kind::Network
+            | Kind::Service
+            | Kind::Task => return true,
+        };
+        self.may.everything || body::listed(list, name)
+    }
+
     /// Whether denials are only logged.
     pub fn audit_only(&self) -> bool {
         self.audit_only
@@ -178,6 +195,38 @@ impl RuleSet {
             Ok(()) => Verdict::Allow { rule },
             Err(denied) => deny(denied.rule, denied.reason),
         }
+    }
+
+    /// Whether [`Self::judge_guarded`] has to see the body before any of it is
+    /// forwarded.
+    pub fn guards(&self, found: &Match) -> bool {
+        !self.unrestricted && guard::reads(found)
+    }
+
+    /// Whether a request acts on something that could belong to an agent: it is
+    /// refused while the agent does not know its own objects.
+    pub fn acts_on_objects(&self, found: &Match) -> bool {
+        !self.unrestricted && guard::acts(found)
+    }
+
+    /// Judges a request by the objects that belong to agents. `admin` may do
+    /// everything; a policy with `may.everything` may not.
+    pub fn judge_guarded(
+        &self,
+        guarded: &Guarded,
+        found: &Match,
+        query: &str,
+        body: &BodyOf<'_>,
+    ) -> Guarding {
+        if self.unrestricted {
+            return Guarding::Clear;
+        }
+        guard::judge(guarded, found, query, body)
+    }
+
+    /// Whether the caller is an admin, whom nothing limits.
+    pub fn is_unrestricted(&self) -> bool {
+        self.unrestricted
     }
 
     /// `ps axe` shows the environment of every process.

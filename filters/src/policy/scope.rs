@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 
 pub use crate::endpoint::{Kind, Reach};
 pub use references::Reference;
+pub(super) use references::named_in;
 
 /// The labels that an object must have to be seen; at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]

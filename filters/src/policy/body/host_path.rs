@@ -44,7 +44,7 @@ pub(super) fn device(check: &Check<'_>, path: &str) -> Judged {
 }
 
 /// Whether `path` is `root` or below it, once cleaned.
-pub(super) fn is_below(path: &str, root: &str) -> bool {
+pub(in crate::policy) fn is_below(path: &str, root: &str) -> bool {
     let (Some(path), Some(root)) = (clean(path), clean(root)) else {
         return false;
     };

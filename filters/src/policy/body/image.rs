@@ -49,6 +49,19 @@ pub(crate) fn is_pattern(text: &str) -> bool {
     first_ok && middle.iter().all(is_part) && tag.is_none_or(is_tag) && digest.is_none_or(is_digest)
 }
 
+/// Whether two texts name the same image: by the same digest, or by the same
+/// name and tag.
+pub(in crate::policy) fn is_same(a: &str, b: &str) -> bool {
+    let ((a, tag_a, digest_a), (b, tag_b, digest_b)) = (split(a), split(b));
+    match (digest_a, digest_b) {
+        (Some(a), Some(b)) => a == b,
+        (None, None) => {
+            whole(a) == whole(b) && tag_a.unwrap_or("latest") == tag_b.unwrap_or("latest")
+        }
+        _ => false,
+    }
+}
+
 /// A complete reference.
 #[derive(Debug, PartialEq)]
 struct Reference<'a> {

@@ -1,10 +1,10 @@
 //! Judges services: the containers that a Swarm creates.
 
 use super::{
-    Check, capability, demand, endpoint_settings, host, image, labels, limits, mounts, namespaces,
-    ports, security, user,
+    Check, capability, demand, endpoint_settings, host, image, labels, limits, listed, mounts,
+    namespaces, ports, security, user,
 };
-use crate::json::{Fields, Json, text_of};
+use crate::json::{Fields, Json, quoted, text_of};
 use crate::policy::verdict::Judged;
 
 const KNOWN_CONTAINER: [&str; 28] = [
@@ -82,6 +82,7 @@ fn container(check: &Check<'_>, container: &Fields<'_>) -> Judged {
     capability::added(check, &container.texts("CapabilityAdd")?)?;
     mounts::mounts(check, container)?;
     mounts::templates(check, container)?;
+    references(check, container)?;
     let sysctls = container.map("Sysctls")?.iter();
     security::sysctls(check, sysctls.map(|(name, _)| name.as_ref()))?;
     security::privileges(check, &container.object("Privileges")?)?;
@@ -92,6 +93,32 @@ fn container(check: &Check<'_>, container: &Fields<'_>) -> Judged {
     let avoids_oom = container.int("OomScoreAdj")? < 0;
     check.grant(!avoids_oom || check.may.oom, "may.oom", || {
         "a negative OomScoreAdj".into()
+    })
+}
+
+/// Swarm secrets and configs by the names that the body gives them. Managers go by
+/// their ids: whether an id has that name is asked of a manager.
+fn references(check: &Check<'_>, container: &Fields<'_>) -> Judged {
+    for secret in container.list("Secrets")? {
+        let name = Fields::of(secret, "Secrets")?.text("SecretName")?;
+        check.grant(listed(&check.may.secrets, name), "may.secrets", || {
+            format!("a service with the secret {}", quoted(name))
+        })?;
+    }
+    for config in container.list("Configs")? {
+        let name = Fields::of(config, "Configs")?.text("ConfigName")?;
+        check.grant(listed(&check.may.configs, name), "may.configs", || {
+            format!("a service with the config {}", quoted(name))
+        })?;
+    }
+    let privileges = container.object("Privileges")?;
+    let config = privileges.object("CredentialSpec")?.text("Config")?;
+    let granted = config.is_empty() || !check.may.configs.is_empty();
+    check.grant(granted, "may.configs", || {
+        format!(
+            "a credential specification from the config {}",
+            quoted(config)
+        )
     })
 }
 

@@ -48,11 +48,11 @@ impl Scope {
         let mut names = Names::default();
         // Refuses a field that is given twice, also where none names an object.
         let read = Fields::of(&json, "body").map_err(Denied::from);
-        let read = read.and_then(|body| match kind {
-            Kind::Container => container(&mut names, body),
-            Kind::Service => service(&mut names, body),
-            Kind::Network => network(&mut names, body),
-            Kind::Volume | Kind::Secret | Kind::Config | Kind::Exec | Kind::Task => Ok(()),
+        let read = read.and_then(|body| {
+            named_in(kind, body, &mut |kind, name| {
+                names.add(kind, name);
+                Ok(())
+            })
         });
         read.map_err(|_| unreadable)?;
         if names.0.len() > MAX_NAMES {
@@ -78,54 +78,66 @@ impl Scope {
     }
 }
 
-fn container(names: &mut Names, body: Fields<'_>) -> Judged {
+/// Takes one object that a body names.
+type Add<'a, 'j> = &'a mut dyn FnMut(Kind, &'j str) -> Judged;
+
+/// Hands over every object that a body of this kind names, empty names included.
+pub(in crate::policy) fn named_in<'j>(kind: Kind, body: Fields<'j>, add: Add<'_, 'j>) -> Judged {
+    match kind {
+        Kind::Container => container(add, body),
+        Kind::Service => service(add, body),
+        Kind::Network => network(add, body),
+        Kind::Volume | Kind::Secret | Kind::Config | Kind::Exec | Kind::Task => Ok(()),
+    }
+}
+
+fn container<'j>(add: Add<'_, 'j>, body: Fields<'j>) -> Judged {
     // Older engines take a `HostConfig`'s fields out of the body itself.
     for host in [body, body.object("HostConfig")?] {
         for field in ["NetworkMode", "PidMode", "IpcMode", "UTSMode", "Cgroup"] {
             if let Some(name) = host.text(field)?.strip_prefix("container:") {
-                names.add(Kind::Container, name);
+                add(Kind::Container, name)?;
             }
         }
         for field in ["VolumesFrom", "Links"] {
             for entry in host.texts(field)? {
                 let name = entry.split(':').next().unwrap_or_default();
-                names.add(Kind::Container, name);
+                add(Kind::Container, name)?;
             }
         }
         let mode = host.text("NetworkMode")?;
         if !PREDEFINED.contains(&mode) && !mode.starts_with("container:") {
-            names.add(Kind::Network, mode);
+            add(Kind::Network, mode)?;
         }
         for volume in mounts::volumes(&host)? {
-            names.add(Kind::Volume, volume);
+            add(Kind::Volume, volume)?;
         }
     }
     for (name, settings) in body.object("NetworkingConfig")?.map("EndpointsConfig")? {
         if !PREDEFINED.contains(&name.as_ref()) {
-            names.add(Kind::Network, name);
+            add(Kind::Network, name)?;
         }
         // The engine uses the id if there is one.
-        names.add(
-            Kind::Network,
-            Fields::of(settings, "EndpointsConfig")?.text("NetworkID")?,
-        );
+        let settings = Fields::of(settings, "EndpointsConfig")?;
+        add(Kind::Network, settings.text("NetworkID")?)?;
+        links(add, settings)?;
     }
     Ok(())
 }
 
-fn service(names: &mut Names, body: Fields<'_>) -> Judged {
+fn service<'j>(add: Add<'_, 'j>, body: Fields<'j>) -> Judged {
     let task = body.object("TaskTemplate")?;
     for fields in [body, task] {
         for network in fields.list("Networks")? {
             let target = Fields::of(network, "Networks")?.text("Target")?;
             if !PREDEFINED.contains(&target) {
-                names.add(Kind::Network, target);
+                add(Kind::Network, target)?;
             }
         }
     }
     let container = task.object("ContainerSpec")?;
     for volume in mounts::volumes(&container)? {
-        names.add(Kind::Volume, volume);
+        add(Kind::Volume, volume)?;
     }
     // Managers find them by their ids.
     for (list, field, kind) in [
@@ -133,17 +145,26 @@ fn service(names: &mut Names, body: Fields<'_>) -> Judged {
         ("Configs", "ConfigID", Kind::Config),
     ] {
         for reference in container.list(list)? {
-            names.add(kind, Fields::of(reference, list)?.text(field)?);
+            add(kind, Fields::of(reference, list)?.text(field)?)?;
         }
+    }
+    let credentials = container.object("Privileges")?.object("CredentialSpec")?;
+    add(Kind::Config, credentials.text("Config")?)
+}
+
+/// `Links` of one container's settings in a network.
+fn links<'j>(add: Add<'_, 'j>, settings: Fields<'j>) -> Judged {
+    for entry in settings.texts("Links")? {
+        add(Kind::Container, entry.split(':').next().unwrap_or_default())?;
     }
     Ok(())
 }
 
-fn network(names: &mut Names, body: Fields<'_>) -> Judged {
-    names.add(Kind::Container, body.text("Container")?);
+fn network<'j>(add: Add<'_, 'j>, body: Fields<'j>) -> Judged {
+    add(Kind::Container, body.text("Container")?)?;
     let from = body.object("ConfigFrom")?;
-    names.add(Kind::Network, from.text("Network")?);
-    Ok(())
+    add(Kind::Network, from.text("Network")?)?;
+    links(add, body.object("EndpointConfig")?)
 }
 
 #[cfg(test)]

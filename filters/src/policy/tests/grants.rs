@@ -243,6 +243,53 @@ fn a_plain_container_needs_no_grant() {
 }
 
 #[test]
+fn a_service_uses_the_secrets_and_configs_that_are_granted() {
+    let secret = |name: &str| {
+        service(&format!(
+            r#""Secrets":[{{"SecretID":"s1","SecretName":"{name}"}}]"#
+        ))
+    };
+    let config = |name: &str| {
+        service(&format!(
+            r#""Configs":[{{"ConfigID":"c1","ConfigName":"{name}"}}]"#
+        ))
+    };
+    let credentials = service(r#""Privileges":{"CredentialSpec":{"Config":"c1"}}"#);
+    let may = |secrets: &str, configs: &str| May {
+        secrets: list(secrets),
+        configs: list(configs),
+        security_options: list("*"),
+        ..May::default()
+    };
+    for request in [SERVICE, "POST /services/web/update"] {
+        denies(&plain(), request, &secret("db"), "may.secrets");
+        denies(&plain(), request, &config("db"), "may.configs");
+        let db = with(may("db", "db"), Must::default());
+        allows(&db, request, &secret("db"));
+        allows(&db, request, &config("db"));
+        allows(&db, request, &credentials);
+        for name in ["DB", "db2", ""] {
+            denies(&db, request, &secret(name), "may.secrets");
+            denies(&db, request, &config(name), "may.configs");
+        }
+        let two = r#""Secrets":[{"SecretName":"db"},{"secretname":"other"}]"#;
+        denies(&db, request, &service(two), "may.secrets");
+        let only_secrets = with(
+            May {
+                configs: Vec::new(),
+                ..may("*", "")
+            },
+            Must::default(),
+        );
+        allows(&only_secrets, request, &secret("any"));
+        denies(&only_secrets, request, &config("any"), "may.configs");
+        denies(&only_secrets, request, &credentials, "may.configs");
+    }
+    let all = with(May::everything(), Must::default());
+    allows(&all, SERVICE, &secret("any"));
+}
+
+#[test]
 fn a_path_granted_for_reading_is_not_written() {
     let rules = with(
         May {
