@@ -7,7 +7,7 @@ pub(crate) mod secrets;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -184,7 +184,11 @@ impl Agent {
             list_deadline: config.aggregate.deadline,
             port: config.listen.first().map_or(0, |l| l.address.port()),
             me,
+            secrets: config.secret_paths().map(Path::to_owned).collect(),
         }));
+        if cluster.me().engine.is_some() {
+            cluster.look().await;
+        }
         let others = || Others {
             cluster: cluster.clone(),
             client: client.clone(),

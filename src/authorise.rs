@@ -5,8 +5,10 @@
 //! client is judged again at the other node, by the policy of the same name.
 
 pub(crate) mod grants;
+pub(crate) mod guarded;
 pub(crate) mod limit;
 pub(crate) mod scope;
+pub(crate) mod secrets;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -187,7 +189,7 @@ fn described(member: &Member) -> Node {
 
 /// A header's value; one that no rule allows if the value is not text, or the header
 /// occurs again with another value. bollard sends the same one twice.
-fn text<'h>(head: &'h RequestHeader, name: &HeaderName) -> Option<&'h str> {
+pub(crate) fn text<'h>(head: &'h RequestHeader, name: &HeaderName) -> Option<&'h str> {
     let mut values = head.headers.get_all(name).iter();
     let first = values.next()?;
     match first.to_str() {

@@ -13,6 +13,7 @@ pub mod connect;
 pub mod explain;
 pub mod health;
 pub mod nodes;
+mod own_container;
 pub mod policy;
 pub mod serve;
 pub mod sign;

@@ -11,6 +11,7 @@ pub(crate) mod hop;
 pub(crate) mod identity;
 pub(crate) mod known;
 pub(crate) mod members;
+mod own_objects;
 pub(crate) mod own_service;
 pub(crate) mod probe;
 pub(crate) mod reachable;
@@ -20,16 +21,18 @@ pub(crate) mod tests;
 
 use std::future::pending;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use http::HeaderValue;
 use pingora::lb::selection::RoundRobin;
 use pingora::lb::{Backends, LoadBalancer};
 use pingora::protocols::l4::socket::SocketAddr as PeerAddress;
 use skep_filters::auth::{BodyBinding, OnBehalfOf};
+use skep_filters::policy::Guarded;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -44,6 +47,7 @@ use crate::upstream::request;
 use discover::Discovery;
 use identity::{ApiRange, Identity};
 use members::{Member, Members};
+use own_objects::OwnObjects;
 use own_service::OwnService;
 use probe::Probe;
 
@@ -77,6 +81,9 @@ pub struct Cluster {
     pub(crate) engine: Arc<Engine>,
     /// The way to other agents.
     pub(crate) peers: Arc<Peers>,
+    own: OwnObjects,
+    /// The objects of all agents; `None` while those of this one are not known.
+    guarded: ArcSwapOption<Guarded>,
     mode: ClusterMode,
     interval: Duration,
     deadline: Duration,
@@ -102,6 +109,8 @@ pub(crate) struct Parts {
     pub(crate) port: u16,
     /// This node as its engine described it at the start.
     pub(crate) me: Identity,
+    /// The files and folders of the agent that hold secrets.
+    pub(crate) secrets: Vec<PathBuf>,
 }
 
 impl Cluster {
@@ -117,6 +126,12 @@ impl Cluster {
             members.clone(),
             parts.config.probe_timeout,
         )));
+        let own = OwnObjects::new(
+            parts.client.clone(),
+            parts.engine.clone(),
+            parts.config.container,
+            parts.secrets,
+        );
         let now = Instant::now();
         let engine_silent_since = parts.me.engine.is_none().then_some(now);
         Self {
@@ -129,6 +144,8 @@ impl Cluster {
             client: parts.client,
             engine: parts.engine,
             peers: parts.peers,
+            own,
+            guarded: ArcSwapOption::empty(),
             mode: parts.config.mode,
             interval: parts.config.interval,
             deadline: parts.config.probe_timeout,
@@ -182,6 +199,7 @@ impl Cluster {
             manager: me.manager,
             engine: me.engine.clone(),
             agent: Some(me.agent.clone()),
+            guarded: Arc::default(),
             address: listed.as_ref().and_then(|m| m.address),
             labels: listed.map(|m| m.labels.clone()).unwrap_or_default(),
             generation: 0,
@@ -195,6 +213,50 @@ impl Cluster {
         }));
         all.sort_by(|a, b| a.id.cmp(&b.id));
         all
+    }
+
+    /// The objects that belong to agents: those of this one, and those that the
+    /// others announce. `None` while this agent does not know its own.
+    pub fn guarded(&self) -> Option<Arc<Guarded>> {
+        self.guarded.load_full()
+    }
+
+    /// Reads who this node is, and what belongs to its agent.
+    pub(crate) async fn look(&self) {
+        self.refresh_identity(&|_| {}).await;
+        self.unite_guarded();
+    }
+
+    fn unite_guarded(&self) {
+        let Some(mut all) = self.me.load().guarded.clone() else {
+            return;
+        };
+        for member in self.others() {
+            all.add(&member.guarded);
+        }
+        if self.guarded.load().as_deref() != Some(&all) {
+            self.guarded.store(Some(Arc::new(all)));
+        }
+    }
+
+    /// The objects of this node's agent; as before, if the engine does not say.
+    async fn own_objects(&self, now: &Identity, before: &Identity) -> Option<Guarded> {
+        let others = self.others();
+        let services = others.iter().flat_map(|member| &member.guarded.services);
+        let services = services.map(|service| service.id.clone()).collect();
+        let read = timeout(self.deadline, self.own.read(now.can_manage(), &services)).await;
+        let reason = match read {
+            Ok(Ok(guarded)) => return Some(guarded),
+            Ok(Err(reason)) => reason,
+            Err(_) => format!("no answer within {:?}", self.deadline),
+        };
+        match &before.guarded {
+            Some(_) => tracing::debug!("the agent's own objects could not be read: {reason}"),
+            None => tracing::error!(
+                "the agent's own objects are not known, and callers with a policy can only read: {reason}"
+            ),
+        }
+        before.guarded.clone()
     }
 
     /// Whether the node with this id last described itself as a manager.
@@ -333,6 +395,7 @@ impl Cluster {
         } else {
             self.me.load().engine.is_some()
         };
+        self.unite_guarded();
         self.probed.fetch_or(complete, Ordering::Relaxed);
         self.last_round.store(Arc::new(Instant::now()));
     }
@@ -362,7 +425,10 @@ impl Cluster {
         let before = self.me.load_full();
         let found = timeout(self.deadline, identity::read(&self.client, &self.engine)).await;
         let now = match found {
-            Ok(Ok(now)) => now,
+            Ok(Ok(mut now)) => {
+                now.guarded = self.own_objects(&now, &before).await;
+                now
+            }
             failed => {
                 let reason = match failed {
                     Ok(Err(reason)) => reason,

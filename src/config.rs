@@ -33,7 +33,7 @@ mod validate;
 
 pub(crate) use address::AgentUrl;
 pub use certificates::{CertificateIdentity, Certificates, client_name};
-pub use cluster::{Cluster, ClusterMode, DEFAULT_SECRET_FILE};
+pub use cluster::{Cluster, ClusterMode, DEFAULT_SECRET_FILE, Operator};
 pub use discover::Discover;
 pub use engine::{Engine, EngineTls};
 pub use error::{ConfigError, ConfigErrors, ValueError};

@@ -18,7 +18,9 @@ use skep_filters::auth::{AuthError, BodyBinding, Client};
 use skep_filters::endpoint::{Body, Match, RequestPath, classify};
 
 use crate::authorise;
-use crate::authorise::scope;
+use crate::authorise::guarded;
+use crate::authorise::scope::{self, Restriction};
+use crate::authorise::secrets;
 use crate::config::InfoOf;
 use crate::exchange::Exchange;
 use crate::exchange::body;
@@ -129,16 +131,28 @@ impl Gateway {
         };
         // Route.
         let to = self.route(session, &x, &asked)?;
-        let mut pinned = None;
+        let mut restriction = Restriction::default();
+        let doubtful = guarded::judge(&self.context, session.req_header(), &mut x, &asked)?;
+        if let Some(doubtful) = doubtful {
+            let inspection = guarded::inspect(&self.context, &mut x, &asked, &to, doubtful);
+            restriction = Box::pin(inspection).await?;
+        }
         if x.permission.called.needs_host_network_check(asked.found) {
             let check = scope::deny_host_network(&self.context, &x, &asked, &to);
-            pinned = Box::pin(check).await?;
+            let pinned = Box::pin(check).await?;
+            restriction.pinned = pinned.or(restriction.pinned);
+        }
+        let called = x.permission.called.clone();
+        if let Some(rules) = called.limits_secrets(asked.found) {
+            let check = secrets::check(&self.context, &x, rules, &asked, &to, restriction.pinned);
+            restriction.pinned = Box::pin(check).await?;
         }
         // Forward.
-        let next = if x.scope().is_some() {
-            Box::pin(self.dispatch_in_scope(session, &mut x, &to, asked, pinned)).await?
+        let next = if x.scope().is_some() || restriction.target.is_some() {
+            Box::pin(self.dispatch_in_scope(session, &mut x, &to, restriction)).await?
         } else {
-            self.dispatch(session, &mut x, to, asked, pinned).await?
+            self.dispatch(session, &mut x, to, asked, restriction.pinned)
+                .await?
         };
         if let Next::Proxy(upstream) = &next {
             x.exchange.proxied = Some(Box::new(Proxied {

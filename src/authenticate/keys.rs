@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use skep_filters::auth::{Key, KeyKind, NonceMemory, Verifier, Window, trim_secret};
 
-use crate::config::{Config, KeyFile, KeyMaterial};
+use crate::config::{Config, Grant, KeyFile, KeyMaterial, Operator};
 use crate::platform;
 use crate::trust::{Trust, ed25519_public};
 
 /// How far a caller's clock may be ahead of this machine's.
 const AHEAD: Duration = Duration::from_secs(10);
+
+/// The id of the operator's own key.
+const OPERATOR: &str = "operator-key";
 
 /// A key that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -38,8 +41,23 @@ pub(crate) fn verifier(
         let agent = generation.agent_key_id();
         let key = Key::hmac(&agent, generation.peer_key()).map_err(refused(&agent))?;
         keys.push(key.with_kind(KeyKind::Agent).with_unsigned_streams(true));
-        let operator = generation.operator_key_id();
-        let key = Key::hmac(&operator, generation.operator_key()).map_err(refused(&operator))?;
+        // Where the derived key is not the operator's, the image's health check
+        // still signs with it, under a name with hardly any rights.
+        let (id, kind) = match &config.cluster.operator {
+            Operator::Derived => (generation.operator_key_id(), KeyKind::Operator),
+            Operator::Off | Operator::Key(_) => (generation.health_key_id(), KeyKind::Client),
+        };
+        let key = Key::hmac(&id, generation.operator_key()).map_err(refused(&id))?;
+        let streams = kind == KeyKind::Operator;
+        keys.push(key.with_kind(kind).with_unsigned_streams(streams));
+    }
+    if let Operator::Key(path) = &config.cluster.operator {
+        let key = read_key(&KeyFile {
+            id: OPERATOR.to_owned(),
+            material: KeyMaterial::PublicKey(path.clone()),
+            grant: Grant::admin(),
+            unsigned_streams: true,
+        })?;
         keys.push(key.with_kind(KeyKind::Operator).with_unsigned_streams(true));
     }
     for file in &config.auth.keys {

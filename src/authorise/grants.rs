@@ -38,6 +38,15 @@ impl Grants {
         }
     }
 
+    /// Lets keys with these ids ask whether the agent lives, and nothing else.
+    pub(crate) fn with_health_checks(mut self, ids: impl Iterator<Item = String>) -> Self {
+        if let Some(grant) = Grant::health().map(Arc::new) {
+            let named = ids.map(|id| (format!("key:{id}"), grant.clone()));
+            self.others.extend(named);
+        }
+        self
+    }
+
     /// The rights of a caller from this address, if it has one. The client of
     /// another agent is judged by this node's configuration; a name that it does
     /// not know has no rights.

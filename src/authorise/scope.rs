@@ -4,7 +4,7 @@
 //! The endpoint's column `scope` says which of these applies; this module asks the
 //! nodes. The entry node does it, since only it sees the whole cluster.
 
-mod inspection;
+pub(super) mod inspection;
 
 use http::{HeaderValue, Uri};
 use serde::Deserialize;
@@ -28,6 +28,7 @@ use inspection::Inspection;
 const INSPECT: usize = 8 << 20;
 
 /// How a request keeps within its caller's scope.
+#[derive(Default)]
 pub(crate) struct Restriction {
     /// The target that replaces the request's: with narrower filters, or with the
     /// object's id in place of its name, which could mean another object a moment
@@ -54,7 +55,6 @@ pub(crate) async fn confine(
     };
     let mut inspection = Inspection {
         context,
-        scope,
         asked,
         found,
         to,
@@ -72,21 +72,21 @@ pub(crate) async fn confine(
             let narrowed = scope.narrow(asked.query)?;
             Some(target(asked.path.raw(), &narrowed)?)
         }
-        Reach::Object(kind) => inspection.at_the_object(x, kind).await?,
+        Reach::Object(kind) => inspection.at_the_object(x, scope, kind).await?,
         Reach::Replace(kind) => {
-            let target = inspection.at_the_object(x, kind).await?;
-            inspection.stamp(x, kind).await?;
+            let target = inspection.at_the_object(x, scope, kind).await?;
+            inspection.stamp(x, scope, kind).await?;
             target
         }
         Reach::Create(kind) => {
             inspection.resolve_node(x, kind, None).await?;
             if kind == Kind::Volume {
-                inspection.check_name_is_free(x).await?;
+                inspection.check_name_is_free(x, scope).await?;
             }
-            inspection.stamp(x, kind).await?;
+            inspection.stamp(x, scope, kind).await?;
             None
         }
-        Reach::NetworkAndContainer => Some(inspection.at_network_and_container(x).await?),
+        Reach::NetworkAndContainer => Some(inspection.at_network_and_container(x, scope).await?),
         Reach::Forbidden => {
             return Err(out_of_scope("it shows or changes objects of others"));
         }
@@ -153,7 +153,7 @@ pub(crate) async fn deny_host_network(
 }
 
 /// The same manager for everything that this request needs.
-fn pin_a_manager(context: &Context, pinned: &mut Option<Hop>) -> Result<Hop, Reject> {
+pub(super) fn pin_a_manager(context: &Context, pinned: &mut Option<Hop>) -> Result<Hop, Reject> {
     let hop = match &pinned {
         Some(hop) => hop.clone(),
         None if context.cluster.me().can_manage() || !context.cluster.is_on() => Hop::Engine,
@@ -179,7 +179,7 @@ fn deny_build_network(query: &str) -> Result<(), Reject> {
 }
 
 /// The inspect of an object on one node; `None` if the node does not have it.
-async fn inspect(
+pub(super) async fn inspect(
     context: &Context,
     hop: &Hop,
     asked: &Call<'_>,
@@ -222,7 +222,7 @@ fn path(kind: Kind, name: &str) -> String {
 }
 
 /// The engine's message for a missing object, which clients compare.
-fn label(kind: Kind, name: &str) -> String {
+pub(super) fn label(kind: Kind, name: &str) -> String {
     match kind {
         Kind::Container => format!("No such container: {name}"),
         Kind::Exec => format!("No such exec instance: {name}"),

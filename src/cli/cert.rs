@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::args::SecretArgs;
+use super::own_container;
 use crate::config::client_name;
 use crate::connect::access;
 use crate::platform;
@@ -79,6 +80,7 @@ pub fn run(command: CertCommand) -> anyhow::Result<String> {
 }
 
 fn issue(args: &IssueArgs) -> anyhow::Result<String> {
+    own_container::refuse_secret()?;
     let generation = access::generation(&args.secret.secret_file)?;
     let lifetime = Duration::from_secs(u64::from(args.days) * DAY);
     let issued = ClientCredential::issue(&generation, &args.name, lifetime, clock::wall())?;

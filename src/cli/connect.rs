@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::args::ClientArgs;
+use super::own_container;
 use crate::config::{Engine, ValueError};
 use crate::connect::Connect;
 use crate::connect::access::Access;
@@ -65,6 +66,9 @@ impl FromStr for LocalSocket {
 /// # Errors
 /// The key, the CA or the socket cannot be used.
 pub async fn run(args: ConnectArgs) -> anyhow::Result<()> {
+    if args.client.credentials.uses_cluster_secret() {
+        own_container::refuse_secret()?;
+    }
     let access = Access::load(&args.client.credentials, args.client.ca.as_deref())?;
     let path = match args.listen {
         Some(LocalSocket::Unix(path)) => path,

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::ask::ask;
 use crate::agent::secrets;
-use crate::config::{AgentUrl, Config};
+use crate::config::{AgentUrl, Config, Operator};
 use crate::connect::access::Access;
 use crate::platform;
 use crate::upstream::client::{Budget, Client};
@@ -33,7 +33,11 @@ pub async fn run(config: &Config) -> anyhow::Result<String> {
     let Some(listen) = config.listen.first() else {
         return at_a_socket(config).await;
     };
-    let access = Access::operator(&secrets::first(config)?)?;
+    let secret = secrets::first(config)?;
+    let access = match config.cluster.operator {
+        Operator::Derived => Access::operator(&secret)?,
+        Operator::Off | Operator::Key(_) => Access::health(&secret)?,
+    };
     let address = callable(listen.address);
     let url = AgentUrl {
         host: address.ip().to_string(),

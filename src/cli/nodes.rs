@@ -118,6 +118,7 @@ mod tests {
                 api_max: "1.41".to_owned(),
             }),
             agent: None,
+            guarded: Default::default(),
             address: None,
             generation: 0,
             state,

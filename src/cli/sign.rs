@@ -10,6 +10,7 @@ use skep_filters::auth::profile::{
 use skep_filters::auth::{BodyBinding, digest};
 
 use super::args::BodySource;
+use super::own_container;
 use crate::connect::access::{self, Credentials};
 use crate::upstream::error;
 use crate::upstream::peers;
@@ -37,6 +38,9 @@ pub struct SignArgs {
 /// # Errors
 /// The key, the URL or the body cannot be used.
 pub fn run(args: SignArgs) -> anyhow::Result<String> {
+    if args.credentials.uses_cluster_secret() {
+        own_container::refuse_secret()?;
+    }
     let signer = access::signer(&args.credentials)?;
     let url: http::Uri = args.url.parse().context("the URL cannot be read")?;
     let target = url.path_and_query().context("the URL has no path")?;

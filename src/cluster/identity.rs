@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use skep_filters::endpoint::ApiVersion;
+use skep_filters::policy::Guarded;
 
 use crate::upstream::client::{Budget, Client};
 use crate::upstream::engine::Engine;
@@ -30,6 +31,9 @@ pub struct Identity {
     pub engine: Option<EngineFacts>,
     /// The version of the agent.
     pub(crate) agent: String,
+    /// The objects that belong to the agent; absent while it does not know them.
+    #[serde(default)]
+    pub(crate) guarded: Option<Guarded>,
     /// The managers that the engine itself talks to, by node id. It knows them
     /// even before any other agent is found. Not sent to other agents.
     #[serde(skip)]
@@ -185,6 +189,7 @@ pub(crate) async fn read(client: &Client, engine: &Engine) -> Result<Identity, S
             api_max: version.api,
         }),
         agent: env!("CARGO_PKG_VERSION").to_owned(),
+        guarded: None,
     })
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
+use skep_filters::policy::Guarded;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -37,6 +38,9 @@ pub struct Member {
     pub(crate) engine: Option<EngineFacts>,
     /// The version of its agent; absent until a first answer.
     pub(crate) agent: Option<String>,
+    /// The objects that belong to its agent.
+    #[serde(skip)]
+    pub(crate) guarded: Arc<Guarded>,
     /// Where its agent listens.
     pub(crate) address: Option<SocketAddr>,
     /// The position of the secret that its agent shares with ours.
@@ -208,6 +212,11 @@ impl Members {
             member.manager = identity.manager;
             member.agent = Some(identity.agent.clone());
             member.address = Some(address);
+            if let Some(guarded) = &identity.guarded
+                && *member.guarded != *guarded
+            {
+                member.guarded = Arc::new(guarded.clone());
+            }
             member.generation = generation;
             if identity.engine.is_some() {
                 member.engine.clone_from(&identity.engine);
@@ -310,6 +319,7 @@ fn row<'a>(table: &'a mut Table, id: &str, hostname: &str, now: Moment) -> &'a m
             labels: BTreeMap::new(),
             engine: None,
             agent: None,
+            guarded: Arc::default(),
             address: None,
             generation: 0,
             state: State::NoAgent,

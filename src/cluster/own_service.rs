@@ -74,7 +74,7 @@ impl OwnService {
 
 /// Candidates for the id of our own container: Docker mounts files into it whose
 /// paths contain the id, and its default hostname is the short id.
-fn own_ids() -> Vec<String> {
+pub(super) fn own_ids() -> Vec<String> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let hostname = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
     let mut ids: Vec<_> = container_id(&mounts).into_iter().collect();

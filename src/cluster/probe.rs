@@ -21,7 +21,7 @@ use crate::upstream::peers::Peers;
 use crate::upstream::request;
 
 /// Bounds an agent's answer to a probe.
-const LIMIT: usize = 64 << 10;
+const LIMIT: usize = 256 << 10;
 
 /// The endpoint of a probe.
 pub(crate) const IDENTITY: &str = "/skep/v1/identity";

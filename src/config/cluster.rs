@@ -34,6 +34,10 @@ pub struct Cluster {
     /// Where to look for other agents; empty for the tasks of the agent's own
     /// Swarm service.
     pub discover: Vec<Discover>,
+    /// The agent's own container, if the agent is not to find it by itself.
+    pub container: Option<String>,
+    /// The keys that have the operator's rights.
+    pub operator: Operator,
     /// The cluster's secrets, at most four: the first signs, all are trusted.
     /// May be empty, see [`DEFAULT_SECRET_FILE`].
     pub secret_files: Vec<PathBuf>,
@@ -46,6 +50,18 @@ pub struct Cluster {
     pub probe_timeout: Duration,
     /// How long the agent's own certificates are valid.
     pub certificate_lifetime: Duration,
+}
+
+/// The key that has the operator's rights.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Operator {
+    /// The one that derives from the cluster's secret.
+    #[default]
+    Derived,
+    /// None.
+    Off,
+    /// The Ed25519 key with the public half in this file, and not the derived one.
+    Key(PathBuf),
 }
 
 /// Whether an agent works with others.
@@ -64,6 +80,8 @@ impl Default for Cluster {
         Self {
             mode: ClusterMode::Auto,
             discover: Vec::new(),
+            container: None,
+            operator: Operator::default(),
             secret_files: Vec::new(),
             portainer_secret: None,
             interval: Duration::from_secs(5),
@@ -86,6 +104,8 @@ pub(super) fn read(faults: &mut Faults, raw: raw::Cluster) -> Cluster {
             raw.discover.unwrap_or_default(),
             str::parse,
         ),
+        operator: operator(faults, raw.operator, raw.operator_key_file),
+        container: faults.read("cluster.container", raw.container, container),
         secret_files: secret_files(faults, raw.secret_file, raw.secret_files),
         portainer_secret: None,
         interval: faults.or("cluster.interval", raw.interval, default.interval, |text| {
@@ -103,6 +123,28 @@ pub(super) fn read(faults: &mut Faults, raw: raw::Cluster) -> Cluster {
             default.certificate_lifetime,
             |text| scalar::duration(text, MINUTE..=365 * DAY),
         ),
+    }
+}
+
+fn operator(faults: &mut Faults, operator: Option<Text>, key: Option<Text>) -> Operator {
+    let derived = faults.or("cluster.operator", operator, true, |text| {
+        scalar::choice(text, "on or off", &[("on", true), ("off", false)])
+    });
+    match (faults.path("cluster", "operator_key_file", key), derived) {
+        (Some(file), _) => Operator::Key(file),
+        (None, true) => Operator::Derived,
+        (None, false) => Operator::Off,
+    }
+}
+
+/// A name or an id as engines take it.
+fn container(text: &str) -> Result<String, ValueError> {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+    match !text.is_empty() && text.bytes().all(is_plain) {
+        true => Ok(text.to_owned()),
+        false => Err(ValueError::new(format!(
+            "`{text}` is not the name or the id of a container"
+        ))),
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde_saphyr::Location;
+use skep_filters::policy::{RuleSet, Spec};
 
 use super::error::ValueError;
 use super::faults::Faults;
@@ -40,6 +41,13 @@ impl Grant {
     /// All rights, from all networks, without limits.
     pub fn admin() -> Self {
         Self::of(Policy::admin())
+    }
+
+    /// The right to ask whether the agent lives.
+    pub(crate) fn health() -> Option<Self> {
+        let rules = RuleSet::new(&Spec::allowing(["GET /skep/v1/health"])).ok()?;
+        let name = "health".to_owned();
+        Some(Self::of(Policy { name, rules }))
     }
 
     /// The rights of a policy, from all networks and without limits.

@@ -94,6 +94,9 @@ pub(super) struct EngineTls {
 pub(super) struct Cluster {
     pub(super) mode: Option<Text>,
     pub(super) discover: Option<Vec<Text>>,
+    pub(super) container: Option<Text>,
+    pub(super) operator: Option<Text>,
+    pub(super) operator_key_file: Option<Text>,
     pub(super) secret_file: Option<Text>,
     pub(super) secret_files: Option<Spanned<Vec<Text>>>,
     pub(super) interval: Option<Text>,

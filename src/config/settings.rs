@@ -2,19 +2,19 @@
 //! their own.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use log::LevelFilter;
 
 use super::certificates::Certificates;
-use super::cluster::Cluster;
+use super::cluster::{Cluster, DEFAULT_SECRET_FILE};
 use super::engine::Engine;
-use super::keys::KeyFile;
+use super::keys::{KeyFile, KeyMaterial};
 use super::listen::Listen;
 use super::policies::Policy;
-use super::portainer::Portainer;
+use super::portainer::{Portainer, SecretSource};
 use super::sockets::Socket;
 
 /// All settings.
@@ -129,6 +129,28 @@ pub enum LogFormat {
 }
 
 impl Config {
+    /// The files and folders with secrets that give their reader an
+    /// identity.
+    pub(crate) fn secret_paths(&self) -> impl Iterator<Item = &Path> {
+        let cluster = self.cluster.secret_files.iter();
+        let keys = self.auth.keys.iter().filter_map(|key| match &key.material {
+            KeyMaterial::Secret(path) => Some(path),
+            KeyMaterial::PublicKey(_) => None,
+        });
+        let portainer = self.auth.portainer.iter();
+        let portainer = portainer.filter_map(|portainer| match &portainer.secret {
+            Some(SecretSource::File(path)) => Some(path),
+            Some(SecretSource::Given(_)) | None => None,
+        });
+        let listen = self.listen.iter();
+        let listen = listen.filter_map(|listen| Some(&listen.tls.certificate.as_ref()?.1));
+        let named = cluster.chain(keys).chain(portainer).chain(listen);
+        named
+            .chain([&self.state_dir])
+            .map(PathBuf::as_path)
+            .chain([Path::new(DEFAULT_SECRET_FILE)])
+    }
+
     /// This configuration, with the identities and policies of another one:
     /// the part that can change while the agent runs. The listeners, and the
     /// proofs that Portainer servers give, stay.

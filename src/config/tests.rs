@@ -66,6 +66,9 @@ engine:
   tls: { ca_file: ca.pem, certificate_file: cert.pem, key_file: key.pem }
 cluster:
   mode: on
+  container: agent
+  operator: off
+  operator_key_file: /operator.pem
   discover: ['dns:agents:9002', srv:_skep._tcp.example, 'static:10.0.0.1:9001, 10.0.0.2:9001']
   secret_files: [/new, /old]
   interval: 1m
@@ -153,6 +156,8 @@ threads: 2
                     "10.0.0.2:9001".parse().unwrap(),
                 ]),
             ],
+            container: Some("agent".into()),
+            operator: Operator::Key("/operator.pem".into()),
             secret_files: vec!["/new".into(), "/old".into()],
             interval: seconds(60),
             probe_timeout: Duration::from_millis(500),

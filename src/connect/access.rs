@@ -41,6 +41,14 @@ pub(crate) struct Credentials {
     pub(crate) secret_file: Option<PathBuf>,
 }
 
+impl Credentials {
+    /// Whether requests are signed with the key that derives from the cluster's
+    /// secret.
+    pub(crate) fn uses_cluster_secret(&self) -> bool {
+        self.key_id.is_none() && self.secret_file.is_some()
+    }
+}
+
 /// A signer, and the authority of agents' certificates.
 pub(crate) struct Access {
     /// Signs the requests.
@@ -150,6 +158,19 @@ impl Access {
         let roots = peers::roots(generation.ca_der());
         let name = Some(generation.peer_sni().to_owned());
         Ok(Self::new(operator(&generation)?, roots, name))
+    }
+
+    /// Access for a health check of an agent that does not take the derived key for
+    /// the operator's.
+    ///
+    /// # Errors
+    /// The keys of the secret cannot be derived.
+    pub(crate) fn health(secret: &Secret) -> Result<Self, AccessError> {
+        let generation = Generation::derive(secret)?;
+        let key = SigningKey::hmac(&generation.health_key_id(), generation.operator_key())?;
+        let roots = peers::roots(generation.ca_der());
+        let name = Some(generation.peer_sni().to_owned());
+        Ok(Self::new(Signer::new(key), roots, name))
     }
 
     fn new(signer: Signer, roots: Arc<[WrappedX509]>, name: Option<String>) -> Self {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use skep_filters::auth::OnBehalfOf;
-use skep_filters::endpoint::{BodyCheck, Match};
+use skep_filters::endpoint::{BodyCheck, Kind, Match};
 use skep_filters::policy::scope::Scope;
 use skep_filters::policy::{Redact, RuleSet};
 use tokio::sync::OwnedSemaphorePermit;
@@ -50,7 +50,13 @@ impl Called {
 
     /// Whether the caller's policy inspects the body.
     pub(crate) fn inspects(&self, found: Option<&Match>) -> bool {
-        found.is_some_and(|found| self.policy.rules.inspects(found))
+        let rules = &self.policy.rules;
+        found.is_some_and(|found| rules.inspects(found) || rules.guards(found))
+    }
+
+    /// Whether the objects that belong to agents are out of the caller's reach.
+    pub(crate) fn is_limited(&self) -> bool {
+        !self.policy.rules.is_unrestricted() && !self.policy.rules.audit_only()
     }
 
     /// The values to remove from the answer. For a client of another agent, that
@@ -71,6 +77,17 @@ impl Called {
             && self
                 .rules()
                 .is_some_and(|rules| !rules.grants_host_network())
+    }
+
+    /// The rules by which the secrets and configs of a service's specification
+    /// have to be inspected; `None` if there is no need.
+    pub(crate) fn limits_secrets(&self, found: Option<&Match>) -> Option<&RuleSet> {
+        found.filter(|found| found.endpoint.body_check() == BodyCheck::ServiceSpec)?;
+        let all = |rules: &&RuleSet| {
+            rules.grants_use(Kind::Secret, "*") && rules.grants_use(Kind::Config, "*")
+        };
+        self.rules()
+            .filter(|rules| !rules.is_unrestricted() && !all(rules))
     }
 
     /// The rules that this agent enforces; `None` for another agent and for an

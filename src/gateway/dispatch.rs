@@ -9,7 +9,7 @@ use pingora::proxy::Session;
 use skep_filters::endpoint::{Match, ObjectIn, ObjectKind, RequestPath, Route, classify, query};
 
 use super::Gateway;
-use crate::authorise::scope;
+use crate::authorise::scope::{self, Restriction};
 use crate::cluster::hop::Hop;
 use crate::cluster::reachable::Reachable;
 use crate::exchange::judged::Judged;
@@ -28,21 +28,27 @@ use crate::route::place;
 
 impl Gateway {
     /// As [`Self::dispatch`], for a caller that sees a part of the objects only:
-    /// the request may be changed to keep within that part.
+    /// the request may be changed to keep within that part, or was changed already.
     pub(super) async fn dispatch_in_scope(
         &self,
         session: &mut Session,
         x: &mut Judged<'_>,
         to: &Destination,
-        asked: Call<'_>,
-        pinned: Option<Hop>,
+        mut restriction: Restriction,
     ) -> Result<Next, Reject> {
         let called = x.permission.called.clone();
-        let mut restriction = scope::Restriction {
-            target: None,
-            pinned,
-        };
+        if let Some(target) = restriction.target.take() {
+            session.req_header_mut().set_uri(target);
+        }
         if let Some(scope) = called.scope() {
+            let uri = session.req_header().uri.clone();
+            let path = RequestPath::parse(uri.path())?;
+            let found = classify(session.req_header().method.as_str(), &path);
+            let asked = Call {
+                found: found.as_ref(),
+                path: &path,
+                query: uri.query().unwrap_or_default(),
+            };
             restriction =
                 scope::confine(&self.context, x, scope, &asked, to, restriction.pinned).await?;
         }

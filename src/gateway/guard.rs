@@ -11,7 +11,7 @@ use crate::authenticate::Authenticator;
 use crate::authenticate::certificates::Certificates;
 use crate::authenticate::keys::{self, KeysError};
 use crate::authorise::grants::Grants;
-use crate::config::Config;
+use crate::config::{Config, Operator};
 use crate::trust::Trust;
 
 /// A file of the configuration cannot be read or used.
@@ -49,7 +49,11 @@ impl Guard {
                 certificates: certificates.map_err(GuardError::Revoked)?,
                 sockets: config.sockets.clone(),
             },
-            grants: Grants::new(config),
+            grants: match config.cluster.operator {
+                Operator::Derived => Grants::new(config),
+                Operator::Off | Operator::Key(_) => Grants::new(config)
+                    .with_health_checks(trust.generations().iter().map(|one| one.health_key_id())),
+            },
         })
     }
 }

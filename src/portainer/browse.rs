@@ -20,11 +20,13 @@ mod upload;
 mod work;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use http::header::CONTENT_LENGTH;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use skep_filters::endpoint::{Browse, query};
+use skep_filters::policy::Guarded;
 
 use crate::exchange::Next;
 use crate::exchange::context::Context;
@@ -60,7 +62,10 @@ pub(crate) async fn answer(
     let volume = call.volume.filter(|volume| !volume.is_empty());
     let root = match (volume, call.host) {
         (Some(volume), _) => root::of_volume(context, volume).await?,
-        (None, Some(host)) => Root::of_host(host.to_owned(), &context.config.state_dir).await?,
+        (None, Some(host)) => {
+            let root = Root::of_host(host.to_owned(), &context.config.state_dir).await?;
+            root.without(guarded(context, x)?)
+        }
         (None, None) => return Err(Problem::HostIsOff.into()),
     };
     let path = query::get(call.query, "path");
@@ -81,6 +86,15 @@ pub(crate) async fn answer(
         }
         Browse::Put => put::run(context, session, x, &root).await,
     }
+}
+
+/// The objects of agents, if they are out of the caller's reach.
+fn guarded(context: &Context, x: &Judged<'_>) -> Result<Option<Arc<Guarded>>, Reject> {
+    if !x.permission.called.is_limited() {
+        return Ok(None);
+    }
+    let guarded = context.cluster.guarded();
+    guarded.map(Some).ok_or_else(|| Problem::Guarded.into())
 }
 
 /// Answers 204: success without a body.

@@ -12,4 +12,9 @@ impl Generation {
     pub fn operator_key_id(&self) -> String {
         format!("operator-{}", self.fingerprint())
     }
+
+    /// The id of the operator's key where it is good for health checks only.
+    pub(crate) fn health_key_id(&self) -> String {
+        format!("health-{}", self.fingerprint())
+    }
 }

@@ -16,6 +16,7 @@ mod internal;
 mod lists;
 mod malformed;
 mod objects;
+mod operator;
 mod pingora;
 mod placement;
 mod policies;

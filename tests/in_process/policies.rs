@@ -2,12 +2,14 @@
 //! rule matches are beside the rules.
 
 mod bodies;
+mod guard;
 mod limits;
 mod nodes;
 mod redaction;
 mod reload;
 mod rules;
 mod scope;
+mod secrets;
 
 use std::path::Path;
 

@@ -22,12 +22,17 @@ auth:
     - { id: reader, secret_file: /run/secrets/key, policy: read-only }
     - { id: dev, secret_file: /run/secrets/key, policy: dev }
     - { id: ai, secret_file: /run/secrets/key, policy: ai }
+    - { id: all, secret_file: /run/secrets/key, policy: portainer }
+    - { id: deploy, secret_file: /run/secrets/key, policy: deploy }
   certificates: { identities: [ { name: carol, policy: runner } ] }
 policies:
   dev:
     rules: [ { allow: ['containers.*', exec, attach], node: { labels: { zone: dev } } } ]
     allow: [ping, 'GET /info']
   ai: { preset: ai-agent, labels: { owner: ai }, must: { images: [busybox] } }
+  deploy:
+    allow: [ping, 'GET /info', 'services.*', tasks.read, secrets.read, configs.read, registry]
+    may: { secrets: [granted] }
   runner: { preset: ci-runner, must: { images: [busybox] } }
 audit: { file: /dev/stdout }
 ";
@@ -186,6 +191,108 @@ pub(crate) fn a_certificate_gives_the_docker_cli_the_rights_of_its_name(_: &Lab)
     assert!(refusal.contains("may.privileged"), "{refusal}");
     let refusal = docker("service ls").run().refused();
     assert!(refusal.contains("cert:carol"), "{refusal}");
+}
+
+pub(crate) fn only_an_admin_reaches_an_agent(_: &Lab) {
+    let lab = &*DEPLOYED;
+    let all = holder(lab, "all");
+    let docker = &all.docker;
+    let agent = |node: usize| lab.agent(node).container;
+    let secret = docker.ok("secret ls --format {{.ID}} --filter name=skep_secret");
+    let secret = secret.lines().next().expect("the secret is listed");
+    for node in lab.numbers() {
+        let container = agent(node);
+        let known = || {
+            let exec = docker
+                .cmd("exec")
+                .arg(&container)
+                .arg_each("/skep secret")
+                .run();
+            let text = exec.to_string();
+            (text.contains("No such container"))
+                .then_some(())
+                .ok_or(text)
+        };
+        eventually(20, "every agent is out of reach through every agent", known);
+        for words in [
+            format!("cp {container}:/run/secrets/skep_secret -"),
+            format!("export {container}"),
+            format!("commit {container} stolen"),
+            format!("stop {container}"),
+            format!("rm {container}"),
+            format!("rename {container} other"),
+            format!("update --restart no {container}"),
+            format!("run --rm --volumes-from {container} busybox true"),
+            format!("run --rm --pid container:{container} busybox true"),
+            format!("run --rm --network container:{container} busybox true"),
+        ] {
+            docker.cmd(&words).run().refused();
+        }
+        assert_eq!(
+            docker
+                .ok(&format!(
+                    "inspect --format {{{{.State.Running}}}} {container}"
+                ))
+                .trim(),
+            "true"
+        );
+    }
+    for words in [
+        "service rm skep_agent".to_owned(),
+        "service update --args version skep_agent".to_owned(),
+        "service create --detach --name thief --secret skep_secret busybox true".to_owned(),
+        format!(
+            "service create --detach --name thief --secret source={secret},target=x busybox true"
+        ),
+        "service create --detach --name thief --network skep_agents busybox true".to_owned(),
+        "secret rm skep_secret".to_owned(),
+        "network rm skep_agents".to_owned(),
+        "run --rm --volume /:/x:ro busybox true".to_owned(),
+    ] {
+        docker.cmd(&words).run().refused();
+    }
+    assert!(!docker.ok("service ls --format {{.Name}}").contains("thief"));
+    let operator = lab.docker(ENTRY);
+    let sign = "/skep sign GET https://localhost/info --secret-file /run/secrets/skep_secret";
+    let sign = operator.cmd("exec").arg(agent(3)).arg_each(sign);
+    let refusal = sign.run().refused();
+    assert!(refusal.contains("agent's own container"), "{refusal}");
+    let version = operator
+        .cmd("exec")
+        .arg(agent(3))
+        .arg_each("/skep --version");
+    version.run().ok();
+}
+
+pub(crate) fn a_service_gets_only_the_granted_secrets(_: &Lab) {
+    let lab = &*DEPLOYED;
+    let manager = lab.engine(1);
+    let content = lab.file("key").display().to_string();
+    for name in ["granted", "other"] {
+        manager
+            .cmd("secret create")
+            .arg(name)
+            .arg(&content)
+            .run()
+            .ok();
+    }
+    let deploy = holder(lab, "deploy");
+    let create = |secret: &str| {
+        let create = "service create --detach --no-resolve-image --name shop --secret";
+        deploy
+            .docker
+            .cmd(create)
+            .arg(secret)
+            .arg_each("busybox sleep 86400")
+            .run()
+    };
+    let refusal = create("other").refused();
+    assert!(refusal.contains("may.secrets"), "{refusal}");
+    create("granted").ok();
+    let update = "service update --detach --secret-add other shop";
+    let refusal = deploy.docker.cmd(update).run().refused();
+    assert!(refusal.contains("may.secrets"), "{refusal}");
+    manager.ok("service rm shop");
 }
 
 pub(crate) fn the_audit_log_records_who_was_denied_and_why(_: &Lab) {

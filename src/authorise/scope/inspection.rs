@@ -19,39 +19,40 @@ use crate::route::place::place;
 use crate::upstream::request;
 
 /// The request whose objects are inspected, and their node.
-pub(super) struct Inspection<'a> {
-    pub(super) context: &'a Context,
-    pub(super) scope: &'a Scope,
-    pub(super) asked: &'a Call<'a>,
-    pub(super) found: &'a Match,
-    pub(super) to: &'a Destination,
-    pub(super) request_id: HeaderValue,
+pub(in crate::authorise) struct Inspection<'a> {
+    pub(in crate::authorise) context: &'a Context,
+    pub(in crate::authorise) asked: &'a Call<'a>,
+    pub(in crate::authorise) found: &'a Match,
+    pub(in crate::authorise) to: &'a Destination,
+    pub(in crate::authorise) request_id: HeaderValue,
     /// The node on which every object is inspected: the request goes there.
-    pub(super) at: Hop,
+    pub(in crate::authorise) at: Hop,
     /// The same, once the request may go to no other.
-    pub(super) pinned: Option<Hop>,
+    pub(in crate::authorise) pinned: Option<Hop>,
 }
 
 impl Inspection<'_> {
     /// The target with the id of the request's object, which has to be in scope.
-    pub(super) async fn at_the_object(
+    pub(in crate::authorise) async fn at_the_object(
         &mut self,
         x: &mut Judged<'_>,
+        scope: &Scope,
         kind: Kind,
     ) -> Result<Option<Uri>, Reject> {
         let name = named(self.found, self.asked.query, x.body.held.as_deref());
         let name = name.ok_or_else(|| out_of_scope("it names no object"))?;
         self.resolve_node(x, kind, Some(&name)).await?;
-        match self.holds(kind, &name).await? {
+        match self.holds(scope, kind, &name).await? {
             Some(id) => self.with_id(kind, &id),
             None => Ok(None),
         }
     }
 
     /// The target with the network's full id; the body gets the container's.
-    pub(super) async fn at_network_and_container(
+    pub(in crate::authorise) async fn at_network_and_container(
         &mut self,
         x: &mut Judged<'_>,
+        scope: &Scope,
     ) -> Result<Uri, Reject> {
         let body = x.body.held.clone().unwrap_or_default();
         let name = named(self.found, self.asked.query, Some(&body));
@@ -61,8 +62,8 @@ impl Inspection<'_> {
         let network = network.strip_prefix("/networks/").unwrap_or_default();
         self.resolve_node(x, Kind::Container, Some(&name)).await?;
         let ids = (
-            self.holds(Kind::Container, &name).await?,
-            self.holds(Kind::Network, network).await?,
+            self.holds(scope, Kind::Container, &name).await?,
+            self.holds(scope, Kind::Network, network).await?,
         );
         let (Some(container), Some(network)) = ids else {
             return Err(out_of_scope("the container or the network has no id"));
@@ -78,13 +79,17 @@ impl Inspection<'_> {
 
     /// Refuses to create a volume whose name is taken out of scope: the engine would
     /// answer with the existing one.
-    pub(super) async fn check_name_is_free(&self, x: &Judged<'_>) -> Result<(), Reject> {
+    pub(in crate::authorise) async fn check_name_is_free(
+        &self,
+        x: &Judged<'_>,
+        scope: &Scope,
+    ) -> Result<(), Reject> {
         let body = x.body.held.as_deref().unwrap_or_default();
         let Some(name) = Scope::volume_name(body)? else {
             return Ok(());
         };
         match self.inspect(Kind::Volume, &name).await? {
-            Some(there) if !self.scope.holds(Kind::Volume, &there)? => Err(out_of_scope(
+            Some(there) if !scope.holds(Kind::Volume, &there)? => Err(out_of_scope(
                 "a volume of this name exists outside your scope",
             )),
             _ => Ok(()),
@@ -92,7 +97,12 @@ impl Inspection<'_> {
     }
 
     /// Adds the labels to the body, if every object it names is in scope.
-    pub(super) async fn stamp(&self, x: &mut Judged<'_>, kind: Kind) -> Result<(), Reject> {
+    pub(in crate::authorise) async fn stamp(
+        &self,
+        x: &mut Judged<'_>,
+        scope: &Scope,
+        kind: Kind,
+    ) -> Result<(), Reject> {
         let body = x.body.held.clone().unwrap_or_default();
         for reference in Scope::references(kind, &body)? {
             if kind == Kind::Service && reference.kind == Kind::Volume {
@@ -100,9 +110,9 @@ impl Inspection<'_> {
                     "services may not use named volumes: names are per node",
                 ));
             }
-            self.holds(reference.kind, &reference.name).await?;
+            self.holds(scope, reference.kind, &reference.name).await?;
         }
-        let stamped = self.scope.stamp(kind, &body)?;
+        let stamped = scope.stamp(kind, &body)?;
         x.body.binding = BodyBinding::Digest(sha256(stamped.as_bytes()));
         x.body.held = Some(stamped.into());
         Ok(())
@@ -110,20 +120,20 @@ impl Inspection<'_> {
 
     /// Refuses an object out of scope in the words for one that does not exist.
     /// Returns its full id, if its kind has ids.
-    async fn holds(&self, kind: Kind, name: &str) -> Result<Option<String>, Reject> {
+    async fn holds(&self, scope: &Scope, kind: Kind, name: &str) -> Result<Option<String>, Reject> {
         let nothing = || Reject::NoSuch(label(kind, name));
         let inspect = self.inspect(kind, name).await?.ok_or_else(nothing)?;
         if kind == Kind::Exec {
             let container = Scope::container_of_exec(&inspect)?;
             let inspect = self.inspect(Kind::Container, &container).await?;
             let inspect = inspect.ok_or_else(nothing)?;
-            return if self.scope.holds(Kind::Container, &inspect)? {
+            return if scope.holds(Kind::Container, &inspect)? {
                 Ok(None)
             } else {
                 Err(nothing())
             };
         }
-        if self.scope.holds(kind, &inspect)? {
+        if scope.holds(kind, &inspect)? {
             Ok(id_of(&inspect))
         } else {
             Err(nothing())
@@ -132,7 +142,11 @@ impl Inspection<'_> {
 
     /// The object by this name on the node to which the request goes; `None` if there
     /// is none. A network of the Swarm may not have reached that node yet.
-    async fn inspect(&self, kind: Kind, name: &str) -> Result<Option<bytes::Bytes>, Reject> {
+    pub(in crate::authorise) async fn inspect(
+        &self,
+        kind: Kind,
+        name: &str,
+    ) -> Result<Option<bytes::Bytes>, Reject> {
         let context = self.context;
         let here = inspect(context, &self.at, self.asked, kind, name, &self.request_id).await?;
         if here.is_some() || kind != Kind::Network || !context.cluster.is_on() {
@@ -148,7 +162,7 @@ impl Inspection<'_> {
     }
 
     /// Decides the node to which the request goes: every object is inspected there.
-    pub(super) async fn resolve_node(
+    pub(in crate::authorise) async fn resolve_node(
         &mut self,
         x: &Judged<'_>,
         kind: Kind,
@@ -200,7 +214,11 @@ impl Inspection<'_> {
     /// The same target with the object's full id. An engine prefers a name to the
     /// beginning of an id, so a caller could rename its own container in between, and
     /// the name that was judged would mean another container.
-    fn with_id(&self, kind: Kind, id: &str) -> Result<Option<Uri>, Reject> {
+    pub(in crate::authorise) fn with_id(
+        &self,
+        kind: Kind,
+        id: &str,
+    ) -> Result<Option<Uri>, Reject> {
         let endpoint = self.found.endpoint;
         if matches!(kind, Kind::Exec | Kind::Volume) || endpoint.is_own() {
             return Ok(None);
@@ -242,7 +260,7 @@ fn is_of_the_swarm(network: &[u8]) -> bool {
     network.is_ok_and(|network| network.scope == "swarm")
 }
 
-fn id_of(inspect: &[u8]) -> Option<String> {
+pub(in crate::authorise) fn id_of(inspect: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Row {
         #[serde(alias = "ID", alias = "Id")]

@@ -15,6 +15,7 @@ use crate::exchange::reject::Reject;
 pub(super) async fn delete(root: &Root, requested: &str) -> Result<(), Problem> {
     let path = root.path(requested)?;
     not_the_root(&path, requested)?;
+    root.may_change(&path)?;
     let (dir, requested) = (root.dir.clone(), requested.to_owned());
     work::run(move || {
         let path = name::existing(&dir, &path);
@@ -59,6 +60,8 @@ async fn moved(root: &Root, names: Names) -> Result<(), Problem> {
     let (old, new) = (root.path(&from)?, root.path(&to)?);
     not_the_root(&old, "CurrentFilePath")?;
     not_the_root(&new, "NewFilePath")?;
+    root.may_change(&old)?;
+    root.may_change(&new)?;
     let dir = root.dir.clone();
     work::run(move || {
         let old = name::existing(&dir, &old);

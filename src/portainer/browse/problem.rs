@@ -19,6 +19,9 @@ pub(crate) enum Problem {
     /// The path is outside the host's files.
     #[error("only paths under {0} can be browsed")]
     NotOfTheHost(PathBuf),
+    /// The path leads to the secrets of an agent, or they are not known yet.
+    #[error("the agent keeps its secrets there, which only an admin may reach")]
+    Guarded,
     /// The engine has no such volume.
     #[error("get {0}: no such volume")]
     NoVolume(String),
@@ -67,7 +70,7 @@ impl Problem {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Request(_) => StatusCode::BAD_REQUEST,
-            Self::HostIsOff | Self::NotOfTheHost(_) => StatusCode::FORBIDDEN,
+            Self::HostIsOff | Self::NotOfTheHost(_) | Self::Guarded => StatusCode::FORBIDDEN,
             Self::NoVolume(_) => StatusCode::NOT_FOUND,
             Self::NotMounted(_) => StatusCode::CONFLICT,
             Self::BrokenOff(_) => StatusCode::BAD_REQUEST,

@@ -113,7 +113,13 @@ async fn receive<E: Display>(
     let read = read(root, size, body, boundary, &mut file).await;
     let missing = |what| Problem::request(format!("the field '{what}' is missing"));
     match (read, file) {
-        (Ok(Some(folder)), Some(upload)) => upload.finish(folder).await,
+        (Ok(Some(folder)), Some(upload)) => {
+            if let Err(guarded) = root.may_change(&folder.join(upload.name())) {
+                upload.abandon().await;
+                return Err(guarded);
+            }
+            upload.finish(folder).await
+        }
         (Ok(Some(_)), None) => Err(missing("file")),
         (read, upload) => {
             if let Some(upload) = upload {

@@ -10,6 +10,7 @@ use cap_std::fs::Dir;
 use http::StatusCode;
 use pingora::{Error, ErrorType};
 use serde::Deserialize;
+use skep_filters::policy::Guarded;
 use tokio::time::timeout;
 
 use super::{Problem, name, work};
@@ -38,6 +39,8 @@ pub(super) struct Root {
     pub(super) spare: Option<PathBuf>,
     /// The prefix of callers' paths.
     under: Option<PathBuf>,
+    /// The objects of agents, which the caller does not reach; none if it may.
+    guarded: Option<Arc<Guarded>>,
 }
 
 impl Root {
@@ -55,7 +58,33 @@ impl Root {
             dir: Arc::new(dir.await?),
             spare: Some(spare.to_owned()),
             under: Some(folder),
+            guarded: None,
         })
+    }
+
+    /// The same without the folders of these objects.
+    pub(super) fn without(self, guarded: Option<Arc<Guarded>>) -> Self {
+        Self { guarded, ..self }
+    }
+
+    /// Refuses to change a path that leads to a secret of an agent.
+    ///
+    /// # Errors
+    /// [`Problem::Guarded`].
+    pub(super) fn may_change(&self, beneath: &Path) -> Result<(), Problem> {
+        self.unless(beneath, Guarded::touches)
+    }
+
+    /// Links are not followed here.
+    fn unless(&self, beneath: &Path, is: fn(&Guarded, &str) -> bool) -> Result<(), Problem> {
+        let (Some(guarded), Some(_)) = (&self.guarded, &self.under) else {
+            return Ok(());
+        };
+        let path = Path::new("/").join(beneath);
+        match path.to_str().is_some_and(|path| is(guarded, path)) {
+            true => Err(Problem::Guarded),
+            false => Ok(()),
+        }
     }
 
     /// Turns a caller's path into one beneath the folder.
@@ -71,6 +100,7 @@ impl Root {
         let path = name::relative(requested)?;
         let whole = Path::new("/").join(path);
         let beneath = whole.strip_prefix(under).map_err(|_| outside())?;
+        self.unless(beneath, Guarded::covers)?;
         Ok(beneath.to_owned())
     }
 }
@@ -108,6 +138,7 @@ pub(super) async fn of_volume(context: &Context, volume: &str) -> Result<Root, R
         dir: Arc::new(dir.await?),
         spare: None,
         under: None,
+        guarded: None,
     })
 }
 
@@ -192,5 +223,29 @@ mod tests {
         }
         let up = format!("{shown}/../etc");
         assert_eq!(root.path(&up).unwrap_err().status(), 400);
+    }
+
+    #[tokio::test]
+    async fn the_secrets_of_an_agent_are_neither_read_nor_moved() {
+        let host = tempfile::tempdir().unwrap();
+        let shown = host.path().to_str().unwrap();
+        let root = Root::of_host(host.path().to_owned(), Path::new("/none"));
+        let guarded = Guarded {
+            paths: vec!["/srv/skep".to_owned()],
+            ..Guarded::default()
+        };
+        let root = root.await.unwrap().without(Some(Arc::new(guarded)));
+        for (path, readable, changeable) in [
+            ("srv/skep/secret", false, false),
+            ("srv/skep", false, false),
+            ("srv/./skep", false, false),
+            ("srv", true, false),
+            ("srv/other", true, true),
+        ] {
+            let read = root.path(&format!("{shown}/{path}"));
+            assert_eq!(read.is_ok(), readable, "{path}");
+            let changed = root.may_change(Path::new(path));
+            assert_eq!(changed.is_ok(), changeable, "{path}");
+        }
     }
 }

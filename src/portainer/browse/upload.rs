@@ -60,6 +60,11 @@ impl Upload {
         }
     }
 
+    /// The name that the file gets.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Begins in the target folder, so that an upload that must fail fails early.
     pub(super) async fn begin(&mut self, folder: &Path) -> Result<(), Problem> {
         let (root, folder) = (self.root.clone(), folder.to_owned());
