@@ -148,7 +148,7 @@ async fn an_unlisted_certificate_reaches_no_engine() {
             for name in ["bob", "Alice", &generation().operator_key_id()] {
                 let unlisted = client(bed, &issue(name, DAY));
                 let answer = unlisted.get(LIST, &[]).await.unwrap();
-                assert_refused(&answer, 403, "auth.certificates does not name it");
+                assert_refused(&answer, 403, "auth.certificates does not list it");
             }
             // Without a certificate, a request still needs a signature.
             let agentless = bed.operator("n1").client().get(LIST, &[]).await.unwrap();
