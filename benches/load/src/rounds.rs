@@ -41,6 +41,8 @@ pub(crate) async fn measure(fronts: &Fronts, rounds: usize, time: Duration) -> a
             // The fronts take turns in being first.
             for n in 0..all.len() {
                 let n = (n + round) % all.len();
+                // Nor always after the same neighbour.
+                let n = if round % 2 == 0 { n } else { all.len() - 1 - n };
                 turns[n].push(turn(fronts, all[n], &requests, time).await?);
             }
         }
