@@ -21,7 +21,7 @@ use pingora::{Error, ErrorType, Result};
 use ring::rand::SystemRandom;
 use skep_filters::auth::profile::SKEP_TARGET;
 use skep_filters::auth::{BodyBinding, digest};
-use skep_filters::endpoint::{Body, RequestPath, classify};
+use skep_filters::endpoint::{RequestPath, classify};
 
 use crate::config::AgentUrl;
 use crate::connect::access::Access;
@@ -123,9 +123,7 @@ impl Connect {
         let path = RequestPath::parse(head.uri.path())?;
         let found = classify(head.method.as_str(), &path);
         let hijack = found.as_ref().is_some_and(|m| m.endpoint.wire.is_tunnel());
-        let stream = found
-            .as_ref()
-            .is_some_and(|m| m.endpoint.body == Body::Stream);
+        let stream = found.as_ref().is_some_and(|m| m.endpoint.body.is_stream());
         x.server = self.current.load(Ordering::Relaxed);
         if session.is_body_empty() {
             x.body = Some(BodyBinding::Empty);

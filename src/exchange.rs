@@ -9,6 +9,7 @@
 pub(crate) mod body;
 pub(crate) mod called;
 pub(crate) mod caller;
+pub(crate) mod content_type;
 pub(crate) mod context;
 pub(crate) mod dialect;
 pub(crate) mod hint;

@@ -61,7 +61,8 @@ pub(crate) async fn forward(
         return Box::pin(tunnel(context, session, x, &upstream.hop).instrument(span)).await;
     }
     match x.body.held.take() {
-        Some(body) if !body.is_empty() => {
+        // Pingora sends on what it reads itself, and this body was read.
+        Some(body) if !body.is_empty() || !session.is_body_empty() => {
             let relayed = relay(context, session, x, upstream, body, found);
             Box::pin(relayed.instrument(span)).await
         }

@@ -26,6 +26,7 @@ use crate::exchange::Exchange;
 use crate::exchange::body;
 use crate::exchange::called::Called;
 use crate::exchange::caller::Caller;
+use crate::exchange::content_type;
 use crate::exchange::context::Context;
 use crate::exchange::dialect::{Dialect, Docker};
 use crate::exchange::judged::{Judged, RequestBody};
@@ -120,6 +121,7 @@ impl Gateway {
         let head = session.req_header();
         let permission = authorise::authorise(cluster, called, head, &asked, record)?;
         let called = &permission.called;
+        content_type::hold(session.req_header_mut(), asked.found)?;
         let body = self.body(session, called, asked.found).await?;
         let head = session.req_header();
         authorise::authorise_body(called, head, asked.found, &body, &mut x.record)?;
@@ -185,7 +187,8 @@ impl Gateway {
     }
 
     /// Checks the body against the signature: reads one with a digest, and accepts an
-    /// unsigned one only if the endpoint takes streams.
+    /// unsigned one only if the endpoint takes streams. An endpoint without a body gets
+    /// none: dockerode sends its options twice, as query and as JSON.
     async fn body(
         &self,
         session: &mut Session,
@@ -197,11 +200,20 @@ impl Gateway {
             binding: caller.body,
             held: None,
         };
+        let takes_none = found.is_some_and(|m| m.endpoint.body == Body::None);
+        let is_trusted = caller.principal.body_unsigned() || caller.is_peer();
         match caller.body {
             BodyBinding::Empty => Ok(unread),
+            BodyBinding::Unsigned if takes_none && is_trusted => {
+                Box::pin(body::discard(session)).await?;
+                body::none(session.req_header_mut())
+            }
             BodyBinding::Digest(_) => {
                 let body = Box::pin(body::read(session)).await?;
                 caller.body.check(&body)?;
+                if takes_none {
+                    return body::none(session.req_header_mut());
+                }
                 Ok(RequestBody {
                     held: Some(body),
                     ..unread
@@ -219,11 +231,8 @@ impl Gateway {
                 })
             }
             BodyBinding::Unsigned => {
-                let streams = found.is_some_and(|m| m.endpoint.body == Body::Stream);
-                if caller.principal.body_unsigned()
-                    || caller.is_peer()
-                    || streams && caller.unsigned_streams
-                {
+                let streams = found.is_some_and(|m| m.endpoint.body.is_stream());
+                if is_trusted || streams && caller.unsigned_streams {
                     // A build may pause for hours between two chunks.
                     session.set_read_timeout(None);
                     return Ok(unread);

@@ -11,6 +11,7 @@ mod classify;
 pub mod describe;
 pub mod filters;
 mod form;
+pub mod media;
 mod own;
 mod path;
 mod pattern;

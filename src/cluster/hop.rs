@@ -20,7 +20,6 @@ use crate::cluster::members::Member;
 
 use crate::upstream::engine::Engine;
 use crate::upstream::error;
-use crate::upstream::headers;
 use crate::upstream::peers::Peers;
 
 /// Where a request goes next.
@@ -66,7 +65,6 @@ impl Hop {
         match self {
             Self::Engine => Ok(()),
             Self::Agent(m) => {
-                headers::one_content_type(head)?;
                 head.insert_header(SKEP_REQUEST_ID, request_id.clone())?;
                 peers.sign(head, m.generation, &m.id, on_behalf_of, body)
             }

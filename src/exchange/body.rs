@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::EXPECT;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
+use pingora::http::RequestHeader;
 use pingora::proxy::Session;
+use skep_filters::auth::BodyBinding;
 use skep_filters::endpoint::{Body, Match};
 use tokio::time::timeout;
 
-use crate::exchange::reject::Reject;
+use crate::exchange::judged::RequestBody;
+use crate::exchange::reject::{Reject, internal};
 
 /// The longest body that is held, in bytes: moby's limit for the body that an
 /// authorisation plugin gets.
@@ -22,6 +25,20 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// # Errors
 /// If it is longer than [`LONGEST`], slower than [`DEADLINE`] or ends early.
 pub(crate) async fn read(session: &mut Session) -> Result<Bytes, Reject> {
+    let mut body = BytesMut::new();
+    each(session, |chunk| body.extend_from_slice(chunk)).await?;
+    Ok(body.freeze())
+}
+
+/// Reads a body that nothing needs, and holds none of it.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) async fn discard(session: &mut Session) -> Result<(), Reject> {
+    each(session, |_| ()).await
+}
+
+async fn each(session: &mut Session, mut take: impl FnMut(&Bytes)) -> Result<(), Reject> {
     let incomplete = |_| Reject::BodyIncomplete;
     // The body is read here, before there is an upstream that could send the `100`.
     if session.req_header().headers.contains_key(EXPECT) {
@@ -31,18 +48,34 @@ pub(crate) async fn read(session: &mut Session) -> Result<Bytes, Reject> {
             .map_err(incomplete)?;
     }
     let whole = async {
-        let mut body = BytesMut::new();
+        let mut length = 0;
         while let Some(chunk) = session.read_request_body().await.map_err(incomplete)? {
-            if body.len() + chunk.len() > LONGEST {
+            length += chunk.len();
+            if length > LONGEST {
                 return Err(Reject::BodyTooLong(LONGEST));
             }
-            body.extend_from_slice(&chunk);
+            take(&chunk);
         }
-        Ok(body.freeze())
+        Ok(())
     };
     timeout(DEADLINE, whole)
         .await
         .unwrap_or(Err(Reject::BodyIncomplete))
+}
+
+/// Makes the head that of a request without a body, after the body was read.
+///
+/// # Errors
+/// If a header cannot be written, which is a defect.
+pub(crate) fn none(head: &mut RequestHeader) -> Result<RequestBody, Reject> {
+    for name in [TRANSFER_ENCODING, CONTENT_ENCODING, EXPECT] {
+        head.remove_header(&name);
+    }
+    head.insert_header(CONTENT_LENGTH, "0").map_err(internal)?;
+    Ok(RequestBody {
+        binding: BodyBinding::Empty,
+        held: Some(Bytes::new()),
+    })
 }
 
 /// Whether the body is read before the request is routed: JSON, which routing and
@@ -50,7 +83,6 @@ pub(crate) async fn read(session: &mut Session) -> Result<Bytes, Reject> {
 pub(crate) fn decides_the_route(found: Option<&Match>) -> bool {
     found.is_some_and(|found| match found.endpoint.body {
         Body::Json(_) => true,
-        Body::None => !found.endpoint.wire.is_tunnel(),
-        Body::Stream => false,
+        Body::None | Body::Stream | Body::Form => false,
     })
 }

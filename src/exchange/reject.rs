@@ -9,6 +9,7 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType};
 use skep_filters::auth::AuthError;
 use skep_filters::endpoint::BadPath;
+use skep_filters::endpoint::media::MediaError;
 use skep_filters::policy::redact::RedactError;
 use skep_filters::policy::scope::ScopeError;
 
@@ -68,9 +69,12 @@ pub(crate) enum Reject {
     Path(#[from] BadPath),
     /// An engine may read other parameters than those that were judged.
     #[error(
-        "form bodies and raw ';' in the query are not accepted: engines may read parameters out of them that were not judged"
+        "a raw ';' in the query is not accepted, because engines may read other parameters than those that were judged: write it as %3B"
     )]
     Ambiguous,
+    /// The endpoint takes no body of this media type.
+    #[error("the Content-Type {0}")]
+    MediaType(#[from] MediaError),
     /// The signed body is longer than this limit, in bytes.
     #[error(
         "the body is longer than {0} bytes; send it unsigned (Skep-Body: unsigned) where the endpoint takes a stream"
@@ -194,6 +198,7 @@ impl Reject {
             Self::NotServed => StatusCode::NOT_FOUND,
             Self::NotAnAgent => StatusCode::UNAUTHORIZED,
             Self::Path(_) | Self::Ambiguous | Self::Client(_) => StatusCode::BAD_REQUEST,
+            Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyIncomplete => StatusCode::REQUEST_TIMEOUT,
             // Not a 404, which `rm -f` would read as success.
@@ -225,6 +230,7 @@ impl Reject {
             Self::NotAnAgent => Reason::NotAnAgent,
             Self::Path(_) => Reason::Path,
             Self::Ambiguous => Reason::Ambiguous,
+            Self::MediaType(_) => Reason::MediaType,
             Self::BodyTooLong(_) => Reason::BodyTooLong,
             Self::BodyIncomplete => Reason::BodyIncomplete,
             Self::NotFound { .. } => Reason::NotFound,

@@ -1,10 +1,8 @@
 //! Refuses targets that this agent and an engine could read differently.
 
 use http::Uri;
-use http::header::CONTENT_TYPE;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
-use skep_filters::auth::BodyBinding;
 use skep_filters::endpoint::BadPath;
 
 use crate::exchange::reject::Reject;
@@ -16,17 +14,8 @@ use crate::exchange::reject::Reject;
 pub(crate) fn plain_target(session: &Session) -> Result<Uri, Reject> {
     let head = session.req_header();
     plain(head)?;
-    let form = head.headers.get(CONTENT_TYPE);
-    let form = form.is_some_and(|t| {
-        let t = t.as_bytes();
-        t.len() >= 33 && t[..33].eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
-    });
-    // axios sends this type also without a body, where it has no meaning.
-    let form = form && BodyBinding::uncovered(&head.headers)? == BodyBinding::Unsigned;
-    // Go reads parameters from such a body too, and they override those of the
-    // query, which was judged (net/http `ParseForm`). Go before 1.17 also reads `;`
-    // in a query as a separator.
-    if form || head.uri.query().is_some_and(|q| q.contains(';')) {
+    // Go before 1.17 reads `;` in a query as a separator.
+    if head.uri.query().is_some_and(|q| q.contains(';')) {
         return Err(Reject::Ambiguous);
     }
     Ok(head.uri.clone())

@@ -15,6 +15,7 @@ mod host;
 mod internal;
 mod lists;
 mod malformed;
+mod media_types;
 mod objects;
 mod operator;
 mod pingora;

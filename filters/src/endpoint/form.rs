@@ -68,6 +68,19 @@ pub enum Body {
     Json(BodyCheck),
     /// Bytes of any length, mostly tar. Never buffer them.
     Stream,
+    /// A form with a file of any length, which the agent reads itself. Never
+    /// buffer it.
+    Form,
+}
+
+impl Body {
+    /// Whether it may be of any length.
+    pub const fn is_stream(self) -> bool {
+        match self {
+            Self::Stream | Self::Form => true,
+            Self::None | Self::Json(_) => false,
+        }
+    }
 }
 
 /// The form of a successful response.

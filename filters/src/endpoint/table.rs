@@ -128,7 +128,7 @@ impl Endpoint {
     pub const fn body_check(&self) -> BodyCheck {
         match self.body {
             Body::Json(check) => check,
-            Body::None | Body::Stream => BodyCheck::Nothing,
+            Body::None | Body::Stream | Body::Form => BodyCheck::Nothing,
         }
     }
 
@@ -462,7 +462,7 @@ endpoints! {
             route Owner(Volume), object Query("volumeID"), scope Object(Volume), own: Some(Portainer(Browse(Delete)));
         BrowseRename: Put "{/v2}/browse/rename", 24, Json(Nothing) => Empty, "browse.write",
             route Owner(Volume), object Query("volumeID"), scope Object(Volume), own: Some(Portainer(Browse(Rename)));
-        BrowsePut: Post "{/v2}/browse/put", 24, Stream => Empty, "browse.write",
+        BrowsePut: Post "{/v2}/browse/put", 24, Form => Empty, "browse.write",
             route Owner(Volume), object Query("volumeID"), scope Object(Volume), own: Some(Portainer(Browse(Put)));
         BrowseVolumeList: Get "/v1/browse/{id}/ls", 24, None => Json, "browse.read",
             route Owner(Volume), scope Object(Volume), own: Some(Portainer(Browse(List)));
@@ -472,7 +472,7 @@ endpoints! {
             route Owner(Volume), scope Object(Volume), own: Some(Portainer(Browse(Delete)));
         BrowseVolumeRename: Put "/v1/browse/{id}/rename", 24, Json(Nothing) => Empty, "browse.write",
             route Owner(Volume), scope Object(Volume), own: Some(Portainer(Browse(Rename)));
-        BrowseVolumePut: Post "/v1/browse/{id}/put", 24, Stream => Empty, "browse.write",
+        BrowseVolumePut: Post "/v1/browse/{id}/put", 24, Form => Empty, "browse.write",
             route Owner(Volume), scope Object(Volume), own: Some(Portainer(Browse(Put)));
         ConsoleAttach: Get "{/v1|/v2}/websocket/attach", 24, None => WebSocket, "attach",
             route Owner(Container), object Query("id"), scope Object(Container), own: Some(Portainer(Console(Attach)));

@@ -40,6 +40,8 @@ pub(crate) enum Reason {
     Engine,
     /// `internal`
     Internal,
+    /// `media-type`
+    MediaType,
     /// `no-manager`
     NoManager,
     /// `no-such`
@@ -98,6 +100,7 @@ impl Reason {
             Self::Denied => "denied",
             Self::Engine => "engine",
             Self::Internal => "internal",
+            Self::MediaType => "media-type",
             Self::NoManager => "no-manager",
             Self::NoSuch => "no-such",
             Self::NoNodeAnswered => "nobody",

@@ -43,7 +43,7 @@ async fn an_action_goes_to_the_named_node_with_its_empty_body() {
             let answer = server
                 .ask(bed, "n1", "POST", target, &form, b"fromSrc=-")
                 .await;
-            assert_eq!(answer.status, 400);
+            assert_eq!(answer.status, 415);
         })
         .await;
 }
