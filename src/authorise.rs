@@ -9,6 +9,7 @@ pub(crate) mod guarded;
 pub(crate) mod limit;
 pub(crate) mod scope;
 pub(crate) mod secrets;
+pub(crate) mod version;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -16,7 +17,6 @@ use std::sync::Arc;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, UPGRADE};
 use pingora::http::RequestHeader;
-use skep_filters::endpoint::Match;
 use skep_filters::policy::{BodyOf, Node, On, Reason, Request, Role, Verdict};
 
 use crate::cluster::Cluster;
@@ -118,14 +118,15 @@ fn allowed_nodes(cluster: &Cluster, called: &Called, anywhere: &Request<'_>) -> 
 /// # Errors
 /// [`Reject::Denied`].
 pub(crate) fn authorise_body(
+    cluster: &Cluster,
     called: &Called,
     head: &RequestHeader,
-    found: Option<&Match>,
+    asked: &Call<'_>,
     body: &RequestBody,
     record: &mut Record,
 ) -> Result<(), Reject> {
     let rules = &called.policy.rules;
-    let Some(found) = found.filter(|found| rules.inspects(found)) else {
+    let Some(found) = asked.found.filter(|found| rules.inspects(found)) else {
         return Ok(());
     };
     let verdict = rules.judge_body(
@@ -134,6 +135,7 @@ pub(crate) fn authorise_body(
             bytes: body.held.as_deref().unwrap_or_default(),
             content_type: text(head, &CONTENT_TYPE),
             content_encoding: text(head, &CONTENT_ENCODING),
+            api: version::effective(cluster, asked),
         },
     );
     match verdict {

@@ -124,7 +124,8 @@ impl Gateway {
         content_type::hold(session.req_header_mut(), asked.found)?;
         let body = self.body(session, called, asked.found).await?;
         let head = session.req_header();
-        authorise::authorise_body(called, head, asked.found, &body, &mut x.record)?;
+        let cluster = &self.context.cluster;
+        authorise::authorise_body(cluster, called, head, &asked, &body, &mut x.record)?;
         let mut x = Judged {
             exchange: x,
             permission,

@@ -10,6 +10,7 @@ use http::StatusCode;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use pingora::http::RequestHeader;
 use skep_filters::auth::BodyBinding;
+use skep_filters::endpoint::ApiVersion;
 use skep_filters::policy::scope::{Kind, Scope};
 use skep_filters::policy::{BodyOf, Guarding, Thing};
 
@@ -62,6 +63,7 @@ pub(crate) fn judge(
         bytes: x.body.held.as_deref().unwrap_or_default(),
         content_type: text(head, &CONTENT_TYPE),
         content_encoding: text(head, &CONTENT_ENCODING),
+        api: ApiVersion::OLDEST_ENGINE,
     };
     match rules.judge_guarded(&guarded, found, asked.query, &body) {
         Guarding::Clear => Ok(None),

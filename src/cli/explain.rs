@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use skep_filters::endpoint::{Match, RequestPath, classify};
+use skep_filters::endpoint::{ApiVersion, Match, RequestPath, classify};
 use skep_filters::policy::scope::Reach;
 use skep_filters::policy::{BodyOf, Node, On, Request, Role, Verdict};
 
@@ -102,7 +102,7 @@ fn explain(
     let inspected = found.as_ref().filter(|found| rules.inspects(found));
     let verdict = match (head, inspected, body) {
         (Verdict::Allow { rule }, Some(found), Some(bytes)) => {
-            match rules.judge_body(found, &json(bytes)) {
+            match rules.judge_body(found, &json(bytes, &path)) {
                 Verdict::Allow { .. } => Verdict::Allow { rule },
                 denied => denied,
             }
@@ -189,11 +189,13 @@ fn conditions(
     Ok(())
 }
 
-fn json(bytes: &[u8]) -> BodyOf<'_> {
+/// A body for an engine of the path's version; without one, for the oldest engine.
+fn json<'b>(bytes: &'b [u8], path: &RequestPath<'_>) -> BodyOf<'b> {
     BodyOf {
         bytes,
         content_type: None,
         content_encoding: None,
+        api: path.version().unwrap_or(ApiVersion::OLDEST_ENGINE),
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::reading;
 use super::rules::{Rules, outcome};
-use crate::endpoint::{BodyCheck, Match, RequestPath, classify};
+use crate::endpoint::{ApiVersion, BodyCheck, Match, RequestPath, classify};
 use crate::policy::{BodyOf, RuleSet};
 
 /// Judges a body as it is, and with its texts and spaces written differently.
@@ -45,6 +45,7 @@ fn judged(rules: &RuleSet, found: &Match, bytes: &[u8]) -> (String, bool) {
         bytes,
         content_type: None,
         content_encoding: None,
+        api: ApiVersion::new(1, 53),
     };
     outcome(&rules.judge_body(found, &body))
 }

@@ -26,7 +26,7 @@ mod volume;
 use super::may::May;
 use super::must::Must;
 use super::verdict::{Denied, Judged};
-use crate::endpoint::BodyCheck;
+use crate::endpoint::{ApiVersion, BodyCheck};
 use crate::json::{Fields, Json};
 
 pub(super) use head::head;
@@ -36,6 +36,8 @@ pub(super) use head::head;
 pub(super) struct Check<'p> {
     pub(super) may: &'p May,
     pub(super) must: &'p Must,
+    /// The API version in which the engine carries the request out.
+    pub(super) api: ApiVersion,
 }
 
 type Inspector = fn(&Check<'_>, &Json<'_>) -> Judged;

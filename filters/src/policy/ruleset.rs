@@ -16,7 +16,7 @@ use super::scope::Scope;
 use super::selector::Selector;
 use super::spec::{RuleSpec, Spec};
 use super::verdict::{Reason, Verdict};
-use crate::endpoint::{HeadCheck, Kind, Match, query};
+use crate::endpoint::{ApiVersion, HeadCheck, Kind, Match, query};
 use crate::json::quoted;
 
 /// Most entries of a policy: each request may be matched against all of them.
@@ -164,7 +164,11 @@ impl RuleSet {
             return deny(rule, Reason::Denied);
         }
         let head = upgrade(found, request.upgrade)
-            .and_then(|()| body::head(&self.check(), found, request.query))
+            .and_then(|()| {
+                // Nothing in a head depends on the version so far.
+                let api = request.path.version().unwrap_or(ApiVersion::OLDEST_ENGINE);
+                body::head(&self.check(api), found, request.query)
+            })
             .and_then(|()| self.hides_environment(found, request.query));
         match head {
             Ok(()) => Verdict::Allow { rule },
@@ -190,7 +194,7 @@ impl RuleSet {
         let judged = body
             .read()
             .map_err(Into::into)
-            .and_then(|json| inspect(&self.check(), &json));
+            .and_then(|json| inspect(&self.check(body.api), &json));
         match judged {
             Ok(()) => Verdict::Allow { rule },
             Err(denied) => deny(denied.rule, denied.reason),
@@ -242,10 +246,11 @@ impl RuleSet {
         Err(super::verdict::Denied::asks("redact", what))
     }
 
-    fn check(&self) -> Check<'_> {
+    fn check(&self, api: ApiVersion) -> Check<'_> {
         Check {
             may: &self.may,
             must: &self.must,
+            api,
         }
     }
 

@@ -2,12 +2,16 @@
 
 mod catalogue;
 mod grants;
+mod mounts;
 mod preset;
 mod rules;
 mod spelling;
 
 use super::*;
-use crate::endpoint::{Match, RequestPath, classify};
+use crate::endpoint::{ApiVersion, Match, RequestPath, classify};
+
+/// The API version of a new engine.
+const NEWEST: ApiVersion = ApiVersion::new(1, 53);
 
 /// Judges `METHOD target` and, if its head is allowed, a body.
 pub(super) fn judged(rules: &RuleSet, request: &str, body: &str) -> Result<String, String> {
@@ -27,7 +31,12 @@ pub(super) fn judged(rules: &RuleSet, request: &str, body: &str) -> Result<Strin
     let Some(found) = found.filter(|found| rules.inspects(found) && !body.is_empty()) else {
         return Ok(rule);
     };
-    outcome(rules.judge_body(&found, &json(body.as_bytes())))?;
+    let api = path.version().unwrap_or(NEWEST);
+    let body = BodyOf {
+        api,
+        ..json(body.as_bytes())
+    };
+    outcome(rules.judge_body(&found, &body))?;
     Ok(rule)
 }
 
@@ -48,6 +57,7 @@ fn json(bytes: &[u8]) -> BodyOf<'_> {
         bytes,
         content_type: Some("application/json"),
         content_encoding: None,
+        api: NEWEST,
     }
 }
 

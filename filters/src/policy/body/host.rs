@@ -102,7 +102,8 @@ pub(super) fn judge(check: &Check<'_>, host: &Fields<'_>) -> Judged {
     capability::added(check, &host.texts("CapAdd")?)?;
     namespaces::judge(check, host)?;
     mounts::binds(check, host)?;
-    mounts::mounts(check, host)?;
+    mounts::mounts(check, host, mounts::Owner::Container)?;
+    mounts::tmpfs_map(check, host.map("Tmpfs")?)?;
     volume::driver(check, host.text("VolumeDriver")?, &[])?;
     devices::judge(check, host)?;
     security::host(check, host)?;

@@ -1,8 +1,24 @@
 //! Judges the mounts of containers and services, in both notations.
+//!
+//! Options are read exactly as engines read them, and a word that they do not know
+//! is refused: another engine could give it a meaning.
+
+pub(super) mod flags;
+pub(super) mod mode;
+pub(super) mod propagation;
+mod read_only;
+mod tmpfs;
+
+use mode::Mode;
+use propagation::Propagation;
+use read_only::{Bind, DEEP_SINCE, FLAT_CONTAINER, FLAT_SERVICE};
 
 use super::{Check, host_path, image, volume};
+use crate::endpoint::ApiVersion;
 use crate::json::{Fields, quoted, text_of};
 use crate::policy::verdict::{Denied, Judged};
+
+pub(super) use tmpfs::{OPTIONS as TMPFS, map as tmpfs_map};
 
 const KNOWN: [&str; 10] = [
     "Type",
@@ -17,43 +33,90 @@ const KNOWN: [&str; 10] = [
     "ClusterOptions",
 ];
 
-/// `HostConfig.Binds`: `source:target[:options]`.
+const BIND_OPTIONS: [&str; 5] = [
+    "Propagation",
+    "NonRecursive",
+    "CreateMountpoint",
+    "ReadOnlyNonRecursive",
+    "ReadOnlyForceRecursive",
+];
+
+const VOLUME_OPTIONS: [&str; 4] = ["NoCopy", "Labels", "DriverConfig", "Subpath"];
+
+/// The object that has the mounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    Container,
+    Service,
+}
+
+impl Owner {
+    /// The API version in which its binds have `NonRecursive`.
+    const fn flat_since(self) -> ApiVersion {
+        match self {
+            Self::Container => FLAT_CONTAINER,
+            Self::Service => FLAT_SERVICE,
+        }
+    }
+}
+
+/// `HostConfig.Binds`: `source:target[:options]`; and the options in `VolumesFrom`.
 pub(super) fn binds(check: &Check<'_>, host: &Fields<'_>) -> Judged {
     for bind in host.texts("Binds")? {
         let (source, options) = parts(bind)?;
-        let mut options = options.split(',');
-        let read_only = options.clone().any(|option| option == "ro");
-        let relabels = options.clone().any(|option| matches!(option, "z" | "Z"));
-        let writable = !read_only || relabels || options.clone().any(|option| option == "rw");
-        let shared = options.any(|option| matches!(option, "shared" | "rshared"));
-        propagation(check, shared)?;
+        let is_windows = host_path::is_windows(source);
+        let mode = if is_windows {
+            Mode::parse_windows(options)
+        } else {
+            Mode::parse(options)
+        };
+        let mode =
+            mode.or_else(|error| option(check, "Binds", error.option()).map(|()| Mode::default()))?;
+        let bind = Bind {
+            read_only: mode.read_only && !mode.relabels,
+            propagation: mode.propagation,
+            ..Bind::default()
+        };
+        propagation(check, mode.propagation)?;
         if !is_volume(source) {
-            host_path::bind(check, "Binds", source, writable)?;
+            path(check, "Binds", source, &bind, Owner::Container)?;
+        }
+    }
+    for from in host.texts("VolumesFrom")? {
+        let (_, options) = from.split_once(':').unwrap_or((from, ""));
+        if let Err(error) = Mode::parse(options) {
+            option(check, "VolumesFrom", error.option())?;
         }
     }
     Ok(())
 }
 
 /// `Mounts`.
-pub(super) fn mounts(check: &Check<'_>, fields: &Fields<'_>) -> Judged {
+pub(super) fn mounts(check: &Check<'_>, fields: &Fields<'_>, owner: Owner) -> Judged {
     for mount in fields.list("Mounts")? {
         let mount = Fields::of(mount, "Mounts")?;
         check.knows(&mount, &KNOWN)?;
         let options = mount.object("VolumeOptions")?;
+        check.knows(&options, &VOLUME_OPTIONS)?;
         let driver = options.object("DriverConfig")?;
+        check.knows(&driver, &["Name", "Options"])?;
         volume::driver(check, driver.text("Name")?, driver.map("Options")?)?;
-        let bind = mount.object("BindOptions")?;
-        let shared = matches!(bind.text("Propagation")?, "shared" | "rshared");
-        propagation(check, shared)?;
+        tmpfs::options(check, &mount.object("TmpfsOptions")?)?;
+        let options = mount.object("BindOptions")?;
+        check.knows(&options, &BIND_OPTIONS)?;
+        let bind = Bind {
+            read_only: mount.flag("ReadOnly")?,
+            non_recursive: options.flag("NonRecursive")?,
+            read_only_top: options.flag("ReadOnlyNonRecursive")?,
+            propagation: named_propagation(check, options.text("Propagation")?)?,
+        };
+        // Of a wrong type it would be refused by the engine; so it is here.
+        options.flag("ReadOnlyForceRecursive")?;
+        propagation(check, bind.propagation)?;
 
         let source = mount.text("Source")?;
         match mount.text("Type")? {
-            "bind" | "npipe" => {
-                // Mounts below a mount may be writable, unless it is read-only recursively.
-                let deep = !bind.flag("ReadOnlyNonRecursive")?;
-                let writable = !(mount.flag("ReadOnly")? && deep);
-                host_path::bind(check, "Mounts", source, writable)?;
-            }
+            "bind" | "npipe" => path(check, "Mounts", source, &bind, owner)?,
             "image" => image::judge(check, "the image of a mount", source)?,
             "volume" | "cluster" if source.is_empty() || is_volume(source) => {}
             "tmpfs" if source.is_empty() => {}
@@ -63,6 +126,56 @@ pub(super) fn mounts(check: &Check<'_>, fields: &Fields<'_>) -> Judged {
         }
     }
     Ok(())
+}
+
+/// Judges the path of a bind, for reading if nothing of it can be written.
+fn path(check: &Check<'_>, field: &str, source: &str, bind: &Bind, owner: Owner) -> Judged {
+    // Windows has no mounts below a folder that a bind would bring along.
+    let read_only = if host_path::is_windows(source) {
+        bind.read_only
+    } else {
+        read_only::is_read_only(bind, check.api, owner.flat_since())
+    };
+    host_path::bind(check, field, source, !read_only).map_err(|denied| {
+        match bind.read_only && !read_only && host_path::bind(check, field, source, false).is_ok() {
+            true => Denied::asks(denied.rule, why_writable(field, source, bind)),
+            false => denied,
+        }
+    })
+}
+
+/// Why a read-only bind counts as writable.
+fn why_writable(field: &str, source: &str, bind: &Bind) -> String {
+    let source = quoted(source);
+    let why = if bind.propagation != Propagation::Private {
+        "mounts that the host adds later are writable: leave out the propagation".to_owned()
+    } else if bind.read_only_top {
+        "ReadOnlyNonRecursive leaves the mounts below it writable".to_owned()
+    } else {
+        format!(
+            "the mounts below it stay writable before API {DEEP_SINCE}: \
+             use a mount with BindOptions.NonRecursive"
+        )
+    };
+    format!("{field} asks for the path {source} of the host, and {why}")
+}
+
+fn named_propagation(check: &Check<'_>, name: &str) -> Judged<Propagation> {
+    match Propagation::parse(name) {
+        _ if name.is_empty() => Ok(Propagation::Private),
+        Some(propagation) => Ok(propagation),
+        None => option(check, "Propagation", name).map(|()| Propagation::Shared),
+    }
+}
+
+/// Denies a word that is no option of a mount, or that contradicts another.
+pub(super) fn option(check: &Check<'_>, at: &str, word: &str) -> Judged {
+    check.grant(false, "may.everything", || {
+        format!(
+            "{at} has the mount option {}, which is not known here",
+            quoted(word)
+        )
+    })
 }
 
 /// Denies templates in the mounts of a service. Managers expand them after the
@@ -111,8 +224,10 @@ pub(crate) fn volumes<'j>(fields: &Fields<'j>) -> Judged<Vec<&'j str>> {
     Ok(volumes)
 }
 
-fn propagation(check: &Check<'_>, shared: bool) -> Judged {
-    check.grant(!shared || check.may.propagation, "may.propagation", || {
+/// Denies propagation to the host.
+pub(super) fn propagation(check: &Check<'_>, propagation: Propagation) -> Judged {
+    let granted = propagation != Propagation::Shared || check.may.propagation;
+    check.grant(granted, "may.propagation", || {
         "a mount asks for shared propagation".into()
     })
 }
@@ -123,7 +238,13 @@ fn parts(bind: &str) -> Judged<(&str, &str)> {
         // The first colon is the drive's.
         let colon = bind.get(2..).and_then(|rest| rest.find(':'));
         let source = colon.map_or(bind, |at| &bind[..at + 2]);
-        let options = bind.rsplit(':').next().unwrap_or_default();
+        let last = bind.rsplit(':').next().unwrap_or_default();
+        // The last part may be the target, which is a path, too.
+        let options = if last.starts_with(['/', '\\']) {
+            ""
+        } else {
+            last
+        };
         return Ok((source, options));
     }
     let mut parts = bind.split(':');

@@ -80,7 +80,7 @@ fn container(check: &Check<'_>, container: &Fields<'_>) -> Judged {
     user::judge(check, "User", container.text("User")?)?;
     host::groups(check, &container.texts("Groups")?)?;
     capability::added(check, &container.texts("CapabilityAdd")?)?;
-    mounts::mounts(check, container)?;
+    mounts::mounts(check, container, mounts::Owner::Service)?;
     mounts::templates(check, container)?;
     references(check, container)?;
     let sysctls = container.map("Sysctls")?.iter();

@@ -1,8 +1,12 @@
 //! Judges the drivers of volumes and their options.
 
+mod filesystem;
+
 use std::borrow::Cow;
 
-use super::{Check, host_path, labels, listed};
+use super::mounts::flags::Flags;
+use super::mounts::propagation::Propagation;
+use super::{Check, host_path, labels, listed, mounts};
 use crate::json::{Fields, Json, quoted, same_field, text_of};
 use crate::policy::verdict::{Denied, Judged};
 
@@ -36,11 +40,12 @@ fn local(check: &Check<'_>, options: &[(Cow<'_, str>, Json<'_>)]) -> Judged {
     for (name, value) in options {
         let value =
             text_of(value).ok_or_else(|| Denied::shape("an option is not a string".into()))?;
-        let field = match name.as_ref() {
-            name if same_field(name, "type") => &mut kind,
-            name if same_field(name, "device") => &mut device,
-            name if same_field(name, "o") => &mut flags,
-            name if same_field(name, "size") => continue,
+        let is = |own: &str| same_field(name, own);
+        let (own, field) = match name.as_ref() {
+            _ if is("type") => ("type", &mut kind),
+            _ if is("device") => ("device", &mut device),
+            _ if is("o") => ("o", &mut flags),
+            _ if is("size") => continue,
             name => {
                 check.grant(check.may.unknown_fields, "may.unknown_fields", || {
                     format!("the volume option {}", quoted(name))
@@ -48,42 +53,54 @@ fn local(check: &Check<'_>, options: &[(Cow<'_, str>, Json<'_>)]) -> Judged {
                 continue;
             }
         };
-        if !field.is_empty() {
-            return Err(Denied::shape(format!(
-                "the volume option {} is given twice",
-                quoted(name)
-            )));
+        // moby refuses another case; Podman ignores case.
+        if name != own {
+            let name = quoted(name);
+            let what = format!("the volume option {name} has to be spelled {own}");
+            return Err(Denied::shape(what));
         }
         *field = value;
     }
-    let flags: Vec<_> = flags.split(',').map(str::trim).collect();
-    let has = |flag: &str| flags.iter().any(|own| own.eq_ignore_ascii_case(flag));
-    let binds = has("bind") || has("rbind") || has("move");
-    let propagates = has("shared") || has("rshared");
-    check.grant(
-        !propagates || check.may.propagation,
-        "may.propagation",
-        || "a volume asks for shared propagation".into(),
-    )?;
-    match kind.trim() {
-        _ if binds => bind(check, device, !has("ro")),
-        "" if device.is_empty() => Ok(()),
-        "" | "none" | "bind" => bind(check, device, !has("ro")),
-        "tmpfs" => Ok(()),
-        kind => check.grant(
-            listed(&check.may.filesystems, kind),
-            "may.filesystems",
-            || format!("a volume asks for the file system {}", quoted(kind)),
-        ),
+    let flags = Flags::parse(flags);
+    mounts::propagation(check, flags.propagation())?;
+    if flags.remounts() {
+        mounts::option(check, "a volume", "remount")?;
     }
+    // Without a type, an engine may take the device for a path of the host.
+    let is_path = matches!(kind, "" | "none" | "bind") && !device.is_empty();
+    if flags.binds() || is_path {
+        bind(check, device, &flags)?;
+        // The kernel ignores data of a bind, and another engine may not.
+        return match flags.data.first() {
+            None => Ok(()),
+            Some(word) => mounts::option(check, "a volume", word),
+        };
+    }
+    let granted = matches!(kind, "" | "tmpfs") || listed(&check.may.filesystems, kind);
+    check.grant(granted, "may.filesystems", || {
+        format!("a volume asks for the file system {}", quoted(kind))
+    })?;
+    // `mount -t` takes a list of types.
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+    check.grant(kind.bytes().all(is_plain), "may.everything", || {
+        format!("{} is not one file system", quoted(kind))
+    })?;
+    filesystem::data(check, kind, &flags.data)
+}
+
+/// Only the top of a bind becomes read-only, on every engine.
+fn bind(check: &Check<'_>, device: &str, flags: &Flags<'_>) -> Judged {
+    let is_private = flags.propagation() == Propagation::Private;
+    let read_only = flags.binds() && flags.read_only() && !flags.recursive() && is_private;
+    path(check, "a volume", device, !read_only)
 }
 
 /// The kernel follows links before it goes up, so `..` could lead anywhere.
-fn bind(check: &Check<'_>, device: &str, writable: bool) -> Judged {
-    if host_path::has_dots(device) {
+fn path(check: &Check<'_>, at: &str, path: &str, writable: bool) -> Judged {
+    if host_path::has_dots(path) {
         return check.grant(false, "may.binds", || {
-            format!("a volume's device {} has `.` or `..`", quoted(device))
+            format!("{at} has the path {} with `.` or `..`", quoted(path))
         });
     }
-    host_path::bind(check, "a volume", device, writable)
+    host_path::bind(check, at, path, writable)
 }
