@@ -42,6 +42,12 @@ lint: ## rustfmt, clippy, and what the dependencies may be
 fuzz: ## every fuzz target for FUZZ_SECONDS (60) each; on stable Rust
 	@nice filters/fuzz/run
 
+.PHONY: differential
+differential: ## generated requests, read by skep and by Go; DIFFERENTIAL_CASES, DIFFERENTIAL_SEED
+	@seed=$${DIFFERENTIAL_SEED:-$$(date +%s)}; echo "DIFFERENTIAL_SEED=$$seed"; \
+	DIFFERENTIAL_SEED=$$seed DIFFERENTIAL_CASES=$${DIFFERENTIAL_CASES:-200000} \
+	$(CARGO) test --locked -p skep-filters --lib differential
+
 .PHONY: bench
 bench: build ## HAProxy and skep in turn before the same engine; ratios
 	@SKEP=$(abspath $(BINARY)) benches/run

@@ -12,6 +12,9 @@
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 
+#[cfg(test)]
+mod differential;
+
 pub mod policy;
 
 pub mod aggregate;

@@ -34,6 +34,14 @@ mod tests;
 mod verdict;
 mod yaml;
 
+/// The readers of mount options, for the tests that run them alone.
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod mount_options {
+    pub(crate) use super::body::mounts::flags::Flags;
+    pub(crate) use super::body::mounts::mode::Mode;
+    pub(crate) use super::body::mounts::propagation::Propagation;
+}
+
 pub use effect::Effect;
 pub use error::{BodyError, PolicyError};
 pub use guard::{Guarded, Guarding, Named, Thing};

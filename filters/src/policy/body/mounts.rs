@@ -3,9 +3,9 @@
 //! Options are read exactly as engines read them, and a word that they do not know
 //! is refused: another engine could give it a meaning.
 
-pub(super) mod flags;
-pub(super) mod mode;
-pub(super) mod propagation;
+pub(in crate::policy) mod flags;
+pub(in crate::policy) mod mode;
+pub(in crate::policy) mod propagation;
 mod read_only;
 mod tmpfs;
 

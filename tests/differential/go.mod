@@ -1,0 +1,3 @@
+module skep/differential
+
+go 1.19
