@@ -9,7 +9,6 @@ pub(crate) mod guarded;
 pub(crate) mod limit;
 pub(crate) mod scope;
 pub(crate) mod secrets;
-pub(crate) mod version;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -17,9 +16,11 @@ use std::sync::Arc;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, UPGRADE};
 use pingora::http::RequestHeader;
-use skep_filters::policy::{BodyOf, Node, On, Reason, Request, Role, Verdict};
+use skep_filters::endpoint::BodyCheck;
+use skep_filters::policy::{BodyOf, Node, On, Reason, Release, Request, Role, Spoken, Verdict};
 
 use crate::cluster::Cluster;
+use crate::cluster::identity::EngineFacts;
 use crate::cluster::members::Member;
 use crate::cluster::reachable::Reachable;
 use crate::exchange::Call;
@@ -135,14 +136,36 @@ pub(crate) fn authorise_body(
             bytes: body.held.as_deref().unwrap_or_default(),
             content_type: text(head, &CONTENT_TYPE),
             content_encoding: text(head, &CONTENT_ENCODING),
-            api: version::effective(cluster, asked),
         },
+        spoken(cluster, called, asked),
     );
     match verdict {
         // The log names the rule that allowed the head.
         Verdict::Allow { .. } => Ok(()),
         denied => enforce(called, denied, record).map(drop),
     }
+}
+
+/// The version of the API in which a request is read. Without one in the path it
+/// is the oldest of those that engines choose. Every node may get a task of a
+/// service, so there the oldest engine counts too. An engine of another node is
+/// judged by that node's agent too; here, for the release, it counts as this one.
+pub(crate) fn spoken(cluster: &Cluster, called: &Called, asked: &Call<'_>) -> Spoken {
+    let me = cluster.me();
+    let own = me.engine.as_ref();
+    let own_range = || own.and_then(EngineFacts::range).into_iter().collect();
+    let ranges: Vec<_> = match called.caller.is_peer() {
+        true => own_range(),
+        false => cluster.ranges(),
+    };
+    let newest = ranges.iter().map(|range| range.max);
+    let check = asked.found.map(|found| found.endpoint.body_check());
+    let newest = match asked.path.version() {
+        Some(_) if check != Some(BodyCheck::ServiceSpec) => newest.max(),
+        Some(_) | None => newest.min(),
+    };
+    let release = own.and_then(|engine| Release::parse(&engine.version));
+    Spoken::of(asked.path.version(), newest, release)
 }
 
 /// The rule that decided. A denial is an error, unless the policy is `audit_only`.

@@ -124,8 +124,8 @@ impl Gateway {
         content_type::hold(session.req_header_mut(), asked.found)?;
         let body = self.body(session, called, asked.found).await?;
         let head = session.req_header();
-        let cluster = &self.context.cluster;
-        authorise::authorise_body(cluster, called, head, &asked, &body, &mut x.record)?;
+        let (cluster, record) = (&self.context.cluster, &mut x.record);
+        authorise::authorise_body(cluster, called, head, &asked, &body, record)?;
         let mut x = Judged {
             exchange: x,
             permission,

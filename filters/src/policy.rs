@@ -29,6 +29,7 @@ mod ruleset;
 pub mod scope;
 mod selector;
 mod spec;
+mod spoken;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -53,4 +54,5 @@ pub use request::{BodyOf, Request};
 pub use ruleset::RuleSet;
 pub use selector::groups;
 pub use spec::{RuleSpec, Spec};
+pub use spoken::{Release, Spoken};
 pub use verdict::{Reason, Verdict};

@@ -63,7 +63,6 @@ pub(crate) fn judge(
         bytes: x.body.held.as_deref().unwrap_or_default(),
         content_type: text(head, &CONTENT_TYPE),
         content_encoding: text(head, &CONTENT_ENCODING),
-        api: ApiVersion::OLDEST_ENGINE,
     };
     match rules.judge_guarded(&guarded, found, asked.query, &body) {
         Guarding::Clear => Ok(None),

@@ -5,9 +5,9 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use skep_filters::endpoint::{ApiVersion, Match, RequestPath, classify};
+use skep_filters::endpoint::{HeadCheck, Match, RequestPath, classify};
 use skep_filters::policy::scope::Reach;
-use skep_filters::policy::{BodyOf, Node, On, Request, Role, Verdict};
+use skep_filters::policy::{BodyOf, Node, On, Request, Role, Spoken, Verdict};
 
 use super::args::BodySource;
 use crate::authorise::grants;
@@ -102,7 +102,8 @@ fn explain(
     let inspected = found.as_ref().filter(|found| rules.inspects(found));
     let verdict = match (head, inspected, body) {
         (Verdict::Allow { rule }, Some(found), Some(bytes)) => {
-            match rules.judge_body(found, &json(bytes, &path)) {
+            let spoken = Spoken::of(path.version(), Some(Spoken::NEWEST.version), None);
+            match rules.judge_body(found, &json(bytes), spoken) {
                 Verdict::Allow { .. } => Verdict::Allow { rule },
                 denied => denied,
             }
@@ -136,6 +137,20 @@ fn explain(
     }
     let allowed = verdict.is_allowed() || rules.audit_only();
     if allowed {
+        if inspected.is_some() && body.is_some() && path.version().is_none() {
+            let newest = Spoken::NEWEST.version;
+            writeln!(
+                text,
+                "  read in API {newest}: name another version in the path"
+            )?;
+        }
+        if inspected.is_some_and(|found| rules.rolls_back(found, query)) {
+            writeln!(text, "  if the previous specification is allowed too")?;
+        }
+        let removal = |found: &Match| found.endpoint.head == HeadCheck::NetworkRemoval;
+        if found.as_ref().is_some_and(removal) && !rules.grants_ingress() {
+            writeln!(text, "  unless it is the ingress network")?;
+        }
         conditions(&mut text, grant, found.as_ref(), body.is_some(), named)?;
     }
     Ok(Explanation { text, allowed })
@@ -189,13 +204,11 @@ fn conditions(
     Ok(())
 }
 
-/// A body for an engine of the path's version; without one, for the oldest engine.
-fn json<'b>(bytes: &'b [u8], path: &RequestPath<'_>) -> BodyOf<'b> {
+fn json(bytes: &[u8]) -> BodyOf<'_> {
     BodyOf {
         bytes,
         content_type: None,
         content_encoding: None,
-        api: path.version().unwrap_or(ApiVersion::OLDEST_ENGINE),
     }
 }
 
@@ -340,6 +353,30 @@ policies:
                 "\"default\"",
             ),
             ("--as key:dev GET /info", None, true, "without env"),
+            (
+                "--as ci POST /containers/create",
+                Some("{}"),
+                true,
+                "read in API 1.56",
+            ),
+            (
+                "--as ci POST /containers/create",
+                Some(r#"{"HostConfig":{"Annotations":{"run.oci.handler":"wasm"}}}"#),
+                false,
+                "\"may.annotations\"",
+            ),
+            (
+                "--as key:dev --label zone=dev POST /services/web/update?version=1&rollback=previous",
+                None,
+                true,
+                "the previous specification",
+            ),
+            (
+                "--as key:dev --label zone=dev DELETE /networks/n",
+                None,
+                true,
+                "unless it is the ingress network",
+            ),
         ] {
             let (text, is) = explained(words, body).unwrap();
             assert_eq!(is, allowed, "{words}: {text}");

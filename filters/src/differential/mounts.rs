@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use super::generate::{Dice, bend, shown};
 use super::reader::{Question, bytes};
 use super::{Outcome, differ};
-use crate::endpoint::{ApiVersion, RequestPath, classify};
+use crate::endpoint::{RequestPath, classify};
 use crate::policy::mount_options::{Flags, Mode, Propagation};
-use crate::policy::{BodyOf, May, RuleSet, Spec};
+use crate::policy::{BodyOf, May, RuleSet, Spec, Spoken};
 
 const WORDS: [&str; 47] = [
     "ro",
@@ -189,9 +189,11 @@ fn allows(method_and_path: &str, body: &Value) -> bool {
         bytes: bytes.as_bytes(),
         content_type: None,
         content_encoding: None,
-        api: ApiVersion::new(1, 53),
     };
-    rules.unwrap().judge_body(&found, &body).is_allowed()
+    rules
+        .unwrap()
+        .judge_body(&found, &body, Spoken::NEWEST)
+        .is_allowed()
 }
 
 #[test]

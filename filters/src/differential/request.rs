@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::generate::{Dice, bend, shown};
 use super::reader::{Question, bytes, text};
 use super::{Outcome, differ};
-use crate::endpoint::{self, ApiVersion, Body, Endpoint, Match, RequestPath, all, classify, query};
-use crate::policy::{BodyOf, RuleSet, Spec};
+use crate::endpoint::media::{self, ContentType};
+use crate::endpoint::{self, ApiVersion, Endpoint, Match, RequestPath, all, classify, query};
 
 /// The head and the body of a request as it is forwarded.
 struct Request {
@@ -252,16 +252,9 @@ fn compare(request: &Request, go: &Value, routes: &[(&Endpoint, String)]) -> Out
         .or_else(|| same("the query", json!(pairs), json!(values(&go["Query"]))))
         .or_else(|| route(&path, found.as_ref(), go, routes).map(|how| format!("{how} of {case}")))
         .or_else(|| match sent(found.as_ref(), request) {
-            // What the engine reads of a body was not judged as parameters.
-            Sent::Json => {
-                same("the form", json!(pairs), json!(values(&go["Form"]))).or_else(|| {
-                    let media = request
-                        .content_type
-                        .as_ref()
-                        .map_or("", |_| "application/json");
-                    same("the media type", json!(media), json!(text(&go["Media"])))
-                })
-            }
+            // No policy judges parameters in a body.
+            Sent::Kept(media) => same("the form", json!(pairs), json!(values(&go["Form"])))
+                .or_else(|| same("the media type", json!(media), json!(text(&go["Media"])))),
             Sent::Dropped | Sent::Refused => None,
         });
     differs.map_or(Outcome::Alike, Outcome::Differs)
@@ -351,45 +344,25 @@ fn names(found: Option<&Match>) -> bool {
     })
 }
 
-/// What the agent sends to the engine of a body and its `Content-Type`.
+/// What the agent sends to the engine of a `Content-Type`.
 enum Sent {
     /// The request is refused.
     Refused,
     /// Nothing.
     Dropped,
-    /// Both; the body was judged as JSON.
-    Json,
+    /// The header, which it reads as this media type; empty if there is none.
+    Kept(String),
 }
 
 fn sent(found: Option<&Match>, request: &Request) -> Sent {
-    let Some(found) = found else {
-        return Sent::Dropped;
-    };
-    match found.endpoint.body {
-        Body::None => Sent::Dropped,
-        // Its types are for the agent to check.
-        Body::Stream => Sent::Refused,
-        Body::Json(_) => {
-            let rules = RuleSet::new(&Spec::allowing(["*"])).unwrap();
-            if !rules.inspects(found) {
-                return Sent::Refused;
-            }
-            let header = request
-                .content_type
-                .as_deref()
-                .map(http::HeaderValue::from_bytes);
-            let header = header.map(|header| header.unwrap());
-            let content_type = header.as_ref().map(|h| h.to_str().unwrap_or("(not text)"));
-            let body = BodyOf {
-                bytes: b"{}",
-                content_type,
-                content_encoding: None,
-                api: ApiVersion::new(1, 53),
-            };
-            match rules.judge_body(found, &body) {
-                crate::policy::Verdict::Deny { rule: "body", .. } => Sent::Refused,
-                _ => Sent::Json,
-            }
+    let body = found.map(|found| found.endpoint.body);
+    let header = request.content_type.as_deref();
+    match media::judge(body, !request.body.is_empty(), header.into_iter()) {
+        Err(_) => Sent::Refused,
+        Ok(ContentType::Drop) => Sent::Dropped,
+        Ok(ContentType::KeepFirst) => {
+            let media = header.and_then(media::read).unwrap_or_default();
+            Sent::Kept(media.to_ascii_lowercase())
         }
     }
 }

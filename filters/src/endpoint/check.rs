@@ -3,6 +3,8 @@
 //!
 //! The inspectors are in [`policy`](crate::policy).
 
+use super::route::ObjectIn;
+
 /// The check of the path and the query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadCheck {
@@ -18,6 +20,14 @@ pub enum HeadCheck {
     BuildKit,
     /// It installs or changes an engine plugin, which runs as root.
     Plugin,
+    /// It makes the engine ask a registry about this image.
+    LookUp(ObjectIn),
+    /// It makes the engine search a registry.
+    Search,
+    /// It may return a service to its previous specification.
+    Rollback,
+    /// The network in the path, which is removed.
+    NetworkRemoval,
     /// The name of the network in the path.
     NetworkName,
     /// The directory of the host in this parameter, where checkpoints are.
@@ -43,10 +53,14 @@ pub enum BodyCheck {
     ServiceSpec,
     /// A new volume.
     VolumeCreate,
+    /// A cluster volume's new specification.
+    VolumeUpdate,
     /// A new network.
     NetworkCreate,
     /// A container's settings in a network.
     NetworkConnect,
+    /// Credentials, and the registry that they are for.
+    RegistryAuth,
     /// The labels of a secret or a config.
     Labels,
 }

@@ -250,7 +250,7 @@ endpoints! {
         ImageLoad: Post "/images/load", 24, Stream => Stream, "images.write",
             route ThisNode, scope Unscoped, broadcast: Some(Progress), head: NamesImage;
         ImageSearch: Get "/images/search", 24, None => Json, "registry",
-            route AnyNode, scope Unscoped;
+            route AnyNode, scope Unscoped, head: Search;
         ImagePrune: Post "/images/prune", 25, None => Json, "images.write",
             route Prune, scope Forbidden;
         ImageCommit: Post "/commit", 24, Json(Nothing) => Json, "images.write",
@@ -278,7 +278,7 @@ endpoints! {
             route ThisNodeOrManager(ClusterVolume), scope Create(Volume);
         VolumeInspect: Get "/volumes/{name:.*}", 24, None => Json, "volumes.read",
             route Owner(Volume), scope Object(Volume), internal: true;
-        VolumeUpdate: Put "/volumes/{name:.*}", 42, Json(Nothing) => Empty, "volumes.write",
+        VolumeUpdate: Put "/volumes/{name:.*}", 42, Json(VolumeUpdate) => Empty, "volumes.write",
             route Manager, scope Object(Volume);
         VolumeDelete: Delete "/volumes/{name:.*}", 24, None => Empty, "volumes.write",
             route Owner(Volume), scope Object(Volume);
@@ -294,7 +294,7 @@ endpoints! {
         NetworkCreate: Post "/networks/create", 24, Json(NetworkCreate) => Json, "networks.write",
             route ThisNodeOrManager(OverlayNetwork), scope Create(Network);
         NetworkDelete: Delete "/networks/{id:.*}", 24, None => Empty, "networks.write",
-            route Owner(Network), scope Object(Network);
+            route Owner(Network), scope Object(Network), head: NetworkRemoval;
         NetworkConnect: Post "/networks/{id:.*}/connect", 24, Json(NetworkConnect) => Empty, "networks.write",
             route Owner(Container), object Body("Container"), scope NetworkAndContainer, head: NetworkName;
         NetworkDisconnect: Post "/networks/{id:.*}/disconnect", 24, Json(Nothing) => Empty, "networks.write",
@@ -316,10 +316,10 @@ endpoints! {
             route Events, scope List;
         SystemDataUsage: Get "/system/df", 25, None => Json, "system.read",
             route EveryNode(DataUsage), scope Forbidden;
-        SystemAuth: Post "/auth", 24, Json(Nothing) => Json, "registry",
+        SystemAuth: Post "/auth", 24, Json(RegistryAuth) => Json, "registry",
             route AnyNode, scope Unscoped;
         DistributionInspect: Get "/distribution/{name:.*}/json", 30, None => Json, "registry",
-            route AnyNode, scope Unscoped;
+            route AnyNode, scope Unscoped, head: LookUp(ObjectIn::Path);
         Options: Options "/{anyroute:.*}", 24, None => Empty, "ping",
             route ThisNode, scope Unscoped;
         DebugVars: Any "/debug/vars", 24, None => Json, "debug",
@@ -341,7 +341,7 @@ endpoints! {
         PluginList: Get "/plugins", 25, None => Json, "plugins.read",
             route ThisNode, scope Forbidden;
         GetPluginPrivileges: Get "/plugins/privileges", 25, None => Json, "plugins.read",
-            route AnyNode, scope Forbidden;
+            route AnyNode, scope Forbidden, head: LookUp(ObjectIn::Query("remote"));
         PluginPull: Post "/plugins/pull", 25, Json(Nothing) => Stream, "plugins.write",
             route ThisNode, scope Forbidden, head: Plugin;
         PluginInspect: Get "/plugins/{name:.*}/json", 25, None => Json, "plugins.read",
@@ -396,7 +396,7 @@ endpoints! {
         ServiceDelete: Delete "/services/{id}", 24, None => Empty, "services.write",
             route Manager, scope Object(Service);
         ServiceUpdate: Post "/services/{id}/update", 24, Json(ServiceSpec) => Json, "services.write",
-            route Manager, scope Replace(Service);
+            route Manager, scope Replace(Service), head: Rollback;
         ServiceLogs: Get "/services/{id}/logs", 25, None => Stream, "services.logs",
             route Manager, scope Object(Service);
         TaskList: Get "/tasks", 24, None => Json, "tasks.read",

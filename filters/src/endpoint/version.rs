@@ -21,9 +21,6 @@ impl ApiVersion {
     /// `POST /containers/{name}/copy` reads files.
     pub const FLOOR: Self = Self::new(1, 24);
 
-    /// The newest version of the oldest engine that agents work with, 20.10.
-    pub const OLDEST_ENGINE: Self = Self::new(1, 41);
-
     /// The version `major.minor`.
     pub const fn new(major: u16, minor: u16) -> Self {
         Self { major, minor }

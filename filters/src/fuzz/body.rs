@@ -4,8 +4,8 @@
 
 use super::reading;
 use super::rules::{Rules, outcome};
-use crate::endpoint::{ApiVersion, BodyCheck, Match, RequestPath, classify};
-use crate::policy::{BodyOf, RuleSet};
+use crate::endpoint::{BodyCheck, Match, RequestPath, classify};
+use crate::policy::{BodyOf, RuleSet, Spoken};
 
 /// Judges a body as it is, and with its texts and spaces written differently.
 ///
@@ -45,9 +45,8 @@ fn judged(rules: &RuleSet, found: &Match, bytes: &[u8]) -> (String, bool) {
         bytes,
         content_type: None,
         content_encoding: None,
-        api: ApiVersion::new(1, 53),
     };
-    outcome(&rules.judge_body(found, &body))
+    outcome(&rules.judge_body(found, &body, Spoken::NEWEST))
 }
 
 /// The same document with every character of its texts escaped and space around

@@ -3,6 +3,7 @@
 //! Reads the request alone: its query, and the bytes of the body that are
 //! forwarded. The endpoint table says which inspector reads which request.
 
+pub(super) mod address;
 pub(super) mod capability;
 mod container;
 mod devices;
@@ -14,6 +15,8 @@ pub(super) mod host_path;
 pub(super) mod image;
 mod labels;
 mod limits;
+mod log;
+mod lookup;
 pub(super) mod mounts;
 mod namespaces;
 mod network;
@@ -25,6 +28,7 @@ mod volume;
 
 use super::may::May;
 use super::must::Must;
+use super::spoken::Spoken;
 use super::verdict::{Denied, Judged};
 use crate::endpoint::{ApiVersion, BodyCheck};
 use crate::json::{Fields, Json};
@@ -36,8 +40,7 @@ pub(super) use head::head;
 pub(super) struct Check<'p> {
     pub(super) may: &'p May,
     pub(super) must: &'p Must,
-    /// The API version in which the engine carries the request out.
-    pub(super) api: ApiVersion,
+    pub(super) spoken: Spoken,
 }
 
 type Inspector = fn(&Check<'_>, &Json<'_>) -> Judged;
@@ -52,6 +55,8 @@ pub(super) fn inspector(check: BodyCheck) -> Option<Inspector> {
         BodyCheck::CheckpointCreate => Some(exec::checkpoint),
         BodyCheck::ServiceSpec => Some(service::spec),
         BodyCheck::VolumeCreate => Some(volume::create),
+        BodyCheck::VolumeUpdate => Some(volume::update),
+        BodyCheck::RegistryAuth => Some(lookup::auth),
         BodyCheck::NetworkCreate => Some(network::create),
         BodyCheck::NetworkConnect => Some(network::connect),
         BodyCheck::Labels => Some(labels::object),
@@ -92,6 +97,23 @@ fn demand(met: bool, rule: &'static str, what: impl FnOnce() -> String) -> Judge
     } else {
         Err(Denied::asks(rule, what()))
     }
+}
+
+/// Denies a field by which a demand is met if it has no effect: engines remove it
+/// from requests in versions of the API that are older than the field.
+fn honours(check: &Check<'_>, rule: &'static str, field: &str, since: ApiVersion) -> Judged {
+    let version = check.spoken.version;
+    demand(version >= since, rule, || {
+        format!("{field} has no effect below API {since}, and this request is in {version}")
+    })
+}
+
+/// Whether a list of grants has this name; `net.*` is all that begin with `net.`.
+fn listed_by_prefix(list: &[String], name: &str) -> bool {
+    list.iter().any(|granted| match granted.strip_suffix('*') {
+        Some(prefix) => name.starts_with(prefix),
+        None => granted == name,
+    })
 }
 
 /// Whether a list of grants has this value.

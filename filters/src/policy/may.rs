@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 
-use super::body::{capability, host_path};
+use super::body::{address, capability, host_path};
 use super::error::PolicyError;
 
 /// Declares [`May`] with its fields listed for the writer of YAML.
@@ -52,8 +52,11 @@ may! {
         plugins: bool,
         /// BuildKit's own protocol (`/session`, `/grpc`, HTTP/2), which cannot be judged.
         buildkit: bool,
-        /// Making the engine fetch from a URL: `remote` of a build, `fromSrc` of an import.
+        /// Making the engine fetch from a URL: `remote` of a build, `fromSrc` of an import, and
+        /// look-ups in registries other than Docker Hub.
         remote: bool,
+        /// The Swarm's ingress network, and networks that take their settings from another.
+        ingress: bool,
         /// Giving images a name (tag, commit, import, load, build) although `must.images` allows images by name.
         name_images: bool,
         /// Fields that this program does not know, if they have a value.
@@ -70,13 +73,14 @@ may! {
         filesystems: Vec<String>,
         /// Volume drivers beside `local`.
         volume_drivers: Vec<String>,
-        /// Swarm secrets by name that a service may use.
+        /// Swarm secrets by name that a service or a cluster volume may use.
         secrets: Vec<String>,
         /// Swarm configs by name that a service may use.
         configs: Vec<String>,
         /// Devices of the host by path, and all below it: `/dev/dri`.
         devices: Vec<String>,
-        /// Drivers of `DeviceRequests`, such as `nvidia`; the unnamed one is `default`.
+        /// Drivers of `DeviceRequests`, such as `nvidia`, the unnamed one is `default`; and kinds
+        /// of generic resources that a service reserves.
         device_requests: Vec<String>,
         /// Entries of `SecurityOpt` in the form with `=`, such as `seccomp=unconfined`.
         security_options: Vec<String>,
@@ -88,10 +92,16 @@ may! {
         cgroup_parents: Vec<String>,
         /// Groups of `GroupAdd`.
         groups: Vec<String>,
-        /// Log drivers that send logs off the node, such as `gelf`.
+        /// Annotations by name, which runtimes may obey; `run.oci.*` is all that begin with it.
+        annotations: Vec<String>,
+        /// Log drivers that send logs off the node, such as `gelf`; `default` is the engine's
+        /// default one, with any options.
         log_drivers: Vec<String>,
         /// Network drivers beside `bridge` and `overlay`.
         network_drivers: Vec<String>,
+        /// Networks in which addresses may be chosen: pools, gateways and addresses of containers,
+        /// such as `10.20.0.0/16`; also MAC addresses.
+        subnets: Vec<String>,
         /// Network driver options with an effect on the host, such as `com.docker.network.bridge.name`.
         network_options: Vec<String>,
     }
@@ -131,10 +141,12 @@ fn fault(list: &str, entry: &str) -> Option<String> {
         "binds" => host_path::is_grant(entry),
         "devices" => host_path::is_grant(entry) && !entry.ends_with(":ro"),
         "capabilities" => capability::is_name(entry),
+        "subnets" => address::is_grant(entry),
         _ => true,
     };
     let what = match list {
         "capabilities" => "not the name of a capability, such as NET_ADMIN",
+        "subnets" => "not a network such as 10.20.0.0/16, nor a MAC address",
         _ => "not an absolute path without `.` and `..`",
     };
     (!ok).then(|| format!("`{entry}` is {what}"))

@@ -38,7 +38,8 @@ static PRESETS: &[Preset] = &[
     ("portainer", &["*"], &[], |spec| {
         spec.may = Some(May::everything())
     }),
-    // Recreates containers with a newer image. Grant their mounts in `may`.
+    // Recreates containers with a newer image and their old addresses. Grant their
+    // mounts in `may`.
     (
         "watchtower",
         &[
@@ -62,7 +63,14 @@ static PRESETS: &[Preset] = &[
             "POST /networks/*/disconnect",
         ],
         &[],
-        |_| (),
+        |spec| {
+            spec.may = Some(May {
+                // It asks the registry of each image for a newer one.
+                remote: true,
+                subnets: vec!["*".into()],
+                ..May::default()
+            })
+        },
     ),
     (
         "dozzle",

@@ -2,7 +2,7 @@
 
 use super::error::BodyError;
 use super::node::On;
-use crate::endpoint::{ApiVersion, Match, RequestPath, query};
+use crate::endpoint::{Match, RequestPath, query};
 use crate::json::Json;
 
 /// The head of a request.
@@ -31,9 +31,6 @@ pub struct BodyOf<'r> {
     pub content_type: Option<&'r str>,
     /// Its `Content-Encoding` header.
     pub content_encoding: Option<&'r str>,
-    /// The API version in which the engine carries the request out: of the path or
-    /// else the engine's newest; [`ApiVersion::OLDEST_ENGINE`] if that is not known.
-    pub api: ApiVersion,
 }
 
 impl<'r> BodyOf<'r> {

@@ -15,8 +15,9 @@ use super::request::{BodyOf, Request};
 use super::scope::Scope;
 use super::selector::Selector;
 use super::spec::{RuleSpec, Spec};
+use super::spoken::Spoken;
 use super::verdict::{Reason, Verdict};
-use crate::endpoint::{ApiVersion, HeadCheck, Kind, Match, query};
+use crate::endpoint::{HeadCheck, Kind, Match, query};
 use crate::json::quoted;
 
 /// Most entries of a policy: each request may be matched against all of them.
@@ -123,6 +124,11 @@ impl RuleSet {
                 .any(|name| name == "network" || name == "*")
     }
 
+    /// Whether the Swarm's ingress network may be removed.
+    pub fn grants_ingress(&self) -> bool {
+        self.unrestricted || self.may.everything || self.may.ingress
+    }
+
     /// Whether a service may use this Swarm secret or config; other kinds of
     /// objects need no grant.
     pub fn grants_use(&self, kind: Kind, name: &str) -> bool {
@@ -164,11 +170,7 @@ impl RuleSet {
             return deny(rule, Reason::Denied);
         }
         let head = upgrade(found, request.upgrade)
-            .and_then(|()| {
-                // Nothing in a head depends on the version so far.
-                let api = request.path.version().unwrap_or(ApiVersion::OLDEST_ENGINE);
-                body::head(&self.check(api), found, request.query)
-            })
+            .and_then(|()| body::head(&self.check(Spoken::NEWEST), found, request.query))
             .and_then(|()| self.hides_environment(found, request.query));
         match head {
             Ok(()) => Verdict::Allow { rule },
@@ -184,8 +186,9 @@ impl RuleSet {
     }
 
     /// Judges the body of a request whose head was allowed. A body that needs no
-    /// judgement ([`Self::inspects`]) is allowed.
-    pub fn judge_body(&self, found: &Match, body: &BodyOf<'_>) -> Verdict<'_> {
+    /// judgement ([`Self::inspects`]) is allowed. `spoken` says which fields its
+    /// engine honours.
+    pub fn judge_body(&self, found: &Match, body: &BodyOf<'_>, spoken: Spoken) -> Verdict<'_> {
         let rule = "body";
         let inspector = body::inspector(found.endpoint.body_check());
         let Some(inspect) = inspector.filter(|_| self.inspects(found)) else {
@@ -194,7 +197,7 @@ impl RuleSet {
         let judged = body
             .read()
             .map_err(Into::into)
-            .and_then(|json| inspect(&self.check(body.api), &json));
+            .and_then(|json| inspect(&self.check(spoken), &json));
         match judged {
             Ok(()) => Verdict::Allow { rule },
             Err(denied) => deny(denied.rule, denied.reason),
@@ -228,6 +231,14 @@ impl RuleSet {
         guard::judge(guarded, found, query, body)
     }
 
+    /// Whether an update replaces the service's specification by its previous one,
+    /// which is then the body to judge: the engine does not use the request's.
+    pub fn rolls_back(&self, found: &Match, query: &str) -> bool {
+        found.endpoint.head == HeadCheck::Rollback
+            && self.inspects(found)
+            && query::all(query, "rollback").any(|to| !matches!(&*to, "" | "none"))
+    }
+
     /// Whether the caller is an admin, whom nothing limits.
     pub fn is_unrestricted(&self) -> bool {
         self.unrestricted
@@ -246,11 +257,11 @@ impl RuleSet {
         Err(super::verdict::Denied::asks("redact", what))
     }
 
-    fn check(&self, api: ApiVersion) -> Check<'_> {
+    fn check(&self, spoken: Spoken) -> Check<'_> {
         Check {
+            spoken,
             may: &self.may,
             must: &self.must,
-            api,
         }
     }
 

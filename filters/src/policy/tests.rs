@@ -1,6 +1,7 @@
 //! Tests whole policies on whole requests.
 
 mod catalogue;
+mod effects;
 mod grants;
 mod mounts;
 mod preset;
@@ -11,7 +12,6 @@ use super::*;
 use crate::endpoint::{ApiVersion, Match, RequestPath, classify};
 
 /// The API version of a new engine.
-const NEWEST: ApiVersion = ApiVersion::new(1, 53);
 
 /// Judges `METHOD target` and, if its head is allowed, a body.
 pub(super) fn judged(rules: &RuleSet, request: &str, body: &str) -> Result<String, String> {
@@ -31,12 +31,8 @@ pub(super) fn judged(rules: &RuleSet, request: &str, body: &str) -> Result<Strin
     let Some(found) = found.filter(|found| rules.inspects(found) && !body.is_empty()) else {
         return Ok(rule);
     };
-    let api = path.version().unwrap_or(NEWEST);
-    let body = BodyOf {
-        api,
-        ..json(body.as_bytes())
-    };
-    outcome(rules.judge_body(&found, &body))?;
+    let spoken = Spoken::of(path.version(), Some(Spoken::NEWEST.version), None);
+    outcome(rules.judge_body(&found, &json(body.as_bytes()), spoken))?;
     Ok(rule)
 }
 
@@ -57,7 +53,6 @@ fn json(bytes: &[u8]) -> BodyOf<'_> {
         bytes,
         content_type: Some("application/json"),
         content_encoding: None,
-        api: NEWEST,
     }
 }
 

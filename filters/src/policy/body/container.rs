@@ -1,13 +1,55 @@
 //! Judges new containers and changes to them.
 
 use super::limits::{self, When};
-use super::{Check, demand, host, image, labels, network, security, user};
+use super::{Check, address, demand, host, image, labels, network, security, user};
 use crate::json::{Fields, Json};
 use crate::policy::verdict::Judged;
+
+/// The fields of a new container's body that engines of API 1.24 to 1.56 have,
+/// beside those of a `HostConfig`.
+const KNOWN: &[&str] = &[
+    "Hostname",
+    "Domainname",
+    "User",
+    "AttachStdin",
+    "AttachStdout",
+    "AttachStderr",
+    "ExposedPorts",
+    "Tty",
+    "OpenStdin",
+    "StdinOnce",
+    "Env",
+    "Cmd",
+    "Healthcheck",
+    "ArgsEscaped",
+    "Image",
+    "Volumes",
+    "WorkingDir",
+    "Entrypoint",
+    "NetworkDisabled",
+    "OnBuild",
+    "Labels",
+    "StopSignal",
+    "StopTimeout",
+    "Shell",
+    "HostConfig",
+    "NetworkingConfig",
+    // Until API 1.51.
+    "MacAddress",
+    // Sent by old clients, and read by no engine.
+    "PortSpecs",
+    "PublishService",
+    "Cpuset",
+    // The query has the name and the platform; some clients repeat them.
+    "Name",
+    "Platform",
+];
 
 /// `POST /containers/create`.
 pub(super) fn create(check: &Check<'_>, body: &Json<'_>) -> Judged {
     let container = Fields::of(body, "body")?;
+    let known: Vec<_> = KNOWN.iter().chain(host::KNOWN).copied().collect();
+    check.knows(&container, &known)?;
     let host_config = container.object("HostConfig")?;
     // Engines before 25.0 take a `HostConfig`'s fields out of the body itself
     // where there is no `HostConfig` (runconfig `ContainerConfigWrapper`).
@@ -27,6 +69,7 @@ pub(super) fn create(check: &Check<'_>, body: &Json<'_>) -> Judged {
     image::judge(check, "Image", container.text("Image")?)?;
     user::judge(check, "User", container.text("User")?)?;
     labels::judge(check, &container)?;
+    address::mac(check, container.text("MacAddress")?)?;
     network::endpoints(check, &container)
 }
 

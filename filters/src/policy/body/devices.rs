@@ -1,7 +1,7 @@
 //! Judges access to devices of the host.
 
 use super::{Check, host_path, listed};
-use crate::json::{Fields, quoted};
+use crate::json::{Fields, Json, quoted};
 use crate::policy::verdict::Judged;
 
 pub(super) fn judge(check: &Check<'_>, host: &Fields<'_>) -> Judged {
@@ -29,6 +29,25 @@ pub(super) fn judge(check: &Check<'_>, host: &Fields<'_>) -> Judged {
         check.grant(granted, "may.device_requests", || {
             format!("DeviceRequests asks for the driver {}", quoted(driver))
         })?;
+    }
+    Ok(())
+}
+
+/// `GenericResources` of a service: devices that nodes offer by kind.
+pub(super) fn generic(check: &Check<'_>, resources: &Fields<'_>) -> Judged {
+    for resource in resources.list("GenericResources")? {
+        let resource = Fields::of(resource, "GenericResources")?;
+        check.knows(&resource, &["NamedResourceSpec", "DiscreteResourceSpec"])?;
+        for form in ["NamedResourceSpec", "DiscreteResourceSpec"] {
+            if matches!(resource.get(form), Json::Null) {
+                continue;
+            }
+            let kind = resource.object(form)?.text("Kind")?;
+            let granted = listed(&check.may.device_requests, kind);
+            check.grant(granted, "may.device_requests", || {
+                format!("GenericResources asks for {}", quoted(kind))
+            })?;
+        }
     }
     Ok(())
 }

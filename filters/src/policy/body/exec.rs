@@ -7,9 +7,27 @@ use super::{Check, head, user};
 use crate::json::{Fields, Json};
 use crate::policy::verdict::Judged;
 
+const KNOWN: [&str; 13] = [
+    "User",
+    "Privileged",
+    "Tty",
+    "ConsoleSize",
+    "AttachStdin",
+    "AttachStderr",
+    "AttachStdout",
+    "DetachKeys",
+    "Env",
+    "WorkingDir",
+    "Cmd",
+    // docker-py and others repeat the container, and whether to detach.
+    "Container",
+    "Detach",
+];
+
 /// `POST /containers/{id}/exec`.
 pub(super) fn create(check: &Check<'_>, body: &Json<'_>) -> Judged {
     let exec = Fields::of(body, "body")?;
+    check.knows(&exec, &KNOWN)?;
     let privileged = exec.flag("Privileged")?;
     check.grant(
         !privileged || check.may.privileged,

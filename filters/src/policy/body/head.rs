@@ -1,7 +1,7 @@
 //! Judges the path and the query of a request.
 
-use super::{Check, demand, host, host_path, image, namespaces, security};
-use crate::endpoint::{HeadCheck, Match, query};
+use super::{Check, demand, host, host_path, image, lookup, namespaces, network, security};
+use crate::endpoint::{HeadCheck, Match, ObjectIn, query};
 use crate::policy::request::imports;
 use crate::policy::verdict::{Denied, Judged};
 
@@ -10,7 +10,8 @@ pub(crate) fn head(check: &Check<'_>, found: &Match, query: &str) -> Judged {
     match found.endpoint.head {
         // The arguments show environments, which only a policy that redacts them
         // minds.
-        HeadCheck::Nothing | HeadCheck::PsArguments => Ok(()),
+        // The previous specification is read from a manager, and judged as a body.
+        HeadCheck::Nothing | HeadCheck::PsArguments | HeadCheck::Rollback => Ok(()),
         HeadCheck::PullOrImport if imports(query) => {
             let source = query::get(query, "fromSrc").unwrap_or_default();
             remote(check, "fromSrc", source.is_empty() || source == "-")?;
@@ -29,6 +30,14 @@ pub(crate) fn head(check: &Check<'_>, found: &Match, query: &str) -> Judged {
             let name = found.object.as_deref().unwrap_or_default();
             namespaces::named_network(check, "the network", name)
         }
+        HeadCheck::NetworkRemoval => {
+            network::remove(check, found.object.as_deref().unwrap_or_default())
+        }
+        HeadCheck::LookUp(ObjectIn::Query(parameter)) => {
+            each(query, parameter, |name| lookup::image(check, name))
+        }
+        HeadCheck::LookUp(_) => lookup::image(check, found.object.as_deref().unwrap_or_default()),
+        HeadCheck::Search => each(query, "term", |term| lookup::search(check, term)),
         HeadCheck::CheckpointDir(parameter) => {
             each(query, parameter, |dir| checkpoint_dir(check, dir))
         }

@@ -1,8 +1,8 @@
 //! Judges `HostConfig`: the access of a container to its host.
 
 use super::{
-    Check, capability, demand, devices, host_path, listed, mounts, namespaces, ports, security,
-    volume,
+    Check, capability, demand, devices, host_path, listed, listed_by_prefix, log, mounts,
+    namespaces, ports, security, volume,
 };
 use crate::json::{Fields, quoted};
 use crate::policy::verdict::Judged;
@@ -84,9 +84,6 @@ pub(super) const KNOWN: &[&str] = &[
     "DiskQuota",
 ];
 
-/// Log drivers that keep logs on the node.
-const LOG_DRIVERS: [&str; 5] = ["", "json-file", "local", "journald", "none"];
-
 const RUNTIMES: [&str; 3] = ["", "runc", "io.containerd.runc.v2"];
 
 /// Judges everything that needs a grant.
@@ -120,7 +117,8 @@ pub(super) fn judge(check: &Check<'_>, host: &Fields<'_>) -> Judged {
         format!("the runtime {}", quoted(runtime))
     })?;
     cgroup_parent(check, host.text("CgroupParent")?)?;
-    log_driver(check, host.object("LogConfig")?.text("Type")?)?;
+    log::judge(check, &host.object("LogConfig")?, "Type", "Config")?;
+    annotations(check, host)?;
     let avoids_oom = host.flag("OomKillDisable")? || host.int("OomScoreAdj")? < 0;
     check.grant(!avoids_oom || may.oom, "may.oom", || {
         "OomKillDisable or a negative OomScoreAdj".into()
@@ -140,18 +138,23 @@ pub(super) fn restart(check: &Check<'_>, host: &Fields<'_>) -> Judged {
     )
 }
 
+/// Runtimes obey some of them: crun runs the handler that one names.
+fn annotations(check: &Check<'_>, host: &Fields<'_>) -> Judged {
+    let names = host.map("Annotations")?.iter().map(|(name, _)| name);
+    for name in names {
+        let granted = listed_by_prefix(&check.may.annotations, name);
+        check.grant(granted, "may.annotations", || {
+            format!("the annotation {}", quoted(name))
+        })?;
+    }
+    Ok(())
+}
+
 pub(super) fn groups(check: &Check<'_>, groups: &[&str]) -> Judged {
     groups.iter().try_for_each(|group| {
         check.grant(listed(&check.may.groups, group), "may.groups", || {
             format!("the group {}", quoted(group))
         })
-    })
-}
-
-pub(super) fn log_driver(check: &Check<'_>, driver: &str) -> Judged {
-    let granted = LOG_DRIVERS.contains(&driver) || listed(&check.may.log_drivers, driver);
-    check.grant(granted, "may.log_drivers", || {
-        format!("the log driver {}", quoted(driver))
     })
 }
 

@@ -20,8 +20,15 @@ pub(super) fn judge(check: &Check<'_>, field: &str, image: &str) -> Judged {
     demand(has_digest || !must.digest, "must.digest", || {
         format!("{field} {} has no digest", quoted(image))
     })?;
-    let allowed = read.is_some_and(|image| must.images.iter().any(|p| matches(p, &image)));
-    demand(allowed || must.images.is_empty(), "must.images", || {
+    named(check, field, image)
+}
+
+/// Denies an image that is none of those that the policy allows.
+pub(super) fn named(check: &Check<'_>, field: &str, image: &str) -> Judged {
+    let patterns = &check.must.images;
+    let read = Reference::parse(image);
+    let allowed = read.is_some_and(|image| patterns.iter().any(|p| matches(p, &image)));
+    demand(allowed || patterns.is_empty(), "must.images", || {
         let hint = if may_be_id(image) {
             ": it could be an image id"
         } else {
@@ -32,6 +39,11 @@ pub(super) fn judge(check: &Check<'_>, field: &str, image: &str) -> Judged {
             quoted(image)
         )
     })
+}
+
+/// The registry of a name or a pattern.
+pub(super) fn domain(name: &str) -> &str {
+    whole(split(name).0).0
 }
 
 /// Whether a policy may have this pattern: a name without a domain, with one,

@@ -1,12 +1,17 @@
 //! Limits of the resources of a container.
 
-use super::{Check, demand};
+use super::{Check, demand, honours};
+use crate::endpoint::ApiVersion;
 use crate::json::Fields;
 use crate::policy::verdict::Judged;
 use crate::scalar::Size;
 
 /// Docker's own scheduling period in microseconds.
 const PERIOD: i64 = 100_000;
+
+/// The versions of the API in which these fields limit something.
+const NANO_CPUS: ApiVersion = ApiVersion::new(1, 25);
+const SERVICE_PIDS: ApiVersion = ApiVersion::new(1, 41);
 
 /// Whether a limit is required.
 #[derive(Clone, Copy, PartialEq)]
@@ -29,22 +34,7 @@ pub(super) fn host(check: &Check<'_>, host: &Fields<'_>, when: When) -> Judged {
             format!("the memory limit must be at most {}", Size(most))
         })?;
     }
-    if let Some(most) = must.cpus {
-        let nano = host.int("NanoCpus")?;
-        let quota = host.int("CpuQuota")?;
-        let period = match host.int("CpuPeriod")? {
-            0 => PERIOD,
-            period => period,
-        };
-        let by_quota = quota as f64 / period as f64;
-        let by_nano = nano as f64 / 1e9;
-        let none = nano == 0 && quota == 0;
-        let fits = |cpus: f64| (0.0..=most).contains(&cpus);
-        let met = fits(by_nano) && fits(by_quota) && (!none || when == When::IfGiven);
-        demand(met, "must.cpus", || {
-            format!("the CPU limit must be at most {most}")
-        })?;
-    }
+    cpus(check, host, when)?;
     pids(
         check,
         host.int("PidsLimit")?,
@@ -53,11 +43,43 @@ pub(super) fn host(check: &Check<'_>, host: &Fields<'_>, when: When) -> Judged {
     )
 }
 
-/// `TaskTemplate.Resources.Limits`.
-pub(super) fn service(check: &Check<'_>, limits: &Fields<'_>) -> Judged {
+fn cpus(check: &Check<'_>, host: &Fields<'_>, when: When) -> Judged {
+    let Some(most) = check.must.cpus else {
+        return Ok(());
+    };
+    let nano = host.int("NanoCpus")?;
+    let quota = host.int("CpuQuota")?;
+    let period = host.int("CpuPeriod")?;
+    // An update of one of the two keeps the other, which is not in the body.
+    let whole = (quota == 0) == (period == 0);
+    demand(whole || when == When::Always, "must.cpus", || {
+        "CpuPeriod and CpuQuota limit the CPUs only together: give both, or NanoCpus".into()
+    })?;
+    let by_quota = match period {
+        0 => quota as f64 / PERIOD as f64,
+        period => quota as f64 / period as f64,
+    };
+    let by_nano = nano as f64 / 1e9;
+    let none = nano == 0 && quota == 0;
+    let fits = |cpus: f64| (0.0..=most).contains(&cpus);
+    let met = fits(by_nano) && fits(by_quota) && (!none || when == When::IfGiven);
+    demand(met, "must.cpus", || {
+        format!("the CPU limit must be at most {most}")
+    })?;
+    if nano != 0 && when == When::Always {
+        honours(check, "must.cpus", "NanoCpus", NANO_CPUS)?;
+    }
+    Ok(())
+}
+
+/// `TaskTemplate.Resources`.
+pub(super) fn service(check: &Check<'_>, resources: &Fields<'_>) -> Judged {
     let must = check.must;
+    let limits = resources.object("Limits")?;
     if let Some(Size(most)) = must.memory {
-        let met = below(limits.int("MemoryBytes")?, most, When::Always);
+        // Swap is on top of memory here; without a value it is as much as memory.
+        let swap = below(resources.int("SwapBytes")?, most, When::IfGiven);
+        let met = below(limits.int("MemoryBytes")?, most, When::Always) && swap;
         demand(met, "must.memory", || {
             format!("the memory limit must be at most {}", Size(most))
         })?;
@@ -68,7 +90,11 @@ pub(super) fn service(check: &Check<'_>, limits: &Fields<'_>) -> Judged {
             format!("the CPU limit must be at most {most}")
         })?;
     }
-    pids(check, limits.int("Pids")?, true, When::Always)
+    pids(check, limits.int("Pids")?, true, When::Always)?;
+    if must.pids.is_some() {
+        honours(check, "must.pids", "Limits.Pids", SERVICE_PIDS)?;
+    }
+    Ok(())
 }
 
 /// 0 and -1 remove the limit, also in an update.

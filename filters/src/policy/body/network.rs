@@ -1,6 +1,6 @@
 //! Judges new networks, and connections to networks.
 
-use super::{Check, endpoint_settings, labels, listed, namespaces};
+use super::{Check, address, endpoint_settings, labels, listed, namespaces};
 use crate::json::{Fields, Json, quoted};
 use crate::policy::verdict::Judged;
 
@@ -16,10 +16,30 @@ const HARMLESS: [&str; 8] = [
     "encrypted",
 ];
 
+const KNOWN: [&str; 14] = [
+    "Name",
+    "Driver",
+    "Scope",
+    "EnableIPv4",
+    "EnableIPv6",
+    "IPAM",
+    "Internal",
+    "Attachable",
+    "Ingress",
+    "ConfigOnly",
+    "ConfigFrom",
+    "Options",
+    "Labels",
+    // Until API 1.43.
+    "CheckDuplicate",
+];
+
 /// `POST /networks/create`.
 pub(super) fn create(check: &Check<'_>, body: &Json<'_>) -> Judged {
     let network = Fields::of(body, "body")?;
+    check.knows(&network, &KNOWN)?;
     let ipam = network.object("IPAM")?;
+    check.knows(&ipam, &["Driver", "Options", "Config"])?;
     let drivers = [
         (network.text("Driver")?, ["", "bridge", "overlay"]),
         (ipam.text("Driver")?, ["", "default", "null"]),
@@ -37,18 +57,40 @@ pub(super) fn create(check: &Check<'_>, body: &Json<'_>) -> Judged {
             format!("the network option {}", quoted(option))
         })?;
     }
+    address::pools(check, &ipam)?;
+    let from = network.object("ConfigFrom")?.text("Network")?;
+    let special = [
+        ("Ingress", network.flag("Ingress")?),
+        ("ConfigOnly", network.flag("ConfigOnly")?),
+        // Its pools and options are not in this body.
+        ("ConfigFrom", !from.is_empty()),
+    ];
+    for (field, is_on) in special {
+        check.grant(!is_on || check.may.ingress, "may.ingress", || {
+            format!("a network with {field}")
+        })?;
+    }
     labels::judge(check, &network)
+}
+
+/// `DELETE /networks/{id}` by its name; whether an id is that of the ingress
+/// network is asked of an engine.
+pub(super) fn remove(check: &Check<'_>, name: &str) -> Judged {
+    let granted = name != "ingress" || check.may.ingress;
+    check.grant(granted, "may.ingress", || "the ingress network".into())
 }
 
 /// `POST /networks/{id}/connect`; the network's name is judged by the head.
 pub(super) fn connect(check: &Check<'_>, body: &Json<'_>) -> Judged {
     let connect = Fields::of(body, "body")?;
+    check.knows(&connect, &["Container", "EndpointConfig", "Force"])?;
     endpoint_settings::judge(check, connect.get("EndpointConfig"))
 }
 
 /// `NetworkingConfig` of a new container.
 pub(super) fn endpoints(check: &Check<'_>, container: &Fields<'_>) -> Judged {
     let config = container.object("NetworkingConfig")?;
+    check.knows(&config, &["EndpointsConfig"])?;
     for (name, settings) in config.map("EndpointsConfig")? {
         namespaces::named_network(check, "EndpointsConfig", name)?;
         endpoint_settings::judge(check, settings)?;

@@ -16,7 +16,8 @@ pub(super) fn container(check: &Check<'_>, host: &Fields<'_>) -> Judged {
     }
     for (_, bindings) in host.map("PortBindings")? {
         let bindings = match bindings {
-            Json::Null => continue,
+            // An engine adds a binding to an empty list (moby `handlePortBindingsBC`).
+            Json::Null => &Vec::new(),
             Json::List(bindings) => bindings,
             _ => {
                 return Err(Denied::shape(
@@ -24,6 +25,9 @@ pub(super) fn container(check: &Check<'_>, host: &Fields<'_>) -> Judged {
                 ));
             }
         };
+        if bindings.is_empty() {
+            on(check, "")?;
+        }
         for binding in bindings {
             on(check, Fields::of(binding, "PortBindings")?.text("HostIp")?)?;
         }

@@ -1,14 +1,17 @@
 //! Judges the confinement of processes: seccomp, AppArmor, SELinux,
 //! `no-new-privileges`, masked paths, kernel parameters.
 
-use super::{Check, demand};
+use super::{Check, demand, honours, listed_by_prefix};
+use crate::endpoint::ApiVersion;
 use crate::json::{Fields, Json, quoted};
+use crate::policy::spoken::Release;
 use crate::policy::verdict::Judged;
 
-/// The paths that every engine hides by default. A list with all of them, as in
-/// the inspect of a container, needs no grant.
-const MASKED: [&str; 9] = [
+/// The paths that every engine hides by default. A list with all that this engine
+/// hides, as in the inspect of a container, needs no grant.
+const MASKED: [&str; 10] = [
     "/proc/acpi",
+    "/proc/asound",
     "/proc/kcore",
     "/proc/keys",
     "/proc/latency_stats",
@@ -18,6 +21,22 @@ const MASKED: [&str; 9] = [
     "/proc/scsi",
     "/sys/firmware",
 ];
+
+/// The paths that engines hide since a release, and the releases of older lines
+/// that hide them too (moby `daemon/pkg/oci/defaults.go`).
+const MASKED_SINCE: [(&str, &[Release]); 2] = [
+    (
+        "/sys/devices/virtual/powercap",
+        &[
+            Release(20, 10, 27),
+            Release(23, 0, 8),
+            Release(24, 0, 7),
+            Release(25, 0, 0),
+        ],
+    ),
+    ("/proc/interrupts", &[Release(28, 0, 2)]),
+];
+
 const READONLY: [&str; 5] = [
     "/proc/bus",
     "/proc/fs",
@@ -30,8 +49,26 @@ pub(super) fn host(check: &Check<'_>, host: &Fields<'_>) -> Judged {
     for option in host.texts("SecurityOpt")? {
         self::option(check, option)?;
     }
-    system_paths(check, host, "MaskedPaths", &MASKED)?;
-    system_paths(check, host, "ReadonlyPaths", &READONLY)
+    let masked = MASKED.into_iter().chain(masked_since(check));
+    system_paths(check, host, "MaskedPaths", masked)?;
+    system_paths(check, host, "ReadonlyPaths", READONLY.into_iter())
+}
+
+/// The newer paths that this engine hides; all of them if its release is not known.
+fn masked_since(check: &Check<'_>) -> impl Iterator<Item = &'static str> {
+    let release = check.spoken.release;
+    let hides = move |since: &[Release]| {
+        release.is_none_or(|own| {
+            let Some(newest) = since.last() else {
+                return false;
+            };
+            let same_line = |r: &&Release| (r.0, r.1) == (own.0, own.1);
+            own >= *newest || since.iter().find(same_line).is_some_and(|r| own >= *r)
+        })
+    };
+    let all = MASKED_SINCE.into_iter();
+    all.filter(move |(_, since)| hides(since))
+        .map(|(path, _)| path)
 }
 
 /// Whether `no-new-privileges` is on.
@@ -67,20 +104,16 @@ pub(super) fn sysctls<'n>(check: &Check<'_>, names: impl Iterator<Item = &'n str
     for name in names {
         // The kernel accepts both separators (sysctl.d(5)).
         let dotted = name.replace('/', ".");
-        let granted = check
-            .may
-            .sysctls
-            .iter()
-            .any(|own| match own.strip_suffix('*') {
-                Some(prefix) => dotted.starts_with(prefix),
-                None => dotted == *own,
-            });
+        let granted = listed_by_prefix(&check.may.sysctls, &dotted);
         check.grant(granted, "may.sysctls", || {
             format!("the kernel parameter {}", quoted(name))
         })?;
     }
     Ok(())
 }
+
+/// The version of the API in which services have `NoNewPrivileges`.
+const NO_NEW_PRIVILEGES: ApiVersion = ApiVersion::new(1, 44);
 
 /// `ContainerSpec.Privileges` of a service.
 pub(super) fn privileges(check: &Check<'_>, privileges: &Fields<'_>) -> Judged {
@@ -100,6 +133,10 @@ pub(super) fn privileges(check: &Check<'_>, privileges: &Fields<'_>) -> Judged {
         "must.no_new_privileges",
         || "Privileges.NoNewPrivileges is not on".into(),
     )?;
+    if check.must.no_new_privileges {
+        let field = "Privileges.NoNewPrivileges";
+        honours(check, "must.no_new_privileges", field, NO_NEW_PRIVILEGES)?;
+    }
     let selinux = privileges.object("SELinuxContext")?;
     let mut options = Vec::new();
     if selinux.flag("Disable")? {
@@ -142,16 +179,22 @@ pub(super) fn confined(check: &Check<'_>, host: &Fields<'_>) -> Judged {
     })
 }
 
-fn system_paths(check: &Check<'_>, host: &Fields<'_>, field: &str, own: &[&str]) -> Judged {
+fn system_paths(
+    check: &Check<'_>,
+    host: &Fields<'_>,
+    field: &str,
+    mut own: impl Iterator<Item = &'static str>,
+) -> Judged {
     if matches!(host.get(field), Json::Null) {
         return Ok(());
     }
     let paths = host.texts(field)?;
-    let covers = own.iter().all(|path| paths.contains(path));
-    let granted = covers || check.may.system_paths;
-    check.grant(granted, "may.system_paths", || {
-        format!("{field} does not hide every default path")
-    })
+    match own.find(|path| !paths.contains(path)) {
+        None => Ok(()),
+        Some(path) => check.grant(check.may.system_paths, "may.system_paths", || {
+            format!("{field} has no {path}, which this engine protects by default")
+        }),
+    }
 }
 
 /// Key and value at the first `=`, or `:` if there is none.

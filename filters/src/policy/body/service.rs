@@ -1,9 +1,10 @@
 //! Judges services: the containers that a Swarm creates.
 
 use super::{
-    Check, capability, demand, endpoint_settings, host, image, labels, limits, listed, mounts,
-    namespaces, ports, security, user,
+    Check, capability, demand, devices, endpoint_settings, honours, host, image, labels, limits,
+    listed, log, mounts, namespaces, ports, security, user,
 };
+use crate::endpoint::ApiVersion;
 use crate::json::{Fields, Json, quoted, text_of};
 use crate::policy::verdict::Judged;
 
@@ -51,9 +52,30 @@ const KNOWN_TASK: [&str; 10] = [
     "Runtime",
 ];
 
+/// The version of the API in which services have `ReadOnly`.
+const READ_ONLY: ApiVersion = ApiVersion::new(1, 28);
+
+const KNOWN_RESOURCES: [&str; 4] = ["Limits", "Reservations", "SwapBytes", "MemorySwappiness"];
+
+/// Of `Limits` and `Reservations`.
+const KNOWN_AMOUNTS: [&str; 4] = ["NanoCPUs", "MemoryBytes", "Pids", "GenericResources"];
+
+const KNOWN_SERVICE: [&str; 8] = [
+    "Name",
+    "Labels",
+    "TaskTemplate",
+    "Mode",
+    "UpdateConfig",
+    "RollbackConfig",
+    "EndpointSpec",
+    // Before API 1.44.
+    "Networks",
+];
+
 /// `POST /services/create` and `/services/{id}/update`.
 pub(super) fn spec(check: &Check<'_>, body: &Json<'_>) -> Judged {
     let service = Fields::of(body, "body")?;
+    check.knows(&service, &KNOWN_SERVICE)?;
     labels::judge(check, &service)?;
     ports::service(check, &service.object("EndpointSpec")?)?;
     networks(check, &service)?;
@@ -69,8 +91,15 @@ fn task(check: &Check<'_>, task: &Fields<'_>) -> Judged {
         "a service of engine plugins".into()
     })?;
     networks(check, task)?;
-    host::log_driver(check, task.object("LogDriver")?.text("Name")?)?;
-    limits::service(check, &task.object("Resources")?.object("Limits")?)?;
+    log::judge(check, &task.object("LogDriver")?, "Name", "Options")?;
+    let resources = task.object("Resources")?;
+    check.knows(&resources, &KNOWN_RESOURCES)?;
+    for field in ["Limits", "Reservations"] {
+        let amounts = resources.object(field)?;
+        check.knows(&amounts, &KNOWN_AMOUNTS)?;
+        devices::generic(check, &amounts)?;
+    }
+    limits::service(check, &resources)?;
     container(check, &task.object("ContainerSpec")?)
 }
 
@@ -90,6 +119,9 @@ fn container(check: &Check<'_>, container: &Fields<'_>) -> Judged {
     demand(read_only, "must.read_only", || {
         "ContainerSpec.ReadOnly is not on".into()
     })?;
+    if check.must.read_only {
+        honours(check, "must.read_only", "ContainerSpec.ReadOnly", READ_ONLY)?;
+    }
     let avoids_oom = container.int("OomScoreAdj")? < 0;
     check.grant(!avoids_oom || check.may.oom, "may.oom", || {
         "a negative OomScoreAdj".into()

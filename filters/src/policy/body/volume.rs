@@ -13,8 +13,46 @@ use crate::policy::verdict::{Denied, Judged};
 /// `POST /volumes/create`.
 pub(super) fn create(check: &Check<'_>, body: &Json<'_>) -> Judged {
     let volume = Fields::of(body, "body")?;
+    let known = [
+        "Name",
+        "Driver",
+        "DriverOpts",
+        "Labels",
+        "ClusterVolumeSpec",
+    ];
+    check.knows(&volume, &known)?;
     driver(check, volume.text("Driver")?, volume.map("DriverOpts")?)?;
+    cluster(check, &volume.object("ClusterVolumeSpec")?)?;
     labels::judge(check, &volume)
+}
+
+/// `PUT /volumes/{name}`.
+pub(super) fn update(check: &Check<'_>, body: &Json<'_>) -> Judged {
+    let update = Fields::of(body, "body")?;
+    check.knows(&update, &["Spec"])?;
+    cluster(check, &update.object("Spec")?)
+}
+
+/// A cluster volume: its driver gets the content of Swarm secrets.
+fn cluster(check: &Check<'_>, spec: &Fields<'_>) -> Judged {
+    check.knows(
+        spec,
+        &[
+            "Group",
+            "AccessMode",
+            "AccessibilityRequirements",
+            "CapacityRange",
+            "Secrets",
+            "Availability",
+        ],
+    )?;
+    for secret in spec.list("Secrets")? {
+        let name = Fields::of(secret, "Secrets")?.text("Secret")?;
+        check.grant(listed(&check.may.secrets, name), "may.secrets", || {
+            format!("a cluster volume with the secret {}", quoted(name))
+        })?;
+    }
+    Ok(())
 }
 
 /// Judges a driver and its options, from any field that has them.

@@ -23,7 +23,11 @@ pub(super) fn kind(found: &Match) -> Option<Kind> {
             Reach::NetworkAndContainer => Some(Kind::Network),
             _ => None,
         },
-        BodyCheck::ContainerUpdate | BodyCheck::ExecCreate | BodyCheck::Labels => None,
+        BodyCheck::ContainerUpdate
+        | BodyCheck::ExecCreate
+        | BodyCheck::VolumeUpdate
+        | BodyCheck::RegistryAuth
+        | BodyCheck::Labels => None,
     }
 }
 

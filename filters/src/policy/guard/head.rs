@@ -50,6 +50,10 @@ pub(super) fn judge(guarded: &Guarded, found: &Match, raw_query: &str) -> Guardi
         | HeadCheck::BuildKit
         | HeadCheck::Plugin
         | HeadCheck::NetworkName
+        | HeadCheck::NetworkRemoval
+        | HeadCheck::LookUp(_)
+        | HeadCheck::Search
+        | HeadCheck::Rollback
         | HeadCheck::PsArguments => {}
     }
     let kind = match endpoint.scope {
@@ -100,7 +104,10 @@ pub(super) fn judge(guarded: &Guarded, found: &Match, raw_query: &str) -> Guardi
 
 /// Whether a request acts on an object that could be guarded.
 pub(super) fn acts(found: &Match) -> bool {
-    let by_query = !matches!(found.endpoint.head, HeadCheck::Nothing);
+    let by_query = !matches!(
+        found.endpoint.head,
+        HeadCheck::Nothing | HeadCheck::LookUp(_) | HeadCheck::Search
+    );
     let by_scope = matches!(
         found.endpoint.scope,
         Reach::Object(_) | Reach::Replace(_) | Reach::NetworkAndContainer

@@ -1,7 +1,7 @@
 //! Requests by callers that are no admins, judged against one agent's objects.
 
 use super::*;
-use crate::endpoint::{ApiVersion, RequestPath, classify};
+use crate::endpoint::{RequestPath, classify};
 use crate::policy::{May, RuleSet, Spec};
 
 const AGENT: &str = "abc0000000000000000000000000000000000000000000000000000000000000";
@@ -49,7 +49,6 @@ fn judged(rules: &RuleSet, request: &str, body: &str) -> Guarding {
         bytes: body.as_bytes(),
         content_type: Some("application/json"),
         content_encoding: None,
-        api: ApiVersion::OLDEST_ENGINE,
     };
     rules.judge_guarded(&guarded(), &found, query, &body)
 }

@@ -185,6 +185,26 @@ const ROWS: &[Row] = &[
     (r#""LogConfig":{"Type":"gelf"}"#, "may.log_drivers", |m| {
         m.log_drivers = list("gelf")
     }),
+    (
+        r#""LogConfig":{"Config":{"syslog-address":"tcp://x:514"}}"#,
+        "may.log_drivers",
+        |m| m.log_drivers = list("default"),
+    ),
+    (
+        r#""LogConfig":{"Type":"","Config":{"max-size":"1m","fluentd-address":"x"}}"#,
+        "may.log_drivers",
+        |m| m.log_drivers = list("*"),
+    ),
+    (
+        r#""Annotations":{"run.oci.handler":"wasm"}"#,
+        "may.annotations",
+        |m| m.annotations = list("run.oci.*"),
+    ),
+    (
+        r#""annotations":{"io.katacontainers.config.hypervisor.path":"/x"}"#,
+        "may.annotations",
+        |m| m.annotations = list("io.katacontainers.config.hypervisor.path"),
+    ),
 ];
 
 fn list(entry: &str) -> Vec<String> {
@@ -229,7 +249,7 @@ fn a_plain_container_needs_no_grant() {
         r#""CapAdd":["CHOWN","CAP_NET_BIND_SERVICE"],"CapDrop":["ALL"]"#,
         r#""SecurityOpt":["no-new-privileges","seccomp=builtin"]"#,
         r#""MaskedPaths":null,"ReadonlyPaths":null,"Sysctls":null,"Devices":[],"Runtime":"runc""#,
-        r#""MaskedPaths":["/proc/asound","/proc/acpi","/proc/kcore","/proc/keys","/proc/latency_stats","/proc/timer_list","/proc/timer_stats","/proc/sched_debug","/proc/scsi","/sys/firmware"]"#,
+        r#""MaskedPaths":["/proc/asound","/proc/acpi","/proc/kcore","/proc/keys","/proc/latency_stats","/proc/timer_list","/proc/timer_stats","/proc/sched_debug","/proc/scsi","/sys/firmware","/sys/devices/virtual/powercap","/proc/interrupts"]"#,
         r#""PortBindings":{"80/tcp":[{"HostIp":"","HostPort":"8080"}]},"PublishAllPorts":true"#,
         r#""LogConfig":{"Type":"json-file","Config":{"max-size":"1m"}},"NewPower":false"#,
     ] {
@@ -482,7 +502,7 @@ fn every_demand_applies_to_containers() {
                 ..Must::default()
             },
             r#"{"HostConfig":{"PortBindings":{"80/tcp":[{"HostIp":"127.0.0.1"},{"HostPort":"1"}]}}}"#,
-            r#"{"HostConfig":{"PortBindings":{"80/tcp":[{"HostIp":"127.0.0.1"}],"81/tcp":null}}}"#,
+            r#"{"HostConfig":{"PortBindings":{"80/tcp":[{"HostIp":"127.0.0.1"}]}}}"#,
             "must.publish_on",
         ),
     ];
