@@ -6,7 +6,9 @@
 
 pub(crate) mod grants;
 pub(crate) mod guarded;
+pub(crate) mod ingress;
 pub(crate) mod limit;
+pub(crate) mod previous;
 pub(crate) mod scope;
 pub(crate) mod secrets;
 

@@ -19,6 +19,8 @@ use skep_filters::endpoint::{Body, Match, RequestPath, classify};
 
 use crate::authorise;
 use crate::authorise::guarded;
+use crate::authorise::ingress;
+use crate::authorise::previous;
 use crate::authorise::scope::{self, Restriction};
 use crate::authorise::secrets;
 use crate::config::InfoOf;
@@ -141,14 +143,26 @@ impl Gateway {
             restriction = Box::pin(inspection).await?;
         }
         if x.permission.called.needs_host_network_check(asked.found) {
-            let check = scope::deny_host_network(&self.context, &x, &asked, &to);
+            let body = x.body.held.clone().unwrap_or_default();
+            let check = scope::deny_host_network(&self.context, &x, &asked, &to, &body, None);
             let pinned = Box::pin(check).await?;
             restriction.pinned = pinned.or(restriction.pinned);
         }
         let called = x.permission.called.clone();
         if let Some(rules) = called.limits_secrets(asked.found) {
-            let check = secrets::check(&self.context, &x, rules, &asked, &to, restriction.pinned);
+            let body = x.body.held.clone().unwrap_or_default();
+            let pinned = restriction.pinned;
+            let check = secrets::check(&self.context, &x, rules, &asked, &to, &body, pinned);
             restriction.pinned = Box::pin(check).await?;
+        }
+        if called.rolls_back(&asked) {
+            let pinned = restriction.pinned;
+            let check = previous::check(&self.context, &x, &asked, &to, pinned);
+            restriction.pinned = Box::pin(check).await?;
+        }
+        if called.keeps_ingress(asked.found) {
+            let check = ingress::check(&self.context, &x, &asked, &to, restriction);
+            restriction = Box::pin(check).await?;
         }
         // Forward.
         let next = if x.scope().is_some() || restriction.target.is_some() {

@@ -108,6 +108,8 @@ pub(crate) async fn deny_host_network(
     x: &Judged<'_>,
     asked: &Call<'_>,
     to: &Destination,
+    body: &[u8],
+    mut pinned: Option<Hop>,
 ) -> Result<Option<Hop>, Reject> {
     #[derive(Default, Deserialize)]
     #[serde(default, rename_all = "PascalCase")]
@@ -115,13 +117,11 @@ pub(crate) async fn deny_host_network(
         name: String,
         driver: String,
     }
-    let body = x.body.held.clone().unwrap_or_default();
-    let mut references = Scope::references(Kind::Service, &body)?;
+    let mut references = Scope::references(Kind::Service, body)?;
     references.retain(|reference| reference.kind == Kind::Network);
     if references.is_empty() {
-        return Ok(None);
+        return Ok(pinned);
     }
-    let mut pinned = None;
     let hop = match to {
         Destination::Node(member) => Hop::Agent(member.clone()),
         Destination::Manager => pin_a_manager(context, &mut pinned)?,

@@ -42,10 +42,10 @@ pub(crate) async fn check(
     rules: &RuleSet,
     asked: &Call<'_>,
     to: &Destination,
+    body: &[u8],
     mut pinned: Option<Hop>,
 ) -> Result<Option<Hop>, Reject> {
-    let body = x.body.held.clone().unwrap_or_default();
-    let mut references = Scope::references(Kind::Service, &body)?;
+    let mut references = Scope::references(Kind::Service, body)?;
     references.retain(|reference| matches!(reference.kind, Kind::Secret | Kind::Config));
     if references.is_empty() {
         return Ok(pinned);

@@ -5,13 +5,14 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use skep_filters::auth::OnBehalfOf;
-use skep_filters::endpoint::{BodyCheck, Kind, Match};
+use skep_filters::endpoint::{BodyCheck, HeadCheck, Kind, Match};
 use skep_filters::policy::scope::Scope;
 use skep_filters::policy::{Redact, RuleSet};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::cluster::reachable::Reachable;
 use crate::config::Policy;
+use crate::exchange::Call;
 use crate::exchange::caller::Caller;
 
 /// Counts a request as open, for the limits of its caller, until it is dropped.
@@ -88,6 +89,20 @@ impl Called {
         };
         self.rules()
             .filter(|rules| !rules.is_unrestricted() && !all(rules))
+    }
+
+    /// Whether the request returns a service to its previous specification, which
+    /// has to be inspected.
+    pub(crate) fn rolls_back(&self, asked: &Call<'_>) -> bool {
+        let rules = self.rules().zip(asked.found);
+        rules.is_some_and(|(rules, found)| rules.rolls_back(found, asked.query))
+    }
+
+    /// Whether the network that is removed has to be inspected: it may be the
+    /// ingress network, and the policy does not grant that one.
+    pub(crate) fn keeps_ingress(&self, found: Option<&Match>) -> bool {
+        found.is_some_and(|found| found.endpoint.head == HeadCheck::NetworkRemoval)
+            && self.rules().is_some_and(|rules| !rules.grants_ingress())
     }
 
     /// The rules that this agent enforces; `None` for another agent and for an

@@ -2,6 +2,7 @@
 //! rule matches are beside the rules.
 
 mod bodies;
+mod effects;
 mod examples;
 mod guard;
 mod limits;

@@ -9,7 +9,7 @@ mod rules;
 mod spelling;
 
 use super::*;
-use crate::endpoint::{ApiVersion, Match, RequestPath, classify};
+use crate::endpoint::{Match, RequestPath, classify};
 
 /// The API version of a new engine.
 

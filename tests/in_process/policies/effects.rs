@@ -1,0 +1,162 @@
+//! Effects that the request alone does not show: the previous specification of a
+//! service, the ingress network by its id, fields without effect in old versions.
+
+use serde_json::{Value, json};
+
+use super::{changes, configured, holder};
+use crate::common::{manager, worker};
+
+const YAML: &str = "
+auth:
+  keys:
+    - { id: ci, secret_file: KEY_FILE, policy: ci }
+    - { id: own, secret_file: KEY_FILE, policy: own }
+    - { id: swarm, secret_file: KEY_FILE, policy: swarm }
+    - { id: small, secret_file: KEY_FILE, policy: small }
+policies:
+  ci: { allow: ['services.*', 'networks.*'], may: { binds: [/srv] } }
+  own: { allow: ['services.*'], labels: { owner: me } }
+  swarm: { allow: ['networks.*'], may: { ingress: true } }
+  small: { allow: ['services.*'], must: { pids: 10 } }
+";
+
+fn with_mount(source: &str) -> Value {
+    let mount = json!({ "Type": "bind", "Source": source, "Target": "/x" });
+    json!({ "Name": "s", "TaskTemplate": { "ContainerSpec": { "Image": "a", "Mounts": [mount] } } })
+}
+
+fn service(id: &str, previous: Value) -> Value {
+    json!({
+        "ID": id,
+        "Version": { "Index": 7 },
+        "Spec": with_mount("/srv"),
+        "PreviousSpec": previous,
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_return_to_the_previous_specification_is_judged_by_that_specification() {
+    let plans = [
+        manager("n1").engine(|e| {
+            e.answer(
+                "GET",
+                "/services/good",
+                200,
+                service("good", with_mount("/srv/a")),
+            )
+            .answer(
+                "GET",
+                "/services/bad",
+                200,
+                service("bad", with_mount("/etc")),
+            )
+            .answer("GET", "/services/new", 200, service("new", Value::Null))
+            .answer("POST", "/services/good/update", 200, json!({}))
+            .answer("POST", "/services/bad/update", 200, json!({}))
+            .answer(
+                "POST",
+                "/services/new/update",
+                400,
+                json!({ "message": "no previous" }),
+            )
+        }),
+        worker("n2"),
+    ];
+    configured(plans, YAML)
+        .run(async |bed| {
+            let body = with_mount("/srv").to_string();
+            for entry in ["n1", "n2"] {
+                for (who, target, expected) in [
+                    ("ci", "good/update?version=7&rollback=previous", 200),
+                    ("ci", "bad/update?version=7", 200),
+                    ("ci", "bad/update?version=7&rollback=none", 200),
+                    ("ci", "bad/update?version=7&rollback=previous", 403),
+                    ("ci", "bad/update?version=7&rollback=%70revious", 403),
+                    (
+                        "ci",
+                        "bad/update?version=7&rollback=none&rollback=previous",
+                        403,
+                    ),
+                    ("ci", "new/update?version=7&rollback=previous", 400),
+                    // Another update came in between.
+                    ("ci", "good/update?version=8&rollback=previous", 403),
+                    ("ci", "good/update?rollback=previous", 403),
+                    ("ci", "none/update?version=7&rollback=previous", 404),
+                    ("own", "good/update?version=7&rollback=previous", 403),
+                ] {
+                    let before = changes(bed).len();
+                    let caller = holder(bed, entry, who);
+                    let json = [("Content-Type", "application/json")];
+                    let target = format!("/services/{target}");
+                    let answer = caller.ask("POST", &target, &json, body.as_bytes()).await;
+                    let answer = answer.unwrap();
+                    assert_eq!(
+                        answer.status,
+                        expected,
+                        "{entry} {target}: {}",
+                        answer.text()
+                    );
+                    let sent = changes(bed).len() > before;
+                    assert_eq!(sent, matches!(expected, 200 | 400), "{entry} {target}");
+                }
+            }
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_ingress_network_is_kept_by_any_of_its_names() {
+    let network = |id: &str, name: &str, ingress: bool| json!({ "Id": id, "Name": name, "Scope": "swarm", "Ingress": ingress });
+    let plans = [manager("n1").engine(|e| {
+        e.answer("GET", "/networks/mesh", 200, network("m1", "mesh", true))
+            .answer("GET", "/networks/m1", 200, network("m1", "mesh", true))
+            .answer("GET", "/networks/app", 200, network("a1", "app", false))
+            .answer("GET", "/networks/a1", 200, network("a1", "app", false))
+            .answer("DELETE", "/networks/m1", 204, Value::Null)
+            .answer("DELETE", "/networks/mesh", 204, Value::Null)
+            .answer("DELETE", "/networks/a1", 204, Value::Null)
+    })];
+    configured(plans, YAML)
+        .run(async |bed| {
+            for (who, name, expected) in [
+                ("ci", "mesh", 403),
+                ("ci", "m1", 403),
+                ("ci", "ingress", 403),
+                ("ci", "app", 204),
+                ("swarm", "mesh", 204),
+            ] {
+                let caller = holder(bed, "n1", who);
+                let target = format!("/networks/{name}");
+                let answer = caller.ask("DELETE", &target, &[], b"").await.unwrap();
+                assert_eq!(answer.status, expected, "{who} {name}: {}", answer.text());
+            }
+            let removed: Vec<_> = changes(bed).into_iter().map(|seen| seen.path).collect();
+            assert_eq!(removed, ["/networks/a1", "/networks/mesh"]);
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_counts_only_in_a_version_that_has_it() {
+    let plans =
+        [manager("n1")
+            .engine(|e| e.answer("POST", "/services/create", 201, json!({ "ID": "new" })))];
+    configured(plans, YAML)
+        .run(async |bed| {
+            let small = holder(bed, "n1", "small");
+            let limits = json!({ "TaskTemplate": { "Resources": { "Limits": { "Pids": 10 } } } });
+            let body = limits.to_string();
+            for (version, expected) in [("", 201), ("/v1.41", 201), ("/v1.40", 403)] {
+                let json = [("Content-Type", "application/json")];
+                let target = format!("{version}/services/create");
+                let answer = small.ask("POST", &target, &json, body.as_bytes()).await;
+                let answer = answer.unwrap();
+                assert_eq!(answer.status, expected, "{version}: {}", answer.text());
+                if expected == 403 {
+                    let why = answer.text();
+                    assert!(why.contains("below API 1.41"), "{why}");
+                }
+            }
+        })
+        .await;
+}
