@@ -17,6 +17,7 @@ mod labels;
 mod limits;
 mod log;
 mod lookup;
+mod mount_options;
 pub(super) mod mounts;
 mod namespaces;
 mod network;
@@ -71,6 +72,11 @@ impl Check<'_> {
         } else {
             Err(Denied::asks(rule, what()))
         }
+    }
+
+    /// As [`Self::knows`], for the object in a field.
+    fn knows_in(&self, fields: &Fields<'_>, name: &'static str, known: &[&str]) -> Judged {
+        self.knows(&fields.object(name)?, known)
     }
 
     /// Denies fields that no engine of a known version has: a newer engine may

@@ -40,5 +40,6 @@ pub(super) fn create(check: &Check<'_>, body: &Json<'_>) -> Judged {
 /// `POST /containers/{id}/checkpoints`.
 pub(super) fn checkpoint(check: &Check<'_>, body: &Json<'_>) -> Judged {
     let checkpoint = Fields::of(body, "body")?;
+    check.knows(&checkpoint, &["CheckpointID", "CheckpointDir", "Exit"])?;
     head::checkpoint_dir(check, checkpoint.text("CheckpointDir")?)
 }

@@ -24,6 +24,7 @@ const HARMLESS: [&str; 10] = [
 /// `LogConfig` or `LogDriver`: the driver's name is in the field `name`, and its
 /// options in the field `options`.
 pub(super) fn judge(check: &Check<'_>, log: &Fields<'_>, name: &str, options: &str) -> Judged {
+    check.knows(log, &[name, options])?;
     let driver = log.text(name)?;
     let drivers = &check.may.log_drivers;
     if !driver.is_empty() {

@@ -15,6 +15,16 @@ const HUB_HOSTS: [&str; 4] = [
     "registry.hub.docker.com",
 ];
 
+const KNOWN: [&str; 7] = [
+    "username",
+    "password",
+    "auth",
+    "email",
+    "serveraddress",
+    "identitytoken",
+    "registrytoken",
+];
+
 /// A look-up of an image, by the demands on images; without demands, at Docker
 /// Hub only.
 pub(super) fn image(check: &Check<'_>, name: &str) -> Judged {
@@ -34,7 +44,9 @@ pub(super) fn search(check: &Check<'_>, term: &str) -> Judged {
 
 /// `POST /auth`.
 pub(super) fn auth(check: &Check<'_>, body: &Json<'_>) -> Judged {
-    let address = Fields::of(body, "body")?.text("serveraddress")?;
+    let credentials = Fields::of(body, "body")?;
+    check.knows(&credentials, &KNOWN)?;
+    let address = credentials.text("serveraddress")?;
     if address.is_empty() {
         return asks(check, HUB);
     }

@@ -58,7 +58,9 @@ pub(super) fn create(check: &Check<'_>, body: &Json<'_>) -> Judged {
         })?;
     }
     address::pools(check, &ipam)?;
-    let from = network.object("ConfigFrom")?.text("Network")?;
+    let from = network.object("ConfigFrom")?;
+    check.knows(&from, &["Network"])?;
+    let from = from.text("Network")?;
     let special = [
         ("Ingress", network.flag("Ingress")?),
         ("ConfigOnly", network.flag("ConfigOnly")?),

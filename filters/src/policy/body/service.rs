@@ -2,7 +2,7 @@
 
 use super::{
     Check, capability, demand, devices, endpoint_settings, honours, host, image, labels, limits,
-    listed, log, mounts, namespaces, ports, security, user,
+    listed, log, mount_options, mounts, namespaces, ports, security, user,
 };
 use crate::endpoint::ApiVersion;
 use crate::json::{Fields, Json, quoted, text_of};
@@ -60,6 +60,19 @@ const KNOWN_RESOURCES: [&str; 4] = ["Limits", "Reservations", "SwapBytes", "Memo
 /// Of `Limits` and `Reservations`.
 const KNOWN_AMOUNTS: [&str; 4] = ["NanoCPUs", "MemoryBytes", "Pids", "GenericResources"];
 
+const KNOWN_UPDATE: [&str; 6] = [
+    "Parallelism",
+    "Delay",
+    "FailureAction",
+    "Monitor",
+    "MaxFailureRatio",
+    "Order",
+];
+
+const KNOWN_PLACEMENT: [&str; 4] = ["Constraints", "Preferences", "MaxReplicas", "Platforms"];
+
+const KNOWN_RESTART: [&str; 4] = ["Condition", "Delay", "MaxAttempts", "Window"];
+
 const KNOWN_SERVICE: [&str; 8] = [
     "Name",
     "Labels",
@@ -76,6 +89,9 @@ const KNOWN_SERVICE: [&str; 8] = [
 pub(super) fn spec(check: &Check<'_>, body: &Json<'_>) -> Judged {
     let service = Fields::of(body, "body")?;
     check.knows(&service, &KNOWN_SERVICE)?;
+    for field in ["UpdateConfig", "RollbackConfig"] {
+        check.knows_in(&service, field, &KNOWN_UPDATE)?;
+    }
     labels::judge(check, &service)?;
     ports::service(check, &service.object("EndpointSpec")?)?;
     networks(check, &service)?;
@@ -84,6 +100,8 @@ pub(super) fn spec(check: &Check<'_>, body: &Json<'_>) -> Judged {
 
 fn task(check: &Check<'_>, task: &Fields<'_>) -> Judged {
     check.knows(task, &KNOWN_TASK)?;
+    check.knows_in(task, "Placement", &KNOWN_PLACEMENT)?;
+    check.knows_in(task, "RestartPolicy", &KNOWN_RESTART)?;
     // A plugin runs as root on every node.
     let runtime = task.text("Runtime")?;
     let is_plugin = !matches!(runtime, "" | "container") || !task.get("PluginSpec").is_empty();
@@ -110,6 +128,12 @@ fn container(check: &Check<'_>, container: &Fields<'_>) -> Judged {
     host::groups(check, &container.texts("Groups")?)?;
     capability::added(check, &container.texts("CapabilityAdd")?)?;
     mounts::mounts(check, container, mounts::Owner::Service)?;
+    mount_options::known(check, container)?;
+    check.knows_in(
+        container,
+        "DNSConfig",
+        &["Nameservers", "Search", "Options"],
+    )?;
     mounts::templates(check, container)?;
     references(check, container)?;
     let sysctls = container.map("Sysctls")?.iter();

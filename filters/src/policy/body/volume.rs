@@ -46,6 +46,9 @@ fn cluster(check: &Check<'_>, spec: &Fields<'_>) -> Judged {
             "Availability",
         ],
     )?;
+    let mode = spec.object("AccessMode")?;
+    check.knows(&mode, &["Scope", "Sharing", "MountVolume", "BlockVolume"])?;
+    check.knows_in(&mode, "MountVolume", &["FsType", "MountFlags"])?;
     for secret in spec.list("Secrets")? {
         let name = Fields::of(secret, "Secrets")?.text("Secret")?;
         check.grant(listed(&check.may.secrets, name), "may.secrets", || {

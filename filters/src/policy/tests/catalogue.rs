@@ -705,6 +705,62 @@ fn a_checkpoint_in_a_folder_of_the_host_needs_a_grant() {
     allows(&plain(), "POST /containers/a/start?checkpoint=x", "");
 }
 
+/// A pool that overlaps the network of a node takes the node off that network.
+#[test]
+fn no_preset_for_containers_chooses_the_addresses_of_a_network() {
+    for preset in ["ai-agent", "ci-runner"] {
+        let rules = RuleSet::new(&Spec::of_preset(preset)).unwrap();
+        for config in [
+            r#"{"Subnet":"192.168.1.0/24"}"#,
+            r#"{"subnet":"10.0.0.0/8","Gateway":"10.0.0.1"}"#,
+            r#"{"Subnet":"0.0.0.0/1"}"#,
+            r#"{"Gateway":"172.18.0.1"}"#,
+        ] {
+            let body = format!(r#"{{"Name":"n","IPAM":{{"Config":[{config}]}}}}"#);
+            denies(&rules, "POST /networks/create", &body, "may.subnets");
+        }
+        allows(
+            &rules,
+            "POST /networks/create",
+            r#"{"Name":"n","IPAM":{"Driver":"default","Config":[]}}"#,
+        );
+    }
+}
+
+#[test]
+fn a_runtime_gets_no_orders_in_annotations() {
+    for name in [
+        "run.oci.handler",
+        "run.oci.hooks.stderr",
+        "io.katacontainers.config.hypervisor.kernel",
+        "org.systemd.property.CPUWeight",
+        "",
+    ] {
+        let annotation = format!(r#""Annotations":{{"{name}":"x"}}"#);
+        denies(&plain(), CREATE, &host(&annotation), "may.annotations");
+        // Engines before 25.0 read it there.
+        let at_the_top = format!("{{{annotation}}}");
+        denies(&plain(), CREATE, &at_the_top, "may.annotations");
+    }
+}
+
+#[test]
+fn an_engine_asks_no_registry_that_only_the_caller_knows() {
+    let runner = RuleSet::new(&Spec::of_preset("ci-runner")).unwrap();
+    for request in [
+        "GET /distribution/169.254.169.254/latest/json",
+        "GET /distribution/127.0.0.1:2375/x/json",
+        "GET /images/search?term=10.0.0.1/x",
+    ] {
+        denies(&runner, request, "", "may.remote");
+    }
+    let watchtower = RuleSet::new(&Spec::of_preset("watchtower")).unwrap();
+    allows(&watchtower, "GET /distribution/ghcr.io/team/app:1/json", "");
+    let recreated = r#"{"Image":"a","NetworkingConfig":{"EndpointsConfig":{"app":{"IPAddress":"172.18.0.2","MacAddress":"02:42:ac:12:00:02","Gateway":"172.18.0.1"}}}}"#;
+    allows(&watchtower, CREATE, recreated);
+    denies(&plain(), CREATE, recreated, "may.subnets");
+}
+
 #[test]
 fn every_json_body_is_either_judged_or_known_to_grant_nothing() {
     // Bodies without settings of the host, or of endpoints that are a grant alone.
