@@ -23,9 +23,12 @@ pub(crate) fn head(check: &Check<'_>, found: &Match, query: &str) -> Judged {
         HeadCheck::BuildKit => check.grant(check.may.buildkit, "may.buildkit", || {
             "BuildKit's own protocol cannot be judged".into()
         }),
-        HeadCheck::Plugin => check.grant(check.may.plugins, "may.plugins", || {
-            "engine plugins run as root on the host".into()
-        }),
+        HeadCheck::Plugin => {
+            check.grant(check.may.plugins, "may.plugins", || {
+                "engine plugins run as root on the host".into()
+            })?;
+            each(query, "remote", |name| lookup::image(check, name))
+        }
         HeadCheck::NetworkName => {
             let name = found.object.as_deref().unwrap_or_default();
             namespaces::named_network(check, "the network", name)

@@ -2,7 +2,7 @@
 
 use super::{
     Check, capability, demand, devices, endpoint_settings, honours, host, image, labels, limits,
-    listed, log, mount_options, mounts, namespaces, ports, security, user,
+    listed, log, lookup, mount_options, mounts, namespaces, ports, security, user,
 };
 use crate::endpoint::ApiVersion;
 use crate::json::{Fields, Json, quoted, text_of};
@@ -108,6 +108,7 @@ fn task(check: &Check<'_>, task: &Fields<'_>) -> Judged {
     check.grant(!is_plugin || check.may.plugins, "may.plugins", || {
         "a service of engine plugins".into()
     })?;
+    lookup::image(check, task.object("PluginSpec")?.text("remote")?)?;
     networks(check, task)?;
     log::judge(check, &task.object("LogDriver")?, "Name", "Options")?;
     let resources = task.object("Resources")?;

@@ -201,6 +201,50 @@ fn a_look_up_is_held_to_the_images_and_else_to_docker_hub() {
 }
 
 #[test]
+fn a_plugin_comes_from_where_images_may_come_from() {
+    let change = |may: &mut May| may.plugins = true;
+    let hub = may(change);
+    let remote = may(|may| {
+        change(may);
+        may.remote = true;
+    });
+    let spec = |name: &str| format!(r#"{{"TaskTemplate":{{"PluginSpec":{{"remote":"{name}"}}}}}}"#);
+    for request in [
+        "POST /plugins/pull?remote=",
+        "POST /plugins/x/upgrade?remote=",
+    ] {
+        denies(
+            &plain(),
+            &format!("{request}vieux/sshfs"),
+            "",
+            "may.plugins",
+        );
+        allows(&hub, &format!("{request}vieux/sshfs"), "");
+        denies(&hub, &format!("{request}evil.io/a"), "", "may.remote");
+        allows(&remote, &format!("{request}evil.io/a"), "");
+    }
+    denies(&hub, SERVICE, &spec("evil.io/a"), "may.remote");
+    allows(&hub, SERVICE, &spec("vieux/sshfs"));
+    let listed = with(
+        May {
+            plugins: true,
+            ..May::default()
+        },
+        Must {
+            images: vec!["ghcr.io/team/*".into()],
+            ..Must::default()
+        },
+    );
+    denies(
+        &listed,
+        "POST /plugins/pull?remote=vieux/sshfs",
+        "",
+        "must.images",
+    );
+    allows(&listed, "POST /plugins/pull?remote=ghcr.io/team/p", "");
+}
+
+#[test]
 fn credentials_are_checked_at_docker_hub_and_at_registries_of_images() {
     const AUTH: &str = "POST /auth";
     let to = |address: &str| format!(r#"{{"username":"u","serveraddress":"{address}"}}"#);
