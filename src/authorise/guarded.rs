@@ -10,7 +10,6 @@ use http::StatusCode;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use pingora::http::RequestHeader;
 use skep_filters::auth::BodyBinding;
-use skep_filters::endpoint::ApiVersion;
 use skep_filters::policy::scope::{Kind, Scope};
 use skep_filters::policy::{BodyOf, Guarding, Thing};
 

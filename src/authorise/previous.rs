@@ -95,7 +95,7 @@ pub(crate) async fn check(
         content_type: None,
         content_encoding: None,
     };
-    let spoken = spoken(&context.cluster, &x.permission.called, asked.path.version());
+    let spoken = spoken(&context.cluster, &x.permission.called, asked);
     if let Verdict::Deny { rule, reason } = rules.judge_body(found, &body, spoken) {
         return Err(denied(rule, reason.to_string()));
     }

@@ -17,7 +17,6 @@ mod labels;
 mod limits;
 mod log;
 mod lookup;
-mod mount_options;
 pub(super) mod mounts;
 mod namespaces;
 mod network;

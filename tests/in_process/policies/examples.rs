@@ -55,7 +55,7 @@ async fn post(caller: &Caller, target: &str, body: &serde_json::Value) -> Respon
     let json = [("Content-Type", "application/json")];
     let body = body.to_string();
     let answer = caller.ask("POST", target, &json, body.as_bytes()).await;
-    answer.unwrap()
+    answer.expect("an answer")
 }
 
 /// A body that the policy `ci` allows.

@@ -96,6 +96,8 @@ pub(super) fn mounts(check: &Check<'_>, fields: &Fields<'_>, owner: Owner) -> Ju
     for mount in fields.list("Mounts")? {
         let mount = Fields::of(mount, "Mounts")?;
         check.knows(&mount, &KNOWN)?;
+        check.knows_in(&mount, "ImageOptions", &["Subpath"])?;
+        check.knows_in(&mount, "ClusterOptions", &[])?;
         let options = mount.object("VolumeOptions")?;
         check.knows(&options, &VOLUME_OPTIONS)?;
         let driver = options.object("DriverConfig")?;

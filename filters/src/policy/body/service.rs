@@ -2,7 +2,7 @@
 
 use super::{
     Check, capability, demand, devices, endpoint_settings, honours, host, image, labels, limits,
-    listed, log, lookup, mount_options, mounts, namespaces, ports, security, user,
+    listed, log, lookup, mounts, namespaces, ports, security, user,
 };
 use crate::endpoint::ApiVersion;
 use crate::json::{Fields, Json, quoted, text_of};
@@ -129,7 +129,6 @@ fn container(check: &Check<'_>, container: &Fields<'_>) -> Judged {
     host::groups(check, &container.texts("Groups")?)?;
     capability::added(check, &container.texts("CapabilityAdd")?)?;
     mounts::mounts(check, container, mounts::Owner::Service)?;
-    mount_options::known(check, container)?;
     check.knows_in(
         container,
         "DNSConfig",
