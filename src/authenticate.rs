@@ -90,7 +90,7 @@ fn shown<T: Any + Send + Sync>(session: &Session) -> Option<&T> {
 mod tests {
     use pingora::http::RequestHeader;
     use ring::rand::SystemRandom;
-    use skep_filters::auth::{Key, NonceMemory, Signer, SigningKey, Window};
+    use skep_filters::auth::{Audience, Key, NonceMemory, Signer, SigningKey, Window};
 
     use std::sync::Arc;
 
@@ -103,7 +103,8 @@ mod tests {
     #[test]
     fn a_signature_is_accepted_once_and_by_the_wall_clock() {
         let secret = [b'x'; 40];
-        let signer = Signer::new(SigningKey::hmac("ci", &secret).unwrap());
+        let audience = Audience::of_public_key(b"the public key of the CA");
+        let signer = Signer::new(SigningKey::hmac("ci", &secret).unwrap(), audience.clone());
         let signed = || {
             let mut head = request::get("/info").unwrap();
             sign(&mut head, &signer, BodyBinding::Empty, &SystemRandom::new()).unwrap();
@@ -113,7 +114,8 @@ mod tests {
             stepped::set(|now| now);
             let keys = [Key::hmac("ci", &secret).unwrap()];
             let memory = Arc::new(NonceMemory::default());
-            let verifier = Verifier::new(keys, Window::default(), memory).unwrap();
+            let verifier =
+                Verifier::new(keys, audience.clone(), Window::default(), memory).unwrap();
             let verified = |head: &RequestHeader| {
                 let verified = verifier.verify(head, clock::now().as_secs());
                 verified.map_or_else(|e| e.reason(), |_| "fresh")

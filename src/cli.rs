@@ -21,7 +21,7 @@ pub mod sign;
 use clap::{Parser, Subcommand};
 
 pub(crate) use args::ClientArgs;
-pub use args::{ConfigArgs, SecretArgs};
+pub use args::{CaArgs, ConfigArgs, SecretArgs};
 use cert::CertCommand;
 use check::CheckArgs;
 use connect::ConnectArgs;
@@ -43,7 +43,7 @@ pub struct Cli {
 pub enum Command {
     /// Print the certificate of the cluster's CA, derived from its secret
     #[command(after_help = "Example:\n  skep ca --secret-file secret.txt > ca.pem")]
-    Ca(SecretArgs),
+    Ca(CaArgs),
     /// Issue certificates for clients that cannot sign requests, such as the
     /// docker CLI
     #[command(
@@ -90,7 +90,7 @@ pub enum Command {
     Serve(ConfigArgs),
     /// Sign one request and print the headers to send with it
     #[command(
-        after_help = "Example:\n  skep sign GET https://10.0.0.1:9001/containers/json --key-id ci --key-file ci.key"
+        after_help = "Example:\n  skep sign GET https://10.0.0.1:9001/containers/json --key-id ci --key-file ci.key --ca ca.pem"
     )]
     Sign(SignArgs),
 }

@@ -77,7 +77,14 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Sign(args) => write!(out, "{}", cli::sign::run(args)?)?,
         Command::Secret => writeln!(out, "{}", Secret::generate()?)?,
         Command::Cert(command) => write!(out, "{}", cli::cert::run(command)?)?,
-        Command::Ca(args) => write!(out, "{}", access::generation(&args.secret_file)?.ca_pem())?,
+        Command::Ca(args) => {
+            let generation = access::generation(&args.secret.secret_file)?;
+            if args.audience {
+                writeln!(out, "{}", generation.audience())?;
+            } else {
+                write!(out, "{}", generation.ca_pem())?;
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

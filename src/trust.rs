@@ -10,6 +10,7 @@
 //! can claim any name. Swarm says which address belongs to which node. The
 //! rights of a caller are decided elsewhere.
 
+mod audience;
 mod ca_key;
 mod client;
 mod ed25519;
@@ -30,6 +31,7 @@ mod user_cert;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use audience::audience_of;
 pub(crate) use client::ClientCertificate;
 pub(crate) use ed25519::ed25519_public;
 pub(crate) use error::TrustError;

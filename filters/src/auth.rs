@@ -14,6 +14,7 @@
 //! [RFC 9421]: https://www.rfc-editor.org/rfc/rfc9421
 //! [RFC 9530]: https://www.rfc-editor.org/rfc/rfc9530
 
+mod audience;
 mod base;
 mod body;
 pub mod digest;
@@ -32,6 +33,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
+pub use audience::{Audience, Audiences, BadAudience};
 pub use body::BodyBinding;
 pub use error::{AuthError, KeyError};
 pub use key::{Key, KeyKind, MIN_SECRET_BYTES, SigningKey, trim_secret};

@@ -6,6 +6,7 @@
 //! only. `filters/fuzz` runs them with libFuzzer and keeps its findings. The test
 //! here replays these, so that no fault returns.
 
+pub mod audience;
 pub mod body;
 mod head;
 pub mod merge;
@@ -22,7 +23,8 @@ pub mod stream;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name in `filters/fuzz`.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
+    ("audience", audience::run),
     ("body", body::run),
     ("merge", merge::run),
     ("portainer", portainer::run),

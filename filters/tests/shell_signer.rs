@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::Request;
-use skep_filters::auth::{BodyBinding, Key, Verifier, Window, digest, trim_secret};
+use skep_filters::auth::{Audience, BodyBinding, Key, Verifier, Window, digest, trim_secret};
 
 struct Case {
     name: &'static str,
@@ -17,6 +17,24 @@ struct Case {
     body: Option<&'static str>,
     target: &'static str,
 }
+
+/// Made with `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256`.
+const CA: &str = "\
+    -----BEGIN CERTIFICATE-----\n\
+    MIIBhTCCASugAwIBAgIUGwFF3FcukRsE03vQxgCL8vk4XC8wCgYIKoZIzj0EAwIw\n\
+    FzEVMBMGA1UEAwwMc2tlcCBjbHVzdGVyMCAXDTI2MTEyODIxNDMxNVoYDzIxMjYx\n\
+    MTA0MjE0MzE1WjAXMRUwEwYDVQQDDAxza2VwIGNsdXN0ZXIwWTATBgcqhkjOPQIB\n\
+    BggqhkjOPQMBBwNCAAQL3DkUoiF/O9Db14ukAlV76rV9y+8Zm+vNs1qy9GPOALzQ\n\
+    HOeR6XouhY36iISShah+6hH6jq7qeA/0/HBxBBNNo1MwUTAdBgNVHQ4EFgQUB1oM\n\
+    LIb5x8jy+M01rV05ndmpd/MwHwYDVR0jBBgwFoAUB1oMLIb5x8jy+M01rV05ndmp\n\
+    d/MwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiEA0Xlz1dc6leLt\n\
+    LnF7I1gk3BH9tfZ2qXupR/2udUCwoL0CIBqeJkyg8I7rfj3bU2oeNvYivswQNlc9\n\
+    JVwfCv78/XdI\n\
+    -----END CERTIFICATE-----\n\
+    ";
+
+/// `openssl x509 -noout -pubkey | openssl pkey -pubin -outform DER | sha256sum` of [`CA`].
+const AUDIENCE: &str = "e1c5e42f92a897cac21d4f8e65f35e32d3d5d39807ed46a096b18a69239b1c6f";
 
 fn cases() -> Vec<Case> {
     // All octets from 1 to 100: longer than a block of SHA-256, and with `%` and `\`.
@@ -71,6 +89,10 @@ fn its_signatures_verify() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("shell_signer");
     std::fs::create_dir_all(&folder).unwrap();
 
+    let ca_file = folder.join("ca.pem");
+    std::fs::write(&ca_file, CA).unwrap();
+    let audience = Audience::parse(AUDIENCE).unwrap();
+
     for case in cases() {
         let name = case.name;
         let key_file = folder.join(format!("{name}.key"));
@@ -80,6 +102,8 @@ fn its_signatures_verify() {
             .args([&script, Path::new("ci"), &key_file])
             .args([case.method, case.url])
             .env("SKEP_TARGET", case.target)
+            .env("SKEP_CA", &ca_file)
+            .env_remove("SKEP_AUDIENCE")
             .env_remove("CONTENT_TYPE");
         if let Some(body) = case.body {
             let body_file = folder.join(format!("{name}.body"));
@@ -104,7 +128,8 @@ fn its_signatures_verify() {
         assert_eq!(target.unwrap_or_default(), case.target, "{name}");
 
         let key = Key::hmac("ci", trim_secret(&case.key_file)).unwrap();
-        let verifier = Verifier::new([key], Window::default(), Arc::default()).unwrap();
+        let verifier =
+            Verifier::new([key], audience.clone(), Window::default(), Arc::default()).unwrap();
         #[expect(clippy::disallowed_methods, reason = "as the script does")]
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let signed = verifier.verify(&parts, now.as_secs());
@@ -114,4 +139,52 @@ fn its_signatures_verify() {
         };
         assert_eq!(signed.map(|signed| signed.body), Ok(bound), "{name}");
     }
+}
+
+#[test]
+fn it_signs_for_no_cluster_that_it_is_not_told() {
+    if Command::new("openssl").arg("version").output().is_err() {
+        let _ = writeln!(std::io::stderr(), "skipped: openssl is not installed");
+        return;
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/sign.sh");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("shell_signer_audience");
+    std::fs::create_dir_all(&folder).unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let key = write("key", "0123456789abcdef0123456789abcdef");
+    let sign = |ca: &Path, audience: &str| {
+        Command::new("sh")
+            .args([&script, Path::new("ci"), &key])
+            .args(["GET", "https://node-1:9001/info"])
+            .env("SKEP_CA", ca)
+            .env("SKEP_AUDIENCE", audience)
+            .env_remove("SKEP_TARGET")
+            .output()
+            .unwrap()
+    };
+    for (name, text) in [
+        ("two", &*format!("{CA}{CA}")),
+        ("none", ""),
+        (
+            "other",
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        ),
+    ] {
+        let ca = write(name, text);
+        let output = sign(&ca, "");
+        assert!(!output.status.success(), "{name}");
+        assert!(output.stdout.is_empty(), "{name}: {output:?}");
+        let named = sign(&ca, AUDIENCE);
+        let printed = String::from_utf8(named.stdout).unwrap();
+        assert!(
+            printed.contains(&format!("skep-audience: {AUDIENCE}\n")),
+            "{name}"
+        );
+    }
+    let unset = sign(Path::new(""), "");
+    assert!(!unset.status.success() && unset.stdout.is_empty());
 }

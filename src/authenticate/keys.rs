@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use skep_filters::auth::{Key, KeyKind, NonceMemory, Verifier, Window, trim_secret};
+use skep_filters::auth::{Audiences, Key, KeyKind, NonceMemory, Verifier, Window, trim_secret};
 
 use crate::config::{Config, Grant, KeyFile, KeyMaterial, Operator};
 use crate::platform;
@@ -68,7 +68,15 @@ pub(crate) fn verifier(
         past: config.auth.window,
         future: AHEAD,
     };
-    Verifier::new(keys, window, nonces).map_err(refused(""))
+    let without = config.auth.accept_without_audience;
+    if without {
+        tracing::warn!(
+            "auth.accept_without_audience is on: a cluster that shares a client's key can replay \
+             the client's requests here; turn it off once every client signs Skep-Audience"
+        );
+    }
+    let audiences = Audiences::required(trust.audiences()).or_none(without);
+    Verifier::new(keys, audiences, window, nonces).map_err(refused(""))
 }
 
 fn read_key(file: &KeyFile) -> Result<Key, KeysError> {

@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::config::{AgentUrl, DEFAULT_SECRET_FILE};
-use crate::connect::access::Credentials;
+use crate::connect::access::{Credentials, Target};
 
 /// The configuration to use.
 #[derive(Args, Debug)]
@@ -31,6 +31,17 @@ pub struct SecretArgs {
     pub secret_file: PathBuf,
 }
 
+/// The cluster's secret, and the form of its CA.
+#[derive(Args, Debug)]
+pub struct CaArgs {
+    /// The secret of the CA.
+    #[command(flatten)]
+    pub secret: SecretArgs,
+    /// Print the name of the cluster in signatures instead of the certificate
+    #[arg(long)]
+    pub audience: bool,
+}
+
 /// The agents to call, and the credentials to call them with.
 #[derive(Args, Debug)]
 pub struct ClientArgs {
@@ -47,10 +58,9 @@ pub struct ClientArgs {
     /// The key or the secret to sign with.
     #[command(flatten)]
     pub(crate) credentials: Credentials,
-    /// File with the CA of the agents' certificates, if it is not the one of
-    /// the secret
-    #[arg(long, value_name = "FILE", env = "SKEP_CA")]
-    pub(crate) ca: Option<PathBuf>,
+    /// The cluster to call.
+    #[command(flatten)]
+    pub(crate) cluster: Target,
 }
 
 /// Where the body of a request comes from.

@@ -69,7 +69,7 @@ pub async fn run(args: ConnectArgs) -> anyhow::Result<()> {
     if args.client.credentials.uses_cluster_secret() {
         own_container::refuse_secret()?;
     }
-    let access = Access::load(&args.client.credentials, args.client.ca.as_deref())?;
+    let access = Access::load(&args.client.credentials, &args.client.cluster)?;
     let path = match args.listen {
         Some(LocalSocket::Unix(path)) => path,
         Some(LocalSocket::Pipe(_)) => bail!("skep connect cannot serve named pipes yet"),

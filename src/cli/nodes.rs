@@ -25,7 +25,7 @@ struct Nodes {
 /// # Errors
 /// No agent answers.
 pub async fn run(args: ClientArgs) -> anyhow::Result<String> {
-    let access = Access::load(&args.credentials, args.ca.as_deref())?;
+    let access = Access::load(&args.credentials, &args.cluster)?;
     let mut failures = Vec::new();
     for url in &args.to {
         match ask(&access, url, "/skep/v1/nodes").await {

@@ -5,13 +5,13 @@ use clap::Args;
 use pingora::http::RequestHeader;
 use ring::rand::SystemRandom;
 use skep_filters::auth::profile::{
-    CONTENT_DIGEST, SIGNATURE, SIGNATURE_INPUT, SKEP_BODY, SKEP_TARGET,
+    CONTENT_DIGEST, SIGNATURE, SIGNATURE_INPUT, SKEP_AUDIENCE, SKEP_BODY, SKEP_TARGET,
 };
 use skep_filters::auth::{BodyBinding, digest};
 
 use super::args::BodySource;
 use super::own_container;
-use crate::connect::access::{self, Credentials};
+use crate::connect::access::{self, Credentials, Target};
 use crate::upstream::error;
 use crate::upstream::peers;
 
@@ -31,6 +31,9 @@ pub struct SignArgs {
     /// The key or the secret to sign with.
     #[command(flatten)]
     pub(crate) credentials: Credentials,
+    /// The cluster to sign for.
+    #[command(flatten)]
+    pub(crate) cluster: Target,
 }
 
 /// The header lines.
@@ -41,7 +44,7 @@ pub fn run(args: SignArgs) -> anyhow::Result<String> {
     if args.credentials.uses_cluster_secret() {
         own_container::refuse_secret()?;
     }
-    let signer = access::signer(&args.credentials)?;
+    let signer = access::signer(&args.credentials, &args.cluster)?;
     let url: http::Uri = args.url.parse().context("the URL cannot be read")?;
     let target = url.path_and_query().context("the URL has no path")?;
     let mut head = RequestHeader::build(
@@ -65,6 +68,7 @@ pub fn run(args: SignArgs) -> anyhow::Result<String> {
     peers::sign(&mut head, &signer, binding, &SystemRandom::new()).map_err(explain)?;
     let mut lines = String::new();
     let printed = [
+        SKEP_AUDIENCE,
         CONTENT_DIGEST,
         SKEP_BODY,
         SKEP_TARGET,

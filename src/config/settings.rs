@@ -57,6 +57,8 @@ pub struct Auth {
     pub keys: Vec<KeyFile>,
     /// How far the time of a signature may be from this agent's.
     pub(crate) window: Duration,
+    /// Whether requests by the old profile are accepted, which name no cluster.
+    pub accept_without_audience: bool,
     /// How Portainer servers authenticate; `None` refuses them.
     pub portainer: Option<Portainer>,
     /// Which client certificates are accepted; `None` for none.
@@ -160,6 +162,7 @@ impl Config {
         config.policies.clone_from(&other.policies);
         config.auth.keys.clone_from(&other.auth.keys);
         config.auth.window = other.auth.window;
+        config.auth.accept_without_audience = other.auth.accept_without_audience;
         config
             .auth
             .certificates
@@ -204,6 +207,7 @@ impl Default for Auth {
         Self {
             keys: Vec::new(),
             window: Duration::from_secs(30),
+            accept_without_audience: false,
             portainer: None,
             certificates: None,
         }

@@ -42,7 +42,7 @@ cluster:
   interval: 5s
   probe_timeout: 2s
   certificate_lifetime: 24h
-auth: { keys: [], window: 30s }
+auth: { keys: [], window: 30s, accept_without_audience: false }
 aggregate: { deadline: 3s, partial: allow, max_bytes: 64MiB }
 log: { format: text, level: info }
 state_dir: /var/lib/skep
@@ -79,6 +79,7 @@ auth:
     - { id: ci, secret_file: /ci, policy: deploys, networks: [10.1.0.0/8], limits: { per_second: 5, at_once: 2 }, unsigned_streams: true }
     - { id: ops, public_key_file: /ops, policy: admin }
   window: 5m
+  accept_without_audience: true
   portainer: { secret_file: /agent, first_use: true, policy: admin }
   certificates: { identities: [ { name: bob, policy: admin } ], revoked_file: /revoked }
 policies:
@@ -187,6 +188,7 @@ threads: 2
                 },
             ],
             window: seconds(300),
+            accept_without_audience: true,
             portainer: Some(Portainer {
                 secret: Some(SecretSource::File("/agent".into())),
                 public_key_file: None,

@@ -94,6 +94,12 @@ fn auth(faults: &mut Faults, policies: &Policies, raw: raw::Auth) -> Auth {
         window: faults.or("auth.window", raw.window, Auth::default().window, |text| {
             scalar::duration(text, Duration::from_secs(1)..=5 * MINUTE)
         }),
+        accept_without_audience: faults.or(
+            "auth.accept_without_audience",
+            raw.accept_without_audience,
+            Auth::default().accept_without_audience,
+            scalar::flag,
+        ),
         portainer: raw
             .portainer
             .and_then(|raw| portainer::read(faults, policies, raw)),

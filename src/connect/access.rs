@@ -1,5 +1,5 @@
 //! Loads the key to sign with and the authority to trust, for the commands that
-//! call agents: `connect`, `nodes`, `health` and `sign`.
+//! call agents, `connect`, `nodes`, `health` and `sign`, and the cluster to sign for.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
@@ -12,11 +12,11 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::utils::tls::{WrappedX509, get_common_name};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::{self, PemObject};
-use skep_filters::auth::{KeyError, Signer, SigningKey, trim_secret};
+use skep_filters::auth::{Audience, KeyError, Signer, SigningKey, trim_secret};
 
 use crate::config::AgentUrl;
 use crate::platform::keepalive::{IDLE, KEEPALIVE};
-use crate::trust::{Generation, Secret, SecretFileError, TrustError};
+use crate::trust::{self, Generation, Secret, SecretFileError, TrustError};
 use crate::upstream::peers;
 use crate::upstream::tls_files::{self, FileError};
 
@@ -47,6 +47,19 @@ impl Credentials {
     pub(crate) fn uses_cluster_secret(&self) -> bool {
         self.key_id.is_none() && self.secret_file.is_some()
     }
+}
+
+/// The cluster to call. Its CA names it in signatures too.
+#[derive(Args, Debug, Default)]
+pub(crate) struct Target {
+    /// File with the CA of the agents' certificates, if it is not the one of
+    /// the secret
+    #[arg(long, value_name = "FILE", env = "SKEP_CA")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Cluster to sign for, if it is not the one of the CA or the secret;
+    /// `skep ca --audience` prints it
+    #[arg(long, value_name = "DIGITS", env = "SKEP_AUDIENCE")]
+    pub(crate) audience: Option<Audience>,
 }
 
 /// A signer, and the authority of agents' certificates.
@@ -85,27 +98,68 @@ pub enum AccessError {
     NoCa,
     #[error("name a key with --key-id and --key-file, or the cluster's secret with --secret-file")]
     NoKey,
+    #[error(
+        "the cluster to sign for is unknown: name the file of its CA with --ca, or the cluster \
+         with --audience (`skep ca --audience --secret-file FILE` prints it)"
+    )]
+    NoAudience,
+    #[error(
+        "{} is not the one certificate of a cluster's CA, so it does not tell the cluster to sign \
+         for; name it with --audience (`skep ca --audience --secret-file FILE` prints it)", .0.display()
+    )]
+    Ambiguous(PathBuf),
 }
 
-/// The key to sign with.
+/// A signer with the key of the credentials, for this cluster.
 ///
 /// # Errors
-/// A file is missing or holds no key.
-pub(crate) fn signer(credentials: &Credentials) -> Result<Signer, AccessError> {
-    if let (Some(id), Some(path)) = (&credentials.key_id, &credentials.key_file) {
-        return Ok(Signer::new(signing_key(id, path)?));
-    }
-    let path = credentials.secret_file.as_ref().ok_or(AccessError::NoKey)?;
-    let generation = generation(path)?;
-    Ok(operator(&generation)?)
+/// A file is missing or holds no key, or the cluster is unknown.
+pub(crate) fn signer(credentials: &Credentials, target: &Target) -> Result<Signer, AccessError> {
+    let derived = credentials.secret_file.as_deref().map(generation);
+    signer_of(credentials, target, derived.transpose()?.as_ref())
 }
 
-fn operator(generation: &Generation) -> Result<Signer, KeyError> {
+fn signer_of(
+    credentials: &Credentials,
+    target: &Target,
+    derived: Option<&Generation>,
+) -> Result<Signer, AccessError> {
+    if let (Some(id), Some(path)) = (&credentials.key_id, &credentials.key_file) {
+        let audience = audience(target, derived)?;
+        return Ok(Signer::new(signing_key(id, path)?, audience));
+    }
+    let generation = derived.ok_or(AccessError::NoKey)?;
+    let named = target.audience.as_ref().unwrap_or(generation.audience());
+    Ok(operator(generation, named.clone())?)
+}
+
+/// The cluster that a key of its own signs for. Other clusters may share the key, so
+/// this must be the one that the connection is verified with: the CA comes before the
+/// secret.
+fn audience(target: &Target, derived: Option<&Generation>) -> Result<Audience, AccessError> {
+    if let Some(named) = &target.audience {
+        return Ok(named.clone());
+    }
+    let Some(path) = &target.ca else {
+        let generation = derived.ok_or(AccessError::NoAudience)?;
+        return Ok(generation.audience().clone());
+    };
+    let certificates = tls_files::certificates(path)?;
+    // Of several, each may be another cluster's. One of an agent behind a certificate
+    // of the operator is no cluster's.
+    let found = match certificates.as_slice() {
+        [one] if cluster_name(&tls_files::wrap(vec![one.clone()])).is_some() => {
+            trust::audience_of(one)
+        }
+        _ => None,
+    };
+    found.ok_or_else(|| AccessError::Ambiguous(path.clone()))
+}
+
+fn operator(generation: &Generation, audience: Audience) -> Result<Signer, KeyError> {
     let id = generation.operator_key_id();
-    Ok(Signer::new(SigningKey::hmac(
-        &id,
-        generation.operator_key(),
-    )?))
+    let key = SigningKey::hmac(&id, generation.operator_key())?;
+    Ok(Signer::new(key, audience))
 }
 
 /// The generation of the secret in a file.
@@ -125,16 +179,12 @@ impl Access {
     ///
     /// # Errors
     /// A file cannot be used; the error names it.
-    pub(crate) fn load(credentials: &Credentials, ca: Option<&Path>) -> Result<Self, AccessError> {
+    pub(crate) fn load(credentials: &Credentials, target: &Target) -> Result<Self, AccessError> {
         let derived = match &credentials.secret_file {
             Some(path) => Some(generation(path)?),
             None => None,
         };
-        let signer = match (&credentials.key_id, &derived) {
-            (None, Some(generation)) => operator(generation)?,
-            _ => signer(credentials)?,
-        };
-        let (roots, name) = match (ca, &derived) {
+        let (roots, name) = match (&target.ca, &derived) {
             (Some(path), _) => {
                 let roots = tls_files::wrap(tls_files::certificates(path)?);
                 let name = cluster_name(&roots);
@@ -146,6 +196,7 @@ impl Access {
             ),
             (None, None) => return Err(AccessError::NoCa),
         };
+        let signer = signer_of(credentials, target, derived.as_ref())?;
         Ok(Self::new(signer, roots, name))
     }
 
@@ -157,7 +208,8 @@ impl Access {
         let generation = Generation::derive(secret)?;
         let roots = peers::roots(generation.ca_der());
         let name = Some(generation.peer_sni().to_owned());
-        Ok(Self::new(operator(&generation)?, roots, name))
+        let signer = operator(&generation, generation.audience().clone())?;
+        Ok(Self::new(signer, roots, name))
     }
 
     /// Access for a health check of an agent that does not take the derived key for
@@ -170,7 +222,8 @@ impl Access {
         let key = SigningKey::hmac(&generation.health_key_id(), generation.operator_key())?;
         let roots = peers::roots(generation.ca_der());
         let name = Some(generation.peer_sni().to_owned());
-        Ok(Self::new(Signer::new(key), roots, name))
+        let signer = Signer::new(key, generation.audience().clone());
+        Ok(Self::new(signer, roots, name))
     }
 
     fn new(signer: Signer, roots: Arc<[WrappedX509]>, name: Option<String>) -> Self {
@@ -264,13 +317,14 @@ mod tests {
         std::fs::write(file.path(), PRIVATE).unwrap();
         let key = signing_key("ci", file.path()).unwrap();
         let public = ed25519_public(PUBLIC.as_bytes()).unwrap();
-        let signer = Signer::new(key);
+        let audience = Audience::of_public_key(b"the public key of the CA");
+        let signer = Signer::new(key, audience.clone());
         let mut parts = http::Request::new(()).into_parts().0;
         signer
             .sign(&mut parts, BodyBinding::Empty, 0, [7; 16])
             .unwrap();
         let public = [Key::ed25519("ci", &public).unwrap()];
-        let verifier = Verifier::new(public, Window::default(), Arc::default()).unwrap();
+        let verifier = Verifier::new(public, audience, Window::default(), Arc::default()).unwrap();
         assert!(verifier.verify(&parts, 0).is_ok());
     }
 
@@ -295,8 +349,47 @@ mod tests {
             key_file: Some(file.path().to_owned()),
             secret_file: None,
         };
-        let error = Access::load(&credentials, None).err().unwrap();
+        let error = Access::load(&credentials, &Target::default())
+            .err()
+            .unwrap();
         assert!(error.to_string().contains("skep ca"));
+    }
+
+    #[test]
+    fn a_key_signs_for_the_cluster_whose_authority_verifies_the_agents() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let [one, other] = [(); 2].map(|()| {
+            let secret = Secret::generate().unwrap();
+            let secret = Secret::from_bytes(secret.as_bytes()).unwrap();
+            Generation::derive(&secret).unwrap()
+        });
+        let foreign = rcgen::generate_simple_self_signed(["agent".to_owned()]).unwrap();
+        let ca = file("one", one.ca_pem().as_bytes());
+        let both = file("both", (one.ca_pem() + &other.ca_pem()).as_bytes());
+        let foreign = file("foreign", foreign.cert.pem().as_bytes());
+        let found = |ca: Option<&PathBuf>, named: Option<&Generation>, derived| {
+            let target = Target {
+                ca: ca.cloned(),
+                audience: named.map(|of| of.audience().clone()),
+            };
+            audience(&target, derived).ok()
+        };
+        let (is_one, is_other) = (Some(one.audience().clone()), Some(other.audience().clone()));
+        assert_eq!(found(Some(&ca), None, None), is_one);
+        assert_eq!(found(None, None, Some(&other)), is_other);
+        assert_eq!(found(Some(&ca), None, Some(&other)), is_one);
+        for ca in [&both, &foreign] {
+            assert_eq!(found(Some(ca), None, None), None);
+            assert_eq!(found(Some(ca), None, Some(&one)), None);
+            assert_eq!(found(Some(ca), Some(&other), None), is_other);
+        }
+        assert_eq!(found(None, None, None), None);
+        assert_eq!(found(None, Some(&other), None), is_other);
     }
 
     #[test]
@@ -313,7 +406,11 @@ mod tests {
             let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
             let file = folder.path().join(name);
             std::fs::write(&file, made.cert.pem()).unwrap();
-            Access::load(&credentials, Some(&file)).unwrap()
+            let target = Target {
+                ca: Some(file),
+                audience: None,
+            };
+            Access::load(&credentials, &target).unwrap()
         });
         let address = ([127, 0, 0, 1], 9001).into();
         let key = |access: &Access| access.peer_at(address, "agent").reuse_hash();

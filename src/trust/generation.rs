@@ -13,6 +13,7 @@ use rcgen::{
 };
 use ring::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
 use rustls::pki_types::CertificateDer;
+use skep_filters::auth::Audience;
 use zeroize::Zeroizing;
 
 use super::ca_key::CaKey;
@@ -32,6 +33,7 @@ const OPERATOR_KEY: &[u8] = b"operator hmac";
 /// The certificate authority and the keys of one cluster secret.
 pub struct Generation {
     fingerprint: String,
+    audience: Audience,
     peer_sni: String,
     ca: Certificate,
     issuer: Issuer<'static, CaKey>,
@@ -50,12 +52,15 @@ impl Generation {
         let ca_key = CaKey::from_candidates(
             (0..=u8::MAX).map_while(|n| expand(&root, &[CA_KEY, &[n]]).ok()),
         )?;
-        let spki = ring::digest::digest(&ring::digest::SHA256, &ca_key.subject_public_key_info());
+        let spki = ca_key.subject_public_key_info();
+        let audience = Audience::of_public_key(&spki);
+        let spki = ring::digest::digest(&ring::digest::SHA256, &spki);
         let fingerprint = HEXLOWER.encode(&spki.as_ref()[..4]);
         let params = ca_params(&fingerprint);
         Ok(Self {
             peer_sni: format!("{fingerprint}.{DOMAIN}"),
             fingerprint,
+            audience,
             ca: params.self_signed(&ca_key)?,
             issuer: Issuer::new(params, ca_key),
             peer_key: expand(&root, &[PEER_KEY])?,
@@ -67,6 +72,11 @@ impl Generation {
     /// For names and logs; it proves nothing.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    /// The name of the cluster in signatures.
+    pub fn audience(&self) -> &Audience {
+        &self.audience
     }
 
     /// The DNS name in the leaves of all agents of this generation, and in no

@@ -49,7 +49,7 @@ impl Peers {
             let mut group = DefaultHasher::new();
             ca.hash(&mut group);
             Ok(Ours {
-                signer: Signer::new(key),
+                signer: Signer::new(key, generation.audience().clone()),
                 roots: roots(ca),
                 group: group.finish(),
                 identity: Mutex::new(None),

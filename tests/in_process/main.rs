@@ -2,6 +2,7 @@
 //! binary because linking one for each file takes longer than compiling them.
 
 mod api_versions;
+mod audience;
 mod authentication;
 mod broadcast;
 mod browse;

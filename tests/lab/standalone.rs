@@ -110,6 +110,7 @@ pub(crate) fn the_compose_agent_accepts_requests_signed_with_sign_sh(_: &Lab) {
         let sign = repository().join("docs/sign.sh").display().to_string();
         let key = etc.join("ci_key").display().to_string();
         let mut sign = task(sign, "ci")
+            .env("SKEP_CA", ca.display().to_string())
             .arg(key)
             .arg(method)
             .arg(format!("{url}{path}"));

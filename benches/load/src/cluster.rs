@@ -109,7 +109,7 @@ impl Nodes {
             ids,
             entry: *addresses.last().context("no listener")?,
             tls: Tls::new(generation.ca_der(), generation.peer_sni())?,
-            signers: [Signer::new(key)],
+            signers: [Signer::new(key, generation.audience().clone())],
             tasks: Tasks {
                 agents,
                 _engines: engines,

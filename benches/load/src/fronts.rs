@@ -9,7 +9,9 @@ use std::process::Command;
 use anyhow::Context;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use skep_filters::auth::{Signer, SigningKey};
+use skep::platform;
+use skep::trust::{Generation, Secret};
+use skep_filters::auth::{KeyError, Signer, SigningKey};
 
 use crate::connection::Tls;
 use crate::free_address;
@@ -37,6 +39,8 @@ pub(crate) struct Fronts {
     pub(crate) signers: Vec<Signer>,
     /// The keys whose policy has rules.
     pub(crate) ruled: Vec<Signer>,
+    /// The same keys as `signers` for a baseline that knows the old profile only.
+    pub(crate) old: Option<Vec<Signer>>,
     _engine: Process,
 }
 
@@ -52,6 +56,7 @@ pub(crate) async fn start(
     folder: &Path,
     skep: &Path,
     baseline: Option<&Path>,
+    baseline_is_old: bool,
 ) -> anyhow::Result<Fronts> {
     let files = Files::new(folder)?;
     let program = std::env::current_exe()?;
@@ -75,7 +80,10 @@ pub(crate) async fn start(
     let bare = front("pingora", address, command, folder).await?;
 
     let secret = folder.join("key");
-    fs::write(&secret, skep::trust::Secret::generate()?)?;
+    let text = Secret::generate()?;
+    platform::write_private(&secret, text.as_bytes())?;
+    let own = Secret::from_bytes(text.as_bytes())?;
+    let audience = Generation::derive(&own)?.audience().clone();
     let agent = async |name: &'static str, program: &Path| {
         let address = free_address().await?;
         let config = folder.join(format!("{name}.yaml"));
@@ -92,9 +100,12 @@ pub(crate) async fn start(
 
     let secret = fs::read(&secret)?;
     let signers = |name: &str| {
-        let signer = |n| SigningKey::hmac(&format!("{name}{n}"), &secret).map(Signer::new);
-        (0..KEYS).map(signer).collect::<Result<Vec<_>, _>>()
+        let key = |n| SigningKey::hmac(&format!("{name}{n}"), &secret);
+        let signer = |n| Ok(Signer::new(key(n)?, audience.clone()));
+        (0..KEYS).map(signer).collect::<Result<Vec<_>, KeyError>>()
     };
+    let old = |n| SigningKey::hmac(&format!("bench{n}"), &secret).map(Signer::without_audience);
+    let old = || (0..KEYS).map(old).collect::<Result<Vec<_>, _>>();
     let certificate = CertificateDer::from_pem_file(&files.certificate)?;
     Ok(Fronts {
         haproxy,
@@ -104,6 +115,7 @@ pub(crate) async fn start(
         tls: Tls::new(&certificate, "localhost")?,
         signers: signers("bench")?,
         ruled: signers("ruled")?,
+        old: baseline_is_old.then(old).transpose()?,
         _engine: engine,
     })
 }
@@ -194,7 +206,7 @@ impl Files {
             "listen:\n  - address: {address}\n    \
                tls: {{ certificate_file: {certificate}, key_file: {own_key} }}\n\
              engine: unix://{engine}\n\
-             cluster: {{ mode: off }}\n\
+             cluster: {{ mode: off, secret_file: {secret} }}\n\
              auth:\n  keys:\n{keys}\
              policies:\n  ruled:\n    \
                deny: [exec, 'GET /containers/*/archive', secrets.read]\n    \

@@ -51,6 +51,9 @@ struct Run {
     /// Another release build of skep to compare with in the same run.
     #[arg(long)]
     baseline: Option<PathBuf>,
+    /// The baseline knows only signatures without an audience (before 0.2).
+    #[arg(long, requires = "baseline")]
+    baseline_is_old: bool,
     /// The number of turns of every front with every answer.
     #[arg(long, default_value_t = 7)]
     rounds: usize,
@@ -93,7 +96,13 @@ impl Run {
     }
 
     async fn fronts(&self, folder: &Path) -> anyhow::Result<()> {
-        let fronts = fronts::start(folder, &self.skep, self.baseline.as_deref()).await?;
+        let fronts = fronts::start(
+            folder,
+            &self.skep,
+            self.baseline.as_deref(),
+            self.baseline_is_old,
+        )
+        .await?;
         // skep returns the memory of its start a moment later.
         tokio::time::sleep(Duration::from_secs(5)).await;
         let idle = fronts.skep_rss()?;

@@ -38,12 +38,18 @@ pub(crate) async fn measure(fronts: &Fronts, rounds: usize, time: Duration) -> a
         for round in 0..rounds {
             let count = (MOST * time.as_secs_f64()) as usize;
             let requests = Arc::new(signed::requests(&fronts.signers, path, None, count)?);
+            let old = match &fronts.old {
+                Some(signers) => Arc::new(signed::requests(signers, path, None, count)?),
+                None => Arc::clone(&requests),
+            };
             // The fronts take turns in being first.
             for n in 0..all.len() {
                 let n = (n + round) % all.len();
                 // Nor always after the same neighbour.
                 let n = if round % 2 == 0 { n } else { all.len() - 1 - n };
-                turns[n].push(turn(fronts, all[n], &requests, time).await?);
+                let is_baseline = n == 3;
+                let requests = if is_baseline { &old } else { &requests };
+                turns[n].push(turn(fronts, all[n], requests, time).await?);
             }
         }
         for (front, own) in all.iter().zip(&turns) {

@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::error::AuthError;
-use super::profile::{COVERED_HEADERS, DERIVED};
+use super::profile::{COVERED_HEADERS, DERIVED, SKEP_AUDIENCE, TAG, TAG_WITHOUT_AUDIENCE};
 
 /// The covered components of one request, by reference.
 pub(super) struct Components<'a> {
@@ -57,6 +57,20 @@ impl<'a> Components<'a> {
             if covered == name {
                 *slot = value;
             }
+        }
+    }
+
+    /// The value of `Skep-Audience`.
+    pub(super) fn audience(&self) -> Option<&'a [u8]> {
+        let mut headers = COVERED_HEADERS.iter().zip(self.values);
+        headers.find(|(name, _)| *name == SKEP_AUDIENCE)?.1
+    }
+
+    /// The tag of the profile's version, which depends on the audience alone.
+    pub(super) fn tag(&self) -> &'static str {
+        match self.audience() {
+            Some(_) => TAG,
+            None => TAG_WITHOUT_AUDIENCE,
         }
     }
 

@@ -22,6 +22,21 @@ pub enum AuthError {
         required: String,
     },
 
+    /// The request does not name the cluster that it is for.
+    #[error(
+        "the signature does not name the cluster: send Skep-Audience and sign it, as profile skep/2 says; docs/security.md shows how, and the newest docs/sign.sh does it"
+    )]
+    NoAudience,
+
+    /// The request is for another cluster.
+    #[error(
+        "key `{key_id}` signed this request for another cluster: Skep-Audience is not the digest of the public key of this cluster's CA; is the file of the CA, or the secret, that of this cluster?"
+    )]
+    OtherAudience {
+        /// The key that signed it.
+        key_id: String,
+    },
+
     /// The key is not known, or was removed.
     #[error("no key has the id `{key_id}`: is it in the configuration of this agent?")]
     UnknownKey {
@@ -85,6 +100,8 @@ impl AuthError {
             Self::Missing(_) => "missing",
             Self::Malformed(_) => "malformed",
             Self::NotCovered { .. } => "not-covered",
+            Self::NoAudience => "no-audience",
+            Self::OtherAudience { .. } => "other-audience",
             Self::UnknownKey { .. } => "unknown-key",
             Self::BadSignature { .. } => "bad-signature",
             Self::TimestampSkew { .. } => "timestamp-skew",

@@ -9,7 +9,7 @@
 use super::base::Components;
 use super::error::AuthError;
 use super::key;
-use super::profile::{LABEL, TAG};
+use super::profile::LABEL;
 
 /// The parameters of one signature.
 pub(super) struct Params<'a> {
@@ -32,11 +32,12 @@ impl<'a> Params<'a> {
     /// The header value without its label: `(…);created=…;nonce="…";keyid="…";tag="…"`.
     pub(super) fn write(&self, covered: &Components<'_>) -> String {
         format!(
-            r#"({});created={};nonce="{:032x}";keyid="{}";tag="{TAG}""#,
+            r#"({});created={};nonce="{:032x}";keyid="{}";tag="{}""#,
             covered.list(),
             self.created,
             self.nonce,
             self.key_id,
+            covered.tag(),
         )
     }
 
@@ -63,5 +64,5 @@ pub(super) fn unlabelled(value: &str) -> Option<&str> {
 
 /// The refusal of a `Signature-Input` that is not in the form of the profile.
 pub(super) const FORM: AuthError = AuthError::Malformed(
-    r#"Signature-Input must be exactly sig1=(…);created=…;nonce="<32 hex digits>";keyid="…";tag="skep/1", without an alg or a second signature"#,
+    r#"Signature-Input must be exactly sig1=(…);created=…;nonce="<32 hex digits>";keyid="…";tag="skep/2", without an alg or a second signature"#,
 );

@@ -8,7 +8,8 @@
 //! POST /v1.47/containers/create?name=web HTTP/1.1
 //! Content-Type: application/json
 //! Content-Digest: sha-256=:…:
-//! Signature-Input: sig1=("@method" "@path" "@query" "content-digest" "content-type");created=1767225600;nonce="…";keyid="ci";tag="skep/1"
+//! Skep-Audience: 9f86d081…
+//! Signature-Input: sig1=("@method" "@path" "@query" "skep-audience" "content-digest" "content-type");created=1767225600;nonce="…";keyid="ci";tag="skep/2"
 //! Signature: sig1=:…:
 //! ```
 //!
@@ -23,7 +24,12 @@ pub const LABEL: &str = "sig1";
 
 /// The `tag` parameter (RFC 9421 §2.3): this profile and its version, so that a
 /// signature made for another application with the same key is not valid here.
-pub const TAG: &str = "skep/1";
+pub const TAG: &str = "skep/2";
+
+/// The `tag` of the first version of the profile. It is the same without
+/// `Skep-Audience`, so that its signatures are valid at every cluster that has the key.
+/// A verifier accepts it only if its configuration says so.
+pub const TAG_WITHOUT_AUDIENCE: &str = "skep/1";
 
 /// The derived components that every signature covers first, in this order.
 ///
@@ -38,7 +44,10 @@ pub const DERIVED: [&str; 3] = ["@method", "@path", "@query"];
 /// The headers that a signature covers, in this order. It covers each if and only
 /// if the request has it.
 ///
-/// All of them change what a request means, so none may be added, removed or
+/// Version 2 needs the first: `Skep-Audience` names the cluster, so that no other
+/// cluster with the same key accepts the request.
+///
+/// The others change what a request means, so none may be added, removed or
 /// changed on the way:
 ///
 /// - `Content-Digest` stands for the body.
@@ -52,7 +61,8 @@ pub const DERIVED: [&str; 3] = ["@method", "@path", "@query"];
 /// - `X-Registry-Auth` and `X-Registry-Config` are the credentials with which the
 ///   engine pulls and pushes.
 /// - `Upgrade` turns a request into a raw two-way stream.
-pub static COVERED_HEADERS: [HeaderName; 10] = [
+pub static COVERED_HEADERS: [HeaderName; 11] = [
+    SKEP_AUDIENCE,
     CONTENT_DIGEST,
     http::header::CONTENT_TYPE,
     SKEP_BODY,
@@ -73,6 +83,10 @@ pub const SIGNATURE_INPUT: HeaderName = HeaderName::from_static("signature-input
 
 /// `Content-Digest` (RFC 9530 §2).
 pub const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
+
+/// `Skep-Audience`: the cluster that the request is for, as an
+/// [`Audience`](super::Audience).
+pub const SKEP_AUDIENCE: HeaderName = HeaderName::from_static("skep-audience");
 
 /// `Skep-Body`, whose only value is [`UNSIGNED`].
 pub const SKEP_BODY: HeaderName = HeaderName::from_static("skep-body");

@@ -5,25 +5,42 @@ use base64::engine::general_purpose::STANDARD;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 
+use super::audience::Audience;
 use super::base::Components;
 use super::body::BodyBinding;
 use super::digest;
 use super::error::AuthError;
 use super::key::SigningKey;
 use super::params::Params;
-use super::profile::{CONTENT_DIGEST, LABEL, SIGNATURE, SIGNATURE_INPUT, SKEP_BODY, UNSIGNED};
+use super::profile::{
+    CONTENT_DIGEST, LABEL, SIGNATURE, SIGNATURE_INPUT, SKEP_AUDIENCE, SKEP_BODY, UNSIGNED,
+};
 
-/// Signs requests with one key.
+/// Signs requests with one key, for one cluster.
 #[derive(Debug)]
 pub struct Signer {
     key: SigningKey,
+    audience: Option<Audience>,
 }
 
 impl Signer {
-    /// A signer with this key.
+    /// A signer with this key, whose requests no other cluster accepts.
     #[must_use]
-    pub fn new(key: SigningKey) -> Self {
-        Self { key }
+    pub fn new(key: SigningKey, audience: Audience) -> Self {
+        Self {
+            key,
+            audience: Some(audience),
+        }
+    }
+
+    /// A signer by the old profile `skep/1`. Every cluster that has the key and still
+    /// accepts this profile accepts its requests.
+    #[must_use]
+    pub fn without_audience(key: SigningKey) -> Self {
+        Self {
+            key,
+            audience: None,
+        }
     }
 
     /// The key that signs.
@@ -36,7 +53,8 @@ impl Signer {
     /// later change of a covered header invalidates the signature.
     ///
     /// `nonce` must be 16 bytes from a cryptographic random source, new for every
-    /// call. An existing signature or body binding is replaced.
+    /// call. An existing signature, audience or body binding is
+    /// replaced.
     ///
     /// # Errors
     ///
@@ -76,8 +94,11 @@ impl Signer {
             BodyBinding::Digest(digest) => (Some(to_value(digest::to_header(&digest))?), None),
             BodyBinding::Unsigned => (None, Some(HeaderValue::from_static(UNSIGNED))),
         };
+        let audience = self.audience.as_ref().map(Audience::to_string);
+        let audience = audience.map(to_value).transpose()?;
         let mut covered = Components::of(parts)?;
         let bytes = HeaderValue::as_bytes;
+        covered.replace(&SKEP_AUDIENCE, audience.as_ref().map(bytes));
         covered.replace(&CONTENT_DIGEST, content_digest.as_ref().map(bytes));
         covered.replace(&SKEP_BODY, skep_body.as_ref().map(bytes));
 
@@ -93,6 +114,7 @@ impl Signer {
         Ok(SignatureHeaders {
             signature_input: to_value(format!("{LABEL}={params}"))?,
             signature: to_value(format!("{LABEL}=:{signature}:"))?,
+            audience,
             content_digest,
             skep_body,
         })
@@ -102,6 +124,7 @@ impl Signer {
 /// The headers of a signature.
 #[derive(Clone, Debug)]
 pub struct SignatureHeaders {
+    audience: Option<HeaderValue>,
     content_digest: Option<HeaderValue>,
     skep_body: Option<HeaderValue>,
     signature_input: HeaderValue,
@@ -109,11 +132,12 @@ pub struct SignatureHeaders {
 }
 
 impl SignatureHeaders {
-    /// The new value of each of these headers; `None` removes it. Apply all four: the
+    /// The new value of each of these headers; `None` removes it. Apply all five: the
     /// signature depends on them.
     #[must_use]
-    pub fn into_changes(self) -> [(HeaderName, Option<HeaderValue>); 4] {
+    pub fn into_changes(self) -> [(HeaderName, Option<HeaderValue>); 5] {
         [
+            (SKEP_AUDIENCE, self.audience),
             (CONTENT_DIGEST, self.content_digest),
             (SKEP_BODY, self.skep_body),
             (SIGNATURE_INPUT, Some(self.signature_input)),

@@ -2,6 +2,7 @@
 //! Tests of a single file are in that file.
 
 mod attacks;
+mod audience;
 mod properties;
 mod refusals;
 mod vectors;
@@ -14,7 +15,8 @@ use http::{HeaderName, HeaderValue, Request};
 use super::digest;
 use super::profile::{SIGNATURE, SIGNATURE_INPUT};
 use super::{
-    AuthError, BodyBinding, Key, NonceMemory, Signer, SigningKey, ValidSignature, Verifier, Window,
+    Audience, Audiences, AuthError, BodyBinding, Key, NonceMemory, Signer, SigningKey,
+    ValidSignature, Verifier, Window,
 };
 
 const NOW: u64 = 1_767_225_600;
@@ -30,7 +32,12 @@ fn request(method: &str, target: &str, headers: &[(&str, &str)]) -> Parts {
 }
 
 fn signer() -> Signer {
-    Signer::new(SigningKey::hmac("ci", SECRET).unwrap())
+    Signer::new(SigningKey::hmac("ci", SECRET).unwrap(), audience())
+}
+
+/// The audience of the cluster of these tests.
+fn audience() -> Audience {
+    Audience::of_public_key(b"the public key of the CA")
 }
 
 /// A verifier that knows `ci`, which may not send unsigned streams, and
@@ -46,7 +53,7 @@ fn verifier_with(nonces: NonceMemory) -> Verifier {
             .unwrap()
             .with_unsigned_streams(true),
     ];
-    Verifier::new(keys, Window::default(), Arc::new(nonces)).unwrap()
+    Verifier::new(keys, audience(), Window::default(), Arc::new(nonces)).unwrap()
 }
 
 fn signed(mut parts: Parts, body: BodyBinding) -> Parts {

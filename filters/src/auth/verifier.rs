@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 
+use super::audience::Audiences;
 use super::base::{Components, single};
 use super::body::BodyBinding;
 use super::error::{AuthError, KeyError};
@@ -30,24 +31,26 @@ pub struct ValidSignature<'a> {
     pub body: BodyBinding,
 }
 
-/// Verifies signatures, with a set of keys, a time window and a memory of nonces.
+/// Verifies signatures, with a set of keys, the names of the cluster, a time window and a memory of nonces.
 ///
 /// It is immutable: for new keys, make a new verifier with the same memory.
 #[derive(Debug)]
 pub struct Verifier {
     keys: HashMap<Arc<str>, Key>,
+    audiences: Audiences,
     window: Window,
     nonces: Arc<NonceMemory>,
 }
 
 impl Verifier {
-    /// A verifier for `keys`.
+    /// A verifier for `keys` of a cluster that has one of these `audiences`.
     ///
     /// # Errors
     ///
     /// [`KeyError::Duplicate`] if two keys have the same id.
     pub fn new(
         keys: impl IntoIterator<Item = Key>,
+        audiences: impl Into<Audiences>,
         window: Window,
         nonces: Arc<NonceMemory>,
     ) -> Result<Self, KeyError> {
@@ -60,6 +63,7 @@ impl Verifier {
         }
         Ok(Self {
             keys: by_id,
+            audiences: audiences.into(),
             window,
             nonces,
         })
@@ -83,6 +87,9 @@ impl Verifier {
         let signature = decode_signature(signature)?;
 
         let covered = Components::of(parts)?;
+        if covered.audience().is_none() && self.audiences.are_required() {
+            return Err(AuthError::NoAudience);
+        }
         let params = canonical(input, &covered)?;
         let base = covered.signature_base(params.unlabelled);
 
@@ -100,6 +107,11 @@ impl Verifier {
             });
         }
 
+        if !self.audiences.admit(covered.audience()) {
+            return Err(AuthError::OtherAudience {
+                key_id: key_id.to_owned(),
+            });
+        }
         if !self.window.admits(created, now) {
             return Err(AuthError::TimestampSkew { created, now });
         }

@@ -14,15 +14,17 @@ use http::{HeaderMap, HeaderName};
 use ring::hmac;
 
 use super::head;
-use crate::auth::profile::{CONTENT_DIGEST, COVERED_HEADERS, DERIVED, SIGNATURE, SIGNATURE_INPUT};
+use crate::auth::profile::{
+    CONTENT_DIGEST, COVERED_HEADERS, DERIVED, SIGNATURE, SIGNATURE_INPUT, SKEP_AUDIENCE,
+};
 use crate::auth::{
-    AuthError, BodyBinding, Key, NonceMemory, Principal, Signer, SigningKey, Verifier, Window,
-    digest,
+    Audience, AuthError, BodyBinding, Key, NonceMemory, Principal, Signer, SigningKey, Verifier,
+    Window, digest,
 };
 
-const NOW: u64 = 1_767_225_600;
-const NONCE: [u8; 16] = [0xa5; 16];
-const SECRET: &[u8; 32] = b"the secret of the key named `ci`";
+pub(super) const NOW: u64 = 1_767_225_600;
+pub(super) const NONCE: [u8; 16] = [0xa5; 16];
+pub(super) const SECRET: &[u8; 32] = b"the secret of the key named `ci`";
 
 /// Most changes to one head.
 const MAX_CHANGES: usize = 16;
@@ -33,11 +35,7 @@ const MAX_CHANGES: usize = 16;
 /// If a request is accepted that was not signed, or twice, or a signed one is
 /// refused.
 pub fn run(data: &[u8]) {
-    let blank = data.windows(2).position(|pair| pair == b"\n\n");
-    let (text, changes) = match blank {
-        Some(at) => data.split_at(at),
-        None => (data, &b""[..]),
-    };
+    let (text, changes) = split(data);
     let Some(mut parts) = head::parse(text) else {
         return;
     };
@@ -47,7 +45,8 @@ pub fn run(data: &[u8]) {
         return;
     };
     let body = BodyBinding::Digest(digest::sha256(b"{}"));
-    if Signer::new(key).sign(&mut parts, body, NOW, NONCE).is_err() {
+    let signer = Signer::new(key, audience());
+    if signer.sign(&mut parts, body, NOW, NONCE).is_err() {
         return;
     }
     assert_eq!(verified(&parts), Ok(()), "a signed request is refused");
@@ -63,6 +62,19 @@ pub fn run(data: &[u8]) {
     }
 }
 
+/// The head and the changes to it.
+pub(super) fn split(data: &[u8]) -> (&[u8], &[u8]) {
+    let blank = data.windows(2).position(|pair| pair == b"\n\n");
+    match blank {
+        Some(at) => data.split_at(at),
+        None => (data, b""),
+    }
+}
+
+fn audience() -> Audience {
+    Audience::of_public_key(b"the public key of the CA")
+}
+
 /// Verifies a head, and checks it if it is accepted.
 fn verified(parts: &Parts) -> Result<(), AuthError> {
     let key = |id| Key::hmac(id, SECRET).map(|key| key.with_unsigned_streams(id == "builder"));
@@ -70,7 +82,7 @@ fn verified(parts: &Parts) -> Result<(), AuthError> {
         return Ok(());
     };
     let nonces = Arc::new(NonceMemory::default());
-    let verifier = Verifier::new([ci, builder], Window::default(), nonces);
+    let verifier = Verifier::new([ci, builder], audience(), Window::default(), nonces);
     let Ok(verifier) = verifier else {
         return Ok(());
     };
@@ -154,6 +166,7 @@ impl Base {
     fn covers_all(&self, headers: &HeaderMap) {
         let covers = |name: &str| self.components.iter().any(|own| own == name);
         assert!(DERIVED.into_iter().all(covers), "the request line");
+        assert!(covers(SKEP_AUDIENCE.as_str()), "the audience");
         for name in COVERED_HEADERS
             .iter()
             .filter(|name| headers.contains_key(*name))
@@ -178,7 +191,7 @@ fn combined(headers: &HeaderMap, name: &str) -> Option<Vec<u8>> {
 }
 
 /// The text with these changes.
-fn changed(mut text: Vec<u8>, changes: &[u8]) -> Vec<u8> {
+pub(super) fn changed(mut text: Vec<u8>, changes: &[u8]) -> Vec<u8> {
     let changes = changes.get(2..).unwrap_or_default();
     for change in changes.chunks_exact(4).take(MAX_CHANGES) {
         let &[high, low, what, byte] = change else {
@@ -205,7 +218,7 @@ mod tests {
     #[test]
     fn the_base_is_that_of_the_signer() {
         let mut parts = head::parse(b"POST /a?b\nskep-target: n1\nx-other: y").unwrap();
-        let signer = Signer::new(SigningKey::hmac("ci", SECRET).unwrap());
+        let signer = Signer::new(SigningKey::hmac("ci", SECRET).unwrap(), audience());
         signer
             .sign(&mut parts, BodyBinding::Empty, NOW, NONCE)
             .unwrap();

@@ -11,13 +11,14 @@ use skep::platform::clock;
 use skep::trust::{Generation, Leaf};
 use skep_bed::{Client, Hijack, Response, Streaming};
 use skep_filters::auth::digest::sha256;
-use skep_filters::auth::{BodyBinding, Signer, SigningKey};
+use skep_filters::auth::{Audience, BodyBinding, Signer, SigningKey};
 
 /// Calls one agent and signs with one key.
 #[derive(Clone)]
 pub(crate) struct Caller {
     client: Client,
     signer: Arc<Signer>,
+    audience: Audience,
 }
 
 /// A request's headers, including its signature.
@@ -64,7 +65,8 @@ impl Caller {
         let client = Client::tls(address, generation.peer_sni(), roots, identity);
         Self {
             client: client.expect("a TLS client"),
-            signer: Arc::new(Signer::new(key)),
+            signer: Arc::new(Signer::new(key, generation.audience().clone())),
+            audience: generation.audience().clone(),
         }
     }
 
@@ -72,7 +74,26 @@ impl Caller {
     pub(crate) fn with_key(&self, key: SigningKey) -> Self {
         Self {
             client: self.client.clone(),
-            signer: Arc::new(Signer::new(key)),
+            signer: Arc::new(Signer::new(key, self.audience.clone())),
+            audience: self.audience.clone(),
+        }
+    }
+
+    /// The same connection settings with this key, for another cluster.
+    pub(crate) fn for_cluster(&self, other: &Generation, key: SigningKey) -> Self {
+        Self {
+            client: self.client.clone(),
+            signer: Arc::new(Signer::new(key, other.audience().clone())),
+            audience: other.audience().clone(),
+        }
+    }
+
+    /// The same connection settings with this key, and the old profile.
+    pub(crate) fn without_audience(&self, key: SigningKey) -> Self {
+        Self {
+            client: self.client.clone(),
+            signer: Arc::new(Signer::without_audience(key)),
+            audience: self.audience.clone(),
         }
     }
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::*;
-use crate::auth::profile::COVERED_HEADERS;
+use crate::auth::profile::{COVERED_HEADERS, SKEP_AUDIENCE};
 
 /// Characters that a header value preserves.
 const VISIBLE: std::ops::RangeInclusive<u8> = b'!'..=b'~';
@@ -13,8 +13,8 @@ const VISIBLE: std::ops::RangeInclusive<u8> = b'!'..=b'~';
 fn any_request() -> impl Strategy<Value = Parts> {
     let methods = select(vec!["GET", "POST", "PUT", "DELETE", "HEAD"]);
     let targets = "/[a-z0-9./%_-]{0,40}\\?[a-z0-9=&%{}\":,]{1,40}";
-    // The signer sets the body binding.
-    let bindings = ["content-digest", "skep-body"];
+    // The signer sets the audience and the body binding.
+    let bindings = ["content-digest", "skep-audience", "skep-body"];
     let names: Vec<_> = COVERED_HEADERS
         .iter()
         .map(HeaderName::as_str)
@@ -40,7 +40,7 @@ fn any_body() -> impl Strategy<Value = BodyBinding> {
 }
 
 fn sign_as_builder(mut parts: Parts, body: BodyBinding) -> Parts {
-    Signer::new(SigningKey::hmac("builder", SECRET).unwrap())
+    Signer::new(SigningKey::hmac("builder", SECRET).unwrap(), audience())
         .sign(&mut parts, body, NOW, NONCE)
         .unwrap();
     parts
@@ -110,7 +110,8 @@ proptest! {
         if parts.headers.remove(name).is_none() {
             parts.headers.insert(name, HeaderValue::from_static("x"));
         }
-        prop_assert_eq!(reason(verifier().verify(&parts, NOW)), "not-covered");
+        let expected = if *name == SKEP_AUDIENCE { "no-audience" } else { "not-covered" };
+        prop_assert_eq!(reason(verifier().verify(&parts, NOW)), expected);
     }
 
     /// Covers `created`, `nonce`, `keyid`, `tag`, the component list and the MAC.

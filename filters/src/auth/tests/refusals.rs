@@ -44,7 +44,8 @@ fn a_replay_is_refused_after_the_keys_were_replaced() {
     let nonces = Arc::new(NonceMemory::default());
     for expected in ["ok", "replay"] {
         let keys = [Key::hmac("ci", SECRET).unwrap()];
-        let verifier = Verifier::new(keys, Window::default(), Arc::clone(&nonces)).unwrap();
+        let verifier =
+            Verifier::new(keys, audience(), Window::default(), Arc::clone(&nonces)).unwrap();
         assert_eq!(reason(verifier.verify(&sample(), NOW)), expected);
     }
 }
@@ -92,7 +93,7 @@ fn an_unsigned_stream_needs_a_key_that_may_send_one() {
     assert_eq!(reason(verifier().verify(&refused, NOW)), "unsigned-body");
 
     let mut allowed = build();
-    Signer::new(SigningKey::hmac("builder", SECRET).unwrap())
+    Signer::new(SigningKey::hmac("builder", SECRET).unwrap(), audience())
         .sign(&mut allowed, BodyBinding::Unsigned, NOW, NONCE)
         .unwrap();
     let verifier = verifier();
@@ -127,7 +128,7 @@ fn a_request_that_no_verifier_accepts_is_not_signed() {
 fn two_keys_with_one_id_are_refused() {
     let keys = [SECRET, b"another secret, just 32 bytes ok"]
         .map(|secret| Key::hmac("ci", &secret[..32]).unwrap());
-    assert!(Verifier::new(keys, Window::default(), Arc::default()).is_err());
+    assert!(Verifier::new(keys, audience(), Window::default(), Arc::default()).is_err());
 }
 
 #[test]

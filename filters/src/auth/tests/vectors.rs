@@ -1,5 +1,5 @@
-//! Tests signing and verifying with the vectors in `tests/vectors/profile.json`. A
-//! separate program made them, so that they do not repeat an error of this one.
+//! Tests signing and verifying with the vectors in `tests/vectors/profile.json`, and
+//! with those of the old profile in `profile-1.json`. Separate programs made them, so that they do not repeat an error of this one.
 //! Authors of other signers can use them.
 
 use std::sync::Arc;
@@ -15,6 +15,8 @@ use crate::auth::profile::COVERED_HEADERS;
 struct Vector {
     name: String,
     key: KeyData,
+    /// `None` in the vectors of the old profile.
+    audience: Option<String>,
     created: u64,
     nonce: String,
     request: RequestData,
@@ -64,6 +66,34 @@ impl Vector {
         serde_json::from_str(text).unwrap()
     }
 
+    fn old() -> Vec<Self> {
+        let text = include_str!("../../../tests/vectors/profile-1.json");
+        serde_json::from_str(text).unwrap()
+    }
+
+    fn audience(&self) -> Option<Audience> {
+        let text = self.audience.as_ref();
+        text.map(|text| Audience::parse(text).unwrap())
+    }
+
+    fn signer(&self) -> Signer {
+        let key = self.keys().0;
+        match self.audience() {
+            Some(audience) => Signer::new(key, audience),
+            None => Signer::without_audience(key),
+        }
+    }
+
+    /// The request with the headers that signing adds.
+    fn signed(&self) -> Parts {
+        let mut parts = self.parts();
+        for (name, value) in &self.added {
+            let name: http::HeaderName = name.parse().unwrap();
+            parts.headers.insert(name, value.parse().unwrap());
+        }
+        parts
+    }
+
     fn parts(&self) -> Parts {
         let headers: Vec<_> = self
             .request
@@ -99,11 +129,12 @@ impl Vector {
 
 #[test]
 fn signing_makes_the_vectors() {
-    for vector in Vector::all() {
+    for vector in Vector::all().into_iter().chain(Vector::old()) {
         let mut parts = vector.parts();
         let before = parts.headers.clone();
         let nonce = unhex(&vector.nonce).try_into().unwrap();
-        Signer::new(vector.keys().0)
+        vector
+            .signer()
             .sign(&mut parts, vector.body(), vector.created, nonce)
             .unwrap();
         let added: BTreeMap<_, _> = parts
@@ -118,12 +149,8 @@ fn signing_makes_the_vectors() {
 
 #[test]
 fn the_signature_bases_are_those_of_the_vectors() {
-    for vector in Vector::all() {
-        let mut parts = vector.parts();
-        for (name, value) in &vector.added {
-            let name: http::HeaderName = name.parse().unwrap();
-            parts.headers.insert(name, value.parse().unwrap());
-        }
+    for vector in Vector::all().into_iter().chain(Vector::old()) {
+        let parts = vector.signed();
         let params = vector.added["signature-input"]
             .strip_prefix("sig1=")
             .unwrap();
@@ -140,15 +167,27 @@ fn the_signature_bases_are_those_of_the_vectors() {
 #[test]
 fn the_vectors_verify() {
     for vector in Vector::all() {
-        let mut parts = vector.parts();
-        for (name, value) in &vector.added {
-            let name: http::HeaderName = name.parse().unwrap();
-            parts.headers.insert(name, value.parse().unwrap());
-        }
         let key = vector.keys().1.with_unsigned_streams(true);
-        let verifier = Verifier::new([key], Window::default(), Arc::default()).unwrap();
+        let own = vector.audience().unwrap();
+        let verifier = Verifier::new([key], own, Window::default(), Arc::default()).unwrap();
+        let parts = vector.signed();
         let signed = verifier.verify(&parts, vector.created).unwrap();
         assert_eq!(signed.body, vector.body(), "{}", vector.name);
+    }
+}
+
+#[test]
+fn the_vectors_of_the_old_profile_verify_only_where_it_is_accepted() {
+    for vector in Vector::old() {
+        let key = vector.keys().1.with_unsigned_streams(true);
+        let parts = vector.signed();
+        for (optional, expected) in [(false, "no-audience"), (true, "ok")] {
+            let own = Audiences::from(audience()).or_none(optional);
+            let keys = [key.clone()];
+            let verifier = Verifier::new(keys, own, Window::default(), Arc::default()).unwrap();
+            let verified = reason(verifier.verify(&parts, vector.created));
+            assert_eq!(verified, expected, "{}", vector.name);
+        }
     }
 }
 
