@@ -2,14 +2,25 @@
 //! wrote it.
 //!
 //! Values are found by their names, at any depth, so inspects, lists and
-//! previous specifications need no rules of their own.
+//! previous specifications need no rules of their own. A value that was found in one
+//! place is then searched for in every other text of the same answer, for instance in
+//! a command, because a container is often started with a secret in both.
+//!
+//! Two scans: the first collects the values, the second edits. Both take linear time.
+
+mod texts;
+mod values;
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::json::{Edit, MAX_DEPTH, json_string, spliced};
+use values::{Search, Values};
+
+pub use values::MIN_VALUE;
 
 /// The text that replaces a secret.
 pub const REDACTED: &str = "[redacted]";
@@ -46,6 +57,9 @@ pub enum RedactError {
     /// Nested too deeply.
     #[error("the engine's answer is nested deeper than {MAX_DEPTH} levels")]
     TooDeep,
+    /// It has so many secrets that the search for them would need too much memory.
+    #[error("the engine's answer has too many secrets to search for; ask for fewer objects")]
+    TooMany,
 }
 
 /// The body without its secrets; `None` if nothing has to change.
@@ -58,7 +72,12 @@ pub fn redact(body: &[u8], what: &[Redact]) -> Result<Option<String>, RedactErro
         return Ok(None);
     }
     serde_json::from_str::<IgnoredAny>(text).map_err(|_| RedactError::NotJson)?;
-    let edits = Scanner::new(text, what).run()?;
+    let mut values = Values::default();
+    Scanner::new(text, what, Task::Collect(&mut values)).run()?;
+    let search = values.search()?;
+    let mut edits = Vec::new();
+    let task = Task::Edit(search.as_ref(), &mut edits);
+    Scanner::new(text, what, task).run()?;
     Ok((!edits.is_empty()).then(|| spliced(text, edits)))
 }
 
@@ -75,7 +94,27 @@ enum Context {
     Tokens,
 }
 
-struct Scanner<'t> {
+/// The purpose of a scan.
+enum Task<'a, 't> {
+    /// To collect the secrets.
+    Collect(&'a mut Values),
+    /// To replace them, also where they are found again.
+    Edit(Option<&'a Search>, &'a mut Vec<Edit<'t>>),
+}
+
+/// The part of a text that is a secret because of its place.
+enum Secret {
+    /// The value after `NAME=`, which is this long.
+    Value(usize),
+    /// All of it.
+    Whole,
+    /// All of it, but only a part of it is the secret.
+    Around,
+    /// None, unless the text has a secret of another place.
+    None,
+}
+
+struct Scanner<'a, 't> {
     text: &'t str,
     env: bool,
     secrets: bool,
@@ -83,23 +122,26 @@ struct Scanner<'t> {
     open: Vec<(bool, Context)>,
     /// The last name read.
     name: Cow<'t, str>,
-    edits: Vec<Edit<'t>>,
+    task: Task<'a, 't>,
+    /// The places of secrets in one text.
+    places: Vec<Range<usize>>,
 }
 
-impl<'t> Scanner<'t> {
-    fn new(text: &'t str, what: &[Redact]) -> Self {
+impl<'a, 't> Scanner<'a, 't> {
+    fn new(text: &'t str, what: &[Redact], task: Task<'a, 't>) -> Self {
         Self {
             text,
             env: what.contains(&Redact::Env),
             secrets: what.contains(&Redact::Secrets),
             open: Vec::new(),
             name: Cow::Borrowed(""),
-            edits: Vec::new(),
+            task,
+            places: Vec::new(),
         }
     }
 
     /// Scans the text, which is known to be JSON.
-    fn run(mut self) -> Result<Vec<Edit<'t>>, RedactError> {
+    fn run(mut self) -> Result<(), RedactError> {
         let bytes = self.text.as_bytes();
         let (mut at, mut names) = (0, false);
         while let Some(byte) = bytes.get(at) {
@@ -132,7 +174,7 @@ impl<'t> Scanner<'t> {
             }
             at += 1;
         }
-        Ok(self.edits)
+        Ok(())
     }
 
     /// The kind of values in the object or list that opens here.
@@ -156,29 +198,176 @@ impl<'t> Scanner<'t> {
     }
 
     fn value(&mut self, token: &'t str) {
-        let context = self
-            .open
-            .last()
-            .map_or(Context::Plain, |(_, context)| *context);
-        let is_object = self.open.last().is_some_and(|(is_object, _)| *is_object);
-        let with = match context {
-            Context::Env if self.env => match unquoted(token).split_once('=') {
-                Some((name, _)) => json_string(&format!("{name}={REDACTED}")),
-                None => return,
+        let text = unquoted(token);
+        let secret = self.secret(&text);
+        self.places.clear();
+        if matches!(secret, Secret::None) {
+            self.find(&text);
+        }
+        match &mut self.task {
+            Task::Collect(values) => match secret {
+                Secret::Value(name) => {
+                    let value = text.get(name + 1..).unwrap_or_default();
+                    values.add(value);
+                    // A short value is searched for together with its name.
+                    if value.len() < MIN_VALUE && !value.is_empty() {
+                        values.add(&text);
+                    }
+                    let mut inner = Vec::new();
+                    texts::url_passwords(value, &mut inner);
+                    for place in inner {
+                        values.add(value.get(place).unwrap_or_default());
+                    }
+                }
+                Secret::Whole => values.add(&text),
+                Secret::Around => {}
+                Secret::None => {
+                    for place in self.places.drain(..) {
+                        values.add(text.get(place).unwrap_or_default());
+                    }
+                }
             },
-            Context::Tokens if self.secrets => json_string(REDACTED),
-            Context::Map if self.secrets && sounds_secret(&self.name) => json_string(REDACTED),
-            // The command of a layer, in the history of an image.
-            Context::Plain if self.env && self.name == "CreatedBy" && token.contains("ENV ") => {
-                json_string(REDACTED)
+            Task::Edit(search, edits) => {
+                let with = match secret {
+                    Secret::Value(name) => {
+                        format!("{}={REDACTED}", text.get(..name).unwrap_or_default())
+                    }
+                    Secret::Whole | Secret::Around => REDACTED.to_owned(),
+                    Secret::None => {
+                        let is_searched = !(is_plain_object(&self.open) && is_identity(&self.name));
+                        if let Some(search) = search.filter(|_| is_searched) {
+                            search.places(&text, &mut self.places);
+                        }
+                        if self.places.is_empty() {
+                            return;
+                        }
+                        texts::replaced(&text, std::mem::take(&mut self.places))
+                    }
+                };
+                edits.extend(Edit::replace(self.text, token, json_string(&with)));
             }
-            Context::Plain if self.secrets && is_object && is_secret(&self.name) => {
-                json_string(REDACTED)
-            }
-            _ => return,
-        };
-        self.edits.extend(Edit::replace(self.text, token, with));
+        }
     }
+
+    /// The part of a text that is a secret because of its place.
+    fn secret(&self, text: &str) -> Secret {
+        let (is_object, context) = match self.open.last() {
+            Some((is_object, context)) => (*is_object, *context),
+            None => (false, Context::Plain),
+        };
+        let is_named = match context {
+            Context::Env if self.env => {
+                return text.find('=').map_or(Secret::None, Secret::Value);
+            }
+            Context::Tokens => true,
+            Context::Map => sounds_secret(&self.name),
+            Context::Plain => is_object && is_secret(&self.name),
+            Context::Env | Context::LogConfig => false,
+        };
+        if self.secrets && is_named {
+            return Secret::Whole;
+        }
+        if self.env && context == Context::Plain && sets_environment(&self.name, text) {
+            return Secret::Around;
+        }
+        Secret::None
+    }
+
+    /// Finds the secrets that a text shows by itself.
+    fn find(&mut self, text: &str) {
+        texts::url_passwords(text, &mut self.places);
+        let context = self.open.last().map(|(_, context)| *context);
+        let has_options = match context {
+            Some(Context::Map) => true,
+            Some(Context::Plain) => is_command(&self.name),
+            _ => false,
+        };
+        if self.secrets && has_options {
+            texts::assignments(text, &mut self.places);
+        }
+    }
+}
+
+/// Whether the text is a member of an object of the API, not of a map of labels.
+fn is_plain_object(open: &[(bool, Context)]) -> bool {
+    let innermost = open.last().map(|(_, context)| *context);
+    innermost == Some(Context::Plain)
+}
+
+/// Fields that say which object this is, and what state it is in. Lists show them with
+/// no secret beside them, and clients need them: they stay even if a secret is the
+/// same text, such as `POSTGRES_USER=postgres` and the image `postgres:16`.
+fn is_identity(name: &str) -> bool {
+    [
+        "Id",
+        "ID",
+        "id",
+        "ContainerID",
+        "ExecIDs",
+        "NetworkID",
+        "EndpointID",
+        "NodeID",
+        "ServiceID",
+        "TaskID",
+        "Name",
+        "Names",
+        "NodeName",
+        "ServiceName",
+        "SecretName",
+        "ConfigName",
+        "Image",
+        "ImageID",
+        "RepoTags",
+        "RepoDigests",
+        "Status",
+        "State",
+        "DesiredState",
+        "Type",
+        "Driver",
+        "Scope",
+        "Mode",
+        "Os",
+        "OS",
+        "Architecture",
+        "Platform",
+        "Role",
+        "Availability",
+    ]
+    .contains(&name)
+}
+
+/// Fields with a command, or with the words of one.
+fn is_command(name: &str) -> bool {
+    [
+        "Cmd",
+        "Args",
+        "Path",
+        "Command",
+        "Entrypoint",
+        "entrypoint",
+        "arguments",
+        "Test",
+        "CreatedBy",
+        "Description",
+        "Action",
+        "status",
+    ]
+    .contains(&name)
+}
+
+/// Whether a step of an image's history sets environment variables or shows the
+/// arguments of a build: `ENV A=b`, `ARG A=b`, `|1 A=b /bin/sh -c …`.
+fn sets_environment(name: &str, text: &str) -> bool {
+    let is_step = match name {
+        "CreatedBy" | "Description" => true,
+        "Cmd" => text.contains("#(nop)"),
+        _ => false,
+    };
+    let has_arguments = |text: &str| {
+        let count = text.trim_start_matches("RUN ").strip_prefix('|');
+        count.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit() && c != '0'))
+    };
+    is_step && (text.contains("ENV ") || text.contains("ARG ") || has_arguments(text))
 }
 
 /// Fields of the API that are secrets if they are texts: of `GET
@@ -187,7 +376,7 @@ fn is_secret(name: &str) -> bool {
     ["UnlockKey", "SigningCAKey", "Data"].contains(&name)
 }
 
-fn sounds_secret(name: &str) -> bool {
+pub(super) fn sounds_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let parts = [
         "passw",
@@ -198,6 +387,11 @@ fn sounds_secret(name: &str) -> bool {
         "api_key",
         "api-key",
         "private",
+        "passphrase",
+        "basicauth",
+        "accesskey",
+        "access_key",
+        "access-key",
     ];
     parts.iter().any(|part| name.contains(part))
 }
@@ -226,81 +420,4 @@ fn unquoted(token: &str) -> Cow<'_, str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const BOTH: [Redact; 2] = [Redact::Env, Redact::Secrets];
-
-    fn redacted(body: &str) -> String {
-        redact(body.as_bytes(), &BOTH)
-            .unwrap()
-            .unwrap_or(body.to_owned())
-    }
-
-    #[test]
-    fn only_the_values_change_and_every_other_byte_stays() {
-        for (body, expected) in [
-            (
-                r#"{"Config": {"Env":["A=1","B=","C"], "x":1.50},"N":12345678901234567890}"#,
-                r#"{"Config": {"Env":["A=[redacted]","B=[redacted]","C"], "x":1.50},"N":12345678901234567890}"#,
-            ),
-            (
-                r#"[{"Spec":{"TaskTemplate":{"ContainerSpec":{"Env":["K=v=w"]}}},"PreviousSpec":{"Env":["K=\"v"]}}]"#,
-                r#"[{"Spec":{"TaskTemplate":{"ContainerSpec":{"Env":["K=[redacted]"]}}},"PreviousSpec":{"Env":["K=[redacted]"]}}]"#,
-            ),
-            (
-                r#"{"JoinTokens":{"Worker":"SWMTKN-1","Manager":"SWMTKN-2"},"ID":"x"}"#,
-                r#"{"JoinTokens":{"Worker":"[redacted]","Manager":"[redacted]"},"ID":"x"}"#,
-            ),
-            (r#"{"UnlockKey":"SWMKEY"}"#, r#"{"UnlockKey":"[redacted]"}"#),
-            (
-                r#"{"Spec":{"Name":"c","Data":"aGk="},"GraphDriver":{"Data":{"UpperDir":"/x"}}}"#,
-                r#"{"Spec":{"Name":"c","Data":"[redacted]"},"GraphDriver":{"Data":{"UpperDir":"/x"}}}"#,
-            ),
-            (
-                r#"{"Labels":{"db.password":"p","app":"web"},"LogConfig":{"Type":"x","Config":{"splunk-token":"t","tag":"a"}}}"#,
-                r#"{"Labels":{"db.password":"[redacted]","app":"web"},"LogConfig":{"Type":"x","Config":{"splunk-token":"[redacted]","tag":"a"}}}"#,
-            ),
-            (
-                r#"{"Type":"container","Actor":{"ID":"x","Attributes":{"image":"a","db.password":"p"}}}"#,
-                r#"{"Type":"container","Actor":{"ID":"x","Attributes":{"image":"a","db.password":"[redacted]"}}}"#,
-            ),
-            (
-                r#"{"Labels":{"Env":"A=1","Data":"d"},"Secrets":[{"SecretName":"s"}]}"#,
-                r#"{"Labels":{"Env":"A=1","Data":"d"},"Secrets":[{"SecretName":"s"}]}"#,
-            ),
-            (
-                r#"{"\u0045nv":["A\u003d1"]}"#,
-                r#"{"\u0045nv":["A=[redacted]"]}"#,
-            ),
-        ] {
-            assert_eq!(redacted(body), expected);
-        }
-    }
-
-    #[test]
-    fn an_answer_that_cannot_be_searched_is_refused() {
-        let deep = format!("{}{}", "[".repeat(101), "]".repeat(101));
-        assert_eq!(redact(deep.as_bytes(), &BOTH), Err(RedactError::TooDeep));
-        for body in [&b"{"[..], b"", b"\xff", b"{} x"] {
-            assert_eq!(redact(body, &BOTH), Err(RedactError::NotJson));
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_value_of_the_environment_is_left(
-            names in proptest::collection::vec("[A-Z]{1,4}", 1..5),
-            value in "s3cr3t[\\PC\"\\\\]{0,8}",
-        ) {
-            let env: Vec<_> = names.iter().map(|name| format!("{name}={value}")).collect();
-            let body = serde_json::json!({"Config": {"Env": env, "Labels": {"x": "y"}}}).to_string();
-            let out = redacted(&body);
-            prop_assert!(!out.contains("s3cr3t"));
-            let read: serde_json::Value = serde_json::from_str(&out).unwrap();
-            prop_assert_eq!(&read["Config"]["Labels"]["x"], "y");
-            prop_assert_eq!(redacted(&out), out);
-        }
-    }
-}
+mod tests;

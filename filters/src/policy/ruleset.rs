@@ -10,13 +10,14 @@ use super::may::May;
 use super::must::Must;
 use super::node::NodeCondition;
 use super::presets;
-use super::redact::Redact;
+use super::redact::{Redact, sounds_secret};
 use super::request::{BodyOf, Request};
 use super::scope::Scope;
 use super::selector::Selector;
 use super::spec::{RuleSpec, Spec};
 use super::spoken::Spoken;
 use super::verdict::{Reason, Verdict};
+use crate::endpoint::filters::Filters;
 use crate::endpoint::{HeadCheck, Kind, Match, query};
 use crate::json::quoted;
 
@@ -171,7 +172,8 @@ impl RuleSet {
         }
         let head = upgrade(found, request.upgrade)
             .and_then(|()| body::head(&self.check(Spoken::NEWEST), found, request.query))
-            .and_then(|()| self.hides_environment(found, request.query));
+            .and_then(|()| self.hides_environment(found, request.query))
+            .and_then(|()| self.hides_labels(request.query));
         match head {
             Ok(()) => Verdict::Allow { rule },
             Err(denied) => deny(denied.rule, denied.reason),
@@ -255,6 +257,31 @@ impl RuleSet {
         }
         let what = "these ps arguments may show environment variables: use aux or -ef".into();
         Err(super::verdict::Denied::asks("redact", what))
+    }
+
+    /// A list that is filtered by a redacted label says whether its value is the one
+    /// of the filter.
+    fn hides_labels(&self, query: &str) -> super::verdict::Judged {
+        if !self.redact.contains(&Redact::Secrets) {
+            return Ok(());
+        }
+        for filters in query::all(query, "filters") {
+            let refused = |what: &str| Err(super::verdict::Denied::asks("redact", what.into()));
+            let Ok(filters) = Filters::parse(&filters) else {
+                return refused("the filters cannot be read, so they may ask for a redacted label");
+            };
+            let mut names = filters.names().filter(|name| name.contains("label"));
+            let is_redacted = |label: &str| {
+                let (name, value) = label.split_once('=').unwrap_or((label, ""));
+                // skep itself narrows lists by the labels of the scope.
+                let own = self.scope().and_then(|scope| scope.labels().get(name));
+                sounds_secret(name) && own.is_none_or(|own| own != value)
+            };
+            if names.any(|name| filters.values(name).any(is_redacted)) {
+                return refused("a filter would show the value of a redacted label");
+            }
+        }
+        Ok(())
     }
 
     fn check(&self, spoken: Spoken) -> Check<'_> {

@@ -16,7 +16,12 @@ fn plans() -> [Plan; 2] {
     let inspect = || {
         json!({
             "Id": "b1", "Name": "/db",
-            "Config": { "Env": ["PASSWORD=hunter2"], "Labels": { "db.password": "hunter2" } },
+            "Args": ["--password", "hunter2"],
+            "Config": {
+                "Env": ["PASSWORD=hunter2"],
+                "Cmd": ["sh", "-c", "echo hunter2"],
+                "Labels": { "db.password": "hunter2", "url": "pg://app:letmein@db" },
+            },
             "Unheard": [1.50, { "of": "kept" }],
         })
     };
@@ -44,7 +49,10 @@ async fn inspects_and_lists_are_redacted_through_every_agent() {
                 let answer = dev.get("/containers/db/json").await.unwrap();
                 assert_eq!(answer.status, 200, "{}", answer.text());
                 assert!(!answer.text().contains("hunter2"), "{}", answer.text());
+                assert!(!answer.text().contains("letmein"), "{}", answer.text());
                 let inspect: Value = answer.json().unwrap();
+                let command = json!(["sh", "-c", "echo [redacted]"]);
+                assert_eq!(inspect["Config"]["Cmd"], command);
                 assert_eq!(inspect["Config"]["Env"], json!(["PASSWORD=[redacted]"]));
                 assert!(answer.text().contains("[1.5,{\"of\":\"kept\"}]"));
                 let list = dev.get("/containers/json").await.unwrap();
@@ -99,6 +107,33 @@ async fn an_answer_that_cannot_be_redacted_is_not_passed_on() {
                 .unwrap();
             assert_eq!(answer.status, 502, "{}", answer.text());
             assert!(!answer.text().contains("hunter2"));
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redacted_label_cannot_be_guessed_by_a_filter() {
+    configured(plans(), BLIND)
+        .run(async |bed| {
+            let dev = holder(bed, "n1", "dev");
+            let by = |label: &str| {
+                let filters = json!({ "label": [label] }).to_string();
+                let filters: String = filters.bytes().map(|b| format!("%{b:02X}")).collect();
+                format!("/containers/json?filters={filters}")
+            };
+            for label in ["db.password=hunter2", "db.password=wrong", "db.password"] {
+                let answer = dev.get(&by(label)).await.unwrap();
+                assert_eq!(answer.status, 403, "{}", answer.text());
+                assert!(
+                    answer.text().contains("redacted label"),
+                    "{}",
+                    answer.text()
+                );
+            }
+            assert_eq!(dev.get(&by("app=shop")).await.unwrap().status, 200);
+            let ops = holder(bed, "n1", "ops");
+            let answer = ops.get(&by("db.password=hunter2")).await.unwrap();
+            assert_eq!(answer.status, 200, "{}", answer.text());
         })
         .await;
 }

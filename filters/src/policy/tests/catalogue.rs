@@ -290,6 +290,65 @@ fn a_policy_that_redacts_environments_denies_ps_arguments_that_show_them() {
     }
 }
 
+/// A list that is filtered by the value of a redacted label is an oracle for it.
+#[test]
+fn a_policy_that_redacts_labels_denies_filters_by_them() {
+    let mut spec = Spec::allowing(["*"]);
+    let open = RuleSet::new(&spec).unwrap();
+    spec.redact = vec![Redact::Env];
+    let env_only = RuleSet::new(&spec).unwrap();
+    spec.redact = vec![Redact::Secrets];
+    let closed = RuleSet::new(&spec).unwrap();
+    for (filters, allowed) in [
+        ("", true),
+        (r#"{"label":["app=shop"]}"#, true),
+        (r#"{"name":["secret"],"label":["app"]}"#, true),
+        (r#"{"label":["db.password=a"]}"#, false),
+        (r#"{"label":["db.password"]}"#, false),
+        (r#"{"label":{"app=shop":true,"DB.PassWord=a":true}}"#, false),
+        (r#"{"label":{"token=a":false}}"#, false),
+        (r#"{"label!":["token=a"]}"#, false),
+        (r#"{"node.label":["token=a"]}"#, false),
+        (r#"{"lab\u0065l":["tok\u0065n=a"]}"#, false),
+        (r#"{"label":["a=b"],"label":["token=a"]}"#, false),
+        ("{", false),
+    ] {
+        for endpoint in [
+            "GET /containers/json",
+            "GET /images/json",
+            "GET /volumes",
+            "GET /networks",
+            "GET /services",
+            "GET /tasks",
+            "GET /nodes",
+            "GET /secrets",
+            "GET /configs",
+            "GET /events",
+            "POST /containers/prune",
+            "POST /images/prune",
+            "POST /volumes/prune",
+            "POST /networks/prune",
+            "POST /build/prune",
+            "GET /v1.24/containers/json",
+        ] {
+            let encoded: String = filters.bytes().map(|byte| format!("%{byte:02X}")).collect();
+            for query in [
+                format!("filters={encoded}"),
+                format!("all=1&filters=%7B%7D&f%69lters={encoded}"),
+            ] {
+                let request = format!("{endpoint}?{query}");
+                assert!(is_allowed(&open, &request), "{request}");
+                assert!(is_allowed(&env_only, &request), "{request}");
+                assert_eq!(
+                    is_allowed(&closed, &request),
+                    allowed,
+                    "{endpoint} {filters}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn a_service_is_held_to_the_same_rules_as_a_container() {
     for (fields, rule) in [
