@@ -39,6 +39,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     let out = &mut io::stdout().lock();
     match command {
         Command::Serve(args) => {
+            platform::forbid_new_privileges();
             let (config, notes) = load(&args)?;
             telemetry::init(config.log.format, config.log.level)?;
             for note in notes {

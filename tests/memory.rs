@@ -49,6 +49,7 @@ fn the_memory_of_the_key_derivation_is_returned_and_the_rest_is_never_dumped() {
     assert!(listens, "the agent ended: {seen:#?}");
     let status =
         fs::read_to_string(format!("/proc/{}/status", agent.0.id())).expect("the agent runs");
+    assert_eq!(field(&status, "NoNewPrivs:"), 1, "it may gain rights");
     let (peak, now) = (field(&status, "VmHWM:"), field(&status, "VmRSS:"));
     let limits = fs::read_to_string(format!("/proc/{}/limits", agent.0.id())).expect("its limits");
     let core = limits

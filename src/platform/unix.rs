@@ -284,6 +284,16 @@ pub fn forbid_memory_dumps() {
     }
 }
 
+/// Keeps the program, and what it starts, from gaining rights by running another
+/// program (`PR_SET_NO_NEW_PRIVS`, prctl(2)). Stack files cannot set this. Call it
+/// before any thread starts.
+pub fn forbid_new_privileges() {
+    #[cfg(target_os = "linux")]
+    if let Err(e) = rustix::thread::set_no_new_privs(true) {
+        tracing::warn!("no-new-privileges cannot be set: {e}");
+    }
+}
+
 /// A file name from bytes, which need not be text here.
 pub fn os_string_from_bytes(bytes: Vec<u8>) -> Option<OsString> {
     Some(OsString::from_vec(bytes))

@@ -113,6 +113,9 @@ pub fn disable_huge_pages() {}
 /// Windows writes no core files, and has no such switch for a process.
 pub fn forbid_memory_dumps() {}
 
+/// Windows has no programs that give rights to those who run them.
+pub fn forbid_new_privileges() {}
+
 /// Waits for a signal that ends the program, and returns its name.
 pub(crate) async fn shutdown_signal() -> &'static str {
     if tokio::signal::ctrl_c().await.is_err() {
