@@ -13,11 +13,10 @@ help: ## this list
 prepare: ## install what is missing (Debian, as root; says what is missing otherwise)
 	@tests/prepare
 
-# Static: the image holds nothing else. With an explicit target, the flag does
-# not reach build scripts and procedural macros, which cannot be static.
+# Static: the image holds nothing else. docker/rustflags says the rest.
 .PHONY: build
 build: prepare ## the release program, statically linked
-	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --release --locked --bin skep --target $(TARGET)
+	RUSTFLAGS="$$(docker/rustflags)" $(CARGO) build --release --locked --bin skep --target $(TARGET)
 	@ls -l $(BINARY)
 
 .PHONY: demo

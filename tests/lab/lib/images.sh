@@ -44,7 +44,7 @@ lab_load() {
 lab_image() {
   [[ -f ${1:-} && -x $1 ]] || die "image: '${1:-}' is not an executable file"
   ! head -c 4096 "$1" | LC_ALL=C grep -aqE '/ld-(linux|musl)' ||
-    die "image: $1 is not static; build it with RUSTFLAGS='-C target-feature=+crt-static' and an explicit --target"
+    die "image: $1 is not static; build it with 'make build'"
   local context=$LAB_DIR/image
   rm -rf "$context"
   mkdir "$context"
