@@ -107,6 +107,52 @@ fn no_dependency_of_the_fuzz_targets_is_banned_or_from_an_unknown_source() {
     assert_none(&rules().unknown_sources(&packages));
 }
 
+/// An unmaintained crate, and why it is a dependency.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unmaintained {
+    name: String,
+    #[serde(rename = "advisory")]
+    _advisory: Option<String>,
+    /// The dependency that needs it.
+    through: String,
+    reason: String,
+}
+
+#[derive(serde::Deserialize)]
+struct AllUnmaintained {
+    #[serde(rename = "crate")]
+    crates: Vec<Unmaintained>,
+}
+
+#[test]
+fn every_known_unmaintained_crate_has_a_reason_and_is_no_choice_of_this_workspace() {
+    let known: AllUnmaintained = toml("tests/dependencies/unmaintained.toml");
+    let packages = packages();
+    let needs = |package: &Package, name: &str| {
+        let mut dependencies = package.dependencies.iter();
+        dependencies.any(|dependency| dependency.name == name)
+    };
+    for one in known.crates {
+        let name = &one.name;
+        assert!(one.reason.len() > 20, "{name} needs a reason");
+        let through = packages.iter().find(|package| package.name == one.through);
+        let through = through.unwrap_or_else(|| panic!("{name}: no {}", one.through));
+        assert!(
+            needs(through, name),
+            "{name} is not needed any more: remove it"
+        );
+        let own = packages.iter().filter(|package| package.source.is_none());
+        for package in own {
+            assert!(
+                !needs(package, name),
+                "{} needs {name} itself",
+                package.name
+            );
+        }
+    }
+}
+
 /// A package that breaks no rule.
 fn good() -> Package {
     Package {
