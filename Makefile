@@ -17,6 +17,8 @@ prepare: ## install what is missing (Debian, as root; says what is missing other
 .PHONY: build
 build: prepare ## the release program, statically linked
 	RUSTFLAGS="$$(docker/rustflags)" $(CARGO) build --release --locked --bin skep --target $(TARGET)
+	@! grep -aqF -e "$(CURDIR)/" -e "$${CARGO_HOME:-$$HOME/.cargo}/" $(BINARY) || \
+	  { echo "$(BINARY) has paths of this machine; see docker/rustflags" >&2; exit 1; }
 	@ls -l $(BINARY)
 
 .PHONY: demo
