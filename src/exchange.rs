@@ -33,6 +33,9 @@ use crate::exchange::request_id::RequestId;
 /// The most characters of an unauthenticated client's path in the log.
 const UNAUTHENTICATED_PATH: usize = 256;
 
+/// The most characters of an unauthenticated client's method in the log.
+const UNAUTHENTICATED_METHOD: usize = 32;
+
 /// A request from its head to its log line.
 pub(crate) struct Exchange {
     /// Its id in the logs of all nodes.
@@ -135,6 +138,15 @@ impl Exchange {
             return bounded(path, UNAUTHENTICATED_PATH);
         }
         path
+    }
+
+    /// The method for a log line, cut short for an unauthenticated client.
+    pub(crate) fn logged_method(&self) -> &str {
+        let method = self.method.as_str();
+        if self.record.caller.is_none() {
+            return bounded(method, UNAUTHENTICATED_METHOD);
+        }
+        method
     }
 
     /// The container of a `ContainerInspect`: the last but one segment of the path.

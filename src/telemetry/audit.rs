@@ -3,8 +3,8 @@
 //! clients.
 //!
 //! A line has the caller, the call, the node and the outcome. The log level does
-//! not change it. Text of a client is always inside a JSON string, so it cannot
-//! forge a line. Queries and bodies are not in it: they may hold secrets.
+//! not change it. Text of a client is always inside a JSON string, bounded and with
+//! escapes for all that a terminal would hide or act on, so it cannot forge a line. Queries and bodies are not in it: they may hold secrets.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -18,6 +18,7 @@ use crate::config;
 use crate::exchange::{Exchange, bounded};
 use crate::platform;
 use crate::platform::clock;
+use crate::telemetry::line::escape_json;
 use crate::telemetry::{BatchWriter, timestamp};
 
 /// The longest text from the request in a line, in characters.
@@ -107,11 +108,12 @@ impl Audit {
             return;
         }
         let record = &x.record;
+        let reason = record.would_deny.as_deref().or(record.why.as_deref());
         let line = Line {
             time: &timestamp(clock::wall()),
             who: record.caller(),
             from: &x.from,
-            method: bounded(x.method.as_str(), LONGEST),
+            method: bounded(x.logged_method(), LONGEST),
             path: bounded(x.logged_path(), LONGEST),
             what: x.endpoint.map(EndpointId::name),
             to: &record.to,
@@ -123,7 +125,7 @@ impl Audit {
             },
             policy: record.policy(),
             rule: &record.rule,
-            reason: record.would_deny.as_deref().or(record.why.as_deref()),
+            reason: reason.map(|text| bounded(text, LONGEST)),
             status: record.status(),
             ms: record.milliseconds(),
             bytes: record.bytes,
@@ -148,6 +150,7 @@ impl Audit {
         let Ok(mut bytes) = serde_json::to_vec(line) else {
             return tracing::error!("a line of the audit log could not be written");
         };
+        bytes = escape_json(bytes);
         bytes.push(b'\n');
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         // This only collects the line; `Out` logs errors of the file.
@@ -225,6 +228,27 @@ mod tests {
         assert_eq!(line["reason"], "a\n{\"who\":\"root\"}");
         assert_eq!(line["status"], 403);
         assert_eq!(line["request_id"], x.id.as_str());
+    }
+
+    #[test]
+    fn the_text_of_a_client_is_bounded_and_cannot_hide_characters() {
+        let folder = tempfile::tempdir().unwrap();
+        let audit = open(folder.path().join("audit"));
+        let mut x = Exchange::new();
+        x.method = http::Method::from_bytes("M".repeat(9000).as_bytes()).unwrap();
+        x.record.refused = Some(Reason::Denied);
+        let hidden = "\u{7f}\u{9b}\u{2028}\u{202e}\u{feff}\u{e0041}";
+        x.record.why = Some(format!("{hidden}{}", "x".repeat(9000)));
+        audit.log(&x);
+        audit.finish();
+        let text = std::fs::read_to_string(&audit.path).unwrap();
+        assert!(text.trim_end().is_ascii(), "{text:?}");
+        assert!(!text.contains('\u{7f}') && text.len() < 3000, "{text:?}");
+        let [line] = &lines(&audit)[..] else {
+            panic!("one line");
+        };
+        assert!(line["reason"].as_str().unwrap().starts_with(hidden));
+        assert_eq!(line["method"].as_str().unwrap().len(), 32);
     }
 
     #[test]

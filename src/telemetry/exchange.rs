@@ -18,7 +18,7 @@ pub(crate) fn log(x: &Exchange) {
             tracing::event!(
                 target: "skep::request", tracing::Level::$level,
                 caller, from, to, status, bytes, ms, request_id, refused, rule, would_deny,
-                "{} {}", x.method, x.logged_path()
+                "{} {}", x.logged_method(), x.logged_path()
             )
         };
     }

@@ -257,12 +257,50 @@ impl fmt::Write for Bounded {
     }
 }
 
-/// Whether a character is a control character, a line separator of Unicode, or a
-/// directional formatting character
-/// (<https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters>).
+/// Whether a character is a control character (C0, C1), a line separator of
+/// Unicode, a directional formatting character
+/// (<https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters>), or
+/// has no width and hides in a text, as a byte order mark or a tag does.
 fn is_control(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{34f}'
+                | '\u{61c}'
+                | '\u{115f}'..='\u{1160}'
+                | '\u{17b4}'..='\u{17b5}'
+                | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}'
+                | '\u{feff}'
+                | '\u{ffa0}'
+                | '\u{fff0}'..='\u{fffb}'
+                | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
+/// Escapes the same characters inside the strings of a JSON text.
+pub(super) fn escape_json(json: Vec<u8>) -> Vec<u8> {
+    if json.iter().all(|b| matches!(b, b' '..=b'~')) {
+        return json;
+    }
+    let text = String::from_utf8_lossy(&json);
+    let mut escaped = String::with_capacity(json.len());
+    for c in text.chars() {
+        if is_control(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                escaped.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped.into_bytes()
 }
 
 #[cfg(test)]
@@ -334,11 +372,36 @@ mod tests {
 
     #[test]
     fn text_cannot_forge_a_line() {
-        let forged = "a\r\n2026-11-22T16:00:00.123Z ERROR \u{1b}[2Jb\u{2028}\u{202e}c";
+        // A table of its own: the function under test must not choose the cases.
+        let hidden = [
+            '\r',
+            '\n',
+            '\u{1b}',
+            '\u{7f}',
+            '\u{85}',
+            '\u{9b}',
+            '\u{61c}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{200e}',
+            '\u{2028}',
+            '\u{2029}',
+            '\u{202e}',
+            '\u{2060}',
+            '\u{2066}',
+            '\u{2069}',
+            '\u{feff}',
+            '\u{fff9}',
+            '\u{e0041}',
+        ];
+        let forged: String = hidden.iter().collect();
+        let forged = format!("a{forged}2026-11-22T16:00:00.123Z ERROR [2Jb");
+        let forged = forged.as_str();
         for format in [LogFormat::Text, LogFormat::Json] {
             let line = line(format, forged, &[("path", Value::from(forged))]);
             assert_eq!(line.lines().count(), 1, "{line}");
-            assert!(!line.trim_end().contains(is_control), "{line}");
+            assert!(!line.trim_end().contains(hidden), "{line:?}");
+            assert!(!line.trim_end().contains(is_control), "{line:?}");
         }
     }
 
