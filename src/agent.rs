@@ -215,6 +215,7 @@ impl Agent {
             stamp,
         };
         let context = Context {
+            memory: Arc::default(),
             known: Known::default(),
             pulls: Pulls::default(),
             agent_headers: agent_headers(portainer.as_deref()),

@@ -7,8 +7,8 @@
 
 pub mod access;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -30,7 +30,10 @@ use crate::exchange::reject::{self, Reject, Words};
 use crate::exchange::target;
 use crate::forward::relay;
 use crate::forward::tunnel;
+use crate::listen::bounds::EACH_REQUEST;
 use crate::listen::downstream::Downstream;
+use crate::listen::memory::Memory;
+use crate::listen::places::Standing;
 use crate::listen::server_headers::ServerHeaders;
 use crate::platform;
 use crate::upstream::client::Client;
@@ -47,6 +50,7 @@ pub(crate) struct Connect {
     current: AtomicUsize,
     access: Access,
     client: Client,
+    memory: Arc<Memory>,
     node: Option<String>,
     random: SystemRandom,
 }
@@ -69,6 +73,7 @@ impl Connect {
             current: AtomicUsize::new(0),
             access,
             client: Client::new(),
+            memory: Arc::default(),
             node,
             random: SystemRandom::new(),
         }
@@ -131,7 +136,12 @@ impl Connect {
             session.set_read_timeout(None);
             x.body = Some(BodyBinding::Unsigned);
         } else {
-            let body = body::read(session).await?;
+            let share = Mutex::new(self.memory.account(None).take(EACH_REQUEST)?);
+            let hold = |bytes| {
+                let mut share = share.lock().unwrap_or_else(PoisonError::into_inner);
+                Ok(share.grow(bytes)?)
+            };
+            let body = body::read(session, hold).await?;
             let binding = BodyBinding::Digest(digest::sha256(&body));
             x.body = Some(binding);
             let hijack = hijack || session.is_upgrade_req();
@@ -246,6 +256,9 @@ impl ProxyHttp for Connect {
         _: &mut RequestState,
     ) -> Result<()> {
         Downstream::set_request_in_progress(session.stream(), true);
+        // The file's mode has admitted the user.
+        Downstream::prove(session.stream(), Standing::Reserved)
+            .map_err(|e| Error::because(ErrorType::HTTPStatus(503), "no place", e))?;
         // Off where the framing forbids another request (RFC 9112 §6.1).
         if session.get_keepalive().is_some() {
             session.set_keepalive(Some(KEEPALIVE));

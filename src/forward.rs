@@ -12,6 +12,7 @@ pub(crate) mod negotiate;
 pub(crate) mod relay;
 pub(crate) mod tunnel;
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -106,6 +107,7 @@ pub(crate) async fn whole(
     body: Bytes,
     bound: usize,
 ) -> Result<(ResponseHeader, Bytes), Reject> {
+    let refused = OnceLock::new();
     let asked = async {
         let head = head_with(context, session, x, hop, &body)?;
         let peer = hop.peer(&context.engine, &context.peers).await?;
@@ -116,13 +118,20 @@ pub(crate) async fn whole(
             if whole.len() + chunk.len() > bound {
                 return Error::e_explain(ErrorType::InternalError, "the answer is too long");
             }
+            if let Err(reject) = x.permission.called.hold_answer(chunk.len()) {
+                let _ = refused.set(reject);
+                return Error::e_explain(ErrorType::InternalError, "no memory");
+            }
             whole.extend_from_slice(&chunk);
         }
         context.client.release(answer, &peer).await;
         Ok((head, whole.freeze()))
     };
     tokio::select! {
-        answer = asked => answer.map_err(|e| context.failed(hop, &e)),
+        answer = asked => answer.map_err(|e| match refused.get() {
+            Some(reject) => reject.clone(),
+            None => context.failed(hop, &e),
+        }),
         () = given_up(context, hop, session.req_header().method == http::Method::GET) => {
             Err(context.unreachable(hop, GONE.to_owned()))
         }

@@ -23,10 +23,10 @@ use crate::authorise::ingress;
 use crate::authorise::previous;
 use crate::authorise::scope::{self, Restriction};
 use crate::authorise::secrets;
-use crate::config::InfoOf;
+use crate::config::{Grant, InfoOf};
 use crate::exchange::Exchange;
 use crate::exchange::body;
-use crate::exchange::called::Called;
+use crate::exchange::called::{Called, Permit};
 use crate::exchange::caller::Caller;
 use crate::exchange::content_type;
 use crate::exchange::context::Context;
@@ -37,6 +37,7 @@ use crate::exchange::request_id::RequestId;
 use crate::exchange::target::plain_target;
 use crate::exchange::{Call, Next, Proxied};
 use crate::gateway::guard::Guard;
+use crate::listen::downstream::Downstream;
 use crate::listen::visitor::Visitor;
 use crate::portainer::{self, Portainer};
 use crate::route::{Destination, Request, TargetError, route};
@@ -98,7 +99,7 @@ impl Gateway {
         let grant = guard.grants.grant(&caller, address(session))?;
         x.record.policy = Some(grant.policy.clone());
         let permit = guard.grants.acquire(&caller, grant)?;
-        let called = Arc::new(Called::new(caller, grant.policy.clone(), permit));
+        let called = self.called(session, caller, grant, permit)?;
         if let (Some(portainer), Some(key)) = (&self.portainer, unpinned_key) {
             Box::pin(portainer.pin_server(&key)).await?;
         }
@@ -182,6 +183,24 @@ impl Gateway {
         Ok(next)
     }
 
+    /// Gives the connection of an authenticated caller its place, and the request
+    /// its memory.
+    fn called(
+        &self,
+        session: &Session,
+        caller: Arc<Caller>,
+        grant: &Grant,
+        permit: Permit,
+    ) -> Result<Arc<Called>, Reject> {
+        let is_health_check = grant.health_check;
+        let standing = caller.standing_of_connection(is_health_check);
+        Downstream::prove(session.stream(), standing)?;
+        let payer = caller.payer(is_health_check);
+        let account = self.context.memory.account(payer.as_deref());
+        let called = Called::new(caller.clone(), grant.policy.clone(), permit, account)?;
+        Ok(Arc::new(called))
+    }
+
     fn route(
         &self,
         session: &Session,
@@ -224,7 +243,8 @@ impl Gateway {
                 body::none(session.req_header_mut())
             }
             BodyBinding::Digest(_) => {
-                let body = Box::pin(body::read(session)).await?;
+                let hold = |bytes| called.hold_body(bytes);
+                let body = Box::pin(body::read(session, hold)).await?;
                 caller.body.check(&body)?;
                 if takes_none {
                     return body::none(session.req_header_mut());
@@ -238,7 +258,8 @@ impl Gateway {
                 if caller.principal.body_unsigned() && body::decides_the_route(found)
                     || caller.is_peer() && called.inspects(found) =>
             {
-                let body = Box::pin(body::read(session)).await?;
+                let hold = |bytes| called.hold_body(bytes);
+                let body = Box::pin(body::read(session, hold)).await?;
                 Ok(RequestBody {
                     // Other agents get the bytes that were read here.
                     binding: BodyBinding::Digest(sha256(&body)),

@@ -41,7 +41,7 @@ pub mod cluster;
 
 pub(crate) mod upstream;
 
-pub(crate) mod listen;
+pub mod listen;
 
 pub mod trust;
 

@@ -1,11 +1,14 @@
-//! Accepts connections, and hands each one to a Pingora proxy. At the end the
+//! Accepts connections, bounds their number, and hands each one to a Pingora proxy. At the end the
 //! loops drain: no new connection, no new request on an old one, and a deadline
 //! for running requests.
 //!
 //! Pingora's `Server::run` does not fit: it binds only after the start has
 //! reported success, sleeps through its grace period and owns the runtime.
 
+pub mod bounds;
 pub(crate) mod downstream;
+pub(crate) mod memory;
+pub(crate) mod places;
 pub(crate) mod server_headers;
 pub(crate) mod takeover;
 pub(crate) mod visitor;
@@ -24,20 +27,19 @@ use pingora::protocols::Stream;
 use pingora::protocols::l4::ext::set_tcp_keepalive;
 use pingora::proxy::{HttpProxy, ProxyHttp};
 use pingora::server::ShutdownWatch;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::listen::downstream::{Common, Downstream};
+use crate::listen::places::{Place, Places, Source};
 use crate::listen::server_headers::ServerHeaders;
 use crate::listen::visitor::Visitor;
 use crate::platform::keepalive::KEEPALIVE;
 use crate::platform::tasks::{TaskError, Tasks};
-use crate::platform::{LocalListener, tcp_stream};
-
-/// The most open connections; further ones wait in the kernel's queue.
-const CONNECTIONS: usize = 8192;
+use crate::platform::{self, Hangup, LocalListener, tcp_stream};
 
 /// The longest TLS handshake of a client.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -73,19 +75,27 @@ impl Listener {
     async fn accept(&self) -> io::Result<Accepted> {
         match self {
             Self::Tls(tcp, acceptor) => {
-                let (tcp, _) = tcp.accept().await?;
+                let (tcp, address) = tcp.accept().await?;
                 // Pingora's listeners do both, `process_new` does neither.
                 let _ = tcp.set_nodelay(true);
                 let _ = set_tcp_keepalive(&tcp, &KEEPALIVE);
-                Ok(Accepted::Tls(tcp, acceptor.clone()))
+                Ok(Accepted {
+                    hangup: Hangup::of(&tcp)?,
+                    source: address.ip().into(),
+                    transport: Transport::Tls(tcp, acceptor.clone()),
+                })
             }
             Self::Local(local, name) => {
-                let (mut stream, uid) = local.accept().await?;
+                let (mut stream, hangup, uid) = local.accept().await?;
                 if let Some(socket) = name.clone() {
                     let attached = Visitor { socket, uid }.attach(&mut stream);
                     attached.map_err(io::Error::other)?;
                 }
-                Ok(Accepted::Plain(Box::new(stream)))
+                Ok(Accepted {
+                    hangup,
+                    source: Source::User(uid),
+                    transport: Transport::Plain(Box::new(stream)),
+                })
             }
         }
     }
@@ -104,12 +114,19 @@ impl fmt::Display for Listener {
     }
 }
 
-enum Accepted {
+/// A new connection.
+struct Accepted {
+    transport: Transport,
+    hangup: Hangup,
+    source: Source,
+}
+
+enum Transport {
     Tls(TcpStream, Arc<Acceptor>),
     Plain(Stream),
 }
 
-impl Accepted {
+impl Transport {
     async fn handshake(self) -> Option<Stream> {
         let (tcp, acceptor) = match self {
             Self::Plain(stream) => return Some(stream),
@@ -147,14 +164,18 @@ where
     P::CTX: Send + Sync,
 {
     let (stopping, stopped) = watch::channel(false);
-    let shared = Shared {
-        permits: Arc::new(Semaphore::new(CONNECTIONS)),
-        common: Common::new(server_headers),
-    };
+    let common = Common::new(server_headers);
+    // Each listener has its own places, so that a crowd at one of them leaves the
+    // others free.
+    let places = bounds::connections(platform::raise_file_limit()) / listeners.len().max(1);
     let mut loops = Tasks::default();
     for listener in listeners {
         let name = listener.to_string();
-        let accepting = accept_loop(proxy.clone(), listener, shared.clone(), stopped.clone());
+        let shared = Shared {
+            places: Arc::new(Places::new(places)),
+            common: common.clone(),
+        };
+        let accepting = accept_loop(proxy.clone(), listener, shared, stopped.clone());
         loops.spawn(name, accepting);
     }
     let mut open = Vec::new();
@@ -181,10 +202,9 @@ where
     served
 }
 
-/// State that all listeners share.
-#[derive(Clone)]
+/// State that the connections of a listener share.
 struct Shared {
-    permits: Arc<Semaphore>,
+    places: Arc<Places>,
     common: Common,
 }
 
@@ -203,15 +223,16 @@ where
     let mut stop = stopped.clone();
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &shared.permits) => accepted,
+            accepted = listener.accept() => accepted,
             _ = stop.changed() => return connections,
             // Removes finished tasks, which would otherwise accumulate in the set.
             Some(_) = connections.join_next() => continue,
         };
         match accepted {
-            Ok((permit, accepted)) => {
+            Ok(accepted) => {
+                let place = Arc::new(shared.places.take(accepted.source));
                 let (proxy, common) = (proxy.clone(), shared.common.clone());
-                connections.spawn(connection(proxy, permit, accepted, common, stopped.clone()));
+                connections.spawn(connection(proxy, place, accepted, common, stopped.clone()));
             }
             Err(e) => {
                 tracing::warn!("accept failed: {e}");
@@ -221,18 +242,10 @@ where
     }
 }
 
-async fn accept(
-    listener: &Listener,
-    permits: &Arc<Semaphore>,
-) -> io::Result<(OwnedSemaphorePermit, Accepted)> {
-    let permit = permits.clone().acquire_owned().await;
-    let permit = permit.map_err(io::Error::other)?;
-    Ok((permit, listener.accept().await?))
-}
-
+/// Serves a connection until it ends, or a new one takes its place.
 async fn connection<P>(
     proxy: Arc<HttpProxy<P>>,
-    _permit: OwnedSemaphorePermit,
+    place: Arc<Place>,
     accepted: Accepted,
     common: Common,
     stopped: ShutdownWatch,
@@ -240,8 +253,37 @@ async fn connection<P>(
     P: ProxyHttp + Send + Sync + 'static,
     P::CTX: Send + Sync,
 {
-    let stream = accepted.handshake().await;
-    let mut next: Option<Stream> = stream.map(|s| Box::new(Downstream::new(s, &common)) as Stream);
+    tokio::select! {
+        () = place.lost() => {}
+        () = serve_connection(proxy, place.clone(), accepted, common, stopped) => {}
+    }
+}
+
+/// The steps are boxed: an idle connection keeps only what it needs while idle.
+async fn serve_connection<P>(
+    proxy: Arc<HttpProxy<P>>,
+    place: Arc<Place>,
+    accepted: Accepted,
+    common: Common,
+    mut stopped: ShutdownWatch,
+) where
+    P: ProxyHttp + Send + Sync + 'static,
+    P::CTX: Send + Sync,
+{
+    let Some(stream) = Box::pin(accepted.transport.handshake()).await else {
+        return;
+    };
+    let downstream = Downstream::new(stream, &common).at(place, accepted.hangup);
+    let mut downstream = Box::new(downstream);
+    let begun = tokio::select! {
+        begun = downstream.has_first_byte() => begun,
+        _ = stopped.changed() => false,
+    };
+    if !begun {
+        let _ = downstream.shutdown().await;
+        return;
+    }
+    let mut next: Option<Stream> = Some(downstream);
     while let Some(stream) = next {
         next = proxy.process_new(stream, &stopped).await;
     }
@@ -272,7 +314,7 @@ mod tests {
         let listener = Listener::tls(address, Arc::new(tls.build())).await.unwrap();
         let client = TcpStream::connect(listener.address().unwrap());
         let (_client, accepted) = tokio::join!(client, listener.accept());
-        let Accepted::Tls(tcp, _) = accepted.unwrap() else {
+        let Transport::Tls(tcp, _) = accepted.unwrap().transport else {
             panic!("not over TLS");
         };
         assert!(tcp.nodelay().unwrap());

@@ -25,6 +25,9 @@ pub struct Grant {
     pub networks: Vec<IpNet>,
     /// How many requests it may make.
     pub(crate) limits: Limits,
+    /// Whether these are the rights of health checks, which have the reserve of the
+    /// operator and of agents.
+    pub(crate) health_check: bool,
 }
 
 /// How many requests an identity may make to one agent.
@@ -47,7 +50,10 @@ impl Grant {
     pub(crate) fn health() -> Option<Self> {
         let rules = RuleSet::new(&Spec::allowing(["GET /skep/v1/health"])).ok()?;
         let name = "health".to_owned();
-        Some(Self::of(Policy { name, rules }))
+        Some(Self {
+            health_check: true,
+            ..Self::of(Policy { name, rules })
+        })
     }
 
     /// The rights of a policy, from all networks and without limits.
@@ -56,6 +62,7 @@ impl Grant {
             policy: Arc::new(policy),
             networks: Vec::new(),
             limits: Limits::default(),
+            health_check: false,
         }
     }
 
@@ -105,6 +112,7 @@ impl Raw {
             policies.find(text)
         })?;
         Some(Grant {
+            health_check: false,
             policy,
             networks,
             limits,

@@ -20,13 +20,25 @@ pub(crate) const LONGEST: usize = 4 << 20;
 /// The time within which a held body has to arrive.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// The whole body of a request.
+/// The longest pause between two parts of it.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// The whole body of a request. `hold` takes memory for each part that arrives.
 ///
 /// # Errors
-/// If it is longer than [`LONGEST`], slower than [`DEADLINE`] or ends early.
-pub(crate) async fn read(session: &mut Session) -> Result<Bytes, Reject> {
+/// If it is longer than [`LONGEST`], slower than [`DEADLINE`], pauses longer than
+/// [`PAUSE`] or ends early, or if there is no memory for it.
+pub(crate) async fn read(
+    session: &mut Session,
+    hold: impl Fn(usize) -> Result<(), Reject>,
+) -> Result<Bytes, Reject> {
     let mut body = BytesMut::new();
-    each(session, |chunk| body.extend_from_slice(chunk)).await?;
+    let keep = |chunk: &Bytes| {
+        hold(chunk.len())?;
+        body.extend_from_slice(chunk);
+        Ok(())
+    };
+    each(session, keep).await?;
     Ok(body.freeze())
 }
 
@@ -35,10 +47,13 @@ pub(crate) async fn read(session: &mut Session) -> Result<Bytes, Reject> {
 /// # Errors
 /// As [`read`].
 pub(crate) async fn discard(session: &mut Session) -> Result<(), Reject> {
-    each(session, |_| ()).await
+    each(session, |_| Ok(())).await
 }
 
-async fn each(session: &mut Session, mut take: impl FnMut(&Bytes)) -> Result<(), Reject> {
+async fn each(
+    session: &mut Session,
+    mut take: impl FnMut(&Bytes) -> Result<(), Reject>,
+) -> Result<(), Reject> {
     let incomplete = |_| Reject::BodyIncomplete;
     // The body is read here, before there is an upstream that could send the `100`.
     if session.req_header().headers.contains_key(EXPECT) {
@@ -49,12 +64,17 @@ async fn each(session: &mut Session, mut take: impl FnMut(&Bytes)) -> Result<(),
     }
     let whole = async {
         let mut length = 0;
-        while let Some(chunk) = session.read_request_body().await.map_err(incomplete)? {
+        loop {
+            let chunk = timeout(PAUSE, session.read_request_body()).await;
+            let chunk = chunk.map_err(|_| Reject::BodyIncomplete)?;
+            let Some(chunk) = chunk.map_err(incomplete)? else {
+                break;
+            };
             length += chunk.len();
             if length > LONGEST {
                 return Err(Reject::BodyTooLong(LONGEST));
             }
-            take(&chunk);
+            take(&chunk)?;
         }
         Ok(())
     };

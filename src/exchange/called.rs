@@ -2,7 +2,7 @@
 //! that the policy gives to the head.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use skep_filters::auth::OnBehalfOf;
 use skep_filters::endpoint::{BodyCheck, HeadCheck, Kind, Match};
@@ -14,6 +14,9 @@ use crate::cluster::reachable::Reachable;
 use crate::config::Policy;
 use crate::exchange::Call;
 use crate::exchange::caller::Caller;
+use crate::exchange::reject::Reject;
+use crate::listen::bounds::{BODY_FACTOR, EACH_REQUEST, LIST_FACTOR};
+use crate::listen::memory::{Account, Share};
 
 /// Counts a request as open, for the limits of its caller, until it is dropped.
 #[derive(Debug, Default)]
@@ -36,17 +39,52 @@ pub(crate) struct Called {
     /// The party for which other agents are asked.
     pub(crate) on_behalf_of: OnBehalfOf,
     _permit: Permit,
+    /// Pays for the memory of the request.
+    pub(crate) account: Account,
+    share: Mutex<Share>,
 }
 
 impl Called {
-    pub(crate) fn new(caller: Arc<Caller>, policy: Arc<Policy>, permit: Permit) -> Self {
+    /// Takes the memory that every request needs from the caller's account.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub(crate) fn new(
+        caller: Arc<Caller>,
+        policy: Arc<Policy>,
+        permit: Permit,
+        account: Account,
+    ) -> Result<Self, Reject> {
         let client = caller.principal.client().cloned();
-        Self {
+        Ok(Self {
             on_behalf_of: client.map_or(OnBehalfOf::Agent, OnBehalfOf::Client),
             caller,
             policy,
             _permit: permit,
-        }
+            share: Mutex::new(account.take(EACH_REQUEST)?),
+            account,
+        })
+    }
+
+    /// Takes memory for more bytes of a held body, until the request ends.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub(crate) fn hold_body(&self, more: usize) -> Result<(), Reject> {
+        self.hold(more.saturating_mul(BODY_FACTOR))
+    }
+
+    /// Takes memory for more bytes of a held answer, until the request ends.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub(crate) fn hold_answer(&self, more: usize) -> Result<(), Reject> {
+        self.hold(more.saturating_mul(LIST_FACTOR))
+    }
+
+    fn hold(&self, bytes: usize) -> Result<(), Reject> {
+        let mut share = self.share.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(share.grow(bytes)?)
     }
 
     /// Whether the caller's policy inspects the body.

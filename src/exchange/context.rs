@@ -12,6 +12,7 @@ use crate::cluster::reachable::Reachable;
 use crate::config::Config;
 use crate::exchange::called::Permission;
 use crate::exchange::reject::{self, Reject};
+use crate::listen::memory::Memory;
 use crate::listen::server_headers::AgentHeaders;
 use crate::upstream::client::Client;
 use crate::upstream::engine::Engine;
@@ -27,6 +28,8 @@ pub(crate) struct Context {
     /// Signs requests to other agents and connects to them.
     pub(crate) peers: Arc<Peers>,
     pub(crate) cluster: Arc<Cluster>,
+    /// The memory that requests in progress may hold.
+    pub(crate) memory: Arc<Memory>,
     /// The nodes on which containers and execs were seen.
     pub(crate) known: Known,
     /// The nodes that lacked an image.

@@ -13,6 +13,8 @@ use skep_filters::endpoint::media::MediaError;
 use skep_filters::policy::redact::RedactError;
 use skep_filters::policy::scope::ScopeError;
 
+use crate::listen::memory::Exhausted;
+use crate::listen::places::Full;
 use crate::upstream::error;
 pub(crate) use reason::Reason;
 pub(crate) use words::Words;
@@ -64,6 +66,9 @@ pub(crate) enum Reject {
     /// The caller has reached one of its limits.
     #[error("too many requests: {0}")]
     TooMany(String),
+    /// This agent has no room for the request.
+    #[error("{0}")]
+    Busy(String),
     /// The path may mean another one to an engine.
     #[error("{0}")]
     Path(#[from] BadPath),
@@ -172,6 +177,24 @@ impl From<ScopeError> for Reject {
     }
 }
 
+impl From<Exhausted> for Reject {
+    fn from(error: Exhausted) -> Self {
+        match error {
+            Exhausted::Caller(_) => Self::TooMany(error.to_string()),
+            Exhausted::All => Self::Busy(error.to_string()),
+        }
+    }
+}
+
+impl From<Full> for Reject {
+    fn from(error: Full) -> Self {
+        match error {
+            Full::Caller(_) => Self::TooMany(error.to_string()),
+            Full::All => Self::Busy(error.to_string()),
+        }
+    }
+}
+
 impl Reject {
     /// A refusal without details, for the error of another room.
     pub(crate) fn refused(status: StatusCode, reason: Reason, message: impl ToString) -> Self {
@@ -207,6 +230,7 @@ impl Reject {
             Self::NoManager { .. }
             | Self::Engine { .. }
             | Self::Node { .. }
+            | Self::Busy(_)
             | Self::NoNodeAnswered(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::PartiallyDone { status, .. } => *status,
             Self::Partial(_) => StatusCode::GATEWAY_TIMEOUT,
@@ -227,6 +251,7 @@ impl Reject {
             Self::UnknownIdentity(_) => Reason::UnknownIdentity,
             Self::WrongNetwork(_) => Reason::WrongNetwork,
             Self::TooMany(_) => Reason::TooMany,
+            Self::Busy(_) => Reason::Busy,
             Self::NotAnAgent => Reason::NotAnAgent,
             Self::Path(_) => Reason::Path,
             Self::Ambiguous => Reason::Ambiguous,

@@ -236,7 +236,8 @@ impl<'a> Streams<'a> {
     }
 
     async fn pass_on(&mut self, session: &mut Session, x: &mut Judged<'_>) -> pingora::Result<()> {
-        let mut order = Order::new(self.plan, Instant::now());
+        let share = x.permission.called.account.open();
+        let mut order = Order::new(self.plan, Instant::now(), share);
         let mut recheck = interval(RECHECK);
         recheck.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let finite = self.plan.until.is_some();

@@ -30,6 +30,7 @@ use crate::exchange::context::Context;
 use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
 use crate::exchange::reject::internal;
+use crate::listen::memory::Exhausted;
 use crate::listen::server_headers::NODE_HEADER;
 use crate::upstream::client::{Answer, Budget};
 use crate::upstream::headers;
@@ -112,7 +113,11 @@ pub(crate) async fn answer(
         ask.path = network;
     }
     let is_prune = matches!(list, List::Prune);
-    let mut listing = run(context, list, &ask, x.reachable()).await?;
+    let each = context.config.aggregate.max_bytes;
+    let budget = Budget::shared(each, each.saturating_mul(ALL));
+    // Held until the client has read the merged answer.
+    let budget = budget.paid_by(&x.permission.called.account);
+    let mut listing = run(context, list, &ask, x.reachable(), &budget).await?;
     let mut head = listing.head;
     headers::strip_framing(&mut head);
     head.remove_header(NODE_HEADER);
@@ -152,9 +157,8 @@ async fn run(
     list: List,
     ask: &Ask<'_>,
     reachable: &Reachable,
+    budget: &Budget,
 ) -> Result<Listing, Reject> {
-    let each = context.config.aggregate.max_bytes;
-    let budget = &Budget::shared(each, each.saturating_mul(ALL));
     let (nodes, mut missing) = nodes(&context.cluster, reachable);
     let whole = context.config.aggregate.partial == Partial::Refuse;
     if whole && matches!(list, List::Prune) && !missing.is_empty() {
@@ -215,6 +219,9 @@ async fn run(
         }
     }
     drop(asked);
+    if budget.is_exhausted() {
+        return Err(Exhausted::All.into());
+    }
     let Some(head) = head else {
         return refused_by_all(refusals, missing);
     };

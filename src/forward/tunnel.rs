@@ -5,7 +5,8 @@
 //! Docker's older form, in which a plain `200` turns the socket into a stream
 //! without an `Upgrade`. So this module takes both connections from Pingora and
 //! copies bytes without inspecting them. It passes on the end of one direction
-//! alone, for standard input ends that way.
+//! alone, for standard input ends that way. A client that is gone ends the stream,
+//! also while the container is silent.
 
 mod watch;
 
@@ -26,7 +27,7 @@ use crate::upstream::headers;
 
 pub(crate) use watch::{Unwatched, Watch};
 
-use watch::{Activity, WatchedStream, silence};
+use watch::{Activity, WatchedStream, gone, silence};
 
 /// How an exchange with a fresh upstream connection ended.
 #[derive(Debug)]
@@ -164,7 +165,8 @@ async fn join(
         activity: &activity,
     };
     *hijacked = true;
-    let (mut client, early) = takeover::take(session).await?;
+    let taken = takeover::take(session).await?;
+    let (mut client, early) = (taken.stream, taken.early);
     let copied = async {
         let (first, early) = (first.as_deref(), early.as_deref());
         open(&mut client, &mut server, &head, first, early).await?;
@@ -175,6 +177,9 @@ async fn join(
             if let Err(e) = copied {
                 tracing::debug!("a hijacked stream ended: {e}");
             }
+        }
+        () = gone(taken.hangup.as_ref(), &activity) => {
+            tracing::debug!("closed a hijacked stream: its client is gone");
         }
         () = silence(watch, &activity) => {
             tracing::info!("closed a hijacked stream: its other end gives no sign of life");

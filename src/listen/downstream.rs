@@ -14,17 +14,29 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use pingora::protocols::Stream;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::time::timeout;
 
+use crate::listen::places::{Full, Place, Standing};
 use crate::listen::server_headers::ServerHeaders;
+use crate::platform::Hangup;
 use heads::{Budget, Head};
+
+/// The longest time until the first byte of a connection, as Pingora's.
+const FIRST_BYTE: Duration = Duration::from_secs(60);
 
 /// A connection whose heads are bounded and whose refusals explain themselves.
 #[derive(Debug)]
 pub(crate) struct Downstream {
     inner: Stream,
+    /// Absent in tests.
+    place: Option<Arc<Place>>,
+    hangup: Option<Hangup>,
+    /// The first byte, if it was read before Pingora got the connection.
+    first: Option<u8>,
     in_progress: AtomicBool,
     head: Head,
     /// The header lines of every refusal.
@@ -60,10 +72,46 @@ impl Downstream {
     pub(crate) fn new(inner: Stream, common: &Common) -> Self {
         Self {
             inner,
+            place: None,
+            hangup: None,
+            first: None,
             in_progress: AtomicBool::new(false),
             head: Head::new(common.budget.clone()),
             lines: common.lines.clone(),
             replacement: None,
+        }
+    }
+
+    /// The connection with its place.
+    pub(crate) fn at(self, place: Arc<Place>, hangup: Hangup) -> Self {
+        Self {
+            place: Some(place),
+            hangup: Some(hangup),
+            ..self
+        }
+    }
+
+    /// Waits for the first byte; false if none comes. Until then a connection
+    /// needs no buffer, and nothing of Pingora's state of a request.
+    pub(crate) async fn has_first_byte(&mut self) -> bool {
+        match timeout(FIRST_BYTE, self.inner.read_u8()).await {
+            Ok(Ok(byte)) => {
+                self.first = Some(byte);
+                true
+            }
+            Ok(Err(_)) | Err(_) => false,
+        }
+    }
+
+    /// Gives the connection the place of an authenticated caller.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub(crate) fn prove(connection: Option<&Stream>, standing: Standing<'_>) -> Result<(), Full> {
+        let this = connection.and_then(|stream| stream.as_any().downcast_ref::<Self>());
+        match this.and_then(|this| this.place.as_ref()) {
+            Some(place) => place.prove(standing),
+            None => Ok(()),
         }
     }
 
@@ -76,15 +124,15 @@ impl Downstream {
         }
     }
 
-    /// The connection inside, if it is wrapped.
-    pub(crate) fn unwrap(connection: Stream) -> Stream {
+    /// The connection inside and its hangup, if it is wrapped.
+    pub(crate) fn unwrap(connection: Stream) -> (Stream, Option<Hangup>) {
         if !connection.as_any().is::<Self>() {
-            return connection;
+            return (connection, None);
         }
         match connection.into_any().downcast::<Self>() {
-            Ok(this) => this.inner,
+            Ok(this) => (this.inner, this.hangup),
             // Unreachable: the check above found this type.
-            Err(_) => Box::new(tokio::io::duplex(1).0),
+            Err(_) => (Box::new(tokio::io::duplex(1).0), None),
         }
     }
 }
@@ -101,7 +149,13 @@ impl AsyncRead for Downstream {
         }
         this.head.check_limits()?;
         let before = buf.filled().len();
+        if buf.remaining() > 0
+            && let Some(first) = this.first.take()
+        {
+            buf.put_slice(&[first]);
+        }
         match Pin::new(&mut this.inner).poll_read(cx, buf) {
+            Poll::Pending if buf.filled().len() > before => Poll::Ready(this.head.add(1)),
             Poll::Pending => this.head.poll_deadline(cx).map(Err),
             Poll::Ready(Ok(())) => Poll::Ready(this.head.add(buf.filled().len() - before)),
             failed => failed,

@@ -8,10 +8,20 @@ use pingora::proxy::Session;
 use pingora::{ErrorType, OkOrErr};
 
 use crate::listen::downstream::Downstream;
+use crate::platform::Hangup;
 
-/// Takes the connection of a session whose request was read to its end, with the
-/// bytes that came after the request. The session keeps a dummy connection.
-pub(crate) async fn take(session: &mut Session) -> pingora::Result<(Stream, Option<Bytes>)> {
+/// A connection that Pingora had.
+pub(crate) struct Taken {
+    pub(crate) stream: Stream,
+    /// Absent for a connection that was not accepted here.
+    pub(crate) hangup: Option<Hangup>,
+    /// The bytes that came after the request.
+    pub(crate) early: Option<Bytes>,
+}
+
+/// Takes the connection of a session whose request was read to its end. The
+/// session keeps a dummy connection.
+pub(crate) async fn take(session: &mut Session) -> pingora::Result<Taken> {
     // `finish` would close the connection of a client that sent `close`, and
     // keeps the bytes after the request only if pipelining is on.
     session.req_header_mut().remove_header(&CONNECTION);
@@ -22,5 +32,10 @@ pub(crate) async fn take(session: &mut Session) -> pingora::Result<(Stream, Opti
     let connection = taken.finish().await?;
     let connection = connection.or_err(ErrorType::ConnectionClosed, "the client is gone")?;
     let (stream, early) = connection.into_parts();
-    Ok((Downstream::unwrap(stream), early.map(|b| b.freeze())))
+    let (stream, hangup) = Downstream::unwrap(stream);
+    Ok(Taken {
+        stream,
+        hangup,
+        early: early.map(|b| b.freeze()),
+    })
 }

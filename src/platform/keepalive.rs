@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use pingora::protocols::TcpKeepalive;
 
-/// A hijacked connection may be silent for hours; this notices a dead peer.
+/// A hijacked connection may be silent for hours; this notices a dead peer after 80
+/// seconds. A peer whose program has closed the connection answers for a minute
+/// more (`tcp_fin_timeout`, tcp(7)), and resets it at the next try.
 pub(crate) const KEEPALIVE: TcpKeepalive = TcpKeepalive {
-    idle: Duration::from_secs(30),
-    interval: Duration::from_secs(10),
-    count: 6,
+    idle: Duration::from_secs(20),
+    interval: Duration::from_secs(20),
+    count: 3,
     #[cfg(target_os = "linux")]
     user_timeout: Duration::ZERO,
 };

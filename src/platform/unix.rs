@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use pingora::protocols::l4::stream::Stream;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{ErrorType, OrErr};
 use ring::rand::{SecureRandom, SystemRandom};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Resource, Rlimit};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -189,15 +190,16 @@ impl LocalListener {
         bound
     }
 
-    /// The next connection, and its user (`SO_PEERCRED`), `None` if the kernel
-    /// does not know it.
+    /// The next connection, its hangup, and its user (`SO_PEERCRED`), `None` if
+    /// the kernel does not know it.
     ///
     /// # Errors
     /// As `accept(2)`.
-    pub(crate) async fn accept(&self) -> io::Result<(Stream, Option<u32>)> {
+    pub(crate) async fn accept(&self) -> io::Result<(Stream, Hangup, Option<u32>)> {
         let stream = self.listener.accept().await?.0;
+        let hangup = Hangup::of(&stream)?;
         let uid = stream.peer_cred().map(|peer| peer.uid()).ok();
-        Ok((stream.into(), uid))
+        Ok((stream.into(), hangup, uid))
     }
 }
 
@@ -212,6 +214,56 @@ impl Drop for LocalListener {
             let _ = std::fs::remove_file(&self.path);
         }
     }
+}
+
+/// Tells a connection whose other end is gone from one that was closed in one
+/// direction. Reading cannot: both are an end of the stream.
+///
+/// It owns a descriptor of the same socket, because Pingora has the other one.
+#[derive(Debug)]
+pub(crate) struct Hangup(OwnedFd);
+
+impl Hangup {
+    /// The hangup of a connection.
+    ///
+    /// # Errors
+    /// As `dup(2)`.
+    pub(crate) fn of(socket: &impl AsFd) -> io::Result<Self> {
+        Ok(Self(socket.as_fd().try_clone_to_owned()?))
+    }
+
+    /// Whether the other end is gone: at a Unix socket it was closed, over TCP it
+    /// was reset or answers no keep-alive (`POLLHUP` and `POLLERR`, poll(2)).
+    pub(crate) fn has_come(&self) -> bool {
+        // The kernel always reports these two.
+        let mut one = [PollFd::new(&self.0, PollFlags::empty())];
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        matches!(poll(&mut one, Some(&now)), Ok(1..))
+            && one[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
+    }
+}
+
+/// Raises the limit of open files to the highest that this process may have, and
+/// returns it.
+pub(crate) fn raise_file_limit() -> usize {
+    let mut limit = rustix::process::getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        };
+        match rustix::process::setrlimit(Resource::Nofile, raised) {
+            Ok(()) => limit = raised,
+            Err(e) => tracing::warn!("the limit of open files cannot be raised: {e}"),
+        }
+    }
+    let unlimited = usize::MAX;
+    limit.current.map_or(unlimited, |files| {
+        usize::try_from(files).unwrap_or(unlimited)
+    })
 }
 
 /// Pingora's stream, with its addresses, for an accepted TCP connection.
@@ -365,6 +417,26 @@ mod tests {
         assert_eq!(dumpable, rustix::process::DumpableBehavior::NotDumpable);
         let limit = rustix::process::getrlimit(Resource::Core);
         assert_eq!((limit.current, limit.maximum), (Some(0), Some(0)));
+    }
+
+    #[test]
+    fn the_limit_of_open_files_is_the_highest_that_the_kernel_allows() {
+        let raised = raise_file_limit();
+        let limit = rustix::process::getrlimit(Resource::Nofile);
+        assert_eq!(limit.current, limit.maximum);
+        assert_eq!(limit.current, Some(raised as u64));
+    }
+
+    #[tokio::test]
+    async fn a_closed_socket_is_told_from_one_that_was_closed_in_one_direction() {
+        use tokio::io::AsyncWriteExt;
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let hangup = Hangup::of(&near).unwrap();
+        assert!(!hangup.has_come());
+        far.shutdown().await.unwrap();
+        assert!(!hangup.has_come());
+        drop(far);
+        assert!(hangup.has_come());
     }
 
     #[test]

@@ -94,9 +94,33 @@ impl LocalListener {
     ///
     /// # Errors
     /// Always.
-    pub(crate) async fn accept(&self) -> io::Result<(Stream, Option<u32>)> {
+    pub(crate) async fn accept(&self) -> io::Result<(Stream, Hangup, Option<u32>)> {
         Err(unsupported())
     }
+}
+
+/// A connection's other end is noticed here only by reading and writing.
+#[derive(Debug)]
+pub(crate) struct Hangup;
+
+impl Hangup {
+    /// The hangup of a connection.
+    ///
+    /// # Errors
+    /// Never.
+    pub(crate) fn of<T>(_: &T) -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    /// Always `false`.
+    pub(crate) fn has_come(&self) -> bool {
+        false
+    }
+}
+
+/// Windows has no such limit.
+pub(crate) fn raise_file_limit() -> usize {
+    usize::MAX
 }
 
 /// Pingora's stream, with its addresses, for an accepted TCP connection.

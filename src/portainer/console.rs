@@ -88,7 +88,8 @@ pub(crate) async fn answer(
     x.record().status = Some(StatusCode::SWITCHING_PROTOCOLS);
     x.exchange.hijacked = true;
     let taken = takeover::take(session).await;
-    let (mut client, early) = taken.map_err(|e| Reject::Client(error::explain(&e)))?;
+    let taken = taken.map_err(|e| Reject::Client(error::explain(&e)))?;
+    let (mut client, early) = (taken.stream, taken.early);
     if let Err(e) = begin(&mut client, &head).await {
         tracing::debug!("a console ended at its start: {e}");
         return Ok(Next::Answered);

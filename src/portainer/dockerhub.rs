@@ -91,7 +91,10 @@ pub(crate) async fn answer(
 ) -> Result<Next, Reject> {
     let body = match x.body.held.take() {
         Some(body) => body,
-        None => Box::pin(body::read(session)).await?,
+        None => {
+            let hold = |bytes| x.permission.called.hold_body(bytes);
+            Box::pin(body::read(session, hold)).await?
+        }
     };
     let limits = async {
         let hub = Hub {

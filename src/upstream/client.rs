@@ -5,7 +5,8 @@
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use pingora::connectors::ConnectorOptions;
@@ -17,6 +18,8 @@ use pingora::protocols::http::v1;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 
+use crate::listen::bounds::LIST_FACTOR;
+use crate::listen::memory::{Account, Share};
 use crate::platform;
 use crate::platform::keepalive::IDLE;
 
@@ -38,6 +41,9 @@ pub(crate) struct Client {
 pub(crate) struct Budget {
     each: usize,
     left: AtomicUsize,
+    /// The memory of the request that asks, if it pays.
+    share: Option<Mutex<Share>>,
+    exhausted: AtomicBool,
 }
 
 impl Budget {
@@ -49,18 +55,40 @@ impl Budget {
     /// For several answers, `all` together.
     pub(crate) fn shared(each: usize, all: usize) -> Self {
         let left = AtomicUsize::new(all);
-        Self { each, left }
+        Self {
+            each,
+            left,
+            share: None,
+            exhausted: AtomicBool::new(false),
+        }
+    }
+
+    /// The answers are paid from this account until the budget is dropped.
+    pub(crate) fn paid_by(self, account: &Account) -> Self {
+        let share = Some(Mutex::new(account.open()));
+        Self { share, ..self }
+    }
+
+    /// Whether an answer was refused because the account had no memory for it.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.exhausted.load(Ordering::Relaxed)
     }
 
     /// Takes `more` bytes for an answer that holds `held`; false if it may not grow.
     fn grow(&self, held: usize, more: usize) -> bool {
-        held + more <= self.each
-            && self
-                .left
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                    left.checked_sub(more)
-                })
-                .is_ok()
+        let take = |left: usize| left.checked_sub(more);
+        let (store, load) = (Ordering::Relaxed, Ordering::Relaxed);
+        if held + more > self.each || self.left.fetch_update(store, load, take).is_err() {
+            return false;
+        }
+        let paid = self.share.as_ref().is_none_or(|share| {
+            let mut share = share.lock().unwrap_or_else(PoisonError::into_inner);
+            share.grow(more.saturating_mul(LIST_FACTOR)).is_ok()
+        });
+        if !paid {
+            self.exhausted.store(true, Ordering::Relaxed);
+        }
+        paid
     }
 }
 

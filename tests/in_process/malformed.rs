@@ -138,7 +138,7 @@ async fn an_endless_head_is_cut_off() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_unfinished_heads_are_cut_off_while_other_requests_are_served() {
-    // Each uses about 60 KiB of the 32 MiB that all may use together.
+    // Each uses about 60 KiB of the 24 MiB that all may use together.
     const CONNECTIONS: usize = 620;
     const TOO_MANY: usize = 60;
     with_cluster([manager("n1")], async |bed| {

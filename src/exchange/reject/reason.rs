@@ -20,6 +20,8 @@ pub(crate) enum Reason {
     BodyTooLong,
     /// `browse`
     Browse,
+    /// `busy`
+    Busy,
     /// `certificate-expired`
     CertificateExpired,
     /// `certificate-list`
@@ -90,6 +92,7 @@ impl Reason {
             Self::BodyIncomplete => "body-incomplete",
             Self::BodyTooLong => "body-too-long",
             Self::Browse => "browse",
+            Self::Busy => "busy",
             Self::CertificateExpired => "certificate-expired",
             Self::CertificateList => "certificate-list",
             Self::CertificateRevoked => "certificate-revoked",

@@ -10,6 +10,8 @@ use std::time::Duration;
 use skep_filters::aggregate::{Event, EventKey, EventsPlan};
 use tokio::time::Instant;
 
+use crate::listen::memory::Share;
+
 /// How far back before the last event of a manager its successor begins, in
 /// nanoseconds.
 pub(super) const OVERLAP: i64 = 10_000_000_000;
@@ -17,8 +19,8 @@ pub(super) const OVERLAP: i64 = 10_000_000_000;
 /// How many events of the Swarm to remember; engines keep as many.
 const REMEMBERED: usize = 256;
 
-/// The past is complete when no event has come for `QUIET`, at `MOST` events, or
-/// after `LATEST` in all.
+/// The past is complete when no event has come for `QUIET`, at `MOST` events or when
+/// there is no memory for more, or after `LATEST` in all.
 const QUIET: Duration = Duration::from_millis(100);
 const MOST: usize = 65_536;
 const LATEST: Duration = Duration::from_secs(3);
@@ -32,6 +34,7 @@ pub(super) struct Order {
 
 struct Held {
     events: Vec<(i64, Vec<u8>)>,
+    share: Share,
     quiet: Instant,
     latest: Instant,
     /// The streams end by themselves: the past is complete at their end.
@@ -42,10 +45,11 @@ impl Order {
     /// Holds back the first events if the client asked for the past: an engine
     /// sends past events if the request has a time, even only that of the end
     /// (moby's `loadBufferedEvents`).
-    pub(super) fn new(plan: &EventsPlan, now: Instant) -> Self {
+    pub(super) fn new(plan: &EventsPlan, now: Instant, share: Share) -> Self {
         let past = plan.since.is_some() || plan.until.is_some();
         let held = past.then(|| Held {
             events: Vec::new(),
+            share,
             quiet: now + QUIET,
             latest: now + LATEST,
             finite: plan.until.as_deref().is_some_and(is_past),
@@ -69,16 +73,16 @@ impl Order {
             }
             self.passed_on.push_back(key);
         }
-        match &mut self.held {
-            Some(held) if held.events.len() < MOST => {
-                held.events.push((event.time_nano(), bytes));
-                held.quiet = Instant::now() + QUIET;
-            }
-            Some(_) => {
-                self.settle();
-                self.out.push(bytes);
-            }
-            None => self.out.push(bytes),
+        let Some(held) = &mut self.held else {
+            self.out.push(bytes);
+            return;
+        };
+        if held.events.len() < MOST && held.share.grow(bytes.len()).is_ok() {
+            held.events.push((event.time_nano(), bytes));
+            held.quiet = Instant::now() + QUIET;
+        } else {
+            self.settle();
+            self.out.push(bytes);
         }
     }
 

@@ -1,4 +1,10 @@
-//! Detects a dead upstream behind a stream that may be silent for hours.
+//! Detects the dead ends of a stream that may be silent for hours: a client that is
+//! gone, and an upstream that is dead.
+//!
+//! The end of a client's bytes does not tell whether the client is gone or still
+//! reads. At a Unix socket the kernel knows at once. Over TCP a program that has
+//! closed its socket looks the same, until it resets the connection at a write or at
+//! one of keep-alive's tries.
 //!
 //! TCP reports a process that has died, and a machine that has gone while no
 //! data waits for an acknowledgement: keep-alive runs only then. It does not
@@ -11,17 +17,22 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+
+use crate::platform::Hangup;
 
 /// Tries in a row without a sign of life after which the upstream is dead. With
 /// a try's usual length this takes as long as keep-alive.
 const TRIES: u32 = 9;
+
+/// The pause between two looks for a hangup.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How to check that an upstream is alive.
 pub(crate) trait Watch: Sync {
@@ -53,17 +64,31 @@ impl Watch for Unwatched {
     }
 }
 
-/// Counts the bytes from the upstream.
+/// Counts the bytes from the upstream, and records the end of those to it.
 #[derive(Debug, Default)]
-pub(super) struct Activity(AtomicU64);
+pub(super) struct Activity {
+    bytes: AtomicU64,
+    input_ended: AtomicBool,
+}
 
 impl Activity {
     pub(super) fn add(&self, bytes: usize) {
-        self.0.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+/// Resolves when the client is gone and its last byte was passed on. Before that,
+/// reading from the client finds out.
+pub(super) async fn gone(hangup: Option<&Hangup>, activity: &Activity) {
+    let Some(hangup) = hangup else {
+        return std::future::pending().await;
+    };
+    while !activity.input_ended.load(Ordering::Relaxed) || !hangup.has_come() {
+        sleep(LOOK).await;
     }
 }
 
@@ -117,15 +142,14 @@ impl AsyncWrite for WatchedStream<'_> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.activity.input_ended.store(true, Ordering::Relaxed);
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicBool;
-
-    use tokio::time::{sleep, timeout};
+    use tokio::time::timeout;
 
     use super::*;
 

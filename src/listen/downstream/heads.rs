@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use tokio::time::{Sleep, sleep};
 
+use crate::listen::bounds;
+
 /// A head is complete this long after its first byte.
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -26,7 +28,7 @@ const LONGEST: usize = 64 << 10;
 const FREE: usize = 4 << 10;
 
 /// The budget for the rest, of all connections together.
-const TOGETHER: usize = 32 << 20;
+const TOGETHER: usize = bounds::HEADS;
 
 /// The bytes of one head that may be parsed, counted at every parse: enough for
 /// the longest head in packets of the common size, but not byte by byte.

@@ -48,7 +48,10 @@ pub(super) async fn rename(
 ) -> Result<(), Reject> {
     let body = match x.body.held.take() {
         Some(body) => body,
-        None => Box::pin(body::read(session)).await?,
+        None => {
+            let hold = |bytes| x.permission.called.hold_body(bytes);
+            Box::pin(body::read(session, hold)).await?
+        }
     };
     let names: Names = serde_json::from_slice(&body)
         .map_err(|e| Problem::request(format!("the body is not a valid rename request: {e}")))?;

@@ -30,9 +30,12 @@ pub(super) enum Mode {
     Flood,
     /// Reads nothing until an event is published, then echoes.
     Deaf,
+    /// After the client's end, sends 64 KiB of [`noise`] and nothing until an event
+    /// is published.
+    Silent,
 }
 
-pub(super) const MODES: [(&str, Mode); 7] = [
+pub(super) const MODES: [(&str, Mode); 8] = [
     ("echo", Mode::Echo),
     ("server-first", Mode::ServerFirst),
     ("early", Mode::Early),
@@ -40,6 +43,7 @@ pub(super) const MODES: [(&str, Mode); 7] = [
     ("exact", Mode::Exact),
     ("flood", Mode::Flood),
     ("deaf", Mode::Deaf),
+    ("silent", Mode::Silent),
 ];
 
 const EAGER: &str = "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\n\
@@ -177,7 +181,7 @@ async fn converse(x: &mut Exchange<'_>, mode: Mode) -> io::Result<After> {
         }
         x.ticket.note(|seen| seen.raw.add(&bytes));
         match mode {
-            Mode::ServerFirst => {}
+            Mode::ServerFirst | Mode::Silent => {}
             Mode::Echo => x.link.send(&bytes.to_ascii_uppercase()).await?,
             Mode::Early | Mode::Eager | Mode::Exact | Mode::Flood | Mode::Deaf => {
                 x.link.send(&bytes).await?;
@@ -185,6 +189,11 @@ async fn converse(x: &mut Exchange<'_>, mode: Mode) -> io::Result<After> {
         }
     }
     x.ticket.note(|seen| seen.client_closed = true);
+    if mode == Mode::Silent {
+        x.link.send(&noise(64 * 1024)).await?;
+        let (_, mut published) = x.shared.listen();
+        let _ = published.recv().await;
+    }
     if mode == Mode::Echo {
         sleep(Duration::from_millis(300)).await;
         x.link.send(&tail()).await?;
