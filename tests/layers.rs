@@ -103,7 +103,7 @@ fn descend(arrows: &Arrows, at: &Names, way: &mut Vec<String>, done: &mut BTreeS
 fn areas(lib: &str) -> Vec<String> {
     let names = lib.lines().filter_map(|line| line.split_once("mod "));
     names
-        .filter(|(visibility, _)| visibility.starts_with("pub"))
+        .filter(|(visibility, _)| visibility.is_empty() || visibility.starts_with("pub"))
         .map(|(_, name)| name.trim_end_matches(';').to_owned())
         .collect()
 }

@@ -38,9 +38,9 @@ mod yaml;
 /// The readers of mount options, for the tests that run them alone.
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod mount_options {
-    pub(crate) use super::body::mounts::flags::Flags;
-    pub(crate) use super::body::mounts::mode::Mode;
-    pub(crate) use super::body::mounts::propagation::Propagation;
+    pub(crate) use super::body::mount_options::flags::Flags;
+    pub(crate) use super::body::mount_options::mode::Mode;
+    pub(crate) use super::body::mount_options::propagation::Propagation;
 }
 
 pub use effect::Effect;

@@ -17,6 +17,7 @@ mod labels;
 mod limits;
 mod log;
 mod lookup;
+pub(super) mod mount_options;
 pub(super) mod mounts;
 mod namespaces;
 mod network;

@@ -1,8 +1,8 @@
 //! Judges `HostConfig`: the access of a container to its host.
 
 use super::{
-    Check, capability, demand, devices, host_path, listed, listed_by_prefix, log, mounts,
-    namespaces, ports, security, volume,
+    Check, capability, demand, devices, host_path, listed, listed_by_prefix, log, mount_options,
+    mounts, namespaces, ports, security, volume,
 };
 use crate::json::{Fields, quoted};
 use crate::policy::verdict::Judged;
@@ -100,7 +100,7 @@ pub(super) fn judge(check: &Check<'_>, host: &Fields<'_>) -> Judged {
     namespaces::judge(check, host)?;
     mounts::binds(check, host)?;
     mounts::mounts(check, host, mounts::Owner::Container)?;
-    mounts::tmpfs_map(check, host.map("Tmpfs")?)?;
+    mount_options::tmpfs::map(check, host.map("Tmpfs")?)?;
     volume::driver(check, host.text("VolumeDriver")?, &[])?;
     devices::judge(check, host)?;
     security::host(check, host)?;

@@ -1,24 +1,16 @@
 //! Judges the mounts of containers and services, in both notations.
-//!
-//! Options are read exactly as engines read them, and a word that they do not know
-//! is refused: another engine could give it a meaning.
 
-pub(in crate::policy) mod flags;
-pub(in crate::policy) mod mode;
-pub(in crate::policy) mod propagation;
 mod read_only;
-mod tmpfs;
 
-use mode::Mode;
-use propagation::Propagation;
 use read_only::{Bind, DEEP_SINCE, FLAT_CONTAINER, FLAT_SERVICE};
 
+use super::mount_options::mode::Mode;
+use super::mount_options::propagation::Propagation;
+use super::mount_options::{option, propagation, tmpfs};
 use super::{Check, host_path, image, volume};
 use crate::endpoint::ApiVersion;
 use crate::json::{Fields, quoted, text_of};
 use crate::policy::verdict::{Denied, Judged};
-
-pub(super) use tmpfs::{OPTIONS as TMPFS, map as tmpfs_map};
 
 const KNOWN: [&str; 10] = [
     "Type",
@@ -170,16 +162,6 @@ fn named_propagation(check: &Check<'_>, name: &str) -> Judged<Propagation> {
     }
 }
 
-/// Denies a word that is no option of a mount, or that contradicts another.
-pub(super) fn option(check: &Check<'_>, at: &str, word: &str) -> Judged {
-    check.grant(false, "may.everything", || {
-        format!(
-            "{at} has the mount option {}, which is not known here",
-            quoted(word)
-        )
-    })
-}
-
 /// Denies templates in the mounts of a service. Managers expand them after the
 /// policy has judged them (swarmkit `template.ExpandContainerSpec`), so
 /// `{{"bi"}}nd` would be judged as one text and mounted as another.
@@ -224,14 +206,6 @@ pub(crate) fn volumes<'j>(fields: &Fields<'j>) -> Judged<Vec<&'j str>> {
     }
     volumes.retain(|source| is_volume(source) && !source.is_empty());
     Ok(volumes)
-}
-
-/// Denies propagation to the host.
-pub(super) fn propagation(check: &Check<'_>, propagation: Propagation) -> Judged {
-    let granted = propagation != Propagation::Shared || check.may.propagation;
-    check.grant(granted, "may.propagation", || {
-        "a mount asks for shared propagation".into()
-    })
 }
 
 /// Source and options of a bind; a volume without a name has no source.

@@ -4,9 +4,9 @@ mod filesystem;
 
 use std::borrow::Cow;
 
-use super::mounts::flags::Flags;
-use super::mounts::propagation::Propagation;
-use super::{Check, host_path, labels, listed, mounts};
+use super::mount_options::flags::Flags;
+use super::mount_options::propagation::Propagation;
+use super::{Check, host_path, labels, listed, mount_options};
 use crate::json::{Fields, Json, quoted, same_field, text_of};
 use crate::policy::verdict::{Denied, Judged};
 
@@ -103,9 +103,9 @@ fn local(check: &Check<'_>, options: &[(Cow<'_, str>, Json<'_>)]) -> Judged {
         *field = value;
     }
     let flags = Flags::parse(flags);
-    mounts::propagation(check, flags.propagation())?;
+    mount_options::propagation(check, flags.propagation())?;
     if flags.remounts() {
-        mounts::option(check, "a volume", "remount")?;
+        mount_options::option(check, "a volume", "remount")?;
     }
     // Without a type, an engine may take the device for a path of the host.
     let is_path = matches!(kind, "" | "none" | "bind") && !device.is_empty();
@@ -114,7 +114,7 @@ fn local(check: &Check<'_>, options: &[(Cow<'_, str>, Json<'_>)]) -> Judged {
         // The kernel ignores data of a bind, and another engine may not.
         return match flags.data.first() {
             None => Ok(()),
-            Some(word) => mounts::option(check, "a volume", word),
+            Some(word) => mount_options::option(check, "a volume", word),
         };
     }
     let granted = matches!(kind, "" | "tmpfs") || listed(&check.may.filesystems, kind);

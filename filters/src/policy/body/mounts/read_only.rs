@@ -4,8 +4,8 @@
 //! (`NonRecursive`, API 1.40; of services 1.41). Engines before 25.0 make only the
 //! top of it read-only, and so do newer ones for requests below API 1.44.
 
-use super::propagation::Propagation;
 use crate::endpoint::ApiVersion;
+use crate::policy::body::mount_options::propagation::Propagation;
 
 /// A bind of a container or a service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! the host: these need a grant of the path as well.
 
 use super::path;
-use crate::policy::body::{Check, mounts};
+use crate::policy::body::{Check, mount_options};
 use crate::policy::verdict::Judged;
 
 /// Options of file systems on disks and in memory.
@@ -225,13 +225,13 @@ pub(super) fn data(check: &Check<'_>, kind: &str, words: &[&str]) -> Judged {
             "nfs" | "nfs4" => &NFS,
             "cifs" | "smb3" => &SMB,
             "overlay" => &OVERLAY,
-            "tmpfs" => &mounts::TMPFS,
+            "tmpfs" => &mount_options::tmpfs::OPTIONS,
             _ => &COMMON,
         };
         match (kind, name) {
             // mount(8) lets quotes and backslashes hide a comma; engines do not.
             _ if word.contains(['"', '\'', '\\']) || word.contains(char::is_control) => {
-                mounts::option(check, "a volume", word)?;
+                mount_options::option(check, "a volume", word)?;
             }
             ("overlay", "lowerdir" | "lowerdir+" | "datadir+") => {
                 let folders = value.split(':').filter(|folder| !folder.is_empty());
@@ -244,7 +244,7 @@ pub(super) fn data(check: &Check<'_>, kind: &str, words: &[&str]) -> Judged {
                 path(check, "credentials of a volume", value, false)?;
             }
             (_, name) if known.contains(&name) => {}
-            _ => mounts::option(check, "a volume", word)?,
+            _ => mount_options::option(check, "a volume", word)?,
         }
     }
     Ok(())

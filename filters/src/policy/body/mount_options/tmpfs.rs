@@ -45,7 +45,7 @@ pub(in crate::policy::body) fn map(
 }
 
 /// `TmpfsOptions` of a mount. `Options` is a list of lists: a name, perhaps a value.
-pub(super) fn options(check: &Check<'_>, fields: &Fields<'_>) -> Judged {
+pub(in crate::policy::body) fn options(check: &Check<'_>, fields: &Fields<'_>) -> Judged {
     check.knows(fields, &["SizeBytes", "Mode", "Options"])?;
     for words in fields.list("Options")? {
         let Json::List(words) = words else {
