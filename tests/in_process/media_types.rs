@@ -65,10 +65,10 @@ fn request(line: &str, fields: &[u8], body: &[u8], chunked: bool) -> Vec<u8> {
 }
 
 async fn ask(bed: &TestCluster, bytes: &[u8]) -> Response {
-    let method = bytes.split(|b| *b == b' ').next().unwrap();
-    let method = std::str::from_utf8(method).unwrap();
+    let method = bytes.split(|b| *b == b' ').next().expect("a request");
+    let method = std::str::from_utf8(method).expect("a request");
     let client = Client::unix(at(bed.folder()));
-    let mut connection = client.connect().await.unwrap();
+    let mut connection = client.connect().await.expect("a request");
     let _ = connection.send(bytes).await;
     let shown = String::from_utf8_lossy(bytes);
     let answer = connection.response(method).await;

@@ -75,11 +75,9 @@ pub enum MediaError {
 pub fn judge<'h>(
     body: Option<Body>,
     sent: bool,
-    headers: impl Iterator<Item = &'h [u8]>,
+    mut headers: impl Iterator<Item = &'h [u8]>,
 ) -> Result<ContentType, MediaError> {
-    let judged = headers
-        .map(|header| taken(body, header))
-        .collect::<Result<(), _>>();
+    let judged = headers.try_for_each(|header| taken(body, header));
     match (judged, body) {
         (Err(error), _) if sent => Err(error),
         (Err(_), _) | (Ok(()), Some(Body::None)) => Ok(ContentType::Drop),

@@ -12,8 +12,6 @@ mod spelling;
 use super::*;
 use crate::endpoint::{Match, RequestPath, classify};
 
-/// The API version of a new engine.
-
 /// Judges `METHOD target` and, if its head is allowed, a body.
 pub(super) fn judged(rules: &RuleSet, request: &str, body: &str) -> Result<String, String> {
     let (method, target) = request.split_once(' ').unwrap();
