@@ -24,7 +24,7 @@ struct Network {
 ///
 /// # Errors
 /// [`Reject::Denied`] for the ingress network, [`Reject::NoSuch`] if there is no
-/// such network.
+/// such network, [`Reject::Internal`] for an answer that is not a network.
 pub(crate) async fn check(
     context: &Context,
     x: &Judged<'_>,
@@ -51,7 +51,9 @@ pub(crate) async fn check(
         .await?;
     let inspected = inspection.inspect(Kind::Network, name).await?;
     let inspected = inspected.ok_or_else(nothing)?;
-    let network: Network = serde_json::from_slice(&inspected).unwrap_or_default();
+    // What cannot be read could be the ingress network.
+    let network: Network =
+        serde_json::from_slice(&inspected).map_err(|e| Reject::Internal(e.to_string()))?;
     if network.ingress {
         return Err(Reject::Denied {
             who: x.caller().to_owned(),
