@@ -23,7 +23,7 @@ use tokio::io::{AsyncWriteExt, copy_bidirectional};
 use crate::cluster::ask::GONE;
 use crate::listen::server_headers::ServerHeaders;
 use crate::listen::takeover;
-use crate::upstream::headers;
+use crate::upstream::{headers, request};
 
 pub(crate) use watch::{Unwatched, Watch};
 
@@ -88,11 +88,10 @@ async fn ask(
         .await
         .map_err(up)?;
     match body {
-        Some(body) if !body.is_empty() => drop(upstream.write_body(&body).await.map_err(up)?),
-        Some(_) => {}
+        Some(body) => request::write_piece(upstream, &body).await.map_err(up)?,
         None => {
             while let Some(chunk) = session.read_request_body().await.map_err(down)? {
-                upstream.write_body(&chunk).await.map_err(up)?;
+                request::write_piece(upstream, &chunk).await.map_err(up)?;
             }
         }
     }

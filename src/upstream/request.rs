@@ -1,8 +1,9 @@
-//! Builds the heads of the agent's own requests.
+//! Builds the heads of the agent's own requests, and sends bodies piece by piece.
 
 use http::Method;
 use http::header::{CONTENT_LENGTH, HOST};
 use pingora::http::RequestHeader;
+use pingora::protocols::http::v1::client::HttpSession;
 
 /// The value of `Host`, which engines and agents ignore.
 const AUTHORITY: &str = "docker";
@@ -27,6 +28,19 @@ pub(crate) fn build(method: &Method, target: &str) -> pingora::Result<RequestHea
     }
     head.insert_header(HOST, AUTHORITY)?;
     Ok(head)
+}
+
+/// Sends a piece of a request's body. Nothing is sent for an empty piece: Pingora
+/// would write it as the chunk that ends the body. It yields such pieces itself
+/// where a read ends inside the head of a chunk.
+///
+/// # Errors
+/// As the connection fails.
+pub(crate) async fn write_piece(upstream: &mut HttpSession, piece: &[u8]) -> pingora::Result<()> {
+    if !piece.is_empty() {
+        upstream.write_body(piece).await?;
+    }
+    Ok(())
 }
 
 /// Encodes a decoded path, or a name in one, for a request target.

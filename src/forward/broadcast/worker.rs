@@ -29,6 +29,7 @@ use crate::upstream::engine::Engine;
 use crate::upstream::error;
 use crate::upstream::headers;
 use crate::upstream::peers::Peers;
+use crate::upstream::request;
 
 /// One line of one node's progress.
 pub(super) struct NodeLine {
@@ -132,7 +133,7 @@ impl Worker {
             tokio::select! {
                 chunk = chunks.recv(), if !upload_done => {
                     let sent = match chunk {
-                        Some(chunk) => session.write_body(&chunk).await.map(|_| ()),
+                        Some(chunk) => request::write_piece(&mut session, &chunk).await,
                         None => {
                             upload_done = true;
                             session.finish_body().await.map(|_| ())

@@ -53,6 +53,25 @@ fn assert_loaded(bed: &TestCluster, nodes: &[&str], body: &[u8]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_arrives_whole_however_its_chunks_are_cut() {
+    let body = noise(100);
+    with_cluster(three_nodes(), async |bed| {
+        let mut load = begin_load(&bed.operator("n1"), &[]).await;
+        // Reads of the agent then end inside the size of a chunk, inside its data and
+        // between its CR and LF. The pause gives it the time to read each byte alone.
+        for piece in body.chunks(20) {
+            for byte in chunk(piece) {
+                load.send(&[byte]).await.expect("the agent reads it");
+                sleep(Duration::from_millis(1)).await;
+            }
+        }
+        assert_eq!(end(load).await.status, 200);
+        assert_loaded(bed, &NODES, &body);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_upload_loads_an_image_unchanged_on_every_node() {
     let body = noise(10 << 20);
     for entry in ["n1", "n3"] {
