@@ -1,5 +1,7 @@
 //! Implements the platform for Unix: sockets in the file system, modes, signals.
 
+mod private_socket;
+
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -153,9 +155,10 @@ impl LocalListener {
                 Err(e) => return Err(e),
             }
         }
-        // Bound in a private folder first. Otherwise the socket would be open
-        // to all users between bind and chmod, and connections of that moment
-        // stay. The rename replaces a stale socket atomically.
+        // Clients see the name that the socket was bound under, so it is bound at
+        // its path. It gets its owner and mode in a private folder, where nobody
+        // can put another file in its place; until then only this user can open
+        // it. The rename replaces atomically.
         let parent = path.parent().unwrap_or(Path::new("/"));
         let mut random = [0; 4];
         SystemRandom::new()
@@ -172,7 +175,7 @@ impl LocalListener {
             }
             created => created?,
         }
-        let bound = UnixListener::bind(&staging).and_then(|listener| {
+        let bound = bind_and_move(path, &staging).and_then(|listener| {
             if file.owner.is_some() || file.group.is_some() {
                 std::os::unix::fs::lchown(&staging, file.owner, file.group)?;
             }
@@ -201,6 +204,17 @@ impl LocalListener {
         let uid = stream.peer_cred().map(|peer| peer.uid()).ok();
         Ok((stream.into(), hangup, uid))
     }
+}
+
+/// Binds a socket at this path, in the place of a stale one, and moves its file.
+fn bind_and_move(path: &Path, to: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        Ok(()) | Err(_) => {}
+    }
+    let listener = private_socket::bind(path)?;
+    std::fs::rename(path, to)?;
+    Ok(listener)
 }
 
 fn inode(path: &Path) -> io::Result<(u64, u64)> {

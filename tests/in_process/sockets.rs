@@ -228,6 +228,20 @@ async fn a_socket_has_its_mode_and_is_removed_with_its_agent() {
         .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_sees_the_path_that_it_has_opened() {
+    two_nodes()
+        .run(async |bed| {
+            for name in ["open", "mine"] {
+                let path = at(bed.folder(), name);
+                let stream = std::os::unix::net::UnixStream::connect(&path).unwrap();
+                let address = stream.peer_addr().unwrap();
+                assert_eq!(address.as_pathname(), Some(&*path));
+            }
+        })
+        .await;
+}
+
 /// Only root may change the owner; for other users the error must say so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_socket_has_its_configured_owner_and_group() {
