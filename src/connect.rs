@@ -9,11 +9,12 @@ pub mod access;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
-use pingora::http::RequestHeader;
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session, http_proxy};
 use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::HttpPeer;
@@ -26,6 +27,7 @@ use skep_filters::endpoint::{RequestPath, classify};
 use crate::config::AgentUrl;
 use crate::connect::access::Access;
 use crate::exchange::body;
+use crate::exchange::early;
 use crate::exchange::reject::{self, Reject, Words};
 use crate::exchange::target;
 use crate::forward::relay;
@@ -312,12 +314,38 @@ impl ProxyHttp for Connect {
         e
     }
 
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        head: &mut ResponseHeader,
+        _: &mut RequestState,
+    ) -> Result<()> {
+        early::has_begun(session, head);
+        Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        session: &mut Session,
+        _: &mut Option<Bytes>,
+        last: bool,
+        _: &mut RequestState,
+    ) -> Result<Option<Duration>> {
+        if last {
+            early::has_ended(session);
+        }
+        Ok(None)
+    }
+
     async fn fail_to_proxy(
         &self,
         session: &mut Session,
         e: &Error,
         x: &mut RequestState,
     ) -> FailToProxy {
+        if let Some(outcome) = early::outcome(session) {
+            return outcome;
+        }
         let reject = self.reject(x.asked, e);
         refuse(session, x, &reject).await;
         FailToProxy {

@@ -12,6 +12,7 @@ pub(crate) mod caller;
 pub(crate) mod content_type;
 pub(crate) mod context;
 pub(crate) mod dialect;
+pub(crate) mod early;
 pub(crate) mod hint;
 pub(crate) mod judged;
 pub(crate) mod record;

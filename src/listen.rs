@@ -7,6 +7,7 @@
 
 pub mod bounds;
 pub(crate) mod downstream;
+mod linger;
 pub(crate) mod memory;
 pub(crate) mod places;
 pub(crate) mod server_headers;
@@ -283,10 +284,12 @@ async fn serve_connection<P>(
         let _ = downstream.shutdown().await;
         return;
     }
+    let left = downstream.left();
     let mut next: Option<Stream> = Some(downstream);
     while let Some(stream) = next {
         next = proxy.process_new(stream, &stopped).await;
     }
+    linger::finish(left, &common.lingering, stopped).await;
 }
 
 #[cfg(all(test, unix))]

@@ -87,16 +87,26 @@ async fn ask(
         .write_request_header(Box::new(head))
         .await
         .map_err(up)?;
-    match body {
-        Some(body) => request::write_piece(upstream, &body).await.map_err(up)?,
-        None => {
-            while let Some(chunk) = session.read_request_body().await.map_err(down)? {
-                request::write_piece(upstream, &chunk).await.map_err(up)?;
+    let sent = match body {
+        Some(body) => request::write_piece(upstream, &body).await,
+        None => loop {
+            let Some(chunk) = session.read_request_body().await.map_err(down)? else {
+                break Ok(());
+            };
+            if let Err(e) = request::write_piece(upstream, &chunk).await {
+                break Err(e);
             }
-        }
+        },
+    };
+    let sent = match sent {
+        Ok(()) => upstream.finish_body().await.map(drop),
+        failed => failed,
+    };
+    match (sent, headers::answer_head(upstream).await) {
+        // It may have answered before the body ended, and closed.
+        (Ok(()) | Err(_), Ok(head)) => Ok(head),
+        (Err(e), Err(_)) | (Ok(()), Err(e)) => Err(up(e)),
     }
-    upstream.finish_body().await.map_err(up)?;
-    headers::answer_head(upstream).await.map_err(up)
 }
 
 /// Passes on an ordinary answer, such as "no such container".
@@ -117,11 +127,12 @@ async fn relay(
     tokio::pin!(silence);
     let begun = session.write_response_header(Box::new(answer), false);
     begun.await.map_err(down)?;
+    let sent_all = session.is_body_done();
     loop {
         let chunk = tokio::select! {
             biased;
             chunk = upstream.read_body_bytes() => chunk.map_err(|e| e.into_up())?,
-            gone = session.read_body_or_idle(true) => {
+            gone = session.read_body_or_idle(true), if sent_all => {
                 gone.map_err(down)?;
                 None
             }

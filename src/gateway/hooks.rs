@@ -1,12 +1,16 @@
 //! Implements Pingora's hooks, which call the pipeline in `gateway.rs`.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
+use bytes::Bytes;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 use tracing::Instrument;
 
+use crate::exchange::early;
 use crate::exchange::reject::{self, Reject};
 use crate::exchange::{Exchange, Next, Retry, Upstream};
 use crate::gateway::Gateway;
@@ -117,7 +121,7 @@ impl ProxyHttp for Gateway {
 
     async fn response_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         head: &mut ResponseHeader,
         x: &mut Exchange,
     ) -> Result<()> {
@@ -126,7 +130,21 @@ impl ProxyHttp for Gateway {
             x.record.status = Some(head.status);
             self.context.server_headers(x).apply(head);
         }
+        early::has_begun(session, head);
         Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        session: &mut Session,
+        _: &mut Option<Bytes>,
+        last: bool,
+        _: &mut Exchange,
+    ) -> Result<Option<Duration>> {
+        if last {
+            early::has_ended(session);
+        }
+        Ok(None)
     }
 
     async fn fail_to_proxy(
@@ -135,6 +153,9 @@ impl ProxyHttp for Gateway {
         e: &Error,
         x: &mut Exchange,
     ) -> FailToProxy {
+        if let Some(outcome) = early::outcome(session) {
+            return outcome;
+        }
         let reject = match (e.root_cause().downcast_ref::<Reject>(), &x.proxied) {
             (Some(reject), _) => reject.clone(),
             (None, Some(proxied)) => self.context.failed(&proxied.upstream.hop, e),

@@ -18,8 +18,10 @@ use std::time::Duration;
 
 use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use crate::listen::linger::{self, Left};
 use crate::listen::places::{Full, Place, Standing};
 use crate::listen::server_headers::ServerHeaders;
 use crate::platform::Hangup;
@@ -42,6 +44,14 @@ pub(crate) struct Downstream {
     /// The header lines of every refusal.
     lines: Arc<str>,
     replacement: Option<Replacement>,
+    /// Takes the connection when the proxy drops it.
+    left: Option<oneshot::Sender<Left>>,
+    /// Whether an answer was sent, or a part of one, since the last request began.
+    answered: bool,
+    /// Whether the client has closed the connection, or it has failed.
+    over: bool,
+    /// Whether the proxy gets no more of the request's body.
+    body_ended: AtomicBool,
 }
 
 /// State that all connections of one agent share.
@@ -49,6 +59,8 @@ pub(crate) struct Downstream {
 pub(crate) struct Common {
     budget: Arc<Budget>,
     lines: Arc<str>,
+    /// Where connections linger after their last answer.
+    pub(super) lingering: Arc<linger::Places>,
 }
 
 #[derive(Debug)]
@@ -64,6 +76,7 @@ impl Common {
         Self {
             budget: Arc::default(),
             lines: server_headers.all_lines().into(),
+            lingering: Arc::default(),
         }
     }
 }
@@ -79,16 +92,18 @@ impl Downstream {
             head: Head::new(common.budget.clone()),
             lines: common.lines.clone(),
             replacement: None,
+            left: None,
+            answered: false,
+            over: false,
+            body_ended: AtomicBool::new(false),
         }
     }
 
     /// The connection with its place.
-    pub(crate) fn at(self, place: Arc<Place>, hangup: Hangup) -> Self {
-        Self {
-            place: Some(place),
-            hangup: Some(hangup),
-            ..self
-        }
+    pub(crate) fn at(mut self, place: Arc<Place>, hangup: Hangup) -> Self {
+        self.place = Some(place);
+        self.hangup = Some(hangup);
+        self
     }
 
     /// Waits for the first byte; false if none comes. Until then a connection
@@ -108,20 +123,43 @@ impl Downstream {
     /// # Errors
     /// If there is none.
     pub(crate) fn prove(connection: Option<&Stream>, standing: Standing<'_>) -> Result<(), Full> {
-        let this = connection.and_then(|stream| stream.as_any().downcast_ref::<Self>());
-        match this.and_then(|this| this.place.as_ref()) {
+        match Self::of(connection).and_then(|this| this.place.as_ref()) {
             Some(place) => place.prove(standing),
             None => Ok(()),
         }
     }
 
+    /// Receives the connection when the proxy drops it after an answer.
+    pub(super) fn left(&mut self) -> oneshot::Receiver<Left> {
+        let (sender, receiver) = oneshot::channel();
+        self.left = Some(sender);
+        receiver
+    }
+
     /// Records whether a request of this connection is in progress in the hooks.
     pub(crate) fn set_request_in_progress(connection: Option<&Stream>, in_progress: bool) {
-        let this = connection.and_then(|stream| stream.as_any().downcast_ref::<Self>());
-        if let Some(this) = this {
+        if let Some(this) = Self::of(connection) {
             this.in_progress.store(in_progress, Ordering::Relaxed);
             this.head.clear();
         }
+    }
+
+    /// Ends the request's body for the proxy, because the answer is complete. The
+    /// proxy would pass the rest on, and wait for it without a limit; `linger` drops
+    /// it within bounds.
+    pub(crate) fn end_body(connection: Option<&Stream>) {
+        if let Some(this) = Self::of(connection) {
+            this.body_ended.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether [`Self::end_body`] has ended the body of the last request.
+    pub(crate) fn has_ended_body(connection: Option<&Stream>) -> bool {
+        Self::of(connection).is_some_and(|this| this.body_ended.load(Ordering::Relaxed))
+    }
+
+    fn of(connection: Option<&Stream>) -> Option<&Self> {
+        connection?.as_any().downcast_ref()
     }
 
     /// The connection inside and its hangup, if it is wrapped.
@@ -130,11 +168,62 @@ impl Downstream {
             return (connection, None);
         }
         match connection.into_any().downcast::<Self>() {
-            Ok(this) => (this.inner, this.hangup),
+            Ok(mut this) => {
+                this.left = None;
+                (this.take_inner(), this.hangup.take())
+            }
             // Unreachable: the check above found this type.
-            Err(_) => (Box::new(tokio::io::duplex(1).0), None),
+            Err(_) => (dummy(), None),
         }
     }
+
+    fn take_inner(&mut self) -> Stream {
+        std::mem::replace(&mut self.inner, dummy())
+    }
+
+    /// Notes what a write means for the end of the connection.
+    fn note_write(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &written {
+            Poll::Ready(Ok(n)) => self.answered |= *n > 0,
+            Poll::Ready(Err(_)) => self.over = true,
+            Poll::Pending => {}
+        }
+        written
+    }
+
+    /// Notes what a read means for the end of the connection.
+    fn note_read(
+        &mut self,
+        had: usize,
+        read: Poll<io::Result<()>>,
+        buf: &ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &read {
+            Poll::Ready(Ok(())) => self.over |= buf.filled().len() == had && buf.remaining() > 0,
+            Poll::Ready(Err(_)) => self.over = true,
+            Poll::Pending => {}
+        }
+        read
+    }
+}
+
+impl Drop for Downstream {
+    fn drop(&mut self) {
+        if !self.answered || self.over {
+            return;
+        }
+        if let Some(left) = self.left.take() {
+            let known = self.place.as_ref().is_some_and(|place| place.is_proven());
+            let stream = self.take_inner();
+            // Fails if the listener has ended: the connection closes.
+            drop(left.send(Left { stream, known }));
+        }
+    }
+}
+
+/// Stands for a connection that was taken.
+fn dummy() -> Stream {
+    Box::new(tokio::io::duplex(1).0)
 }
 
 impl AsyncRead for Downstream {
@@ -144,18 +233,25 @@ impl AsyncRead for Downstream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.in_progress.load(Ordering::Relaxed) {
-            return Pin::new(&mut this.inner).poll_read(cx, buf);
-        }
-        this.head.check_limits()?;
         let before = buf.filled().len();
+        if this.in_progress.load(Ordering::Relaxed) {
+            if this.body_ended.load(Ordering::Relaxed) {
+                return Poll::Ready(Ok(()));
+            }
+            let read = Pin::new(&mut this.inner).poll_read(cx, buf);
+            return this.note_read(before, read, buf);
+        }
+        this.answered = false;
+        this.head.check_limits()?;
         if buf.remaining() > 0
             && let Some(first) = this.first.take()
         {
             buf.put_slice(&[first]);
         }
-        match Pin::new(&mut this.inner).poll_read(cx, buf) {
-            Poll::Pending if buf.filled().len() > before => Poll::Ready(this.head.add(1)),
+        let had = buf.filled().len();
+        let read = Pin::new(&mut this.inner).poll_read(cx, buf);
+        match this.note_read(had, read, buf) {
+            Poll::Pending if had > before => Poll::Ready(this.head.add(1)),
             Poll::Pending => this.head.poll_deadline(cx).map(Err),
             Poll::Ready(Ok(())) => Poll::Ready(this.head.add(buf.filled().len() - before)),
             failed => failed,
@@ -171,11 +267,15 @@ impl AsyncWrite for Downstream {
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         if this.in_progress.load(Ordering::Relaxed) {
-            return Pin::new(&mut this.inner).poll_write(cx, buf);
+            let written = Pin::new(&mut this.inner).poll_write(cx, buf);
+            return this.note_write(written);
         }
         if this.replacement.is_none() {
             match refusal::explain(buf, &this.lines) {
-                None => return Pin::new(&mut this.inner).poll_write(cx, buf),
+                None => {
+                    let written = Pin::new(&mut this.inner).poll_write(cx, buf);
+                    return this.note_write(written);
+                }
                 Some(bytes) => {
                     this.replacement = Some(Replacement {
                         bytes,
@@ -189,7 +289,7 @@ impl AsyncWrite for Downstream {
             if r.written == r.bytes.len() {
                 let length = r.stands_for;
                 this.replacement = None;
-                return Poll::Ready(Ok(length));
+                return this.note_write(Poll::Ready(Ok(length)));
             }
             let n = ready!(Pin::new(&mut this.inner).poll_write(cx, &r.bytes[r.written..]))?;
             if n == 0 {
@@ -214,7 +314,8 @@ impl AsyncWrite for Downstream {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         // Pingora writes only bodies vectored, and refusals have none.
-        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        self.note_write(written)
     }
 
     fn is_write_vectored(&self) -> bool {

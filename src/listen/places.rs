@@ -231,6 +231,12 @@ impl Place {
         Ok(())
     }
 
+    /// Whether one of the connection's requests was authenticated.
+    pub(crate) fn is_proven(&self) -> bool {
+        let rank = self.rank.lock().unwrap_or_else(PoisonError::into_inner);
+        !matches!(*rank, Rank::Unproven)
+    }
+
     /// Resolves when another connection has taken the place.
     pub(crate) async fn lost(&self) {
         self.closing.notified().await;

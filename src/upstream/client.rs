@@ -195,10 +195,21 @@ async fn ask(
     body: Bytes,
 ) -> pingora::Result<ResponseHeader> {
     session.write_request_header(Box::new(head)).await?;
+    if let Err(e) = send_body(session, body).await {
+        // It may have answered before the body ended, and closed.
+        return answer_head(session).await.map_err(|_| e);
+    }
+    answer_head(session).await
+}
+
+async fn send_body(session: &mut HttpSession, body: Bytes) -> pingora::Result<()> {
     if !body.is_empty() {
         session.write_request_body(body, true).await?;
     }
-    session.finish_request_body().await?;
+    session.finish_request_body().await
+}
+
+async fn answer_head(session: &mut HttpSession) -> pingora::Result<ResponseHeader> {
     loop {
         session.read_response_header().await?;
         let head = session.response_header().cloned();

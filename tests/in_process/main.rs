@@ -24,6 +24,7 @@ mod pingora;
 mod placement;
 mod policies;
 mod portainer;
+mod refusals;
 mod request_id;
 mod routing;
 mod sockets;

@@ -36,9 +36,6 @@ const BETWEEN: usize = 1 << 20;
 /// An upload that pauses for longer has failed.
 const PAUSE: Duration = Duration::from_secs(300);
 
-/// How long a refused client may continue to send, so that it reads the answer.
-const LINGER: Duration = Duration::from_secs(5);
-
 pub(super) async fn run(
     context: &Context,
     session: &mut Session,
@@ -66,20 +63,10 @@ pub(super) async fn run(
             receive(root, size.unwrap_or_default(), body, boundary).await
         }
     };
-    let Err(problem) = stored else {
-        return done(context, session, x).await;
-    };
-    let refused = Reject::from(problem);
-    if session.is_body_done() {
-        return Err(refused);
+    match stored {
+        Ok(()) => done(context, session, x).await,
+        Err(problem) => Err(problem.into()),
     }
-    // The rest of the body is read after the answer: a client that still sends
-    // when the connection closes would not read the answer (RFC 9112 §9.6).
-    let answered = context.refuse(session, x.exchange, &refused).await;
-    answered.map_err(|e| gone(&e))?;
-    let rest = async { while let Ok(Some(_)) = session.read_request_body().await {} };
-    let _ = timeout(LINGER, rest).await;
-    Ok(Next::Answered)
 }
 
 /// The request's body as it comes.

@@ -60,7 +60,11 @@ impl Connection {
         self.body_of(head, method).await
     }
 
-    pub(super) async fn body_of(&mut self, head: Head, method: &str) -> io::Result<Response> {
+    /// The answer that has this head, once its body has come.
+    ///
+    /// # Errors
+    /// As [`Self::response`].
+    pub async fn body_of(&mut self, head: Head, method: &str) -> io::Result<Response> {
         let mut rest = Body::of_response(&head, method)?;
         let mut body = Vec::new();
         loop {
