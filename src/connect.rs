@@ -347,6 +347,8 @@ impl ProxyHttp for Connect {
             return outcome;
         }
         let reject = self.reject(x.asked, e);
+        // Pingora closes the connection after a failure; the answer must say so.
+        session.set_keepalive(None);
         refuse(session, x, &reject).await;
         FailToProxy {
             error_code: reject.status().as_u16(),

@@ -161,6 +161,8 @@ impl ProxyHttp for Gateway {
             (None, Some(proxied)) => self.context.failed(&proxied.upstream.hop, e),
             (None, None) => reject::of_proxy(e, Reject::Internal),
         };
+        // Pingora closes the connection after a failure; the answer must say so.
+        session.set_keepalive(None);
         refuse(self, session, x, &reject).await;
         FailToProxy {
             error_code: x.record.status(),

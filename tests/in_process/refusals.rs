@@ -316,6 +316,23 @@ async fn a_connection_ends_after_an_early_answer_whose_body_never_comes() {
         .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_closes_after_a_failure_says_so() {
+    two_nodes()
+        .run(async |bed| {
+            let target = "/containers/one/json";
+            let engine = &bed.node("n1").engine;
+            engine.set_behaviour_of(target, Behaviour::Refuse);
+            let mut connection = socket(bed, "admin").connect().await.unwrap();
+            let to = [("Skep-Target", "n1")];
+            let answer = connection.request("GET", target, &to, b"").await.unwrap();
+            assert_eq!(answer.status, 503, "{}", answer.text());
+            assert_eq!(answer.header("Connection"), Some("close"));
+            assert!(connection.closed().await.unwrap());
+        })
+        .await;
+}
+
 /// A running `skep connect`.
 struct Connect {
     client: Client,
