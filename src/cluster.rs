@@ -201,7 +201,9 @@ impl Cluster {
             agent: Some(me.agent.clone()),
             guarded: Arc::default(),
             address: listed.as_ref().and_then(|m| m.address),
+            availability: listed.as_ref().and_then(|m| m.availability),
             labels: listed.map(|m| m.labels.clone()).unwrap_or_default(),
+            spare: None,
             generation: 0,
             state: if me.engine.is_some() {
                 members::State::Ready
@@ -257,6 +259,11 @@ impl Cluster {
             ),
         }
         before.guarded.clone()
+    }
+
+    /// The node with this id, unless it is this one.
+    pub(crate) fn member(&self, id: &str) -> Option<Arc<Member>> {
+        self.members.get(id)
     }
 
     /// Whether the node with this id last described itself as a manager.
@@ -412,7 +419,10 @@ impl Cluster {
         self.balancer.backends().run_health_check(true).await;
         match timeout(self.deadline, self.expected()).await {
             Ok(Ok(nodes)) => {
-                self.members.expected(&nodes, Moment::now());
+                if self.members.expected(&nodes, Moment::now()) {
+                    // Discovery may use addresses that were not known before.
+                    self.wake.notify_one();
+                }
                 return true;
             }
             Ok(Err(e)) => tracing::debug!("cannot list the nodes of the Swarm: {e}"),

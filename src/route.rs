@@ -309,7 +309,7 @@ fn find(cluster: &Cluster, asked: &str) -> Result<Destination, TargetError> {
     } else {
         Err(TargetError::NotReady {
             node: format!("{} ({})", member.name(), member.id),
-            state: member.state.to_string(),
+            state: member.missing_reason(),
         })
     }
 }

@@ -34,7 +34,10 @@ mod volumes;
 
 pub use crate::json::{MAX_DEPTH, MAX_ELEMENTS};
 pub use answer::{Merged, NodeAnswer, NodeTag};
-pub use containers::{Bound, BoundError, ContainerPlan, ContainerQuery, Owns, container_ids, plan};
+pub use containers::{
+    Bound, BoundError, ContainerPlan, ContainerQuery, ListedContainer, Owns, listed_containers,
+    plan,
+};
 pub use decorate::decorate;
 pub use error::MergeError;
 pub use events::{Event, EventKey, EventsPlan, decorate_event};

@@ -43,7 +43,15 @@ pub async fn run(args: ClientArgs) -> anyhow::Result<String> {
 fn table(nodes: &Nodes, now: Duration) -> String {
     let mut rows = vec![
         [
-            "ID", "HOSTNAME", "ROLE", "ENGINE", "API", "AGENT", "STATE", "SINCE",
+            "ID",
+            "HOSTNAME",
+            "ROLE",
+            "AVAILABILITY",
+            "ENGINE",
+            "API",
+            "AGENT",
+            "STATE",
+            "SINCE",
         ]
         .map(str::to_owned),
     ];
@@ -54,6 +62,7 @@ fn table(nodes: &Nodes, now: Duration) -> String {
             format!("{}{here}", if node.id.is_empty() { "-" } else { &node.id }),
             node.hostname.clone(),
             role(nodes.cluster, node.manager).to_owned(),
+            node.availability.map_or("-", |a| a.as_str()).to_owned(),
             engine.map_or("-".to_owned(), |e| e.version.clone()),
             engine.map_or("-".to_owned(), |e| format!("{}-{}", e.api_min, e.api_max)),
             node.agent.clone().unwrap_or_else(|| "-".to_owned()),
@@ -62,7 +71,7 @@ fn table(nodes: &Nodes, now: Duration) -> String {
         ]);
     }
     let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max();
-    let widths: Vec<_> = (0..8).map(|c| width(c).unwrap_or(0)).collect();
+    let widths: Vec<_> = (0..9).map(|c| width(c).unwrap_or(0)).collect();
     let mut text = String::new();
     for row in &rows {
         let cells = row.iter().zip(&widths);
@@ -103,12 +112,14 @@ fn ago(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::expected::Availability;
     use crate::cluster::identity::EngineFacts;
 
     #[test]
     fn columns_are_aligned_and_the_agents_node_is_marked() {
         let member = |id: &str, state| Member {
             labels: Default::default(),
+            availability: Some(Availability::Drain),
             id: id.to_owned(),
             hostname: "n1".to_owned(),
             manager: true,
@@ -120,6 +131,7 @@ mod tests {
             agent: None,
             guarded: Default::default(),
             address: None,
+            spare: None,
             generation: 0,
             state,
             since: 40,
@@ -137,6 +149,8 @@ mod tests {
         assert!(lines[1].starts_with("abc *"));
         assert!(lines[1][column..].starts_with("ready"));
         assert!(lines[2][column..].starts_with("no agent"));
+        let column = lines[0].find("AVAILABILITY").unwrap();
+        assert!(lines[2][column..].starts_with("drain "));
         assert!(lines[1].ends_with("60s"));
     }
 }

@@ -164,14 +164,26 @@ pub(crate) fn nodes(cluster: &Cluster, reachable: &Reachable) -> (Vec<Node>, Vec
         if member.is_ready() {
             nodes.push(at(cluster, &Hop::Agent(member)));
         } else {
-            let reason = member.state.to_string();
-            missing.push(Missing { node: tag, reason });
+            missing.push(Missing {
+                node: tag,
+                reason: member.missing_reason(),
+            });
         }
     }
     if !missing.is_empty() {
         cluster.request_round();
     }
     (nodes, missing)
+}
+
+/// Removes the nodes that can have no running task, for a question about those.
+pub(crate) fn with_tasks(cluster: &Cluster, missing: &mut Vec<Missing>) {
+    let idle = |m: &Missing| {
+        cluster
+            .member(&m.node.id)
+            .is_some_and(|m| m.is_without_tasks())
+    };
+    missing.retain(|m| !idle(m));
 }
 
 fn tag(member: &Arc<Member>) -> NodeTag {

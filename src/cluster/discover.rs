@@ -109,6 +109,11 @@ impl Discovery {
                 Ok(ips.into_iter().map(|ip| (ip, port).into()).collect())
             }
             Discover::Srv { name } => self.services(name).await,
+            Discover::Swarm { port } => {
+                let port = port.unwrap_or(self.port);
+                let ips = self.members.swarm_addresses();
+                Ok(ips.into_iter().map(|ip| (ip, port).into()).collect())
+            }
         }
     }
 

@@ -1,10 +1,13 @@
 //! Reads a node's identity from its engine, which its agent reports to the
 //! others. Every round reads it again, because roles and versions change.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 use skep_filters::endpoint::ApiVersion;
 use skep_filters::policy::Guarded;
 
+use crate::cluster::expected::host;
 use crate::upstream::client::{Budget, Client};
 use crate::upstream::engine::Engine;
 use crate::upstream::error;
@@ -37,7 +40,15 @@ pub struct Identity {
     /// The managers that the engine itself talks to, by node id. It knows them
     /// even before any other agent is found. Not sent to other agents.
     #[serde(skip)]
-    pub(crate) managers: Vec<String>,
+    pub(crate) managers: Vec<RemoteManager>,
+}
+
+/// A manager as an engine knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RemoteManager {
+    pub(crate) id: String,
+    /// The address under which the engine calls it.
+    pub(crate) address: Option<IpAddr>,
 }
 
 /// Versions of an engine.
@@ -134,13 +145,15 @@ struct Swarm {
     #[serde(rename = "ControlAvailable")]
     control: bool,
     #[serde(rename = "RemoteManagers")]
-    managers: Option<Vec<RemoteManager>>,
+    managers: Option<Vec<ListedManager>>,
 }
 
 #[derive(Deserialize)]
-struct RemoteManager {
+struct ListedManager {
     #[serde(rename = "NodeID", default)]
     node_id: String,
+    #[serde(rename = "Addr", default)]
+    addr: String,
 }
 
 #[derive(Deserialize)]
@@ -169,9 +182,13 @@ pub(crate) async fn read(client: &Client, engine: &Engine) -> Result<Identity, S
     Ok(Identity {
         managers: {
             let known = info.swarm.managers.unwrap_or_default();
-            let mut ids: Vec<_> = known.into_iter().map(|m| m.node_id).collect();
-            ids.sort();
-            ids
+            let manager = |m: ListedManager| RemoteManager {
+                address: host(&m.addr),
+                id: m.node_id,
+            };
+            let mut managers: Vec<_> = known.into_iter().map(manager).collect();
+            managers.sort();
+            managers
         },
         swarm: info.swarm.state != "inactive" && !info.swarm.node_id.is_empty(),
         node_id: info.swarm.node_id,

@@ -3,6 +3,7 @@
 //! agent ask every node for each of them.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,17 +15,26 @@ const NODES: usize = 4096;
 
 type Id = [u8; 32];
 
-/// Node ids by container and exec id.
+/// The nodes and names of containers and execs, by id.
 #[derive(Default)]
 pub(crate) struct Known {
     seen: Mutex<Seen>,
+    /// Hashes names, so that an entry has the same size for each.
+    names: RandomState,
 }
 
 #[derive(Default)]
 struct Seen {
-    young: HashMap<Id, Arc<str>>,
-    old: HashMap<Id, Arc<str>>,
+    young: HashMap<Id, Entry>,
+    old: HashMap<Id, Entry>,
     nodes: HashSet<Arc<str>>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    node: Arc<str>,
+    /// The hash of the container's name, once it was seen.
+    name: Option<u64>,
 }
 
 impl Known {
@@ -32,17 +42,56 @@ impl Known {
     pub(crate) fn get(&self, id: &str) -> Option<Arc<str>> {
         let id = parse(id)?;
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.young.get(&id).or_else(|| seen.old.get(&id)).cloned()
+        Some(seen.get(&id)?.node.clone())
     }
 
     /// Records the node of a container or exec; ignores anything but a full id.
     pub(crate) fn saw(&self, id: &str, node: &str) {
+        self.put(id, node, None);
+    }
+
+    /// Records the node and the name of a container; ignores anything but a full id.
+    pub(crate) fn saw_named(&self, id: &str, name: &str, node: &str) {
+        self.put(id, node, Some(name));
+    }
+
+    fn put(&self, id: &str, node: &str, name: Option<&str>) {
         let Some(id) = parse(id).filter(|_| !node.is_empty()) else {
             return;
         };
+        let name = name.map(|name| self.hash(name));
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let node = seen.shared(node);
-        seen.put(id, node);
+        let name = name.or_else(|| seen.get(&id)?.name);
+        seen.put(id, Entry { node, name });
+    }
+
+    fn hash(&self, name: &str) -> u64 {
+        self.names.hash_one(name.trim_start_matches('/'))
+    }
+
+    /// The ids and nodes of the containers and execs that `asked` may mean: by full
+    /// id, by name, or by the beginning of an id. It looks at all of them, so it is
+    /// for the rare case that no node has the object.
+    pub(crate) fn meant(&self, asked: &str) -> Vec<(String, Arc<str>)> {
+        let (name, prefix) = (self.hash(asked), digits(asked));
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let meant = |(id, entry): &(&Id, &Entry)| {
+            let begins = || {
+                prefix
+                    .as_ref()
+                    .is_some_and(|prefix| begins_with(id, prefix))
+            };
+            entry.name == Some(name) || begins()
+        };
+        let old = seen
+            .old
+            .iter()
+            .filter(|(id, _)| !seen.young.contains_key(*id));
+        let found = seen.young.iter().chain(old).filter(meant);
+        found
+            .map(|(id, entry)| (text(id), entry.node.clone()))
+            .collect()
     }
 
     pub(crate) fn forget(&self, id: &str) {
@@ -54,11 +103,15 @@ impl Known {
 }
 
 impl Seen {
-    fn put(&mut self, id: Id, node: Arc<str>) {
+    fn get(&self, id: &Id) -> Option<&Entry> {
+        self.young.get(id).or_else(|| self.old.get(id))
+    }
+
+    fn put(&mut self, id: Id, entry: Entry) {
         if self.young.len() >= GENERATION && !self.young.contains_key(&id) {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(id, node);
+        self.young.insert(id, entry);
     }
 
     fn shared(&mut self, node: &str) -> Arc<str> {
@@ -74,25 +127,35 @@ impl Seen {
     }
 }
 
-/// A full id. Engines write its digits in lower case, and take upper case for a
-/// name.
+/// A full id.
 fn parse(id: &str) -> Option<Id> {
+    let digits = digits(id).filter(|digits| digits.len() == 64)?;
+    let mut parsed = [0; 32];
+    for (byte, [high, low]) in parsed.iter_mut().zip(digits.as_chunks::<2>().0) {
+        *byte = high << 4 | low;
+    }
+    Some(parsed)
+}
+
+/// The digits of a full id or of its beginning. Engines write them in lower case,
+/// and take upper case for a name.
+fn digits(id: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),
         b'a'..=b'f' => Some(byte - b'a' + 10),
         _ => None,
     };
-    let (pairs, []) = id.as_bytes().as_chunks::<2>() else {
-        return None;
-    };
-    let mut parsed = [0; 32];
-    if pairs.len() != parsed.len() {
-        return None;
-    }
-    for (byte, [high, low]) in parsed.iter_mut().zip(pairs) {
-        *byte = digit(*high)? << 4 | digit(*low)?;
-    }
-    Some(parsed)
+    let fits = (1..=64).contains(&id.len());
+    fits.then(|| id.bytes().map(digit).collect())?
+}
+
+fn begins_with(id: &Id, digits: &[u8]) -> bool {
+    let all = id.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    all.zip(digits).all(|(have, want)| have == *want)
+}
+
+fn text(id: &Id) -> String {
+    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// How long, and for how many pulls, a node without the image is remembered: the
@@ -197,6 +260,27 @@ mod tests {
         assert_eq!(known.get(&id(1)), None);
         known.forget(&id(0));
         assert_eq!(known.get(&id(0)), None);
+    }
+
+    #[test]
+    fn a_container_is_meant_by_its_id_name_or_the_beginning_of_its_id() {
+        let known = Known::default();
+        let id = "ab12".repeat(16);
+        known.saw_named(&id, "/web", "n3");
+        // An event does not say the name again.
+        known.saw(&id, "n3");
+        for asked in [id.as_str(), "web", "/web", "a", "ab1", "ab12ab12ab12"] {
+            assert_eq!(known.meant(asked), [(id.clone(), "n3".into())], "{asked}");
+        }
+        let longer = format!("{id}a");
+        for asked in ["", "we", "WEB", "AB12", "ab13", "b", longer.as_str()] {
+            assert!(known.meant(asked).is_empty(), "{asked}");
+        }
+        known.saw_named(&id, "renamed", "n3");
+        assert!(known.meant("web").is_empty());
+        known.forget(&id);
+        assert!(known.meant("renamed").is_empty());
+        assert!(known.meant(&id).is_empty());
     }
 
     #[test]

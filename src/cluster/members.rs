@@ -4,8 +4,8 @@
 //! The load balancer's backends cannot hold this: it ignores changes to the
 //! data attached to a backend, so a promoted worker would stay a worker.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use skep_filters::policy::Guarded;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::expected::Expected;
-use super::identity::{EngineFacts, Identity};
+use super::expected::{Availability, Expected};
+use super::identity::{EngineFacts, Identity, RemoteManager};
 use crate::platform::clock::Moment;
 
 /// How long a silent agent's last address is still probed after no name resolves
@@ -34,6 +34,9 @@ pub struct Member {
     /// Its labels in the Swarm (`Spec.Labels`), which a manager reports.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) labels: BTreeMap<String, String>,
+    /// Whether the scheduler gives it tasks; absent until a manager reports it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) availability: Option<Availability>,
     /// Absent until its agent first reports them.
     pub(crate) engine: Option<EngineFacts>,
     /// The version of its agent; absent until a first answer.
@@ -43,6 +46,9 @@ pub struct Member {
     pub(crate) guarded: Arc<Guarded>,
     /// Where its agent listens.
     pub(crate) address: Option<SocketAddr>,
+    /// Another address at which its agent has answered, in case the first one fails.
+    #[serde(skip)]
+    pub(crate) spare: Option<SocketAddr>,
     /// The position of the secret that its agent shares with ours.
     #[serde(skip)]
     pub generation: usize,
@@ -97,9 +103,42 @@ impl Member {
         self.state == State::Ready && self.address.is_some()
     }
 
+    /// Why it is missing from an answer.
+    pub(crate) fn missing_reason(&self) -> String {
+        match self.availability {
+            Some(Availability::Drain | Availability::Pause) if self.state == State::NoAgent => {
+                let word = if self.is_drained() {
+                    "drained"
+                } else {
+                    "paused"
+                };
+                format!("{}: the node is {word}", self.state)
+            }
+            _ => self.state.to_string(),
+        }
+    }
+
+    /// Whether it can have no running task: its managers have taken all of them
+    /// away, and the agent with them.
+    pub(crate) fn is_without_tasks(&self) -> bool {
+        self.state == State::NoAgent && self.is_drained()
+    }
+
+    fn is_drained(&self) -> bool {
+        self.availability == Some(Availability::Drain)
+    }
+
     /// Its agent answers, whether its engine does or not.
     fn agent_answers(&self) -> bool {
         matches!(self.state, State::Ready | State::NoEngine)
+    }
+
+    /// Another node has its address, or nobody has it.
+    fn lose_address(&mut self, now: Moment) {
+        self.address = self.spare.take().filter(|_| self.agent_answers());
+        if self.address.is_none() {
+            self.enter(State::NoAgent, now);
+        }
     }
 
     fn enter(&mut self, state: State, now: Moment) {
@@ -132,6 +171,10 @@ type Table = BTreeMap<String, Arc<Member>>;
 #[derive(Default)]
 pub(crate) struct Members {
     table: ArcSwap<Table>,
+    /// The addresses of nodes, as the managers list them.
+    listed: ArcSwap<BTreeSet<IpAddr>>,
+    /// The addresses of managers, as this node's engine knows them.
+    remote: ArcSwap<BTreeSet<IpAddr>>,
     writing: std::sync::Mutex<()>,
     changes: watch::Sender<()>,
 }
@@ -165,7 +208,16 @@ impl Members {
         let recent = table
             .values()
             .filter(|m| m.agent_answers() || now.saturating_duration_since(m.entered) < PATIENCE);
-        recent.filter_map(|m| m.address).collect()
+        recent
+            .flat_map(|m| [m.address, m.spare])
+            .flatten()
+            .collect()
+    }
+
+    /// The addresses of the nodes of the Swarm, as far as they are known. On a worker,
+    /// these are at first only those of managers, whose agents list the others.
+    pub(crate) fn swarm_addresses(&self) -> BTreeSet<IpAddr> {
+        &**self.listed.load() | &**self.remote.load()
     }
 
     /// The ready member whose agent has this address.
@@ -186,10 +238,14 @@ impl Members {
         self.change(|table| {
             // An overlay reuses addresses: the node that had this one has moved.
             for member in table.values_mut() {
-                if member.address == Some(address) && member.id != identity.node_id {
-                    let member = Arc::make_mut(member);
-                    member.address = None;
-                    member.enter(State::NoAgent, now);
+                if member.id == identity.node_id {
+                    continue;
+                }
+                if member.spare == Some(address) {
+                    Arc::make_mut(member).spare = None;
+                }
+                if member.address == Some(address) {
+                    Arc::make_mut(member).lose_address(now);
                 }
             }
             if identity.node_id.is_empty() {
@@ -211,7 +267,17 @@ impl Members {
             member.hostname.clone_from(&identity.hostname);
             member.manager = identity.manager;
             member.agent = Some(identity.agent.clone());
-            member.address = Some(address);
+            match member.address {
+                // It is found at two addresses. It keeps the one that it has while that
+                // answers: streams and connections belong to it.
+                Some(other) if other != address && member.agent_answers() => {
+                    member.spare = Some(address);
+                }
+                _ => {
+                    member.address = Some(address);
+                    member.spare = member.spare.filter(|spare| *spare != address);
+                }
+            }
             if let Some(guarded) = &identity.guarded
                 && *member.guarded != *guarded
             {
@@ -231,8 +297,15 @@ impl Members {
     pub(crate) fn failed(&self, address: SocketAddr, reason: &str, now: Moment) {
         self.change(|table| {
             for member in table.values_mut() {
+                if member.spare == Some(address) {
+                    Arc::make_mut(member).spare = None;
+                }
                 if member.address == Some(address) && member.state != State::Down {
-                    Arc::make_mut(member).enter(State::Unreachable(reason.to_owned()), now);
+                    let member = Arc::make_mut(member);
+                    match member.spare.take() {
+                        Some(spare) if member.agent_answers() => member.address = Some(spare),
+                        _ => member.enter(State::Unreachable(reason.to_owned()), now),
+                    }
                 }
             }
         });
@@ -243,22 +316,29 @@ impl Members {
     pub(crate) fn discovered(&self, addresses: &[SocketAddr], now: Moment) {
         self.change(|table| {
             for member in table.values_mut() {
+                if member.spare.is_some_and(|a| !addresses.contains(&a)) {
+                    Arc::make_mut(member).spare = None;
+                }
                 if member.address.is_some_and(|a| !addresses.contains(&a)) {
-                    let member = Arc::make_mut(member);
-                    member.address = None;
-                    member.enter(State::NoAgent, now);
+                    Arc::make_mut(member).lose_address(now);
                 }
             }
         });
     }
 
-    /// Records a manager's list of nodes.
-    pub(crate) fn expected(&self, nodes: &[Expected], now: Moment) {
+    /// Records a manager's list of nodes. Returns whether their addresses have changed.
+    pub(crate) fn expected(&self, nodes: &[Expected], now: Moment) -> bool {
+        let listed: BTreeSet<_> = nodes.iter().filter_map(|node| node.address).collect();
+        let changed = listed != **self.listed.load();
+        if changed {
+            self.listed.store(Arc::new(listed));
+        }
         self.change(|table| {
             table.retain(|id, m| m.is_ready() || nodes.iter().any(|n| n.id == *id));
             for node in nodes {
                 let member = row(table, &node.id, &node.hostname, now);
                 member.labels.clone_from(&node.labels);
+                member.availability = node.availability;
                 if member.agent.is_none() {
                     member.manager = node.manager;
                     member.hostname.clone_from(&node.hostname);
@@ -272,16 +352,23 @@ impl Members {
                 }
             }
         });
+        changed
     }
 
     /// Adds the managers that the engine talks to, even before discovery finds
     /// their agents.
-    pub(crate) fn managers(&self, ids: &[String], now: Moment) {
-        if ids.iter().all(|id| self.get(id).is_some()) {
+    pub(crate) fn managers(&self, managers: &[RemoteManager], now: Moment) {
+        let remote: BTreeSet<_> = managers.iter().filter_map(|m| m.address).collect();
+        if remote != **self.remote.load() {
+            self.remote.store(Arc::new(remote));
+        }
+        let mut ids = managers.iter().map(|m| &m.id);
+        if ids.all(|id| self.get(id).is_some()) {
             return;
         }
         self.change(|table| {
-            for id in ids.iter().filter(|id| !id.is_empty()) {
+            let ids = managers.iter().map(|m| &m.id);
+            for id in ids.filter(|id| !id.is_empty()) {
                 if !table.contains_key(id) {
                     row(table, id, "", now).manager = true;
                 }
@@ -291,6 +378,8 @@ impl Members {
 
     /// For a node that has left its Swarm.
     pub(crate) fn clear(&self) {
+        self.listed.store(Arc::default());
+        self.remote.store(Arc::default());
         self.change(BTreeMap::clear);
     }
 
@@ -317,10 +406,12 @@ fn row<'a>(table: &'a mut Table, id: &str, hostname: &str, now: Moment) -> &'a m
             hostname: hostname.to_owned(),
             manager: false,
             labels: BTreeMap::new(),
+            availability: None,
             engine: None,
             agent: None,
             guarded: Arc::default(),
             address: None,
+            spare: None,
             generation: 0,
             state: State::NoAgent,
             since: now.unix,
@@ -358,6 +449,8 @@ mod tests {
             manager: false,
             labels: BTreeMap::new(),
             down,
+            availability: None,
+            address: None,
         }
     }
 
@@ -429,7 +522,11 @@ mod tests {
     #[test]
     fn a_manager_that_only_the_engine_knows_is_a_member_too() {
         let members = Members::default();
-        members.managers(&["m".to_owned()], after(1));
+        let manager = RemoteManager {
+            id: "m".to_owned(),
+            address: "10.0.0.9".parse().ok(),
+        };
+        members.managers(&[manager], after(1));
         assert!(members.get("m").unwrap().manager);
         assert_eq!(state(&members, "m"), State::NoAgent);
     }
@@ -441,6 +538,108 @@ mod tests {
         members.heard(at(1), 0, &identity("b", false), after(2));
         assert_eq!(state(&members, "a"), State::NoAgent);
         assert_eq!(members.at(at(1)).unwrap().id, "b");
+    }
+
+    #[test]
+    fn an_agent_at_two_addresses_keeps_the_one_that_answers() {
+        let members = Members::default();
+        let heard = |last, now| members.heard(at(last), 0, &identity("a", false), after(now));
+        let address = || members.get("a").unwrap().address;
+        let ready = || members.get("a").unwrap().is_ready();
+        heard(1, 1);
+        heard(2, 1);
+        heard(1, 2);
+        heard(2, 2);
+        assert_eq!(address(), Some(at(1)));
+        assert_eq!(members.recent(after(2).instant), [at(1), at(2)]);
+        // The other one takes over at once, and back.
+        members.failed(at(1), "no answer", after(3));
+        assert!(ready());
+        assert_eq!(address(), Some(at(2)));
+        heard(1, 4);
+        assert_eq!(address(), Some(at(2)));
+        members.discovered(&[at(1)], after(5));
+        assert!(ready());
+        assert_eq!(address(), Some(at(1)));
+        // A failed address takes over nothing.
+        heard(2, 6);
+        members.failed(at(2), "no answer", after(7));
+        members.failed(at(1), "no answer", after(7));
+        assert!(!ready());
+        heard(2, 8);
+        assert!(ready());
+        assert_eq!(address(), Some(at(2)));
+        // Another node at the spare address.
+        heard(1, 9);
+        members.heard(at(1), 0, &identity("b", false), after(10));
+        members.failed(at(2), "no answer", after(11));
+        assert!(!ready());
+    }
+
+    #[test]
+    fn the_addresses_of_the_swarm_are_those_of_its_list_and_of_known_managers() {
+        let members = Members::default();
+        let ip = |last: u8| IpAddr::from([10, 0, 0, last]);
+        let manager = RemoteManager {
+            id: "m".to_owned(),
+            address: Some(ip(9)),
+        };
+        members.managers(&[manager], after(1));
+        assert_eq!(members.swarm_addresses(), [ip(9)].into());
+        let listed = |last| Expected {
+            address: Some(ip(last)),
+            ..expected("a", false)
+        };
+        assert!(members.expected(&[listed(1)], after(2)));
+        assert!(!members.expected(&[listed(1)], after(3)));
+        assert_eq!(members.swarm_addresses(), [ip(1), ip(9)].into());
+        assert!(members.expected(&[listed(2)], after(4)));
+        assert_eq!(members.swarm_addresses(), [ip(2), ip(9)].into());
+        members.clear();
+        assert!(members.swarm_addresses().is_empty());
+    }
+
+    #[test]
+    fn a_drained_node_without_an_agent_has_no_tasks() {
+        for (availability, state, idle, reason) in [
+            (
+                Some(Availability::Drain),
+                State::NoAgent,
+                true,
+                "no agent found: the node is drained",
+            ),
+            (
+                Some(Availability::Pause),
+                State::NoAgent,
+                false,
+                "no agent found: the node is paused",
+            ),
+            (
+                Some(Availability::Active),
+                State::NoAgent,
+                false,
+                "no agent found",
+            ),
+            (None, State::NoAgent, false, "no agent found"),
+            // It may have tasks that its managers could not stop.
+            (Some(Availability::Drain), State::Down, false, "down"),
+            (
+                Some(Availability::Drain),
+                State::Unreachable("x".to_owned()),
+                false,
+                "unreachable: x",
+            ),
+        ] {
+            let members = Members::default();
+            members.expected(&[expected("a", false)], after(1));
+            let member = Member {
+                availability,
+                state,
+                ..(*members.get("a").unwrap()).clone()
+            };
+            assert_eq!(member.is_without_tasks(), idle, "{member:?}");
+            assert_eq!(member.missing_reason(), reason);
+        }
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub(crate) fn cluster(engine: Option<EngineFacts>) -> Cluster {
         manager: false,
         labels: BTreeMap::new(),
         down: false,
+        availability: None,
+        address: None,
     };
     cluster.members.expected(&[n2], Moment::now());
     cluster

@@ -107,7 +107,7 @@ fn host_name(text: &str) -> Result<String, ValueError> {
     }
 }
 
-fn port(digits: &str) -> Result<u16, ValueError> {
+pub(super) fn port(digits: &str) -> Result<u16, ValueError> {
     // `u16::from_str` would take a plus sign.
     let plain = digits.bytes().all(|b| b.is_ascii_digit());
     match digits.parse() {

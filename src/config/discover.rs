@@ -26,6 +26,11 @@ pub enum Discover {
     },
     /// Fixed addresses; at least one.
     Static(Vec<SocketAddr>),
+    /// The addresses of the Swarm's nodes, as its managers list them.
+    Swarm {
+        /// The port; `None` for the port that this agent listens on.
+        port: Option<u16>,
+    },
 }
 
 impl FromStr for Discover {
@@ -33,6 +38,10 @@ impl FromStr for Discover {
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
         match text.split_once(':') {
+            None if text == "swarm" => Ok(Self::Swarm { port: None }),
+            Some(("swarm", port)) => Ok(Self::Swarm {
+                port: Some(address::port(port)?),
+            }),
             Some(("dns", rest)) => dns(rest),
             Some(("srv", name)) => Ok(Self::Srv {
                 name: address::dns_name(name)?,
@@ -60,13 +69,14 @@ fn dns(text: &str) -> Result<Discover, ValueError> {
 }
 
 fn unknown(text: &str) -> ValueError {
-    let help = "for example dns:tasks.skep_agent, srv:_skep._tcp.example or static:10.0.0.1:9001";
+    let help =
+        "for example dns:tasks.skep_agent, srv:_skep._tcp.example, static:10.0.0.1:9001 or swarm";
     let error = ValueError::new(format!("`{text}` is not a place to look for agents"));
     if text.parse::<SocketAddr>().is_ok() {
         return error.help(format!("did you mean `static:{text}`?"));
     }
     let kind = text.split_once(':').map_or("", |(kind, _)| kind);
-    match suggest::nearest(kind, &["dns", "srv", "static"]) {
+    match suggest::nearest(kind, &["dns", "srv", "static", "swarm"]) {
         Some(guess) => error.help(format!("did you mean `{guess}:`? {help}")),
         None => error.help(help),
     }
@@ -81,6 +91,8 @@ impl fmt::Display for Discover {
                 port: Some(port),
             } => write!(f, "dns:{name}:{port}"),
             Self::Srv { name } => write!(f, "srv:{name}"),
+            Self::Swarm { port: None } => f.write_str("swarm"),
+            Self::Swarm { port: Some(port) } => write!(f, "swarm:{port}"),
             Self::Static(addresses) => {
                 let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
                 write!(f, "static:{}", addresses.join(","))
@@ -101,6 +113,8 @@ mod tests {
             "srv:_skep._tcp.example",
             "static:10.0.0.1:9001",
             "static:10.0.0.1:9001,[::1]:9001",
+            "swarm",
+            "swarm:9002",
         ] {
             assert_eq!(text.parse::<Discover>().unwrap().to_string(), text);
         }
@@ -118,6 +132,9 @@ mod tests {
             ("agents", "for example dns:"),
             ("srv:", "labels"),
             ("dns:a:0", "from 1 to 65535"),
+            ("swarm:0", "from 1 to 65535"),
+            ("swarm:", "from 1 to 65535"),
+            ("swram:9001", "did you mean `swarm:`?"),
         ] {
             let error = text.parse::<Discover>().unwrap_err();
             assert!(error.to_string().contains(help), "{text}: {error}");

@@ -280,7 +280,7 @@ fn every_file_in_conf_is_valid() {
             valid.push(path.file_name().unwrap().to_owned());
         }
     }
-    for name in ["standalone.yaml", "swarm.yaml"] {
+    for name in ["host.yaml", "standalone.yaml", "swarm.yaml"] {
         assert!(valid.iter().any(|t| t == name), "{name}: {valid:?}");
     }
 }

@@ -105,6 +105,15 @@ pub(crate) enum Reject {
         /// The nodes that did not answer.
         missing: String,
     },
+    /// No node that answered has the object, and a missing node has it: it was seen
+    /// there, or it has the id of an object that exists.
+    #[error("{what} (on the nodes that answered; missing: {missing})")]
+    OnMissingNode {
+        /// The engine's message.
+        what: String,
+        /// The nodes that did not answer.
+        missing: String,
+    },
     /// Several nodes have an object by this name.
     #[error("{name:?} is on several nodes: {nodes}; name one with Skep-Target, or use a full id")]
     SeveralNodes {
@@ -224,8 +233,10 @@ impl Reject {
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyIncomplete => StatusCode::REQUEST_TIMEOUT,
+            // Clients create what is not there.
+            Self::NotFound { .. } => StatusCode::NOT_FOUND,
             // Not a 404, which `rm -f` would read as success.
-            Self::NotFound { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::OnMissingNode { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::SeveralNodes { .. } | Self::NoCommonNode { .. } => StatusCode::CONFLICT,
             Self::NoManager { .. }
             | Self::Engine { .. }
@@ -235,6 +246,17 @@ impl Reject {
             Self::PartiallyDone { status, .. } => *status,
             Self::Partial(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The nodes that did not answer, as in `Skep-Missing`.
+    pub(crate) fn missing(&self) -> Option<&str> {
+        match self {
+            Self::NotFound { missing, .. }
+            | Self::OnMissingNode { missing, .. }
+            | Self::Partial(missing)
+            | Self::NoNodeAnswered(missing) => Some(missing),
+            _ => None,
         }
     }
 
@@ -259,6 +281,7 @@ impl Reject {
             Self::BodyTooLong(_) => Reason::BodyTooLong,
             Self::BodyIncomplete => Reason::BodyIncomplete,
             Self::NotFound { .. } => Reason::NotFound,
+            Self::OnMissingNode { .. } => Reason::OnMissingNode,
             Self::SeveralNodes { .. } => Reason::SeveralNodes,
             Self::NoManager { .. } => Reason::NoManager,
             Self::Engine { .. } => Reason::Engine,

@@ -15,13 +15,17 @@ use pingora::proxy::Session;
 use serde::Deserialize;
 use skep_filters::aggregate::{
     Bound, ContainerPlan, MergeRule, Merged, NodeAnswer, NodeTag, Owns, VolumeFilter,
-    container_ids, merge,
+    listed_containers, merge,
 };
 use skep_filters::auth::OnBehalfOf;
 use skep_filters::endpoint::RequestPath;
+use skep_filters::endpoint::filters::Filters;
+use skep_filters::endpoint::query::{flag, get, truthy};
 
 use crate::cluster::ask::MISSING_HEADER;
-use crate::cluster::ask::{Ask, Missing, Node, Timeout, ask_node, missing_header, nodes};
+use crate::cluster::ask::{
+    Ask, Missing, Node, Timeout, ask_node, missing_header, nodes, with_tasks,
+};
 use crate::cluster::hop::Hop;
 use crate::cluster::reachable::Reachable;
 use crate::config::Partial;
@@ -106,7 +110,7 @@ pub(crate) async fn answer(
         x.on_behalf_of(),
         x.id().as_header(),
     );
-    if matches!(list, List::DataUsage | List::Prune) {
+    if walks_over_disks(&list, query) {
         ask.patience = Timeout::UntilLost;
     }
     if let Some(network) = &network {
@@ -133,8 +137,11 @@ pub(crate) async fn answer(
     // A client that lists containers usually asks about one of them next.
     let remember = |containers: Vec<(String, Bytes)>| {
         for (node, list) in containers {
-            for id in container_ids(&list) {
-                context.known.saw(&id, &node);
+            for one in listed_containers(&list) {
+                match one.name() {
+                    Some(name) => context.known.saw_named(&one.id, name, &node),
+                    None => context.known.saw(&one.id, &node),
+                }
             }
         }
     };
@@ -145,6 +152,39 @@ pub(crate) async fn answer(
     let next = context.answer(session, x, head, listing.body).await;
     remember(listing.containers);
     next
+}
+
+/// Whether the engines take as long as their disks need. They count sizes only on
+/// request.
+fn walks_over_disks(list: &List, query: &str) -> bool {
+    match list {
+        List::DataUsage | List::Prune => true,
+        List::Containers(_) => flag(query, "size"),
+        List::Images | List::ImagesApart => flag(query, "shared-size"),
+        List::Volumes(_) | List::Networks | List::Network(_) | List::InfoTotals => false,
+    }
+}
+
+/// Whether a list of containers asks for running tasks of the Swarm only.
+fn is_of_running_tasks(query: &str) -> bool {
+    let shows_others = ["limit", "since", "before"];
+    if flag(query, "all") || shows_others.iter().any(|name| get(query, name).is_some()) {
+        return false;
+    }
+    let Ok(filters) = Filters::from_query(query) else {
+        return false;
+    };
+    let is_running = |status: &str| status == "running";
+    let shows_others = ["status", "exited", "since", "before"]
+        .iter()
+        .flat_map(|name| filters.values(name).map(move |value| (*name, value)))
+        .any(|(name, value)| name != "status" || !is_running(value));
+    // Swarm gives its labels to the containers of tasks only.
+    let of_tasks = filters.values("label").any(|label| {
+        label.starts_with("com.docker.swarm.task") || label.starts_with("com.docker.swarm.service.")
+    });
+    let is_task = || filters.values("is-task").any(truthy);
+    !shows_others && (of_tasks || is_task())
 }
 
 /// Asks every node and merges.
@@ -160,6 +200,9 @@ async fn run(
     budget: &Budget,
 ) -> Result<Listing, Reject> {
     let (nodes, mut missing) = nodes(&context.cluster, reachable);
+    if matches!(list, List::Containers(_)) && is_of_running_tasks(ask.query) {
+        with_tasks(&context.cluster, &mut missing);
+    }
     let whole = context.config.aggregate.partial == Partial::Refuse;
     if whole && matches!(list, List::Prune) && !missing.is_empty() {
         // Refused now: a prune cannot be undone.
@@ -365,6 +408,7 @@ async fn owner(
     let inspect = Ask {
         path: &path,
         query: "",
+        patience: Timeout::Deadline,
         // The caller's policy may not allow this inspect.
         on_behalf_of: &OnBehalfOf::Agent,
         ..*ask

@@ -127,7 +127,7 @@ mod tests {
             "No such container: abc (node n2 does not answer: refused)"
         );
         assert_eq!(words.status, StatusCode::SERVICE_UNAVAILABLE);
-        let not_found = Reject::NotFound {
+        let not_found = Reject::OnMissingNode {
             what: "No such container: abc".to_owned(),
             missing: "n2".to_owned(),
         };

@@ -59,6 +59,13 @@ pub(crate) struct Object<'a> {
     pub(crate) request_id: &'a HeaderValue,
 }
 
+impl Object<'_> {
+    /// Whether the request removes the object, or tries to.
+    fn removes_it(&self) -> bool {
+        self.class == ObjectKind::Container && *self.method == Method::DELETE
+    }
+}
+
 /// The name of the object that decides a request's route, if there is one: from
 /// its path, its query, or its body.
 pub(crate) fn named(found: &Match, raw_query: &str, body: Option<&[u8]>) -> Option<String> {
@@ -76,14 +83,18 @@ pub(crate) fn named(found: &Match, raw_query: &str, body: Option<&[u8]>) -> Opti
 ///
 /// # Errors
 /// If several nodes have an object of this name, or if no node that answered has
-/// one and some did not answer.
+/// one and some did not answer: [`Reject::OnMissingNode`] if one of those has it,
+/// otherwise [`Reject::NotFound`].
 pub(crate) async fn locate(context: &Context, object: &Object<'_>) -> Result<Found, Reject> {
     let (nodes, mut missing) = nodes(&context.cluster, object.reachable);
     if let ([only], true) = (&nodes[..], missing.is_empty()) {
         return Ok(Found::At(only.hop.clone()));
     }
-    if let Some(node) = remembered(context, &nodes, object.name) {
-        return Ok(Found::At(node));
+    if let Some(hop) = remembered(context, &nodes, object.name) {
+        if object.removes_it() {
+            context.known.forget(object.name);
+        }
+        return Ok(Found::At(hop));
     }
     let path = path(object);
     let ask = Ask {
@@ -157,12 +168,10 @@ pub(crate) async fn locate(context: &Context, object: &Object<'_>) -> Result<Fou
     choose(context, object, owners, &missing)
 }
 
+/// The node where the object was seen, unless it is missing.
 fn remembered(context: &Context, nodes: &[Node], id: &str) -> Option<Hop> {
     let node = context.known.get(id)?;
     let found = nodes.iter().find(|n| *n.tag.id == *node);
-    if found.is_none() {
-        context.known.forget(id);
-    }
     found.map(|n| n.hop.clone())
 }
 
@@ -220,12 +229,21 @@ fn choose(
     missing: &[Missing],
 ) -> Result<Found, Reject> {
     let Some(best) = owners.iter().map(|o| o.step).min() else {
+        let has_it = is_on_a_missing_node(context, object, missing);
         if missing.is_empty() {
             return Ok(Found::Nowhere);
         }
-        return Err(Reject::NotFound {
-            what: not_found_message(object),
-            missing: missing_header(missing),
+        let (what, nodes) = (not_found_message(object), missing_header(missing));
+        return Err(if has_it {
+            Reject::OnMissingNode {
+                what,
+                missing: nodes,
+            }
+        } else {
+            Reject::NotFound {
+                what,
+                missing: nodes,
+            }
         });
     };
     owners.retain(|o| o.step == best);
@@ -262,14 +280,44 @@ fn choose(
     }
     let local = owners.iter().position(is_local);
     let owner = &owners[local.unwrap_or(0)];
-    if matches!(object.class, ObjectKind::Container | ObjectKind::Exec) {
-        context.known.saw(&owner.row.id, &owner.node.tag.id);
+    let (row, node) = (&owner.row, &owner.node.tag.id);
+    match object.class {
+        _ if object.removes_it() => context.known.forget(&row.id),
+        ObjectKind::Container => context.known.saw_named(&row.id, &row.name, node),
+        ObjectKind::Exec => context.known.saw(&row.id, node),
+        ObjectKind::Image | ObjectKind::Volume | ObjectKind::Network => {}
     }
     Ok(Found::At(owner.node.hop.clone()))
 }
 
 fn is_local(owner: &Owner<'_>) -> bool {
     matches!(owner.node.hop, Hop::Engine)
+}
+
+/// Whether one of the missing nodes has the object: it was seen there, or it is
+/// named by a full id, which no client makes up. An image may be pulled again by its
+/// id, and a volume has none. Forgets what was seen on the nodes that answered: they
+/// do not have it.
+fn is_on_a_missing_node(context: &Context, object: &Object<'_>, missing: &[Missing]) -> bool {
+    match object.class {
+        ObjectKind::Image | ObjectKind::Volume => false,
+        ObjectKind::Network => is_full_id(object.name),
+        ObjectKind::Container | ObjectKind::Exec => {
+            let mut has_it = is_full_id(object.name);
+            for (id, node) in context.known.meant(object.name) {
+                match missing.iter().any(|m| *m.node.id == *node) {
+                    true => has_it = true,
+                    false => context.known.forget(&id),
+                }
+            }
+            has_it
+        }
+    }
+}
+
+fn is_full_id(name: &str) -> bool {
+    let is_digit = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+    name.len() == 64 && name.bytes().all(is_digit)
 }
 
 /// The engine's own message for a missing object: clients search for it.

@@ -59,7 +59,15 @@ pub(crate) async fn place(
             Ok(Found::Nowhere | Found::Manager | Found::Everyone(_)) => continue,
             Ok(Found::At(hop)) => hop,
             // A missing node may have it, but only a container has to exist already.
-            Err(Reject::NotFound { .. }) if class != ObjectKind::Container => continue,
+            Err(Reject::NotFound { .. } | Reject::OnMissingNode { .. })
+                if class != ObjectKind::Container =>
+            {
+                continue;
+            }
+            // Not a 404, after which a client would pull the image.
+            Err(Reject::NotFound { what, missing }) => {
+                return Err(Reject::OnMissingNode { what, missing });
+            }
             Err(e) => return Err(e),
         };
         match &chosen {

@@ -18,6 +18,7 @@ mod internal;
 mod lists;
 mod malformed;
 mod media_types;
+mod missing_nodes;
 mod objects;
 mod operator;
 mod pingora;

@@ -57,6 +57,8 @@ fn all_are_back(lab: &Lab) {
 
 pub(crate) fn a_disconnected_node_is_named_and_comes_back(lab: &Lab) {
     let healed = Undo(|| drop(lab.lab("fault 3 heal").run()));
+    // The entry agent sees the containers of node3.
+    all_are_back(lab);
     lab.lab("fault 3 cut").ok();
     // Immediately, before an agent has noticed, and again afterwards.
     node3_is_missing(lab);

@@ -101,16 +101,30 @@ pub(super) fn merge(query: &ContainerQuery, answers: &[NodeAnswer]) -> Merged {
     }
 }
 
-/// The ids in one engine's list, as far as it can be read.
-#[must_use]
-pub fn container_ids(list: &[u8]) -> Vec<String> {
-    #[derive(Deserialize)]
-    struct Named {
-        #[serde(rename = "Id")]
-        id: String,
+/// A container in an engine's list.
+#[derive(Debug, Deserialize, PartialEq, Eq)]
+pub struct ListedContainer {
+    /// Its full id.
+    #[serde(rename = "Id")]
+    pub id: String,
+    #[serde(rename = "Names", default)]
+    names: Option<Vec<String>>,
+}
+
+impl ListedContainer {
+    /// Its own name: the others, such as `/other/alias`, are legacy links to it.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        let names = self.names.iter().flatten();
+        let mut names = names.filter_map(|name| name.strip_prefix('/'));
+        names.find(|name| !name.contains('/'))
     }
-    let rows: Result<Vec<Named>, _> = serde_json::from_slice(list);
-    rows.into_iter().flatten().map(|row| row.id).collect()
+}
+
+/// The containers in one engine's list, as far as it can be read.
+#[must_use]
+pub fn listed_containers(list: &[u8]) -> Vec<ListedContainer> {
+    serde_json::from_slice(list).unwrap_or_default()
 }
 
 fn head(queue: &Queue<'_>, n: usize) -> Option<(i64, Reverse<usize>)> {
@@ -151,8 +165,27 @@ mod tests {
     #[test]
     fn the_ids_of_a_list_are_those_of_its_rows_and_of_nothing_within_them() {
         let list = br#"[{"Id":"a","Mounts":[{"Id":"no"}]},{"Names":[],"Id":"b"}]"#;
-        assert_eq!(container_ids(list), ["a", "b"]);
-        assert!(container_ids(b"garbage").is_empty());
+        let listed = listed_containers(list);
+        let ids: Vec<_> = listed.iter().map(|one| one.id.as_str()).collect();
+        assert_eq!(ids, ["a", "b"]);
+        assert!(listed_containers(b"garbage").is_empty());
+    }
+
+    #[test]
+    fn the_name_of_a_container_is_the_one_that_is_not_a_link() {
+        for (names, name) in [
+            (r#"["/web"]"#, Some("web")),
+            (r#"["/other/alias","/web"]"#, Some("web")),
+            ("[]", None),
+            ("null", None),
+        ] {
+            let list = format!(r#"[{{"Id":"a","Names":{names}}}]"#);
+            assert_eq!(
+                listed_containers(list.as_bytes())[0].name(),
+                name,
+                "{names}"
+            );
+        }
     }
 
     #[test]

@@ -5,8 +5,8 @@
 
 use super::is_json;
 use crate::aggregate::{
-    Bound, Event, LineSplitter, NodeTag, ProgressLine, announce, container_ids, decorate,
-    decorate_event, final_error, outcome_line, progress_line,
+    Bound, Event, LineSplitter, NodeTag, ProgressLine, announce, decorate, decorate_event,
+    final_error, listed_containers, outcome_line, progress_line,
 };
 use crate::endpoint::ApiVersion;
 
@@ -59,7 +59,7 @@ fn event(line: &[u8], node: &NodeTag) {
 }
 
 fn answer(data: &[u8], node: &NodeTag) {
-    let _ = container_ids(data);
+    let _ = listed_containers(data);
     if let Ok(out) = announce(data, ApiVersion::FLOOR, ApiVersion::new(1, 41)) {
         assert!(is_json(&out), "a version that is not JSON");
     }

@@ -60,6 +60,8 @@ pub(crate) enum Reason {
     NotFound,
     /// `not-served`
     NotServed,
+    /// `on-missing-node`
+    OnMissingNode,
     /// `out-of-scope`
     OutOfScope,
     /// `partial`
@@ -112,6 +114,7 @@ impl Reason {
             Self::PartiallyDone => "not-everywhere",
             Self::NotFound => "not-found",
             Self::NotServed => "not-served",
+            Self::OnMissingNode => "on-missing-node",
             Self::OutOfScope => "out-of-scope",
             Self::Partial => "partial",
             Self::Path => "path",

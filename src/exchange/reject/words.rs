@@ -6,18 +6,21 @@
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use serde_json::{Value, json};
 
 use super::{Reject, begun};
+use crate::cluster::ask::MISSING_HEADER;
 use crate::listen::server_headers::ServerHeaders;
 
 /// The answer that refuses a request.
 pub(crate) struct Words {
     pub(crate) status: StatusCode,
     pub(crate) body: Value,
+    /// The nodes that did not answer.
+    missing: Option<HeaderValue>,
     /// The client has not proved its identity.
     unauthenticated: bool,
 }
@@ -40,6 +43,7 @@ impl Words {
         Self {
             status: reject.status(),
             body,
+            missing: reject.missing().and_then(|m| HeaderValue::try_from(m).ok()),
             unauthenticated: reject.status() == StatusCode::UNAUTHORIZED
                 || reject.reason().is_unauthenticated(),
         }
@@ -77,6 +81,9 @@ impl Words {
         head.insert_header(CONTENT_TYPE, "application/json")?;
         head.insert_header(CONTENT_LENGTH, body.len())?;
         head.insert_header(CACHE_CONTROL, "no-store")?;
+        if let Some(missing) = &self.missing {
+            head.insert_header(MISSING_HEADER, missing.clone())?;
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             head.insert_header(WWW_AUTHENTICATE, "Signature")?;
         }
