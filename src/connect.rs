@@ -6,6 +6,7 @@
 //! it.
 
 pub mod access;
+mod missing;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +27,7 @@ use skep_filters::endpoint::{RequestPath, classify};
 
 use crate::config::AgentUrl;
 use crate::connect::access::Access;
+use crate::connect::missing::MissingNodes;
 use crate::exchange::body;
 use crate::exchange::early;
 use crate::exchange::reject::{self, Reject, Words};
@@ -54,6 +56,7 @@ pub(crate) struct Connect {
     client: Client,
     memory: Arc<Memory>,
     node: Option<String>,
+    missing: MissingNodes,
     random: SystemRandom,
 }
 
@@ -65,6 +68,8 @@ pub(crate) struct RequestState {
     asked: usize,
     failures: usize,
     hijacked: bool,
+    /// The nodes that the answer is without were named.
+    noticed: bool,
 }
 
 impl Connect {
@@ -77,6 +82,7 @@ impl Connect {
             client: Client::new(),
             memory: Arc::default(),
             node,
+            missing: MissingNodes::default(),
             random: SystemRandom::new(),
         }
     }
@@ -238,6 +244,14 @@ impl Connect {
         Ok(())
     }
 
+    /// Names the nodes that the answer is without.
+    fn notice(&self, session: &Session, x: &mut RequestState, answer: &ResponseHeader) {
+        if !std::mem::replace(&mut x.noticed, true) {
+            let path = session.req_header().uri.path();
+            self.missing.notice(path, answer);
+        }
+    }
+
     fn reject(&self, server: usize, error: &Error) -> Reject {
         let node = self.server(server).to_string();
         reject::of_proxy(error, |reason| Reject::Node { node, reason })
@@ -302,6 +316,17 @@ impl ProxyHttp for Connect {
         self.prepare(head, x.body.unwrap_or(BodyBinding::Empty))
     }
 
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        answer: &mut ResponseHeader,
+        x: &mut RequestState,
+    ) -> Result<()> {
+        self.notice(session, x, answer);
+        early::has_begun(session, answer);
+        Ok(())
+    }
+
     fn fail_to_connect(
         &self,
         _: &mut Session,
@@ -312,16 +337,6 @@ impl ProxyHttp for Connect {
         self.next(x, &e);
         e.set_retry(x.failures < self.servers.len());
         e
-    }
-
-    async fn response_filter(
-        &self,
-        session: &mut Session,
-        head: &mut ResponseHeader,
-        _: &mut RequestState,
-    ) -> Result<()> {
-        early::has_begun(session, head);
-        Ok(())
     }
 
     fn response_body_filter(
@@ -358,6 +373,10 @@ impl ProxyHttp for Connect {
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, x: &mut RequestState) {
         if !x.hijacked {
+            // An answer that Pingora has not relayed.
+            if let Some(answer) = session.response_written() {
+                self.notice(session, x, answer);
+            }
             Downstream::set_request_in_progress(session.stream(), false);
         }
     }
