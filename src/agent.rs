@@ -1,5 +1,6 @@
 //! Builds the agent from its configuration, runs it, and drains it.
 
+pub(crate) mod health;
 pub(crate) mod memory;
 pub(crate) mod reload;
 pub(crate) mod secrets;
@@ -34,6 +35,7 @@ use crate::gateway::guard::{Guard, GuardError};
 use crate::listen::server_headers::{AgentHeaders, ServerHeaders};
 use crate::listen::{self, Listener};
 use crate::platform::clock;
+use crate::platform::health_socket::HealthListener;
 use crate::platform::tasks::{TaskError, Tasks, blocking};
 use crate::platform::{self, LocalListener, SocketFile};
 use crate::portainer::{self, Others, Portainer};
@@ -113,6 +115,8 @@ pub struct Agent {
     reload: Reload,
     proxy: Arc<HttpProxy<Gateway>>,
     listeners: Vec<Listener>,
+    /// Answers local health checks.
+    health: Option<HealthListener>,
     names: Vec<String>,
     config: Config,
     background: Tasks<()>,
@@ -248,6 +252,10 @@ impl Agent {
             audit,
             unauthenticated,
             reload,
+            health: config
+                .listen
+                .first()
+                .and_then(|l| health::listen(l.address)),
             listeners,
             names,
             config,
@@ -282,6 +290,7 @@ impl Agent {
         let (stopping, stopped) = watch::channel(false);
         let mut background = self.background;
         let (cluster, trust, names) = (self.cluster.clone(), self.trust.clone(), self.names);
+        let checked = cluster.clone();
         let renamed = trust.clone();
         let until = stopped.clone();
         background.spawn("cluster membership", async move {
@@ -309,6 +318,10 @@ impl Agent {
             }
         };
         background.spawn("certificate renewal", refresh(renew, stopped));
+        let (draining, drains) = watch::channel(false);
+        if let Some(listener) = self.health {
+            background.spawn("health checks", answer_checks(listener, checked, drains));
+        }
         let drain = self.config.drain;
         let mut failed = None;
         let stop = async {
@@ -319,6 +332,7 @@ impl Agent {
                     failed = Some(error);
                 }
             }
+            let _ = draining.send(true);
         };
         let served = listen::serve(self.proxy, self.listeners, &server_headers, stop, drain).await;
         let _ = stopping.send(true);
@@ -334,6 +348,19 @@ impl Agent {
 /// The headers that every answer carries besides skep's own.
 fn agent_headers(portainer: Option<&Portainer>) -> AgentHeaders {
     portainer.map_or(&[], |_| portainer::headers())
+}
+
+/// Answers local health checks until the agent drains; then they fail, as nothing new
+/// is accepted.
+async fn answer_checks(
+    listener: HealthListener,
+    cluster: Arc<Cluster>,
+    mut drains: watch::Receiver<bool>,
+) {
+    tokio::select! {
+        never = health::answer(&listener, &cluster) => match never {},
+        _ = drains.changed() => {}
+    }
 }
 
 /// Calls `renew` every half a minute, on a thread that may block.

@@ -26,6 +26,7 @@ use cert::CertCommand;
 use check::CheckArgs;
 use connect::ConnectArgs;
 use explain::ExplainArgs;
+use health::HealthArgs;
 use policy::PolicyArgs;
 use sign::SignArgs;
 
@@ -67,7 +68,7 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Check that the agent on this machine answers; for Docker's HEALTHCHECK
     #[command(after_help = "Example:\n  HEALTHCHECK CMD [\"/skep\", \"health\"]")]
-    Health(ConfigArgs),
+    Health(HealthArgs),
     /// List the nodes of the cluster as one agent sees them
     #[command(
         after_help = "Example:\n  skep nodes --to https://10.0.0.1:9001 --secret-file secret.txt"

@@ -63,7 +63,12 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             write!(out, "{table}")?;
         }
         Command::Health(args) => {
-            let health = runtime(Some(1))?.block_on(cli::health::run(&load(&args)?.0))?;
+            let config = load(&args.config)?.0;
+            let runtime = runtime(Some(1))?;
+            let health = match args.hold {
+                Some(time) => runtime.block_on(cli::health::hold(&config, time))?,
+                None => runtime.block_on(cli::health::run(&config))?,
+            };
             write!(out, "{health}")?;
         }
         Command::Explain(args) => {

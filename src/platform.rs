@@ -3,6 +3,11 @@
 //! No other module names a Unix or a Windows type. This module decides nothing:
 //! callers decide what a readable secret or a missing socket means.
 
+#[cfg(unix)]
+pub(crate) mod health_socket;
+#[cfg(windows)]
+#[path = "platform/no_health_socket.rs"]
+pub(crate) mod health_socket;
 mod socket_file;
 
 pub mod clock;

@@ -3,18 +3,30 @@
 //!
 //! An agent is healthy while its engine does not answer. A restart would not
 //! help, and Swarm's DNS drops tasks that are unhealthy.
+//!
+//! Each check that an engine starts is three events in its history, which has room
+//! for 256. With `--hold`, one command therefore checks for several minutes. Engines
+//! before 25.0 have one interval for the start and for later, so the first checks of
+//! an agent return at once: the engine runs them in a short interval.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use tokio::time::timeout;
+use clap::Args;
+use skep_filters::scalar::parse_duration;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
 
+use super::args::ConfigArgs;
 use super::ask::ask;
+use crate::agent::health::Health;
 use crate::agent::secrets;
 use crate::config::{AgentUrl, Config, Operator};
 use crate::connect::access::Access;
-use crate::platform;
+use crate::platform::{self, health_socket};
 use crate::upstream::client::{Budget, Client};
 use crate::upstream::error;
 use crate::upstream::request;
@@ -25,14 +37,62 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// The largest answer at a socket.
 const LIMIT: usize = 64 << 10;
 
+/// The time between two checks of one command.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// How many checks of an agent return at once, whatever `--hold` says.
+const AT_ONCE: u64 = 3;
+
+/// The agent to check, and for how long.
+#[derive(Args, Debug)]
+pub struct HealthArgs {
+    /// The configuration of the agent.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Time for which to check again and again, except at the start of the agent
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub hold: Option<Duration>,
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|bad| bad.to_string())
+}
+
+/// Checks until the time is over, and returns the agent's last report. Returns at once
+/// if the agent has just started, or has no socket for checks.
+///
+/// # Errors
+/// The agent does not answer.
+pub async fn hold(config: &Config, time: Duration) -> anyhow::Result<String> {
+    let began = Instant::now();
+    loop {
+        let Some((text, health)) = at_the_health_socket(config).await? else {
+            return run(config).await;
+        };
+        if health.checks < AT_ONCE || began.elapsed() + PAUSE > time {
+            return Ok(text);
+        }
+        sleep(PAUSE).await;
+    }
+}
+
 /// Returns the agent's own report.
 ///
 /// # Errors
 /// The agent does not answer.
 pub async fn run(config: &Config) -> anyhow::Result<String> {
+    if let Some((text, _)) = at_the_health_socket(config).await? {
+        return Ok(text);
+    }
     let Some(listen) = config.listen.first() else {
         return at_a_socket(config).await;
     };
+    // A key takes long to derive: not for an agent that does not run.
+    let connected = timeout(DEADLINE, TcpStream::connect(callable(listen.address))).await;
+    connected
+        .map_err(anyhow::Error::new)
+        .and_then(|connected| connected.map_err(anyhow::Error::new))
+        .with_context(|| format!("{} does not answer", callable(listen.address)))?;
     let secret = secrets::first(config)?;
     let access = match config.cluster.operator {
         Operator::Derived => Access::operator(&secret)?,
@@ -46,6 +106,39 @@ pub async fn run(config: &Config) -> anyhow::Result<String> {
     let body = ask(&access, &url, "/skep/v1/health").await;
     let body = body.with_context(|| format!("{url} does not answer"))?;
     Ok(String::from_utf8_lossy(&body).into_owned())
+}
+
+/// Asks an agent at the socket for checks; `None` if it has none.
+async fn at_the_health_socket(config: &Config) -> anyhow::Result<Option<(String, Health)>> {
+    let Some(listen) = config.listen.first() else {
+        return Ok(None);
+    };
+    let name = || format!("the agent at {} does not answer", listen.address);
+    let stream = match health_socket::connect(listen.address).await {
+        Ok(stream) => stream,
+        // An agent that drains has none either.
+        Err(e) if has_none(&e) => return Ok(None),
+        Err(e) => return Err(anyhow!(e)).with_context(name),
+    };
+    let mut text = String::new();
+    let reading = async {
+        let mut stream = stream.take(LIMIT as u64);
+        stream.read_to_string(&mut text).await
+    };
+    let read = timeout(DEADLINE, reading).await.with_context(name)?;
+    read.with_context(name)?;
+    let health = serde_json::from_str(&text).with_context(name)?;
+    text.push('\n');
+    Ok(Some((text, health)))
+}
+
+/// Whether there is no socket for checks, or not one of this agent.
+fn has_none(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, PermissionDenied, Unsupported};
+    matches!(
+        error.kind(),
+        ConnectionRefused | PermissionDenied | Unsupported
+    )
 }
 
 /// Asks an agent that has sockets only. It is healthy too if it refuses this

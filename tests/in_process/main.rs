@@ -13,6 +13,7 @@ mod common;
 mod console;
 mod engine;
 mod hanging_agents;
+mod health;
 mod host;
 mod internal;
 mod lists;
