@@ -34,7 +34,10 @@ fn three() -> [crate::common::node::Plan; 3] {
 
 async fn ask(bed: &TestCluster, method: &str, target: &str) -> Response {
     let operator = bed.operator("n1");
-    operator.ask(method, target, &[], b"").await.unwrap()
+    operator
+        .ask(method, target, &[], b"")
+        .await
+        .expect("an answer")
 }
 
 fn names_n3(answer: &Response) -> bool {
@@ -168,7 +171,7 @@ async fn told(bed: &TestCluster, availability: &str) {
     let told = |node: &crate::common::Node| {
         let all = node.cluster().all();
         all.iter().any(|member| {
-            let member = serde_json::to_value(&**member).unwrap();
+            let member = serde_json::to_value(&**member).expect("JSON");
             member["id"] == "n3" && member["availability"] == *availability
         })
     };
@@ -273,9 +276,8 @@ fn addresses() -> [SocketAddr; 3] {
     let pid = std::process::id().to_be_bytes();
     let host = |last| Ipv4Addr::new(127, 200 + (pid[2] & 31), pid[3], last);
     let port = TcpListener::bind((host(1), 0))
-        .unwrap()
-        .local_addr()
-        .unwrap();
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port");
     [1, 2, 3].map(|last| SocketAddr::from((host(last), port.port())))
 }
 
