@@ -5,6 +5,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::Context;
 use rustls::pki_types::CertificateDer;
@@ -48,6 +49,11 @@ impl Fronts {
     /// The memory of skep now, in bytes.
     pub(crate) fn skep_rss(&self) -> anyhow::Result<u64> {
         self.skep.process.rss()
+    }
+
+    /// The processor time of skep so far.
+    pub(crate) fn skep_cpu(&self) -> anyhow::Result<Duration> {
+        self.skep.process.cpu()
     }
 }
 

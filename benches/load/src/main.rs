@@ -105,11 +105,11 @@ impl Run {
         .await?;
         // skep returns the memory of its start a moment later.
         tokio::time::sleep(Duration::from_secs(5)).await;
-        let idle = fronts.skep_rss()?;
+        let idle = size::Idle::measure(&fronts).await?;
         let time = Duration::from_secs_f64(self.seconds);
         rounds::measure(&fronts, self.rounds, time).await?;
         policies::measure(&fronts, self.rounds, time).await?;
-        size::print(&self.skep, idle, fronts.skep_rss()?)
+        size::print(&self.skep, &idle, fronts.skep_rss()?)
     }
 }
 
