@@ -46,11 +46,11 @@ fn table(nodes: &Nodes, now: Duration) -> String {
             "ID",
             "HOSTNAME",
             "ROLE",
-            "AVAILABILITY",
             "ENGINE",
             "API",
             "AGENT",
             "STATE",
+            "AVAILABILITY",
             "SINCE",
         ]
         .map(str::to_owned),
@@ -62,11 +62,11 @@ fn table(nodes: &Nodes, now: Duration) -> String {
             format!("{}{here}", if node.id.is_empty() { "-" } else { &node.id }),
             node.hostname.clone(),
             role(nodes.cluster, node.manager).to_owned(),
-            node.availability.map_or("-", |a| a.as_str()).to_owned(),
             engine.map_or("-".to_owned(), |e| e.version.clone()),
             engine.map_or("-".to_owned(), |e| format!("{}-{}", e.api_min, e.api_max)),
             node.agent.clone().unwrap_or_else(|| "-".to_owned()),
             state(&node.state),
+            node.availability.map_or("-", |a| a.as_str()).to_owned(),
             ago(now.as_secs().saturating_sub(node.since)),
         ]);
     }
