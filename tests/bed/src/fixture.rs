@@ -6,6 +6,10 @@ use serde_json::{Value, json};
 /// only its inspect shows them.
 pub(crate) const NANOS: &str = "_nanos";
 
+/// The field in which a container row keeps the `HostConfig` of its create; only its
+/// inspect shows it.
+pub(crate) const HOST: &str = "_host";
+
 /// A running container, created at `seconds` since 1970 and `nanos`.
 pub fn container(id: &str, name: &str, seconds: i64, nanos: u32) -> Value {
     json!({

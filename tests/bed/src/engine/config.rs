@@ -27,6 +27,8 @@ pub(super) struct Config {
     pub(super) delay: Duration,
     pub(super) behaviour: Behaviour,
     pub(super) behaviours: Vec<(String, Behaviour)>,
+    /// The number of containers and networks that were created.
+    pub(super) made: usize,
     objects: BTreeMap<&'static str, Vec<Value>>,
     fixed: BTreeMap<(String, String), (u16, Value)>,
 }
@@ -52,6 +54,7 @@ impl Config {
             delay: Duration::ZERO,
             behaviour: Behaviour::Normal,
             behaviours: Vec::new(),
+            made: 0,
             objects: BTreeMap::new(),
             fixed: BTreeMap::new(),
         }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::config::Config;
 use super::exchange::{After, Exchange};
 use super::rfc3339;
-use crate::fixture::NANOS;
+use crate::fixture::{HOST, NANOS};
 
 // The exact errors of moby's cluster (`errNoManager`).
 const NOT_IN_SWARM: &str = "This node is not a swarm manager. Use \"docker swarm init\" or \
@@ -35,6 +35,7 @@ pub(super) async fn containers(x: &mut Exchange<'_>) -> io::Result<After> {
     for row in &mut rows {
         if let Some(row) = row.as_object_mut() {
             row.remove(NANOS);
+            row.remove(HOST);
         }
     }
     x.json(200, &rows.into()).await
@@ -90,7 +91,7 @@ pub(super) async fn container(x: &mut Exchange<'_>, id: &str) -> io::Result<Afte
         "Image": row["ImageID"],
         "State": { "Status": row["State"], "Running": runs(row) },
         "Config": { "Hostname": config.name, "Tty": true, "Image": row["Image"], "Labels": row["Labels"] },
-        "HostConfig": {},
+        "HostConfig": row.get(HOST).unwrap_or(&json!({})),
     });
     x.json(200, &body).await
 }
