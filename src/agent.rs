@@ -27,6 +27,8 @@ use crate::authenticate::handshake::Handshake;
 use crate::cluster::identity::{self, Identity};
 use crate::cluster::known::Known;
 use crate::cluster::known::Pulls;
+use crate::cluster::name_locks::NameLocks;
+use crate::cluster::removals::Removals;
 use crate::cluster::{Cluster, Parts};
 use crate::config::{self, Config, ListenTls, Socket};
 use crate::exchange::context::Context;
@@ -222,6 +224,8 @@ impl Agent {
             memory: Arc::default(),
             known: Known::default(),
             pulls: Pulls::default(),
+            removals: Removals::default(),
+            name_locks: NameLocks::default(),
             agent_headers: agent_headers(portainer.as_deref()),
             audited: audit.is_some(),
             config: config.clone(),

@@ -11,10 +11,12 @@ pub(crate) mod hop;
 pub(crate) mod identity;
 pub(crate) mod known;
 pub(crate) mod members;
+pub(crate) mod name_locks;
 mod own_objects;
 pub(crate) mod own_service;
 pub(crate) mod probe;
 pub(crate) mod reachable;
+pub(crate) mod removals;
 
 #[cfg(test)]
 pub(crate) mod tests;

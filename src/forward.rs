@@ -8,8 +8,10 @@ pub(crate) mod broadcast;
 pub(crate) mod create;
 pub(crate) mod events;
 pub(crate) mod fanout;
+pub(crate) mod names;
 pub(crate) mod negotiate;
 pub(crate) mod relay;
+pub(crate) mod replace;
 pub(crate) mod tunnel;
 
 use std::sync::OnceLock;

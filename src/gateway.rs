@@ -198,7 +198,7 @@ impl Gateway {
         let payer = caller.payer(is_health_check);
         let account = self.context.memory.account(payer.as_deref());
         let called = Called::new(caller.clone(), grant.policy.clone(), permit, account)?;
-        Ok(Arc::new(called))
+        Ok(Arc::new(called.on_node(grant.node.clone())))
     }
 
     fn route(

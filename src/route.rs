@@ -10,7 +10,7 @@ use http::{HeaderMap, StatusCode};
 use skep_filters::aggregate::{VolumeFilter, plan};
 use skep_filters::endpoint::filters::Filters;
 use skep_filters::endpoint::{
-    AllNodes, Announcement, Broadcast, Endpoint, Match, Merge, ObjectKind, Own, Route,
+    AllNodes, Announcement, Broadcast, Endpoint, Match, Merge, ObjectKind, Own, Route, SwarmObject,
 };
 use skep_filters::placement::creates_for_the_swarm;
 
@@ -46,8 +46,9 @@ pub(crate) enum Destination {
     /// All nodes, because the caller named all: each performs the call, and the
     /// answer reports the result of each.
     Everywhere(Broadcast),
-    /// The node on which the container is created; its body may require one.
-    Placed,
+    /// The node on which a container, a network or a volume is created; its body may
+    /// require one.
+    Placed(ObjectKind),
     /// The node that pulls an image: this one, unless another one lacked it.
     Pull,
     /// The engine that answers for the cluster, with the versions of all nodes.
@@ -195,18 +196,20 @@ pub(crate) fn route(cluster: &Cluster, request: &Request<'_>) -> Result<Destinat
         Route::Events => Destination::Events,
         // 7. Versions.
         Route::Negotiation(announcement) => Destination::Announced(announcement),
-        // 8. New containers, and images for them.
-        Route::Placement => Destination::Placed,
+        // 8. New containers, networks and volumes, and images for them.
+        Route::Placement => Destination::Placed(ObjectKind::Container),
+        Route::ThisNodeOrManager(SwarmObject::OverlayNetwork) => {
+            Destination::Placed(ObjectKind::Network)
+        }
+        Route::ThisNodeOrManager(SwarmObject::ClusterVolume) => {
+            Destination::Placed(ObjectKind::Volume)
+        }
         Route::Pull => Destination::Pull,
         // 9. The owner of an object.
         Route::Owner(kind) => Destination::Owner(kind),
         Route::NetworkInspect => Destination::Owner(ObjectKind::Network),
         // 10. The rest.
-        Route::ThisNode
-        | Route::ThisNodeOrManager(_)
-        | Route::Itself
-        | Route::AnyNode
-        | Route::Prune => Destination::Local,
+        Route::ThisNode | Route::Itself | Route::AnyNode | Route::Prune => Destination::Local,
         Route::Agent | Route::AgentOrTarget | Route::EveryAgent => Destination::Agent,
     })
 }

@@ -7,10 +7,14 @@
 //! module reads the names; the agent finds the nodes that have these objects. It
 //! refuses nothing: the engine does, with its own message.
 
+mod labels;
 mod read;
+mod removed;
 mod spec;
 mod swarm;
 
+pub use labels::{NODE_LABEL, PROJECT_LABEL, PlacingLabels, rows_of_project};
+pub use removed::Removed;
 pub use swarm::creates_for_the_swarm;
 
 /// Most names of one kind that are read.

@@ -83,6 +83,7 @@ fn identity(
         policy: raw.policy,
         networks: raw.networks,
         limits: raw.limits,
+        node: raw.node,
     };
     let grant = grant.read(faults, policies, key, location);
     let name = faults.read(&format!("{key}.name"), raw.name, scalar::name);

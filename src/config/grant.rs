@@ -28,6 +28,9 @@ pub struct Grant {
     /// Whether these are the rights of health checks, which have the reserve of the
     /// operator and of agents.
     pub(crate) health_check: bool,
+    /// The node on which its containers, networks and volumes are created, by id or
+    /// hostname; `None` to choose one for each.
+    pub node: Option<Arc<str>>,
 }
 
 /// How many requests an identity may make to one agent.
@@ -63,6 +66,7 @@ impl Grant {
             networks: Vec::new(),
             limits: Limits::default(),
             health_check: false,
+            node: None,
         }
     }
 
@@ -80,6 +84,7 @@ pub(super) struct Raw {
     pub(super) policy: Option<Text>,
     pub(super) networks: Option<Vec<Text>>,
     pub(super) limits: Option<raw::Limits>,
+    pub(super) node: Option<Text>,
 }
 
 impl Raw {
@@ -108,6 +113,7 @@ impl Raw {
             per_second: limit("per_second", limits.per_second),
             at_once: limit("at_once", limits.at_once),
         };
+        let node = faults.read(&format!("{key}.node"), self.node, node);
         let policy = faults.read(&format!("{key}.policy"), self.policy, |text| {
             policies.find(text)
         })?;
@@ -116,7 +122,19 @@ impl Raw {
             policy,
             networks,
             limits,
+            node,
         })
+    }
+}
+
+/// The id or the hostname of a node.
+fn node(text: &str) -> Result<Arc<str>, ValueError> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+    match (1..=253).contains(&text.len()) && text.bytes().all(plain) {
+        true => Ok(text.into()),
+        false => Err(ValueError::new(format!(
+            "`{text}` is not the id or the hostname of a node"
+        ))),
     }
 }
 

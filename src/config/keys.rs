@@ -64,6 +64,7 @@ fn key_file(
         policy: raw.policy,
         networks: raw.networks,
         limits: raw.limits,
+        node: raw.node,
     };
     let grant = grant.read(faults, policies, key, location);
     let id = faults.read(&format!("{key}.id"), raw.id, scalar::key_id);

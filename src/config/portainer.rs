@@ -50,6 +50,8 @@ pub(super) fn read(
         policy: raw.policy,
         networks: raw.networks,
         limits: raw.limits,
+        // A server names the node itself.
+        node: None,
     };
     let grant = grant.read(faults, policies, KEY, location);
     let first_use = raw

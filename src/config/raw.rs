@@ -48,6 +48,7 @@ pub(super) struct Listen {
     pub(super) mode: Option<Text>,
     pub(super) policy: Option<Text>,
     pub(super) limits: Option<Limits>,
+    pub(super) node: Option<Text>,
     pub(super) uids: Option<Vec<Spanned<SocketUser>>>,
 }
 
@@ -58,6 +59,7 @@ pub(super) struct SocketUser {
     pub(super) name: Option<Text>,
     pub(super) policy: Option<Text>,
     pub(super) limits: Option<Limits>,
+    pub(super) node: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]
@@ -128,6 +130,7 @@ pub(super) struct CertificateIdentity {
     pub(super) policy: Option<Text>,
     pub(super) networks: Option<Vec<Text>>,
     pub(super) limits: Option<Limits>,
+    pub(super) node: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]
@@ -170,6 +173,7 @@ pub(super) struct Key {
     pub(super) policy: Option<Text>,
     pub(super) networks: Option<Vec<Text>>,
     pub(super) limits: Option<Limits>,
+    pub(super) node: Option<Text>,
     pub(super) unsigned_streams: Option<Text>,
 }
 

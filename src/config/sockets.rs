@@ -123,6 +123,7 @@ pub(super) fn read(
         name,
         policy: raw.policy,
         limits: raw.limits,
+        node: raw.node,
     };
     let others = others.read(faults, policies, key, location, registry);
     Some(Socket {
@@ -160,6 +161,7 @@ pub(super) fn refuse_settings_of_sockets(faults: &mut Faults, key: &str, raw: &r
         ("group", location(&raw.group)),
         ("mode", location(&raw.mode)),
         ("policy", location(&raw.policy)),
+        ("node", location(&raw.node)),
         ("uids", uids.map(|first| first.referenced)),
     ] {
         if let Some(location) = location {
@@ -248,6 +250,7 @@ fn read_user(
         policy: raw.policy,
         networks: None,
         limits: raw.limits,
+        node: raw.node,
     };
     let grant = grant.read(faults, policies, key, location);
     let identity = SocketIdentity {
@@ -266,6 +269,7 @@ struct Others {
     name: Option<Text>,
     policy: Option<Text>,
     limits: Option<raw::Limits>,
+    node: Option<Text>,
 }
 
 impl Others {
@@ -284,6 +288,7 @@ impl Others {
             policy: Some(self.policy?),
             networks: None,
             limits: self.limits,
+            node: self.node,
         };
         let grant = grant.read(faults, policies, key, location);
         let identity = SocketIdentity {

@@ -38,6 +38,8 @@ pub(crate) struct Called {
     pub(crate) policy: Arc<Policy>,
     /// The party for which other agents are asked.
     pub(crate) on_behalf_of: OnBehalfOf,
+    /// The node on which its objects are created, by id or hostname.
+    pub(crate) node: Option<Arc<str>>,
     _permit: Permit,
     /// Pays for the memory of the request.
     pub(crate) account: Account,
@@ -60,6 +62,7 @@ impl Called {
             on_behalf_of: client.map_or(OnBehalfOf::Agent, OnBehalfOf::Client),
             caller,
             policy,
+            node: None,
             _permit: permit,
             share: Mutex::new(account.take(EACH_REQUEST)?),
             account,
@@ -85,6 +88,12 @@ impl Called {
     fn hold(&self, bytes: usize) -> Result<(), Reject> {
         let mut share = self.share.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(share.grow(bytes)?)
+    }
+
+    /// The same caller, whose objects are created on this node.
+    pub(crate) fn on_node(mut self, node: Option<Arc<str>>) -> Self {
+        self.node = node;
+        self
     }
 
     /// Whether the caller's policy inspects the body.

@@ -8,7 +8,9 @@ use pingora::Error;
 use crate::cluster::Cluster;
 use crate::cluster::hop::Hop;
 use crate::cluster::known::{Known, Pulls};
+use crate::cluster::name_locks::NameLocks;
 use crate::cluster::reachable::Reachable;
+use crate::cluster::removals::Removals;
 use crate::config::Config;
 use crate::exchange::called::Permission;
 use crate::exchange::reject::{self, Reject};
@@ -34,6 +36,10 @@ pub(crate) struct Context {
     pub(crate) known: Known,
     /// The nodes that lacked an image.
     pub(crate) pulls: Pulls,
+    /// Where containers were that callers removed in the last minutes.
+    pub(crate) removals: Removals,
+    /// The names that open requests give to containers.
+    pub(crate) name_locks: NameLocks,
     /// The headers of every answer besides skep's own.
     pub(crate) agent_headers: AgentHeaders,
     /// Whether an audit log is configured.

@@ -7,11 +7,11 @@ use skep_filters::placement::Placement;
 
 use crate::cluster::hop::Hop;
 use crate::cluster::known::image_name;
-use crate::exchange::Next;
 use crate::exchange::context::Context;
 use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
-use crate::forward::whole;
+use crate::exchange::{Call, Next};
+use crate::forward::{names, whole};
 use crate::upstream::headers;
 
 /// Bounds the answer to a create, in bytes; a real one has a few hundred.
@@ -20,15 +20,29 @@ const ANSWER: usize = 1 << 20;
 /// Creates a container on this node.
 ///
 /// # Errors
-/// If the node may not be reached or does not answer.
+/// If another node has a container of this name, or if the node may not be reached or does not answer.
 pub(crate) async fn container(
     context: &Context,
     session: &mut Session,
     x: &mut Judged<'_>,
     hop: Hop,
+    asked: Call<'_>,
 ) -> Result<Next, Reject> {
+    let name = names::given(asked.query);
+    let _lock = match &name {
+        Some(name) => {
+            let lock = context.name_locks.lock(name).await;
+            names::refuse_taken(context, x, &hop, name, asked.path.version()).await?;
+            Some(lock)
+        }
+        None => None,
+    };
     let image = Placement::of_create(x.body.held.as_deref().unwrap_or_default()).image;
-    create(context, session, x, hop, image.as_deref()).await
+    let created = New {
+        image: image.as_deref(),
+        name: name.as_deref(),
+    };
+    create(context, session, x, hop, created).await
 }
 
 /// Creates an exec on its container's node. Later calls name only its id.
@@ -41,7 +55,15 @@ pub(crate) async fn exec(
     x: &mut Judged<'_>,
     hop: Hop,
 ) -> Result<Next, Reject> {
-    create(context, session, x, hop, None).await
+    create(context, session, x, hop, New::default()).await
+}
+
+/// What the request says about the new object.
+#[derive(Default)]
+struct New<'a> {
+    image: Option<&'a str>,
+    /// The name of a container.
+    name: Option<&'a str>,
 }
 
 /// Forwards the creation, and remembers the node of the new object, or the node that
@@ -54,7 +76,7 @@ async fn create(
     session: &mut Session,
     x: &mut Judged<'_>,
     hop: Hop,
-    image: Option<&str>,
+    new: New<'_>,
 ) -> Result<Next, Reject> {
     context.reaches(&x.permission, &hop)?;
     x.exchange.record.to = hop.label();
@@ -69,8 +91,11 @@ async fn create(
         && let Ok(created) = serde_json::from_slice::<Created>(&body)
     {
         context.known.saw(&created.id, &hop.node(&context.cluster));
+        if let Some(name) = new.name {
+            context.removals.forget(x.caller(), name);
+        }
     }
-    if let (StatusCode::NOT_FOUND, Some(image)) = (head.status, image) {
+    if let (StatusCode::NOT_FOUND, Some(image)) = (head.status, new.image) {
         let node = hop.node(&context.cluster);
         context.pulls.expect(x.caller(), &image_name(image), &node);
     }

@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use pingora::proxy::Session;
-use skep_filters::endpoint::{Match, ObjectIn, ObjectKind, RequestPath, Route, classify, query};
+use skep_filters::endpoint::{
+    EndpointId, Match, ObjectIn, ObjectKind, RequestPath, Route, classify, query,
+};
 
 use super::Gateway;
 use crate::authorise::scope::{self, Restriction};
@@ -19,7 +21,9 @@ use crate::forward::broadcast;
 use crate::forward::events;
 use crate::forward::fanout;
 use crate::forward::fanout::List;
+use crate::forward::names;
 use crate::forward::negotiate;
+use crate::forward::replace::{self, Replaced};
 use crate::forward::{create, forward};
 use crate::gateway::own;
 use crate::route::Destination;
@@ -125,16 +129,19 @@ impl Gateway {
                 ))
                 .await
             }
-            Destination::Placed => {
+            Destination::Placed(kind) => {
                 let hop = match pinned {
                     Some(hop) => hop,
-                    None => Box::pin(place::place(&self.context, x, path.version())).await?,
+                    None => Box::pin(place::place(&self.context, x, kind, &asked)).await?,
                 };
-                Box::pin(create::container(&self.context, session, x, hop)).await
+                if kind != ObjectKind::Container {
+                    return self.to_hop(session, x, hop, found).await;
+                }
+                Box::pin(create::container(&self.context, session, x, hop, asked)).await
             }
             Destination::Local => self.to_hop(session, x, Hop::Engine, found).await,
             Destination::Pull => {
-                let hop = place::pulls_to(&self.context, query, x.caller());
+                let hop = place::pulls_to(&self.context, query, x);
                 self.to_hop(session, x, hop, found).await
             }
             Destination::Node(m) => self.to_hop(session, x, Hop::Agent(m), found).await,
@@ -221,7 +228,12 @@ impl Gateway {
         if x.route() != Some(Route::NetworkInspect)
             && let Some(hop) = pinned.clone()
         {
-            return self.forward_to_node(session, x, hop, found).await;
+            return self.forward_to_node(session, x, hop, asked).await;
+        }
+        if x.endpoint.map(|e| e.id) == Some(EndpointId::ImageInspect)
+            && let Some(hop) = place::node_of_removed(&self.context, x, &name)
+        {
+            return self.to_hop(session, x, hop, found).await;
         }
         let together: Vec<_> = match found.and_then(|m| m.endpoint.object) {
             Some(ObjectIn::EachQuery(names)) => {
@@ -242,7 +254,7 @@ impl Gateway {
             locate::locate(&self.context, &object).await?
         };
         match owner {
-            Found::At(hop) => self.forward_to_node(session, x, hop, found).await,
+            Found::At(hop) => self.forward_to_node(session, x, hop, asked).await,
             // The local engine refuses it in its own words.
             Found::Nowhere => self.to_hop(session, x, Hop::Engine, found).await,
             Found::Manager => self.forward_to_manager(session, x, found, pinned).await,
@@ -258,8 +270,20 @@ impl Gateway {
         session: &mut Session,
         x: &mut Judged<'_>,
         hop: Hop,
-        found: Option<&Match>,
+        asked: Call<'_>,
     ) -> Result<Next, Reject> {
+        let Call { found, path, query } = asked;
+        if let Some((endpoint, name)) = found.and_then(|m| Some((m.endpoint, m.object.as_ref()?)))
+            && let EndpointId::ContainerDelete | EndpointId::ContainerRename = endpoint.id
+        {
+            let renames = endpoint.id == EndpointId::ContainerRename;
+            let replaced = Replaced {
+                name,
+                new_name: renames.then(|| names::given(query)).flatten(),
+                version: path.version(),
+            };
+            return Box::pin(replace::run(&self.context, session, x, hop, replaced)).await;
+        }
         if !found.is_some_and(|m| m.endpoint.remember) {
             return self.to_hop(session, x, hop, found).await;
         }

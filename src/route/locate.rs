@@ -96,7 +96,7 @@ pub(crate) async fn locate(context: &Context, object: &Object<'_>) -> Result<Fou
         }
         return Ok(Found::At(hop));
     }
-    let path = path(object);
+    let path = object_path(object);
     let ask = Ask {
         head: &request::get("/").map_err(internal)?,
         spoken: ApiVersionChoice::of(&context.cluster, object.version),
@@ -176,7 +176,7 @@ fn remembered(context: &Context, nodes: &[Node], id: &str) -> Option<Hop> {
 }
 
 /// The path of the inspect that shows whether a node has the object.
-fn path(object: &Object<'_>) -> String {
+pub(super) fn object_path(object: &Object<'_>) -> String {
     let name = object.name;
     match object.class {
         ObjectKind::Container => format!("/containers/{name}/json"),

@@ -125,20 +125,27 @@ fn by_route(endpoint: &Endpoint) -> &'static str {
              409 if several others have it"
         }
         Route::Placement => {
-            "the node that has what the body names: containers whose namespaces or volumes it \
-             shares or that it links to, local networks, named volumes; 409 if these are on \
-             different nodes. If the body names none, a node that has the image, this one first. \
-             Else this node"
+            "the node of the label `skep.node`; the node that has what the body names: containers \
+             whose namespaces or volumes it shares or that it links to, local networks, named \
+             volumes; 409 if these are on different nodes. If the body names none, the caller's \
+             own node, the node where the same container was, that of its compose project, or a \
+             node that has the image, this one first ([the \
+             rules](operating.md#choosing-the-node-of-a-new-object)). Else this node. 409 for the \
+             name of a container on another node"
         }
         Route::Pull => {
             "this node; or the node on which, in the two minutes before, this caller could not \
-             create a container because the image was missing"
+             create a container because the image was missing; or the caller's own node; or the \
+             node where the caller has just removed a container of this image"
         }
         Route::ThisNodeOrManager(SwarmObject::OverlayNetwork) => {
-            "this node; a manager if its driver is `overlay` or its scope `swarm`"
+            "the node of the label `skep.node`, the caller's own, or that of its compose project; \
+             else this node. A manager if its driver is `overlay` or its scope `swarm`"
         }
         Route::ThisNodeOrManager(SwarmObject::ClusterVolume) => {
-            "this node; a manager if the body has a `ClusterVolumeSpec`"
+            "the node of the label `skep.node`, a node that has a volume of this name, the \
+             caller's own, or that of its compose project; else this node. A manager if the body \
+             has a `ClusterVolumeSpec`"
         }
         Route::AnyNode => "this node; any other would give the same answer",
         Route::Agent => "the agent that receives the request",

@@ -172,7 +172,7 @@ impl Inspection<'_> {
         self.at = match self.to {
             Destination::Node(member) => Hop::Agent(member.clone()),
             Destination::Manager => pin_a_manager(context, &mut self.pinned)?,
-            Destination::Placed => place(context, x, self.version()).await?,
+            Destination::Placed(kind) => place(context, x, *kind, self.asked).await?,
             Destination::Owner(_) => match name {
                 Some(name) => self.owner(x, kind, name).await?,
                 None => Hop::Engine,

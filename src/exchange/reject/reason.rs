@@ -44,6 +44,8 @@ pub(crate) enum Reason {
     Internal,
     /// `media-type`
     MediaType,
+    /// `name-taken`
+    NameTaken,
     /// `no-manager`
     NoManager,
     /// `no-such`
@@ -106,6 +108,7 @@ impl Reason {
             Self::Engine => "engine",
             Self::Internal => "internal",
             Self::MediaType => "media-type",
+            Self::NameTaken => "name-taken",
             Self::NoManager => "no-manager",
             Self::NoSuch => "no-such",
             Self::NoNodeAnswered => "nobody",

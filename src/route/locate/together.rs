@@ -6,7 +6,7 @@ use http::{HeaderValue, Method, StatusCode};
 use skep_filters::auth::OnBehalfOf;
 use skep_filters::endpoint::{ApiVersion, ObjectKind};
 
-use super::{Found, INSPECT, Object, not_found_message, path};
+use super::{Found, INSPECT, Object, not_found_message, object_path};
 use crate::cluster::ask::{
     ApiVersionChoice, Ask, Missing, Node, Timeout, ask_node, missing_header, nodes,
 };
@@ -37,7 +37,7 @@ pub(crate) async fn locate_together(
         reachable,
         request_id,
     };
-    let paths: Vec<_> = names.iter().map(|name| path(&image(name))).collect();
+    let paths: Vec<_> = names.iter().map(|name| object_path(&image(name))).collect();
     let (nodes, mut missing) = nodes(&context.cluster, reachable);
     let head = request::get("/").map_err(internal)?;
     let ask = Ask {
