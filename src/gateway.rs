@@ -40,6 +40,7 @@ use crate::gateway::guard::Guard;
 use crate::listen::downstream::Downstream;
 use crate::listen::visitor::Visitor;
 use crate::portainer::{self, Portainer};
+use crate::route::task::{self, Meaning};
 use crate::route::{Destination, Request, TargetError, route};
 use crate::telemetry::audit::Audit;
 use crate::telemetry::unauthenticated::Unauthenticated;
@@ -138,7 +139,27 @@ impl Gateway {
         // Route.
         let to = self.route(session, &x, &asked)?;
         let mut restriction = Restriction::default();
-        let doubtful = guarded::judge(&self.context, session.req_header(), &mut x, &asked)?;
+        let head = session.req_header();
+        let mut doubtful = guarded::judge(&self.context, head, &mut x, &asked)?;
+        let named = task::meaning(&self.context, &x, &head.method, &asked, &to);
+        match Box::pin(named).await? {
+            Some(Meaning::Container(hop)) => restriction.pinned = Some(hop),
+            Some(Meaning::Task(task)) => {
+                // Judged by the id: a task of the agents' service is an agent's container.
+                let found = asked.found.map(|found| Match {
+                    endpoint: found.endpoint,
+                    object: Some(task.id.clone()),
+                });
+                let asked = Call {
+                    found: found.as_ref(),
+                    ..asked
+                };
+                doubtful = guarded::judge(&self.context, head, &mut x, &asked)?;
+                restriction.pinned = Some(task.hop);
+                restriction.target = Some(task.target);
+            }
+            None => {}
+        }
         if let Some(doubtful) = doubtful {
             let inspection = guarded::inspect(&self.context, &mut x, &asked, &to, doubtful);
             restriction = Box::pin(inspection).await?;

@@ -3,6 +3,7 @@
 
 pub(crate) mod locate;
 pub(crate) mod place;
+pub(crate) mod task;
 
 use std::sync::Arc;
 

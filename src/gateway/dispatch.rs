@@ -275,6 +275,8 @@ impl Gateway {
         let Call { found, path, query } = asked;
         if let Some((endpoint, name)) = found.and_then(|m| Some((m.endpoint, m.object.as_ref()?)))
             && let EndpointId::ContainerDelete | EndpointId::ContainerRename = endpoint.id
+            // One node has no other to which a container could come back.
+            && !self.context.cluster.others().is_empty()
         {
             let renames = endpoint.id == EndpointId::ContainerRename;
             let replaced = Replaced {

@@ -33,6 +33,7 @@ mod request_id;
 mod routing;
 mod sockets;
 mod streams;
+mod tasks;
 mod totals;
 mod trust;
 mod tunnel;

@@ -69,10 +69,13 @@ async fn a_container_is_found_by_id_name_or_id_prefix() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_action_runs_once_and_only_on_the_containers_node() {
-    with_cluster(three_nodes(), async |bed| {
+    let [n1, n2, n3] = three_nodes();
+    let missing = json!({ "message": "page not found" });
+    let n2 = n2.engine(|e| e.answer("DELETE", "/containers/db", 404, missing));
+    with_cluster([n1, n2, n3], async |bed| {
         for (n, entry) in ["n1", "n2", "n3"].into_iter().enumerate() {
             let operator = bed.operator(entry);
-            // The fake engine supports none of these; only the request counts.
+            // n2's engine supports none of these; only the request counts.
             for (method, target) in [
                 ("POST", "/containers/db/restart?t=1"),
                 ("DELETE", "/containers/db?force=1"),

@@ -400,7 +400,7 @@ endpoints! {
         ServiceLogs: Get "/services/{id}/logs", 25, None => Stream, "services.logs",
             route Manager, scope Object(Service);
         TaskList: Get "/tasks", 24, None => Json, "tasks.read",
-            route Manager, scope List;
+            route Manager, scope List, internal: true;
         TaskInspect: Get "/tasks/{id}", 24, None => Json, "tasks.read",
             route Manager, scope Object(Task), internal: true;
         TaskLogs: Get "/tasks/{id}/logs", 29, None => Stream, "tasks.logs",

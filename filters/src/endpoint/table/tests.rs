@@ -218,6 +218,7 @@ fn agents_send_only_reads_for_themselves() {
             NetworkInspect,
             NodeList,
             ServiceInspect,
+            TaskList,
             TaskInspect,
             SecretInspect,
             ConfigInspect,
