@@ -8,11 +8,14 @@ pub(crate) mod guard;
 pub(crate) mod hooks;
 pub(crate) mod own;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use http::Uri;
 use pingora::proxy::Session;
+use skep_filters::aggregate::NodeFilter;
 use skep_filters::auth::digest::sha256;
 use skep_filters::auth::{AuthError, BodyBinding, Client};
 use skep_filters::endpoint::{Body, Match, RequestPath, classify};
@@ -23,6 +26,7 @@ use crate::authorise::ingress;
 use crate::authorise::previous;
 use crate::authorise::scope::{self, Restriction};
 use crate::authorise::secrets;
+use crate::cluster::reachable::Reachable;
 use crate::config::{Grant, InfoOf};
 use crate::exchange::Exchange;
 use crate::exchange::body;
@@ -36,6 +40,7 @@ use crate::exchange::reject::Reject;
 use crate::exchange::request_id::RequestId;
 use crate::exchange::target::plain_target;
 use crate::exchange::{Call, Next, Proxied};
+use crate::forward::fanout::List;
 use crate::gateway::guard::Guard;
 use crate::listen::downstream::Downstream;
 use crate::listen::visitor::Visitor;
@@ -170,6 +175,9 @@ impl Gateway {
             let pinned = Box::pin(check).await?;
             restriction.pinned = pinned.or(restriction.pinned);
         }
+        if let Some(target) = self.narrow_to_nodes(session, &mut x, &asked, &to)? {
+            restriction.target = Some(target);
+        }
         let called = x.permission.called.clone();
         if let Some(rules) = called.limits_secrets(asked.found) {
             let body = x.body.held.clone().unwrap_or_default();
@@ -220,6 +228,48 @@ impl Gateway {
         let account = self.context.memory.account(payer.as_deref());
         let called = Called::new(caller.clone(), grant.policy.clone(), permit, account)?;
         Ok(Arc::new(called.on_node(grant.node.clone())))
+    }
+
+    /// Lets a list that is filtered by node ask only that node, or none; returns its
+    /// target without the filter.
+    fn narrow_to_nodes(
+        &self,
+        session: &Session,
+        x: &mut Judged<'_>,
+        asked: &Call<'_>,
+        to: &Destination,
+    ) -> Result<Option<Uri>, Reject> {
+        let is_list = matches!(
+            to,
+            Destination::Everyone(
+                List::Containers(_)
+                    | List::Images
+                    | List::ImagesApart
+                    | List::Volumes(_)
+                    | List::Networks
+            )
+        );
+        let label = self.context.config.aggregate.node_label.as_deref();
+        let Some(label) = label.filter(|_| is_list) else {
+            return Ok(None);
+        };
+        let Some(filter) = NodeFilter::of(asked.query, label) else {
+            return Ok(None);
+        };
+        let reachable = x.reachable().clone();
+        let all = self.context.cluster.all();
+        let named = all
+            .iter()
+            .filter(|member| reachable.has(&member.id) && filter.admits(&member.id, member.name()));
+        let named: BTreeSet<String> = named.map(|member| member.id.clone()).collect();
+        x.permission.reachable = Reachable::Some(Arc::new(named));
+        let path = session.req_header().uri.path();
+        let target = match filter.query.as_str() {
+            "" => path.to_owned(),
+            query => format!("{path}?{query}"),
+        };
+        let internal = |e: http::uri::InvalidUri| Reject::Internal(e.to_string());
+        target.parse().map(Some).map_err(internal)
     }
 
     fn route(

@@ -18,6 +18,7 @@ mod events;
 mod fold;
 mod images;
 mod info;
+mod label;
 mod lines;
 mod list;
 mod network;
@@ -41,6 +42,7 @@ pub use containers::{
 pub use decorate::decorate;
 pub use error::MergeError;
 pub use events::{Event, EventKey, EventsPlan, decorate_event};
+pub use label::{NodeFilter, label_inspect};
 pub use lines::{LineSplitter, LineTooLong, MAX_LINE};
 pub use progress::{ProgressLine, final_error, outcome_line, progress_line};
 pub use version::announce;
@@ -81,14 +83,25 @@ pub enum MergeRule {
 /// used, it is the empty list of the endpoint, or `{}` if the endpoint answers
 /// with an object: report `unusable` to the client in that case.
 #[must_use]
-pub fn merge(rule: &MergeRule, mut answers: Vec<NodeAnswer>) -> Merged {
+pub fn merge(rule: &MergeRule, answers: Vec<NodeAnswer>) -> Merged {
+    merge_labelled(rule, None, answers)
+}
+
+/// As [`merge`]; the containers, images, volumes and networks of lists also get a
+/// label of this name with the hostname of their node.
+#[must_use]
+pub fn merge_labelled(
+    rule: &MergeRule,
+    label: Option<&str>,
+    mut answers: Vec<NodeAnswer>,
+) -> Merged {
     answers.sort_by(|a, b| (&a.node, &a.body).cmp(&(&b.node, &b.body)));
     match rule {
-        MergeRule::Containers(query) => containers::merge(query, &answers),
-        MergeRule::Images => images::merge(&answers, true),
-        MergeRule::ImagesApart => images::merge(&answers, false),
-        MergeRule::Volumes(filter) => volumes::merge(filter, &answers),
-        MergeRule::Networks => networks::merge(&answers),
+        MergeRule::Containers(query) => containers::merge(query, label, &answers),
+        MergeRule::Images => images::merge(&answers, true, label),
+        MergeRule::ImagesApart => images::merge(&answers, false, label),
+        MergeRule::Volumes(filter) => volumes::merge(filter, label, &answers),
+        MergeRule::Networks => networks::merge(label, &answers),
         MergeRule::NetworkInspect => network::merge(&answers),
         MergeRule::Prune => prune::merge(&answers),
         MergeRule::DataUsage => usage::merge(&answers),
@@ -185,6 +198,66 @@ mod tests {
                 _ => "[]\n",
             };
             assert_eq!(merged(&rule, vec![]), expected);
+        }
+    }
+
+    #[test]
+    fn rows_on_one_node_get_a_label_with_it() {
+        let rows = r#"[{"Id":"x","Created":1,"Scope":"local","Labels":{"skep.node":"a","b":"c"}}]"#;
+        let on_swarm = rows.replace("local", "swarm");
+        let volumes = r#"{"Volumes":[{"Name":"v","Scope":"local","Labels":null},{"Name":"w","Scope":"global","Labels":null}],"Warnings":null}"#;
+        for (rule, body, labels) in [
+            (
+                MergeRule::Containers(ContainerQuery::default()),
+                rows,
+                vec![
+                    r#"{"skep.node":"N1","b":"c"}"#,
+                    r#"{"skep.node":"N2","b":"c"}"#,
+                ],
+            ),
+            (
+                MergeRule::Images,
+                rows,
+                vec![r#"{"skep.node":"N1,N2","b":"c"}"#],
+            ),
+            (
+                MergeRule::ImagesApart,
+                rows,
+                vec![
+                    r#"{"skep.node":"N1","b":"c"}"#,
+                    r#"{"skep.node":"N2","b":"c"}"#,
+                ],
+            ),
+            (
+                MergeRule::Networks,
+                &on_swarm,
+                vec![r#"{"skep.node":"a","b":"c"}"#],
+            ),
+            (
+                MergeRule::Volumes(VolumeFilter::default()),
+                volumes,
+                vec![r#"{"skep.node":"N1"}"#, "null", r#"{"skep.node":"N2"}"#],
+            ),
+        ] {
+            let answers = || vec![worker("n1", body), worker("n2", body)];
+            let labelled = merge_labelled(&rule, Some("skep.node"), answers());
+            let plain = merge_labelled(&rule, None, answers());
+            assert_eq!(labelled.unusable, vec![], "{rule:?}");
+            let mut expected = String::from_utf8(plain.body).unwrap();
+            let own = match rule {
+                MergeRule::Volumes(_) => "null",
+                _ => r#"{"skep.node":"a","b":"c"}"#,
+            };
+            let mut at = 0;
+            for label in labels {
+                let member = format!("\"Labels\":{own}");
+                let begin = at + expected[at..].find(&member).unwrap();
+                let with = format!("\"Labels\":{label}");
+                expected.replace_range(begin..begin + member.len(), &with);
+                at = begin + with.len();
+            }
+            let labelled = String::from_utf8(labelled.body).unwrap();
+            assert_eq!(labelled, expected, "{rule:?}");
         }
     }
 

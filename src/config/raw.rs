@@ -184,6 +184,7 @@ pub(super) struct Aggregate {
     pub(super) partial: Option<Text>,
     pub(super) max_bytes: Option<Text>,
     pub(super) info: Option<Text>,
+    pub(super) node_label: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use log::LevelFilter;
+use skep_filters::placement::NODE_LABEL;
 
 use super::certificates::Certificates;
 use super::cluster::{Cluster, DEFAULT_SECRET_FILE};
@@ -92,6 +93,8 @@ pub struct Aggregate {
     pub(crate) max_bytes: usize,
     /// What `/info` counts.
     pub info: InfoOf,
+    /// The label that shows the node of an object; `None` for none.
+    pub node_label: Option<String>,
 }
 
 /// What `/info` counts, in a Swarm and without a target.
@@ -221,6 +224,7 @@ impl Default for Aggregate {
             partial: Partial::Allow,
             max_bytes: 64 * 1024 * 1024,
             info: InfoOf::Manager,
+            node_label: Some(NODE_LABEL.to_owned()),
         }
     }
 }

@@ -142,6 +142,27 @@ fn aggregate(faults: &mut Faults, raw: raw::Aggregate) -> Aggregate {
         info: faults.or("aggregate.info", raw.info, default.info, |text| {
             scalar::choice(text, "whose numbers to show", INFO)
         }),
+        node_label: faults.or(
+            "aggregate.node_label",
+            raw.node_label,
+            default.node_label,
+            node_label,
+        ),
+    }
+}
+
+/// The name of a label, or `off`.
+fn node_label(text: &str) -> Result<Option<String>, ValueError> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-/".contains(&b);
+    match text {
+        "off" => Ok(None),
+        _ if (1..=128).contains(&text.len()) && text.bytes().all(plain) => {
+            Ok(Some(text.to_owned()))
+        }
+        _ => Err(
+            ValueError::new(format!("`{text}` is not the name of a label"))
+                .help("for example skep.node, or off"),
+        ),
     }
 }
 

@@ -10,12 +10,13 @@ use bytes::Bytes;
 use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt};
 use http::StatusCode;
+use http::header::CONTENT_TYPE;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use serde::Deserialize;
 use skep_filters::aggregate::{
     Bound, ContainerPlan, MergeRule, Merged, NodeAnswer, NodeTag, Owns, VolumeFilter,
-    listed_containers, merge,
+    listed_containers, merge_labelled,
 };
 use skep_filters::auth::OnBehalfOf;
 use skep_filters::endpoint::RequestPath;
@@ -265,6 +266,10 @@ async fn run(
     if budget.is_exhausted() {
         return Err(Exhausted::All.into());
     }
+    if nodes.is_empty() && missing.is_empty() {
+        // The list is filtered by a node that does not exist.
+        head = Some(empty_list_head().map_err(internal)?);
+    }
     let Some(head) = head else {
         return refused_by_all(refusals, missing);
     };
@@ -281,8 +286,9 @@ async fn run(
         _ => Vec::new(),
     };
     let usable = answers.len();
-    let Merged { body, unusable } = merge(&rule, answers);
-    let none_usable = unusable.len() == usable;
+    let label = context.config.aggregate.node_label.as_deref();
+    let Merged { body, unusable } = merge_labelled(&rule, label, answers);
+    let none_usable = usable > 0 && unusable.len() == usable;
     missing.extend(unusable.into_iter().map(|(node, e)| Missing {
         node,
         reason: e.to_string(),
@@ -297,6 +303,12 @@ async fn run(
         missing,
         containers,
     })
+}
+
+fn empty_list_head() -> pingora::Result<ResponseHeader> {
+    let mut head = ResponseHeader::build(StatusCode::OK, Some(8))?;
+    head.insert_header(CONTENT_TYPE, "application/json")?;
+    Ok(head)
 }
 
 /// The message of an engine's refusal, in one line.

@@ -21,6 +21,7 @@ use crate::forward::broadcast;
 use crate::forward::events;
 use crate::forward::fanout;
 use crate::forward::fanout::List;
+use crate::forward::labelled;
 use crate::forward::names;
 use crate::forward::negotiate;
 use crate::forward::replace::{self, Replaced};
@@ -233,7 +234,7 @@ impl Gateway {
         if x.endpoint.map(|e| e.id) == Some(EndpointId::ImageInspect)
             && let Some(hop) = place::node_of_removed(&self.context, x, &name)
         {
-            return self.to_hop(session, x, hop, found).await;
+            return self.forward_to_node(session, x, hop, asked).await;
         }
         let together: Vec<_> = match found.and_then(|m| m.endpoint.object) {
             Some(ObjectIn::EachQuery(names)) => {
@@ -285,6 +286,9 @@ impl Gateway {
                 version: path.version(),
             };
             return Box::pin(replace::run(&self.context, session, x, hop, replaced)).await;
+        }
+        if let Some(label) = labelled::label_of(&self.context, x) {
+            return Box::pin(labelled::inspect(&self.context, session, x, &hop, label)).await;
         }
         if !found.is_some_and(|m| m.endpoint.remember) {
             return self.to_hop(session, x, hop, found).await;

@@ -176,33 +176,57 @@ async fn an_engine_restart_between_two_requests_fails_neither() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broken_answer_fails_and_an_engines_own_error_passes_unchanged() {
-    with_cluster([manager("n1").engine(with_c1)], async |bed| {
-        let operator = bed.operator("n1");
-        let engine = &bed.node("n1").engine;
-        for behaviour in [Behaviour::Garbage, Behaviour::Refuse] {
-            engine.set_behaviour_of(INSPECT, behaviour);
-            for (method, body) in [("GET", &b""[..]), ("POST", b"{}")] {
-                let answer = operator.ask(method, INSPECT, &[], body).await.unwrap();
-                let text = answer.text();
-                assert!(
-                    (502..=504).contains(&answer.status),
-                    "{behaviour:?} {method}: {text}"
-                );
-                assert_eq!(answer.header("Content-Type"), Some("application/json"));
-                assert!(answer.message().is_some());
+    // Without the label, an inspect is not read whole before it is passed on.
+    let nodes = [manager("n1").engine(with_c1)];
+    let cluster = ClusterBuilder::of(nodes).configure(|_, _, config| {
+        config.aggregate.node_label = None;
+    });
+    cluster
+        .run(async |bed| {
+            let operator = bed.operator("n1");
+            let engine = &bed.node("n1").engine;
+            for behaviour in [Behaviour::Garbage, Behaviour::Refuse] {
+                engine.set_behaviour_of(INSPECT, behaviour);
+                for (method, body) in [("GET", &b""[..]), ("POST", b"{}")] {
+                    let answer = operator.ask(method, INSPECT, &[], body).await.unwrap();
+                    let text = answer.text();
+                    assert!(
+                        (502..=504).contains(&answer.status),
+                        "{behaviour:?} {method}: {text}"
+                    );
+                    assert_eq!(answer.header("Content-Type"), Some("application/json"));
+                    assert!(answer.message().is_some());
+                }
             }
+            // The engine sent less than its Content-Length: the answer must not look complete.
+            engine.set_behaviour_of(INSPECT, Behaviour::HalfJson);
+            for (method, body) in [("GET", &b""[..]), ("POST", b"{}")] {
+                let answer = operator.ask(method, INSPECT, &[], body).await;
+                assert!(answer.is_err(), "{method}: {answer:?}");
+            }
+            // An engine's own error is passed on.
+            engine.set_behaviour_of(INSPECT, Behaviour::Status(500));
+            let answer = operator.get(INSPECT).await.unwrap();
+            assert_eq!(answer.status, 500);
+            assert_eq!(answer.message().unwrap(), "this engine is set to fail");
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_inspect_that_gets_the_label_is_refused() {
+    with_cluster([manager("n1").engine(with_c1)], async |bed| {
+        let engine = &bed.node("n1").engine;
+        for behaviour in [Behaviour::Garbage, Behaviour::Refuse, Behaviour::HalfJson] {
+            engine.set_behaviour_of(INSPECT, behaviour);
+            let answer = bed.operator("n1").get(INSPECT).await.unwrap();
+            let text = answer.text();
+            assert!(
+                (502..=504).contains(&answer.status),
+                "{behaviour:?}: {text}"
+            );
+            assert!(answer.message().is_some(), "{behaviour:?}: {text}");
         }
-        // The engine sent less than its Content-Length: the answer must not look complete.
-        engine.set_behaviour_of(INSPECT, Behaviour::HalfJson);
-        for (method, body) in [("GET", &b""[..]), ("POST", b"{}")] {
-            let answer = operator.ask(method, INSPECT, &[], body).await;
-            assert!(answer.is_err(), "{method}: {answer:?}");
-        }
-        // An engine's own error is passed on.
-        engine.set_behaviour_of(INSPECT, Behaviour::Status(500));
-        let answer = operator.get(INSPECT).await.unwrap();
-        assert_eq!(answer.status, 500);
-        assert_eq!(answer.message().unwrap(), "this engine is set to fail");
     })
     .await;
 }

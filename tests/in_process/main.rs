@@ -21,6 +21,7 @@ mod malformed;
 mod media_types;
 mod missing_nodes;
 mod names;
+mod node_label;
 mod objects;
 mod operator;
 mod pingora;

@@ -51,6 +51,8 @@ struct Row<'a> {
     /// Seconds since 1970.
     #[serde(rename = "Created")]
     created: i64,
+    #[serde(rename = "Labels", borrow, default, deserialize_with = "present")]
+    labels: Option<&'a RawValue>,
     #[serde(rename = "Portainer", borrow, default, deserialize_with = "present")]
     portainer: Option<&'a RawValue>,
 }
@@ -61,7 +63,7 @@ struct Queue<'a> {
     decoration: Decoration,
 }
 
-pub(super) fn merge(query: &ContainerQuery, answers: &[NodeAnswer]) -> Merged {
+pub(super) fn merge(query: &ContainerQuery, label: Option<&str>, answers: &[NodeAnswer]) -> Merged {
     let (nodes, unusable) = read_lists::<Row<'_>>(answers);
     let mut queues: Vec<Queue<'_>> = Vec::with_capacity(nodes.len());
     for mut node in nodes {
@@ -70,7 +72,7 @@ pub(super) fn merge(query: &ContainerQuery, answers: &[NodeAnswer]) -> Merged {
             .retain(|element| query.admits(element.row.created, id));
         queues.push(Queue {
             rest: node.elements.into_iter(),
-            decoration: Decoration::of(node.node),
+            decoration: Decoration::of(node.node).labelled(label, [node.node]),
         });
     }
 
@@ -89,8 +91,11 @@ pub(super) fn merge(query: &ContainerQuery, answers: &[NodeAnswer]) -> Merged {
             continue;
         };
         if let Some(element) = queue.rest.next() {
-            let edit = queue.decoration.edit(element.text, element.row.portainer);
-            list.push(element.text, vec![edit]);
+            let row = &element.row;
+            let edits = queue
+                .decoration
+                .edits(element.text, row.portainer, row.labels);
+            list.push(element.text, edits);
             room -= 1;
         }
         heads.extend(head(queue, n));
@@ -267,7 +272,7 @@ mod tests {
     #[test]
     fn a_row_without_a_creation_time_is_an_error() {
         let answer = worker("n1", r#"[{"Id":"x"}]"#);
-        let merged = merge(&ContainerQuery::default(), &[answer]);
+        let merged = merge(&ContainerQuery::default(), None, &[answer]);
         assert_eq!(merged.body, b"[]\n");
         let reason = merged.unusable[0].1.to_string();
         assert!(reason.contains("Created"), "{reason}");

@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 
 use super::NodeTag;
 use super::error::MergeError;
+use super::label::NodeLabel;
 use crate::json::{Edit, json_array, json_string, present, spliced};
 
 /// Decorates the JSON object `object` with the node it came from.
@@ -50,6 +51,8 @@ pub(super) struct Decoration {
     member: String,
     /// `{…}`: the value of `Agent`.
     agent: String,
+    /// The label with the same node, if it is shown.
+    label: Option<NodeLabel>,
 }
 
 impl Decoration {
@@ -68,7 +71,42 @@ impl Decoration {
         let id = json_string(&node.id);
         let agent = format!("{{\"NodeName\":{name},\"NodeID\":{id}{more}}}");
         let member = format!(",\"Portainer\":{{\"Agent\":{agent}}}");
-        Self { member, agent }
+        Self {
+            member,
+            agent,
+            label: None,
+        }
+    }
+
+    /// The same with a label of this name, for the labels of rows.
+    pub(super) fn labelled<'n>(
+        mut self,
+        name: Option<&str>,
+        nodes: impl IntoIterator<Item = &'n NodeTag>,
+    ) -> Self {
+        let hostname = |node: &'n NodeTag| match node.hostname.as_str() {
+            "" => node.id.as_str(),
+            hostname => hostname,
+        };
+        self.label = name.map(|name| NodeLabel::new(name, nodes.into_iter().map(hostname)));
+        self
+    }
+
+    /// As [`Self::edit`], and the edit that adds the label to `labels`, the member of
+    /// `text`, of an object that is on one node.
+    pub(super) fn edits<'d>(
+        &'d self,
+        text: &str,
+        existing: Option<&RawValue>,
+        labels: Option<&RawValue>,
+    ) -> Vec<Edit<'d>> {
+        let label = self.label.as_ref();
+        let mut edits: Vec<_> = label
+            .and_then(|l| l.edit(text, labels))
+            .into_iter()
+            .collect();
+        edits.push(self.edit(text, existing));
+        edits
     }
 
     /// The JSON object `text`, which reads as `row`, with the decoration.

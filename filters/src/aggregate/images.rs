@@ -40,6 +40,8 @@ struct Row<'a> {
     containers: Option<&'a RawValue>,
     #[serde(rename = "Manifests", borrow, default, deserialize_with = "present")]
     manifests: Option<&'a RawValue>,
+    #[serde(rename = "Labels", borrow, default, deserialize_with = "present")]
+    labels: Option<&'a RawValue>,
     #[serde(rename = "Portainer", borrow, default, deserialize_with = "present")]
     portainer: Option<&'a RawValue>,
 }
@@ -51,7 +53,7 @@ struct Image<'r, 'a> {
     others: Vec<(&'a NodeTag, &'r Row<'a>)>,
 }
 
-pub(super) fn merge(answers: &[NodeAnswer], united: bool) -> Merged {
+pub(super) fn merge(answers: &[NodeAnswer], united: bool, label: Option<&str>) -> Merged {
     let (nodes, unusable) = read_lists::<Row<'_>>(answers);
     let mut images = group(&nodes, united);
     images.sort_by_key(|image| Reverse(image.base.row.created));
@@ -64,8 +66,10 @@ pub(super) fn merge(answers: &[NodeAnswer], united: bool) -> Merged {
         } else {
             Decoration::of(image.first)
         };
+        let decoration = decoration.labelled(label, image.nodes());
+        let row = &image.base.row;
         let mut edits = image.united_fields();
-        edits.push(decoration.edit(text, image.base.row.portainer));
+        edits.extend(decoration.edits(text, row.portainer, row.labels));
         list.push(text, edits);
     }
     Merged {

@@ -27,6 +27,8 @@ struct Row<'a> {
     id: Cow<'a, str>,
     #[serde(rename = "Scope", borrow, default)]
     scope: Cow<'a, str>,
+    #[serde(rename = "Labels", borrow, default, deserialize_with = "present")]
+    labels: Option<&'a RawValue>,
     #[serde(rename = "Portainer", borrow, default, deserialize_with = "present")]
     portainer: Option<&'a RawValue>,
 }
@@ -38,18 +40,22 @@ impl Row<'_> {
     }
 }
 
-pub(super) fn merge(answers: &[NodeAnswer]) -> Merged {
+pub(super) fn merge(label: Option<&str>, answers: &[NodeAnswer]) -> Merged {
     let (nodes, unusable) = read_lists::<Row<'_>>(answers);
 
     let kept = Kept::choose(&nodes, Row::key);
     let mut list = ListWriter::new("", answers);
     for (n, node) in nodes.iter().enumerate() {
-        let decoration = Decoration::of(node.node);
+        let decoration = Decoration::of(node.node).labelled(label, [node.node]);
         for (e, element) in node.elements.iter().enumerate() {
             let row = &element.row;
             if kept.has(row.key(), (n, e)) {
-                let edit = decoration.edit(element.text, row.portainer);
-                list.push(element.text, vec![edit]);
+                let edits = match row.key() {
+                    // It is on no node in particular.
+                    Some(_) => vec![decoration.edit(element.text, row.portainer)],
+                    None => decoration.edits(element.text, row.portainer, row.labels),
+                };
+                list.push(element.text, edits);
             }
         }
     }

@@ -104,20 +104,24 @@ fn read(answer: &NodeAnswer) -> Result<Answer<'_>, MergeError> {
     Ok((rows, warnings))
 }
 
-pub(super) fn merge(filter: &VolumeFilter, answers: &[NodeAnswer]) -> Merged {
+pub(super) fn merge(filter: &VolumeFilter, label: Option<&str>, answers: &[NodeAnswer]) -> Merged {
     let (answered, unusable) = read_all(answers, read);
     let (nodes, warnings): (Vec<_>, Vec<_>) = answered.into_iter().unzip();
 
     let kept = Kept::choose(&nodes, Row::key);
     let mut list = ListWriter::new("{\"Volumes\":", answers);
     for (n, node) in nodes.iter().enumerate() {
-        let decoration = Decoration::of(node.node);
+        let decoration = Decoration::of(node.node).labelled(label, [node.node]);
         for (e, element) in node.elements.iter().enumerate() {
             let row = &element.row;
             let is_asked_for = row.cluster.is_none() || filter.admits(row);
             if is_asked_for && kept.has(row.key(), (n, e)) {
-                let edit = decoration.edit(element.text, row.portainer);
-                list.push(element.text, vec![edit]);
+                let edits = match row.key() {
+                    // It is on no node in particular.
+                    Some(_) => vec![decoration.edit(element.text, row.portainer)],
+                    None => decoration.edits(element.text, row.portainer, row.labels),
+                };
+                list.push(element.text, edits);
             }
         }
     }
@@ -232,7 +236,7 @@ mod tests {
             r#"{"Volumes":[],"Warnings":"x"}"#,
             r#"{"Volumes":[{"Name":null}]}"#,
         ] {
-            let merged = merge(&VolumeFilter::default(), &[worker("n1", odd)]);
+            let merged = merge(&VolumeFilter::default(), None, &[worker("n1", odd)]);
             assert_eq!(merged.unusable.len(), 1, "{odd}");
             assert_eq!(merged.body, b"{\"Volumes\":[],\"Warnings\":null}\n");
         }
