@@ -76,7 +76,7 @@ cluster:
   certificate_lifetime: 1h30m
 auth:
   keys:
-    - { id: ci, secret_file: /ci, policy: deploys, networks: [10.1.0.0/8], limits: { per_second: 5, at_once: 2 }, unsigned_streams: true }
+    - { id: ci, secret_file: /ci, policy: deploys, networks: [10.1.0.0/8], limits: { per_second: 5, at_once: 2 }, node: n2, unsigned_streams: true }
     - { id: ops, public_key_file: /ops, policy: admin }
   window: 5m
   accept_without_audience: true
@@ -86,7 +86,7 @@ policies:
   deploys: { allow: [services.*], audit_only: true }
 audit: { file: /var/log/audit, routine: true }
 browse: { host: /host }
-aggregate: { deadline: 1s, partial: refuse, max_bytes: 1MiB, info: cluster }
+aggregate: { deadline: 1s, partial: refuse, max_bytes: 1MiB, info: cluster, node_label: where }
 log: { format: json, level: off }
 state_dir: /state
 drain: 0s
@@ -176,6 +176,7 @@ threads: 2
                             per_second: 5.try_into().ok(),
                             at_once: 2.try_into().ok(),
                         },
+                        node: Some("n2".into()),
                         ..Grant::of(deploys.clone())
                     },
                     unsigned_streams: true,
@@ -216,6 +217,7 @@ threads: 2
             partial: Partial::Refuse,
             max_bytes: 1 << 20,
             info: InfoOf::Cluster,
+            node_label: Some("where".into()),
         },
         log: Log {
             format: LogFormat::Json,
@@ -364,6 +366,9 @@ fn a_fault_is_reported_with_its_line_its_key_and_a_suggestion() {
         ("policies:\n  p:\n    rules:\n      - { allow: [exec], node: { labels: { zone: a } } }\n      - { deny: [secret.read] }", 5, "policies.p.rules[1].deny[0]", ""),
         ("policies:\n  p:\n    allow: [ping]\n    may:\n      binds: [/srv,\n        srv]", 6, "policies.p.may.binds[1]", ""),
         ("policies: { p: { alow: [ping] } }", 1, "alow", "did you mean `allow`?"),
+        ("auth: { keys: [ { id: a, secret_file: f, policy: admin, node: 'a b' } ] }", 1, "auth.keys[0].node", "`a b` is not"),
+        ("listen: [ { node: n2 } ]", 1, "listen[0].node", "goes with `socket`"),
+        ("aggregate: { node_label: 'a b' }", 1, "aggregate.node_label", "`a b` is not"),
         ("auth: { keys: [ { id: a, secret_file: f, policy: admin, unsigned_streams: yes } ] }", 1, "auth.keys[0].unsigned_streams", "`true`, `false`"),
         ("auth: { keys: [ { id: a, secret_file: f, public_key_file: f, policy: admin } ] }", 1, "auth.keys[0].public_key_file", "leave one out"),
         ("auth: { portainer: { secret_file: f } }", 1, "auth.portainer", "`policy: read-only`"),

@@ -32,7 +32,7 @@ fn three_nodes() -> [Plan; 3] {
 async fn get(bed: &TestCluster, entry: &str, path: &str) -> Value {
     let answer = ask(bed, entry, path, &[]).await;
     assert_eq!(answer.status, 200, "{path}: {}", answer.text());
-    answer.json().unwrap()
+    answer.json().expect("JSON")
 }
 
 async fn ask(bed: &TestCluster, entry: &str, path: &str, headers: &[(&str, &str)]) -> Response {
@@ -43,7 +43,11 @@ async fn ask(bed: &TestCluster, entry: &str, path: &str, headers: &[(&str, &str)
 
 /// The label of each row, of networks without the Swarm's.
 fn labels(list: &Value) -> Vec<String> {
-    let rows = list.get("Volumes").unwrap_or(list).as_array().unwrap();
+    let rows = list
+        .get("Volumes")
+        .unwrap_or(list)
+        .as_array()
+        .expect("a list");
     let rows = rows.iter().filter(|row| row["Scope"] != "swarm");
     let label = |row: &Value| {
         row["Labels"]["skep.node"]

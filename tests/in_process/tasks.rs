@@ -63,7 +63,7 @@ fn managing(mut engine: EngineBuilder) -> EngineBuilder {
         }
     }
     for task in tasks() {
-        let whole = task["ID"].as_str().unwrap();
+        let whole = task["ID"].as_str().expect("an id");
         for id in [whole, &whole[..12]] {
             engine = engine.answer("GET", &format!("/tasks/{id}"), 200, task.clone());
         }
