@@ -12,6 +12,7 @@ pub mod describe;
 pub mod filters;
 mod form;
 pub mod media;
+mod object_columns;
 mod own;
 mod path;
 mod pattern;
@@ -27,6 +28,7 @@ use std::fmt;
 pub use check::{BodyCheck, HeadCheck};
 pub use classify::{Match, classify};
 pub use form::{Body, Method, Wire};
+pub use object_columns::{LabelsAt, NameFreed, TaskUse};
 pub use own::{Browse, Console, Own, PortainerEndpoint};
 pub use path::{BadPath, RequestPath};
 pub use reach::{Kind, Reach};
@@ -86,6 +88,12 @@ pub struct Endpoint {
     /// An agent asks it of another agent for itself, not for a client. Every other
     /// request that an agent sends for itself is refused.
     pub internal: bool,
+    /// What it does with a container, if it may name a task instead.
+    pub task: Option<TaskUse>,
+    /// How it frees the name of a container.
+    pub frees: Option<NameFreed>,
+    /// Where its answer has the labels of one object.
+    pub labels: Option<LabelsAt>,
 }
 
 impl fmt::Display for Endpoint {

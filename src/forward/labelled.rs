@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use pingora::proxy::Session;
 use skep_filters::aggregate::label_inspect;
-use skep_filters::endpoint::EndpointId;
+use skep_filters::endpoint::LabelsAt;
 
 use crate::cluster::ask::at;
 use crate::cluster::hop::Hop;
@@ -16,18 +16,10 @@ use crate::forward::whole;
 use crate::upstream::headers;
 
 /// The label for the inspect of this endpoint; `None` if its answer stays as it is.
-pub(crate) fn label_of<'c>(context: &'c Context, x: &Judged<'_>) -> Option<(EndpointId, &'c str)> {
-    use EndpointId as Id;
-    let inspects = [
-        Id::ContainerInspect,
-        Id::ImageInspect,
-        Id::VolumeInspect,
-        Id::NetworkInspect,
-    ];
-    let endpoint = x.endpoint.map(|endpoint| endpoint.id);
-    let endpoint = endpoint.filter(|id| inspects.contains(id))?;
+pub(crate) fn label_of<'c>(context: &'c Context, x: &Judged<'_>) -> Option<(LabelsAt, &'c str)> {
+    let at = x.endpoint?.labels?;
     let label = context.config.aggregate.node_label.as_deref()?;
-    Some((endpoint, label))
+    Some((at, label))
 }
 
 /// Answers with the inspect of one node.
@@ -39,7 +31,7 @@ pub(crate) async fn inspect(
     session: &mut Session,
     x: &mut Judged<'_>,
     hop: &Hop,
-    (endpoint, label): (EndpointId, &str),
+    (labels, label): (LabelsAt, &str),
 ) -> Result<Next, Reject> {
     context.reaches(&x.permission, hop)?;
     x.exchange.record.to = hop.label();
@@ -55,7 +47,7 @@ pub(crate) async fn inspect(
     let labelled = std::str::from_utf8(&body)
         .ok()
         .filter(|_| head.status == StatusCode::OK)
-        .and_then(|inspect| label_inspect(endpoint, inspect, label, node));
+        .and_then(|inspect| label_inspect(labels, inspect, label, node));
     let body = labelled.map_or(body, Bytes::from);
     context.answer(session, x, head, body).await
 }

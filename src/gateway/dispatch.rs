@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use pingora::proxy::Session;
 use skep_filters::endpoint::{
-    EndpointId, Match, ObjectIn, ObjectKind, RequestPath, Route, classify, query,
+    Match, NameFreed, ObjectIn, ObjectKind, RequestPath, Route, classify, query,
 };
 
 use super::Gateway;
@@ -231,7 +231,9 @@ impl Gateway {
         {
             return self.forward_to_node(session, x, hop, asked).await;
         }
-        if x.endpoint.map(|e| e.id) == Some(EndpointId::ImageInspect)
+        // An image is looked up before a container is created again.
+        if class == ObjectKind::Image
+            && x.endpoint.is_some_and(|endpoint| endpoint.labels.is_some())
             && let Some(hop) = place::node_of_removed(&self.context, x, &name)
         {
             return self.forward_to_node(session, x, hop, asked).await;
@@ -275,11 +277,11 @@ impl Gateway {
     ) -> Result<Next, Reject> {
         let Call { found, path, query } = asked;
         if let Some((endpoint, name)) = found.and_then(|m| Some((m.endpoint, m.object.as_ref()?)))
-            && let EndpointId::ContainerDelete | EndpointId::ContainerRename = endpoint.id
+            && let Some(freed) = endpoint.frees
             // One node has no other to which a container could come back.
             && !self.context.cluster.others().is_empty()
         {
-            let renames = endpoint.id == EndpointId::ContainerRename;
+            let renames = freed == NameFreed::Renamed;
             let replaced = Replaced {
                 name,
                 new_name: renames.then(|| names::given(query)).flatten(),

@@ -9,7 +9,7 @@ use http::{Method, StatusCode, Uri};
 use serde::Deserialize;
 use serde_json::json;
 use skep_filters::auth::OnBehalfOf;
-use skep_filters::endpoint::{EndpointId, ObjectIn, ObjectKind, query};
+use skep_filters::endpoint::{ObjectIn, ObjectKind, TaskUse, query};
 
 use crate::cluster::ask::{ApiVersionChoice, Ask, Timeout, ask_node, at};
 use crate::cluster::hop::Hop;
@@ -49,65 +49,6 @@ pub(crate) struct TaskContainer {
     pub(crate) target: Uri,
 }
 
-/// What a call does with a container, as far as it may name a task.
-#[derive(Clone, Copy, PartialEq)]
-enum Use {
-    /// The CLI inspects before it runs a command or reads logs.
-    Inspect,
-    /// Reads also of a container that has ended.
-    Read,
-    /// Uses a running container.
-    Run,
-    /// Stops or pauses it: not by the name of a service.
-    Control,
-}
-
-/// The calls that may name a task.
-const USES: [(Use, &[EndpointId]); 4] = {
-    use EndpointId as Id;
-    [
-        (Use::Inspect, &[Id::ContainerInspect]),
-        (
-            Use::Read,
-            &[
-                Id::ContainerLogs,
-                Id::ContainerChanges,
-                Id::ContainerExport,
-                Id::ContainerArchive,
-                Id::ContainerArchiveInfo,
-            ],
-        ),
-        (
-            Use::Run,
-            &[
-                Id::ContainerTop,
-                Id::ContainerStats,
-                Id::ContainerResize,
-                Id::ContainerAttach,
-                Id::ContainerAttachWebsocket,
-                Id::ContainerExec,
-                Id::PutContainerArchive,
-            ],
-        ),
-        (
-            Use::Control,
-            &[
-                Id::ContainerStop,
-                Id::ContainerRestart,
-                Id::ContainerKill,
-                Id::ContainerPause,
-                Id::ContainerUnpause,
-                Id::ContainerWait,
-            ],
-        ),
-    ]
-};
-
-fn use_of(id: EndpointId) -> Option<Use> {
-    let used = USES.iter().find(|(_, ids)| ids.contains(&id))?;
-    Some(used.0)
-}
-
 /// Finds the meaning of the name; `None` if the request goes on as it is.
 ///
 /// # Errors
@@ -125,7 +66,7 @@ pub(crate) async fn meaning(
     let Some(found) = asked.found else {
         return Ok(None);
     };
-    let Some(used) = use_of(found.endpoint.id) else {
+    let Some(used) = found.endpoint.task else {
         return Ok(None);
     };
     let name = named(found, asked.query, None).filter(|name| may_name_a_task(name));
@@ -233,7 +174,7 @@ struct Search<'a, 'x> {
     context: &'a Context,
     x: &'a Judged<'x>,
     asked: &'a Call<'a>,
-    used: Use,
+    used: TaskUse,
     name: &'a str,
 }
 
@@ -305,11 +246,11 @@ impl Search<'_, '_> {
     ) -> Result<Option<TaskContainer>, Reject> {
         tasks.retain(Task::runs);
         match self.used {
-            Use::Control => Ok(None),
+            TaskUse::Control => Ok(None),
             // `docker inspect SERVICE` goes on to the service after a 404, and
             // `docker exec SERVICE` prints it.
-            Use::Inspect if tasks.is_empty() || self.x.scope().is_some() => Ok(None),
-            Use::Inspect => Err(Reject::refused(
+            TaskUse::Look if tasks.is_empty() || self.x.scope().is_some() => Ok(None),
+            TaskUse::Look => Err(Reject::refused(
                 StatusCode::NOT_FOUND,
                 Reason::NotFound,
                 format!(
@@ -318,7 +259,7 @@ impl Search<'_, '_> {
                     self.shown(&service.spec.name, &tasks)
                 ),
             )),
-            Use::Read | Use::Run => self.choose(&service.spec.name, tasks),
+            TaskUse::Read | TaskUse::Run => self.choose(&service.spec.name, tasks),
         }
     }
 
@@ -329,7 +270,9 @@ impl Search<'_, '_> {
         let running: Vec<Task> = tasks.iter().filter(|task| task.runs()).cloned().collect();
         match (&running[..], tasks.first()) {
             ([one], _) => self.at(one),
-            ([], Some(newest)) if matches!(self.used, Use::Inspect | Use::Read) => self.at(newest),
+            ([], Some(newest)) if matches!(self.used, TaskUse::Look | TaskUse::Read) => {
+                self.at(newest)
+            }
             ([], _) => Ok(None),
             // The tasks may be out of the caller's scope.
             (_, _) if self.x.scope().is_some() => Ok(None),

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::endpoint::EndpointId;
+use crate::endpoint::LabelsAt;
 use crate::endpoint::filters::Filters;
 use crate::json::{Edit, Members, json_string, present, spliced};
 
@@ -80,12 +80,7 @@ impl NodeLabel {
 /// The inspect of an object with the label of this name; `None` if it stays as it
 /// is: a network of the Swarm and a volume that every node reaches are on no node.
 #[must_use]
-pub fn label_inspect(
-    endpoint: EndpointId,
-    inspect: &str,
-    name: &str,
-    node: &str,
-) -> Option<String> {
+pub fn label_inspect(at: LabelsAt, inspect: &str, name: &str, node: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct Inspect<'a> {
         #[serde(rename = "Labels", borrow, default, deserialize_with = "present")]
@@ -101,7 +96,7 @@ pub fn label_inspect(
     }
     let label = NodeLabel::new(name, std::iter::once(node));
     let read: Inspect<'_> = serde_json::from_str(text).ok()?;
-    let (part, labels) = if in_config(endpoint) {
+    let (part, labels) = if at == LabelsAt::Config {
         let config = read.config?.get();
         let inner: Inspect<'_> = serde_json::from_str(config).ok()?;
         (config.starts_with('{').then_some(config)?, inner.labels)
@@ -113,10 +108,6 @@ pub fn label_inspect(
     let labelled = spliced(part, vec![label.edit(part, labels)?]);
     let edit = Edit::replace(inspect, part, labelled)?;
     Some(spliced(inspect, vec![edit]))
-}
-
-fn in_config(endpoint: EndpointId) -> bool {
-    [EndpointId::ContainerInspect, EndpointId::ImageInspect].contains(&endpoint)
 }
 
 /// The filters of a list that name nodes, by `label=NAME=NODE` or `node=NODE`.
@@ -229,36 +220,36 @@ mod tests {
 
     #[test]
     fn an_inspect_gets_the_label_where_its_labels_are() {
-        use EndpointId::*;
-        for (endpoint, inspect, expected) in [
+        use LabelsAt::*;
+        for (at, inspect, expected) in [
             (
-                ContainerInspect,
+                Config,
                 "{\"Labels\":1,\"Config\":{\"Labels\":{}}}\n",
                 Some("{\"Labels\":1,\"Config\":{\"Labels\":{\"l\":\"n2\"}}}\n"),
             ),
-            (ImageInspect, r#"{"Config":null}"#, None),
-            (ImageInspect, r#"{"Id":"x"}"#, None),
+            (Config, r#"{"Config":null}"#, None),
+            (Config, r#"{"Id":"x"}"#, None),
             (
-                ImageInspect,
+                Config,
                 r#"{"Config":{"Cmd":[ ]}}"#,
                 Some(r#"{"Config":{"Cmd":[ ],"Labels":{"l":"n2"}}}"#),
             ),
             (
-                VolumeInspect,
+                Top,
                 r#"{"Labels":null,"Scope":"local"}"#,
                 Some(r#"{"Labels":{"l":"n2"},"Scope":"local"}"#),
             ),
-            (VolumeInspect, r#"{"Labels":null,"Scope":"global"}"#, None),
-            (NetworkInspect, r#"{"Labels":{},"Scope":"swarm"}"#, None),
+            (Top, r#"{"Labels":null,"Scope":"global"}"#, None),
+            (Top, r#"{"Labels":{},"Scope":"swarm"}"#, None),
             (
-                NetworkInspect,
+                Top,
                 r#"{"Labels":{},"Scope":"local"}"#,
                 Some(r#"{"Labels":{"l":"n2"},"Scope":"local"}"#),
             ),
-            (NetworkInspect, "[]", None),
-            (NetworkInspect, "text", None),
+            (Top, "[]", None),
+            (Top, "text", None),
         ] {
-            let labelled = label_inspect(endpoint, inspect, "l", "n2");
+            let labelled = label_inspect(at, inspect, "l", "n2");
             assert_eq!(labelled.as_deref(), expected, "{inspect}");
         }
     }

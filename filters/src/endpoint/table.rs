@@ -71,6 +71,7 @@ macro_rules! endpoints {
             scope: { use super::reach::{Kind::*, Reach::*}; $scope },
             $($column: {
                 use super::check::HeadCheck::*;
+                use super::object_columns::{LabelsAt::*, NameFreed::*, TaskUse::*};
                 use super::own::{Browse::*, Console::*, Own::*, PortainerEndpoint::*};
                 use super::route::Broadcast::*;
                 $value
@@ -92,6 +93,9 @@ const ORDINARY: Endpoint = Endpoint {
     open: false,
     routine: false,
     internal: false,
+    task: None,
+    frees: None,
+    labels: None,
     // Every row sets these.
     id: EndpointId::Options,
     section: "",
@@ -165,53 +169,53 @@ endpoints! {
         ContainerCreate: Post "/containers/create", 24, Json(ContainerCreate) => Json, "containers.write",
             route Placement, scope Create(Container), remember: true;
         ContainerInspect: Get "/containers/{name:.*}/json", 24, None => Json, "containers.read",
-            route Owner(Container), scope Object(Container), internal: true;
+            route Owner(Container), scope Object(Container), internal: true, task: Some(Look), labels: Some(Config);
         ContainerTop: Get "/containers/{name:.*}/top", 24, None => Json, "containers.read",
-            route Owner(Container), scope Object(Container), head: PsArguments;
+            route Owner(Container), scope Object(Container), head: PsArguments, task: Some(Run);
         ContainerLogs: Get "/containers/{name:.*}/logs", 24, None => Stream, "containers.logs",
-            route Owner(Container), scope Object(Container);
+            route Owner(Container), scope Object(Container), task: Some(Read);
         ContainerChanges: Get "/containers/{name:.*}/changes", 24, None => Json, "containers.read",
-            route Owner(Container), scope Object(Container);
+            route Owner(Container), scope Object(Container), task: Some(Read);
         ContainerExport: Get "/containers/{name:.*}/export", 24, None => Tar, "containers.archive",
-            route Owner(Container), scope Object(Container);
+            route Owner(Container), scope Object(Container), task: Some(Read);
         ContainerStats: Get "/containers/{name:.*}/stats", 24, None => Stream, "containers.read",
-            route Owner(Container), scope Object(Container);
+            route Owner(Container), scope Object(Container), task: Some(Run);
         ContainerResize: Post "/containers/{name:.*}/resize", 24, None => Empty, "attach",
-            route Owner(Container), scope Object(Container);
+            route Owner(Container), scope Object(Container), task: Some(Run);
         ContainerStart: Post "/containers/{name:.*}/start", 24, None => Empty, "containers.lifecycle",
             route Owner(Container), scope Object(Container), head: CheckpointDir("checkpoint-dir");
         ContainerStop: Post "/containers/{name:.*}/stop", 24, None => Empty, "containers.lifecycle",
-            route Owner(Container), scope Object(Container);
+            route Owner(Container), scope Object(Container), task: Some(Control);
         ContainerRestart: Post "/containers/{name:.*}/restart", 24, None => Empty, "containers.lifecycle",
-            route Owner(Container), scope Object(Container);
+            route Owner(Container), scope Object(Container), task: Some(Control);
         ContainerKill: Post "/containers/{name:.*}/kill", 24, None => Empty, "containers.lifecycle",
-            route Owner(Container), scope Object(Container);
+            route Owner(Container), scope Object(Container), task: Some(Control);
         ContainerUpdate: Post "/containers/{name:.*}/update", 24, Json(ContainerUpdate) => Json, "containers.write",
             route Owner(Container), scope Object(Container);
         ContainerRename: Post "/containers/{name:.*}/rename", 24, None => Empty, "containers.write",
-            route Owner(Container), scope Object(Container);
+            route Owner(Container), scope Object(Container), frees: Some(Renamed);
         ContainerPause: Post "/containers/{name:.*}/pause", 24, None => Empty, "containers.lifecycle",
-            route Owner(Container), scope Object(Container);
+            route Owner(Container), scope Object(Container), task: Some(Control);
         ContainerUnpause: Post "/containers/{name:.*}/unpause", 24, None => Empty, "containers.lifecycle",
-            route Owner(Container), scope Object(Container);
+            route Owner(Container), scope Object(Container), task: Some(Control);
         ContainerAttach: Post "/containers/{name:.*}/attach", 24, None => Hijack, "attach",
-            route Owner(Container), scope Object(Container);
+            route Owner(Container), scope Object(Container), task: Some(Run);
         ContainerAttachWebsocket: Get "/containers/{name:.*}/attach/ws", 24, None => WebSocket, "attach",
-            route Owner(Container), scope Object(Container);
+            route Owner(Container), scope Object(Container), task: Some(Run);
         ContainerWait: Post "/containers/{name:.*}/wait", 24, None => Stream, "containers.read",
-            route Owner(Container), scope Object(Container);
+            route Owner(Container), scope Object(Container), task: Some(Control);
         ContainerDelete: Delete "/containers/{name:.*}", 24, None => Empty, "containers.write",
-            route Owner(Container), scope Object(Container);
+            route Owner(Container), scope Object(Container), frees: Some(Removed);
         ContainerArchiveInfo: Head "/containers/{name:.*}/archive", 24, None => Empty, "containers.archive",
-            route Owner(Container), scope Object(Container);
+            route Owner(Container), scope Object(Container), task: Some(Read);
         ContainerArchive: Get "/containers/{name:.*}/archive", 24, None => Tar, "containers.archive",
-            route Owner(Container), scope Object(Container);
+            route Owner(Container), scope Object(Container), task: Some(Read);
         PutContainerArchive: Put "/containers/{name:.*}/archive", 24, Stream => Empty, "containers.archive",
-            route Owner(Container), scope Object(Container);
+            route Owner(Container), scope Object(Container), task: Some(Run);
         ContainerPrune: Post "/containers/prune", 25, None => Json, "containers.write",
             route Prune, scope List;
         ContainerExec: Post "/containers/{name:.*}/exec", 24, Json(ExecCreate) => Json, "exec",
-            route Owner(Container), scope Object(Container), remember: true;
+            route Owner(Container), scope Object(Container), remember: true, task: Some(Run);
         ExecStart: Post "/exec/{name:.*}/start", 24, Json(Nothing) => Hijack, "exec",
             route Owner(Exec), scope Object(Exec);
         ExecResize: Post "/exec/{name:.*}/resize", 24, None => Empty, "exec",
@@ -229,7 +233,7 @@ endpoints! {
         ImageList: Get "/images/json", 24, None => Json, "images.read",
             route EveryNode(Images), scope Unscoped;
         ImageInspect: Get "/images/{name:.*}/json", 24, None => Json, "images.read",
-            route Owner(Image), scope Unscoped, internal: true;
+            route Owner(Image), scope Unscoped, internal: true, labels: Some(Config);
         ImageHistory: Get "/images/{name:.*}/history", 24, None => Json, "images.read",
             route Owner(Image), scope Unscoped;
         ImageAttestations: Get "/images/{name:.*}/attestations", 55, None => Json, "images.read",
@@ -277,7 +281,7 @@ endpoints! {
         VolumeCreate: Post "/volumes/create", 24, Json(VolumeCreate) => Json, "volumes.write",
             route ThisNodeOrManager(ClusterVolume), scope Create(Volume);
         VolumeInspect: Get "/volumes/{name:.*}", 24, None => Json, "volumes.read",
-            route Owner(Volume), scope Object(Volume), internal: true;
+            route Owner(Volume), scope Object(Volume), internal: true, labels: Some(Top);
         VolumeUpdate: Put "/volumes/{name:.*}", 42, Json(VolumeUpdate) => Empty, "volumes.write",
             route Manager, scope Object(Volume);
         VolumeDelete: Delete "/volumes/{name:.*}", 24, None => Empty, "volumes.write",
@@ -290,7 +294,7 @@ endpoints! {
         NetworkList: Get "/networks{/}", 24, None => Json, "networks.read",
             route EveryNode(Networks), scope List;
         NetworkInspect: Get "/networks/{id:.+}", 24, None => Json, "networks.read",
-            route NetworkInspect, scope Object(Network), internal: true;
+            route NetworkInspect, scope Object(Network), internal: true, labels: Some(Top);
         NetworkCreate: Post "/networks/create", 24, Json(NetworkCreate) => Json, "networks.write",
             route ThisNodeOrManager(OverlayNetwork), scope Create(Network);
         NetworkDelete: Delete "/networks/{id:.*}", 24, None => Empty, "networks.write",
