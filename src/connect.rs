@@ -277,7 +277,8 @@ impl ProxyHttp for Connect {
             .map_err(|e| Error::because(ErrorType::HTTPStatus(503), "no place", e))?;
         // Off where the framing forbids another request (RFC 9112 §6.1).
         if session.get_keepalive().is_some() {
-            session.set_keepalive(Some(KEEPALIVE));
+            let more = !Downstream::is_draining(session.stream());
+            session.set_keepalive(more.then_some(KEEPALIVE));
         }
         Ok(())
     }

@@ -1,12 +1,15 @@
-//! Accepts connections, bounds their number, and hands each one to a Pingora proxy. At the end the
-//! loops drain: no new connection, no new request on an old one, and a deadline
-//! for running requests.
+//! Accepts connections, bounds their number, and hands each one to a Pingora proxy.
+//!
+//! The end has two parts. While long exchanges are open, everything goes on: the
+//! agent may be its node's only door. Then there is no new connection, no new
+//! request on an old one, and a moment for the short requests that are open.
 //!
 //! Pingora's `Server::run` does not fit: it binds only after the start has
 //! reported success, sleeps through its grace period and owns the runtime.
 
 pub mod bounds;
 pub(crate) mod downstream;
+pub(crate) mod exchanges;
 mod linger;
 pub(crate) mod memory;
 pub(crate) mod places;
@@ -32,9 +35,10 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::listen::downstream::{Common, Downstream};
+use crate::listen::exchanges::SHORT;
 use crate::listen::places::{Place, Places, Source};
 use crate::listen::server_headers::ServerHeaders;
 use crate::listen::visitor::Visitor;
@@ -148,8 +152,8 @@ impl Transport {
     }
 }
 
-/// Accepts until `stop` resolves, then drains for at most `drain`. Pingora's own
-/// refusals carry `server_headers`.
+/// Accepts until `stop` resolves, and then until the long exchanges have ended, for
+/// at most `drain`. Pingora's own refusals carry `server_headers`.
 ///
 /// # Errors
 /// If a listener ends before `stop` resolves. It drains in this case too.
@@ -188,11 +192,20 @@ where
             Err(error)
         }
     };
+    let drained = common.exchanges.drain(Instant::now() + drain);
+    tokio::select! {
+        () = drained => {}
+        // A listener has failed: the others need not go on.
+        (error, connections) = loops.failed() => {
+            tracing::error!("{error}");
+            open.extend(connections);
+        }
+    }
     let _ = stopping.send(true);
     open.extend(loops.ended().await);
     // Wakes the connections that wait for a next request; they close.
     ServerApp::cleanup(&*proxy).await;
-    let finished = timeout(drain, async {
+    let finished = timeout(SHORT.min(drain), async {
         for mut connections in open {
             while connections.join_next().await.is_some() {}
         }

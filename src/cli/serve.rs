@@ -12,7 +12,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let agent = Agent::start(config).await?;
     let stop = async {
         let signal = platform::shutdown_signal().await;
-        tracing::info!("{signal}: finishing open requests, accepting no new ones");
+        tracing::info!("{signal}: ending when the open requests and streams have ended");
     };
     agent.run(stop).await?;
     tracing::info!("stopped");

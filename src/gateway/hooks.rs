@@ -37,7 +37,8 @@ impl ProxyHttp for Gateway {
         // Keep-alive stays off for HTTP/1.0 and where the framing forbids another
         // request (RFC 9112 §6.1).
         if session.get_keepalive().is_some() {
-            session.set_keepalive(Some(KEEPALIVE));
+            let more = !Downstream::is_draining(session.stream());
+            session.set_keepalive(more.then_some(KEEPALIVE));
         }
         x.from = match Visitor::of(session) {
             Some(visitor) => visitor.label(),

@@ -11,8 +11,8 @@ mod refusal;
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use crate::listen::exchanges::{Exchange, Exchanges};
 use crate::listen::linger::{self, Left};
 use crate::listen::places::{Full, Place, Standing};
 use crate::listen::server_headers::ServerHeaders;
@@ -40,6 +41,9 @@ pub(crate) struct Downstream {
     /// The first byte, if it was read before Pingora got the connection.
     first: Option<u8>,
     in_progress: AtomicBool,
+    exchanges: Arc<Exchanges>,
+    /// The exchange of the request in progress.
+    exchange: Mutex<Option<Exchange>>,
     head: Head,
     /// The header lines of every refusal.
     lines: Arc<str>,
@@ -59,6 +63,7 @@ pub(crate) struct Downstream {
 pub(crate) struct Common {
     budget: Arc<Budget>,
     lines: Arc<str>,
+    pub(super) exchanges: Arc<Exchanges>,
     /// Where connections linger after their last answer.
     pub(super) lingering: Arc<linger::Places>,
 }
@@ -76,6 +81,7 @@ impl Common {
         Self {
             budget: Arc::default(),
             lines: server_headers.all_lines().into(),
+            exchanges: Arc::default(),
             lingering: Arc::default(),
         }
     }
@@ -89,6 +95,8 @@ impl Downstream {
             hangup: None,
             first: None,
             in_progress: AtomicBool::new(false),
+            exchanges: common.exchanges.clone(),
+            exchange: Mutex::default(),
             head: Head::new(common.budget.clone()),
             lines: common.lines.clone(),
             replacement: None,
@@ -140,6 +148,8 @@ impl Downstream {
     pub(crate) fn set_request_in_progress(connection: Option<&Stream>, in_progress: bool) {
         if let Some(this) = Self::of(connection) {
             this.in_progress.store(in_progress, Ordering::Relaxed);
+            let exchange = in_progress.then(|| this.exchanges.begin());
+            *this.exchange.lock().unwrap_or_else(PoisonError::into_inner) = exchange;
             this.head.clear();
         }
     }
@@ -162,18 +172,26 @@ impl Downstream {
         connection?.as_any().downcast_ref()
     }
 
-    /// The connection inside and its hangup, if it is wrapped.
-    pub(crate) fn unwrap(connection: Stream) -> (Stream, Option<Hangup>) {
+    /// Whether the agent has begun to stop, so that this is the connection's last
+    /// request.
+    pub(crate) fn is_draining(connection: Option<&Stream>) -> bool {
+        Self::of(connection).is_some_and(|this| this.exchanges.is_draining())
+    }
+
+    /// The connection inside, its hangup and its exchange, if it is wrapped.
+    pub(crate) fn unwrap(connection: Stream) -> (Stream, Option<Hangup>, Option<Exchange>) {
         if !connection.as_any().is::<Self>() {
-            return (connection, None);
+            return (connection, None, None);
         }
         match connection.into_any().downcast::<Self>() {
             Ok(mut this) => {
                 this.left = None;
-                (this.take_inner(), this.hangup.take())
+                let exchange = this.exchange.get_mut();
+                let exchange = exchange.unwrap_or_else(PoisonError::into_inner).take();
+                (this.take_inner(), this.hangup.take(), exchange)
             }
             // Unreachable: the check above found this type.
-            Err(_) => (dummy(), None),
+            Err(_) => (dummy(), None, None),
         }
     }
 

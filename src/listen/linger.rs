@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// How long connections may linger after the agent has begun to stop.
-const AT_THE_END: Duration = Duration::from_secs(1);
+const AT_THE_END: Duration = Duration::from_millis(500);
 
 /// The bytes that one read takes.
 const READ: usize = 32 << 10;

@@ -8,6 +8,7 @@ use pingora::proxy::Session;
 use pingora::{ErrorType, OkOrErr};
 
 use crate::listen::downstream::Downstream;
+use crate::listen::exchanges::Exchange;
 use crate::platform::Hangup;
 
 /// A connection that Pingora had.
@@ -15,6 +16,8 @@ pub(crate) struct Taken {
     pub(crate) stream: Stream,
     /// Absent for a connection that was not accepted here.
     pub(crate) hangup: Option<Hangup>,
+    /// Open as long as the connection is used.
+    pub(crate) _exchange: Option<Exchange>,
     /// The bytes that came after the request.
     pub(crate) early: Option<Bytes>,
 }
@@ -32,10 +35,11 @@ pub(crate) async fn take(session: &mut Session) -> pingora::Result<Taken> {
     let connection = taken.finish().await?;
     let connection = connection.or_err(ErrorType::ConnectionClosed, "the client is gone")?;
     let (stream, early) = connection.into_parts();
-    let (stream, hangup) = Downstream::unwrap(stream);
+    let (stream, hangup, exchange) = Downstream::unwrap(stream);
     Ok(Taken {
         stream,
         hangup,
+        _exchange: exchange,
         early: early.map(|b| b.freeze()),
     })
 }

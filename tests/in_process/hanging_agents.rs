@@ -179,10 +179,10 @@ async fn a_draining_agent_keeps_its_idle_streams() {
     over_a_cable(async |bed, _| {
         let mut quiet = echoing_exec(bed).await;
         let stopping = bed.node_mut("n2").stop();
-        let gone = || bed.node("n1").sees() == 1;
-        assert!(eventually(gone).await);
         tokio::time::sleep(SILENCE_LIMIT).await;
         check_echo(&mut quiet).await;
+        let seen = || bed.node("n1").sees() == 2;
+        assert!(eventually(seen).await, "it answers while it drains");
         quiet.stream.close_write().await.unwrap();
         assert!(quiet.stream.receive_to_end().await.unwrap().is_empty());
         stopping.await;

@@ -11,6 +11,7 @@ mod certificates;
 mod cluster_events;
 mod common;
 mod console;
+mod draining;
 mod engine;
 mod hanging_agents;
 mod health;

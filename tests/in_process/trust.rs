@@ -245,7 +245,7 @@ async fn a_swarm_node_without_a_secret_does_not_start_and_says_how_to_create_one
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_agent_finishes_open_requests_and_accepts_none_after_a_stop_signal() {
+async fn an_agent_finishes_open_requests_after_a_stop_signal_and_accepts_none_after_them() {
     const INSPECT: &str = "/containers/c1/json";
     let nodes = [
         manager("n1").engine(with_c("c1")),
@@ -271,12 +271,7 @@ async fn an_agent_finishes_open_requests_and_accepts_none_after_a_stop_signal() 
         assert!(eventually(|| !engine.requests_to(INSPECT).is_empty()).await);
         let stopping = bed.node_mut("n1").stop();
         let stopping = tokio::spawn(stopping);
-        assert!(idle.closed().await.unwrap());
-        assert!(unused.closed().await.unwrap());
-        assert!(
-            operator.client().connect().await.is_err(),
-            "it still accepts connections"
-        );
+        assert_eq!(operator.get("/version").await.unwrap().status, 200);
         assert!(
             !stopping.is_finished(),
             "it does not wait for the open request"
@@ -284,7 +279,13 @@ async fn an_agent_finishes_open_requests_and_accepts_none_after_a_stop_signal() 
         let engine = &bed.node("n1").engine;
         engine.set_behaviour_of(INSPECT, Behaviour::Normal);
         assert_eq!(running.await.unwrap().unwrap().status, 200);
+        assert!(idle.closed().await.unwrap());
+        assert!(unused.closed().await.unwrap());
         stopping.await.unwrap();
+        assert!(
+            operator.client().connect().await.is_err(),
+            "it still accepts connections"
+        );
     })
     .await;
 }

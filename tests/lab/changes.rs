@@ -1,6 +1,6 @@
 //! Changes to a cluster in use: roles change, agents are replaced.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::cluster::Lab;
 use super::wait::eventually;
@@ -52,10 +52,20 @@ pub(crate) fn an_agent_finishes_open_streams_after_a_stop_signal(lab: &Lab) {
         exec
     });
     let engine = lab.engine(2);
-    let stop = engine.cmd("stop --time 20").arg(&agent).within(30).run();
-    let waited = stop.took;
-    stop.ok();
-    here.line_with("ok", Duration::from_secs(1));
+    let begun = Instant::now();
+    let stop = engine.cmd("stop --time 20").arg(&agent).within(30);
+    let stop = stop.background();
+    let signalled = || {
+        let log = engine.cmd("logs").arg(&agent).run();
+        let log = log.text() + &log.err;
+        log.contains("ending when").then_some(()).ok_or(log)
+    };
+    eventually(3, "the signal has arrived", signalled);
+    let list = lab.get(2, "/containers/json");
+    assert_eq!(list.status, 200, "it still answers: {list:?}");
+    here.line_with("ok", Duration::from_secs(5));
+    assert_eq!(stop.end().0, 0);
+    let waited = begun.elapsed();
     // The client requests the exit code after the end of the stream. The other agent still accepts that request, and
     // knows the exit code for its own node.
     assert_eq!(elsewhere.end(), (5, vec!["ok".to_owned()]));
