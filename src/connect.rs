@@ -7,6 +7,7 @@
 
 pub mod access;
 mod missing;
+mod silence;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,12 +15,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::Method;
 use http::header::CONTENT_LENGTH;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session, http_proxy};
 use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType, Result};
+use pingora::{Error, ErrorSource, ErrorType, Result};
 use ring::rand::SystemRandom;
 use skep_filters::auth::profile::SKEP_TARGET;
 use skep_filters::auth::{BodyBinding, digest};
@@ -28,6 +30,7 @@ use skep_filters::endpoint::{RequestPath, classify};
 use crate::config::AgentUrl;
 use crate::connect::access::Access;
 use crate::connect::missing::MissingNodes;
+use crate::connect::silence::{Misses, Signs, StreamWatch};
 use crate::exchange::body;
 use crate::exchange::early;
 use crate::exchange::reject::{self, Reject, Words};
@@ -48,6 +51,10 @@ use crate::upstream::peers;
 /// Seconds that a local client may be idle between two requests.
 const KEEPALIVE: u64 = 300;
 
+/// Follows the reason if an agent did not answer a request that changes something.
+const MAYBE_DONE: &str =
+    "; it may have carried the request out all the same: look before you repeat it";
+
 /// A proxy that signs every request.
 pub(crate) struct Connect {
     servers: Vec<AgentUrl>,
@@ -57,6 +64,7 @@ pub(crate) struct Connect {
     memory: Arc<Memory>,
     node: Option<String>,
     missing: MissingNodes,
+    signs: Signs,
     random: SystemRandom,
 }
 
@@ -76,10 +84,11 @@ impl Connect {
     /// A proxy to these agents; `node` is the target of every request.
     pub(crate) fn new(servers: Vec<AgentUrl>, access: Access, node: Option<String>) -> Self {
         Self {
+            signs: Signs::of(servers.len()),
             servers,
             current: AtomicUsize::new(0),
             access,
-            client: Client::new(),
+            client: Client::new().with_new_connections_for_writes(),
             memory: Arc::default(),
             node,
             missing: MissingNodes::default(),
@@ -136,6 +145,7 @@ impl Connect {
         let path = RequestPath::parse(head.uri.path())?;
         let found = classify(head.method.as_str(), &path);
         let hijack = found.as_ref().is_some_and(|m| m.endpoint.wire.is_tunnel());
+        let hijack = hijack || session.is_upgrade_req();
         let stream = found.as_ref().is_some_and(|m| m.endpoint.body.is_stream());
         x.server = self.current.load(Ordering::Relaxed);
         if session.is_body_empty() {
@@ -152,19 +162,19 @@ impl Connect {
             let body = body::read(session, hold).await?;
             let binding = BodyBinding::Digest(digest::sha256(&body));
             x.body = Some(binding);
-            let hijack = hijack || session.is_upgrade_req();
             self.send(session, x, body, binding, hijack).await?;
             return Ok(true);
         }
-        if hijack || session.is_upgrade_req() {
+        if hijack || x.body == Some(BodyBinding::Empty) {
             let binding = x.body.unwrap_or(BodyBinding::Empty);
-            self.send(session, x, Bytes::new(), binding, true).await?;
+            self.send(session, x, Bytes::new(), binding, hijack).await?;
             return Ok(true);
         }
         Ok(false)
     }
 
-    /// Sends a request with its whole body; tries each agent once.
+    /// Sends a request with its whole body; tries each agent once. A request that an
+    /// agent may have carried out goes to no other, unless it only reads.
     async fn send(
         &self,
         session: &mut Session,
@@ -174,9 +184,11 @@ impl Connect {
         hijack: bool,
     ) -> std::result::Result<(), Reject> {
         let internal = |e: Box<Error>| Reject::Internal(error::explain(&e));
+        let reads = matches!(session.req_header().method, Method::GET | Method::HEAD);
         let mut last = None;
         for _ in 0..self.servers.len() {
             let server = x.server;
+            x.asked = server;
             let mut head = session.req_header().clone();
             headers::strip_hop_by_hop_request(&mut head, hijack).map_err(internal)?;
             head.remove_header("expect");
@@ -190,8 +202,13 @@ impl Connect {
                 Ok(()) => return Ok(()),
                 Err(e) => e,
             };
-            let reject = self.reject(server, &failed);
-            if x.hijacked || reject::begun(session) || !error::was_not_reached(&failed) {
+            let is_ours = *failed.esource() == ErrorSource::Upstream;
+            let not_done = error::was_not_reached(&failed) || (reads && is_ours);
+            let mut reject = self.reject(server, &failed);
+            if x.hijacked || reject::begun(session) || !not_done {
+                if let (Reject::Node { reason, .. }, false) = (&mut reject, not_done) {
+                    reason.push_str(MAYBE_DONE);
+                }
                 return Err(reject);
             }
             self.next(x, &failed);
@@ -210,6 +227,12 @@ impl Connect {
         hijack: bool,
     ) -> Result<()> {
         let peer = self.peer(x.server).await?;
+        let reads = matches!(head.method, Method::GET | Method::HEAD);
+        let misses = if reads && self.servers.len() > 1 {
+            Misses::One
+        } else {
+            Misses::Several
+        };
         if hijack {
             let upstream = self
                 .client
@@ -217,7 +240,8 @@ impl Connect {
                 .await
                 .map_err(|e| e.into_up())?;
             let body = Some(body);
-            let (server_headers, watch) = (ServerHeaders::none(), &tunnel::Unwatched);
+            let watch = &StreamWatch(self, x.server);
+            let server_headers = ServerHeaders::none();
             tunnel::run(
                 session,
                 upstream,
@@ -237,7 +261,7 @@ impl Connect {
                 body,
                 // The answer of the agent names its node.
                 ServerHeaders::none(),
-                std::future::pending(),
+                self.silent(x.server, misses),
             )
             .await?;
         }

@@ -25,7 +25,7 @@ use crate::listen::server_headers::ServerHeaders;
 use crate::listen::takeover;
 use crate::upstream::{headers, request};
 
-pub(crate) use watch::{Unwatched, Watch};
+pub(crate) use watch::Watch;
 
 use watch::{Activity, WatchedStream, gone, silence};
 

@@ -33,6 +33,7 @@ const POOL: usize = MAX_AGENTS + 256;
 pub(crate) struct Client {
     pooled: Connector,
     fresh: TransportConnector,
+    new_for_writes: bool,
 }
 
 /// The bytes of bodies that may be held in memory: by one answer, and by all
@@ -104,6 +105,17 @@ impl Client {
         Self {
             pooled: Connector::new(Some(options())),
             fresh: TransportConnector::new(Some(options())),
+            new_for_writes: false,
+        }
+    }
+
+    /// The same, with a new connection for each request that must not be sent twice.
+    /// If its server ends, the request is either not sent or answered; on an idle
+    /// connection it might be lost, and nobody could tell whether it was carried out.
+    pub(crate) fn with_new_connections_for_writes(self) -> Self {
+        Self {
+            new_for_writes: true,
+            ..self
         }
     }
 
@@ -150,7 +162,11 @@ impl Client {
         let again = matches!(head.method, http::Method::GET | http::Method::HEAD);
         let mut first = true;
         loop {
-            let (mut session, reused) = self.pooled.get_http_session(peer).await?;
+            let (mut session, reused) = if again || !self.new_for_writes {
+                self.pooled.get_http_session(peer).await?
+            } else {
+                (HttpSession::H1(self.dedicated(peer).await?), false)
+            };
             match ask(&mut session, head.clone(), body.clone()).await {
                 Ok(answer) => return Ok((session, answer)),
                 Err(_) if reused && first && again => first = false,

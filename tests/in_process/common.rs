@@ -7,11 +7,15 @@
 
 mod caller;
 mod cluster;
+#[cfg(unix)]
+mod connect;
 mod logged;
 pub(crate) mod node;
 
 pub(crate) use caller::{Caller, Signed};
 pub(crate) use cluster::{ClusterBuilder, TestCluster, generation, secret_file, with_cluster};
+#[cfg(unix)]
+pub(crate) use connect::Connect;
 pub(crate) use logged::{requests_of, warnings_of};
 pub(crate) use node::{Node, manager, worker};
 

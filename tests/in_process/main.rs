@@ -10,6 +10,7 @@ mod browse;
 mod certificates;
 mod cluster_events;
 mod common;
+mod connect;
 mod console;
 mod draining;
 mod engine;

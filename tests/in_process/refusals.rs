@@ -4,13 +4,10 @@
 
 use std::io;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
-use crate::common::{
-    Caller, ClusterBuilder, TestCluster, generation, manager, secret_file, worker,
-};
+use crate::common::{Caller, ClusterBuilder, Connect, TestCluster, manager, secret_file, worker};
 use skep::config::Config;
-use skep_bed::{Behaviour, Client, Response, eventually, fixture};
+use skep_bed::{Behaviour, Client, Response, fixture};
 use skep_filters::auth::SigningKey;
 
 const KEY: &str = "the secret of a key in a test, 40 bytes.";
@@ -251,7 +248,12 @@ async fn a_refusal_over_tls_arrives_before_the_body_has_ended() {
 async fn a_refusal_through_skep_connect_arrives_before_the_body_has_ended() {
     two_nodes()
         .run(async |bed| {
-            let connect = Connect::start(bed, "reader").await;
+            let connect = Connect::start(
+                bed,
+                &["--key-id", "reader", "--key-file", "FOLDER/key"],
+                &[bed.node("n1").address],
+            )
+            .await;
             let is_stream = |call: &Call| call.kind == TAR;
             let (streams, held): (Vec<_>, Vec<_>) = DENIED.iter().copied().partition(is_stream);
             let client = &connect.client;
@@ -331,43 +333,4 @@ async fn a_connection_that_closes_after_a_failure_says_so() {
             assert!(connection.closed().await.unwrap());
         })
         .await;
-}
-
-/// A running `skep connect`.
-struct Connect {
-    client: Client,
-    child: Child,
-}
-
-impl Drop for Connect {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-impl Connect {
-    async fn start(bed: &TestCluster, key: &str) -> Self {
-        let folder = bed.folder();
-        let socket = folder.join("connect.sock");
-        let ca = folder.join("ca.pem");
-        std::fs::write(&ca, generation().ca_pem()).expect("a CA");
-        let child = Command::new(env!("CARGO_BIN_EXE_skep"))
-            .arg("connect")
-            .args(["--to", &format!("https://{}", bed.node("n1").address)])
-            .args(["--key-id", key, "--key-file"])
-            .arg(folder.join("key"))
-            .arg("--ca")
-            .arg(&ca)
-            .args(["--listen", &format!("unix://{}", socket.display())])
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("skep connect starts");
-        let listens = eventually(|| std::os::unix::net::UnixStream::connect(&socket).is_ok());
-        assert!(listens.await, "skep connect does not listen");
-        Self {
-            client: Client::unix(&socket),
-            child,
-        }
-    }
 }

@@ -39,29 +39,11 @@ pub(crate) trait Watch: Sync {
     /// Resolves when the upstream may be dead: waiting for an answer is useless.
     fn lost(&self) -> impl Future<Output = ()> + Send;
 
-    /// Asks once. A refused connection is an answer too: an agent that shuts
-    /// down takes no new connections while its streams finish.
+    /// Asks once.
     fn answers(&self) -> impl Future<Output = bool> + Send;
 
     /// The length of one try.
     fn try_for(&self) -> Duration;
-}
-
-/// An upstream that only TCP watches.
-pub(crate) struct Unwatched;
-
-impl Watch for Unwatched {
-    async fn lost(&self) {
-        std::future::pending().await
-    }
-
-    async fn answers(&self) -> bool {
-        true
-    }
-
-    fn try_for(&self) -> Duration {
-        Duration::ZERO
-    }
 }
 
 /// Counts the bytes from the upstream, and records the end of those to it.
