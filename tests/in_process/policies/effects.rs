@@ -137,6 +137,41 @@ async fn the_ingress_network_is_kept_by_any_of_its_names() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_network_that_cannot_be_read_is_not_removed() {
+    let answers = [
+        ("text", json!({ "Id": "text", "Ingress": "true" })),
+        ("number", json!({ "Id": "number", "Ingress": 1 })),
+        ("null", json!({ "Id": "null", "Ingress": null })),
+        ("list", json!(["list"])),
+        ("words", json!("network")),
+        ("nothing", Value::Null),
+        ("nameless", json!({ "Ingress": false })),
+    ];
+    let plans = [manager("n1").engine(|engine| {
+        answers.iter().fold(engine, |engine, (name, answer)| {
+            let path = format!("/networks/{name}");
+            engine.answer("GET", &path, 200, answer.clone()).answer(
+                "DELETE",
+                &path,
+                204,
+                Value::Null,
+            )
+        })
+    })];
+    configured(plans, YAML)
+        .run(async |bed| {
+            let ci = holder(bed, "n1", "ci");
+            for (name, _) in &answers {
+                let target = format!("/networks/{name}");
+                let answer = ci.ask("DELETE", &target, &[], b"").await.unwrap();
+                assert!(answer.status >= 400, "{name}: {}", answer.status);
+            }
+            assert_eq!(changes(bed).len(), 0);
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_limit_counts_only_in_a_version_that_has_it() {
     let plans =
         [manager("n1")
