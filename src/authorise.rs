@@ -8,9 +8,9 @@ pub(crate) mod grants;
 pub(crate) mod guarded;
 pub(crate) mod ingress;
 pub(crate) mod limit;
-pub(crate) mod previous;
 pub(crate) mod scope;
 pub(crate) mod secrets;
+pub(crate) mod stored;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -132,15 +132,8 @@ pub(crate) fn authorise_body(
     let Some(found) = asked.found.filter(|found| rules.inspects(found)) else {
         return Ok(());
     };
-    let verdict = rules.judge_body(
-        found,
-        &BodyOf {
-            bytes: body.held.as_deref().unwrap_or_default(),
-            content_type: text(head, &CONTENT_TYPE),
-            content_encoding: text(head, &CONTENT_ENCODING),
-        },
-        spoken(cluster, called, asked),
-    );
+    let sent = body_of(head, body);
+    let verdict = rules.judge_body(found, &sent, spoken(cluster, called, asked));
     match verdict {
         // The log names the rule that allowed the head.
         Verdict::Allow { .. } => Ok(()),
@@ -214,9 +207,18 @@ fn described(member: &Member) -> Node {
     }
 }
 
+/// The body as policies read it.
+pub(crate) fn body_of<'b>(head: &'b RequestHeader, body: &'b RequestBody) -> BodyOf<'b> {
+    BodyOf {
+        bytes: body.held.as_deref().unwrap_or_default(),
+        content_type: text(head, &CONTENT_TYPE),
+        content_encoding: text(head, &CONTENT_ENCODING),
+    }
+}
+
 /// A header's value; one that no rule allows if the value is not text, or the header
 /// occurs again with another value. bollard sends the same one twice.
-pub(crate) fn text<'h>(head: &'h RequestHeader, name: &HeaderName) -> Option<&'h str> {
+fn text<'h>(head: &'h RequestHeader, name: &HeaderName) -> Option<&'h str> {
     let mut values = head.headers.get_all(name).iter();
     let first = values.next()?;
     match first.to_str() {

@@ -23,9 +23,9 @@ use skep_filters::endpoint::{Body, Match, RequestPath, classify};
 use crate::authorise;
 use crate::authorise::guarded;
 use crate::authorise::ingress;
-use crate::authorise::previous;
 use crate::authorise::scope::{self, Restriction};
 use crate::authorise::secrets;
+use crate::authorise::stored;
 use crate::cluster::reachable::Reachable;
 use crate::config::{Grant, InfoOf};
 use crate::exchange::Exchange;
@@ -185,9 +185,11 @@ impl Gateway {
             let check = secrets::check(&self.context, &x, rules, &asked, &to, &body, pinned);
             restriction.pinned = Box::pin(check).await?;
         }
-        if called.rolls_back(&asked) {
+        let body = authorise::body_of(session.req_header(), &x.body);
+        let stored = called.stored_specs(&asked, &body);
+        if stored.any() {
             let pinned = restriction.pinned;
-            let check = previous::check(&self.context, &x, &asked, &to, pinned);
+            let check = stored::check(&self.context, &x, &asked, &to, stored, pinned);
             restriction.pinned = Box::pin(check).await?;
         }
         if called.keeps_ingress(asked.found) {

@@ -30,6 +30,7 @@ pub mod scope;
 mod selector;
 mod spec;
 mod spoken;
+mod stored_specs;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -55,4 +56,5 @@ pub use ruleset::RuleSet;
 pub use selector::groups;
 pub use spec::{RuleSpec, Spec};
 pub use spoken::{Release, Spoken};
+pub use stored_specs::StoredSpecs;
 pub use verdict::{Reason, Verdict};

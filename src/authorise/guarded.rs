@@ -7,15 +7,14 @@
 //! names are compared, is `skep_filters::policy`'s to say.
 
 use http::StatusCode;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use pingora::http::RequestHeader;
 use skep_filters::auth::BodyBinding;
 use skep_filters::policy::scope::{Kind, Scope};
-use skep_filters::policy::{BodyOf, Guarding, Thing};
+use skep_filters::policy::{Guarding, Thing};
 
+use super::body_of;
 use super::scope::inspection::{Inspection, id_of};
 use super::scope::{Restriction, label};
-use super::text;
 use crate::cluster::hop::Hop;
 use crate::exchange::Call;
 use crate::exchange::context::Context;
@@ -58,11 +57,7 @@ pub(crate) fn judge(
         let reject = denied(x, "the body was not read".to_owned());
         return refuse(x, reject);
     }
-    let body = BodyOf {
-        bytes: x.body.held.as_deref().unwrap_or_default(),
-        content_type: text(head, &CONTENT_TYPE),
-        content_encoding: text(head, &CONTENT_ENCODING),
-    };
+    let body = body_of(head, &x.body);
     match rules.judge_guarded(&guarded, found, asked.query, &body) {
         Guarding::Clear => Ok(None),
         Guarding::Inspect(kind, name) => Ok(Some(Doubtful(kind, name))),

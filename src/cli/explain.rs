@@ -144,14 +144,21 @@ fn explain(
                 "  read in API {newest}: name another version in the path"
             )?;
         }
-        if inspected.is_some_and(|found| rules.rolls_back(found, query)) {
+        let has_body = body.is_some();
+        let body = json(body.unwrap_or(b"{}"));
+        let stored = inspected.map(|found| rules.stored_specs(found, query, &body));
+        let stored = stored.unwrap_or_default();
+        if stored.previous {
             writeln!(text, "  if the previous specification is allowed too")?;
+        }
+        if stored.current {
+            writeln!(text, "  if the current specification is allowed too")?;
         }
         let removal = |found: &Match| found.endpoint.head == HeadCheck::NetworkRemoval;
         if found.as_ref().is_some_and(removal) && !rules.grants_ingress() {
             writeln!(text, "  unless it is the ingress network")?;
         }
-        conditions(&mut text, grant, found.as_ref(), body.is_some(), named)?;
+        conditions(&mut text, grant, found.as_ref(), has_body, named)?;
     }
     Ok(Explanation { text, allowed })
 }
@@ -370,6 +377,12 @@ policies:
                 None,
                 true,
                 "the previous specification",
+            ),
+            (
+                "--as key:dev --label zone=dev POST /services/web/update?version=1",
+                Some(r#"{"UpdateConfig":{"FailureAction":"rollback"}}"#),
+                true,
+                "the current specification",
             ),
             (
                 "--as key:dev --label zone=dev DELETE /networks/n",

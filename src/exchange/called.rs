@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use skep_filters::auth::OnBehalfOf;
 use skep_filters::endpoint::{BodyCheck, HeadCheck, Kind, Match};
 use skep_filters::policy::scope::Scope;
-use skep_filters::policy::{Redact, RuleSet};
+use skep_filters::policy::{BodyOf, Redact, RuleSet, StoredSpecs};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::cluster::reachable::Reachable;
@@ -138,11 +138,13 @@ impl Called {
             .filter(|rules| !rules.is_unrestricted() && !all(rules))
     }
 
-    /// Whether the request returns a service to its previous specification, which
-    /// has to be inspected.
-    pub(crate) fn rolls_back(&self, asked: &Call<'_>) -> bool {
+    /// The specifications of a service that the request can bring back, which have
+    /// to be inspected.
+    pub(crate) fn stored_specs(&self, asked: &Call<'_>, body: &BodyOf<'_>) -> StoredSpecs {
         let rules = self.rules().zip(asked.found);
-        rules.is_some_and(|(rules, found)| rules.rolls_back(found, asked.query))
+        rules.map_or_else(StoredSpecs::default, |(rules, found)| {
+            rules.stored_specs(found, asked.query, body)
+        })
     }
 
     /// Whether the network that is removed has to be inspected: it may be the

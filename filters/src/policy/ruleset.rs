@@ -16,6 +16,7 @@ use super::scope::Scope;
 use super::selector::Selector;
 use super::spec::{RuleSpec, Spec};
 use super::spoken::Spoken;
+use super::stored_specs::StoredSpecs;
 use super::verdict::{Reason, Verdict};
 use crate::endpoint::filters::Filters;
 use crate::endpoint::{HeadCheck, Kind, Match, query};
@@ -233,12 +234,13 @@ impl RuleSet {
         guard::judge(guarded, found, query, body)
     }
 
-    /// Whether an update replaces the service's specification by its previous one,
-    /// which is then the body to judge: the engine does not use the request's.
-    pub fn rolls_back(&self, found: &Match, query: &str) -> bool {
-        found.endpoint.head == HeadCheck::Rollback
-            && self.inspects(found)
-            && query::all(query, "rollback").any(|to| !matches!(&*to, "" | "none"))
+    /// The specifications of a service that an update can bring back, and that are
+    /// to be judged like its body.
+    pub fn stored_specs(&self, found: &Match, query: &str, body: &BodyOf<'_>) -> StoredSpecs {
+        if self.unrestricted || found.endpoint.head != HeadCheck::Rollback {
+            return StoredSpecs::default();
+        }
+        StoredSpecs::of(query, body)
     }
 
     /// Whether the caller is an admin, whom nothing limits.

@@ -1,4 +1,4 @@
-//! Effects that the request alone does not show: the previous specification of a
+//! Effects that the request alone does not show: the stored specifications of a
 //! service, the ingress network by its id, fields without effect in old versions.
 
 use serde_json::{Value, json};
@@ -12,10 +12,11 @@ auth:
     - { id: ci, secret_file: KEY_FILE, policy: ci }
     - { id: own, secret_file: KEY_FILE, policy: own }
     - { id: swarm, secret_file: KEY_FILE, policy: swarm }
+    - { id: admin, secret_file: KEY_FILE, policy: admin }
     - { id: small, secret_file: KEY_FILE, policy: small }
 policies:
   ci: { allow: ['services.*', 'networks.*'], may: { binds: [/srv] } }
-  own: { allow: ['services.*'], labels: { owner: me } }
+  own: { allow: ['services.*'], may: { binds: [/srv] }, labels: { owner: me } }
   swarm: { allow: ['networks.*'], may: { ingress: true } }
   small: { allow: ['services.*'], must: { pids: 10 } }
 ";
@@ -98,6 +99,83 @@ async fn a_return_to_the_previous_specification_is_judged_by_that_specification(
                     );
                     let sent = changes(bed).len() > before;
                     assert_eq!(sent, matches!(expected, 200 | 400), "{entry} {target}");
+                }
+            }
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_update_that_returns_when_it_fails_is_judged_by_the_current_specification() {
+    let current = |id: &str, spec: Value| {
+        let path = format!("/services/{id}");
+        let service = json!({ "ID": id, "Version": { "Index": 7 }, "Spec": spec });
+        (path, service)
+    };
+    let secret = json!({ "SecretID": "s1", "SecretName": "db" });
+    let labels = json!({ "owner": "me" });
+    let mut own = with_mount("/srv/a");
+    own["Labels"] = labels.clone();
+    let mut own_bad = with_mount("/etc");
+    own_bad["Labels"] = labels;
+    let mut with_secret = with_mount("/srv/a");
+    with_secret["TaskTemplate"]["ContainerSpec"]["Secrets"] = json!([secret]);
+    let services = [
+        current("good", with_mount("/srv/a")),
+        current("bad", with_mount("/etc")),
+        current("secret", with_secret),
+        current("own", own),
+        current("ownbad", own_bad),
+    ];
+    let plans = [
+        manager("n1").engine(|engine| {
+            let secret = json!({ "ID": "s1", "Spec": { "Name": "db" } });
+            let engine = engine.answer("GET", "/secrets/s1", 200, secret);
+            services.iter().fold(engine, |engine, (path, service)| {
+                engine.answer("GET", path, 200, service.clone()).answer(
+                    "POST",
+                    &format!("{path}/update"),
+                    200,
+                    json!({}),
+                )
+            })
+        }),
+        worker("n2"),
+    ];
+    configured(plans, YAML)
+        .run(async |bed| {
+            for entry in ["n1", "n2"] {
+                for (who, target, action, expected) in [
+                    ("ci", "good/update?version=7", "rollback", 200),
+                    ("ci", "bad/update?version=7", "rollback", 403),
+                    ("ci", "bad/update?version=7", "pause", 200),
+                    ("ci", "bad/update?version=7", "continue", 200),
+                    ("ci", "bad/update?version=7", "", 200),
+                    ("ci", "secret/update?version=7", "rollback", 403),
+                    ("ci", "secret/update?version=7", "pause", 200),
+                    // Another update came in between.
+                    ("ci", "good/update?version=8", "rollback", 403),
+                    ("ci", "good/update", "rollback", 403),
+                    ("ci", "none/update?version=7", "rollback", 404),
+                    ("own", "own/update?version=7", "rollback", 200),
+                    ("own", "ownbad/update?version=7", "rollback", 403),
+                    ("own", "ownbad/update?version=7", "pause", 200),
+                    ("own", "good/update?version=7", "rollback", 404),
+                    ("admin", "bad/update?version=7", "rollback", 200),
+                ] {
+                    let before = changes(bed).len();
+                    let mut body = with_mount("/srv");
+                    body["UpdateConfig"] = json!({ "FailureAction": action });
+                    let caller = holder(bed, entry, who);
+                    let json = [("Content-Type", "application/json")];
+                    let target = format!("/services/{target}");
+                    let body = body.to_string();
+                    let answer = caller.ask("POST", &target, &json, body.as_bytes()).await;
+                    let answer = answer.unwrap();
+                    let seen = format!("{entry} {who} {target} {action}: {}", answer.text());
+                    assert_eq!(answer.status, expected, "{seen}");
+                    let sent = changes(bed).len() > before;
+                    assert_eq!(sent, expected == 200, "{seen}");
                 }
             }
         })

@@ -506,6 +506,7 @@ fn an_empty_list_of_bindings_publishes_on_every_address() {
 #[test]
 fn a_return_to_the_previous_specification_is_recognised() {
     let found = classify("POST", &RequestPath::parse("/services/web/update").unwrap()).unwrap();
+    let body = json(b"{}");
     for (query, expected) in [
         ("version=1", false),
         ("version=1&rollback=", false),
@@ -515,11 +516,60 @@ fn a_return_to_the_previous_specification_is_recognised() {
         ("rollback=none&rollback=previous", true),
         ("rollback=anything", true),
     ] {
-        assert_eq!(plain().rolls_back(&found, query), expected, "{query}");
+        let stored = plain().stored_specs(&found, query, &body);
+        assert_eq!(stored.previous, expected, "{query}");
+        assert!(!stored.current, "{query}");
     }
-    assert!(!RuleSet::admin().rolls_back(&found, "rollback=previous"));
+    let admin = RuleSet::admin().stored_specs(&found, "rollback=previous", &body);
+    assert!(!admin.any());
+    // Nobody but an admin brings back what belongs to an agent.
     let everything = with(May::everything(), Must::default());
-    assert!(!everything.rolls_back(&found, "rollback=previous"));
+    let stored = everything.stored_specs(&found, "rollback=previous", &body);
+    assert!(stored.previous);
+}
+
+#[test]
+fn an_update_that_returns_when_it_fails_is_recognised() {
+    let found = classify("POST", &RequestPath::parse("/services/web/update").unwrap()).unwrap();
+    let create = classify("POST", &RequestPath::parse("/services/create").unwrap()).unwrap();
+    for (body, expected) in [
+        ("{}", false),
+        (r#"{"UpdateConfig":null}"#, false),
+        (r#"{"UpdateConfig":{"Parallelism":1}}"#, false),
+        (r#"{"UpdateConfig":{"FailureAction":""}}"#, false),
+        (r#"{"UpdateConfig":{"FailureAction":"pause"}}"#, false),
+        (r#"{"UpdateConfig":{"FailureAction":"continue"}}"#, false),
+        (r#"{"RollbackConfig":{"FailureAction":"rollback"}}"#, false),
+        (r#"{"UpdateConfig":{"FailureAction":"rollback"}}"#, true),
+        (
+            r#"{"UpdateConfig":{"FailureAction":"rollb\u0061ck"}}"#,
+            true,
+        ),
+        (r#"{"updateconfig":{"failureaction":"rollback"}}"#, true),
+        (r#"{"UpdateConfig":{"FailureAction":"Rollback"}}"#, true),
+        (r#"{"UpdateConfig":{"FailureAction":["rollback"]}}"#, true),
+        (r#"{"UpdateConfig":[]}"#, true),
+        (
+            r#"{"UpdateConfig":{},"updateConfig":{"FailureAction":"rollback"}}"#,
+            true,
+        ),
+        ("not JSON", true),
+    ] {
+        let sent = json(body.as_bytes());
+        for (query, uses_body) in [
+            ("version=1", true),
+            ("version=1&rollback=none", true),
+            ("rollback=none&rollback=previous", true),
+            ("rollback=previous", false),
+            ("rollback=previous&rollback=none", false),
+        ] {
+            let stored = plain().stored_specs(&found, query, &sent);
+            assert_eq!(stored.current, expected && uses_body, "{query} {body}");
+        }
+        assert!(!plain().stored_specs(&create, "", &sent).any(), "{body}");
+        let admin = RuleSet::admin().stored_specs(&found, "", &sent);
+        assert!(!admin.any(), "{body}");
+    }
 }
 
 #[test]
