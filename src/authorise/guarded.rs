@@ -15,7 +15,6 @@ use skep_filters::policy::{Guarding, Thing};
 use super::body_of;
 use super::scope::inspection::{Inspection, id_of};
 use super::scope::{Restriction, label};
-use crate::cluster::hop::Hop;
 use crate::exchange::Call;
 use crate::exchange::context::Context;
 use crate::exchange::judged::Judged;
@@ -84,15 +83,7 @@ pub(crate) async fn inspect(
     let (Some(found), Some(guarded)) = (asked.found, context.cluster.guarded()) else {
         return Err(Reject::NoSuch(label(kind, &name)));
     };
-    let mut inspection = Inspection {
-        context,
-        asked,
-        found,
-        to,
-        request_id: x.id().as_header().clone(),
-        at: Hop::Engine,
-        pinned: None,
-    };
+    let mut inspection = Inspection::of(context, x, asked, found, to, None);
     inspection.resolve_node(x, kind, Some(&name)).await?;
     let nothing = || Reject::NoSuch(label(kind, &name));
     let inspected = inspection.inspect(kind, &name).await?.ok_or_else(nothing)?;

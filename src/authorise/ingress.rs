@@ -6,7 +6,6 @@ use skep_filters::policy::scope::Kind;
 
 use super::scope::inspection::{Inspection, id_of};
 use super::scope::{Restriction, label};
-use crate::cluster::hop::Hop;
 use crate::exchange::Call;
 use crate::exchange::context::Context;
 use crate::exchange::judged::Judged;
@@ -37,15 +36,7 @@ pub(crate) async fn check(
         return Ok(before);
     };
     let nothing = || Reject::NoSuch(label(Kind::Network, name));
-    let mut inspection = Inspection {
-        context,
-        asked,
-        found,
-        to,
-        request_id: x.id().as_header().clone(),
-        at: Hop::Engine,
-        pinned: before.pinned,
-    };
+    let mut inspection = Inspection::of(context, x, asked, found, to, before.pinned);
     inspection
         .resolve_node(x, Kind::Network, Some(name))
         .await?;

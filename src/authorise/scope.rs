@@ -53,15 +53,7 @@ pub(crate) async fn confine(
     let Some(found) = asked.found else {
         return Err(out_of_scope("unknown endpoint"));
     };
-    let mut inspection = Inspection {
-        context,
-        asked,
-        found,
-        to,
-        at: Hop::Engine,
-        pinned,
-        request_id: x.id().as_header().clone(),
-    };
+    let mut inspection = Inspection::of(context, x, asked, found, to, pinned);
     let target = match found.endpoint.scope {
         Reach::Build => {
             deny_build_network(asked.query)?;
@@ -122,11 +114,7 @@ pub(crate) async fn deny_host_network(
     if references.is_empty() {
         return Ok(pinned);
     }
-    let hop = match to {
-        Destination::Node(member) => Hop::Agent(member.clone()),
-        Destination::Manager => pin_a_manager(context, &mut pinned)?,
-        _ => Hop::Engine,
-    };
+    let hop = hop_to(context, to, &mut pinned)?;
     for reference in references {
         let inspect = inspect(
             context,
@@ -152,8 +140,21 @@ pub(crate) async fn deny_host_network(
     Ok(pinned)
 }
 
+/// The node to which a request for a service goes.
+pub(super) fn hop_to(
+    context: &Context,
+    to: &Destination,
+    pinned: &mut Option<Hop>,
+) -> Result<Hop, Reject> {
+    match to {
+        Destination::Node(member) => Ok(Hop::Agent(member.clone())),
+        Destination::Manager => pin_a_manager(context, pinned),
+        _ => Ok(Hop::Engine),
+    }
+}
+
 /// The same manager for everything that this request needs.
-pub(super) fn pin_a_manager(context: &Context, pinned: &mut Option<Hop>) -> Result<Hop, Reject> {
+fn pin_a_manager(context: &Context, pinned: &mut Option<Hop>) -> Result<Hop, Reject> {
     let hop = match &pinned {
         Some(hop) => hop.clone(),
         None if context.cluster.me().can_manage() || !context.cluster.is_on() => Hop::Engine,

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use skep_filters::policy::RuleSet;
 use skep_filters::policy::scope::{Kind, Scope};
 
-use super::scope::{inspect, label, pin_a_manager};
+use super::scope::{hop_to, inspect, label};
 use crate::cluster::hop::Hop;
 use crate::exchange::Call;
 use crate::exchange::context::Context;
@@ -50,11 +50,7 @@ pub(crate) async fn check(
     if references.is_empty() {
         return Ok(pinned);
     }
-    let hop = match to {
-        Destination::Node(member) => Hop::Agent(member.clone()),
-        Destination::Manager => pin_a_manager(context, &mut pinned)?,
-        _ => Hop::Engine,
-    };
+    let hop = hop_to(context, to, &mut pinned)?;
     let request_id = x.id().as_header();
     for reference in references {
         let (kind, id) = (reference.kind, reference.name);

@@ -8,7 +8,8 @@ use skep_filters::endpoint::{Match, query};
 use skep_filters::policy::scope::Kind;
 use skep_filters::policy::{BodyOf, Guarding, StoredSpecs, Verdict};
 
-use super::scope::{deny_host_network, inspect, label, pin_a_manager};
+use super::scope::inspection::Inspection;
+use super::scope::{deny_host_network, label};
 use super::{secrets, spoken};
 use crate::cluster::hop::Hop;
 use crate::exchange::Call;
@@ -45,7 +46,7 @@ pub(crate) async fn check(
     asked: &Call<'_>,
     to: &Destination,
     stored: StoredSpecs,
-    mut pinned: Option<Hop>,
+    pinned: Option<Hop>,
 ) -> Result<Option<Hop>, Reject> {
     let rules = &x.permission.called.policy.rules;
     if stored.previous && rules.scope().is_some() {
@@ -62,20 +63,11 @@ pub(crate) async fn check(
             "the request names no service".to_owned(),
         ));
     };
-    let hop = match to {
-        Destination::Node(member) => Hop::Agent(member.clone()),
-        Destination::Manager => pin_a_manager(context, &mut pinned)?,
-        _ => Hop::Engine,
-    };
-    let inspected = inspect(
-        context,
-        &hop,
-        asked,
-        Kind::Service,
-        name,
-        x.id().as_header(),
-    )
-    .await?;
+    let mut inspection = Inspection::of(context, x, asked, found, to, pinned);
+    inspection
+        .resolve_node(x, Kind::Service, Some(name))
+        .await?;
+    let inspected = inspection.inspect(Kind::Service, name).await?;
     let inspected = inspected.ok_or_else(|| Reject::NoSuch(label(Kind::Service, name)))?;
     let service: Service = serde_json::from_slice(&inspected).map_err(unreadable)?;
     let version = query::get(asked.query, "version").unwrap_or_default();
@@ -83,6 +75,7 @@ pub(crate) async fn check(
         let reason = "the service has another version by now: inspect it and try again";
         return Err(denied(x, "rollback", reason.to_owned()));
     }
+    let mut pinned = inspection.pinned.clone();
     let stored = [
         (stored.previous, "previous", service.previous_spec),
         (stored.current, "current", service.spec),

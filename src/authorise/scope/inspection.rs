@@ -20,18 +20,38 @@ use crate::upstream::request;
 
 /// The request whose objects are inspected, and their node.
 pub(in crate::authorise) struct Inspection<'a> {
-    pub(in crate::authorise) context: &'a Context,
-    pub(in crate::authorise) asked: &'a Call<'a>,
-    pub(in crate::authorise) found: &'a Match,
-    pub(in crate::authorise) to: &'a Destination,
-    pub(in crate::authorise) request_id: HeaderValue,
+    context: &'a Context,
+    asked: &'a Call<'a>,
+    found: &'a Match,
+    to: &'a Destination,
+    request_id: HeaderValue,
     /// The node on which every object is inspected: the request goes there.
-    pub(in crate::authorise) at: Hop,
+    at: Hop,
     /// The same, once the request may go to no other.
     pub(in crate::authorise) pinned: Option<Hop>,
 }
 
-impl Inspection<'_> {
+impl<'a> Inspection<'a> {
+    /// Of the objects of a request that is not bound to a node, or to this one.
+    pub(in crate::authorise) fn of(
+        context: &'a Context,
+        x: &Judged<'_>,
+        asked: &'a Call<'a>,
+        found: &'a Match,
+        to: &'a Destination,
+        pinned: Option<Hop>,
+    ) -> Self {
+        Self {
+            context,
+            asked,
+            found,
+            to,
+            request_id: x.id().as_header().clone(),
+            at: Hop::Engine,
+            pinned,
+        }
+    }
+
     /// The target with the id of the request's object, which has to be in scope.
     pub(in crate::authorise) async fn at_the_object(
         &mut self,
@@ -104,7 +124,21 @@ impl Inspection<'_> {
         kind: Kind,
     ) -> Result<(), Reject> {
         let body = x.body.held.clone().unwrap_or_default();
-        for reference in Scope::references(kind, &body)? {
+        self.holds_references(scope, kind, &body).await?;
+        let stamped = scope.stamp(kind, &body)?;
+        x.body.binding = BodyBinding::Digest(sha256(stamped.as_bytes()));
+        x.body.held = Some(stamped.into());
+        Ok(())
+    }
+
+    /// Refuses a body that names an object out of scope.
+    pub(in crate::authorise) async fn holds_references(
+        &self,
+        scope: &Scope,
+        kind: Kind,
+        body: &[u8],
+    ) -> Result<(), Reject> {
+        for reference in Scope::references(kind, body)? {
             if kind == Kind::Service && reference.kind == Kind::Volume {
                 return Err(out_of_scope(
                     "services may not use named volumes: names are per node",
@@ -112,9 +146,6 @@ impl Inspection<'_> {
             }
             self.holds(scope, reference.kind, &reference.name).await?;
         }
-        let stamped = scope.stamp(kind, &body)?;
-        x.body.binding = BodyBinding::Digest(sha256(stamped.as_bytes()));
-        x.body.held = Some(stamped.into());
         Ok(())
     }
 
