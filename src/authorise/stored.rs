@@ -87,6 +87,15 @@ pub(crate) async fn check(
         };
         let spec = serde_json::to_vec(&spec).map_err(unreadable)?;
         judge(context, x, asked, found, which, &spec)?;
+        if let Some(scope) = rules.scope() {
+            let holds = inspection.holds_references(scope, Kind::Service, &spec);
+            holds.await.map_err(|reject| match reject {
+                Reject::OutOfScope(what) => {
+                    Reject::OutOfScope(format!("the {which} specification of the service: {what}"))
+                }
+                other => other,
+            })?;
+        }
         let called = &x.permission.called;
         if called.needs_host_network_check(asked.found) {
             pinned = deny_host_network(context, x, asked, to, &spec, pinned).await?;

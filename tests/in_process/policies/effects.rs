@@ -118,6 +118,9 @@ async fn an_update_that_returns_when_it_fails_is_judged_by_the_current_specifica
     own["Labels"] = labels.clone();
     let mut own_bad = with_mount("/etc");
     own_bad["Labels"] = labels;
+    // The network is another owner's.
+    let mut own_net = own.clone();
+    own_net["TaskTemplate"]["Networks"] = json!([{ "Target": "theirs" }]);
     let mut with_secret = with_mount("/srv/a");
     with_secret["TaskTemplate"]["ContainerSpec"]["Secrets"] = json!([secret]);
     let services = [
@@ -126,11 +129,18 @@ async fn an_update_that_returns_when_it_fails_is_judged_by_the_current_specifica
         current("secret", with_secret),
         current("own", own),
         current("ownbad", own_bad),
+        current("ownnet", own_net),
     ];
     let plans = [
         manager("n1").engine(|engine| {
             let secret = json!({ "ID": "s1", "Spec": { "Name": "db" } });
-            let engine = engine.answer("GET", "/secrets/s1", 200, secret);
+            let theirs = json!({ "Id": "t1", "Name": "theirs", "Scope": "swarm" });
+            let engine = engine.answer("GET", "/secrets/s1", 200, secret).answer(
+                "GET",
+                "/networks/theirs",
+                200,
+                theirs,
+            );
             services.iter().fold(engine, |engine, (path, service)| {
                 engine.answer("GET", path, 200, service.clone()).answer(
                     "POST",
@@ -160,6 +170,8 @@ async fn an_update_that_returns_when_it_fails_is_judged_by_the_current_specifica
                     ("own", "own/update?version=7", "rollback", 200),
                     ("own", "ownbad/update?version=7", "rollback", 403),
                     ("own", "ownbad/update?version=7", "pause", 200),
+                    ("own", "ownnet/update?version=7", "rollback", 404),
+                    ("own", "ownnet/update?version=7", "pause", 200),
                     ("own", "good/update?version=7", "rollback", 404),
                     ("admin", "bad/update?version=7", "rollback", 200),
                 ] {
