@@ -19,7 +19,9 @@ use std::sync::Arc;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, UPGRADE};
 use pingora::http::RequestHeader;
 use skep_filters::endpoint::BodyCheck;
-use skep_filters::policy::{BodyOf, Node, On, Reason, Release, Request, Role, Spoken, Verdict};
+use skep_filters::policy::{
+    BodyOf, EffectiveApi, Node, On, Reason, Release, Request, Role, Verdict,
+};
 
 use crate::cluster::Cluster;
 use crate::cluster::identity::EngineFacts;
@@ -133,7 +135,7 @@ pub(crate) fn authorise_body(
         return Ok(());
     };
     let sent = body_of(head, body);
-    let verdict = rules.judge_body(found, &sent, spoken(cluster, called, asked));
+    let verdict = rules.judge_body(found, &sent, effective_api(cluster, called, asked));
     match verdict {
         // The log names the rule that allowed the head.
         Verdict::Allow { .. } => Ok(()),
@@ -145,7 +147,7 @@ pub(crate) fn authorise_body(
 /// is the oldest of those that engines choose. Every node may get a task of a
 /// service, so there the oldest engine counts too. An engine of another node is
 /// judged by that node's agent too; here, for the release, it counts as this one.
-pub(crate) fn spoken(cluster: &Cluster, called: &Called, asked: &Call<'_>) -> Spoken {
+pub(crate) fn effective_api(cluster: &Cluster, called: &Called, asked: &Call<'_>) -> EffectiveApi {
     let me = cluster.me();
     let own = me.engine.as_ref();
     let own_range = || own.and_then(EngineFacts::range).into_iter().collect();
@@ -160,7 +162,7 @@ pub(crate) fn spoken(cluster: &Cluster, called: &Called, asked: &Call<'_>) -> Sp
         Some(_) | None => newest.min(),
     };
     let release = own.and_then(|engine| Release::parse(&engine.version));
-    Spoken::of(asked.path.version(), newest, release)
+    EffectiveApi::of(asked.path.version(), newest, release)
 }
 
 /// The rule that decided. A denial is an error, unless the policy is `audit_only`.

@@ -15,6 +15,7 @@
 
 mod body;
 mod effect;
+mod effective_api;
 pub mod environment;
 mod error;
 mod guard;
@@ -29,7 +30,6 @@ mod ruleset;
 pub mod scope;
 mod selector;
 mod spec;
-mod spoken;
 mod stored_specs;
 #[cfg(test)]
 mod tests;
@@ -45,6 +45,7 @@ pub(crate) mod mount_options {
 }
 
 pub use effect::Effect;
+pub use effective_api::{EffectiveApi, Release};
 pub use error::{BodyError, PolicyError};
 pub use guard::{Guarded, Guarding, Named, Thing};
 pub use may::May;
@@ -55,6 +56,5 @@ pub use request::{BodyOf, Request};
 pub use ruleset::RuleSet;
 pub use selector::groups;
 pub use spec::{RuleSpec, Spec};
-pub use spoken::{Release, Spoken};
 pub use stored_specs::StoredSpecs;
 pub use verdict::{Reason, Verdict};

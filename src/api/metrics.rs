@@ -58,7 +58,7 @@ pub(crate) async fn metrics(
     };
     let ask = Ask {
         head: session.req_header(),
-        spoken: ApiVersionChoice::Default,
+        version: ApiVersionChoice::Default,
         patience: Timeout::Deadline,
         path: METRICS,
         query: "",

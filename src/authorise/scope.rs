@@ -191,7 +191,7 @@ pub(super) async fn inspect(
     let path = path(kind, name);
     let ask = Ask {
         head: &request::get("/").map_err(internal)?,
-        spoken: ApiVersionChoice::of(&context.cluster, asked.path.version()),
+        version: ApiVersionChoice::of(&context.cluster, asked.path.version()),
         patience: Timeout::Deadline,
         path: &path,
         query: "",

@@ -10,7 +10,7 @@ use skep_filters::policy::{BodyOf, Guarding, StoredSpecs, Verdict};
 
 use super::scope::inspection::Inspection;
 use super::scope::{deny_host_network, label};
-use super::{secrets, spoken};
+use super::{effective_api, secrets};
 use crate::cluster::hop::Hop;
 use crate::exchange::Call;
 use crate::exchange::context::Context;
@@ -127,8 +127,8 @@ fn judge(
         content_type: None,
         content_encoding: None,
     };
-    let spoken = spoken(&context.cluster, called, asked);
-    if let Verdict::Deny { rule, reason } = rules.judge_body(found, &body, spoken) {
+    let api = effective_api(&context.cluster, called, asked);
+    if let Verdict::Deny { rule, reason } = rules.judge_body(found, &body, api) {
         return denied(rule, reason.to_string());
     }
     let Some(guarded) = context.cluster.guarded() else {

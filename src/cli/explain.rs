@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use skep_filters::endpoint::{HeadCheck, Match, RequestPath, classify};
 use skep_filters::policy::scope::Reach;
-use skep_filters::policy::{BodyOf, Node, On, Request, Role, Spoken, Verdict};
+use skep_filters::policy::{BodyOf, EffectiveApi, Node, On, Request, Role, Verdict};
 
 use super::args::BodySource;
 use crate::authorise::grants;
@@ -102,8 +102,8 @@ fn explain(
     let inspected = found.as_ref().filter(|found| rules.inspects(found));
     let verdict = match (head, inspected, body) {
         (Verdict::Allow { rule }, Some(found), Some(bytes)) => {
-            let spoken = Spoken::of(path.version(), Some(Spoken::NEWEST.version), None);
-            match rules.judge_body(found, &json(bytes), spoken) {
+            let api = EffectiveApi::of(path.version(), Some(EffectiveApi::NEWEST.version), None);
+            match rules.judge_body(found, &json(bytes), api) {
                 Verdict::Allow { .. } => Verdict::Allow { rule },
                 denied => denied,
             }
@@ -138,7 +138,7 @@ fn explain(
     let allowed = verdict.is_allowed() || rules.audit_only();
     if allowed {
         if inspected.is_some() && body.is_some() && path.version().is_none() {
-            let newest = Spoken::NEWEST.version;
+            let newest = EffectiveApi::NEWEST.version;
             writeln!(
                 text,
                 "  read in API {newest}: name another version in the path"

@@ -90,7 +90,7 @@ pub(crate) struct Ask<'a> {
     /// The client's request; its body is not sent.
     pub(crate) head: &'a RequestHeader,
     /// The API version to ask in.
-    pub(crate) spoken: ApiVersionChoice,
+    pub(crate) version: ApiVersionChoice,
     /// How long a node may take.
     pub(crate) patience: Timeout,
     /// The path without the version, decoded.
@@ -141,7 +141,7 @@ impl<'a> Ask<'a> {
     ) -> Self {
         Self {
             head,
-            spoken: ApiVersionChoice::of(cluster, path.version()),
+            version: ApiVersionChoice::of(cluster, path.version()),
             patience: Timeout::Deadline,
             path: path.path(),
             query,
@@ -236,7 +236,7 @@ async fn fetch(
     query: &str,
     budget: &Budget,
 ) -> pingora::Result<Answer> {
-    let target = target(node, ask.spoken, ask.path, query);
+    let target = target(node, ask.version, ask.path, query);
     let mut head = request::build(&ask.head.method, &target)?;
     for name in [ACCEPT, USER_AGENT] {
         if let Some(value) = ask.head.headers.get(&name) {
@@ -257,9 +257,9 @@ async fn fetch(
 }
 
 /// The request target for one node, from a decoded path.
-pub(crate) fn target(node: &Node, spoken: ApiVersionChoice, path: &str, query: &str) -> String {
+pub(crate) fn target(node: &Node, version: ApiVersionChoice, path: &str, query: &str) -> String {
     let mut target = String::with_capacity(path.len() + query.len() + 8);
-    if let Some(version) = spoken.to(node.engine.as_ref()) {
+    if let Some(version) = version.to(node.engine.as_ref()) {
         target.push_str(&format!("/v{version}"));
     }
     target.push_str(&request::escape(path));

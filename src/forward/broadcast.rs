@@ -46,10 +46,10 @@ pub(crate) async fn run(
 ) -> Result<Next, Reject> {
     let (nodes, missing) = ask::nodes(&context.cluster, x.reachable());
     if broadcast == Broadcast::Progress {
-        let spoken = ApiVersionChoice::of(&context.cluster, path.version());
+        let version = ApiVersionChoice::of(&context.cluster, path.version());
         let targets = nodes
             .iter()
-            .map(|node| ask::target(node, spoken, path.path(), query))
+            .map(|node| ask::target(node, version, path.path(), query))
             .collect();
         return progress::run(context, session, x, nodes, targets, missing).await;
     }

@@ -119,7 +119,7 @@ pub(super) async fn inspect_container(
     let path = format!("/containers/{name}/json");
     let ask = Ask {
         head: &request::get("/").map_err(internal)?,
-        spoken: ApiVersionChoice::of(&context.cluster, version),
+        version: ApiVersionChoice::of(&context.cluster, version),
         patience: Timeout::Deadline,
         path: &path,
         query: "",

@@ -99,7 +99,7 @@ pub(crate) async fn locate(context: &Context, object: &Object<'_>) -> Result<Fou
     let path = object_path(object);
     let ask = Ask {
         head: &request::get("/").map_err(internal)?,
-        spoken: ApiVersionChoice::of(&context.cluster, object.version),
+        version: ApiVersionChoice::of(&context.cluster, object.version),
         patience: Timeout::Deadline,
         path: &path,
         query: object.query,

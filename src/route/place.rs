@@ -272,7 +272,7 @@ impl Chooser<'_, '_> {
         };
         let ask = Ask {
             head: &head,
-            spoken: ApiVersionChoice::of(&self.context.cluster, self.version),
+            version: ApiVersionChoice::of(&self.context.cluster, self.version),
             patience: Timeout::Deadline,
             path: &path,
             query: "",

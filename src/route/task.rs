@@ -403,7 +403,7 @@ impl Search<'_, '_> {
         let cluster = &self.context.cluster;
         let ask = Ask {
             head: &request::get("/").map_err(internal)?,
-            spoken: ApiVersionChoice::of(cluster, self.asked.path.version()),
+            version: ApiVersionChoice::of(cluster, self.asked.path.version()),
             patience: Timeout::Deadline,
             path,
             query,

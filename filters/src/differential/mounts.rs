@@ -7,7 +7,7 @@ use super::reader::{Question, bytes};
 use super::{Outcome, differ};
 use crate::endpoint::{RequestPath, classify};
 use crate::policy::mount_options::{Flags, Mode, Propagation};
-use crate::policy::{BodyOf, May, RuleSet, Spec, Spoken};
+use crate::policy::{BodyOf, EffectiveApi, May, RuleSet, Spec};
 
 const WORDS: [&str; 47] = [
     "ro",
@@ -192,7 +192,7 @@ fn allows(method_and_path: &str, body: &Value) -> bool {
     };
     rules
         .unwrap()
-        .judge_body(&found, &body, Spoken::NEWEST)
+        .judge_body(&found, &body, EffectiveApi::NEWEST)
         .is_allowed()
 }
 

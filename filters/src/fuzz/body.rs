@@ -5,7 +5,7 @@
 use super::reading;
 use super::rules::{Rules, outcome};
 use crate::endpoint::{BodyCheck, Match, RequestPath, classify};
-use crate::policy::{BodyOf, RuleSet, Spoken};
+use crate::policy::{BodyOf, EffectiveApi, RuleSet};
 
 /// Judges a body as it is, and with its texts and spaces written differently.
 ///
@@ -46,7 +46,7 @@ fn judged(rules: &RuleSet, found: &Match, bytes: &[u8]) -> (String, bool) {
         content_type: None,
         content_encoding: None,
     };
-    outcome(&rules.judge_body(found, &body, Spoken::NEWEST))
+    outcome(&rules.judge_body(found, &body, EffectiveApi::NEWEST))
 }
 
 /// The same document with every character of its texts escaped and space around

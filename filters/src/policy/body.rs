@@ -27,9 +27,9 @@ mod service;
 mod user;
 mod volume;
 
+use super::effective_api::EffectiveApi;
 use super::may::May;
 use super::must::Must;
-use super::spoken::Spoken;
 use super::verdict::{Denied, Judged};
 use crate::endpoint::{ApiVersion, BodyCheck};
 use crate::json::{Fields, Json};
@@ -41,7 +41,7 @@ pub(super) use head::head;
 pub(super) struct Check<'p> {
     pub(super) may: &'p May,
     pub(super) must: &'p Must,
-    pub(super) spoken: Spoken,
+    pub(super) api: EffectiveApi,
 }
 
 type Inspector = fn(&Check<'_>, &Json<'_>) -> Judged;
@@ -108,7 +108,7 @@ fn demand(met: bool, rule: &'static str, what: impl FnOnce() -> String) -> Judge
 /// Denies a field by which a demand is met if it has no effect: engines remove it
 /// from requests in versions of the API that are older than the field.
 fn honours(check: &Check<'_>, rule: &'static str, field: &str, since: ApiVersion) -> Judged {
-    let version = check.spoken.version;
+    let version = check.api.version;
     demand(version >= since, rule, || {
         format!("{field} has no effect below API {since}, and this request is in {version}")
     })

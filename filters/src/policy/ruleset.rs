@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::body::{self, Check};
 use super::effect::Effect;
+use super::effective_api::EffectiveApi;
 use super::error::PolicyError;
 use super::guard::{self, Guarded, Guarding};
 use super::may::May;
@@ -15,7 +16,6 @@ use super::request::{BodyOf, Request};
 use super::scope::Scope;
 use super::selector::Selector;
 use super::spec::{RuleSpec, Spec};
-use super::spoken::Spoken;
 use super::stored_specs::StoredSpecs;
 use super::verdict::{Reason, Verdict};
 use crate::endpoint::filters::Filters;
@@ -172,7 +172,7 @@ impl RuleSet {
             return deny(rule, Reason::Denied);
         }
         let head = upgrade(found, request.upgrade)
-            .and_then(|()| body::head(&self.check(Spoken::NEWEST), found, request.query))
+            .and_then(|()| body::head(&self.check(EffectiveApi::NEWEST), found, request.query))
             .and_then(|()| self.hides_environment(found, request.query))
             .and_then(|()| self.hides_labels(request.query));
         match head {
@@ -189,9 +189,9 @@ impl RuleSet {
     }
 
     /// Judges the body of a request whose head was allowed. A body that needs no
-    /// judgement ([`Self::inspects`]) is allowed. `spoken` says which fields its
+    /// judgement ([`Self::inspects`]) is allowed. `api` says which fields its
     /// engine honours.
-    pub fn judge_body(&self, found: &Match, body: &BodyOf<'_>, spoken: Spoken) -> Verdict<'_> {
+    pub fn judge_body(&self, found: &Match, body: &BodyOf<'_>, api: EffectiveApi) -> Verdict<'_> {
         let rule = "body";
         let inspector = body::inspector(found.endpoint.body_check());
         let Some(inspect) = inspector.filter(|_| self.inspects(found)) else {
@@ -200,7 +200,7 @@ impl RuleSet {
         let judged = body
             .read()
             .map_err(Into::into)
-            .and_then(|json| inspect(&self.check(spoken), &json));
+            .and_then(|json| inspect(&self.check(api), &json));
         match judged {
             Ok(()) => Verdict::Allow { rule },
             Err(denied) => deny(denied.rule, denied.reason),
@@ -286,9 +286,9 @@ impl RuleSet {
         Ok(())
     }
 
-    fn check(&self, spoken: Spoken) -> Check<'_> {
+    fn check(&self, api: EffectiveApi) -> Check<'_> {
         Check {
-            spoken,
+            api,
             may: &self.may,
             must: &self.must,
         }

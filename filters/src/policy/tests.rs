@@ -30,8 +30,8 @@ pub(super) fn judged(rules: &RuleSet, request: &str, body: &str) -> Result<Strin
     let Some(found) = found.filter(|found| rules.inspects(found) && !body.is_empty()) else {
         return Ok(rule);
     };
-    let spoken = Spoken::of(path.version(), Some(Spoken::NEWEST.version), None);
-    outcome(rules.judge_body(&found, &json(body.as_bytes()), spoken))?;
+    let api = EffectiveApi::of(path.version(), Some(EffectiveApi::NEWEST.version), None);
+    outcome(rules.judge_body(&found, &json(body.as_bytes()), api))?;
     Ok(rule)
 }
 

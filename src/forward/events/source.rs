@@ -132,7 +132,7 @@ async fn begin(
     node: &Node,
     query: &str,
 ) -> pingora::Result<(HttpSession, ResponseHeader)> {
-    let target = ask::target(node, ask.spoken, ask.path, query);
+    let target = ask::target(node, ask.version, ask.path, query);
     let mut head = request::build(&ask.head.method, &target)?;
     for name in [ACCEPT, USER_AGENT] {
         if let Some(value) = ask.head.headers.get(&name) {

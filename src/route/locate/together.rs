@@ -42,7 +42,7 @@ pub(crate) async fn locate_together(
     let head = request::get("/").map_err(internal)?;
     let ask = Ask {
         head: &head,
-        spoken: ApiVersionChoice::of(&context.cluster, version),
+        version: ApiVersionChoice::of(&context.cluster, version),
         patience: Timeout::Deadline,
         path: "",
         query: "",

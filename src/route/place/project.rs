@@ -62,7 +62,7 @@ async fn count(
     };
     let ask = Ask {
         head: &head,
-        spoken: ApiVersionChoice::of(&context.cluster, version),
+        version: ApiVersionChoice::of(&context.cluster, version),
         patience: Timeout::Deadline,
         path,
         query: &query,

@@ -128,7 +128,7 @@ fn path(check: &Check<'_>, field: &str, source: &str, bind: &Bind, owner: Owner)
     let read_only = if host_path::is_windows(source) {
         bind.read_only
     } else {
-        read_only::is_read_only(bind, check.spoken.version, owner.flat_since())
+        read_only::is_read_only(bind, check.api.version, owner.flat_since())
     };
     host_path::bind(check, field, source, !read_only).map_err(|denied| {
         match bind.read_only && !read_only && host_path::bind(check, field, source, false).is_ok() {

@@ -4,7 +4,7 @@
 use super::{Check, demand, honours, listed_by_prefix};
 use crate::endpoint::ApiVersion;
 use crate::json::{Fields, Json, quoted};
-use crate::policy::spoken::Release;
+use crate::policy::effective_api::Release;
 use crate::policy::verdict::Judged;
 
 /// The paths that every engine hides by default. A list with all that this engine
@@ -58,7 +58,7 @@ pub(super) fn host(check: &Check<'_>, host: &Fields<'_>) -> Judged {
 
 /// The newer paths that this engine hides; all of them if its release is not known.
 fn masked_since(check: &Check<'_>) -> impl Iterator<Item = &'static str> {
-    let release = check.spoken.release;
+    let release = check.api.release;
     let hides = move |since: &[Release]| {
         release.is_none_or(|own| {
             let Some(newest) = since.last() else {

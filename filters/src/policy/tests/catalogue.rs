@@ -611,7 +611,9 @@ fn a_body_that_other_parsers_may_read_differently_is_refused() {
             content_encoding,
             ..json(b"{}")
         };
-        let allowed = rules.judge_body(&found, &body, Spoken::NEWEST).is_allowed();
+        let allowed = rules
+            .judge_body(&found, &body, EffectiveApi::NEWEST)
+            .is_allowed();
         assert_eq!(allowed, expected, "{content_type:?} {content_encoding:?}");
     }
     for body in [
@@ -623,7 +625,7 @@ fn a_body_that_other_parsers_may_read_differently_is_refused() {
         r#"{"HostConfig":[]}"#,
         r#"{"HostConfig":{"Privileged":"true"}}"#,
     ] {
-        let verdict = rules.judge_body(&found, &json(body.as_bytes()), Spoken::NEWEST);
+        let verdict = rules.judge_body(&found, &json(body.as_bytes()), EffectiveApi::NEWEST);
         assert!(!verdict.is_allowed(), "{body}");
     }
 }

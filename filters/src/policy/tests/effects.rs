@@ -421,8 +421,8 @@ fn a_demand_is_met_only_in_a_version_that_has_its_field() {
         let parsed = RequestPath::parse(&target).unwrap();
         let found = classify(method, &parsed).unwrap();
         for (engine, allowed) in [(since - 1, false), (since, true)] {
-            let spoken = Spoken::of(None, Some(ApiVersion::new(1, engine)), None);
-            let verdict = rules.judge_body(&found, &json(body.as_bytes()), spoken);
+            let api = EffectiveApi::of(None, Some(ApiVersion::new(1, engine)), None);
+            let verdict = rules.judge_body(&found, &json(body.as_bytes()), api);
             assert_eq!(verdict.is_allowed(), allowed, "{path} 1.{engine}");
         }
     }
@@ -474,14 +474,14 @@ fn masked_paths_are_compared_with_those_of_the_engines_release() {
         ("5.4.0", &newest),
         ("dev", &newest),
     ] {
-        let spoken = Spoken {
+        let api = EffectiveApi {
             release: Release::parse(release),
-            ..Spoken::NEWEST
+            ..EffectiveApi::NEWEST
         };
         for paths in [old, &powercap, &newest] {
             let body = host(&format!(r#""MaskedPaths":[{paths}]"#));
             let verdict = plain();
-            let verdict = verdict.judge_body(&found, &json(body.as_bytes()), spoken);
+            let verdict = verdict.judge_body(&found, &json(body.as_bytes()), api);
             let enough = paths.len() >= least.len();
             assert_eq!(verdict.is_allowed(), enough, "{release}: {paths}");
         }

@@ -6,7 +6,7 @@ use crate::endpoint::ApiVersion;
 
 /// The effective version of a request, and the engine's release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spoken {
+pub struct EffectiveApi {
     /// The version of the API in which the engine reads the request.
     pub version: ApiVersion,
     /// The engine's release; `None` if it is not known or not Docker's.
@@ -17,7 +17,7 @@ pub struct Spoken {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Release(pub u16, pub u16, pub u16);
 
-impl Spoken {
+impl EffectiveApi {
     /// The newest version that is known.
     pub const NEWEST: Self = Self {
         version: ApiVersion::new(1, 56),
@@ -69,8 +69,8 @@ mod tests {
             (v(43), None, v(43)),
             (None, None, v(24)),
         ] {
-            let spoken = Spoken::of(asked, newest, None);
-            assert_eq!(Some(spoken.version), effective, "{asked:?} {newest:?}");
+            let api = EffectiveApi::of(asked, newest, None);
+            assert_eq!(Some(api.version), effective, "{asked:?} {newest:?}");
         }
     }
 
