@@ -217,6 +217,10 @@ impl OwnObjects {
         for candidate in candidates {
             let path = format!("/containers/{}/json", request::escape(&candidate));
             if let Some(container) = self.inspect::<Container>(&path).await? {
+                let is_named = self.configured.is_some();
+                if !is_named && !super::own_service::has_id(&container.id, &candidate) {
+                    continue;
+                }
                 if self.id.load().is_none() {
                     tracing::info!(container = container.id, "found the agent's own container");
                     self.id.store(Some(Arc::new(container.id.clone())));

@@ -24,6 +24,8 @@ pub(crate) struct OwnService {
 
 #[derive(Deserialize)]
 struct Inspect {
+    #[serde(rename = "Id", default)]
+    id: String,
     #[serde(rename = "Config")]
     config: Config,
 }
@@ -68,6 +70,9 @@ impl OwnService {
             .await
             .ok()?;
         let inspect: Inspect = serde_json::from_slice(&answer.body).ok()?;
+        if !has_id(&inspect.id, container) {
+            return None;
+        }
         inspect.config.labels?.remove(LABEL)
     }
 }
@@ -85,6 +90,12 @@ pub(super) fn own_ids() -> Vec<String> {
     ids
 }
 
+/// Whether a container was found by its id. An engine prefers a name: a container
+/// with the hostname of the agent's as its name is not the agent's.
+pub(super) fn has_id(id: &str, candidate: &str) -> bool {
+    candidate.len() >= 12 && id.starts_with(candidate)
+}
+
 fn container_id(mounts: &str) -> Option<String> {
     let line = mounts
         .lines()
@@ -98,6 +109,23 @@ fn container_id(mounts: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_container_that_is_named_like_the_agents_id_is_not_the_agents() {
+        let id = "0123456789abcdef".repeat(4);
+        for (candidate, expected) in [
+            (id.as_str(), true),
+            (&id[..12], true),
+            // Found by its name.
+            ("fedcba987654", false),
+            ("agent", false),
+            ("0123", false),
+            ("", false),
+        ] {
+            assert_eq!(has_id(&id, candidate), expected, "{candidate:?}");
+        }
+        assert!(!has_id("", &id));
+    }
 
     #[test]
     fn the_container_id_is_read_from_the_files_that_docker_mounts() {
