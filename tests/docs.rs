@@ -197,24 +197,78 @@ fn every_path_that_a_page_names_exists() {
 fn every_test_that_a_page_names_is_in_its_file() {
     let mut count = 0;
     for page in pages() {
-        for (before, after) in page
-            .text
-            .split("` (`tests/")
-            .zip(page.text.split("` (`tests/").skip(1))
-        {
-            let name = before.rsplit('`').next().unwrap();
-            let file = format!("tests/{}", after.split('`').next().unwrap());
+        for (name, file) in named_tests(&page.text) {
             let source =
-                fs::read_to_string(root().join(&file)).unwrap_or_else(|e| panic!("{file}: {e}"));
-            assert!(
-                source.contains(&format!("fn {name}(")),
-                "{}: {name}",
-                page.path.display()
-            );
+                fs::read_to_string(root().join(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
+            let at = page.path.display();
+            assert!(has_test(&source, name), "{at}: {name} in {file}");
             count += 1;
         }
     }
-    assert!(count >= 10, "only {count} were found");
+    assert!(count >= 50, "only {count} were found");
+}
+
+#[test]
+fn every_attack_in_the_table_has_a_test() {
+    let security = page("docs/security.md");
+    let head = "| threat | what holds it | test |\n|---|---|---|\n";
+    let (_, rows) = security.text.split_once(head).expect("the table is there");
+    let rows = rows.lines().take_while(|line| line.starts_with('|'));
+    let mut count = 0;
+    for row in rows {
+        let cells: Vec<_> = row.trim_matches('|').split('|').collect();
+        let [_, _, tests] = cells.as_slice() else {
+            panic!("{row}");
+        };
+        assert!(named_tests(tests).next().is_some(), "{row}");
+        count += 1;
+    }
+    assert!(count >= 20, "only {count} were found");
+}
+
+#[test]
+fn a_named_test_is_found_with_its_attribute() {
+    let source =
+        "#[test]\nfn a() {}\n\nfn b() {}\n\n#[tokio::test(flavor = \"x\")]\nasync fn c() {}\n";
+    for (name, expected) in [("a", true), ("b", false), ("c", true), ("d", false)] {
+        assert_eq!(has_test(source, name), expected, "{name}");
+    }
+    let text =
+        "`x` and `a_b_c_d` (`src/a.rs`), `b` (`tests/b.rs`) (`tests/c.rs`), `E` (`src/e.rs`)";
+    let named: Vec<_> = named_tests(text).collect();
+    assert_eq!(named, [("a_b_c_d", "src/a.rs"), ("b", "tests/b.rs")]);
+}
+
+/// The tests that a text names, as `name` (`file`). A name beside a file of the
+/// program is one if it is a sentence: other names there are types and functions.
+fn named_tests(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let pairs = text.match_indices("` (`").filter_map(|(at, between)| {
+        let name = text[..at].rsplit('`').next()?;
+        let file = text[at + between.len()..].split('`').next()?;
+        Some((name, file))
+    });
+    pairs.filter(|(name, file)| {
+        let is_sentence = name.matches('_').count() >= 3;
+        let in_program = ["filters/", "src/"].iter().any(|f| file.starts_with(f));
+        file.ends_with(".rs") && (file.starts_with("tests/") || in_program && is_sentence)
+    })
+}
+
+/// Whether a file has a test by this name.
+fn has_test(source: &str, name: &str) -> bool {
+    let lines: Vec<_> = source.lines().map(str::trim).collect();
+    let head = format!("fn {name}(");
+    let is_it = |line: &&str| line.trim_start_matches("async ").starts_with(&head);
+    let Some(at) = lines.iter().position(|line| is_it(&line)) else {
+        return false;
+    };
+    let attributes = lines[..at]
+        .iter()
+        .rev()
+        .take_while(|line| !line.is_empty() && !line.ends_with('}') && !line.ends_with('{'));
+    attributes
+        .into_iter()
+        .any(|line| line.starts_with("#[test") || line.starts_with("#[tokio::test"))
 }
 
 /// The sections with settings, each with a text that has an unknown setting there.
