@@ -45,12 +45,13 @@ pub(crate) fn judge(
         return Ok(None);
     };
     let Some(guarded) = context.cluster.guarded() else {
-        return Err(Reject::refused(
+        let unknown = Reject::refused(
             StatusCode::SERVICE_UNAVAILABLE,
             Reason::Engine,
             "the agent does not know its own objects yet, and refuses what could change them: \
              try again, or read the agent's log",
-        ));
+        );
+        return refuse(x, unknown);
     };
     if x.body.held.is_none() && x.body.binding != BodyBinding::Empty && rules.guards(found) {
         let reject = denied(x, "the body was not read".to_owned());

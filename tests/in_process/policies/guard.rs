@@ -287,10 +287,10 @@ async fn an_agent_that_does_not_know_itself_lets_callers_read_only() {
                     "{request}"
                 );
             }
-            assert_eq!(
-                status(bed, "n1", "root", "POST /containers/a1/start", &Value::Null).await,
-                204
-            );
+            for id in ["root", "trial"] {
+                let start = status(bed, "n1", id, "POST /containers/a1/start", &Value::Null);
+                assert_eq!(start.await, 204, "{id}");
+            }
         })
         .await;
 }
