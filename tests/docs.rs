@@ -258,8 +258,8 @@ fn named_tests(text: &str) -> impl Iterator<Item = (&str, &str)> {
 fn has_test(source: &str, name: &str) -> bool {
     let lines: Vec<_> = source.lines().map(str::trim).collect();
     let head = format!("fn {name}(");
-    let is_it = |line: &&str| line.trim_start_matches("async ").starts_with(&head);
-    let Some(at) = lines.iter().position(|line| is_it(&line)) else {
+    let is_head = |line: &str| line.trim_start_matches("async ").starts_with(&head);
+    let Some(at) = (0..lines.len()).find(|n| is_head(lines[*n])) else {
         return false;
     };
     let attributes = lines[..at]
