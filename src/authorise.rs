@@ -183,16 +183,25 @@ fn enforce(
         Verdict::Deny { rule, reason } => (rule, reason),
     };
     record.rule = rule.to_owned().into();
-    let reason = Reason::to_string(&reason);
+    let text = Reason::to_string(&reason);
     if called.policy.rules.audit_only() {
-        record.would_deny = Some(reason);
+        record.would_deny = Some(text);
         return Ok(record.rule.clone());
     }
-    Err(Reject::Denied {
-        who: called.caller.name.clone(),
-        policy: called.policy.name.clone(),
-        rule: rule.to_owned(),
-        reason,
+    let who = called.caller.name.clone();
+    let policy = called.policy.name.clone();
+    Err(match reason {
+        Reason::Parameter(error) => Reject::Parameter { who, policy, error },
+        Reason::NotAllowed
+        | Reason::Denied
+        | Reason::UnknownEndpoint
+        | Reason::Body(_)
+        | Reason::Asks(_) => Reject::Denied {
+            who,
+            policy,
+            rule: rule.to_owned(),
+            reason: text,
+        },
     })
 }
 

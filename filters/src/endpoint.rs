@@ -14,6 +14,7 @@ mod form;
 pub mod media;
 mod object_columns;
 mod own;
+mod parameters;
 mod path;
 mod pattern;
 mod percent;
@@ -30,6 +31,7 @@ pub use classify::{Match, classify};
 pub use form::{Body, Method, Wire};
 pub use object_columns::{LabelsAt, NameFreed, TaskUse};
 pub use own::{Browse, Console, Own, PortainerEndpoint};
+pub use parameters::{ParameterError, Parameters};
 pub use path::{BadPath, RequestPath};
 pub use reach::{Kind, Reach};
 pub use route::{
@@ -66,6 +68,8 @@ pub struct Endpoint {
     pub route: Route,
     /// Where the request names the object that `route` depends on, if it does.
     pub object: Option<ObjectIn>,
+    /// The parameters of its query.
+    pub parameters: Parameters,
     /// How to enforce a scope on a request.
     pub scope: Reach,
     /// The agent's handler that answers it; `None` if the engine does.

@@ -385,6 +385,12 @@ policies:
                 "the current specification",
             ),
             (
+                "--as key:dev --label zone=dev POST /build?devices=x",
+                None,
+                false,
+                "\"parameters\": this endpoint has no parameter \"devices\"",
+            ),
+            (
                 "--as key:dev --label zone=dev DELETE /networks/n",
                 None,
                 true,

@@ -8,8 +8,8 @@ use http::StatusCode;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType};
 use skep_filters::auth::AuthError;
-use skep_filters::endpoint::BadPath;
 use skep_filters::endpoint::media::MediaError;
+use skep_filters::endpoint::{BadPath, ParameterError};
 use skep_filters::policy::redact::RedactError;
 use skep_filters::policy::scope::ScopeError;
 
@@ -77,6 +77,13 @@ pub(crate) enum Reject {
         "a raw ';' in the query is not accepted, because engines may read other parameters than those that were judged: write it as %3B"
     )]
     Ambiguous,
+    /// The caller's policy cannot judge a parameter.
+    #[error("{error} (the policy {policy:?} of {who} judges the query)")]
+    Parameter {
+        who: String,
+        policy: String,
+        error: ParameterError,
+    },
     /// The endpoint takes no body of this media type.
     #[error("the Content-Type {0}")]
     MediaType(#[from] MediaError),
@@ -229,7 +236,9 @@ impl Reject {
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::NotServed => StatusCode::NOT_FOUND,
             Self::NotAnAgent => StatusCode::UNAUTHORIZED,
-            Self::Path(_) | Self::Ambiguous | Self::Client(_) => StatusCode::BAD_REQUEST,
+            Self::Path(_) | Self::Ambiguous | Self::Parameter { .. } | Self::Client(_) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyIncomplete => StatusCode::REQUEST_TIMEOUT,
@@ -277,6 +286,7 @@ impl Reject {
             Self::NotAnAgent => Reason::NotAnAgent,
             Self::Path(_) => Reason::Path,
             Self::Ambiguous => Reason::Ambiguous,
+            Self::Parameter { .. } => Reason::Parameter,
             Self::MediaType(_) => Reason::MediaType,
             Self::BodyTooLong(_) => Reason::BodyTooLong,
             Self::BodyIncomplete => Reason::BodyIncomplete,

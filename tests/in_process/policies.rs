@@ -7,6 +7,7 @@ mod examples;
 mod guard;
 mod limits;
 mod nodes;
+mod parameters;
 mod redaction;
 mod reload;
 mod rules;

@@ -12,13 +12,15 @@
 //! and is never the result of [`classify`](super::classify). `/networks` and
 //! `/networks/` are one row. The agent's own rows follow.
 
+mod parameters;
+
 use super::check::{BodyCheck, HeadCheck};
 use super::form::{Body, Method, Wire};
 use super::pattern::object_in_path;
 use super::reach::Reach;
 use super::route::{ObjectIn, Route};
 use super::version::ApiVersion;
-use super::{AllNodes, Endpoint};
+use super::{AllNodes, Endpoint, Parameters};
 
 /// Reads sections of rows of the form
 /// ```text
@@ -26,6 +28,7 @@ use super::{AllNodes, Endpoint};
 ///     route Route, object ObjectIn, scope Reach, column: value, …;
 /// ```
 /// where `minor` is that of the API version 1.x that brought the endpoint.
+/// `parameters.rs` has the column `parameters`, which is long.
 /// `object` is omitted if the path names the object, or nothing does. The
 /// columns with a name are those of [`ORDINARY`].
 macro_rules! endpoints {
@@ -69,6 +72,7 @@ macro_rules! endpoints {
             },
             object: endpoints!(@object $pattern $(, $at($field))?),
             scope: { use super::reach::{Kind::*, Reach::*}; $scope },
+            parameters: parameters::of(EndpointId::$id),
             $($column: {
                 use super::check::HeadCheck::*;
                 use super::object_columns::{LabelsAt::*, NameFreed::*, TaskUse::*};
@@ -108,6 +112,7 @@ const ORDINARY: Endpoint = Endpoint {
     route: Route::ThisNode,
     object: None,
     scope: Reach::Forbidden,
+    parameters: Parameters::single(&[]),
 };
 
 /// Every endpoint: the Engine API's 122 and the agent's own.

@@ -174,7 +174,8 @@ impl RuleSet {
         let head = upgrade(found, request.upgrade)
             .and_then(|()| body::head(&self.check(EffectiveApi::NEWEST), found, request.query))
             .and_then(|()| self.hides_environment(found, request.query))
-            .and_then(|()| self.hides_labels(request.query));
+            .and_then(|()| self.hides_labels(request.query))
+            .and_then(|()| Ok(found.endpoint.parameters.check(request.query)?));
         match head {
             Ok(()) => Verdict::Allow { rule },
             Err(denied) => deny(denied.rule, denied.reason),

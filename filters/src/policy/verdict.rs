@@ -1,6 +1,7 @@
 //! Defines the verdict of a policy on a request, and its reason.
 
 use super::error::BodyError;
+use crate::endpoint::ParameterError;
 use crate::json::ShapeError;
 
 /// The verdict on one request, with the rule that decided.
@@ -43,6 +44,9 @@ pub enum Reason {
     /// The body has no single certain reading.
     #[error("the body cannot be judged: {0}")]
     Body(#[from] BodyError),
+    /// The query has a parameter that no policy can judge.
+    #[error(transparent)]
+    Parameter(#[from] ParameterError),
     /// A parameter, header or field asks for what is not granted, or lacks what is demanded.
     #[error("{0}")]
     Asks(String),
@@ -76,6 +80,15 @@ impl From<BodyError> for Denied {
     fn from(error: BodyError) -> Self {
         Self {
             rule: "body",
+            reason: error.into(),
+        }
+    }
+}
+
+impl From<ParameterError> for Denied {
+    fn from(error: ParameterError) -> Self {
+        Self {
+            rule: "parameters",
             reason: error.into(),
         }
     }

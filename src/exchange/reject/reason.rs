@@ -66,6 +66,8 @@ pub(crate) enum Reason {
     OnMissingNode,
     /// `out-of-scope`
     OutOfScope,
+    /// `parameter`
+    Parameter,
     /// `partial`
     Partial,
     /// `path`
@@ -119,6 +121,7 @@ impl Reason {
             Self::NotServed => "not-served",
             Self::OnMissingNode => "on-missing-node",
             Self::OutOfScope => "out-of-scope",
+            Self::Parameter => "parameter",
             Self::Partial => "partial",
             Self::Path => "path",
             Self::SeveralNodes => "several-nodes",
@@ -133,7 +136,10 @@ impl Reason {
 
     /// Whether the caller's policy refused the request.
     pub(crate) fn is_denial(self) -> bool {
-        matches!(self, Self::Denied | Self::NoSuch | Self::OutOfScope)
+        matches!(
+            self,
+            Self::Denied | Self::NoSuch | Self::OutOfScope | Self::Parameter
+        )
     }
 
     /// Whether the caller has not proved its identity.

@@ -1,7 +1,7 @@
 //! Judges the path and the query of a request.
 
 use super::{Check, demand, host, host_path, image, lookup, namespaces, network, security};
-use crate::endpoint::{HeadCheck, Match, ObjectIn, query};
+use crate::endpoint::{HeadCheck, Match, ObjectIn, ParameterError, query};
 use crate::policy::request::imports;
 use crate::policy::verdict::{Denied, Judged};
 
@@ -95,12 +95,30 @@ fn build(check: &Check<'_>, query: &str) -> Judged {
         host::cgroup_parent(check, parent)
     })?;
     each(query, "securityopt", |list| security_options(check, list))?;
+    each(query, "isolation", |mode| isolation(check, mode))?;
+    each(query, "outputs", |list| {
+        // Podman writes them too, and to paths of the host.
+        let is_none = matches!(list.trim(), "" | "[]" | "null");
+        check.grant(is_none || check.may.buildkit, "may.buildkit", || {
+            "only BuildKit reads outputs".into()
+        })
+    })?;
     each(query, "version", |version| {
         let is_buildkit = !matches!(version, "" | "1");
         check.grant(!is_buildkit || check.may.buildkit, "may.buildkit", || {
             "a build with BuildKit".into()
         })
     })
+}
+
+/// moby has other modes on Windows only. Podman has some that share the host's
+/// namespaces.
+fn isolation(check: &Check<'_>, mode: &str) -> Judged {
+    let is_default = mode.is_empty() || mode.eq_ignore_ascii_case("default");
+    if is_default || check.may.everything {
+        return Ok(());
+    }
+    Err(ParameterError::value("isolation", mode).into())
 }
 
 fn security_options(check: &Check<'_>, list: &str) -> Judged {

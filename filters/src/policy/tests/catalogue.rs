@@ -332,19 +332,16 @@ fn a_policy_that_redacts_labels_denies_filters_by_them() {
             "GET /v1.24/containers/json",
         ] {
             let encoded: String = filters.bytes().map(|byte| format!("%{byte:02X}")).collect();
-            for query in [
-                format!("filters={encoded}"),
-                format!("all=1&filters=%7B%7D&f%69lters={encoded}"),
-            ] {
-                let request = format!("{endpoint}?{query}");
-                assert!(is_allowed(&open, &request), "{request}");
-                assert!(is_allowed(&env_only, &request), "{request}");
-                assert_eq!(
-                    is_allowed(&closed, &request),
-                    allowed,
-                    "{endpoint} {filters}"
-                );
-            }
+            let request = format!("{endpoint}?filters={encoded}");
+            assert!(is_allowed(&open, &request), "{request}");
+            assert!(is_allowed(&env_only, &request), "{request}");
+            assert_eq!(is_allowed(&closed, &request), allowed, "{request}");
+            // Every value is judged, and a second one is refused anyway.
+            let twice = format!("{endpoint}?filters=%7B%7D&f%69lters={encoded}");
+            denies(&open, &twice, "", "parameters");
+            denies(&env_only, &twice, "", "parameters");
+            let rule = if allowed { "parameters" } else { "redact" };
+            denies(&closed, &twice, "", rule);
         }
     }
 }
@@ -852,5 +849,94 @@ fn every_json_body_is_either_judged_or_known_to_grant_nothing() {
         let json = matches!(endpoint.body, crate::endpoint::Body::Json(_));
         let expected = json && !unjudged.contains(&endpoint.id);
         assert_eq!(rules.inspects(&found), expected, "{endpoint}");
+    }
+}
+
+fn granting(may: May) -> RuleSet {
+    with(may, Must::default())
+}
+
+/// An engine of another kind reads more parameters than moby does.
+#[test]
+fn a_parameter_that_moby_does_not_have_is_refused_to_everybody_but_admin() {
+    let everything = granting(May {
+        everything: true,
+        ..May::default()
+    });
+    let unknown = granting(May {
+        unknown_fields: true,
+        ..May::default()
+    });
+    let build = RuleSet::new(&Spec::allowing(["build"])).unwrap();
+    for request in [
+        "POST /build?devices=%5B%22%2Fdev%2Fvda%22%5D",
+        "POST /build?addcaps=%5B%22CAP_SYS_ADMIN%22%5D",
+        "POST /v1.41/build?t=a&rm=1&%64evices=x",
+        "POST /build?Devices=x",
+        "POST /build?devices+=x",
+        "POST /build?volume=/:/host:rw",
+        "POST /build?nsoptions=x",
+        "POST /build?Remote=http://x/y",
+        "POST /build?t=a&q=1&q=0",
+        "POST /build?t=%zz",
+        "POST /build?t=a;devices=x",
+    ] {
+        for rules in [&plain(), &everything, &unknown, &build] {
+            denies(rules, request, "", "parameters");
+        }
+        allows(&RuleSet::admin(), request, "");
+    }
+    for request in [
+        "POST /images/a/push?destination=evil.io/a",
+        "POST /images/create?fromImage=alpine&fromImage=evil",
+        "DELETE /containers/a?depend=1",
+        "GET /containers/json?all=1&external=1",
+        "PUT /containers/a/archive?path=/&rename=%7B%7D",
+        "GET /_ping?x",
+    ] {
+        denies(&plain(), request, "", "parameters");
+    }
+}
+
+#[test]
+fn a_build_has_the_isolation_of_the_engine_and_no_outputs() {
+    for mode in [
+        "chroot", "CHROOT", "rootless", "oci", "process", "hyperv", "%20",
+    ] {
+        let request = format!("POST /build?isolation={mode}");
+        denies(&plain(), &request, "", "parameters");
+        denies(&plain(), &format!("{request}&isolation="), "", "parameters");
+        allows(
+            &granting(May {
+                everything: true,
+                ..May::default()
+            }),
+            &request,
+            "",
+        );
+    }
+    for query in [
+        "",
+        "isolation=",
+        "isolation",
+        "isolation=default",
+        "isolation=Default",
+    ] {
+        allows(&plain(), &format!("POST /build?{query}"), "");
+    }
+    let outputs = "POST /build?outputs=%5B%7B%22Type%22:%22local%22%7D%5D";
+    for request in [outputs, "POST /build?outputs=type%3Dlocal,dest%3D/etc"] {
+        denies(&plain(), request, "", "may.buildkit");
+        allows(
+            &granting(May {
+                buildkit: true,
+                ..May::default()
+            }),
+            request,
+            "",
+        );
+    }
+    for none in ["", "%5B%5D", "null"] {
+        allows(&plain(), &format!("POST /build?outputs={none}"), "");
     }
 }
