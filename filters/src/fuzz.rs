@@ -9,7 +9,9 @@
 pub mod audience;
 pub mod body;
 mod head;
+pub mod media;
 pub mod merge;
+pub mod mounts;
 pub mod portainer;
 mod reading;
 pub mod request;
@@ -23,10 +25,12 @@ pub mod stream;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name in `filters/fuzz`.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("audience", audience::run),
     ("body", body::run),
+    ("media", media::run),
     ("merge", merge::run),
+    ("mounts", mounts::run),
     ("portainer", portainer::run),
     ("request", request::run),
     ("rewrite", rewrite::run),
