@@ -39,7 +39,7 @@ pub const REQUESTS: usize = 80 << 20;
 /// The part of it that is kept for other agents, the operator and health checks.
 pub const REQUESTS_RESERVED: usize = REQUESTS / 4;
 
-/// The part that one caller may use.
+/// The part that one caller may use while no other does; see [`memory`](super::memory).
 pub const REQUESTS_OF_ONE: usize = (REQUESTS - REQUESTS_RESERVED) / 2;
 
 /// A request in progress costs as much, whatever it holds: its state, and the

@@ -25,7 +25,6 @@ pub(crate) enum Exhausted {
 pub(crate) struct Memory {
     all: usize,
     callers: usize,
-    one: usize,
     used: Mutex<Used>,
 }
 
@@ -52,11 +51,10 @@ pub(crate) struct Share {
 }
 
 impl Memory {
-    fn new(all: usize, reserve: usize, one: usize) -> Self {
+    fn new(all: usize, reserve: usize) -> Self {
         Self {
             all,
             callers: all.saturating_sub(reserve),
-            one,
             used: Mutex::default(),
         }
     }
@@ -76,11 +74,7 @@ impl Memory {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self::new(
-            bounds::REQUESTS,
-            bounds::REQUESTS_RESERVED,
-            bounds::REQUESTS_OF_ONE,
-        )
+        Self::new(bounds::REQUESTS, bounds::REQUESTS_RESERVED)
     }
 }
 
@@ -117,11 +111,14 @@ impl Share {
         }
         if let Some(caller) = &self.account.caller {
             let has = used.by_caller.get(caller).copied().unwrap_or_default();
-            if more > memory.one.saturating_sub(has) {
-                return Err(Exhausted::Caller(caller.clone()));
-            }
-            if more > memory.callers.saturating_sub(used.callers) {
+            let free = memory.callers.saturating_sub(used.callers);
+            let Some(left) = free.checked_sub(more) else {
                 return Err(Exhausted::All);
+            };
+            // No more than is free afterwards: the first caller gets half of the memory,
+            // the next one half of the rest, and some is always left.
+            if has + more > left {
+                return Err(Exhausted::Caller(caller.clone()));
             }
             used.callers += more;
             *used.by_caller.entry(caller.clone()).or_default() += more;
@@ -154,19 +151,24 @@ mod tests {
 
     #[test]
     fn one_caller_leaves_memory_for_others_and_callers_leave_the_reserve() {
-        let memory = Arc::new(Memory::new(100, 20, 50));
+        let memory = Arc::new(Memory::new(100, 20));
         let account = |name| memory.account(Some(name));
-        let ci = account("key:ci").take(50).unwrap();
+        let ci = account("key:ci").take(40).unwrap();
         let refused = account("key:ci").take(1).unwrap_err();
         assert_eq!(refused, Exhausted::Caller("key:ci".into()));
-        let mut web = account("key:web").take(20).unwrap();
+        let mut web = account("key:web").take(10).unwrap();
         web.grow(10).unwrap();
-        assert_eq!(web.grow(1).unwrap_err(), Exhausted::All);
+        assert_eq!(
+            web.grow(1).unwrap_err(),
+            Exhausted::Caller("key:web".into())
+        );
+        assert_eq!(account("key:x").take(21).unwrap_err(), Exhausted::All);
+        let other = account("key:other").take(10).unwrap();
         let agent = memory.account(None);
-        let reserve = agent.take(20).unwrap();
+        let reserve = agent.take(30).unwrap();
         assert_eq!(agent.take(1).unwrap_err(), Exhausted::All);
-        drop((ci, web, reserve));
-        assert!(account("key:ci").take(50).is_ok());
+        drop((ci, web, other, reserve));
+        assert!(account("key:ci").take(40).is_ok());
         let used = memory.lock();
         assert_eq!((used.all, used.callers), (0, 0));
         assert!(used.by_caller.is_empty());
@@ -174,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_share_that_is_refused_takes_nothing() {
-        let memory = Arc::new(Memory::new(10, 0, 10));
+        let memory = Arc::new(Memory::new(20, 0));
         let account = memory.account(Some("key:ci"));
         let mut share = account.take(6).unwrap();
         assert!(share.grow(usize::MAX).is_err());

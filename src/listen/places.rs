@@ -20,9 +20,6 @@ use super::bounds;
 /// The share of the unproven places that one source may have.
 const ONE_SOURCE: usize = 2;
 
-/// The share of the callers' places that one caller may have.
-const ONE_CALLER: usize = 2;
-
 /// The time between two log lines about closed connections.
 const PAUSE: Duration = Duration::from_secs(60);
 
@@ -209,9 +206,11 @@ impl Place {
             Standing::Reserved => Rank::Reserved,
             Standing::Caller(_) if taken.callers >= places.callers => return Err(Full::All),
             Standing::Caller(name) => {
-                let most = (places.callers / ONE_CALLER).max(1);
-                if taken.by_caller.get(name).is_some_and(|has| *has >= most) {
-                    return Err(Full::Caller(most));
+                // No more than are free: the first caller gets half of the places, the
+                // next one half of the rest, and some are always left.
+                let free = places.callers - taken.callers;
+                if let Some(has) = taken.by_caller.get(name).filter(|has| **has >= free) {
+                    return Err(Full::Caller(*has));
                 }
                 Rank::Caller(name.into())
             }
@@ -352,7 +351,7 @@ mod tests {
         };
         let mut open: Vec<_> = (0..12).map(|_| prove("key:ci").unwrap()).collect();
         assert_eq!(prove("key:ci").unwrap_err(), Full::Caller(12));
-        open.extend((0..12).map(|_| prove("key:web").unwrap()));
+        open.extend((0..12).map(|n| prove(&format!("key:{n}")).unwrap()));
         assert_eq!(prove("key:else").unwrap_err(), Full::All);
         let agent = places.take(source(1));
         assert_eq!(agent.prove(Standing::Reserved), Ok(()));
@@ -362,6 +361,27 @@ mod tests {
         let taken = places.lock();
         assert_eq!((taken.unproven, taken.callers, taken.reserved), (0, 0, 0));
         assert!(taken.sources.is_empty() && taken.by_caller.is_empty());
+    }
+
+    #[test]
+    fn greedy_callers_together_leave_places_for_others() {
+        let places = places();
+        let mut open = Vec::new();
+        let mut has = |name: &str| {
+            let before = open.len();
+            loop {
+                let place = places.take(source(1));
+                match place.prove(Standing::Caller(name)) {
+                    Ok(()) => open.push(place),
+                    Err(full) => {
+                        assert_eq!(full, Full::Caller(open.len() - before));
+                        return open.len() - before;
+                    }
+                }
+            }
+        };
+        let each = ["key:a", "key:b", "key:c"].map(&mut has);
+        assert_eq!(each, [12, 6, 3]);
     }
 
     #[test]
