@@ -16,6 +16,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, UPGRADE};
 use pingora::http::RequestHeader;
 use skep_filters::endpoint::BodyCheck;
@@ -125,17 +126,15 @@ fn allowed_nodes(cluster: &Cluster, called: &Called, anywhere: &Request<'_>) -> 
 pub(crate) fn authorise_body(
     cluster: &Cluster,
     called: &Called,
-    head: &RequestHeader,
     asked: &Call<'_>,
-    body: &RequestBody,
+    body: &BodyOf<'_>,
     record: &mut Record,
 ) -> Result<(), Reject> {
     let rules = &called.policy.rules;
     let Some(found) = asked.found.filter(|found| rules.inspects(found)) else {
         return Ok(());
     };
-    let sent = body_of(head, body);
-    let verdict = rules.judge_body(found, &sent, effective_api(cluster, called, asked));
+    let verdict = rules.judge_body(found, body, effective_api(cluster, called, asked));
     match verdict {
         // The log names the rule that allowed the head.
         Verdict::Allow { .. } => Ok(()),
@@ -218,12 +217,27 @@ fn described(member: &Member) -> Node {
     }
 }
 
-/// The body as policies read it.
-pub(crate) fn body_of<'b>(head: &'b RequestHeader, body: &'b RequestBody) -> BodyOf<'b> {
-    BodyOf {
-        bytes: body.held.as_deref().unwrap_or_default(),
-        content_type: text(head, &CONTENT_TYPE),
-        content_encoding: text(head, &CONTENT_ENCODING),
+/// The body that was sent, with the headers that say how to read it.
+pub(crate) struct Sent {
+    bytes: Bytes,
+    content_type: Option<String>,
+    content_encoding: Option<String>,
+}
+
+impl Sent {
+    pub(crate) fn of(head: &RequestHeader, body: &RequestBody) -> Self {
+        let text = |name| text(head, name).map(str::to_owned);
+        Self {
+            bytes: body.held.clone().unwrap_or_default(),
+            content_type: text(&CONTENT_TYPE),
+            content_encoding: text(&CONTENT_ENCODING),
+        }
+    }
+
+    /// The body as policies read it.
+    pub(crate) fn body(&self) -> BodyOf<'_> {
+        let coding = self.content_encoding.as_deref();
+        BodyOf::new(&self.bytes, self.content_type.as_deref(), coding)
     }
 }
 

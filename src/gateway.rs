@@ -132,9 +132,10 @@ impl Gateway {
         let called = &permission.called;
         content_type::hold(session.req_header_mut(), asked.found)?;
         let body = self.body(session, called, asked.found).await?;
-        let head = session.req_header();
+        let sent = authorise::Sent::of(session.req_header(), &body);
+        let sent = sent.body();
         let (cluster, record) = (&self.context.cluster, &mut x.record);
-        authorise::authorise_body(cluster, called, head, &asked, &body, record)?;
+        authorise::authorise_body(cluster, called, &asked, &sent, record)?;
         let mut x = Judged {
             exchange: x,
             permission,
@@ -145,7 +146,7 @@ impl Gateway {
         let to = self.route(session, &x, &asked)?;
         let mut restriction = Restriction::default();
         let head = session.req_header();
-        let mut doubtful = guarded::judge(&self.context, head, &mut x, &asked)?;
+        let mut doubtful = guarded::judge(&self.context, &sent, &mut x, &asked)?;
         let named = task::meaning(&self.context, &x, &head.method, &asked, &to);
         match Box::pin(named).await? {
             Some(Meaning::Container(hop)) => restriction.pinned = Some(hop),
@@ -159,7 +160,7 @@ impl Gateway {
                     found: found.as_ref(),
                     ..asked
                 };
-                doubtful = guarded::judge(&self.context, head, &mut x, &asked)?;
+                doubtful = guarded::judge(&self.context, &sent, &mut x, &asked)?;
                 restriction.pinned = Some(task.hop);
                 restriction.target = Some(task.target);
             }
@@ -185,8 +186,7 @@ impl Gateway {
             let check = secrets::check(&self.context, &x, rules, &asked, &to, &body, pinned);
             restriction.pinned = Box::pin(check).await?;
         }
-        let body = authorise::body_of(session.req_header(), &x.body);
-        let stored = called.stored_specs(&asked, &body);
+        let stored = called.stored_specs(&asked, &sent);
         if stored.any() {
             let pinned = restriction.pinned;
             let check = stored::check(&self.context, &x, &asked, &to, stored, pinned);

@@ -7,12 +7,10 @@
 //! names are compared, is `skep_filters::policy`'s to say.
 
 use http::StatusCode;
-use pingora::http::RequestHeader;
 use skep_filters::auth::BodyBinding;
 use skep_filters::policy::scope::{Kind, Scope};
-use skep_filters::policy::{Guarding, Thing};
+use skep_filters::policy::{BodyOf, Guarding, Thing};
 
-use super::body_of;
 use super::scope::inspection::{Inspection, id_of};
 use super::scope::{Restriction, label};
 use crate::exchange::Call;
@@ -35,7 +33,7 @@ pub(crate) struct Doubtful(Kind, String);
 /// for everything else of an agent's.
 pub(crate) fn judge(
     context: &Context,
-    head: &RequestHeader,
+    body: &BodyOf<'_>,
     x: &mut Judged<'_>,
     asked: &Call<'_>,
 ) -> Result<Option<Doubtful>, Reject> {
@@ -57,8 +55,7 @@ pub(crate) fn judge(
         let reject = denied(x, "the body was not read".to_owned());
         return refuse(x, reject);
     }
-    let body = body_of(head, &x.body);
-    match rules.judge_guarded(&guarded, found, asked.query, &body) {
+    match rules.judge_guarded(&guarded, found, asked.query, body) {
         Guarding::Clear => Ok(None),
         Guarding::Inspect(kind, name) => Ok(Some(Doubtful(kind, name))),
         Guarding::NoSuch(thing, name) => refuse(x, no_such(thing, &name)),

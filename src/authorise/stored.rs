@@ -122,11 +122,7 @@ fn judge(
         let reason = format!("the {which} specification of the service: {reason}");
         Err(denied(x, rule, reason))
     };
-    let body = BodyOf {
-        bytes: spec,
-        content_type: None,
-        content_encoding: None,
-    };
+    let body = BodyOf::json(spec);
     let api = effective_api(&context.cluster, called, asked);
     if let Verdict::Deny { rule, reason } = rules.judge_body(found, &body, api) {
         return denied(rule, reason.to_string());

@@ -212,11 +212,7 @@ fn conditions(
 }
 
 fn json(bytes: &[u8]) -> BodyOf<'_> {
-    BodyOf {
-        bytes,
-        content_type: None,
-        content_encoding: None,
-    }
+    BodyOf::json(bytes)
 }
 
 /// The grant of `key:ci`, or of `ci` if only one identity has that name; also

@@ -185,11 +185,7 @@ fn allows(method_and_path: &str, body: &Value) -> bool {
     let (method, path) = method_and_path.split_once(' ').unwrap();
     let found = classify(method, &RequestPath::parse(path).unwrap()).unwrap();
     let bytes = body.to_string();
-    let body = BodyOf {
-        bytes: bytes.as_bytes(),
-        content_type: None,
-        content_encoding: None,
-    };
+    let body = BodyOf::json(bytes.as_bytes());
     rules
         .unwrap()
         .judge_body(&found, &body, EffectiveApi::NEWEST)

@@ -41,11 +41,7 @@ fn parse(data: &[u8]) -> Option<(Match, &[u8])> {
 }
 
 fn judged(rules: &RuleSet, found: &Match, bytes: &[u8]) -> (String, bool) {
-    let body = BodyOf {
-        bytes,
-        content_type: None,
-        content_encoding: None,
-    };
+    let body = BodyOf::json(bytes);
     outcome(&rules.judge_body(found, &body, EffectiveApi::NEWEST))
 }
 

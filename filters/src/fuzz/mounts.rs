@@ -87,11 +87,7 @@ fn allows(path: &str, body: &Value) -> bool {
         return false;
     };
     let bytes = body.to_string();
-    let body = BodyOf {
-        bytes: bytes.as_bytes(),
-        content_type: None,
-        content_encoding: None,
-    };
+    let body = BodyOf::json(bytes.as_bytes());
     rules
         .judge_body(&found, &body, EffectiveApi::NEWEST)
         .is_allowed()

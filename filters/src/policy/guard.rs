@@ -105,14 +105,14 @@ pub(super) fn judge(guarded: &Guarded, found: &Match, query: &str, body: &BodyOf
     let (Guarding::Clear | Guarding::Inspect(..), Some(kind)) = (&head, body::kind(found)) else {
         return head;
     };
-    if body.bytes.is_empty() {
+    if body.is_empty() {
         return head;
     }
     // An engine may read something from a body that cannot be read here.
     let judged = body
         .read()
         .map_err(Denied::from)
-        .and_then(|json| body::judge(guarded, kind, &json));
+        .and_then(|json| body::judge(guarded, kind, json));
     match judged {
         Ok(Guarding::Clear) => head,
         Ok(named) => named,

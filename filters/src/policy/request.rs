@@ -1,5 +1,7 @@
 //! Defines the input of a policy: the head of a request, and its body.
 
+use std::sync::OnceLock;
+
 use super::error::BodyError;
 use super::node::On;
 use crate::endpoint::{Match, RequestPath, query};
@@ -22,20 +24,48 @@ pub struct Request<'r> {
     pub on: On<'r>,
 }
 
-/// A whole body, and what the headers say about it.
-#[derive(Clone, Copy, Debug)]
+/// A whole body, and what the headers say about it. It is read once, however many
+/// rules judge it.
+#[derive(Debug)]
 pub struct BodyOf<'r> {
-    /// The bytes that are forwarded.
-    pub bytes: &'r [u8],
-    /// Its `Content-Type` header.
-    pub content_type: Option<&'r str>,
-    /// Its `Content-Encoding` header.
-    pub content_encoding: Option<&'r str>,
+    bytes: &'r [u8],
+    content_type: Option<&'r str>,
+    content_encoding: Option<&'r str>,
+    json: OnceLock<Result<Json<'r>, BodyError>>,
 }
 
 impl<'r> BodyOf<'r> {
+    /// A body of JSON without a header that says otherwise.
+    pub fn json(bytes: &'r [u8]) -> Self {
+        Self::new(bytes, None, None)
+    }
+
+    /// The bytes that are forwarded, with their `Content-Type` and
+    /// `Content-Encoding`.
+    pub fn new(
+        bytes: &'r [u8],
+        content_type: Option<&'r str>,
+        content_encoding: Option<&'r str>,
+    ) -> Self {
+        Self {
+            bytes,
+            content_type,
+            content_encoding,
+            json: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// Reads the body as the engine does, or refuses it.
-    pub(super) fn read(&self) -> Result<Json<'r>, BodyError> {
+    pub(super) fn read(&self) -> Result<&Json<'r>, BodyError> {
+        let json = self.json.get_or_init(|| self.parse());
+        json.as_ref().map_err(BodyError::clone)
+    }
+
+    fn parse(&self) -> Result<Json<'r>, BodyError> {
         // The engine decodes nothing, but a proxy before it might.
         let coding = self.content_encoding.unwrap_or_default().trim();
         if !coding.is_empty() && !coding.eq_ignore_ascii_case("identity") {

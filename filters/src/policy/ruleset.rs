@@ -201,7 +201,7 @@ impl RuleSet {
         let judged = body
             .read()
             .map_err(Into::into)
-            .and_then(|json| inspect(&self.check(api), &json));
+            .and_then(|json| inspect(&self.check(api), json));
         match judged {
             Ok(()) => Verdict::Allow { rule },
             Err(denied) => deny(denied.rule, denied.reason),

@@ -42,7 +42,7 @@ fn returns_on_failure(body: &BodyOf<'_>) -> bool {
         return true;
     };
     let action = || -> Result<bool, ShapeError> {
-        let config = Fields::of(&json, "body")?.object("UpdateConfig")?;
+        let config = Fields::of(json, "body")?.object("UpdateConfig")?;
         Ok(!matches!(
             config.text("FailureAction")?,
             "" | "pause" | "continue"

@@ -48,11 +48,7 @@ fn outcome(verdict: Verdict<'_>) -> Result<String, String> {
 }
 
 fn json(bytes: &[u8]) -> BodyOf<'_> {
-    BodyOf {
-        bytes,
-        content_type: Some("application/json"),
-        content_encoding: None,
-    }
+    BodyOf::new(bytes, Some("application/json"), None)
 }
 
 /// Allows everything that needs no grant.

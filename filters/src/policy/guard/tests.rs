@@ -45,11 +45,7 @@ fn judged(rules: &RuleSet, request: &str, body: &str) -> Guarding {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let path = RequestPath::parse(path).unwrap();
     let found = classify(method, &path).unwrap();
-    let body = BodyOf {
-        bytes: body.as_bytes(),
-        content_type: Some("application/json"),
-        content_encoding: None,
-    };
+    let body = BodyOf::new(body.as_bytes(), Some("application/json"), None);
     rules.judge_guarded(&guarded(), &found, query, &body)
 }
 

@@ -603,11 +603,7 @@ fn a_body_that_other_parsers_may_read_differently_is_refused() {
         ),
         (Some("text/plain"), None, false),
     ] {
-        let body = BodyOf {
-            content_type,
-            content_encoding,
-            ..json(b"{}")
-        };
+        let body = BodyOf::new(b"{}", content_type, content_encoding);
         let allowed = rules
             .judge_body(&found, &body, EffectiveApi::NEWEST)
             .is_allowed();
