@@ -59,6 +59,10 @@ const NODES_LIMIT: usize = 32 << 20;
 /// The shortest time between two rounds, however often a call fails.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// The time after the start in which rounds follow each other at that pace, until the
+/// others are found: the Swarm's DNS learns of a task only when it is healthy.
+const EARLY: Duration = Duration::from_secs(10);
+
 /// How long a call waits for the answer of an agent that does not answer probes.
 const MISSED: Duration = Duration::from_secs(3);
 
@@ -381,13 +385,19 @@ impl Cluster {
     /// Runs rounds until `stop` changes. Calls `changed` whenever this node's
     /// identity does.
     pub(crate) async fn run(&self, mut stop: watch::Receiver<bool>, changed: impl Fn(&Identity)) {
+        let early = Instant::now() + EARLY;
         loop {
             tokio::select! {
                 () = self.round(&changed) => {}
                 _ = stop.changed() => return,
             }
+            let pause = if Instant::now() < early {
+                self.early_pause()
+            } else {
+                self.interval
+            };
             tokio::select! {
-                () = tokio::time::sleep(self.interval) => {}
+                () = tokio::time::sleep(pause) => {}
                 () = self.wake.notified() => tokio::time::sleep(PAUSE).await,
                 _ = stop.changed() => return,
             }
@@ -407,6 +417,19 @@ impl Cluster {
         self.unite_guarded();
         self.probed.fetch_or(complete, Ordering::Relaxed);
         self.last_round.store(Arc::new(Instant::now()));
+    }
+
+    /// The pause between two rounds after the start: short until the nodes and their
+    /// agents are found, but no heavier for the others in a large cluster.
+    fn early_pause(&self) -> Duration {
+        let others = self.others();
+        if self.probed.load(Ordering::Relaxed) && others.iter().all(|m| m.is_found()) {
+            return self.interval;
+        }
+        let crowd = u32::try_from(others.len() / 16).unwrap_or(u32::MAX);
+        PAUSE
+            .saturating_mul(crowd.saturating_add(1))
+            .min(self.interval)
     }
 
     /// Whether a manager listed the nodes.

@@ -32,6 +32,8 @@ pub(crate) struct Discovery {
     /// The last addresses of each source: a brief failure must not remove the
     /// members behind it.
     last: Mutex<BTreeMap<usize, Vec<SocketAddr>>>,
+    /// What failed in the last round, which the log has already.
+    failed: Mutex<Option<String>>,
 }
 
 impl Discovery {
@@ -60,6 +62,7 @@ impl Discovery {
             port,
             resolver,
             last: Mutex::default(),
+            failed: Mutex::default(),
         }
     }
 
@@ -90,12 +93,10 @@ impl Discovery {
                 found.extend(addresses);
             }
         }
-        if !failures.is_empty() {
-            let failures = failures.join("; ");
-            if known == 0 {
-                return Err(failures);
-            }
-            tracing::warn!("discovery: {failures}");
+        let failures = (!failures.is_empty()).then(|| failures.join("; "));
+        self.log(failures.as_deref());
+        if let Some(failures) = failures.filter(|_| known == 0) {
+            return Err(failures);
         }
         Ok(found.into_iter().take(MAX_AGENTS).collect())
     }
@@ -151,13 +152,25 @@ fn absolute(name: &str) -> Result<Name, String> {
     Ok(parsed)
 }
 
+impl Discovery {
+    /// Logs a failure once, and its end.
+    fn log(&self, failures: Option<&str>) {
+        let mut before = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        match failures {
+            Some(now) if before.as_deref() == Some(now) => {}
+            Some(now) => tracing::warn!("discovery: {now}"),
+            None if before.is_some() => tracing::info!("discovery: all names have addresses now"),
+            None => {}
+        }
+        *before = failures.map(str::to_owned);
+    }
+}
+
 #[async_trait]
 impl ServiceDiscovery for Discovery {
     async fn discover(&self) -> pingora::Result<(BTreeSet<Backend>, HashMap<u64, bool>)> {
-        let mut addresses = self.addresses().await.map_err(|e| {
-            tracing::warn!("discovery: {e}");
-            Error::explain(ErrorType::InternalError, e)
-        })?;
+        let addresses = self.addresses().await;
+        let mut addresses = addresses.map_err(|e| Error::explain(ErrorType::InternalError, e))?;
         // When a node that was cut off comes back, Docker's DNS can also lose
         // the tasks of others for a minute. Agents that answer stay.
         addresses.extend(self.members.recent(Instant::now()));

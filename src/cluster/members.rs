@@ -124,6 +124,11 @@ impl Member {
         self.state == State::NoAgent && self.is_drained()
     }
 
+    /// Its agent has answered, or it can have none.
+    pub(crate) fn is_found(&self) -> bool {
+        self.state != State::NoAgent || self.is_drained()
+    }
+
     fn is_drained(&self) -> bool {
         self.availability == Some(Availability::Drain)
     }
