@@ -38,6 +38,8 @@ mod gateway;
 mod lists;
 #[path = "lab/live.rs"]
 mod live;
+#[path = "lab/load.rs"]
+mod load;
 #[path = "lab/logs.rs"]
 mod logs;
 #[path = "lab/manager.rs"]
@@ -124,6 +126,7 @@ const TESTS: &[(&str, Test)] = &tests! {
         a_killed_agent_comes_back without_a_manager_only_manager_calls_fail;
     standalone: serve_without_a_file_prints_a_command_that_works
         the_compose_agent_accepts_requests_signed_with_sign_sh;
+    load: a_crowd_does_not_stop_an_agent_at_its_memory_limit;
     gateway: a_socket_has_its_owner_and_a_signal_reloads_its_policy;
     policies: a_reader_sees_all_nodes_without_secrets_and_changes_none
         a_developer_sees_only_the_node_with_the_label an_assistant_sees_only_its_own_containers
