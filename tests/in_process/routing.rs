@@ -355,3 +355,24 @@ async fn every_agent_returns_the_same_list_of_nodes() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn agents_find_each_other_soon_after_their_start_however_rare_the_rounds() {
+    let rare = |_: &str, _: &Path, config: &mut Config| {
+        config.cluster.interval = Duration::from_secs(3600);
+    };
+    ClusterBuilder::of([manager("n1"), worker("n2")])
+        .configure(rare)
+        .run(async |bed| {
+            for node in ["n1", "n2"] {
+                bed.node_mut(node).stop().await;
+            }
+            // The first rounds of n2 find nobody.
+            for node in ["n2", "n1"] {
+                bed.node_mut(node).start().await.expect("it starts");
+            }
+            let found = || bed.node("n2").sees() == 2;
+            assert!(eventually(found).await);
+        })
+        .await;
+}
