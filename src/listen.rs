@@ -25,13 +25,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora::apps::ServerApp;
+use pingora::apps::{HttpPersistentSettings, HttpServerApp, ServerApp};
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::Stream;
+use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::ext::set_tcp_keepalive;
 use pingora::proxy::{HttpProxy, ProxyHttp};
 use pingora::server::ShutdownWatch;
-use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -48,6 +48,10 @@ use crate::platform::{self, Hangup, LocalListener, tcp_stream};
 
 /// The longest TLS handshake of a client.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// The seconds that Pingora waits for more of a request; it also lets the connection
+/// be used again.
+const KEPT_ALIVE: u64 = 60;
 
 /// The pause after a failed `accept`, most likely for lack of file descriptors:
 /// without it the loop would use a whole processor.
@@ -289,20 +293,48 @@ async fn serve_connection<P>(
     };
     let downstream = Downstream::new(stream, &common).at(place, accepted.hangup);
     let mut downstream = Box::new(downstream);
-    let begun = tokio::select! {
-        begun = downstream.has_first_byte() => begun,
-        _ = stopped.changed() => false,
-    };
-    if !begun {
-        let _ = downstream.shutdown().await;
-        return;
-    }
     let left = downstream.left();
-    let mut next: Option<Stream> = Some(downstream);
-    while let Some(stream) = next {
-        next = proxy.process_new(stream, &stopped).await;
+    let mut settings = None;
+    loop {
+        let begun = tokio::select! {
+            begun = downstream.has_first_byte() => begun,
+            _ = stopped.changed() => false,
+        };
+        if !begun {
+            downstream.close().await;
+            return;
+        }
+        let answered = answer(&proxy, downstream, settings, &stopped);
+        match Box::pin(answered).await {
+            Some((connection, kept)) => (downstream, settings) = (connection, kept),
+            None => break,
+        }
     }
     linger::finish(left, &common.lingering, stopped).await;
+}
+
+/// Answers the request that has begun. Returns the connection and Pingora's settings
+/// for it if another request may follow; Pingora's own loop, in `process_new`, would
+/// hold its state of a request and a buffer while it waits for that one.
+async fn answer<P>(
+    proxy: &Arc<HttpProxy<P>>,
+    downstream: Box<Downstream>,
+    settings: Option<HttpPersistentSettings>,
+    stopped: &ShutdownWatch,
+) -> Option<(Box<Downstream>, Option<HttpPersistentSettings>)>
+where
+    P: ProxyHttp + Send + Sync + 'static,
+    P::CTX: Send + Sync,
+{
+    let mut session = ServerSession::new_http1(downstream);
+    match settings {
+        Some(settings) => settings.apply_to_session(&mut session),
+        None => session.set_keepalive(Some(KEPT_ALIVE)),
+    }
+    let reused = proxy.process_new_http(session, stopped).await?;
+    let (stream, settings) = reused.consume();
+    let downstream = stream.into_any().downcast::<Downstream>();
+    Some((downstream.ok()?, settings))
 }
 
 #[cfg(all(test, unix))]

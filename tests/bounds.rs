@@ -26,8 +26,7 @@ fn the_sum_of_all_bounds_fits_the_limit_of_the_shipped_files() {
     assert_eq!(limit("docker/compose.yml", "mem_limit:"), bounds::LIMIT);
     assert_eq!(limit("docker/stack.yml", "memory:"), bounds::LIMIT);
     let sum = bounds::BASE
-        + bounds::UNPROVEN * bounds::EACH_UNPROVEN
-        + (bounds::CALLERS + bounds::RESERVED) * bounds::EACH_PROVEN
+        + (bounds::UNPROVEN + bounds::CALLERS + bounds::RESERVED) * bounds::EACH_CONNECTION
         + bounds::HEADS
         + bounds::REQUESTS;
     assert_eq!(sum, bounds::SUM);
@@ -50,8 +49,8 @@ fn the_documentation_has_the_numbers_of_the_sum() {
         format!(
             "| {}, {} KiB each | {} |",
             bounds::UNPROVEN,
-            bounds::EACH_UNPROVEN >> 10,
-            mib(bounds::UNPROVEN * bounds::EACH_UNPROVEN)
+            bounds::EACH_CONNECTION >> 10,
+            mib(bounds::UNPROVEN * bounds::EACH_CONNECTION)
         ),
         format!(
             "{} of callers, and {} kept",
@@ -59,9 +58,9 @@ fn the_documentation_has_the_numbers_of_the_sum() {
             bounds::RESERVED
         ),
         format!(
-            "{} KiB each between two requests | {} |",
-            bounds::EACH_PROVEN >> 10,
-            mib((bounds::CALLERS + bounds::RESERVED) * bounds::EACH_PROVEN)
+            "and health checks; {} KiB each | {} |",
+            bounds::EACH_CONNECTION >> 10,
+            mib((bounds::CALLERS + bounds::RESERVED) * bounds::EACH_CONNECTION)
         ),
         format!("| {} |", mib(bounds::HEADS)),
         format!("requests: {} KiB each", bounds::EACH_REQUEST >> 10),

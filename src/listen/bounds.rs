@@ -14,21 +14,18 @@ pub const BASE: usize = 40 << 20;
 /// The most connections whose client has not authenticated a request yet.
 pub const UNPROVEN: usize = 1024;
 
-/// The most memory of one of them, which sends the first 4 KiB of a head slowly. One
-/// that sends nothing after its handshake needs a third of it.
-pub const EACH_UNPROVEN: usize = 44 << 10;
-
 /// The most connections of authenticated callers.
 pub const CALLERS: usize = 768;
 
 /// The places kept for other agents, the operator and health checks.
 pub const RESERVED: usize = 768;
 
-/// The memory of a connection of theirs between two requests.
-pub const EACH_PROVEN: usize = 40 << 10;
-
 /// All connections.
 pub const CONNECTIONS: usize = UNPROVEN + CALLERS + RESERVED;
+
+/// The most memory of one that has no request in progress: it sends the first 4 KiB of
+/// a head slowly. One that waits for a request needs 16 KiB.
+pub const EACH_CONNECTION: usize = 44 << 10;
 
 /// Unfinished heads beyond the first 4 KiB of each.
 pub const HEADS: usize = 24 << 20;
@@ -53,8 +50,7 @@ pub const BODY_FACTOR: usize = 4;
 pub const LIST_FACTOR: usize = 2;
 
 /// The sum; it fits [`LIMIT`].
-pub const SUM: usize =
-    BASE + UNPROVEN * EACH_UNPROVEN + (CALLERS + RESERVED) * EACH_PROVEN + HEADS + REQUESTS;
+pub const SUM: usize = BASE + CONNECTIONS * EACH_CONNECTION + HEADS + REQUESTS;
 
 const _: () = assert!(SUM <= LIMIT);
 

@@ -17,7 +17,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pingora::protocols::Stream;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -28,7 +28,7 @@ use crate::listen::server_headers::ServerHeaders;
 use crate::platform::Hangup;
 use heads::{Budget, Head};
 
-/// The longest time until the first byte of a connection, as Pingora's.
+/// The longest time until the first byte of a request, as Pingora's.
 const FIRST_BYTE: Duration = Duration::from_secs(60);
 
 /// A connection whose heads are bounded and whose refusals explain themselves.
@@ -38,7 +38,7 @@ pub(crate) struct Downstream {
     /// Absent in tests.
     place: Option<Arc<Place>>,
     hangup: Option<Hangup>,
-    /// The first byte, if it was read before Pingora got the connection.
+    /// The request's first byte, which is read before Pingora gets the connection.
     first: Option<u8>,
     in_progress: AtomicBool,
     exchanges: Arc<Exchanges>,
@@ -114,9 +114,10 @@ impl Downstream {
         self
     }
 
-    /// Waits for the first byte; false if none comes. Until then a connection
-    /// needs no buffer, and nothing of Pingora's state of a request.
+    /// Waits for the first byte of the next request; false if none comes. Until then
+    /// a connection needs no buffer, and nothing of Pingora's state of a request.
     pub(crate) async fn has_first_byte(&mut self) -> bool {
+        self.answered = false;
         match timeout(FIRST_BYTE, self.inner.read_u8()).await {
             Ok(Ok(byte)) => {
                 self.first = Some(byte);
@@ -193,6 +194,13 @@ impl Downstream {
             // Unreachable: the check above found this type.
             Err(_) => (dummy(), None, None),
         }
+    }
+
+    /// Closes the connection, which waits for a request.
+    pub(crate) async fn close(mut self: Box<Self>) {
+        // There is no answer that the client could still have to read.
+        self.left = None;
+        let _ = AsyncWriteExt::shutdown(&mut *self).await;
     }
 
     fn take_inner(&mut self) -> Stream {

@@ -106,10 +106,11 @@ impl Run {
         // skep returns the memory of its start a moment later.
         tokio::time::sleep(Duration::from_secs(5)).await;
         let idle = size::Idle::measure(&fronts).await?;
+        let waiting = size::Waiting::measure(&fronts).await?;
         let time = Duration::from_secs_f64(self.seconds);
         rounds::measure(&fronts, self.rounds, time).await?;
         policies::measure(&fronts, self.rounds, time).await?;
-        size::print(&self.skep, &idle, fronts.skep_rss()?)
+        size::print(&self.skep, &idle, &waiting, fronts.skep_rss()?)
     }
 }
 
