@@ -17,6 +17,7 @@ mod error;
 mod fields;
 mod members;
 mod names;
+mod object;
 mod quoted;
 mod splice;
 mod value;

@@ -2,11 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::names::{digest, spelled_alike};
+use super::object::{MAX_FIELDS, Object};
 use super::{Json, ShapeError, quoted, same_field};
-
-/// Most members of an object that is read field by field; engines know 80 of a `HostConfig`.
-const MAX_MEMBERS: usize = 256;
 
 static NULL: Json<'static> = Json::Null;
 
@@ -16,25 +13,28 @@ static NULL: Json<'static> = Json::Null;
 pub(crate) struct Fields<'j> {
     /// The name of the object, for messages.
     at: &'static str,
-    members: &'j [(Cow<'j, str>, Json<'j>)],
+    /// `None` for `null`.
+    object: Option<&'j Object<'j>>,
 }
 
 impl<'j> Fields<'j> {
     /// The fields of the object named `at`, which may be `null`.
     pub(crate) fn of(json: &'j Json<'_>, at: &'static str) -> Result<Self, ShapeError> {
-        let members = match json {
-            Json::Null => &[],
-            Json::Object(members) => members.as_slice(),
+        let object = match json {
+            Json::Null => return Ok(Self { at, object: None }),
+            Json::Object(object) => object,
             _ => return Err(ShapeError(format!("{at} is not an object"))),
         };
-        if members.len() > MAX_MEMBERS {
+        if object.members().len() > MAX_FIELDS {
             return Err(ShapeError(format!(
-                "{at} has more than {MAX_MEMBERS} members"
+                "{at} has more than {MAX_FIELDS} members"
             )));
         }
-        let fields = Self { at, members };
-        match fields.repeated() {
-            None => Ok(fields),
+        match object.alike() {
+            None => Ok(Self {
+                at,
+                object: Some(object),
+            }),
             Some(name) => {
                 let name = quoted(name);
                 Err(ShapeError(format!(
@@ -46,7 +46,7 @@ impl<'j> Fields<'j> {
 
     /// Whether it has any member.
     pub(crate) fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        self.members().is_empty()
     }
 
     /// The name of a field in full.
@@ -55,10 +55,9 @@ impl<'j> Fields<'j> {
     }
 
     pub(crate) fn get(&self, name: &str) -> &'j Json<'j> {
-        let mut members = self.members.iter();
-        members
-            .find(|(key, _)| same_field(key, name))
-            .map_or(&NULL, |(_, value)| value)
+        self.object
+            .and_then(|object| object.field(name))
+            .unwrap_or(&NULL)
     }
 
     pub(crate) fn object(&self, name: &'static str) -> Result<Self, ShapeError> {
@@ -115,14 +114,14 @@ impl<'j> Fields<'j> {
     pub(crate) fn map(&self, name: &str) -> Result<&'j [(Cow<'j, str>, Json<'j>)], ShapeError> {
         match self.get(name) {
             Json::Null => Ok(&[]),
-            Json::Object(members) => Ok(members),
+            Json::Object(object) => Ok(object.members()),
             _ => Err(self.is_not(name, "an object")),
         }
     }
 
     /// A member that has a value and is not a field in `known`.
     pub(crate) fn unknown(&self, known: &[&str]) -> Option<&'j str> {
-        let mut members = self.members.iter();
+        let mut members = self.members().iter();
         let is_known = |key: &str| known.iter().any(|name| same_field(key, name));
         let unknown = members.find(|(key, value)| !value.is_empty() && !is_known(key));
         unknown.map(|(key, _)| key.as_ref())
@@ -132,21 +131,8 @@ impl<'j> Fields<'j> {
         ShapeError(format!("{} is not {what}", self.full(name)))
     }
 
-    fn repeated(&self) -> Option<&'j str> {
-        let members = self.members.iter();
-        let mut names: Vec<_> = members.map(|(key, _)| (digest(key), key)).collect();
-        names.sort_unstable_by_key(|(digest, _)| *digest);
-        let mut alike = names.chunk_by(|a, b| a.0 == b.0);
-        alike.find_map(|names| {
-            let mut at = 0;
-            names.iter().find_map(|(_, name)| {
-                at += 1;
-                let other = names[at..]
-                    .iter()
-                    .find(|(_, other)| spelled_alike(name, other))?;
-                Some(other.1.as_ref())
-            })
-        })
+    fn members(&self) -> &'j [(Cow<'j, str>, Json<'j>)] {
+        self.object.map_or(&[], Object::members)
     }
 }
 

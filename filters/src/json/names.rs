@@ -19,11 +19,18 @@ pub(crate) fn same_field(key: &str, name: &str) -> bool {
     }
 }
 
-/// A hash that is equal for all spellings of a name (FNV-1a).
-pub(super) fn digest(key: &str) -> u64 {
-    let step =
-        |hash: u64, char: char| (hash ^ u64::from(u32::from(char))).wrapping_mul(0x100_0000_01b3);
-    key.chars().map(folded).fold(0xcbf2_9ce4_8422_2325, step)
+/// A cheap digest that is equal for all spellings of a name: its length, its first and
+/// its last character.
+pub(super) fn digest(key: &str) -> u32 {
+    let mut chars = key.chars();
+    let first = chars.next().map_or(0, |c| u32::from(folded(c)));
+    let last = chars.next_back().map_or(0, |c| u32::from(folded(c)));
+    let length = match key.is_ascii() {
+        true => key.len(),
+        false => key.chars().count(),
+    };
+    // Truncated: what counts is that equal names have equal digests.
+    (length as u32) << 16 | (first & 0xff) << 8 | last & 0xff
 }
 
 /// Whether Go takes two names for the same.

@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::names::Name;
+use super::object::{Entries, Object};
 use super::{JsonError, quoted};
 
 /// Deepest nesting; what engines read has about eight levels.
@@ -27,11 +27,8 @@ pub(crate) enum Json<'a> {
     Other,
     Text(Cow<'a, str>),
     List(Vec<Json<'a>>),
-    Object(Entries<'a>),
+    Object(Object<'a>),
 }
-
-/// The members of an object in their order; no name comes twice.
-pub(crate) type Entries<'a> = Vec<(Cow<'a, str>, Json<'a>)>;
 
 impl<'a> Json<'a> {
     /// Reads a whole body.
@@ -60,7 +57,7 @@ impl<'a> Json<'a> {
             Self::Bool(true) | Self::Int(_) | Self::Other => false,
             Self::Text(text) => text.is_empty(),
             Self::List(list) => list.is_empty(),
-            Self::Object(members) => members.is_empty(),
+            Self::Object(object) => object.members().is_empty(),
         }
     }
 }
@@ -148,28 +145,10 @@ impl<'de> Visitor<'de> for Value<'_> {
         while let Some(Name(name)) = map.next_key()? {
             members.push((name, map.next_value_seed(seed)?));
         }
-        match repeated(&members) {
-            None => Ok(Json::Object(members)),
-            Some(name) => Err(A::Error::custom(format_args!(
-                "{} is given twice",
-                quoted(name)
-            ))),
-        }
+        Object::new(members)
+            .map(Json::Object)
+            .map_err(|name| A::Error::custom(format_args!("{} is given twice", quoted(&name))))
     }
-}
-
-/// A name that comes twice exactly. Names of maps may differ by case.
-fn repeated<'m>(members: &'m Entries<'_>) -> Option<&'m str> {
-    let mut names = members.iter().map(|(name, _)| name.as_ref());
-    if members.len() <= 8 {
-        let mut at = 0;
-        return names.find(|name| {
-            at += 1;
-            members[at..].iter().any(|(other, _)| other == name)
-        });
-    }
-    let mut seen = HashSet::with_capacity(members.len());
-    names.find(|name| !seen.insert(*name))
 }
 
 #[cfg(test)]

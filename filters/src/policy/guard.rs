@@ -18,7 +18,8 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use super::body::{host_path, image};
+use super::body::host_path::{self, Clean};
+use super::body::image;
 use super::request::BodyOf;
 use super::verdict::Denied;
 use crate::endpoint::{Kind, Match};
@@ -188,8 +189,11 @@ impl Guarded {
 
     /// Whether a path of the host is one of an agent's, is below it, or has it below.
     pub fn touches(&self, path: &str) -> bool {
-        let has_below = |own: &String| host_path::is_below(own, path);
-        self.covers(path) || self.paths.iter().any(has_below)
+        let Some(path) = Clean::of(path) else {
+            return false;
+        };
+        let mut own = self.paths.iter().filter_map(|own| Clean::of(own));
+        own.any(|own| path.is_below(&own) || own.is_below(&path))
     }
 }
 

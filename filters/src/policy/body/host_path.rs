@@ -45,13 +45,28 @@ pub(super) fn device(check: &Check<'_>, path: &str) -> Judged {
 
 /// Whether `path` is `root` or below it, once cleaned.
 pub(in crate::policy) fn is_below(path: &str, root: &str) -> bool {
-    let (Some(path), Some(root)) = (clean(path), clean(root)) else {
-        return false;
-    };
-    match path.strip_prefix(&root) {
-        Some("") => true,
-        Some(rest) => rest.starts_with('/') || root.ends_with('/'),
-        None => false,
+    match (Clean::of(path), Clean::of(root)) {
+        (Some(path), Some(root)) => path.is_below(&root),
+        (None, _) | (_, None) => false,
+    }
+}
+
+/// An absolute path without `.`, `..` and empty parts, with slashes only; Windows' in
+/// lower case.
+pub(in crate::policy) struct Clean(String);
+
+impl Clean {
+    /// `None` if the path is not absolute.
+    pub(in crate::policy) fn of(path: &str) -> Option<Self> {
+        clean(path).map(Self)
+    }
+
+    pub(in crate::policy) fn is_below(&self, root: &Self) -> bool {
+        match self.0.strip_prefix(&root.0) {
+            Some("") => true,
+            Some(rest) => rest.starts_with('/') || root.0.ends_with('/'),
+            None => false,
+        }
     }
 }
 

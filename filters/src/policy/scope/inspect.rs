@@ -26,7 +26,7 @@ impl Scope {
             return Ok(false);
         };
         let mut own = self.labels().iter();
-        Ok(own.all(|(name, value)| in_map(labels, name) == Some(value)))
+        Ok(own.all(|(name, value)| in_map(labels.members(), name) == Some(value)))
     }
 
     /// The id of the container of an exec, from the inspect of the exec.
@@ -48,10 +48,10 @@ fn read(inspect: &[u8]) -> Result<Json<'_>, ScopeError> {
 
 /// Engines write names as they are declared, so compare them exactly.
 fn member<'j>(json: &'j Json<'j>, name: &str) -> Option<&'j Json<'j>> {
-    let Json::Object(members) = json else {
+    let Json::Object(object) = json else {
         return None;
     };
-    let mut members = members.iter();
+    let mut members = object.members().iter();
     members.find(|(own, _)| own == name).map(|(_, value)| value)
 }
 
