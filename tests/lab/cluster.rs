@@ -92,6 +92,16 @@ impl Lab {
         Self::of(name)
     }
 
+    /// As [`Self::up`], with an engine of each of these Debian releases, which it downloads unless they are there.
+    pub(crate) fn up_with_engines(name: &'static str, suites: &str) -> Self {
+        task(script().display().to_string(), "engines")
+            .arg(suites)
+            .env("LAB_NAME", name)
+            .within(600)
+            .ok();
+        Self::up(name, &format!("--nodes 3 --engines {suites}"))
+    }
+
     /// The lab with this name, if it is up and was marked as usable.
     pub(crate) fn kept(name: &'static str) -> Option<Self> {
         let env = task(script().display().to_string(), "env")

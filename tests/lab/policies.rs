@@ -1,5 +1,5 @@
-//! Policies in a Swarm, in their own lab: docker/stack.yml deploys the agents with a configuration that has policies,
-//! and callers with these policies use the stock CLI.
+//! Policies in a Swarm of engines of three ages, in their own lab: docker/stack.yml deploys the agents with a
+//! configuration that has policies, and callers with these policies use the stock CLI.
 
 use std::fs;
 use std::sync::LazyLock;
@@ -11,6 +11,9 @@ use super::wait::eventually;
 
 /// The name of the lab.
 pub(crate) const NAME: &str = "policies";
+
+/// The releases of Debian that have the engines of nodes 1 to 3. The manager has the newest.
+const SUITES: &str = "forky,trixie,bookworm";
 
 /// A worker.
 const ENTRY: usize = 2;
@@ -39,7 +42,7 @@ audit: { file: /dev/stdout }
 
 /// The lab, which the first test that needs it brings up.
 static DEPLOYED: LazyLock<Lab> = LazyLock::new(|| {
-    let lab = Lab::up(NAME, "--nodes 3 --managers 1");
+    let lab = Lab::up_with_engines(NAME, SUITES);
     lab.engine(1).ok("node update --label-add zone=dev node3");
     let (config, key, stack) = (
         lab.file("skep.yaml"),

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use super::cluster::{Lab, script};
+use super::cluster::Lab;
 use super::command::{Task, task};
 use super::fixtures::{self, WEBS};
 use super::request::{Answer, answer};
@@ -23,13 +23,7 @@ const NO_VIRTUAL_SIZE: Api = Api(1, 44);
 
 /// The lab, which the first test that needs it brings up.
 static MIXED: LazyLock<Lab> = LazyLock::new(|| {
-    // This may download the engines.
-    task(script().display().to_string(), "engines")
-        .arg(SUITES)
-        .env("LAB_NAME", NAME)
-        .within(600)
-        .ok();
-    let lab = Lab::up(NAME, &format!("--nodes 3 --engines {SUITES}"));
+    let lab = Lab::up_with_engines(NAME, SUITES);
     lab.lab("deploy").within(120).ok();
     lab.all_ready(60);
     fixtures::create(&lab);
