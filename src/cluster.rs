@@ -267,6 +267,19 @@ impl Cluster {
         before.guarded.clone()
     }
 
+    /// Gives the image of this node's agent its name back, if a load has given the
+    /// name to another image: the agent would be that one at its next start.
+    pub(crate) async fn keep_image_name(&self) {
+        let reason = match timeout(self.deadline, self.own.keep_image_name()).await {
+            Ok(Ok(())) => return,
+            Ok(Err(reason)) => reason,
+            Err(_) => format!("no answer within {:?}", self.deadline),
+        };
+        tracing::error!(
+            "after a load, the name of the agent's image could not be checked: {reason}"
+        );
+    }
+
     /// The node with this id, unless it is this one.
     pub(crate) fn member(&self, id: &str) -> Option<Arc<Member>> {
         self.members.get(id)

@@ -54,6 +54,8 @@ pub(crate) struct Exchange {
     pub(crate) proxied: Option<Box<Proxied>>,
     /// The connection was hijacked: the session must not be used any more.
     pub(crate) hijacked: bool,
+    /// A caller with a policy loads images: one could have the name of the agent's.
+    pub(crate) loads_images: bool,
     /// The outcome, for the logs.
     pub(crate) record: Record,
 }
@@ -123,6 +125,7 @@ impl Exchange {
             dialect: &Docker,
             proxied: None,
             hijacked: false,
+            loads_images: false,
             record: Record::new(),
         }
     }

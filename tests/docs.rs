@@ -257,6 +257,14 @@ fn named_tests(text: &str) -> impl Iterator<Item = (&str, &str)> {
 /// Whether a file has a test by this name.
 fn has_test(source: &str, name: &str) -> bool {
     let lines: Vec<_> = source.lines().map(str::trim).collect();
+    // `tests/lab.rs` lists those of the lab, and the compiler the ones that it does not.
+    let of_the_lab = format!("pub(crate) fn {name}(");
+    if lines
+        .iter()
+        .any(|line| line.starts_with(&of_the_lab) && line.ends_with(": &Lab) {"))
+    {
+        return true;
+    }
     let head = format!("fn {name}(");
     let is_head = |line: &str| line.trim_start_matches("async ").starts_with(&head);
     let Some(at) = (0..lines.len()).find(|n| is_head(lines[*n])) else {

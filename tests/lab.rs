@@ -130,7 +130,8 @@ const TESTS: &[(&str, Test)] = &tests! {
     gateway: a_socket_has_its_owner_and_a_signal_reloads_its_policy;
     policies: a_reader_sees_all_nodes_without_secrets_and_changes_none
         a_developer_sees_only_the_node_with_the_label an_assistant_sees_only_its_own_containers
-        a_certificate_gives_the_docker_cli_the_rights_of_its_name only_an_admin_reaches_an_agent a_service_gets_only_the_granted_secrets
+        a_certificate_gives_the_docker_cli_the_rights_of_its_name only_an_admin_reaches_an_agent a_loaded_image_does_not_take_the_name_of_the_agents
+        a_service_gets_only_the_granted_secrets
         the_audit_log_records_who_was_denied_and_why;
     portainer: a_server_recognises_an_agent_and_adds_it a_snapshot_has_the_whole_swarm
         every_container_of_a_snapshot_is_inspected_without_a_target compressed_lists_are_complete

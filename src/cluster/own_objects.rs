@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
+use http::Method;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use skep_filters::endpoint::query;
 use skep_filters::policy::{Guarded, Named};
 
 use crate::upstream::client::{Budget, Client};
@@ -292,6 +294,47 @@ impl OwnObjects {
             own.id = image.id;
         }
         Ok(())
+    }
+
+    /// Gives the agent's image the name of its container's configuration back, if
+    /// another image has it. The archive of a load says which names it gives, in ways
+    /// that differ between engines, so the name is checked after it.
+    pub(crate) async fn keep_image_name(&self) -> Result<(), String> {
+        let Some(container) = self.container().await? else {
+            return Ok(());
+        };
+        let (id, name) = (&container.image, &container.config.image);
+        let image = async |name: &str| {
+            let path = format!("/images/{}/json", request::escape(name));
+            self.inspect::<Image>(&path).await
+        };
+        let (Some(own), Some(found)) = (image(id).await?, image(name).await?) else {
+            return Ok(());
+        };
+        // A name with a digest belongs to one content.
+        if own.id == found.id || name.contains('@') {
+            return Ok(());
+        }
+        tracing::error!("an image that was loaded had the name of the agent's, {name}: taken back");
+        let (repository, tag) = match name.rsplit_once(':') {
+            Some((repository, tag)) if !tag.contains('/') => (repository, tag),
+            _ => (name.as_str(), "latest"),
+        };
+        let query = query::with("", "repo", repository);
+        let query = query::with(&query, "tag", tag);
+        let path = format!("/images/{}/tag?{query}", request::escape(id));
+        self.post(&path).await
+    }
+
+    async fn post(&self, path: &str) -> Result<(), String> {
+        let explain = |e: Box<pingora::Error>| error::explain(&e);
+        let peer = self.engine.peer().await.map_err(explain)?;
+        let head = request::build(&Method::POST, path).map_err(explain)?;
+        let answer = self.client.fetch(&peer, head, &Budget::one(LIMIT)).await;
+        match answer.map_err(explain)?.head.status {
+            status if status.is_success() => Ok(()),
+            status => Err(format!("POST {path} was answered {status}")),
+        }
     }
 
     async fn add_service(&self, guarded: &mut Guarded, id: &str) -> Result<(), String> {

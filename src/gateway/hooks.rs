@@ -172,6 +172,9 @@ impl ProxyHttp for Gateway {
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, x: &mut Exchange) {
+        if x.loads_images {
+            self.context.cluster.keep_image_name().await;
+        }
         if !x.hijacked {
             x.record.bytes = x.record.bytes.max(session.body_bytes_sent() as u64);
             Downstream::set_request_in_progress(session.stream(), false);

@@ -25,7 +25,7 @@ auth:
     - { id: reader, secret_file: /run/secrets/key, policy: read-only }
     - { id: dev, secret_file: /run/secrets/key, policy: dev }
     - { id: ai, secret_file: /run/secrets/key, policy: ai }
-    - { id: all, secret_file: /run/secrets/key, policy: portainer }
+    - { id: all, secret_file: /run/secrets/key, policy: portainer, unsigned_streams: true }
     - { id: deploy, secret_file: /run/secrets/key, policy: deploy }
   certificates: { identities: [ { name: carol, policy: runner } ] }
 policies:
@@ -265,6 +265,43 @@ pub(crate) fn only_an_admin_reaches_an_agent(_: &Lab) {
         .arg(agent(3))
         .arg_each("/skep --version");
     version.run().ok();
+}
+
+pub(crate) fn a_loaded_image_does_not_take_the_name_of_the_agents(_: &Lab) {
+    let lab = &*DEPLOYED;
+    let engine = lab.engine(ENTRY);
+    let agent = lab.agent(ENTRY).container;
+    let name = engine.ok(&format!("inspect --format {{{{.Config.Image}}}} {agent}"));
+    let name = name.trim();
+    let id = || engine.ok(&format!("image inspect --format {{{{.Id}}}} {name}"));
+    let before = id();
+    // The archive of another image, with the name of the agent's.
+    let folder = lab.file("thief");
+    fs::create_dir(&folder).expect("a folder of the test");
+    let archive = folder.join("thief.tar").display().to_string();
+    engine
+        .cmd("save --output")
+        .arg(&archive)
+        .arg("busybox:latest")
+        .run()
+        .ok();
+    let script = r#"
+        cd "$1" && mkdir image && tar --extract --file thief.tar --directory image && rm thief.tar && cd image
+        rm -f index.json repositories && sed -i "s,busybox:latest,$2," manifest.json
+        grep -q "$2" manifest.json && tar --create --file ../thief.tar *"#;
+    task("sh", "-c")
+        .arg(script)
+        .arg("sh")
+        .arg(folder.display().to_string())
+        .arg(name)
+        .ok();
+    let all = holder(lab, "all");
+    let loaded = all.docker.cmd("load --input").arg(&archive).run().ok();
+    assert!(loaded.contains(name), "{loaded}");
+    eventually(10, "the agent's image has its name again", || {
+        let now = id();
+        (now == before).then_some(()).ok_or(now)
+    });
 }
 
 pub(crate) fn a_service_gets_only_the_granted_secrets(_: &Lab) {
