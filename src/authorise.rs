@@ -8,6 +8,7 @@ pub(crate) mod grants;
 pub(crate) mod guarded;
 pub(crate) mod ingress;
 pub(crate) mod limit;
+pub(crate) mod recreatable;
 pub(crate) mod scope;
 pub(crate) mod secrets;
 pub(crate) mod stored;

@@ -23,6 +23,7 @@ use skep_filters::endpoint::{Body, Match, RequestPath, classify};
 use crate::authorise;
 use crate::authorise::guarded;
 use crate::authorise::ingress;
+use crate::authorise::recreatable;
 use crate::authorise::scope::{self, Restriction};
 use crate::authorise::secrets;
 use crate::authorise::stored;
@@ -194,6 +195,10 @@ impl Gateway {
         }
         if called.keeps_ingress(asked.found) {
             let check = ingress::check(&self.context, &x, &asked, &to, restriction);
+            restriction = Box::pin(check).await?;
+        }
+        if let Some(rules) = called.keeps_recreatable(asked.found) {
+            let check = recreatable::check(&self.context, &x, rules, &asked, &to, restriction);
             restriction = Box::pin(check).await?;
         }
         // Forward.

@@ -158,6 +158,12 @@ fn explain(
         if found.as_ref().is_some_and(removal) && !rules.grants_ingress() {
             writeln!(text, "  unless it is the ingress network")?;
         }
+        if found
+            .as_ref()
+            .is_some_and(|found| rules.keeps_recreatable(found))
+        {
+            writeln!(text, "  if the policy allows to create the container again")?;
+        }
         conditions(&mut text, grant, found.as_ref(), has_body, named)?;
     }
     Ok(Explanation { text, allowed })

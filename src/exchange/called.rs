@@ -147,6 +147,13 @@ impl Called {
         })
     }
 
+    /// The rules by which the container that is stopped or removed has to be
+    /// inspected: it must be one that could be created again.
+    pub(crate) fn keeps_recreatable(&self, found: Option<&Match>) -> Option<&RuleSet> {
+        let (rules, found) = self.rules().zip(found)?;
+        rules.keeps_recreatable(found).then_some(rules)
+    }
+
     /// Whether the network that is removed has to be inspected: it may be the
     /// ingress network, and the policy does not grant that one.
     pub(crate) fn keeps_ingress(&self, found: Option<&Match>) -> bool {

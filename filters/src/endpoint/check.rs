@@ -26,6 +26,10 @@ pub enum HeadCheck {
     Search,
     /// It may return a service to its previous specification.
     Rollback,
+    /// It stops or removes a container, which may have to be created again.
+    EndsContainer,
+    /// It removes whatever containers are stopped.
+    EndsContainers,
     /// The network in the path, which is removed.
     NetworkRemoval,
     /// The name of the network in the path.

@@ -190,11 +190,11 @@ endpoints! {
         ContainerStart: Post "/containers/{name:.*}/start", 24, None => Empty, "containers.lifecycle",
             route Owner(Container), scope Object(Container), head: CheckpointDir("checkpoint-dir");
         ContainerStop: Post "/containers/{name:.*}/stop", 24, None => Empty, "containers.lifecycle",
-            route Owner(Container), scope Object(Container), task: Some(Control);
+            route Owner(Container), scope Object(Container), task: Some(Control), head: EndsContainer;
         ContainerRestart: Post "/containers/{name:.*}/restart", 24, None => Empty, "containers.lifecycle",
             route Owner(Container), scope Object(Container), task: Some(Control);
         ContainerKill: Post "/containers/{name:.*}/kill", 24, None => Empty, "containers.lifecycle",
-            route Owner(Container), scope Object(Container), task: Some(Control);
+            route Owner(Container), scope Object(Container), task: Some(Control), head: EndsContainer;
         ContainerUpdate: Post "/containers/{name:.*}/update", 24, Json(ContainerUpdate) => Json, "containers.write",
             route Owner(Container), scope Object(Container);
         ContainerRename: Post "/containers/{name:.*}/rename", 24, None => Empty, "containers.write",
@@ -210,7 +210,7 @@ endpoints! {
         ContainerWait: Post "/containers/{name:.*}/wait", 24, None => Stream, "containers.read",
             route Owner(Container), scope Object(Container), task: Some(Control);
         ContainerDelete: Delete "/containers/{name:.*}", 24, None => Empty, "containers.write",
-            route Owner(Container), scope Object(Container), frees: Some(Removed);
+            route Owner(Container), scope Object(Container), frees: Some(Removed), head: EndsContainer;
         ContainerArchiveInfo: Head "/containers/{name:.*}/archive", 24, None => Empty, "containers.archive",
             route Owner(Container), scope Object(Container), task: Some(Read);
         ContainerArchive: Get "/containers/{name:.*}/archive", 24, None => Tar, "containers.archive",
@@ -218,7 +218,7 @@ endpoints! {
         PutContainerArchive: Put "/containers/{name:.*}/archive", 24, Stream => Empty, "containers.archive",
             route Owner(Container), scope Object(Container), task: Some(Run);
         ContainerPrune: Post "/containers/prune", 25, None => Json, "containers.write",
-            route Prune, scope List;
+            route Prune, scope List, head: EndsContainers;
         ContainerExec: Post "/containers/{name:.*}/exec", 24, Json(ExecCreate) => Json, "exec",
             route Owner(Container), scope Object(Container), remember: true, task: Some(Run);
         ExecStart: Post "/exec/{name:.*}/start", 24, Json(Nothing) => Hijack, "exec",

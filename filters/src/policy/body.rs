@@ -5,7 +5,7 @@
 
 pub(super) mod address;
 pub(super) mod capability;
-mod container;
+pub(super) mod container;
 mod devices;
 mod endpoint_settings;
 mod exec;

@@ -33,6 +33,9 @@ pub struct Must {
     pub pids: Option<u64>,
     /// Restart policies of containers: `no`, `on-failure`, `always`, `unless-stopped`.
     pub restart: Vec<String>,
+    /// A container is stopped, killed or removed only if the policy allows to create it
+    /// again as it is.
+    pub recreatable: bool,
     /// Addresses of the host that ports may be published on.
     pub publish_on: Vec<IpAddr>,
 }

@@ -30,6 +30,7 @@ static PRESETS: &[Preset] = &[
             "GET /services",
             "GET /tasks",
             "GET /networks",
+            "GET /nodes/*",
         ],
         &[],
         without_env,
@@ -38,7 +39,8 @@ static PRESETS: &[Preset] = &[
     ("portainer", &["*"], &[], |spec| {
         spec.may = Some(May::everything())
     }),
-    // Recreates containers with a newer image and their old addresses. Grant their
+    // Recreates containers with a newer image and their old addresses. It removes them
+    // first, so it may not touch those that it could not create again: grant their
     // mounts in `may`.
     (
         "watchtower",
@@ -69,7 +71,11 @@ static PRESETS: &[Preset] = &[
                 remote: true,
                 subnets: vec!["*".into()],
                 ..May::default()
-            })
+            });
+            spec.must = Some(Must {
+                recreatable: true,
+                ..Must::default()
+            });
         },
     ),
     (
@@ -141,6 +147,67 @@ static PRESETS: &[Preset] = &[
             "containers.lifecycle",
             "POST /containers/create",
             "DELETE /containers/*",
+            "attach",
+            "exec",
+            "images.read",
+            "images.pull",
+            "registry",
+            "volumes.read",
+            "POST /volumes/create",
+            "DELETE /volumes/*",
+            "networks.read",
+            "POST /networks/create",
+            "DELETE /networks/*",
+            "POST /networks/*/connect",
+            "POST /networks/*/disconnect",
+        ],
+        &[],
+        |_| (),
+    ),
+    // Docker Compose, for projects that need nothing of the host: grant their mounts in
+    // `may`. A build needs `build` in `allow`.
+    (
+        "compose",
+        &[
+            "ping",
+            "events",
+            "GET /info",
+            "containers.read",
+            "containers.logs",
+            "containers.lifecycle",
+            "containers.write",
+            "containers.archive",
+            "attach",
+            "exec",
+            "images.read",
+            "images.pull",
+            "registry",
+            "volumes.read",
+            "POST /volumes/create",
+            "DELETE /volumes/*",
+            "networks.read",
+            "POST /networks/create",
+            "DELETE /networks/*",
+            "POST /networks/*/connect",
+            "POST /networks/*/disconnect",
+        ],
+        &["POST /containers/prune"],
+        |_| (),
+    ),
+    // Testcontainers without its reaper, which needs the engine's socket: set
+    // TESTCONTAINERS_RYUK_DISABLED.
+    (
+        "testcontainers",
+        &[
+            "ping",
+            "events",
+            "GET /info",
+            "containers.read",
+            "containers.logs",
+            "containers.lifecycle",
+            "POST /containers/create",
+            "DELETE /containers/*",
+            "containers.archive",
             "attach",
             "exec",
             "images.read",

@@ -208,6 +208,27 @@ impl RuleSet {
         }
     }
 
+    /// Whether [`Self::judge_recreation`] has to judge the container of the request.
+    pub fn keeps_recreatable(&self, found: &Match) -> bool {
+        !self.unrestricted
+            && self.must.recreatable
+            && found.endpoint.head == HeadCheck::EndsContainer
+    }
+
+    /// Judges a container, from the answer to its inspect, as if it were to be created
+    /// again as it is.
+    pub fn judge_recreation(&self, inspect: &[u8], api: EffectiveApi) -> Verdict<'_> {
+        let read = BodyOf::json(inspect);
+        let judged = read
+            .read()
+            .map_err(Into::into)
+            .and_then(|json| body::container::again(&self.check(api), json));
+        match judged {
+            Ok(()) => Verdict::Allow { rule: "must" },
+            Err(denied) => deny(denied.rule, denied.reason),
+        }
+    }
+
     /// Whether [`Self::judge_guarded`] has to see the body before any of it is
     /// forwarded.
     pub fn guards(&self, found: &Match) -> bool {

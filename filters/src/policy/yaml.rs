@@ -128,6 +128,7 @@ fn must(out: &mut Lines<'_>, must: &Must) -> fmt::Result {
     out.flag("non_root", must.non_root)?;
     out.flag("no_new_privileges", must.no_new_privileges)?;
     out.flag("read_only", must.read_only)?;
+    out.flag("recreatable", must.recreatable)?;
     if !must.labels.is_empty() {
         out.below("labels", |out| labels(out, &must.labels))?;
     }

@@ -14,11 +14,13 @@ auth:
     - { id: swarm, secret_file: KEY_FILE, policy: swarm }
     - { id: admin, secret_file: KEY_FILE, policy: admin }
     - { id: small, secret_file: KEY_FILE, policy: small }
+    - { id: tower, secret_file: KEY_FILE, policy: tower }
 policies:
   ci: { allow: ['services.*', 'networks.*'], may: { binds: [/srv] } }
   own: { allow: ['services.*'], may: { binds: [/srv] }, labels: { owner: me } }
   swarm: { allow: ['networks.*'], may: { ingress: true } }
   small: { allow: ['services.*'], must: { pids: 10 } }
+  tower: { preset: watchtower, may: { binds: [/srv], remote: true, subnets: ['*'] } }
 ";
 
 fn with_mount(source: &str) -> Value {
@@ -275,6 +277,69 @@ async fn a_limit_counts_only_in_a_version_that_has_it() {
                 if expected == 403 {
                     let why = answer.text();
                     assert!(why.contains("below API 1.41"), "{why}");
+                }
+            }
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_container_that_could_not_be_created_again_is_not_ended() {
+    let container = |id: &str, binds: Value| {
+        json!({
+            "Id": id,
+            "Name": format!("/{id}"),
+            "Config": { "Image": "a" },
+            "HostConfig": { "Binds": binds },
+        })
+    };
+    let there = |name: &str| json!([{ "Id": name, "Names": [format!("/{name}")], "Labels": {} }]);
+    let plans = [
+        manager("n1"),
+        worker("n2").engine(|e| {
+            let mut e = e;
+            for (id, source) in [("kept", "/etc:/etc"), ("web", "/srv/web:/data")] {
+                let path = format!("/containers/{id}");
+                e = e
+                    .answer("GET", "/containers/json", 200, there(id))
+                    .answer(
+                        "GET",
+                        &format!("{path}/json"),
+                        200,
+                        container(id, json!([source])),
+                    )
+                    .answer("POST", &format!("{path}/stop"), 204, Value::Null)
+                    .answer("POST", &format!("{path}/kill"), 204, Value::Null)
+                    .answer("DELETE", &path, 204, Value::Null);
+            }
+            e
+        }),
+    ];
+    configured(plans, YAML)
+        .run(async |bed| {
+            for entry in ["n1", "n2"] {
+                for (who, request, expected) in [
+                    ("tower", "POST /containers/kept/stop", 403),
+                    ("tower", "POST /containers/kept/kill?signal=SIGTERM", 403),
+                    ("tower", "DELETE /containers/kept?force=1", 403),
+                    ("tower", "DELETE /containers/none", 404),
+                    ("tower", "POST /containers/web/stop", 204),
+                    ("tower", "POST /v1.41/containers/web/kill", 204),
+                    ("tower", "DELETE /containers/web", 204),
+                    ("admin", "DELETE /containers/kept", 204),
+                ] {
+                    let before = changes(bed).len();
+                    let (method, target) = request.split_once(' ').unwrap();
+                    let caller = holder(bed, entry, who);
+                    let answer = caller.ask(method, target, &[], b"").await.unwrap();
+                    let text = answer.text();
+                    assert_eq!(answer.status, expected, "{entry} {request}: {text}");
+                    let sent = changes(bed).len() > before;
+                    assert_eq!(sent, expected == 204, "{entry} {request}");
+                    if expected == 403 {
+                        assert!(text.contains("could not be created again"), "{text}");
+                        assert!(text.contains("may.binds"), "{text}");
+                    }
                 }
             }
         })

@@ -58,6 +58,8 @@ fn a_row_has_the_parameters_that_its_other_columns_name() {
             | HeadCheck::BuildKit
             | HeadCheck::Plugin
             | HeadCheck::LookUp(_)
+            | HeadCheck::EndsContainer
+            | HeadCheck::EndsContainers
             | HeadCheck::NetworkRemoval
             | HeadCheck::NetworkName => &[],
         };

@@ -56,21 +56,36 @@ pub(super) fn create(check: &Check<'_>, body: &Json<'_>) -> Judged {
     host::judge(check, &container)?;
     limits::host(check, &container, When::IfGiven)?;
 
-    check.knows(&host_config, host::KNOWN)?;
-    host::judge(check, &host_config)?;
-    limits::host(check, &host_config, When::Always)?;
-    security::confined(check, &host_config)?;
+    settings(check, &container, &host_config)?;
+    network::endpoints(check, &container.object("NetworkingConfig")?)
+}
+
+/// A container as an engine describes it, as if it were to be created again.
+pub(in crate::policy) fn again(check: &Check<'_>, inspect: &Json<'_>) -> Judged {
+    let inspect = Fields::of(inspect, "container")?;
+    let container = inspect.object("Config")?;
+    check.knows(&container, KNOWN)?;
+    settings(check, &container, &inspect.object("HostConfig")?)?;
+    let networks = inspect.object("NetworkSettings")?;
+    network::attachments(check, &networks, "Networks")
+}
+
+/// The settings in the body of a create, and in its `HostConfig`.
+fn settings(check: &Check<'_>, container: &Fields<'_>, host_config: &Fields<'_>) -> Judged {
+    check.knows(host_config, host::KNOWN)?;
+    host::judge(check, host_config)?;
+    limits::host(check, host_config, When::Always)?;
+    security::confined(check, host_config)?;
     let read_only = !check.must.read_only || host_config.flag("ReadonlyRootfs")?;
     demand(read_only, "must.read_only", || {
         "HostConfig.ReadonlyRootfs is not on".into()
     })?;
-    host::restart(check, &host_config)?;
+    host::restart(check, host_config)?;
 
     image::judge(check, "Image", container.text("Image")?)?;
     user::judge(check, "User", container.text("User")?)?;
-    labels::judge(check, &container)?;
-    address::mac(check, container.text("MacAddress")?)?;
-    network::endpoints(check, &container)
+    labels::judge(check, container)?;
+    address::mac(check, container.text("MacAddress")?)
 }
 
 /// `POST /containers/{id}/update`: resources and the restart policy.

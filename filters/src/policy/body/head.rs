@@ -12,6 +12,11 @@ pub(crate) fn head(check: &Check<'_>, found: &Match, query: &str) -> Judged {
         // minds.
         // The previous specification is read from a manager, and judged as a body.
         HeadCheck::Nothing | HeadCheck::PsArguments | HeadCheck::Rollback => Ok(()),
+        // The container is read from its engine, and judged as a body.
+        HeadCheck::EndsContainer => Ok(()),
+        HeadCheck::EndsContainers => demand(!check.must.recreatable, "must.recreatable", || {
+            "it removes all stopped containers, whatever they are".into()
+        }),
         HeadCheck::PullOrImport if imports(query) => {
             let source = query::get(query, "fromSrc").unwrap_or_default();
             remote(check, "fromSrc", source.is_empty() || source == "-")?;

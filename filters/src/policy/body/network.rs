@@ -90,10 +90,14 @@ pub(super) fn connect(check: &Check<'_>, body: &Json<'_>) -> Judged {
 }
 
 /// `NetworkingConfig` of a new container.
-pub(super) fn endpoints(check: &Check<'_>, container: &Fields<'_>) -> Judged {
-    let config = container.object("NetworkingConfig")?;
-    check.knows(&config, &["EndpointsConfig"])?;
-    for (name, settings) in config.map("EndpointsConfig")? {
+pub(super) fn endpoints(check: &Check<'_>, config: &Fields<'_>) -> Judged {
+    check.knows(config, &["EndpointsConfig"])?;
+    attachments(check, config, "EndpointsConfig")
+}
+
+/// The networks of a container in the field of this name.
+pub(super) fn attachments(check: &Check<'_>, fields: &Fields<'_>, name: &str) -> Judged {
+    for (name, settings) in fields.map(name)? {
         namespaces::named_network(check, "EndpointsConfig", name)?;
         endpoint_settings::judge(check, settings)?;
     }

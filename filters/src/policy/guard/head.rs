@@ -50,6 +50,8 @@ pub(super) fn judge(guarded: &Guarded, found: &Match, raw_query: &str) -> Guardi
         | HeadCheck::BuildKit
         | HeadCheck::Plugin
         | HeadCheck::NetworkName
+        | HeadCheck::EndsContainer
+        | HeadCheck::EndsContainers
         | HeadCheck::NetworkRemoval
         | HeadCheck::LookUp(_)
         | HeadCheck::Search
@@ -106,7 +108,7 @@ pub(super) fn judge(guarded: &Guarded, found: &Match, raw_query: &str) -> Guardi
 pub(super) fn acts(found: &Match) -> bool {
     let by_query = !matches!(
         found.endpoint.head,
-        HeadCheck::Nothing | HeadCheck::LookUp(_) | HeadCheck::Search
+        HeadCheck::Nothing | HeadCheck::LookUp(_) | HeadCheck::Search | HeadCheck::EndsContainers
     );
     let by_scope = matches!(
         found.endpoint.scope,
