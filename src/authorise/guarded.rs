@@ -8,7 +8,7 @@
 
 use http::StatusCode;
 use skep_filters::auth::BodyBinding;
-use skep_filters::endpoint::EndpointId;
+use skep_filters::endpoint::HeadCheck;
 use skep_filters::policy::scope::{Kind, Scope};
 use skep_filters::policy::{BodyOf, Guarding, Thing};
 
@@ -43,7 +43,7 @@ pub(crate) fn judge(
     let Some(found) = asked.found.filter(|found| rules.acts_on_objects(found)) else {
         return Ok(None);
     };
-    x.exchange.loads_images = found.endpoint.id == EndpointId::ImageLoad;
+    x.exchange.loads_images = found.endpoint.head == HeadCheck::LoadsImages;
     let Some(guarded) = context.cluster.guarded() else {
         let unknown = Reject::refused(
             StatusCode::SERVICE_UNAVAILABLE,

@@ -12,6 +12,8 @@ pub enum HeadCheck {
     Nothing,
     /// The image that is pulled; without `fromImage` the source of an import.
     PullOrImport,
+    /// Its body gives images their names, which only the engine can read.
+    LoadsImages,
     /// It gives an image a name.
     NamesImage,
     /// The options of a build.

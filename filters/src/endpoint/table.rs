@@ -257,7 +257,7 @@ endpoints! {
         ImageCreate: Post "/images/create", 24, Stream => Stream, "images.pull",
             route Pull, scope Unscoped, broadcast: Some(Progress), import_group: Some("images.write"), head: PullOrImport;
         ImageLoad: Post "/images/load", 24, Stream => Stream, "images.write",
-            route ThisNode, scope Unscoped, broadcast: Some(Progress), head: NamesImage;
+            route ThisNode, scope Unscoped, broadcast: Some(Progress), head: LoadsImages;
         ImageSearch: Get "/images/search", 24, None => Json, "registry",
             route AnyNode, scope Unscoped, head: Search;
         ImagePrune: Post "/images/prune", 25, None => Json, "images.write",

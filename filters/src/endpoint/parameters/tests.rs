@@ -54,6 +54,7 @@ fn a_row_has_the_parameters_that_its_other_columns_name() {
             HeadCheck::CheckpointDir(name) => &[name],
             HeadCheck::PsArguments => &["ps_args"],
             HeadCheck::Nothing
+            | HeadCheck::LoadsImages
             | HeadCheck::NamesImage
             | HeadCheck::BuildKit
             | HeadCheck::Plugin

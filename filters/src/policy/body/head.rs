@@ -23,7 +23,7 @@ pub(crate) fn head(check: &Check<'_>, found: &Match, query: &str) -> Judged {
             names_image(check)
         }
         HeadCheck::PullOrImport => pull(check, query),
-        HeadCheck::NamesImage => names_image(check),
+        HeadCheck::NamesImage | HeadCheck::LoadsImages => names_image(check),
         HeadCheck::Build => build(check, query),
         HeadCheck::BuildKit => check.grant(check.may.buildkit, "may.buildkit", || {
             "BuildKit's own protocol cannot be judged".into()

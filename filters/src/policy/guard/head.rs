@@ -47,6 +47,7 @@ pub(super) fn judge(guarded: &Guarded, found: &Match, raw_query: &str) -> Guardi
         }
         HeadCheck::PullOrImport
         | HeadCheck::Nothing
+        | HeadCheck::LoadsImages
         | HeadCheck::BuildKit
         | HeadCheck::Plugin
         | HeadCheck::NetworkName
