@@ -52,6 +52,10 @@ use crate::upstream::peers::Peers;
 /// in every round.
 const FIRST_READ: Duration = Duration::from_secs(5);
 
+/// The longest time to connect to another agent, in probes. An agent that does not
+/// answer those is given up before.
+const CONNECTING: u32 = 5;
+
 /// How often certificates are checked for renewal.
 const REFRESH: Duration = Duration::from_secs(30);
 
@@ -180,7 +184,7 @@ impl Agent {
             listeners.push(local(socket)?);
         }
 
-        let peers = Peers::new(trust.clone(), config.cluster.probe_timeout);
+        let peers = Peers::new(trust.clone(), CONNECTING * config.cluster.probe_timeout);
         let peers = Arc::new(peers.map_err(|e| StartError::Trust(e.to_string()))?);
         let cluster = Arc::new(Cluster::new(Parts {
             client: client.clone(),

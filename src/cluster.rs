@@ -25,7 +25,7 @@ use std::future::pending;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -36,11 +36,12 @@ use pingora::protocols::l4::socket::SocketAddr as PeerAddress;
 use skep_filters::auth::{BodyBinding, OnBehalfOf};
 use skep_filters::policy::Guarded;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::cluster::hop::Hop;
 use crate::config::ClusterMode;
 use crate::platform::clock::Moment;
+use crate::platform::lateness::Lateness;
 use crate::upstream::client::{Budget, Client};
 use crate::upstream::engine::Engine;
 use crate::upstream::error;
@@ -58,6 +59,15 @@ const NODES_LIMIT: usize = 32 << 20;
 
 /// The shortest time between two rounds, however often a call fails.
 const PAUSE: Duration = Duration::from_millis(250);
+
+/// The longest pause between two rounds while a node does not answer.
+const AWAY: Duration = Duration::from_secs(2);
+
+/// The longest pause between two rounds while this node's engine does not answer.
+const SILENT: Duration = Duration::from_secs(1);
+
+/// The rounds in a row in which this node's engine may be silent.
+const ENGINE_MISSES: u32 = 1;
 
 /// The time after the start in which rounds follow each other at that pace, until the
 /// others are found: the Swarm's DNS learns of a task only when it is healthy.
@@ -96,6 +106,9 @@ pub struct Cluster {
     /// How long a node may take to answer its part of a list.
     pub(crate) list_deadline: Duration,
     wake: Notify,
+    lateness: Arc<Lateness>,
+    /// The rounds in a row in which the engine was silent.
+    engine_misses: AtomicU32,
     probed: AtomicBool,
     /// When the last round ended.
     last_round: ArcSwap<Instant>,
@@ -125,11 +138,13 @@ impl Cluster {
         let members = Arc::new(Members::default());
         let own = Arc::new(OwnService::new(parts.client.clone(), parts.engine.clone()));
         let discovery = Discovery::new(parts.config.discover, own, members.clone(), parts.port);
+        let lateness = Arc::new(Lateness::default());
         let mut backends = Backends::new(Box::new(discovery));
         backends.set_health_check(Box::new(Probe::new(
             parts.client.clone(),
             parts.peers.clone(),
             members.clone(),
+            lateness.clone(),
             parts.config.probe_timeout,
         )));
         let own = OwnObjects::new(
@@ -157,6 +172,8 @@ impl Cluster {
             deadline: parts.config.probe_timeout,
             list_deadline: parts.list_deadline,
             wake: Notify::new(),
+            lateness,
+            engine_misses: AtomicU32::new(0),
             probed: AtomicBool::new(false),
         }
     }
@@ -328,6 +345,32 @@ impl Cluster {
         self.wake.notify_one();
     }
 
+    /// Records that an agent took too long for a call. Only probes decide whether it is
+    /// given up: many calls at once say no more than one.
+    pub(crate) fn was_late(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Another agent has probed this one. If its node did not answer, it may now.
+    pub(crate) fn was_probed_by(&self, id: &str) {
+        let is_back = self.members.get(id).is_some_and(|m| !m.is_ready());
+        if is_back && self.last_round.load().elapsed() >= SILENT {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Whether this member's agent did not answer its last probe in time.
+    pub(crate) fn is_doubtful(&self, member: &Member) -> bool {
+        let address = member.address;
+        address.is_none_or(|address| self.members.is_doubtful(address))
+    }
+
+    /// Resolves when this member's agent did not answer its last probe in time.
+    pub(crate) async fn doubtful(&self, member: &Member) {
+        let mut changes = self.members.changes();
+        drop(changes.wait_for(|()| self.is_doubtful(member)).await);
+    }
+
     /// Resolves when this member's agent has not answered probes for a while.
     pub(crate) async fn lost(&self, member: &Member) {
         let answers = || member.address.is_some_and(|a| self.members.answers(a));
@@ -399,22 +442,41 @@ impl Cluster {
     /// identity does.
     pub(crate) async fn run(&self, mut stop: watch::Receiver<bool>, changed: impl Fn(&Identity)) {
         let early = Instant::now() + EARLY;
-        loop {
-            tokio::select! {
-                () = self.round(&changed) => {}
-                _ = stop.changed() => return,
+        let rounds = async {
+            loop {
+                self.round(&changed).await;
+                tokio::select! {
+                    () = sleep(self.pause(early)) => {}
+                    () = self.wake.notified() => sleep(PAUSE).await,
+                }
             }
-            let pause = if Instant::now() < early {
-                self.early_pause()
-            } else {
-                self.interval
-            };
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.wake.notified() => tokio::time::sleep(PAUSE).await,
-                _ = stop.changed() => return,
-            }
+        };
+        tokio::select! {
+            () = rounds => {}
+            never = self.lateness.measure() => match never {},
+            _ = stop.changed() => {}
         }
+    }
+
+    /// The pause after a round: shorter while something is not as it should be.
+    fn pause(&self, early: Instant) -> Duration {
+        let usual = if Instant::now() < early {
+            self.early_pause()
+        } else {
+            self.interval
+        };
+        let in_doubt =
+            self.members.has_doubts() || self.engine_misses.load(Ordering::Relaxed) == ENGINE_MISSES;
+        let most = if in_doubt {
+            PAUSE
+        } else if self.me.load().engine.is_none() {
+            SILENT
+        } else if self.others().iter().any(|m| m.is_away()) {
+            AWAY
+        } else {
+            usual
+        };
+        usual.min(most)
     }
 
     /// One round: reads this node's identity, probes the other agents, and asks
@@ -471,15 +533,20 @@ impl Cluster {
 
     async fn refresh_identity(&self, changed: &impl Fn(&Identity)) {
         let before = self.me.load_full();
-        let found = timeout(self.deadline, identity::read(&self.client, &self.engine)).await;
-        let now = match found {
-            Ok(Ok(mut now)) => {
+        let now = match self.ask_engine().await {
+            Asked::Answered(mut now) => {
+                self.engine_misses.store(0, Ordering::Relaxed);
+                self.set_engine_silent(false);
                 now.guarded = self.own_objects(&now, &before).await;
-                now
+                *now
             }
-            failed => {
-                let reason = match failed {
-                    Ok(Err(reason)) => reason,
+            Asked::Slow => return,
+            asked => {
+                self.set_engine_silent(true);
+                let misses = self.engine_misses.fetch_add(1, Ordering::Relaxed) + 1;
+                let reason = match asked {
+                    Asked::Failed(reason) => reason,
+                    _ if misses <= ENGINE_MISSES && before.engine.is_some() => return,
                     _ => format!("no answer within {:?}", self.deadline),
                 };
                 if before.engine.is_some() {
@@ -494,10 +561,6 @@ impl Cluster {
         if now == *before {
             return;
         }
-        if before.engine.is_some() != now.engine.is_some() {
-            let since = now.engine.is_none().then(Instant::now);
-            self.engine_silent_since.send_replace(since);
-        }
         if before.engine.is_none() && now.engine.is_some() {
             tracing::info!("the engine at {} answers", self.engine.address());
         }
@@ -511,6 +574,40 @@ impl Cluster {
         self.label.store(Arc::new(label(&now)));
         self.me.store(Arc::new(now.clone()));
         changed(&now);
+    }
+
+    /// Asks the engine who this node is. An engine that does not say so in time, but
+    /// answers a ping, is slow.
+    async fn ask_engine(&self) -> Asked {
+        let answers = AtomicBool::new(false);
+        let ping = async {
+            sleep(self.deadline / 2).await;
+            let answered = identity::answers(&self.client, &self.engine).await;
+            answers.store(answered, Ordering::Relaxed);
+            pending().await
+        };
+        let read = async {
+            tokio::select! {
+                read = identity::read(&self.client, &self.engine) => read,
+                never = ping => never,
+            }
+        };
+        match self.lateness.within(self.deadline, read).await {
+            Some(Ok(identity)) => Asked::Answered(Box::new(identity)),
+            Some(Err(reason)) => Asked::Failed(reason),
+            None if answers.load(Ordering::Relaxed) => Asked::Slow,
+            None => Asked::Silent,
+        }
+    }
+
+    fn set_engine_silent(&self, is_silent: bool) {
+        self.engine_silent_since.send_if_modified(|since| {
+            let changes = since.is_some() != is_silent;
+            if changes {
+                *since = is_silent.then(Instant::now);
+            }
+            changes
+        });
     }
 
     async fn expected(&self) -> Result<Vec<expected::Expected>, String> {
@@ -550,6 +647,16 @@ impl Cluster {
         }
         expected::parse(&answer.body).map_err(|e| e.to_string())
     }
+}
+
+/// How this node's engine has reacted to the question who it is.
+enum Asked {
+    Answered(Box<Identity>),
+    Failed(String),
+    /// It answers a ping, and not this question in time.
+    Slow,
+    /// It answers nothing.
+    Silent,
 }
 
 /// How long an engine has been silent.

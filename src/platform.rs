@@ -12,6 +12,7 @@ mod socket_file;
 
 pub mod clock;
 pub mod keepalive;
+pub(crate) mod lateness;
 pub mod tasks;
 
 #[cfg(unix)]

@@ -86,7 +86,11 @@ impl Hop {
             Self::Engine => cluster.engine.lost(),
             Self::Agent(member) => {
                 if let (true, Some(address)) = (error::was_not_reached(error), member.address) {
-                    cluster.failed(address, reason);
+                    if error::is_late(error) {
+                        cluster.was_late();
+                    } else {
+                        cluster.failed(address, reason);
+                    }
                 }
             }
         }

@@ -210,6 +210,17 @@ pub(crate) async fn read(client: &Client, engine: &Engine) -> Result<Identity, S
     })
 }
 
+/// Whether the engine answers a ping over a new connection.
+pub(crate) async fn answers(client: &Client, engine: &Engine) -> bool {
+    let asked = async {
+        let head = request::get("/_ping")?;
+        let mut connection = client.dedicated(&engine.peer().await?).await?;
+        connection.write_request_header(Box::new(head)).await?;
+        connection.read_response().await
+    };
+    asked.await.is_ok()
+}
+
 async fn ask<T: for<'a> Deserialize<'a>>(
     client: &Client,
     engine: &Engine,

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -22,6 +22,10 @@ use crate::platform::clock::Moment;
 /// How long a silent agent's last address is still probed after no name resolves
 /// to it. Docker's DNS takes half a minute to list a node again that was cut off.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The probes in a row that an agent may answer too late. An overloaded one is slow,
+/// and not gone.
+const LATE: u32 = 2;
 
 /// One node of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,6 +137,11 @@ impl Member {
         self.availability == Some(Availability::Drain)
     }
 
+    /// It was found, and does not answer.
+    pub(crate) fn is_away(&self) -> bool {
+        matches!(self.state, State::Unreachable(_) | State::NoEngine)
+    }
+
     /// Its agent answers, whether its engine does or not.
     fn agent_answers(&self) -> bool {
         matches!(self.state, State::Ready | State::NoEngine)
@@ -180,7 +189,9 @@ pub(crate) struct Members {
     listed: ArcSwap<BTreeSet<IpAddr>>,
     /// The addresses of managers, as this node's engine knows them.
     remote: ArcSwap<BTreeSet<IpAddr>>,
-    writing: std::sync::Mutex<()>,
+    /// The addresses of agents that have not answered in time, and how often in a row.
+    doubts: Mutex<BTreeMap<SocketAddr, u32>>,
+    writing: Mutex<()>,
     changes: watch::Sender<()>,
 }
 
@@ -200,6 +211,20 @@ impl Members {
         table
             .values()
             .any(|m| m.address == Some(address) && m.agent_answers())
+    }
+
+    /// Whether the agent at this address was late, or is given up.
+    pub(crate) fn is_doubtful(&self, address: SocketAddr) -> bool {
+        self.doubts().contains_key(&address) || !self.answers(address)
+    }
+
+    /// Whether any agent was late and is not given up yet.
+    pub(crate) fn has_doubts(&self) -> bool {
+        !self.doubts().is_empty()
+    }
+
+    fn doubts(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, u32>> {
+        self.doubts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notifies of every change from now on.
@@ -240,6 +265,7 @@ impl Members {
         identity: &Identity,
         now: Moment,
     ) {
+        self.doubts().remove(&address);
         self.change(|table| {
             // An overlay reuses addresses: the node that had this one has moved.
             for member in table.values_mut() {
@@ -298,8 +324,28 @@ impl Members {
         });
     }
 
+    /// Records that the agent at this address has not answered in time. It is given up
+    /// after several times in a row, or at once where another address has answered.
+    pub(crate) fn late(&self, address: SocketAddr, reason: &str, now: Moment) {
+        let at = |m: &&Arc<Member>| m.address == Some(address);
+        let member = self.table.load().values().find(at).cloned();
+        let waits = member.is_some_and(|m| m.agent_answers() && m.spare.is_none());
+        let waits = waits && {
+            let mut doubts = self.doubts();
+            let times = doubts.entry(address).or_default();
+            *times += 1;
+            *times <= LATE
+        };
+        if waits {
+            self.changes.send_replace(());
+        } else {
+            self.failed(address, reason, now);
+        }
+    }
+
     /// Records a failed connection to the agent at this address.
     pub(crate) fn failed(&self, address: SocketAddr, reason: &str, now: Moment) {
+        self.doubts().remove(&address);
         self.change(|table| {
             for member in table.values_mut() {
                 if member.spare == Some(address) {
@@ -319,6 +365,7 @@ impl Members {
     /// Records a complete discovery: a member at any other address has lost its
     /// agent.
     pub(crate) fn discovered(&self, addresses: &[SocketAddr], now: Moment) {
+        self.doubts().retain(|address, _| addresses.contains(address));
         self.change(|table| {
             for member in table.values_mut() {
                 if member.spare.is_some_and(|a| !addresses.contains(&a)) {
@@ -385,14 +432,12 @@ impl Members {
     pub(crate) fn clear(&self) {
         self.listed.store(Arc::default());
         self.remote.store(Arc::default());
+        self.doubts().clear();
         self.change(BTreeMap::clear);
     }
 
     fn change(&self, change: impl FnOnce(&mut Table)) {
-        let _one_at_a_time = self
-            .writing
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.table.load();
         let mut table = Table::clone(&before);
         change(&mut table);
@@ -511,6 +556,42 @@ mod tests {
         assert_eq!(members.get("a").unwrap().since, 2);
         members.heard(at(1), 0, &identity("a", false), after(4));
         assert_eq!(state(&members, "a"), State::Ready);
+    }
+
+    #[test]
+    fn a_late_agent_is_given_up_only_after_several_times_in_a_row() {
+        let members = Members::default();
+        let heard = |now| members.heard(at(1), 0, &identity("a", false), after(now));
+        let late = |now| members.late(at(1), "no answer", after(now));
+        let ready = || members.get("a").unwrap().is_ready();
+        heard(1);
+        for round in 0..5 {
+            for _ in 0..LATE {
+                late(2 + round);
+                assert!(ready() && members.is_doubtful(at(1)) && members.has_doubts());
+            }
+            heard(3 + round);
+            assert!(!members.is_doubtful(at(1)));
+        }
+        for _ in 0..LATE {
+            late(10);
+        }
+        let mut changes = members.changes();
+        late(11);
+        assert!(!ready() && changes.has_changed().unwrap());
+        changes.mark_unchanged();
+        assert!(members.is_doubtful(at(1)) && !members.has_doubts());
+        // It comes back with its first answer.
+        heard(12);
+        assert!(ready() && !members.is_doubtful(at(1)));
+        // A second way to it is better than waiting.
+        members.heard(at(2), 0, &identity("a", false), after(13));
+        late(14);
+        assert!(ready());
+        assert_eq!(members.get("a").unwrap().address, Some(at(2)));
+        // An address that is nobody's has no doubts.
+        members.late(at(9), "no answer", after(15));
+        assert!(!members.has_doubts());
     }
 
     #[test]

@@ -31,6 +31,9 @@ pub(crate) async fn answer(
     if let Own::Identity | Own::Nodes | Own::Health = own {
         // A caller may probe more often than this agent runs a round.
         context.cluster.request_round();
+        if let Some(id) = x.permission.called.caller.principal.peer_node() {
+            context.cluster.was_probed_by(id);
+        }
     }
     match own {
         Own::Identity => {

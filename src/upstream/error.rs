@@ -21,15 +21,20 @@ pub(crate) fn was_not_reached(error: &Error) -> bool {
     *error.esource() != ErrorSource::Downstream && kinds.contains(error.etype())
 }
 
+/// Whether a connection was not made in time: its server may only be slow.
+pub(crate) fn is_late(error: &Error) -> bool {
+    matches!(
+        error.etype(),
+        ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout
+    )
+}
+
 /// The innermost cause of an error in a few words.
 ///
 /// With TLS 1.3 a client learns only on its first read that its certificate was
 /// refused (RFC 8446 §4.4.2.4), so Pingora reports a read error.
 pub(crate) fn explain(error: &Error) -> String {
-    if matches!(
-        error.etype(),
-        ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout
-    ) {
+    if is_late(error) {
         return "connecting took too long".to_owned();
     }
     let whole = error.to_string();

@@ -134,6 +134,15 @@ impl Principal {
         }
     }
 
+    /// The node of the agent that is calling, if its certificate names one.
+    #[must_use]
+    pub fn peer_node(&self) -> Option<&str> {
+        match self {
+            Self::Peer { node_id, .. } => node_id.as_deref(),
+            Self::Client(_) => None,
+        }
+    }
+
     /// Whether another agent is calling.
     #[must_use]
     pub fn is_peer(&self) -> bool {
