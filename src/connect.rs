@@ -262,6 +262,7 @@ impl Connect {
                 // The answer of the agent names its node.
                 ServerHeaders::none(),
                 self.silent(x.server, misses),
+                &StreamWatch(self, x.server),
             )
             .await?;
         }

@@ -15,7 +15,8 @@ pub(crate) mod relay;
 pub(crate) mod replace;
 pub(crate) mod tunnel;
 
-use std::sync::OnceLock;
+use std::io;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -25,23 +26,22 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType};
 use skep_filters::auth::{BodyBinding, OnBehalfOf};
 use skep_filters::endpoint::{Match, Method, Wire};
+use tokio::net::TcpStream;
 use tracing::Instrument;
 
 use crate::cluster::ask::GONE;
 use crate::cluster::hop::Hop;
+use crate::cluster::members::Member;
 use crate::cluster::probe::{ANY_NODE, IDENTITY};
 use crate::exchange::context::Context;
 use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
 use crate::exchange::reject::internal;
 use crate::exchange::{Next, Retry, Upstream};
-use crate::upstream::client::Budget;
+use crate::forward::tunnel::End;
 use crate::upstream::error;
 use crate::upstream::headers;
 use crate::upstream::request;
-
-/// Bounds an agent's identity, in bytes.
-const ANSWER: usize = 64 << 10;
 
 /// Forwards a request to its upstream, in the way that its endpoint needs.
 ///
@@ -72,9 +72,11 @@ pub(crate) async fn forward(
         }
         // Pingora cannot stop waiting when another agent falls silent, or while the
         // engine hangs and the dialect needs an answer. A caller behind another
-        // agent gets its answer there: that agent may ask another manager.
+        // agent gets its answer there: that agent may ask another manager. Nor can
+        // Pingora end a quiet stream to an agent that has gone.
         _ if (matches!(upstream.hop, Hop::Agent(_))
-            || x.exchange.dialect.needs_an_answer() && !x.is_from_peer())
+            || x.exchange.dialect.needs_an_answer() && !x.is_from_peer()
+            || x.is_from_peer() && wire == Some(Wire::Stream))
             && session.is_body_empty() =>
         {
             let relayed = relay(context, session, x, upstream, Bytes::new(), found);
@@ -215,6 +217,7 @@ async fn relay_to(
     let peer = hop.peer(&context.engine, &context.peers).await?;
     let server_headers = context.server_headers(x.exchange);
     let lost = given_up(context, hop, reads);
+    let watch = &HopWatch::new(context, hop, x);
     relay::run(
         session,
         &context.client,
@@ -223,6 +226,7 @@ async fn relay_to(
         body,
         server_headers,
         lost,
+        watch,
     )
     .await
 }
@@ -261,10 +265,13 @@ async fn tunnel(
         .peer(&context.engine, &context.peers)
         .await
         .map_err(failed)?;
-    let upstream = context.client.dedicated(&peer).await;
+    let upstream = tokio::select! {
+        upstream = context.client.dedicated(&peer) => upstream,
+        () = hop.lost(&context.cluster) => Error::e_explain(ErrorType::ConnectTimedout, GONE),
+    };
     let upstream = upstream.map_err(|e| failed(e.into_up()))?;
     let server_headers = context.server_headers(x.exchange);
-    let watch = &HopWatch(context, hop);
+    let watch = &HopWatch::new(context, hop, x);
     let hijacked = &mut x.exchange.hijacked;
     let ended = tunnel::run(
         session,
@@ -282,50 +289,101 @@ async fn tunnel(
     Ok(Next::Answered)
 }
 
-/// Watches the hop of a tunnel.
-struct HopWatch<'a>(&'a Context, &'a Hop);
+/// Watches the other agent of a stream: that of the hop, or the one that has called.
+struct HopWatch<'a> {
+    context: &'a Context,
+    hop: &'a Hop,
+    other: Option<Arc<Member>>,
+}
+
+impl<'a> HopWatch<'a> {
+    fn new(context: &'a Context, hop: &'a Hop, x: &Judged<'_>) -> Self {
+        let other = match hop {
+            Hop::Agent(member) => Some(member.clone()),
+            // Only an agent that this one can reach: the way back may be closed.
+            Hop::Engine => {
+                let caller = x.permission.called.caller.principal.peer_node();
+                let caller = caller.and_then(|id| context.cluster.member(id));
+                caller.filter(|caller| !context.cluster.is_doubtful(caller))
+            }
+        };
+        Self {
+            context,
+            hop,
+            other,
+        }
+    }
+}
 
 impl tunnel::Watch for HopWatch<'_> {
     async fn lost(&self) {
-        self.1.lost(&self.0.cluster).await;
+        self.hop.lost(&self.context.cluster).await;
+    }
+
+    async fn doubtful(&self) {
+        match &self.other {
+            Some(other) => self.context.cluster.doubtful(other).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn reaches(&self) -> bool {
+        let Some(address) = self.other.as_ref().and_then(|other| other.address) else {
+            return false;
+        };
+        match TcpStream::connect(address).await {
+            Ok(_) => true,
+            // A machine says so.
+            Err(e) => e.kind() == io::ErrorKind::ConnectionRefused,
+        }
     }
 
     async fn answers(&self) -> bool {
-        let Self(context, hop) = self;
-        let Hop::Agent(member) = hop else {
+        let Some(other) = &self.other else {
             return true;
         };
         let asked = async {
             let mut head = request::get(IDENTITY)?;
-            let peers = &context.peers;
+            let peers = &self.context.peers;
             peers.sign(
                 &mut head,
-                member.generation,
+                other.generation,
                 ANY_NODE,
                 &OnBehalfOf::Agent,
                 BodyBinding::Empty,
             )?;
-            let mut peer = hop.peer(&context.engine, peers).await?;
-            peer.options.connection_timeout = Some(self.try_for());
-            peer.options.total_connection_timeout = Some(self.try_for());
-            context
-                .client
-                .fetch(&peer, head, &Budget::one(ANSWER))
-                .await
+            let mut peer = Hop::Agent(other.clone())
+                .peer(&self.context.engine, peers)
+                .await?;
+            let all = self.try_for() * self.tries();
+            peer.options.connection_timeout = Some(all);
+            peer.options.total_connection_timeout = Some(all);
+            // An idle connection of the pool may be as dead as the stream.
+            let mut connection = self.context.client.dedicated(&peer).await?;
+            connection.write_request_header(Box::new(head)).await?;
+            connection.read_response().await
         };
-        let silent = |e: &Error| {
-            use ErrorType::{ConnectNoRoute, ConnectTimedout, TLSHandshakeTimedout};
-            matches!(
-                e.etype(),
-                ConnectNoRoute | ConnectTimedout | TLSHandshakeTimedout
-            )
-        };
+        let silent = |e: &Error| error::is_late(e) || *e.etype() == ErrorType::ConnectNoRoute;
         asked.await.map_or_else(|e| !silent(&e), |_| true)
     }
 
     fn try_for(&self) -> Duration {
-        // More patient than a probe: the agent may be busy.
-        5 * self.0.config.cluster.probe_timeout
+        self.context.config.cluster.probe_timeout
+    }
+
+    fn end(&self) -> End {
+        match self.hop {
+            Hop::Engine => End::Client,
+            Hop::Agent(_) => End::Upstream,
+        }
+    }
+
+    fn last_words(&self) -> String {
+        let node = match &self.other {
+            Some(other) => other.name(),
+            None => "of this stream",
+        };
+        format!("skep: node {node} does not answer any more, so this stream has ended; the process may still run")
     }
 }
 

@@ -22,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The time that it has to give one.
 const ANSWER: Duration = Duration::from_secs(2);
 
+/// The signs in a row that an agent has to miss before a stream through it ends.
+const TRIES: u32 = 9;
+
 /// The signs in a row that an agent has to miss before a request to it is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Misses {
@@ -118,5 +121,16 @@ impl Watch for StreamWatch<'_> {
 
     fn try_for(&self) -> Duration {
         PATIENCE
+    }
+
+    fn tries(&self) -> u32 {
+        TRIES
+    }
+
+    fn last_words(&self) -> String {
+        let agent = self.0.server(self.1);
+        format!(
+            "skep connect: {agent} does not answer any more, so this stream has ended; the process may still run"
+        )
     }
 }

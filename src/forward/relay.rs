@@ -4,6 +4,7 @@
 //! for an answer when the upstream is lost. This module can do both.
 
 use std::future::Future;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -12,8 +13,11 @@ use pingora::protocols::http::client::HttpSession;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
+use tokio::time::timeout;
 
 use crate::cluster::ask::GONE;
+use crate::forward::tunnel::farewell::Farewell;
+use crate::forward::tunnel::{Activity, End, Watch, silence};
 use crate::listen::server_headers::ServerHeaders;
 use crate::upstream::client::Client;
 use crate::upstream::headers;
@@ -26,8 +30,11 @@ pub(crate) struct RelaySummary {
     pub(crate) out_bytes: u64,
 }
 
+/// The longest time to tell a client why its answer ends.
+const LAST: Duration = Duration::from_secs(1);
+
 /// Sends `head` and `body`, and relays the answer. Waits for its head until `lost`
-/// resolves, and for its body without a limit.
+/// resolves, and for its body until `watch` finds the other agent dead.
 ///
 /// # Errors
 /// If either connection fails. The error's source says which.
@@ -39,6 +46,7 @@ pub(crate) async fn run(
     body: Bytes,
     server_headers: ServerHeaders,
     lost: impl Future<Output = ()>,
+    watch: &impl Watch,
 ) -> pingora::Result<RelaySummary> {
     let up = |e: Box<Error>| e.into_up();
     let down = |e: Box<Error>| e.into_down();
@@ -62,18 +70,37 @@ pub(crate) async fn run(
     let status = answer.status;
     headers::strip_hop_by_hop_response(&mut answer);
     server_headers.apply(&mut answer);
+    let mut farewell = Farewell::of(&answer);
     session
         .write_response_header(Box::new(answer), false)
         .await
         .map_err(down)?;
-    let mut out_bytes = 0;
-    while let Some(chunk) = next(session, &mut upstream).await? {
-        out_bytes += chunk.len() as u64;
-        session
-            .write_response_body(Some(chunk), false)
-            .await
-            .map_err(down)?;
+    let activity = Activity::default();
+    let dead = silence(watch, &activity);
+    tokio::pin!(dead);
+    loop {
+        let chunk = tokio::select! {
+            biased;
+            chunk = next(session, &mut upstream) => chunk?,
+            () = &mut dead => {
+                let words = farewell.words(&watch.last_words());
+                let said = session.write_response_body(words.map(Bytes::from), false);
+                drop(timeout(LAST, said).await);
+                return Err(Error::explain(ErrorType::ReadTimedout, GONE).into_up());
+            }
+        };
+        let Some(chunk) = chunk else { break };
+        activity.add(chunk.len());
+        farewell.sent(&chunk);
+        tokio::select! {
+            written = session.write_response_body(Some(chunk), false) => written.map_err(down)?,
+            // The agent that has called does not read any more.
+            () = &mut dead, if watch.end() == End::Client => {
+                return Err(Error::explain(ErrorType::WriteTimedout, GONE).into_down());
+            }
+        }
     }
+    let out_bytes = activity.bytes();
     session
         .write_response_body(None, true)
         .await

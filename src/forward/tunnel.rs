@@ -8,7 +8,13 @@
 //! alone, for standard input ends that way. A client that is gone ends the stream,
 //! also while the container is silent.
 
+pub(super) mod farewell;
 mod watch;
+
+use std::io;
+use std::pin::Pin;
+use std::task::{self, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -18,16 +24,18 @@ use pingora::protocols::Stream;
 use pingora::protocols::http::v1::client::HttpSession as Upstream;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
-use tokio::io::{AsyncWriteExt, copy_bidirectional};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectional};
+use tokio::time::timeout;
 
 use crate::cluster::ask::GONE;
 use crate::listen::server_headers::ServerHeaders;
 use crate::listen::takeover;
 use crate::upstream::{headers, request};
 
-pub(crate) use watch::Watch;
+pub(crate) use watch::{Activity, End, Watch, silence};
 
-use watch::{Activity, WatchedStream, gone, silence};
+use farewell::Farewell;
+use watch::{WatchedStream, gone};
 
 /// How an exchange with a fresh upstream connection ended.
 #[derive(Debug)]
@@ -174,26 +182,36 @@ async fn join(
         stream: upstream.into_inner(),
         activity: &activity,
     };
+    let farewell = Farewell::of(&answer);
     *hijacked = true;
     let taken = takeover::take(session).await?;
-    let (mut client, early) = (taken.stream, taken.early);
+    let early = taken.early;
+    let mut client = FollowedStream {
+        stream: taken.stream,
+        farewell: None,
+    };
     let copied = async {
         let (first, early) = (first.as_deref(), early.as_deref());
-        open(&mut client, &mut server, &head, first, early).await?;
+        open(&mut client, &mut server, farewell, &head, first, early).await?;
         copy_bidirectional(&mut client, &mut server).await
     };
-    tokio::select! {
+    let is_silent = tokio::select! {
         copied = copied => {
             if let Err(e) = copied {
                 tracing::debug!("a hijacked stream ended: {e}");
             }
+            false
         }
         () = gone(taken.hangup.as_ref(), &activity) => {
             tracing::debug!("closed a hijacked stream: its client is gone");
+            false
         }
-        () = silence(watch, &activity) => {
-            tracing::info!("closed a hijacked stream: its other end gives no sign of life");
-        }
+        () = silence(watch, &activity) => true,
+    };
+    if is_silent {
+        let words = watch.last_words();
+        tracing::info!("closed a hijacked stream: {words}");
+        client.say(&words).await;
     }
     Ok(TunnelSummary {
         status: answer.status,
@@ -202,17 +220,73 @@ async fn join(
 }
 
 async fn open(
-    client: &mut Stream,
+    client: &mut FollowedStream,
     server: &mut WatchedStream<'_>,
+    farewell: Farewell,
     head: &[u8],
     first: Option<&[u8]>,
     early: Option<&[u8]>,
 ) -> std::io::Result<()> {
     client.write_all(head).await?;
+    client.farewell = Some(farewell);
     client.write_all(first.unwrap_or_default()).await?;
     client.flush().await?;
     server.write_all(early.unwrap_or_default()).await?;
     server.flush().await
+}
+
+/// The client's connection, and what was sent over it after the head.
+struct FollowedStream {
+    stream: Stream,
+    farewell: Option<Farewell>,
+}
+
+/// The longest time to tell a client why its stream ends.
+const LAST: Duration = Duration::from_secs(1);
+
+impl FollowedStream {
+    /// Tells the client why the stream ends, if it has a place for that. TLS's
+    /// `close_notify` does not follow.
+    async fn say(&mut self, words: &str) {
+        let words = self.farewell.as_ref().and_then(|f| f.words(words));
+        let said = async {
+            self.stream.write_all(&words.unwrap_or_default()).await?;
+            self.stream.flush().await
+        };
+        drop(timeout(LAST, said).await);
+    }
+}
+
+impl AsyncRead for FollowedStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for FollowedStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+        if let Some(farewell) = &mut self.farewell {
+            farewell.sent(&bytes[..written]);
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
 }
 
 /// The upstream's head byte for byte, with the server headers added.

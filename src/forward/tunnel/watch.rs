@@ -12,7 +12,9 @@
 //! `TCP_USER_TIMEOUT` would report the machine in any case, but it also bounds
 //! how long a reader may keep its window closed (Linux `tcp_probe_timer`), and
 //! a terminal stopped with Ctrl-S would lose its stream. So, in doubt, this
-//! module sends the upstream's agent a request.
+//! module asks the other agent for a sign of life, over new connections. A machine
+//! that accepts no connection any more is gone. One that accepts them may be busy, and
+//! its agent has longer to answer.
 
 use std::future::Future;
 use std::io;
@@ -21,45 +23,88 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures::future::join;
+use futures::stream::{FuturesUnordered, StreamExt};
 use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::platform::Hangup;
 
-/// Tries in a row without a sign of life after which the upstream is dead. With
-/// a try's usual length this takes as long as keep-alive.
-const TRIES: u32 = 9;
+/// Tries in a row after which a machine that accepts no connection is gone.
+const UNREACHED: u32 = 3;
+
+/// Tries in a row after which an agent that does not answer has hung.
+const UNANSWERED: u32 = 5;
 
 /// The pause between two looks for a hangup.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How to check that an upstream is alive.
+/// The end of a stream that another agent holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Upstream,
+    Client,
+}
+
+/// How to check that the other agent of a stream is alive.
 pub(crate) trait Watch: Sync {
-    /// Resolves when the upstream may be dead: waiting for an answer is useless.
+    /// Resolves when the upstream is given up: waiting for an answer is useless.
     fn lost(&self) -> impl Future<Output = ()> + Send;
+
+    /// Resolves when the other agent may be dead.
+    fn doubtful(&self) -> impl Future<Output = ()> + Send {
+        self.lost()
+    }
+
+    /// Whether its machine accepts connections.
+    fn reaches(&self) -> impl Future<Output = bool> + Send {
+        std::future::ready(true)
+    }
 
     /// Asks once.
     fn answers(&self) -> impl Future<Output = bool> + Send;
 
     /// The length of one try.
     fn try_for(&self) -> Duration;
+
+    /// The tries in a row after which an agent that does not answer has hung.
+    fn tries(&self) -> u32 {
+        UNANSWERED
+    }
+
+    /// The end that the other agent holds.
+    fn end(&self) -> End {
+        End::Upstream
+    }
+
+    /// What a client is told when its stream ends.
+    fn last_words(&self) -> String;
 }
 
-/// Counts the bytes from the upstream, and records the end of those to it.
+/// Counts the bytes from both ends, and records the end of those to the upstream.
 #[derive(Debug, Default)]
-pub(super) struct Activity {
+pub(crate) struct Activity {
     bytes: AtomicU64,
+    input: AtomicU64,
     input_ended: AtomicBool,
 }
 
 impl Activity {
-    pub(super) fn add(&self, bytes: usize) {
+    pub(crate) fn add(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn bytes(&self) -> u64 {
+    /// The bytes from the upstream.
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn from(&self, end: End) -> u64 {
+        match end {
+            End::Upstream => self.bytes(),
+            End::Client => self.input.load(Ordering::Relaxed),
+        }
     }
 }
 
@@ -74,21 +119,44 @@ pub(super) async fn gone(hangup: Option<&Hangup>, activity: &Activity) {
     }
 }
 
-/// Resolves when the upstream has neither answered nor sent a byte for `TRIES`
-/// tries in a row.
-pub(super) async fn silence(watch: &impl Watch, activity: &Activity) {
-    let mut tries = 0;
-    while tries < TRIES {
-        if tries == 0 {
-            watch.lost().await;
+/// Resolves when the other agent has given no sign of life in all of its tries.
+pub(crate) async fn silence(watch: &impl Watch, activity: &Activity) {
+    loop {
+        watch.doubtful().await;
+        if is_dead(watch, activity).await {
+            return;
         }
-        let before = activity.bytes();
-        let end = Instant::now() + watch.try_for();
-        let answered = timeout_at(end, watch.answers()).await.unwrap_or(false);
-        sleep_until(end).await;
-        let alive = answered || activity.bytes() != before;
-        tries = if alive { 0 } else { tries + 1 };
     }
+}
+
+/// Whether the other agent neither answers nor sends a byte in several tries in a row.
+/// A late answer to an earlier try is an answer.
+async fn is_dead(watch: &impl Watch, activity: &Activity) -> bool {
+    let before = activity.from(watch.end());
+    let mut asked = FuturesUnordered::new();
+    let (mut unanswered, mut unreached) = (0, 0);
+    while unanswered < watch.tries() && unreached < UNREACHED {
+        asked.push(watch.answers());
+        let end = Instant::now() + watch.try_for();
+        let answered = async {
+            while let Some(answered) = asked.next().await {
+                if answered {
+                    return true;
+                }
+            }
+            false
+        };
+        let (reached, answered) =
+            join(timeout_at(end, watch.reaches()), timeout_at(end, answered)).await;
+        sleep_until(end).await;
+        if answered.unwrap_or(false) || activity.from(watch.end()) != before {
+            return false;
+        }
+        unanswered += 1;
+        let is_reached = reached.unwrap_or(false);
+        unreached = if is_reached { 0 } else { unreached + 1 };
+    }
+    true
 }
 
 /// The upstream's connection, which counts the bytes read.
@@ -116,7 +184,11 @@ impl AsyncWrite for WatchedStream<'_> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+        self.activity
+            .input
+            .fetch_add(written as u64, Ordering::Relaxed);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -136,13 +208,17 @@ mod tests {
     use super::*;
 
     const TRY: Duration = Duration::from_secs(10);
-    const PATIENCE: Duration = TRY.saturating_mul(TRIES);
+    const PATIENCE: Duration = TRY.saturating_mul(UNANSWERED);
 
     /// An agent that may answer probes, and may answer this module's requests.
     #[derive(Default)]
     struct Agent {
         probed: AtomicBool,
         answers: AtomicBool,
+        is_cut_off: AtomicBool,
+        holds_client: AtomicBool,
+        /// How long an answer takes, in seconds.
+        slow: AtomicU64,
         activity: Activity,
     }
 
@@ -153,7 +229,15 @@ mod tests {
             }
         }
 
+        async fn reaches(&self) -> bool {
+            if self.is_cut_off.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+            true
+        }
+
         async fn answers(&self) -> bool {
+            sleep(Duration::from_secs(self.slow.load(Ordering::Relaxed))).await;
             while !self.answers.load(Ordering::Relaxed) {
                 sleep(Duration::from_secs(1)).await;
             }
@@ -162,6 +246,17 @@ mod tests {
 
         fn try_for(&self) -> Duration {
             TRY
+        }
+
+        fn end(&self) -> End {
+            match self.holds_client.load(Ordering::Relaxed) {
+                true => End::Client,
+                false => End::Upstream,
+            }
+        }
+
+        fn last_words(&self) -> String {
+            String::new()
         }
     }
 
@@ -177,6 +272,44 @@ mod tests {
         let early = PATIENCE - Duration::from_secs(1);
         assert!(!agent.is_gone_within(early).await);
         assert!(agent.is_gone_within(PATIENCE + TRY).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_machine_that_accepts_no_connection_is_gone_sooner() {
+        let agent = Agent::default();
+        agent.is_cut_off.store(true, Ordering::Relaxed);
+        let patience = TRY * UNREACHED;
+        assert!(!agent.is_gone_within(patience - Duration::from_secs(1)).await);
+        assert!(agent.is_gone_within(patience + TRY).await);
+        // An answer over another connection says more.
+        agent.answers.store(true, Ordering::Relaxed);
+        assert!(!agent.is_gone_within(PATIENCE * 100).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_takes_longer_than_one_try_is_a_sign_of_life() {
+        let agent = Agent::default();
+        agent.answers.store(true, Ordering::Relaxed);
+        for (slow, gone) in [(1, false), (15, false), (35, false), (60, true)] {
+            agent.slow.store(slow, Ordering::Relaxed);
+            assert_eq!(agent.is_gone_within(PATIENCE * 20).await, gone, "{slow} s");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_bytes_of_the_other_end_are_no_sign_of_life() {
+        let agent = Agent::default();
+        agent.holds_client.store(true, Ordering::Relaxed);
+        let speaking = async {
+            loop {
+                sleep(TRY).await;
+                agent.activity.add(1);
+            }
+        };
+        tokio::select! {
+            gone = agent.is_gone_within(PATIENCE + TRY) => assert!(gone),
+            () = speaking => {}
+        }
     }
 
     #[tokio::test(start_paused = true)]
