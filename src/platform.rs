@@ -9,6 +9,7 @@ pub(crate) mod health_socket;
 #[path = "platform/no_health_socket.rs"]
 pub(crate) mod health_socket;
 mod socket_file;
+mod whole_file;
 
 pub mod clock;
 pub mod keepalive;
@@ -24,3 +25,5 @@ mod system;
 
 pub(crate) use socket_file::SocketFile;
 pub use system::*;
+pub(crate) use whole_file::replace_private;
+pub use whole_file::write_private;

@@ -37,7 +37,11 @@ pub enum SecretsError {
          (and list it under `secrets:` of the service)"
     )]
     Portainer(PortainerSecretError),
-    #[error("{}: cannot write the generated secret: {error}", path.display())]
+    #[error(
+        "{}: cannot keep the secret that was generated for this host: {error}. The agent does not \
+         start, since its next start would make another one: free space in the folder, or name one \
+         that can be written (state_dir)", path.display()
+    )]
     Store { path: PathBuf, error: io::Error },
 }
 
@@ -121,12 +125,18 @@ fn read(path: &Path) -> Result<Secret, SecretsError> {
 fn host_secret(state_dir: &Path) -> Result<PathBuf, SecretsError> {
     let path = state_dir.join(HOST_SECRET);
     let shown = path.display();
-    if !path.exists() {
+    let store = |error| SecretsError::Store {
+        path: path.clone(),
+        error,
+    };
+    // A file that cannot be seen is not a missing one.
+    if !path.try_exists().map_err(store)? {
         let secret = Secret::generate().map_err(SecretsError::Generate)?;
-        platform::write_private(&path, secret.as_bytes()).map_err(|error| SecretsError::Store {
-            path: path.clone(),
-            error,
-        })?;
+        match platform::write_private(&path, secret.as_bytes()) {
+            // Another agent was faster: its secret is the host's.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            written => written.map_err(store)?,
+        }
         tracing::info!("made a secret for this host: {shown}");
     }
     tracing::info!(
@@ -174,6 +184,27 @@ mod tests {
         );
         let secrets = all(&config, false).unwrap();
         assert_eq!(first(&config).unwrap().expose(), secrets[0].expose());
+    }
+
+    #[test]
+    fn an_agent_that_cannot_keep_its_secret_does_not_start_with_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        // In place of the folder there is a file.
+        std::fs::write(&state, "").unwrap();
+        let config = Config {
+            state_dir: state.clone(),
+            ..Config::default()
+        };
+        for _ in 0..2 {
+            let error = all(&config, false).map(|_| ()).unwrap_err();
+            assert!(matches!(error, SecretsError::Store { .. }), "{error}");
+            let error = error.to_string();
+            assert!(error.contains("does not start"), "{error}");
+        }
+        std::fs::remove_file(&state).unwrap();
+        let made = all(&config, false).unwrap();
+        assert_eq!(all(&config, false).unwrap()[0].expose(), made[0].expose());
     }
 
     #[test]

@@ -128,14 +128,11 @@ fn exists(path: &Path) -> bool {
 /// Writes a file that only its owner can read. An existing one is replaced
 /// atomically.
 fn write(path: &Path, text: &str, force: bool) -> std::io::Result<()> {
-    if !force || !exists(path) {
-        return platform::write_private(path, text.as_bytes());
+    if force {
+        platform::replace_private(path, text.as_bytes())
+    } else {
+        platform::write_private(path, text.as_bytes())
     }
-    let beside = path.with_extension(format!("{}.new", std::process::id()));
-    platform::write_private(&beside, text.as_bytes())?;
-    std::fs::rename(&beside, path).inspect_err(|_| {
-        let _ = std::fs::remove_file(&beside);
-    })
 }
 
 fn show(path: &Path) -> anyhow::Result<String> {

@@ -4,7 +4,7 @@ mod private_socket;
 
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Write};
+use std::io::{self};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -44,21 +44,16 @@ pub(crate) fn readable_by_others(path: &Path) -> bool {
         .is_ok_and(|m| m.permissions().mode() & 0o044 != 0)
 }
 
-/// Writes a new file that only its owner may read.
+/// Creates a file that only its owner may read.
 ///
 /// # Errors
-/// The file exists already, or its folder cannot be created.
-pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let mut file = OpenOptions::new()
+/// As `open(2)`; the file must not exist.
+pub(crate) fn create_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+        .open(path)
 }
 
 /// Opens a file to write at its end. Only its owner may read a new one.
@@ -422,6 +417,7 @@ fn bytes_of(found: rustix::fs::StatVfs) -> (u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::write_private;
 
     #[test]
     #[cfg(target_os = "linux")]

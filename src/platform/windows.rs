@@ -27,15 +27,12 @@ pub(crate) fn readable_by_others(_: &Path) -> bool {
     false
 }
 
-/// Writes a new file with the access list of its folder.
+/// Creates a file with the access list of its folder.
 ///
 /// # Errors
-/// The file exists already, or its folder cannot be created.
-pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    std::fs::File::create_new(path)?.write_all(bytes)
+/// The file exists already, or it cannot be created.
+pub(crate) fn create_private(path: &Path) -> io::Result<std::fs::File> {
+    std::fs::File::create_new(path)
 }
 
 fn unsupported() -> io::Error {

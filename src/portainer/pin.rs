@@ -73,23 +73,7 @@ impl PinFile {
     /// # Errors
     /// Those of the file system.
     pub(super) fn write(&self, pin: &Pin) -> io::Result<()> {
-        let new = self.0.with_extension("new");
-        match fs::remove_file(&new) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-        let bytes = serde_json::to_vec(pin)?;
-        platform::write_private(&new, &bytes)?;
-        fs::rename(&new, &self.0)?;
-        // The pin must survive a power cut; not every system can sync a folder.
-        if let Some(folder) = self
-            .0
-            .parent()
-            .and_then(|folder| fs::File::open(folder).ok())
-        {
-            let _ = folder.sync_all();
-        }
-        Ok(())
+        platform::replace_private(&self.0, &serde_json::to_vec(pin)?)
     }
 }
 
