@@ -197,7 +197,7 @@ impl Agent {
             secrets: config.secret_paths().map(Path::to_owned).collect(),
         }));
         if cluster.me().engine.is_some() {
-            cluster.look().await;
+            Box::pin(cluster.look()).await;
         }
         let others = || Others {
             cluster: cluster.clone(),

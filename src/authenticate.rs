@@ -96,9 +96,47 @@ mod tests {
 
     use super::*;
     use crate::platform::clock::stepped;
-    use crate::upstream::peers::sign;
+    use crate::upstream::clocks::{Asking, Skew};
+    use crate::upstream::peers::{sign, sign_at};
     use crate::upstream::request;
     use skep_filters::auth::BodyBinding;
+
+    #[test]
+    fn a_request_signed_by_the_clock_of_its_verifier_is_accepted_once() {
+        let secret = [b'x'; 40];
+        let audience = Audience::of_public_key(b"the public key of the CA");
+        let signer = Signer::new(SigningKey::hmac("ci", &secret).unwrap(), audience.clone());
+        let keys = [Key::hmac("ci", &secret).unwrap()];
+        let memory = Arc::new(NonceMemory::default());
+        let verifier = Verifier::new(keys, audience, Window::default(), memory).unwrap();
+        for step in stepped::STEPS {
+            stepped::set(|now| now);
+            let there = clock::now();
+            // The signer's clock is an hour off; the refusal tells it the time.
+            stepped::set(step);
+            let asking = Asking::now();
+            let sign = |skew| {
+                let mut head = request::get("/info").unwrap();
+                sign_at(&mut head, &signer, BodyBinding::Empty, &SystemRandom::new(), skew).unwrap();
+                head
+            };
+            let verify = |head: &RequestHeader| {
+                let verified = verifier.verify(head, there.as_secs());
+                verified.map_or_else(|e| e.reason(), |_| "fresh")
+            };
+            assert_eq!(verify(&sign(Skew::ZERO)), "timestamp-skew");
+            let refusal = format!(
+                r#"{{"message":"","reason":"timestamp-skew","time":{}}}"#,
+                there.as_secs()
+            );
+            let skew = asking.refused(refusal.as_bytes()).unwrap().skew;
+            assert!(skew.is_too_great(), "for an agent");
+            let signed = sign(skew);
+            assert_eq!(verify(&signed), "fresh");
+            assert_eq!(verify(&signed), "replay");
+        }
+        stepped::set(|now| now);
+    }
 
     #[test]
     fn a_signature_is_accepted_once_and_by_the_wall_clock() {

@@ -233,6 +233,7 @@ impl Cluster {
             } else {
                 members::State::NoEngine
             },
+            clock_skew_ms: None,
             since,
             entered,
         }));

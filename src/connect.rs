@@ -26,6 +26,7 @@ use ring::rand::SystemRandom;
 use skep_filters::auth::profile::SKEP_TARGET;
 use skep_filters::auth::{BodyBinding, digest};
 use skep_filters::endpoint::{RequestPath, classify};
+use tokio::time::timeout;
 
 use crate::config::AgentUrl;
 use crate::connect::access::Access;
@@ -43,13 +44,21 @@ use crate::listen::memory::Memory;
 use crate::listen::places::Standing;
 use crate::listen::server_headers::ServerHeaders;
 use crate::platform;
-use crate::upstream::client::Client;
+use crate::upstream::client::{Budget, Client};
+use crate::upstream::clocks::{Asking, Skew};
 use crate::upstream::error;
 use crate::upstream::headers;
 use crate::upstream::peers;
+use crate::upstream::request;
 
 /// Seconds that a local client may be idle between two requests.
 const KEEPALIVE: u64 = 300;
+
+/// Bounds the refusal of an agent, in bytes.
+const REFUSAL: usize = 64 << 10;
+
+/// The longest wait for an agent's time.
+const ASK_TIME: Duration = Duration::from_secs(2);
 
 /// Follows the reason if an agent did not answer a request that changes something.
 const MAYBE_DONE: &str =
@@ -65,6 +74,8 @@ pub(crate) struct Connect {
     node: Option<String>,
     missing: MissingNodes,
     signs: Signs,
+    /// The clocks of the agents that have refused this one's time.
+    clocks: Mutex<Vec<Skew>>,
     random: SystemRandom,
 }
 
@@ -85,6 +96,7 @@ impl Connect {
     pub(crate) fn new(servers: Vec<AgentUrl>, access: Access, node: Option<String>) -> Self {
         Self {
             signs: Signs::of(servers.len()),
+            clocks: Mutex::new(vec![Skew::ZERO; servers.len()]),
             servers,
             current: AtomicUsize::new(0),
             access,
@@ -131,12 +143,47 @@ impl Connect {
         x.failures += 1;
     }
 
-    fn prepare(&self, head: &mut RequestHeader, body: BodyBinding) -> Result<()> {
+    /// Asks an agent that has refused a request for its time. Returns whether the time
+    /// of the signature was the reason.
+    async fn learn_time(&self, server: usize) -> bool {
+        let asking = Asking::now();
+        let asked = async {
+            let mut head = request::get("/skep/v1/health")?;
+            self.prepare(&mut head, BodyBinding::Empty, server)?;
+            let peer = self.peer(server).await?;
+            self.client.fetch(&peer, head, &Budget::one(REFUSAL)).await
+        };
+        let Ok(Ok(answer)) = timeout(ASK_TIME, asked).await else {
+            return false;
+        };
+        let Some(measured) = asking.refused(&answer.body) else {
+            return false;
+        };
+        let agent = self.server(server);
+        tracing::warn!(
+            "the clock of {agent} is {} of this machine's; requests are signed by its clock: set \
+             the clocks by NTP",
+            measured.skew
+        );
+        let mut clocks = self.clocks.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = server % clocks.len().max(1);
+        if let Some(skew) = clocks.get_mut(slot) {
+            *skew = measured.skew;
+        }
+        true
+    }
+
+    fn prepare(&self, head: &mut RequestHeader, body: BodyBinding, server: usize) -> Result<()> {
         if let Some(node) = &self.node {
             head.insert_header(SKEP_TARGET, node)?;
         }
         headers::one_content_type(head)?;
-        peers::sign(head, &self.access.signer, body, &self.random)
+        let skew = {
+            let clocks = self.clocks.lock().unwrap_or_else(PoisonError::into_inner);
+            let skew = clocks.get(server % clocks.len().max(1)).copied();
+            skew.unwrap_or_default()
+        };
+        peers::sign_at(head, &self.access.signer, body, &self.random, skew)
     }
 
     async fn handle(&self, session: &mut Session, x: &mut RequestState) -> Result<bool, Reject> {
@@ -186,7 +233,9 @@ impl Connect {
         let internal = |e: Box<Error>| Reject::Internal(error::explain(&e));
         let reads = matches!(session.req_header().method, Method::GET | Method::HEAD);
         let mut last = None;
-        for _ in 0..self.servers.len() {
+        let mut tried = 0;
+        let mut asks_time = true;
+        while tried < self.servers.len() {
             let server = x.server;
             x.asked = server;
             let mut head = session.req_header().clone();
@@ -197,11 +246,20 @@ impl Connect {
                 head.insert_header(CONTENT_LENGTH, body.len())
                     .map_err(internal)?;
             }
-            self.prepare(&mut head, binding).map_err(internal)?;
-            let failed = match self.attempt(session, x, head, body.clone(), hijack).await {
+            self.prepare(&mut head, binding, server).map_err(internal)?;
+            let asked = self.attempt(session, x, head, body.clone(), hijack, asks_time);
+            let failed = match asked.await {
                 Ok(()) => return Ok(()),
                 Err(e) => e,
             };
+            if *failed.etype() == ErrorType::HTTPStatus(401) {
+                // The agent has done nothing. Signed anew, or sent again for the client
+                // to see why it is refused.
+                asks_time = false;
+                self.learn_time(server).await;
+                continue;
+            }
+            tried += 1;
             let is_ours = *failed.esource() == ErrorSource::Upstream;
             let not_done = error::was_not_reached(&failed) || (reads && is_ours);
             let mut reject = self.reject(server, &failed);
@@ -225,6 +283,7 @@ impl Connect {
         head: RequestHeader,
         body: Bytes,
         hijack: bool,
+        asks_time: bool,
     ) -> Result<()> {
         let peer = self.peer(x.server).await?;
         let reads = matches!(head.method, Method::GET | Method::HEAD);
@@ -233,6 +292,12 @@ impl Connect {
         } else {
             Misses::Several
         };
+        let watch = &StreamWatch {
+            connect: self,
+            server: x.server,
+            misses: if hijack { Misses::One } else { misses },
+            asks_time,
+        };
         if hijack {
             let upstream = self
                 .client
@@ -240,7 +305,6 @@ impl Connect {
                 .await
                 .map_err(|e| e.into_up())?;
             let body = Some(body);
-            let watch = &StreamWatch(self, x.server);
             let server_headers = ServerHeaders::none();
             tunnel::run(
                 session,
@@ -261,8 +325,7 @@ impl Connect {
                 body,
                 // The answer of the agent names its node.
                 ServerHeaders::none(),
-                self.silent(x.server, misses),
-                &StreamWatch(self, x.server),
+                watch,
             )
             .await?;
         }
@@ -339,7 +402,7 @@ impl ProxyHttp for Connect {
         head: &mut RequestHeader,
         x: &mut RequestState,
     ) -> Result<()> {
-        self.prepare(head, x.body.unwrap_or(BodyBinding::Empty))
+        self.prepare(head, x.body.unwrap_or(BodyBinding::Empty), x.server)
     }
 
     async fn response_filter(

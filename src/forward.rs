@@ -43,6 +43,9 @@ use crate::upstream::error;
 use crate::upstream::headers;
 use crate::upstream::request;
 
+/// The shortest try of a stream's other agent, however soon probes are given up.
+const SHORTEST_TRY: Duration = Duration::from_secs(1);
+
 /// Forwards a request to its upstream, in the way that its endpoint needs.
 ///
 /// # Errors
@@ -216,8 +219,7 @@ async fn relay_to(
     let head = head_with(context, session, x, hop, &body)?;
     let peer = hop.peer(&context.engine, &context.peers).await?;
     let server_headers = context.server_headers(x.exchange);
-    let lost = given_up(context, hop, reads);
-    let watch = &HopWatch::new(context, hop, x);
+    let watch = &HopWatch::new(context, hop, x, reads);
     relay::run(
         session,
         &context.client,
@@ -225,7 +227,6 @@ async fn relay_to(
         head,
         body,
         server_headers,
-        lost,
         watch,
     )
     .await
@@ -271,7 +272,7 @@ async fn tunnel(
     };
     let upstream = upstream.map_err(|e| failed(e.into_up()))?;
     let server_headers = context.server_headers(x.exchange);
-    let watch = &HopWatch::new(context, hop, x);
+    let watch = &HopWatch::new(context, hop, x, false);
     let hijacked = &mut x.exchange.hijacked;
     let ended = tunnel::run(
         session,
@@ -294,10 +295,12 @@ struct HopWatch<'a> {
     context: &'a Context,
     hop: &'a Hop,
     other: Option<Arc<Member>>,
+    /// Whether the request only reads.
+    reads: bool,
 }
 
 impl<'a> HopWatch<'a> {
-    fn new(context: &'a Context, hop: &'a Hop, x: &Judged<'_>) -> Self {
+    fn new(context: &'a Context, hop: &'a Hop, x: &Judged<'_>, reads: bool) -> Self {
         let other = match hop {
             Hop::Agent(member) => Some(member.clone()),
             // Only an agent that this one can reach: the way back may be closed.
@@ -311,13 +314,14 @@ impl<'a> HopWatch<'a> {
             context,
             hop,
             other,
+            reads,
         }
     }
 }
 
 impl tunnel::Watch for HopWatch<'_> {
     async fn lost(&self) {
-        self.hop.lost(&self.context.cluster).await;
+        given_up(self.context, self.hop, self.reads).await;
     }
 
     async fn doubtful(&self) {
@@ -345,12 +349,13 @@ impl tunnel::Watch for HopWatch<'_> {
         let asked = async {
             let mut head = request::get(IDENTITY)?;
             let peers = &self.context.peers;
-            peers.sign(
+            peers.sign_at(
                 &mut head,
                 other.generation,
                 ANY_NODE,
                 &OnBehalfOf::Agent,
                 BodyBinding::Empty,
+                peers.clocks().of(&other.id),
             )?;
             let mut peer = Hop::Agent(other.clone())
                 .peer(&self.context.engine, peers)
@@ -368,7 +373,7 @@ impl tunnel::Watch for HopWatch<'_> {
     }
 
     fn try_for(&self) -> Duration {
-        self.context.config.cluster.probe_timeout
+        self.context.config.cluster.probe_timeout.max(SHORTEST_TRY)
     }
 
     fn end(&self) -> End {

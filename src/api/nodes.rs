@@ -1,19 +1,31 @@
 //! Answers the agent's own endpoints: the identity of this node, the list of
 //! nodes, and the health of the agent.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
+use crate::cluster::members::Member;
+use crate::platform::clock;
+use crate::upstream::clocks::Skew;
 
 /// The body of `/skep/v1/identity`.
 pub(crate) fn identity(cluster: &Cluster) -> Bytes {
-    document(&json!(*cluster.me()))
+    let mut identity = json!(*cluster.me());
+    identity["clock_ms"] = json!(clock::now().as_millis() as u64);
+    document(&identity)
 }
 
 /// The nodes of the cluster, as this node sees them.
 pub(crate) fn nodes(cluster: &Cluster) -> Bytes {
-    let all: Vec<_> = cluster.all().iter().map(|m| (**m).clone()).collect();
+    let clocks = cluster.peers.clocks();
+    let shown = |m: &Arc<Member>| Member {
+        clock_skew_ms: clocks.shown(&m.id).map(Skew::millis),
+        ..(**m).clone()
+    };
+    let all: Vec<_> = cluster.all().iter().map(shown).collect();
     let me = cluster.me();
     document(&json!({ "node": me.node_id, "cluster": cluster.is_on(), "nodes": all }))
 }

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use crate::config::AgentUrl;
 use crate::connect::access::Access;
 use crate::upstream::client::{Budget, Client};
+use crate::upstream::clocks::{Asking, Skew};
 use crate::upstream::error;
 use crate::upstream::peers;
 use crate::upstream::request;
@@ -34,19 +35,25 @@ struct ErrorBody {
 pub(super) async fn ask(access: &Access, url: &AgentUrl, path: &str) -> anyhow::Result<Bytes> {
     let explain = |e: Box<pingora::Error>| anyhow!(error::explain(&e));
     let peer = access.peer(url).await?;
-    let mut head = request::get(path).map_err(explain)?;
-    peers::sign(
-        &mut head,
-        &access.signer,
-        BodyBinding::Empty,
-        &SystemRandom::new(),
-    )
-    .map_err(explain)?;
     let client = Client::new();
-    let answer = timeout(DEADLINE, client.fetch(&peer, head, &Budget::one(LIMIT))).await;
-    let answer = answer
-        .map_err(|_| anyhow!("no answer within {DEADLINE:?}"))?
-        .map_err(explain)?;
+    let fetch = async |skew| {
+        let mut head = request::get(path).map_err(explain)?;
+        let random = SystemRandom::new();
+        peers::sign_at(&mut head, &access.signer, BodyBinding::Empty, &random, skew)
+            .map_err(explain)?;
+        let answer = timeout(DEADLINE, client.fetch(&peer, head, &Budget::one(LIMIT))).await;
+        answer
+            .map_err(|_| anyhow!("no answer within {DEADLINE:?}"))?
+            .map_err(explain)
+    };
+    let asking = Asking::now();
+    let mut answer = fetch(Skew::ZERO).await?;
+    // The agent's time came over TLS that verified the agent.
+    if answer.head.status == 401
+        && let Some(measured) = asking.refused(&answer.body)
+    {
+        answer = fetch(measured.skew).await?;
+    }
     if answer.head.status == 200 {
         return Ok(answer.body);
     }

@@ -51,6 +51,7 @@ fn table(nodes: &Nodes, now: Duration) -> String {
             "AGENT",
             "STATE",
             "AVAILABILITY",
+            "CLOCK",
             "SINCE",
         ]
         .map(str::to_owned),
@@ -67,11 +68,12 @@ fn table(nodes: &Nodes, now: Duration) -> String {
             node.agent.clone().unwrap_or_else(|| "-".to_owned()),
             state(&node.state),
             node.availability.map_or("-", |a| a.as_str()).to_owned(),
+            node.clock_skew_ms.map_or("-".to_owned(), clock_column),
             ago(now.as_secs().saturating_sub(node.since)),
         ]);
     }
     let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max();
-    let widths: Vec<_> = (0..9).map(|c| width(c).unwrap_or(0)).collect();
+    let widths: Vec<_> = (0..10).map(|c| width(c).unwrap_or(0)).collect();
     let mut text = String::new();
     for row in &rows {
         let cells = row.iter().zip(&widths);
@@ -80,6 +82,16 @@ fn table(nodes: &Nodes, now: Duration) -> String {
         let _ = writeln!(text, "{}", cells.join("  ").trim_end());
     }
     text
+}
+
+/// The time by which a clock is ahead, in seconds.
+fn clock_column(millis: i64) -> String {
+    let sign = if millis < 0 { '-' } else { '+' };
+    let size = millis.unsigned_abs();
+    if size < 100 {
+        return "0s".to_owned();
+    }
+    format!("{sign}{}.{}s", size / 1000, size % 1000 / 100)
 }
 
 fn role(cluster: bool, manager: bool) -> &'static str {
@@ -134,6 +146,7 @@ mod tests {
             spare: None,
             generation: 0,
             state,
+            clock_skew_ms: Some(-20_340),
             since: 40,
             entered: tokio::time::Instant::now(),
         };
@@ -151,6 +164,8 @@ mod tests {
         assert!(lines[2][column..].starts_with("no agent"));
         let column = lines[0].find("AVAILABILITY").unwrap();
         assert!(lines[2][column..].starts_with("drain "));
+        let column = lines[0].find("CLOCK").unwrap();
+        assert!(lines[1][column..].starts_with("-20.3s "));
         assert!(lines[1].ends_with("60s"));
     }
 }

@@ -58,6 +58,10 @@ pub struct Member {
     pub generation: usize,
     #[serde(flatten)]
     pub(crate) state: State,
+    /// The time that its clock is ahead of the one of the node that answers, if it was
+    /// measured. Only in answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) clock_skew_ms: Option<i64>,
     /// When it entered this state, in seconds since the Unix epoch: for people.
     pub(crate) since: u64,
     /// The same on the monotonic clock, which has no meaning in another process.
@@ -191,6 +195,8 @@ pub(crate) struct Members {
     remote: ArcSwap<BTreeSet<IpAddr>>,
     /// The addresses of agents that have not answered in time, and how often in a row.
     doubts: Mutex<BTreeMap<SocketAddr, u32>>,
+    /// How long each node's agent took for its last answer to a probe.
+    took: Mutex<BTreeMap<String, Duration>>,
     writing: Mutex<()>,
     changes: watch::Sender<()>,
 }
@@ -225,6 +231,18 @@ impl Members {
 
     fn doubts(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, u32>> {
         self.doubts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records how long a node's agent took to answer a probe.
+    pub(crate) fn took(&self, id: &str, time: Duration) {
+        let mut took = self.took.lock().unwrap_or_else(PoisonError::into_inner);
+        took.insert(id.to_owned(), time);
+    }
+
+    /// How long a node's agent took to answer its last probe.
+    pub(crate) fn last_took(&self, id: &str) -> Option<Duration> {
+        let took = self.took.lock().unwrap_or_else(PoisonError::into_inner);
+        took.get(id).copied()
     }
 
     /// Notifies of every change from now on.
@@ -387,6 +405,10 @@ impl Members {
         }
         self.change(|table| {
             table.retain(|id, m| m.is_ready() || nodes.iter().any(|n| n.id == *id));
+            self.took
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .retain(|id, _| table.contains_key(id));
             for node in nodes {
                 let member = row(table, &node.id, &node.hostname, now);
                 member.labels.clone_from(&node.labels);
@@ -464,6 +486,7 @@ fn row<'a>(table: &'a mut Table, id: &str, hostname: &str, now: Moment) -> &'a m
             spare: None,
             generation: 0,
             state: State::NoAgent,
+            clock_skew_ms: None,
             since: now.unix,
             entered: now.instant,
         })
@@ -517,6 +540,11 @@ mod tests {
         }
     }
 
+    fn ready_at(members: &Members, last: u8) -> bool {
+        let mut all = members.all().into_iter();
+        all.any(|m| m.address == Some(at(last)) && m.is_ready())
+    }
+
     fn state(members: &Members, id: &str) -> State {
         members.get(id).unwrap().state.clone()
     }
@@ -551,7 +579,7 @@ mod tests {
         members.heard(at(1), 0, &identity("a", false), after(1));
         members.failed(at(1), "connection refused", after(2));
         assert!(!members.get("a").unwrap().is_ready());
-        assert!(members.at(at(1)).is_none());
+        assert!(!ready_at(&members, 1));
         members.failed(at(1), "timed out", after(3));
         assert_eq!(members.get("a").unwrap().since, 2);
         members.heard(at(1), 0, &identity("a", false), after(4));
@@ -623,7 +651,8 @@ mod tests {
         members.heard(at(1), 0, &identity("a", false), after(1));
         members.heard(at(1), 0, &identity("b", false), after(2));
         assert_eq!(state(&members, "a"), State::NoAgent);
-        assert_eq!(members.at(at(1)).unwrap().id, "b");
+        assert_eq!(members.get("b").unwrap().address, Some(at(1)));
+        assert!(ready_at(&members, 1));
     }
 
     #[test]

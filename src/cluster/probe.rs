@@ -1,21 +1,24 @@
 //! Probes an agent for its identity. A member becomes ready only by a probe,
 //! also after a failure.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::lb::Backend;
 use pingora::lb::health_check::HealthCheck;
 use pingora::{Error, ErrorType};
+use serde::Deserialize;
 use skep_filters::auth::{BodyBinding, OnBehalfOf};
 
 use super::identity::Identity;
 use super::members::Members;
 use crate::platform::clock::Moment;
 use crate::platform::lateness::Lateness;
-use crate::upstream::client::{Budget, Client};
+use crate::upstream::client::{Answer, Budget, Client, MAX_AGENTS};
+use crate::upstream::clocks::{Asking, Measured, Skew};
 use crate::upstream::error;
 use crate::upstream::peers::Peers;
 use crate::upstream::request;
@@ -37,6 +40,16 @@ pub(crate) struct Probe {
     members: Arc<Members>,
     lateness: Arc<Lateness>,
     deadline: Duration,
+    /// The clocks of agents that have refused a probe because of its time.
+    skews: Mutex<HashMap<SocketAddr, Skew>>,
+}
+
+/// The answer to a probe.
+struct Probed {
+    identity: Identity,
+    took: Duration,
+    /// Absent from an agent that does not tell its time.
+    clock: Option<Measured>,
 }
 
 /// Why an agent has not answered a probe as it should.
@@ -62,6 +75,7 @@ impl Probe {
             members,
             lateness,
             deadline,
+            skews: Mutex::default(),
         }
     }
 
@@ -73,9 +87,8 @@ impl Probe {
         for generation in 0..self.peers.generations() {
             let asked = self.identity(address, generation);
             match self.lateness.within(self.deadline, asked).await {
-                Some(Ok(identity)) => {
-                    let now = Moment::now();
-                    self.members.heard(address, generation, &identity, now);
+                Some(Ok(probed)) => {
+                    self.heard(address, generation, &probed);
                     return Ok(());
                 }
                 Some(Err(e)) if matches!(failure, Failure::Failed(_)) => failure = e,
@@ -86,7 +99,61 @@ impl Probe {
         Err(failure)
     }
 
-    async fn identity(&self, address: SocketAddr, generation: usize) -> Result<Identity, Failure> {
+    fn heard(&self, address: SocketAddr, generation: usize, probed: &Probed) {
+        let Probed {
+            identity,
+            took,
+            clock,
+        } = probed;
+        if let Some(clock) = clock {
+            let clocks = self.peers.clocks();
+            clocks.measured(&identity.node_id, identity.name(), *clock);
+            self.set_skew(address, clock.skew);
+        }
+        self.members.took(&identity.node_id, *took);
+        let now = Moment::now();
+        self.members.heard(address, generation, identity, now);
+    }
+
+    async fn identity(&self, address: SocketAddr, generation: usize) -> Result<Probed, Failure> {
+        let (mut answer, mut asking) = self.fetch(address, generation).await?;
+        let refused = |answer: &Answer, asking: Asking| match answer.head.status.as_u16() {
+            401 => asking.refused(&answer.body),
+            _ => None,
+        };
+        if let Some(measured) = refused(&answer, asking) {
+            if measured.skew.is_too_great() {
+                return Err(Failure::Failed(format!(
+                    "its clock is {} of this node's, and agents refuse more than 10 minutes; \
+                     set the clocks by NTP",
+                    measured.skew
+                )));
+            }
+            self.set_skew(address, measured.skew);
+            (answer, asking) = self.fetch(address, generation).await?;
+        }
+        if answer.head.status != 200 {
+            return Err(Failure::Failed(format!(
+                "the agent answered {}: {}",
+                answer.head.status.as_u16(),
+                String::from_utf8_lossy(&answer.body).trim()
+            )));
+        }
+        let failed = |e: serde_json::Error| Failure::Failed(e.to_string());
+        let identity = serde_json::from_slice(&answer.body).map_err(failed)?;
+        let time: Time = serde_json::from_slice(&answer.body).map_err(failed)?;
+        Ok(Probed {
+            identity,
+            took: asking.took(),
+            clock: time.clock_ms.map(|time| asking.answered(time)),
+        })
+    }
+
+    async fn fetch(
+        &self,
+        address: SocketAddr,
+        generation: usize,
+    ) -> Result<(Answer, Asking), Failure> {
         let explain = |e: Box<Error>| {
             let reason = error::explain(&e);
             if error::was_not_reached(&e) && !error::is_late(&e) {
@@ -98,28 +165,44 @@ impl Probe {
         let peer = self.peers.peer(address, generation).map_err(explain)?;
         let mut head = request::get(IDENTITY).map_err(explain)?;
         self.peers
-            .sign(
+            .sign_at(
                 &mut head,
                 generation,
                 ANY_NODE,
                 &OnBehalfOf::Agent,
                 BodyBinding::Empty,
+                self.skew(address),
             )
             .map_err(explain)?;
+        let asking = Asking::now();
         let answer = self
             .client
             .fetch(&peer, head, &Budget::one(LIMIT))
             .await
             .map_err(explain)?;
-        if answer.head.status != 200 {
-            return Err(Failure::Failed(format!(
-                "the agent answered {}: {}",
-                answer.head.status.as_u16(),
-                String::from_utf8_lossy(&answer.body).trim()
-            )));
-        }
-        serde_json::from_slice(&answer.body).map_err(|e| Failure::Failed(e.to_string()))
+        Ok((answer, asking))
     }
+
+    fn skew(&self, address: SocketAddr) -> Skew {
+        let skews = self.skews.lock().unwrap_or_else(PoisonError::into_inner);
+        skews.get(&address).copied().unwrap_or_default()
+    }
+
+    fn set_skew(&self, address: SocketAddr, skew: Skew) {
+        let mut skews = self.skews.lock().unwrap_or_else(PoisonError::into_inner);
+        if skews.len() >= 2 * MAX_AGENTS {
+            skews.clear();
+        }
+        skews.insert(address, skew);
+    }
+}
+
+/// The time in the answer to a probe.
+#[derive(Deserialize)]
+struct Time {
+    /// In milliseconds since the Unix epoch.
+    #[serde(default)]
+    clock_ms: Option<u64>,
 }
 
 #[async_trait]

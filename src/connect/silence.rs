@@ -8,7 +8,9 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use http::StatusCode;
 use pingora::Result;
+use pingora::http::ResponseHeader;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Connect;
@@ -98,7 +100,7 @@ impl Connect {
     /// sign of life, a refusal too.
     async fn ask(&self, server: usize) -> Result<()> {
         let mut head = request::get("/skep/v1/health")?;
-        self.prepare(&mut head, BodyBinding::Empty)?;
+        self.prepare(&mut head, BodyBinding::Empty, server)?;
         let peer = self.peer(server).await?;
         let mut connection = self.client.dedicated(&peer).await?;
         connection.write_request_header(Box::new(head)).await?;
@@ -107,16 +109,31 @@ impl Connect {
     }
 }
 
-/// Watches the agent of a stream.
-pub(super) struct StreamWatch<'a>(pub(super) &'a Connect, pub(super) usize);
+/// Watches the agent of a request.
+pub(super) struct StreamWatch<'a> {
+    pub(super) connect: &'a Connect,
+    pub(super) server: usize,
+    /// The signs that it may miss before it has answered.
+    pub(super) misses: Misses,
+    /// Whether the time may be asked for, because the agent has refused this one.
+    pub(super) asks_time: bool,
+}
 
 impl Watch for StreamWatch<'_> {
     async fn lost(&self) {
-        self.0.silent(self.1, Misses::One).await;
+        self.connect.silent(self.server, self.misses).await;
+    }
+
+    async fn doubtful(&self) {
+        self.connect.silent(self.server, Misses::One).await;
+    }
+
+    fn accepts(&self, answer: &ResponseHeader) -> bool {
+        !(self.asks_time && answer.status == StatusCode::UNAUTHORIZED)
     }
 
     async fn answers(&self) -> bool {
-        self.0.gives_a_sign(self.1).await
+        self.connect.gives_a_sign(self.server).await
     }
 
     fn try_for(&self) -> Duration {
@@ -128,7 +145,7 @@ impl Watch for StreamWatch<'_> {
     }
 
     fn last_words(&self) -> String {
-        let agent = self.0.server(self.1);
+        let agent = self.connect.server(self.server);
         format!(
             "skep connect: {agent} does not answer any more, so this stream has ended; the process may still run"
         )

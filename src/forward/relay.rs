@@ -3,7 +3,6 @@
 //! Pingora replays at most 64 KiB of a body that was read, and cannot stop waiting
 //! for an answer when the upstream is lost. This module can do both.
 
-use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -33,8 +32,8 @@ pub(crate) struct RelaySummary {
 /// The longest time to tell a client why its answer ends.
 const LAST: Duration = Duration::from_secs(1);
 
-/// Sends `head` and `body`, and relays the answer. Waits for its head until `lost`
-/// resolves, and for its body until `watch` finds the other agent dead.
+/// Sends `head` and `body`, and relays the answer. Waits for its head until the
+/// upstream is lost, and for its body until `watch` finds the other agent dead.
 ///
 /// # Errors
 /// If either connection fails. The error's source says which.
@@ -45,7 +44,6 @@ pub(crate) async fn run(
     head: RequestHeader,
     body: Bytes,
     server_headers: ServerHeaders,
-    lost: impl Future<Output = ()>,
     watch: &impl Watch,
 ) -> pingora::Result<RelaySummary> {
     let up = |e: Box<Error>| e.into_up();
@@ -60,13 +58,17 @@ pub(crate) async fn run(
                 idle.map_err(down)?;
                 sent.await.map_err(up)?
             }
-            () = lost => {
+            () = watch.lost() => {
                 return Err(Error::explain(ErrorType::ReadTimedout, GONE).into_up());
             }
         }
     };
     let (mut upstream, mut answer) = answered;
     headers::refuse_misdirected(&answer).map_err(up)?;
+    if !watch.accepts(&answer) {
+        return Error::e_explain(ErrorType::HTTPStatus(answer.status.as_u16()), "refused")
+            .map_err(up);
+    }
     let status = answer.status;
     headers::strip_hop_by_hop_response(&mut answer);
     server_headers.apply(&mut answer);
@@ -76,8 +78,7 @@ pub(crate) async fn run(
         .await
         .map_err(down)?;
     let activity = Activity::default();
-    let dead = silence(watch, &activity);
-    tokio::pin!(dead);
+    let mut dead = Box::pin(silence(watch, &activity));
     loop {
         let chunk = tokio::select! {
             biased;

@@ -72,6 +72,10 @@ pub(crate) async fn run(
     };
     let up = |e: Box<Error>| e.into_up();
     headers::refuse_misdirected(&answer).map_err(up)?;
+    if !watch.accepts(&answer) {
+        return Error::e_explain(ErrorType::HTTPStatus(answer.status.as_u16()), "refused")
+            .map_err(up);
+    }
     let switched = answer.status == StatusCode::SWITCHING_PROTOCOLS;
     if switched && !upgrade {
         return Error::e_explain(ErrorType::InvalidHTTPHeader, "an unrequested 101").map_err(up);
@@ -131,8 +135,7 @@ async fn relay(
     server_headers.apply(&mut answer);
     let down = |e: Box<Error>| e.into_down();
     let activity = Activity::default();
-    let silence = silence(watch, &activity);
-    tokio::pin!(silence);
+    let mut silence = Box::pin(silence(watch, &activity));
     let begun = session.write_response_header(Box::new(answer), false);
     begun.await.map_err(down)?;
     let sent_all = session.is_body_done();
@@ -206,7 +209,7 @@ async fn join(
             tracing::debug!("closed a hijacked stream: its client is gone");
             false
         }
-        () = silence(watch, &activity) => true,
+        () = Box::pin(silence(watch, &activity)) => true,
     };
     if is_silent {
         let words = watch.last_words();

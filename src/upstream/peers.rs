@@ -18,6 +18,7 @@ use skep_filters::auth::{BodyBinding, KeyError, OnBehalfOf, Signer, SigningKey};
 
 use crate::platform::keepalive::{IDLE, KEEPALIVE};
 use crate::trust::{Generation, Leaf, Trust};
+use crate::upstream::clocks::{Clocks, Skew};
 use crate::upstream::tls_files;
 
 /// The keys and certificates to call other agents, for every generation.
@@ -26,6 +27,7 @@ pub(crate) struct Peers {
     generations: Vec<Ours>,
     connect: Duration,
     random: SystemRandom,
+    clocks: Clocks,
 }
 
 /// Our side of one generation.
@@ -61,7 +63,13 @@ impl Peers {
             trust,
             connect,
             random: SystemRandom::new(),
+            clocks: Clocks::default(),
         })
+    }
+
+    /// The clocks of the agents.
+    pub(crate) fn clocks(&self) -> &Clocks {
+        &self.clocks
     }
 
     /// The number of generations.
@@ -91,7 +99,7 @@ impl Peers {
         Ok(peer)
     }
 
-    /// Addresses a request to a node and signs it.
+    /// Addresses a request to a node and signs it with the time of its clock.
     ///
     /// # Errors
     /// Fails if every agent would refuse the request.
@@ -102,6 +110,23 @@ impl Peers {
         node_id: &str,
         on_behalf_of: &OnBehalfOf,
         body: BodyBinding,
+    ) -> pingora::Result<()> {
+        let skew = self.clocks.of(node_id);
+        self.sign_at(head, generation, node_id, on_behalf_of, body, skew)
+    }
+
+    /// The same by another clock. One that is too far off is not followed.
+    ///
+    /// # Errors
+    /// As [`Peers::sign`].
+    pub(crate) fn sign_at(
+        &self,
+        head: &mut RequestHeader,
+        generation: usize,
+        node_id: &str,
+        on_behalf_of: &OnBehalfOf,
+        body: BodyBinding,
+        skew: Skew,
     ) -> pingora::Result<()> {
         let ours = self.generations.get(generation);
         let ours = ours.ok_or_else(|| Error::new(ErrorType::InternalError))?;
@@ -115,7 +140,8 @@ impl Peers {
                 head.insert_header(SKEP_ON_BEHALF_OF, name)?;
             }
         }
-        sign(head, &ours.signer, body, &self.random)
+        let skew = if skew.is_too_great() { Skew::ZERO } else { skew };
+        sign_at(head, &ours.signer, body, &self.random, skew)
     }
 }
 
@@ -151,6 +177,20 @@ pub(crate) fn sign(
     body: BodyBinding,
     random: &SystemRandom,
 ) -> pingora::Result<()> {
+    sign_at(head, signer, body, random, Skew::ZERO)
+}
+
+/// Signs a request with the time of another clock.
+///
+/// # Errors
+/// As [`sign`].
+pub(crate) fn sign_at(
+    head: &mut RequestHeader,
+    signer: &Signer,
+    body: BodyBinding,
+    random: &SystemRandom,
+    skew: Skew,
+) -> pingora::Result<()> {
     let mut nonce = [0; 16];
     random.fill(&mut nonce).map_err(|_| {
         Error::explain(
@@ -158,9 +198,8 @@ pub(crate) fn sign(
             "the system's random number generator failed",
         )
     })?;
-    let now = crate::platform::clock::now().as_secs();
     let signed = signer
-        .headers(head, body, now, nonce)
+        .headers(head, body, skew.now(), nonce)
         .map_err(|e| Error::because(ErrorType::InvalidHTTPHeader, "signing", e))?;
     for (name, value) in signed.into_changes() {
         match value {

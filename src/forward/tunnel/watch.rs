@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use futures::future::join;
 use futures::stream::{FuturesUnordered, StreamExt};
+use pingora::http::ResponseHeader;
 use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
@@ -55,6 +56,12 @@ pub(crate) trait Watch: Sync {
     /// Resolves when the other agent may be dead.
     fn doubtful(&self) -> impl Future<Output = ()> + Send {
         self.lost()
+    }
+
+    /// Whether an answer goes to the client. If not, the exchange fails with its status
+    /// before the client gets a byte.
+    fn accepts(&self, _: &ResponseHeader) -> bool {
+        true
     }
 
     /// Whether its machine accepts connections.
@@ -136,7 +143,7 @@ async fn is_dead(watch: &impl Watch, activity: &Activity) -> bool {
     let mut asked = FuturesUnordered::new();
     let (mut unanswered, mut unreached) = (0, 0);
     while unanswered < watch.tries() && unreached < UNREACHED {
-        asked.push(watch.answers());
+        asked.push(Box::pin(watch.answers()));
         let end = Instant::now() + watch.try_for();
         let answered = async {
             while let Some(answered) = asked.next().await {
