@@ -21,11 +21,12 @@ pub(crate) mod removals;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::collections::HashMap;
 use std::future::pending;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -69,6 +70,17 @@ const SILENT: Duration = Duration::from_secs(1);
 /// The rounds in a row in which this node's engine may be silent.
 const ENGINE_MISSES: u32 = 1;
 
+/// A manager is preferred while its agent answers probes in so many times the time of
+/// the quickest, or while nobody notices the difference.
+const QUICK: u32 = 4;
+const UNNOTICED: Duration = Duration::from_millis(100);
+
+/// How long the other managers come before one that took too long.
+const SLOW: Duration = Duration::from_secs(10);
+
+/// The lists of nodes after which the others are known, even if some do not answer.
+const LISTED: u32 = 2;
+
 /// The time after the start in which rounds follow each other at that pace, until the
 /// others are found: the Swarm's DNS learns of a task only when it is healthy.
 const EARLY: Duration = Duration::from_secs(10);
@@ -110,6 +122,15 @@ pub struct Cluster {
     /// The rounds in a row in which the engine was silent.
     engine_misses: AtomicU32,
     probed: AtomicBool,
+    /// The managers that took too long for a call, and when.
+    slow: Mutex<HashMap<String, Instant>>,
+    /// Counts the choices of a manager.
+    turn: AtomicUsize,
+    began: Instant,
+    /// The lists of nodes that managers have given.
+    listed: AtomicU32,
+    /// Whether the nodes and their agents are known.
+    known: watch::Sender<bool>,
     /// When the last round ended.
     last_round: ArcSwap<Instant>,
     /// Since when this node's engine has not answered, if it does not.
@@ -175,6 +196,11 @@ impl Cluster {
             lateness,
             engine_misses: AtomicU32::new(0),
             probed: AtomicBool::new(false),
+            slow: Mutex::default(),
+            turn: AtomicUsize::new(0),
+            began: now,
+            listed: AtomicU32::new(0),
+            known: watch::Sender::new(false),
         }
     }
 
@@ -198,6 +224,16 @@ impl Cluster {
     /// members means nothing.
     pub fn probed_once(&self) -> bool {
         self.probed.load(Ordering::Relaxed)
+    }
+
+    /// Waits after the start until the nodes are known, as long as a client may wait.
+    /// Without that, an answer would lack the rows of nodes that nobody could name.
+    pub(crate) async fn known(&self) {
+        let mut known = self.known.subscribe();
+        if !self.is_on() || *known.borrow_and_update() || self.began.elapsed() >= EARLY {
+            return;
+        }
+        drop(timeout(self.list_deadline / 2, known.wait_for(|known| *known)).await);
     }
 
     /// Every node of the cluster but this one, by node id.
@@ -315,15 +351,41 @@ impl Cluster {
         ready.filter_map(|m| m.engine.as_ref()?.range()).collect()
     }
 
-    /// A manager that answered its last probe, chosen round robin.
+    /// A manager that answered its last probe, chosen round robin among those that
+    /// answer soon.
     pub(crate) fn manager(&self) -> Option<Arc<Member>> {
-        let me = self.me.load();
-        let at = |address: &PeerAddress| self.members.at(inet(address)?);
-        let chosen = self.balancer.select_with(b"", 1024, |backend, healthy| {
-            let fits = |m: Arc<Member>| m.manager && m.id != me.node_id;
-            healthy && at(&backend.addr).is_some_and(fits)
-        })?;
-        at(&chosen.addr)
+        let mut ready = self.others();
+        ready.retain(|m| m.manager && m.is_ready());
+        let took = |m: &Arc<Member>| self.members.last_took(&m.id).unwrap_or_default();
+        let good = ready.iter().filter(|m| self.is_prompt(m));
+        let quickest = good.clone().map(took).min().unwrap_or_default();
+        let most = (quickest * QUICK).max(quickest + UNNOTICED);
+        let mut best: Vec<_> = good.filter(|m| took(m) <= most).collect();
+        if best.is_empty() {
+            best = ready.iter().collect();
+        }
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        best.get(turn % best.len().max(1)).map(|m| (*m).clone())
+    }
+
+    /// Whether another manager than this one may answer sooner.
+    pub(crate) fn has_other_manager(&self, than: &Member) -> bool {
+        let mut others = self.others().into_iter();
+        others.any(|m| m.manager && m.id != than.id && m.is_ready() && self.is_prompt(&m))
+    }
+
+    /// Records that a manager took too long for a call. For a while the others come
+    /// first.
+    pub(crate) fn was_slow(&self, id: &str) {
+        let mut slow = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
+        slow.retain(|_, since| since.elapsed() < SLOW);
+        slow.insert(id.to_owned(), Instant::now());
+    }
+
+    fn is_prompt(&self, member: &Member) -> bool {
+        let slow = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_slow = slow.get(&member.id).is_some_and(|t| t.elapsed() < SLOW);
+        !is_slow && !self.is_doubtful(member)
     }
 
     /// The name and state of every known manager, for a message.
@@ -492,6 +554,12 @@ impl Cluster {
         };
         self.unite_guarded();
         self.probed.fetch_or(complete, Ordering::Relaxed);
+        if complete && !*self.known.borrow() {
+            let listed = self.listed.fetch_add(1, Ordering::Relaxed) + 1;
+            if listed >= LISTED || self.others().iter().all(|m| m.is_found()) {
+                self.known.send_replace(true);
+            }
+        }
         self.last_round.store(Arc::new(Instant::now()));
     }
 
@@ -534,7 +602,7 @@ impl Cluster {
 
     async fn refresh_identity(&self, changed: &impl Fn(&Identity)) {
         let before = self.me.load_full();
-        let now = match self.ask_engine().await {
+        let now = match Box::pin(self.ask_engine()).await {
             Asked::Answered(mut now) => {
                 self.engine_misses.store(0, Ordering::Relaxed);
                 self.set_engine_silent(false);
@@ -583,13 +651,13 @@ impl Cluster {
         let answers = AtomicBool::new(false);
         let ping = async {
             sleep(self.deadline / 2).await;
-            let answered = identity::answers(&self.client, &self.engine).await;
+            let answered = Box::pin(identity::answers(&self.client, &self.engine)).await;
             answers.store(answered, Ordering::Relaxed);
             pending().await
         };
         let read = async {
             tokio::select! {
-                read = identity::read(&self.client, &self.engine) => read,
+                read = Box::pin(identity::read(&self.client, &self.engine)) => read,
                 never = ping => never,
             }
         };

@@ -27,6 +27,7 @@ use pingora::{Error, ErrorSource, ErrorType};
 use skep_filters::auth::{BodyBinding, OnBehalfOf};
 use skep_filters::endpoint::{Match, Method, Wire};
 use tokio::net::TcpStream;
+use tokio::time::sleep;
 use tracing::Instrument;
 
 use crate::cluster::ask::GONE;
@@ -45,6 +46,10 @@ use crate::upstream::request;
 
 /// The shortest try of a stream's other agent, however soon probes are given up.
 const SHORTEST_TRY: Duration = Duration::from_secs(1);
+
+/// A manager has this part of a list's deadline while another one can answer. Of three
+/// that are asked in turn, the last has as long as it needs.
+const HURRY: u32 = 3;
 
 /// Forwards a request to its upstream, in the way that its endpoint needs.
 ///
@@ -184,7 +189,12 @@ async fn relay(
     let Upstream { mut hop, retry } = upstream;
     let mut failures = 0;
     loop {
-        let error = match relay_to(context, &hop, session, x, body.clone(), reads).await {
+        let another = retry == Retry::AnotherManager
+            && failures < 2
+            && matches!(&hop, Hop::Agent(m) if context.cluster.has_other_manager(m));
+        let most = another.then(|| context.config.aggregate.deadline / HURRY);
+        let asked = relay_to(context, &hop, session, x, body.clone(), reads, most);
+        let error = match asked.await {
             Ok(done) => {
                 x.record().status = Some(done.status);
                 x.exchange.record.bytes = done.out_bytes;
@@ -193,6 +203,9 @@ async fn relay(
             Err(error) => error,
         };
         let reject = context.failed(&hop, &error);
+        if let (Some(_), Hop::Agent(member)) = (most, &hop) {
+            context.cluster.was_slow(&member.id);
+        }
         failures += 1;
         // The request was not sent, or it only reads: another manager may answer.
         let unanswered_read = reads
@@ -215,11 +228,19 @@ async fn relay_to(
     x: &Judged<'_>,
     body: Bytes,
     reads: bool,
+    most: Option<Duration>,
 ) -> pingora::Result<relay::RelaySummary> {
     let head = head_with(context, session, x, hop, &body)?;
-    let peer = hop.peer(&context.engine, &context.peers).await?;
+    let mut peer = hop.peer(&context.engine, &context.peers).await?;
+    if most.is_some() {
+        peer.options.connection_timeout = most;
+        peer.options.total_connection_timeout = most;
+    }
     let server_headers = context.server_headers(x.exchange);
-    let watch = &HopWatch::new(context, hop, x, reads);
+    let watch = &HopWatch {
+        most: most.filter(|_| reads),
+        ..HopWatch::new(context, hop, x, reads)
+    };
     relay::run(
         session,
         &context.client,
@@ -297,6 +318,8 @@ struct HopWatch<'a> {
     other: Option<Arc<Member>>,
     /// Whether the request only reads.
     reads: bool,
+    /// The longest wait for an answer, because another node may give it sooner.
+    most: Option<Duration>,
 }
 
 impl<'a> HopWatch<'a> {
@@ -315,13 +338,23 @@ impl<'a> HopWatch<'a> {
             hop,
             other,
             reads,
+            most: None,
         }
     }
 }
 
 impl tunnel::Watch for HopWatch<'_> {
     async fn lost(&self) {
-        given_up(self.context, self.hop, self.reads).await;
+        let most = async {
+            match self.most {
+                Some(most) => sleep(most).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = given_up(self.context, self.hop, self.reads) => {}
+            () = most => {}
+        }
     }
 
     async fn doubtful(&self) {

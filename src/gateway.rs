@@ -14,11 +14,13 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use http::Uri;
+use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use skep_filters::aggregate::NodeFilter;
 use skep_filters::auth::digest::sha256;
+use skep_filters::auth::profile::SKEP_TARGET;
 use skep_filters::auth::{AuthError, BodyBinding, Client};
-use skep_filters::endpoint::{Body, Match, RequestPath, classify};
+use skep_filters::endpoint::{Body, Match, RequestPath, Route, classify};
 
 use crate::authorise;
 use crate::authorise::guarded;
@@ -144,6 +146,9 @@ impl Gateway {
             body,
         };
         // Route.
+        if !x.is_from_peer() && needs_others(&x, session.req_header()) {
+            self.context.cluster.known().await;
+        }
         let to = self.route(session, &x, &asked)?;
         let mut restriction = Restriction::default();
         let head = session.req_header();
@@ -355,6 +360,22 @@ impl Gateway {
             }
         }
     }
+}
+
+/// Whether the answer depends on the other nodes.
+fn needs_others(x: &Judged<'_>, head: &RequestHeader) -> bool {
+    let is_local = x.endpoint.is_none_or(|endpoint| {
+        matches!(
+            endpoint.route,
+            Route::Agent
+                | Route::AgentOrTarget
+                | Route::EveryAgent
+                | Route::Negotiation(_)
+                | Route::ThisNode
+                | Route::Itself
+        )
+    });
+    !is_local || head.headers.contains_key(SKEP_TARGET)
 }
 
 /// The dialect of a caller, also of one that calls through another agent.

@@ -25,6 +25,9 @@ use crate::upstream::request;
 /// Names the nodes that are not in a merged answer, and why.
 pub(crate) const MISSING_HEADER: &str = "Skep-Missing";
 
+/// Stands for an id or a hostname that is not known.
+const UNNAMED: &str = "-";
+
 /// One node to ask.
 #[derive(Clone)]
 pub(crate) struct Node {
@@ -170,6 +173,16 @@ pub(crate) fn nodes(cluster: &Cluster, reachable: &Reachable) -> (Vec<Node>, Vec
             });
         }
     }
+    if cluster.is_on() && !cluster.probed_once() && *reachable == Reachable::All {
+        missing.push(Missing {
+            node: NodeTag {
+                id: UNNAMED.to_owned(),
+                hostname: UNNAMED.to_owned(),
+                is_manager: false,
+            },
+            reason: "no manager has listed the nodes yet: others may be missing".to_owned(),
+        });
+    }
     if !missing.is_empty() {
         cluster.request_round();
     }
@@ -284,13 +297,17 @@ pub(crate) fn missing_header(missing: &[Missing]) -> String {
         .map(|m| {
             format!(
                 "{} {} ({})",
-                m.node.id,
-                m.node.hostname,
+                named(&m.node.id),
+                named(&m.node.hostname),
                 header_text(&m.reason)
             )
         })
         .collect();
     words.join(", ")
+}
+
+fn named(name: &str) -> &str {
+    if name.is_empty() { UNNAMED } else { name }
 }
 
 /// A reason as it can stand in a header: short, printable, without the comma

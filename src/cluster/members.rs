@@ -268,13 +268,6 @@ impl Members {
         &**self.listed.load() | &**self.remote.load()
     }
 
-    /// The ready member whose agent has this address.
-    pub(crate) fn at(&self, address: SocketAddr) -> Option<Arc<Member>> {
-        let table = self.table.load();
-        let mut found = table.values().filter(|m| m.address == Some(address));
-        found.find(|m| m.is_ready()).cloned()
-    }
-
     /// Records an agent's answer to a probe.
     pub(crate) fn heard(
         &self,
