@@ -175,6 +175,35 @@ async fn a_stream_that_a_hanging_agent_does_not_begin_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logs_through_a_hanging_agent_end_and_say_why() {
+    over_a_cable(async |bed, cable| {
+        let target = format!("/containers/{ID}/logs?follow=1&stdout=1");
+        let operator = bed.operator("n1");
+        let logs = operator.stream("GET", &target, &[N2]).await;
+        let mut logs = logs.unwrap();
+        assert_eq!(logs.status, 200);
+        assert!(logs.next_line().await.unwrap().is_some());
+        cable.cut();
+        loop {
+            let line = logs.next_line().await;
+            let line = line.expect("a reason before the end").expect("a reason");
+            if line.contains("node n2 does not answer any more") {
+                break;
+            }
+        }
+        // Not the end of a complete answer.
+        assert!(logs.next_line().await.is_err());
+        cable.mend();
+        let path = format!("/containers/{ID}/logs");
+        let engine = &bed.node("n2").engine;
+        let ended = || engine.requests_to(&path).iter().any(|r| r.client_closed);
+        assert!(eventually(ended).await);
+        bed.settle().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_draining_agent_keeps_its_idle_streams() {
     over_a_cable(async |bed, _| {
         let mut quiet = echoing_exec(bed).await;

@@ -34,6 +34,7 @@ mod projects;
 mod refusals;
 mod request_id;
 mod routing;
+mod slow_nodes;
 mod sockets;
 mod streams;
 mod tasks;
