@@ -24,6 +24,7 @@ use tokio::time::timeout;
 use crate::agent::reload::{Reload, Stamp};
 use crate::agent::secrets::SecretsError;
 use crate::authenticate::handshake::Handshake;
+use crate::cluster::conditions::Conditions;
 use crate::cluster::identity::{self, Identity};
 use crate::cluster::known::Known;
 use crate::cluster::known::Pulls;
@@ -230,6 +231,7 @@ impl Agent {
             pulls: Pulls::default(),
             removals: Removals::default(),
             name_locks: NameLocks::default(),
+            missing: Conditions::default(),
             agent_headers: agent_headers(portainer.as_deref()),
             audited: audit.is_some(),
             config: config.clone(),

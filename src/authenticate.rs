@@ -117,7 +117,14 @@ mod tests {
             let asking = Asking::now();
             let sign = |skew| {
                 let mut head = request::get("/info").unwrap();
-                sign_at(&mut head, &signer, BodyBinding::Empty, &SystemRandom::new(), skew).unwrap();
+                sign_at(
+                    &mut head,
+                    &signer,
+                    BodyBinding::Empty,
+                    &SystemRandom::new(),
+                    skew,
+                )
+                .unwrap();
                 head
             };
             let verify = |head: &RequestHeader| {

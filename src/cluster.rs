@@ -5,6 +5,7 @@
 //! protocol; nothing is gossiped. Other modules decide what a node is sent.
 
 pub(crate) mod ask;
+pub(crate) mod conditions;
 pub(crate) mod discover;
 pub(crate) mod expected;
 pub(crate) mod hop;
@@ -388,6 +389,17 @@ impl Cluster {
         !is_slow && !self.is_doubtful(member)
     }
 
+    /// Since when a node does not answer, and what follows, for a message.
+    pub(crate) fn outlook(&self, member: &Member) -> String {
+        let now = self.members.get(&member.id);
+        let away = now.filter(|m| m.is_away()).map(|m| m.entered.elapsed());
+        let since = match away {
+            Some(time) => format!("; it has been away for {} s", time.as_secs()),
+            None => String::new(),
+        };
+        format!("{since}; skep goes on asking it, and `skep nodes` shows when it answers")
+    }
+
     /// The name and state of every known manager, for a message.
     pub(crate) fn managers_in_words(&self) -> String {
         let managers = self.all().into_iter().filter(|m| m.manager);
@@ -528,8 +540,8 @@ impl Cluster {
         } else {
             self.interval
         };
-        let in_doubt =
-            self.members.has_doubts() || self.engine_misses.load(Ordering::Relaxed) == ENGINE_MISSES;
+        let in_doubt = self.members.has_doubts()
+            || self.engine_misses.load(Ordering::Relaxed) == ENGINE_MISSES;
         let most = if in_doubt {
             PAUSE
         } else if self.me.load().engine.is_none() {

@@ -28,6 +28,7 @@ use skep_filters::auth::{BodyBinding, digest};
 use skep_filters::endpoint::{RequestPath, classify};
 use tokio::time::timeout;
 
+use crate::cluster::conditions::Conditions;
 use crate::config::AgentUrl;
 use crate::connect::access::Access;
 use crate::connect::missing::MissingNodes;
@@ -74,6 +75,8 @@ pub(crate) struct Connect {
     node: Option<String>,
     missing: MissingNodes,
     signs: Signs,
+    /// The agents that have not answered.
+    away: Conditions,
     /// The clocks of the agents that have refused this one's time.
     clocks: Mutex<Vec<Skew>>,
     random: SystemRandom,
@@ -96,6 +99,7 @@ impl Connect {
     pub(crate) fn new(servers: Vec<AgentUrl>, access: Access, node: Option<String>) -> Self {
         Self {
             signs: Signs::of(servers.len()),
+            away: Conditions::default(),
             clocks: Mutex::new(vec![Skew::ZERO; servers.len()]),
             servers,
             current: AtomicUsize::new(0),
@@ -130,11 +134,26 @@ impl Connect {
 
     /// Makes the next agent the current one, because this one is unreachable.
     fn skip(&self, n: usize, reason: &str) {
-        tracing::warn!("{} does not answer: {reason}", self.server(n));
+        let agent = self.server(n).to_string();
+        if self.away.holds(&agent) {
+            tracing::warn!("{agent} does not answer: {reason}; the next agent is asked");
+        }
         let next = n.wrapping_add(1);
         let _ = self
             .current
             .compare_exchange(n, next, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Says that an agent answers again, if it did not.
+    fn answered(&self, n: usize) {
+        let agent = self.server(n).to_string();
+        if let Some(ended) = self.away.ends(&agent) {
+            tracing::info!(
+                "{agent} answers again; it was left out {} times in {} s",
+                ended.times,
+                ended.lasted.as_secs()
+            );
+        }
     }
 
     fn next(&self, x: &mut RequestState, error: &Error) {
@@ -249,7 +268,10 @@ impl Connect {
             self.prepare(&mut head, binding, server).map_err(internal)?;
             let asked = self.attempt(session, x, head, body.clone(), hijack, asks_time);
             let failed = match asked.await {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.answered(server);
+                    return Ok(());
+                }
                 Err(e) => e,
             };
             if *failed.etype() == ErrorType::HTTPStatus(401) {

@@ -140,14 +140,61 @@ pub(crate) async fn whole(
         context.client.release(answer, &peer).await;
         Ok((head, whole.freeze()))
     };
+    let request = session.req_header();
     tokio::select! {
         answer = asked => answer.map_err(|e| match refused.get() {
             Some(reject) => reject.clone(),
-            None => context.failed(hop, &e),
+            None => {
+                let sent = !error::was_not_reached(&e);
+                unanswered(context.failed(hop, &e), request, sent)
+            }
         }),
-        () = given_up(context, hop, session.req_header().method == http::Method::GET) => {
-            Err(context.unreachable(hop, GONE.to_owned()))
+        () = given_up(context, hop, request.method == http::Method::GET) => {
+            Err(unanswered(context.unreachable(hop, GONE.to_owned()), request, true))
         }
+    }
+}
+
+/// Adds how to find out whether a request that changes something was carried out, if
+/// it was sent and not answered.
+fn unanswered(reject: Reject, request: &RequestHeader, sent: bool) -> Reject {
+    if !sent || request.method == http::Method::GET || request.method == http::Method::HEAD {
+        return reject;
+    }
+    let path = request.uri.path();
+    let look = [
+        ("/exec/", "`docker top`"),
+        ("/containers/", "`docker ps --all`"),
+        ("/networks/", "`docker network ls`"),
+        ("/volumes/", "`docker volume ls`"),
+        ("/images/", "`docker image ls`"),
+        ("/services/", "`docker service ls`"),
+        ("/secrets/", "`docker secret ls`"),
+        ("/configs/", "`docker config ls`"),
+        ("/nodes/", "`docker node ls`"),
+    ];
+    let look = look.iter().find(|(part, _)| path.contains(part));
+    let look = look.map_or("look", |(_, command)| command);
+    let look = match look {
+        "look" => "look before you repeat it".to_owned(),
+        command => format!("look with {command} before you repeat it"),
+    };
+    let maybe = format!("; it may have been carried out all the same: {look}");
+    match reject {
+        Reject::Node { node, reason } => Reject::Node {
+            node,
+            reason: reason + &maybe,
+        },
+        Reject::Engine {
+            node,
+            address,
+            reason,
+        } => Reject::Engine {
+            node,
+            address,
+            reason: reason + &maybe,
+        },
+        other => other,
     }
 }
 
@@ -213,7 +260,8 @@ async fn relay(
             && *error.esource() == ErrorSource::Upstream;
         let repeatable = unanswered_read || error::was_not_reached(&error);
         if !(retry == Retry::AnotherManager && repeatable && failures < 3) {
-            return Err(reject);
+            let sent = !error::was_not_reached(&error);
+            return Err(unanswered(reject, session.req_header(), sent));
         }
         hop = context.manager()?;
         context.reaches(&x.permission, &hop)?;
@@ -421,7 +469,9 @@ impl tunnel::Watch for HopWatch<'_> {
             Some(other) => other.name(),
             None => "of this stream",
         };
-        format!("skep: node {node} does not answer any more, so this stream has ended; the process may still run")
+        format!(
+            "skep: node {node} does not answer any more, so this stream has ended; the process may still run"
+        )
     }
 }
 

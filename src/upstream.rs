@@ -8,3 +8,4 @@ pub(crate) mod headers;
 pub(crate) mod peers;
 pub(crate) mod request;
 pub(crate) mod tls_files;
+mod words;

@@ -376,7 +376,8 @@ impl Members {
     /// Records a complete discovery: a member at any other address has lost its
     /// agent.
     pub(crate) fn discovered(&self, addresses: &[SocketAddr], now: Moment) {
-        self.doubts().retain(|address, _| addresses.contains(address));
+        self.doubts()
+            .retain(|address, _| addresses.contains(address));
         self.change(|table| {
             for member in table.values_mut() {
                 if member.spare.is_some_and(|a| !addresses.contains(&a)) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use pingora::Error;
 
 use crate::cluster::Cluster;
+use crate::cluster::conditions::Conditions;
 use crate::cluster::hop::Hop;
 use crate::cluster::known::{Known, Pulls};
 use crate::cluster::name_locks::NameLocks;
@@ -40,6 +41,8 @@ pub(crate) struct Context {
     pub(crate) removals: Removals,
     /// The names that open requests give to containers.
     pub(crate) name_locks: NameLocks,
+    /// The nodes that answers were without.
+    pub(crate) missing: Conditions,
     /// The headers of every answer besides skep's own.
     pub(crate) agent_headers: AgentHeaders,
     /// Whether an audit log is configured.
@@ -78,7 +81,7 @@ impl Context {
             },
             Hop::Agent(member) => Reject::Node {
                 node: member.name().to_owned(),
-                reason,
+                reason: format!("{reason}{}", self.cluster.outlook(member)),
             },
         }
     }

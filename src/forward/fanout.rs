@@ -81,6 +81,8 @@ struct Listing {
     body: Bytes,
     /// The nodes that are not in it, and why.
     missing: Vec<Missing>,
+    /// The ids of the nodes that are in it.
+    answered: Vec<String>,
     /// The lists of containers by node id, to remember the nodes of the containers.
     containers: Vec<(String, Bytes)>,
 }
@@ -123,12 +125,12 @@ pub(crate) async fn answer(
     // Held until the client has read the merged answer.
     let budget = budget.paid_by(&x.permission.called.account);
     let mut listing = run(context, list, &ask, x.reachable(), &budget).await?;
+    notice(context, x.exchange.path(), &listing);
     let mut head = listing.head;
     headers::strip_framing(&mut head);
     head.remove_header(NODE_HEADER);
     if !listing.missing.is_empty() {
         let missing = missing_header(&listing.missing);
-        tracing::warn!("{} is without {missing}", x.exchange.path());
         if context.config.aggregate.partial == Partial::Refuse && !is_prune {
             return Err(Reject::Partial(missing));
         }
@@ -153,6 +155,29 @@ pub(crate) async fn answer(
     let next = context.answer(session, x, head, listing.body).await;
     remember(listing.containers);
     next
+}
+
+/// Logs a node that answers begin to be without, and one that is in them again.
+fn notice(context: &Context, path: &str, listing: &Listing) {
+    for missing in &listing.missing {
+        if context.missing.holds(&missing.node.id) {
+            tracing::warn!(
+                node = missing.node.id.as_str(),
+                "{path} is without {}; so are other answers until a line says otherwise",
+                missing_header(std::slice::from_ref(missing))
+            );
+        }
+    }
+    for node in &listing.answered {
+        if let Some(ended) = context.missing.ends(node) {
+            tracing::info!(
+                node = node.as_str(),
+                "answers have node {node} again; {} were without it in {} s",
+                ended.times,
+                ended.lasted.as_secs()
+            );
+        }
+    }
 }
 
 /// Whether the engines take as long as their disks need. They count sizes only on
@@ -286,6 +311,7 @@ async fn run(
         _ => Vec::new(),
     };
     let usable = answers.len();
+    let answered = answers.iter().map(|a| a.node.id.clone()).collect();
     let label = context.config.aggregate.node_label.as_deref();
     let Merged { body, unusable } = merge_labelled(&rule, label, answers);
     let none_usable = usable > 0 && unusable.len() == usable;
@@ -301,6 +327,7 @@ async fn run(
         head,
         body: body.into(),
         missing,
+        answered,
         containers,
     })
 }
@@ -335,6 +362,7 @@ fn refused_by_all(
             head: answer.head,
             body: answer.body,
             missing,
+            answered: Vec::new(),
             containers: Vec::new(),
         }),
         None => Err(Reject::NoNodeAnswered(missing_header(&missing))),

@@ -76,7 +76,9 @@ mod tests {
 
     async fn waits(lateness: &Lateness) -> Duration {
         let began = Instant::now();
-        let nothing = lateness.within(DEADLINE, std::future::pending::<()>()).await;
+        let nothing = lateness
+            .within(DEADLINE, std::future::pending::<()>())
+            .await;
         assert_eq!(nothing, None);
         began.elapsed()
     }

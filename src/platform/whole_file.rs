@@ -68,7 +68,9 @@ impl Drop for Beside {
 
 /// The name must survive a power cut too; not every system can sync a folder.
 fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
     match File::open(folder.unwrap_or(Path::new("."))) {
         Ok(folder) => match folder.sync_all() {
             Err(e) if e.kind() == io::ErrorKind::StorageFull => Err(e),

@@ -157,7 +157,11 @@ impl Clocks {
             );
         } else if known.is_warned && size.0 < FINE.0.saturating_add(error.0) {
             known.is_warned = false;
-            tracing::info!(node, hostname, "the clock of node {hostname} is right again");
+            tracing::info!(
+                node,
+                hostname,
+                "the clock of node {hostname} is right again"
+            );
         }
     }
 
@@ -197,7 +201,8 @@ mod tests {
     async fn only_a_refusal_because_of_the_time_tells_the_time() {
         let asking = Asking::now();
         let time = asking.unix / 1000 + 60;
-        let refusal = |reason: &str| format!(r#"{{"message":"","reason":"{reason}","time":{time}}}"#);
+        let refusal =
+            |reason: &str| format!(r#"{{"message":"","reason":"{reason}","time":{time}}}"#);
         let skew = asking.refused(refusal("timestamp-skew").as_bytes());
         let millis = skew.unwrap().skew.millis();
         assert!((59_000..=61_000).contains(&millis), "{millis}");
@@ -227,7 +232,13 @@ mod tests {
         for (measured, is_warned) in [
             (exact(1900), false),
             // It may be less.
-            (Measured { skew: Skew(2500), error: Skew(900) }, false),
+            (
+                Measured {
+                    skew: Skew(2500),
+                    error: Skew(900),
+                },
+                false,
+            ),
             (exact(2100), true),
             (exact(1500), true),
             (exact(-3000), true),

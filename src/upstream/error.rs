@@ -2,6 +2,8 @@
 
 use pingora::{Error, ErrorSource, ErrorType};
 
+use super::words;
+
 /// Whether a call never reached its server. No byte was sent, so the caller may
 /// ask another server. Errors of the client have some of the same types.
 pub(crate) fn was_not_reached(error: &Error) -> bool {
@@ -38,15 +40,19 @@ pub(crate) fn explain(error: &Error) -> String {
         return "connecting took too long".to_owned();
     }
     let whole = error.to_string();
+    let reason = words::plain(&innermost(error));
     if whole.contains("CertificateRequired") || whole.contains("fatal alert") {
-        return format!("the TLS handshake was refused ({})", innermost(error));
+        return format!("the TLS handshake was refused ({reason})");
     }
-    innermost(error)
+    reason
 }
 
 fn innermost(error: &Error) -> String {
     let context = error.context.as_ref().map(|c| c.as_str());
-    let own = || context.unwrap_or(error.etype().as_str()).to_owned();
+    let own = || match context {
+        Some(context) if !context.is_empty() => context.to_owned(),
+        _ => words::of_type(error.etype()).to_owned(),
+    };
     match &error.cause {
         Some(cause) => match cause.downcast_ref::<Box<Error>>() {
             Some(inner) => innermost(inner),
@@ -65,11 +71,22 @@ mod tests {
 
     #[test]
     fn a_failed_handshake_is_explained_by_its_context_and_not_by_our_address() {
-        let context = "invalid peer certificate";
+        let context = "its certificate is not valid";
         let from = "local address 10.0.0.1:40000";
         let failed = Error::because(ErrorType::TLSHandshakeFailure, context, from);
         assert_eq!(explain(&failed), context);
         let failed = Error::because(ErrorType::ConnectRefused, "", "Connection refused");
         assert_eq!(explain(&failed), "Connection refused");
+        let closed = Error::because(
+            ErrorType::ReadError,
+            "reading",
+            "peer closed connection without sending TLS close_notify: https://docs.rs/rustls/x",
+        );
+        let closed = Error::because(ErrorType::ReadError, "", closed);
+        assert!(!explain(&closed).contains("https"), "{}", explain(&closed));
+        assert_eq!(
+            explain(&Error::new(ErrorType::ConnectNoRoute)),
+            "no route to its address"
+        );
     }
 }

@@ -140,7 +140,11 @@ impl Peers {
                 head.insert_header(SKEP_ON_BEHALF_OF, name)?;
             }
         }
-        let skew = if skew.is_too_great() { Skew::ZERO } else { skew };
+        let skew = if skew.is_too_great() {
+            Skew::ZERO
+        } else {
+            skew
+        };
         sign_at(head, &ours.signer, body, &self.random, skew)
     }
 }

@@ -124,7 +124,11 @@ mod tests {
             (FRAMES, &[][..], Some(words)),
             (FRAMES, &[frame][..], Some(words)),
             (FRAMES, &[&two[..]][..], Some(words)),
-            (FRAMES, &[&two[..3], &two[3..13], &two[13..]][..], Some(words)),
+            (
+                FRAMES,
+                &[&two[..3], &two[3..13], &two[13..]][..],
+                Some(words),
+            ),
             (FRAMES, &[&two[..3]][..], None),
             (FRAMES, &[&two[..9]][..], None),
             (FRAMES, &[&two[..12]][..], None),

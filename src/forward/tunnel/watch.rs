@@ -286,7 +286,11 @@ mod tests {
         let agent = Agent::default();
         agent.is_cut_off.store(true, Ordering::Relaxed);
         let patience = TRY * UNREACHED;
-        assert!(!agent.is_gone_within(patience - Duration::from_secs(1)).await);
+        assert!(
+            !agent
+                .is_gone_within(patience - Duration::from_secs(1))
+                .await
+        );
         assert!(agent.is_gone_within(patience + TRY).await);
         // An answer over another connection says more.
         agent.answers.store(true, Ordering::Relaxed);
