@@ -450,12 +450,26 @@ impl Cluster {
     pub(crate) async fn lost(&self, member: &Member) {
         let answers = || member.address.is_some_and(|a| self.members.answers(a));
         let mut changes = self.members.changes();
-        loop {
-            drop(changes.wait_for(|()| !answers()).await);
-            let back = changes.wait_for(|()| answers());
-            if timeout(MISSED, back).await.is_err() {
-                return;
+        let silent = async {
+            loop {
+                drop(changes.wait_for(|()| !answers()).await);
+                let back = changes.wait_for(|()| answers());
+                if timeout(MISSED, back).await.is_err() {
+                    return;
+                }
             }
+        };
+        // A call that waits asks for a probe, which finds out sooner.
+        let ask = async {
+            sleep(SHORTEST).await;
+            if self.last_round.load().elapsed() >= AWAY {
+                self.wake.notify_one();
+            }
+            pending::<()>().await;
+        };
+        tokio::select! {
+            () = silent => {}
+            () = ask => {}
         }
     }
 

@@ -84,7 +84,7 @@ pub(crate) async fn forward(
         // Pingora end a quiet stream to an agent that has gone.
         _ if (matches!(upstream.hop, Hop::Agent(_))
             || x.exchange.dialect.needs_an_answer() && !x.is_from_peer()
-            || x.is_from_peer() && wire == Some(Wire::Stream))
+            || x.is_from_peer() && found.is_some_and(is_stream))
             && session.is_body_empty() =>
         {
             let relayed = relay(context, session, x, upstream, Bytes::new(), found);
@@ -157,7 +157,7 @@ pub(crate) async fn whole(
 
 /// Adds how to find out whether a request that changes something was carried out, if
 /// it was sent and not answered.
-fn unanswered(reject: Reject, request: &RequestHeader, sent: bool) -> Reject {
+pub(crate) fn unanswered(reject: Reject, request: &RequestHeader, sent: bool) -> Reject {
     if !sent || request.method == http::Method::GET || request.method == http::Method::HEAD {
         return reject;
     }
@@ -473,6 +473,11 @@ impl tunnel::Watch for HopWatch<'_> {
             "skep: node {node} does not answer any more, so this stream has ended; the process may still run"
         )
     }
+}
+
+/// Whether a request only reads, for as long as its engine sends.
+fn is_stream(found: &Match) -> bool {
+    found.endpoint.method == Method::Get && found.endpoint.wire == Wire::Stream
 }
 
 /// Whether a request only reads, and its engine answers at once; a stream may begin

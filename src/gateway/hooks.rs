@@ -7,12 +7,13 @@ use bytes::Bytes;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType, Result};
+use pingora::{Error, ErrorSource, ErrorType, Result};
 use tracing::Instrument;
 
 use crate::exchange::early;
 use crate::exchange::reject::{self, Reject};
 use crate::exchange::{Exchange, Next, Retry, Upstream};
+use crate::forward;
 use crate::gateway::Gateway;
 use crate::listen::downstream::Downstream;
 use crate::listen::visitor::Visitor;
@@ -159,7 +160,11 @@ impl ProxyHttp for Gateway {
         }
         let reject = match (e.root_cause().downcast_ref::<Reject>(), &x.proxied) {
             (Some(reject), _) => reject.clone(),
-            (None, Some(proxied)) => self.context.failed(&proxied.upstream.hop, e),
+            (None, Some(proxied)) => {
+                let reject = self.context.failed(&proxied.upstream.hop, e);
+                let sent = *e.esource() == ErrorSource::Upstream && !error::was_not_reached(e);
+                forward::unanswered(reject, session.req_header(), sent)
+            }
             (None, None) => reject::of_proxy(e, Reject::Internal),
         };
         // Pingora closes the connection after a failure; the answer must say so.
