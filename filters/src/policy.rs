@@ -47,7 +47,7 @@ pub(crate) mod mount_options {
 pub use effect::Effect;
 pub use effective_api::{EffectiveApi, Release};
 pub use error::{BodyError, PolicyError};
-pub use guard::{Guarded, Guarding, Named, Thing};
+pub use guard::{Guarded, Guarding, LabelMark, Marks, Named, Thing};
 pub use may::May;
 pub use must::Must;
 pub use node::{Node, NodeCondition, On, Role};

@@ -1,4 +1,5 @@
-//! The agents' own objects, on which only an admin may act.
+//! The agents' own objects, on which only an admin may act, and the marks of
+//! containers that listeners know, which only an admin may give.
 //!
 //! A caller who takes over the agent's container, or who mounts its volume or
 //! its secret elsewhere, has the cluster's secret and with it every right. So
@@ -13,10 +14,13 @@
 
 mod body;
 mod head;
+mod marks;
 #[cfg(test)]
 mod tests;
 
 use serde::{Deserialize, Serialize};
+
+pub use marks::{LabelMark, Marks};
 
 use super::body::host_path::{self, Clean};
 use super::body::image;
@@ -54,6 +58,8 @@ pub struct Guarded {
     pub configs: Vec<Named>,
     /// Paths of the host where agents keep secrets.
     pub paths: Vec<String>,
+    /// What tells listeners without TLS which caller a container is.
+    pub marks: Marks,
 }
 
 /// What the guard says about a request.
@@ -132,6 +138,7 @@ impl Guarded {
         unite(&mut self.secrets, &other.secrets);
         unite(&mut self.configs, &other.configs);
         unite(&mut self.paths, &other.paths);
+        self.marks.add(&other.marks);
     }
 
     /// Whether a guarded object of this kind has this full id.

@@ -55,6 +55,10 @@ pub(super) fn judge(guarded: &Guarded, kind: Kind, body: &Json<'_>) -> Judged<Gu
 }
 
 fn container(guarded: &Guarded, body: &Fields<'_>) -> Judged<Guarding> {
+    let marked = guarded.marks.labels(body)?;
+    if marked != Guarding::Clear {
+        return Ok(marked);
+    }
     for host in [*body, body.object("HostConfig")?] {
         for bind in host.texts("Binds")? {
             let source = bind.split(':').next().unwrap_or_default();
@@ -72,6 +76,14 @@ fn container(guarded: &Guarded, body: &Fields<'_>) -> Judged<Guarding> {
 
 fn service(guarded: &Guarded, body: &Fields<'_>) -> Judged<Guarding> {
     let container = body.object("TaskTemplate")?.object("ContainerSpec")?;
+    let named = guarded.marks.service(body.text("Name")?);
+    if named != Guarding::Clear {
+        return Ok(named);
+    }
+    let marked = guarded.marks.labels(&container)?;
+    if marked != Guarding::Clear {
+        return Ok(marked);
+    }
     let mounted = mounts(guarded, &container, true)?;
     if mounted != Guarding::Clear {
         return Ok(mounted);

@@ -1,7 +1,7 @@
 //! Judges the path and the query of a request against the guarded objects.
 
 use super::{Guarded, Guarding, Likeness, Thing};
-use crate::endpoint::{HeadCheck, Kind, Match, ObjectIn, Reach, query};
+use crate::endpoint::{BodyCheck, HeadCheck, Kind, Match, NameFreed, ObjectIn, Reach, query};
 use crate::json::quoted;
 use crate::policy::request::imports;
 
@@ -26,6 +26,14 @@ const SHOW: [&str; 13] = [
 /// Judges all but the body.
 pub(super) fn judge(guarded: &Guarded, found: &Match, raw_query: &str) -> Guarding {
     let endpoint = found.endpoint;
+    if endpoint.body_check() == BodyCheck::ContainerCreate
+        || endpoint.frees == Some(NameFreed::Renamed)
+    {
+        let named = guarded.marks.container(raw_query);
+        if named != Guarding::Clear {
+            return named;
+        }
+    }
     if SHOW.contains(&endpoint.group) {
         return Guarding::Clear;
     }

@@ -28,6 +28,19 @@ fn guarded() -> Guarded {
         secrets: vec![named("s3cr0000000000000000000000", &["skep_secret"])],
         configs: vec![named("c0nf0000000000000000000000", &["skep_config"])],
         paths: vec!["/srv/skep/state".into()],
+        marks: Marks {
+            names: vec!["proxy".into()],
+            labels: Marks::of_service("traefik")
+                .chain([label("skep.policy", None), label("role", Some("a=b"))])
+                .collect(),
+        },
+    }
+}
+
+fn label(name: &str, value: Option<&str>) -> LabelMark {
+    LabelMark {
+        name: name.into(),
+        value: value.map(str::to_owned),
     }
 }
 
@@ -389,4 +402,73 @@ fn the_objects_of_several_agents_are_one_list() {
         ..Guarded::default()
     });
     assert_eq!(all.volumes, ["skep-state", "other"]);
+}
+
+#[test]
+fn only_an_admin_gives_a_container_the_mark_of_a_caller() {
+    let labels = |labels: &str| format!(r#"{{"Image":"a","Labels":{labels}}}"#);
+    let task = |labels: &str| {
+        format!(r#"{{"Name":"x","TaskTemplate":{{"ContainerSpec":{{"Labels":{labels}}}}}}}"#)
+    };
+    let marked = [
+        r#"{"skep.policy":"anything"}"#,
+        r#"{"skep.policy":""}"#,
+        r#"{"role":"a=b"}"#,
+        r#"{"x":"y","com.docker.compose.service":"traefik"}"#,
+        r#"{"com.docker.swarm.service.name":"traefik"}"#,
+    ];
+    let free = [
+        "null",
+        "{}",
+        r#"{"Skep.Policy":"a"}"#,
+        r#"{"role":"a"}"#,
+        r#"{"com.docker.compose.service":"web"}"#,
+        r#"{"proxy":"proxy"}"#,
+    ];
+    for (all, expected) in [(&marked[..], "denied"), (&free[..], "clear")] {
+        for map in all {
+            for (request, body) in [
+                ("POST /containers/create?name=x", labels(map)),
+                ("POST /v1.24/containers/create", labels(map)),
+                (
+                    "POST /containers/create",
+                    labels(map).replace("Labels", "labels"),
+                ),
+                ("POST /services/create", task(map)),
+                ("POST /services/web/update?version=1", task(map)),
+            ] {
+                assert_eq!(said(request, &body), expected, "{request} {body}");
+            }
+        }
+    }
+    for (request, body, expected) in [
+        ("POST /containers/create?name=proxy", "{}", "denied"),
+        ("POST /containers/create?name=%2fproxy", "{}", "denied"),
+        ("POST /containers/create?name=a&name=proxy", "{}", "denied"),
+        ("POST /containers/create?name=proxy2", "{}", "clear"),
+        ("POST /containers/web/rename?name=proxy", "", "denied"),
+        ("POST /containers/web/rename?name=/proxy", "", "denied"),
+        ("POST /containers/web/rename?name=web2", "", "clear"),
+        ("POST /services/create", r#"{"Name":"traefik"}"#, "denied"),
+        (
+            "POST /services/traefik/update?version=1",
+            r#"{"Name":"traefik"}"#,
+            "denied",
+        ),
+        ("POST /services/create", r#"{"Name":"proxy"}"#, "clear"),
+        (
+            "POST /volumes/create",
+            r#"{"Name":"proxy","Labels":{"skep.policy":"a"}}"#,
+            "clear",
+        ),
+        ("POST /containers/proxy/restart", "", "clear"),
+    ] {
+        assert_eq!(said(request, body), expected, "{request} {body}");
+    }
+    let admin = judged(
+        &RuleSet::admin(),
+        "POST /containers/create?name=proxy",
+        &labels(marked[0]),
+    );
+    assert_eq!(admin, Guarding::Clear);
 }
