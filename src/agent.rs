@@ -2,6 +2,7 @@
 
 pub(crate) mod health;
 pub(crate) mod memory;
+pub(crate) mod plain;
 pub(crate) mod reload;
 pub(crate) mod secrets;
 
@@ -21,6 +22,7 @@ use skep_filters::auth::NonceMemory;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::agent::plain::{Doors, PublishedError};
 use crate::agent::reload::{Reload, Stamp};
 use crate::agent::secrets::SecretsError;
 use crate::authenticate::handshake::Handshake;
@@ -30,6 +32,7 @@ use crate::cluster::known::Known;
 use crate::cluster::known::Pulls;
 use crate::cluster::name_locks::NameLocks;
 use crate::cluster::removals::Removals;
+use crate::cluster::residents::Residents;
 use crate::cluster::{Cluster, Parts};
 use crate::config::{self, Config, ListenTls, Socket};
 use crate::exchange::context::Context;
@@ -92,6 +95,9 @@ pub enum StartError {
         /// Why.
         error: io::Error,
     },
+    /// The port of an address without TLS is published.
+    #[error(transparent)]
+    Published(#[from] PublishedError),
     /// The socket cannot be listened on.
     #[error("cannot listen on unix://{}: {error}", path.display())]
     Socket {
@@ -122,6 +128,7 @@ pub struct Agent {
     reload: Reload,
     proxy: Arc<HttpProxy<Gateway>>,
     listeners: Vec<Listener>,
+    doors: Doors,
     /// Answers local health checks.
     health: Option<HealthListener>,
     names: Vec<String>,
@@ -196,10 +203,14 @@ impl Agent {
             port: config.listen.first().map_or(0, |l| l.address.port()),
             me,
             secrets: config.secret_paths().map(Path::to_owned).collect(),
+            marks: config.marks(),
         }));
         if cluster.me().engine.is_some() {
             Box::pin(cluster.look()).await;
         }
+        let doors = Doors::new(&config.plain);
+        doors.refuse_published(&cluster)?;
+        listeners.extend(doors.listen(&config.plain).await?);
         let others = || Others {
             cluster: cluster.clone(),
             client: client.clone(),
@@ -223,6 +234,8 @@ impl Agent {
             nonces,
             portainer: portainer.clone(),
             audit: audit.clone(),
+            doors: doors.clone(),
+            cluster: cluster.clone(),
             stamp,
         };
         let context = Context {
@@ -232,6 +245,7 @@ impl Agent {
             removals: Removals::default(),
             name_locks: NameLocks::default(),
             missing: Conditions::default(),
+            residents: Residents::new(client.clone(), engine.clone()),
             agent_headers: agent_headers(portainer.as_deref()),
             audited: audit.is_some(),
             config: config.clone(),
@@ -262,11 +276,9 @@ impl Agent {
             audit,
             unauthenticated,
             reload,
-            health: config
-                .listen
-                .first()
-                .and_then(|l| health::listen(l.address)),
+            health: config.health_address().and_then(health::listen),
             listeners,
+            doors,
             names,
             config,
             background: Tasks::default(),
@@ -300,6 +312,7 @@ impl Agent {
         let (stopping, stopped) = watch::channel(false);
         let mut background = self.background;
         let (cluster, trust, names) = (self.cluster.clone(), self.trust.clone(), self.names);
+        let watched = stopped.clone();
         let checked = cluster.clone();
         let renamed = trust.clone();
         let until = stopped.clone();
@@ -319,6 +332,11 @@ impl Agent {
             let until = stopped.clone();
             let sync_pin = async move { portainer.sync_pin(until).await };
             background.spawn("Portainer's first key", sync_pin);
+        }
+        if !self.doors.is_empty() {
+            let (doors, seen) = (self.doors.clone(), self.cluster.clone());
+            let watch = async move { doors.watch(&seen, watched).await };
+            background.spawn("listeners without TLS", watch);
         }
         background.spawn("configuration reload", self.reload.run(stopped.clone()));
         let renew = move || {

@@ -2,12 +2,13 @@
 //!
 //! A signature proves the identity; an agent also needs the TLS client certificate
 //! of the same generation. Without a signature, a client's certificate does. At a
-//! socket of this machine, only the user that the kernel reports counts. The next
-//! step decides what the caller may do.
+//! socket of this machine, only the user that the kernel reports counts; without
+//! TLS, only the address. The next step decides what the caller may do.
 
 pub(crate) mod certificates;
 pub(crate) mod handshake;
 pub(crate) mod keys;
+pub(crate) mod plain;
 pub(crate) mod sockets;
 
 use std::any::Any;
@@ -19,10 +20,11 @@ use skep_filters::auth::{KeyKind, Principal, Verifier};
 
 use crate::authenticate::certificates::Certificates;
 use crate::authenticate::handshake::Agent;
-use crate::config::Socket;
+use crate::cluster::residents::Resident;
+use crate::config::{Plain, Socket};
 use crate::exchange::caller::Caller;
 use crate::exchange::reject::Reject;
-use crate::listen::visitor::Visitor;
+use crate::listen::visitor::{Host, Visitor};
 use crate::platform::clock;
 use crate::trust::ClientCertificate;
 
@@ -34,19 +36,32 @@ pub(crate) struct Authenticator {
     pub(crate) certificates: Certificates,
     /// The identities of users at sockets.
     pub(crate) sockets: Vec<Socket>,
+    /// The identities of hosts at addresses without TLS.
+    pub(crate) plain: Vec<Plain>,
 }
 
 impl Authenticator {
     /// Checks the signature of a request and whether its key may be used on this
     /// connection; without a signature, the certificate of the connection; at a
-    /// socket, the user who has connected.
+    /// socket, the user who has connected; without TLS, the address, and the
+    /// container that has it.
     ///
     /// # Errors
     /// The reason why the caller is refused.
-    pub(crate) fn authenticate(&self, session: &Session) -> Result<Caller, Reject> {
+    pub(crate) fn authenticate(
+        &self,
+        session: &Session,
+        container: Option<&Resident>,
+    ) -> Result<Caller, Reject> {
         let headers = &session.req_header().headers;
-        if let Some(visitor) = Visitor::of(session) {
-            return sockets::authenticate(visitor, &self.sockets, headers);
+        match Visitor::of(session) {
+            Some(Visitor::User(user)) => {
+                return sockets::authenticate(user, &self.sockets, headers);
+            }
+            Some(Visitor::Host(host)) => {
+                return plain::authenticate(host, &self.plain, container, headers);
+            }
+            None => {}
         }
         match shown::<ClientCertificate>(session) {
             Some(certificate) if !is_signed(headers) => {
@@ -54,6 +69,14 @@ impl Authenticator {
             }
             _ => by_signature(session, &self.verifier),
         }
+    }
+}
+
+impl Authenticator {
+    /// Whether the container of a host decides its identity.
+    pub(crate) fn asks_for_container(&self, host: &Host) -> bool {
+        let plain = self.plain.get(host.listener);
+        plain.is_some_and(|plain| !plain.callers.is_empty())
     }
 }
 

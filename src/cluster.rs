@@ -16,8 +16,10 @@ pub(crate) mod name_locks;
 mod own_objects;
 pub(crate) mod own_service;
 pub(crate) mod probe;
+pub(crate) mod published;
 pub(crate) mod reachable;
 pub(crate) mod removals;
+pub(crate) mod residents;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -36,7 +38,7 @@ use pingora::lb::selection::RoundRobin;
 use pingora::lb::{Backends, LoadBalancer};
 use pingora::protocols::l4::socket::SocketAddr as PeerAddress;
 use skep_filters::auth::{BodyBinding, OnBehalfOf};
-use skep_filters::policy::Guarded;
+use skep_filters::policy::{Guarded, Marks};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -55,6 +57,7 @@ use members::{Member, Members};
 use own_objects::OwnObjects;
 use own_service::OwnService;
 use probe::Probe;
+use published::Published;
 
 /// Bounds `GET /nodes`: a thousand nodes are about 2 MB.
 const NODES_LIMIT: usize = 32 << 20;
@@ -113,6 +116,8 @@ pub struct Cluster {
     own: OwnObjects,
     /// The objects of all agents; `None` while those of this one are not known.
     guarded: ArcSwapOption<Guarded>,
+    /// The marks that this agent's configuration adds to them.
+    marks: ArcSwap<Marks>,
     mode: ClusterMode,
     interval: Duration,
     deadline: Duration,
@@ -152,6 +157,8 @@ pub(crate) struct Parts {
     pub(crate) me: Identity,
     /// The files and folders of the agent that hold secrets.
     pub(crate) secrets: Vec<PathBuf>,
+    /// What tells its listeners which caller a container is.
+    pub(crate) marks: Marks,
 }
 
 impl Cluster {
@@ -189,6 +196,7 @@ impl Cluster {
             peers: parts.peers,
             own,
             guarded: ArcSwapOption::empty(),
+            marks: ArcSwap::from_pointee(parts.marks),
             mode: parts.config.mode,
             interval: parts.config.interval,
             deadline: parts.config.probe_timeout,
@@ -284,16 +292,30 @@ impl Cluster {
         self.guarded.load_full()
     }
 
+    /// The ports of this node's agent that are published; `None` until they are known.
+    pub(crate) fn published(&self) -> Option<Arc<Published>> {
+        self.own.published()
+    }
+
     /// Reads who this node is, and what belongs to its agent.
     pub(crate) async fn look(&self) {
         self.refresh_identity(&|_| {}).await;
         self.unite_guarded();
     }
 
+    /// Guards the marks of another configuration.
+    pub(crate) fn set_marks(&self, marks: Marks) {
+        self.marks.store(Arc::new(marks));
+        self.unite_guarded();
+        // The others learn of them in its answers.
+        self.wake.notify_one();
+    }
+
     fn unite_guarded(&self) {
         let Some(mut all) = self.me.load().guarded.clone() else {
             return;
         };
+        all.marks.add(&self.marks.load());
         for member in self.others() {
             all.add(&member.guarded);
         }
@@ -309,7 +331,10 @@ impl Cluster {
         let services = services.map(|service| service.id.clone()).collect();
         let read = timeout(self.deadline, self.own.read(now.can_manage(), &services)).await;
         let reason = match read {
-            Ok(Ok(guarded)) => return Some(guarded),
+            Ok(Ok(mut guarded)) => {
+                guarded.marks = self.marks.load().as_ref().clone();
+                return Some(guarded);
+            }
             Ok(Err(reason)) => reason,
             Err(_) => format!("no answer within {:?}", self.deadline),
         };

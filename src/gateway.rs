@@ -85,7 +85,10 @@ impl Gateway {
         let guard = self.guard.load_full();
         let mut unpinned_key = None;
         let caller = match &self.portainer {
-            Some(_) if portainer::is_open(session.req_header()) => {
+            Some(_)
+                if portainer::is_open(session.req_header())
+                    && !matches!(Visitor::of(session), Some(Visitor::Host(_))) =>
+            {
                 return Box::pin(portainer::open(&self.context, session, x)).await;
             }
             Some(portainer)
@@ -96,7 +99,17 @@ impl Gateway {
                 unpinned_key = server.unpinned_key;
                 server.caller
             }
-            _ => guard.authenticator.authenticate(session)?,
+            _ => {
+                let container = match Visitor::of(session) {
+                    Some(Visitor::Host(host)) if guard.authenticator.asks_for_container(host) => {
+                        Box::pin(self.context.residents.at(host.from.ip(), host.since)).await?
+                    }
+                    _ => None,
+                };
+                guard
+                    .authenticator
+                    .authenticate(session, container.as_ref())?
+            }
         };
         let caller = Arc::new(caller);
         x.record.caller = Some(caller.clone());

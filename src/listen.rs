@@ -13,6 +13,7 @@ pub(crate) mod exchanges;
 mod linger;
 pub(crate) mod memory;
 pub(crate) mod places;
+pub(crate) mod plain;
 pub(crate) mod server_headers;
 pub(crate) mod takeover;
 pub(crate) mod visitor;
@@ -40,8 +41,9 @@ use tokio::time::{Instant, timeout};
 use crate::listen::downstream::{Common, Downstream};
 use crate::listen::exchanges::SHORT;
 use crate::listen::places::{Place, Places, Source};
+use crate::listen::plain::Door;
 use crate::listen::server_headers::ServerHeaders;
-use crate::listen::visitor::Visitor;
+use crate::listen::visitor::{Host, User, Visitor};
 use crate::platform::keepalive::KEEPALIVE;
 use crate::platform::tasks::{TaskError, Tasks};
 use crate::platform::{self, Hangup, LocalListener, tcp_stream};
@@ -60,6 +62,8 @@ const RETRY: Duration = Duration::from_millis(100);
 /// A bound listener.
 pub(crate) enum Listener {
     Tls(TcpListener, Arc<Acceptor>),
+    /// An address without TLS. Connections carry a [`Visitor`].
+    Plain(TcpListener, Arc<Door>),
     /// A socket in the file system. With a path, connections carry a [`Visitor`].
     Local(LocalListener, Option<Arc<Path>>),
 }
@@ -73,10 +77,18 @@ impl Listener {
         Ok(Self::Tls(TcpListener::bind(address).await?, acceptor))
     }
 
+    /// Binds TCP, for connections without TLS.
+    ///
+    /// # Errors
+    /// As `bind(2)`.
+    pub(crate) async fn plain(address: SocketAddr, door: Arc<Door>) -> io::Result<Self> {
+        Ok(Self::Plain(TcpListener::bind(address).await?, door))
+    }
+
     /// The bound address, with the port that the kernel chose for port 0.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         match self {
-            Self::Tls(tcp, _) => tcp.local_addr().ok(),
+            Self::Tls(tcp, _) | Self::Plain(tcp, _) => tcp.local_addr().ok(),
             Self::Local(..) => None,
         }
     }
@@ -85,20 +97,35 @@ impl Listener {
         match self {
             Self::Tls(tcp, acceptor) => {
                 let (tcp, address) = tcp.accept().await?;
-                // Pingora's listeners do both, `process_new` does neither.
-                let _ = tcp.set_nodelay(true);
-                let _ = set_tcp_keepalive(&tcp, &KEEPALIVE);
+                tune(&tcp);
                 Ok(Accepted {
                     hangup: Hangup::of(&tcp)?,
                     source: address.ip().into(),
                     transport: Transport::Tls(tcp, acceptor.clone()),
                 })
             }
+            Self::Plain(tcp, door) => {
+                let (tcp, from) = accept_admitted(tcp, door).await?;
+                tune(&tcp);
+                let hangup = Hangup::of(&tcp)?;
+                let mut stream = tcp_stream(tcp);
+                let visitor = Visitor::Host(Host {
+                    listener: door.listener,
+                    from,
+                    since: Instant::now(),
+                });
+                visitor.attach(&mut stream).map_err(io::Error::other)?;
+                Ok(Accepted {
+                    hangup,
+                    source: from.ip().into(),
+                    transport: Transport::Plain(Box::new(stream)),
+                })
+            }
             Self::Local(local, name) => {
                 let (mut stream, hangup, uid) = local.accept().await?;
                 if let Some(socket) = name.clone() {
-                    let attached = Visitor { socket, uid }.attach(&mut stream);
-                    attached.map_err(io::Error::other)?;
+                    let visitor = Visitor::User(User { socket, uid });
+                    visitor.attach(&mut stream).map_err(io::Error::other)?;
                 }
                 Ok(Accepted {
                     hangup,
@@ -113,7 +140,7 @@ impl Listener {
 impl fmt::Display for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tls(..) => match self.address() {
+            Self::Tls(..) | Self::Plain(..) => match self.address() {
                 Some(address) => write!(f, "listener at {address}"),
                 None => f.write_str("listener"),
             },
@@ -121,6 +148,22 @@ impl fmt::Display for Listener {
             Self::Local(_, None) => f.write_str("listener at a socket"),
         }
     }
+}
+
+/// The next connection from a host that may connect; others are closed at once.
+async fn accept_admitted(tcp: &TcpListener, door: &Door) -> io::Result<(TcpStream, SocketAddr)> {
+    loop {
+        let (stream, from) = tcp.accept().await?;
+        if door.admits(from.ip()) {
+            return Ok((stream, from));
+        }
+    }
+}
+
+/// Pingora's listeners do both, `process_new` does neither.
+fn tune(tcp: &TcpStream) {
+    let _ = tcp.set_nodelay(true);
+    let _ = set_tcp_keepalive(tcp, &KEEPALIVE);
 }
 
 /// A new connection.

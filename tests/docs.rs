@@ -285,6 +285,10 @@ const SECTIONS: &[(&str, &str)] = &[
     ("listen[].", "listen: [ { zz: 1 } ]"),
     ("listen[].tls.", "listen: [ { tls: { zz: 1 } } ]"),
     ("listen[].uids[].", "listen: [ { uids: [ { zz: 1 } ] } ]"),
+    (
+        "listen[].callers[].",
+        "listen: [ { callers: [ { zz: 1 } ] } ]",
+    ),
     ("engine.", "engine: { zz: 1 }"),
     ("engine.tls.", "engine: { tls: { zz: 1 } }"),
     ("cluster.", "cluster: { zz: 1 }"),

@@ -13,6 +13,8 @@ use arc_swap::ArcSwap;
 use skep_filters::auth::NonceMemory;
 use tokio::sync::watch;
 
+use crate::agent::plain::Doors;
+use crate::cluster::Cluster;
 use crate::config::{Config, KeyMaterial};
 use crate::gateway::guard::Guard;
 use crate::platform;
@@ -36,6 +38,10 @@ pub(crate) struct Reload {
     pub(crate) portainer: Option<Arc<Portainer>>,
     /// Reopened on SIGHUP.
     pub(crate) audit: Option<Arc<Audit>>,
+    /// Their networks change with the configuration.
+    pub(crate) doors: Doors,
+    /// It guards the marks of the callers there.
+    pub(crate) cluster: Arc<Cluster>,
     /// Taken before the files of the current guard were read.
     pub(crate) stamp: Stamp,
 }
@@ -84,6 +90,8 @@ impl Reload {
         match Guard::new(&now, &self.trust, self.nonces.clone()) {
             Err(e) => tracing::error!("the old configuration stays in force: {e}"),
             Ok(guard) => {
+                self.cluster.set_marks(now.marks());
+                self.doors.set_networks(&now.plain);
                 self.guard.store(Arc::new(guard));
                 tracing::info!("{}: policies and identities are in force", file.display());
                 if now != changed {

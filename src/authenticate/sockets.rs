@@ -10,14 +10,14 @@ use skep_filters::auth::{BodyBinding, Client, Principal};
 use crate::config::Socket;
 use crate::exchange::caller::Caller;
 use crate::exchange::reject::Reject;
-use crate::listen::visitor::Visitor;
+use crate::listen::visitor::User;
 
 /// The caller of one request.
 ///
 /// # Errors
 /// [`Reject::UnknownUser`], or if headers contradict each other.
 pub(crate) fn authenticate(
-    visitor: &Visitor,
+    visitor: &User,
     sockets: &[Socket],
     headers: &HeaderMap,
 ) -> Result<Caller, Reject> {
@@ -60,7 +60,7 @@ mod tests {
     }
 
     fn called(socket: &str, uid: Option<u32>, sockets: &[Socket]) -> Result<String, &'static str> {
-        let visitor = Visitor {
+        let visitor = User {
             socket: Path::new(socket).into(),
             uid,
         };

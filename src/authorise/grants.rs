@@ -129,6 +129,7 @@ pub(crate) fn identities(config: &Config) -> impl Iterator<Item = (String, &Gran
             let users = socket.users.iter().map(|user| &user.identity);
             users.chain(&socket.others)
         })
+        .chain(config.plain.iter().flat_map(|plain| plain.identities()))
         .map(|one| (format!("local:{}", one.name), &one.grant));
     let servers = config.auth.portainer.iter();
     let servers = servers.map(|server| (SERVERS.to_owned(), &server.grant));

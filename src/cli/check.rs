@@ -39,7 +39,9 @@ fn summary(config: &Config) -> String {
     let addresses = config.listen.iter().map(|l| l.address.to_string());
     let sockets = config.sockets.iter();
     let sockets = sockets.map(|s| format!("unix://{}", s.path.display()));
-    let listen: Vec<_> = addresses.chain(sockets).collect();
+    let plain = config.plain.iter();
+    let plain = plain.map(|p| format!("{} without TLS", p.address));
+    let listen: Vec<_> = addresses.chain(plain).chain(sockets).collect();
     format!(
         "listens on {}, engine {}, cluster {}, {}{}{}",
         listen.join(" and "),

@@ -85,7 +85,10 @@ pub async fn run(config: &Config) -> anyhow::Result<String> {
         return Ok(text);
     }
     let Some(listen) = config.listen.first() else {
-        return at_a_socket(config).await;
+        return match config.plain.first() {
+            Some(plain) => without_tls(callable(plain.address)).await,
+            None => at_a_socket(config).await,
+        };
     };
     // A key takes long to derive: not for an agent that does not run.
     let connected = timeout(DEADLINE, TcpStream::connect(callable(listen.address))).await;
@@ -110,11 +113,11 @@ pub async fn run(config: &Config) -> anyhow::Result<String> {
 
 /// Asks an agent at the socket for checks; `None` if it has none.
 async fn at_the_health_socket(config: &Config) -> anyhow::Result<Option<(String, Health)>> {
-    let Some(listen) = config.listen.first() else {
+    let Some(address) = config.health_address() else {
         return Ok(None);
     };
-    let name = || format!("the agent at {} does not answer", listen.address);
-    let stream = match health_socket::connect(listen.address).await {
+    let name = || format!("the agent at {address} does not answer");
+    let stream = match health_socket::connect(address).await {
         Ok(stream) => stream,
         // An agent that drains has none either.
         Err(e) if has_none(&e) => return Ok(None),
@@ -139,6 +142,15 @@ fn has_none(error: &io::Error) -> bool {
         error.kind(),
         ConnectionRefused | PermissionDenied | Unsupported
     )
+}
+
+/// Checks that an agent without TLS accepts connections: its networks may not have
+/// this address.
+async fn without_tls(address: SocketAddr) -> anyhow::Result<String> {
+    let connected = timeout(DEADLINE, TcpStream::connect(address)).await;
+    let name = || format!("{address} does not answer");
+    connected.with_context(name)?.with_context(name)?;
+    Ok(format!("{address} accepts connections\n"))
 }
 
 /// Asks an agent that has sockets only. It is healthy too if it refuses this

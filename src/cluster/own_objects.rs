@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use skep_filters::endpoint::query;
 use skep_filters::policy::{Guarded, Named};
 
+use super::published::{Bindings, Published, ServicePort};
 use crate::upstream::client::{Budget, Client};
 use crate::upstream::engine::Engine;
 use crate::upstream::error;
@@ -46,6 +47,8 @@ pub(crate) struct OwnObjects {
     secrets: Vec<PathBuf>,
     /// The full id of the agent's container, once found.
     id: ArcSwapOption<String>,
+    /// The ports of the agent that are published; `None` until they are known.
+    published: ArcSwapOption<Published>,
 }
 
 #[derive(Deserialize)]
@@ -59,7 +62,15 @@ struct Container {
     config: ContainerConfig,
     graph_driver: GraphDriver,
     mounts: Option<Vec<Mount>>,
+    host_config: HostConfig,
     network_settings: NetworkSettings,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct HostConfig {
+    network_mode: String,
+    port_bindings: Option<Bindings>,
 }
 
 #[derive(Default, Deserialize)]
@@ -88,6 +99,7 @@ struct Mount {
 #[serde(rename_all = "PascalCase", default)]
 struct NetworkSettings {
     networks: Option<HashMap<String, Attachment>>,
+    ports: Option<Bindings>,
 }
 
 #[derive(Default, Deserialize)]
@@ -118,7 +130,14 @@ struct Service {
 struct ServiceSpec {
     name: String,
     task_template: TaskTemplate,
+    endpoint_spec: Option<EndpointSpec>,
     networks: Option<Vec<Target>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct EndpointSpec {
+    ports: Option<Vec<ServicePort>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -178,6 +197,7 @@ impl OwnObjects {
             configured,
             secrets,
             id: ArcSwapOption::empty(),
+            published: ArcSwapOption::empty(),
         }
     }
 
@@ -193,21 +213,53 @@ impl OwnObjects {
     ) -> Result<Guarded, String> {
         let mut guarded = Guarded::default();
         let mut services = others.clone();
+        let mut published = Published::default();
+        let mut own_service = None;
         match self.container().await? {
             // Without a container, the agent's paths are those of the host.
             None => guarded.paths = self.secrets.iter().flat_map(|path| here(path)).collect(),
             Some(container) => {
                 guarded = self.of_container(&container);
+                own_service = guarded.services.first().map(|own| own.id.clone());
+                self.add_ports(&mut published, &container).await?;
                 services.extend(guarded.services.iter().map(|service| service.id.clone()));
                 self.add_image(&mut guarded, &container.image).await?;
             }
         }
         if manages {
             for id in &services {
-                self.add_service(&mut guarded, id).await?;
+                let ports = self.add_service(&mut guarded, id).await?;
+                if own_service.as_deref() == Some(id) {
+                    published.add_service(&ports);
+                }
             }
         }
+        self.published.store(Some(Arc::new(published)));
         Ok(guarded)
+    }
+
+    /// The ports of the agent that are published; `None` until they are known.
+    pub(crate) fn published(&self) -> Option<Arc<Published>> {
+        self.published.load_full()
+    }
+
+    /// The ports of the agent's container, or of the one whose network it uses.
+    async fn add_ports(
+        &self,
+        published: &mut Published,
+        container: &Container,
+    ) -> Result<(), String> {
+        published.add(container.network_settings.ports.as_ref());
+        published.add(container.host_config.port_bindings.as_ref());
+        let mode = container.host_config.network_mode.as_str();
+        if let Some(other) = mode.strip_prefix("container:") {
+            let path = format!("/containers/{}/json", request::escape(other));
+            if let Some(other) = self.inspect::<Container>(&path).await? {
+                published.add(other.network_settings.ports.as_ref());
+                published.add(other.host_config.port_bindings.as_ref());
+            }
+        }
+        Ok(())
     }
 
     async fn container(&self) -> Result<Option<Container>, String> {
@@ -337,13 +389,19 @@ impl OwnObjects {
         }
     }
 
-    async fn add_service(&self, guarded: &mut Guarded, id: &str) -> Result<(), String> {
+    /// Returns the ports that the service publishes.
+    async fn add_service(
+        &self,
+        guarded: &mut Guarded,
+        id: &str,
+    ) -> Result<Vec<ServicePort>, String> {
         let path = format!("/services/{}", request::escape(id));
         let Some(service) = self.inspect::<Service>(&path).await? else {
-            return Ok(());
+            return Ok(Vec::new());
         };
         guarded.services.retain(|own| own.id != service.id);
         let spec = service.spec;
+        let ports = spec.endpoint_spec.unwrap_or_default().ports;
         guarded.services.push(named(&service.id, [spec.name]));
         let container = spec.task_template.container_spec.unwrap_or_default();
         for secret in container.secrets.into_iter().flatten() {
@@ -366,7 +424,7 @@ impl OwnObjects {
                 guarded.networks.push(named(&network.id, [network.name]));
             }
         }
-        Ok(())
+        Ok(ports.unwrap_or_default())
     }
 
     /// The object at this path of the engine's API; `None` if there is none.

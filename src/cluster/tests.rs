@@ -42,6 +42,7 @@ pub(crate) fn cluster(engine: Option<EngineFacts>) -> Cluster {
         port: 0,
         me: identity("me", engine),
         secrets: Vec::new(),
+        marks: Default::default(),
     });
     let n2 = Expected {
         id: "n2".to_owned(),

@@ -139,7 +139,7 @@ fn node(text: &str) -> Result<Arc<str>, ValueError> {
 }
 
 /// `10.0.0.0/8`, or one address.
-fn network(text: &str) -> Result<IpNet, ValueError> {
+pub(super) fn network(text: &str) -> Result<IpNet, ValueError> {
     let one = || text.parse::<IpAddr>().map(IpNet::from);
     let network = text.parse::<IpNet>().or_else(|_| one());
     network.map(|net| net.trunc()).map_err(|_| {

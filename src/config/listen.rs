@@ -9,6 +9,7 @@ use serde_saphyr::{Location, Spanned};
 use super::address::{self, DEFAULT_PORT};
 use super::error::ValueError;
 use super::faults::Faults;
+use super::plain::{self, Plain};
 use super::policies::Policies;
 use super::raw;
 use super::sockets::{self, Socket};
@@ -45,6 +46,7 @@ impl Default for Listen {
 pub(super) struct Listeners {
     pub(super) addresses: Vec<Listen>,
     pub(super) sockets: Vec<Socket>,
+    pub(super) plain: Vec<Plain>,
 }
 
 impl Default for Listeners {
@@ -52,6 +54,7 @@ impl Default for Listeners {
         Self {
             addresses: vec![Listen::default()],
             sockets: Vec::new(),
+            plain: Vec::new(),
         }
     }
 }
@@ -73,14 +76,25 @@ pub(super) fn read(
     let mut listeners = Listeners {
         addresses: Vec::new(),
         sockets: Vec::new(),
+        plain: Vec::new(),
     };
     for (i, entry) in raw.value.into_iter().enumerate() {
         let key = format!("listen[{i}]");
         if entry.socket.is_some() {
             let socket = sockets::read(faults, policies, &key, entry, &mut registry);
             listeners.sockets.extend(socket);
+        } else if plain::is_plain(faults, &key, &entry) {
+            let address = entry.address.as_ref().map(|text| text.referenced);
+            let plain = plain::read(faults, policies, &key, entry, &mut registry);
+            if let Some(plain) = &plain {
+                let location = address.unwrap_or(location);
+                refuse_repeated(faults, &key, location, plain.address, &mut seen);
+            }
+            listeners.plain.extend(plain);
         } else {
-            sockets::refuse_settings_of_sockets(faults, &key, &entry);
+            sockets::refuse_settings_of_files(faults, &key, &entry);
+            sockets::refuse_settings_of_callers(faults, &key, &entry);
+            plain::refuse_settings(faults, &key, &entry);
             let listen = read_address(faults, &key, location, entry, &mut seen);
             listeners.addresses.push(listen);
         }
@@ -99,10 +113,7 @@ fn read_address(
     let location = raw.address.as_ref().map_or(otherwise, |t| t.referenced);
     let address_key = format!("{key}.address");
     let address = faults.or(&address_key, raw.address, default, address::listen_address);
-    if address.port() != 0 && !seen.insert(address) {
-        let error = ValueError::new(format!("`{address}` is listed already"));
-        faults.report(&address_key, location, error);
-    }
+    refuse_repeated(faults, key, location, address, seen);
     let tls = raw.tls.map(|tls| tls.value).unwrap_or_default();
     let key = format!("{key}.tls");
     Listen {
@@ -115,5 +126,19 @@ fn read_address(
                 address::certificate_name,
             ),
         },
+    }
+}
+
+/// Reports an address that another entry has.
+fn refuse_repeated(
+    faults: &mut Faults,
+    key: &str,
+    location: Location,
+    address: SocketAddr,
+    seen: &mut HashSet<SocketAddr>,
+) {
+    if address.port() != 0 && !seen.insert(address) {
+        let error = ValueError::new(format!("`{address}` is listed already"));
+        faults.report(&format!("{key}.address"), location, error);
     }
 }

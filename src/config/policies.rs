@@ -97,6 +97,14 @@ impl Policies {
         self.0.values()
     }
 
+    /// The policies of the configuration with limits, and the presets.
+    pub(super) fn limited(&self) -> Vec<Arc<Policy>> {
+        let presets = presets::names().filter_map(|name| self.find(name).ok());
+        let all = self.all().cloned().chain(presets);
+        all.filter(|policy| !policy.rules.is_unrestricted() && !policy.rules.audit_only())
+            .collect()
+    }
+
     fn names(&self) -> Vec<&str> {
         let mut names: Vec<_> = self.0.keys().map(String::as_str).collect();
         names.push(ADMIN);

@@ -50,6 +50,21 @@ pub(super) struct Listen {
     pub(super) limits: Option<Limits>,
     pub(super) node: Option<Text>,
     pub(super) uids: Option<Vec<Spanned<SocketUser>>>,
+    pub(super) plain: Option<Text>,
+    pub(super) networks: Option<Spanned<Vec<Text>>>,
+    pub(super) callers: Option<Vec<Spanned<ContainerCaller>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ContainerCaller {
+    pub(super) container: Option<Text>,
+    pub(super) service: Option<Text>,
+    pub(super) label: Option<Text>,
+    pub(super) name: Option<Text>,
+    pub(super) policy: Option<Text>,
+    pub(super) limits: Option<Limits>,
+    pub(super) node: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]
@@ -68,6 +83,14 @@ pub(super) struct ListenTls {
     pub(super) certificate_file: Option<Text>,
     pub(super) key_file: Option<Text>,
     pub(super) names: Option<Vec<Text>>,
+}
+
+impl Listen {
+    /// The place of the first of `callers`.
+    pub(super) fn first_caller(&self) -> Option<Location> {
+        let callers = self.callers.as_ref()?;
+        callers.first().map(|first| first.referenced)
+    }
 }
 
 /// An address alone, or a map with the address and further settings.

@@ -1,6 +1,7 @@
 //! Defines all settings together, and the groups that are too small for a file of
 //! their own.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,12 +9,14 @@ use std::time::Duration;
 
 use log::LevelFilter;
 use skep_filters::placement::NODE_LABEL;
+use skep_filters::policy::{LabelMark, Marks};
 
 use super::certificates::Certificates;
 use super::cluster::{Cluster, DEFAULT_SECRET_FILE};
 use super::engine::Engine;
 use super::keys::{KeyFile, KeyMaterial};
 use super::listen::Listen;
+use super::plain::{CallerMark, Plain};
 use super::policies::Policy;
 use super::portainer::{Portainer, SecretSource};
 use super::sockets::Socket;
@@ -23,10 +26,12 @@ use super::sockets::Socket;
 pub struct Config {
     /// The file with the settings; `None` without one.
     pub file: Option<PathBuf>,
-    /// The addresses to listen on; empty only if there are `sockets`.
+    /// The addresses to listen on; empty only if there are `sockets` or `plain`.
     pub listen: Vec<Listen>,
     /// The sockets in the file system to listen on.
     pub sockets: Vec<Socket>,
+    /// The addresses to listen on without TLS.
+    pub plain: Vec<Plain>,
     /// The engine of this node.
     pub engine: Engine,
     /// How agents find and trust each other.
@@ -156,6 +161,31 @@ impl Config {
             .chain([Path::new(DEFAULT_SECRET_FILE)])
     }
 
+    /// The marks by which listeners without TLS know the containers of callers.
+    pub(crate) fn marks(&self) -> Marks {
+        let mut marks = Marks::default();
+        for caller in self.plain.iter().flat_map(|plain| &plain.callers) {
+            let label = |name: &String, value: Option<&String>| LabelMark {
+                name: name.clone(),
+                value: value.cloned(),
+            };
+            match &caller.mark {
+                CallerMark::Name(name) => marks.names.push(name.clone()),
+                CallerMark::Service(name) => marks.labels.extend(Marks::of_service(name)),
+                CallerMark::Label(name, value) => marks.labels.push(label(name, value.as_ref())),
+                CallerMark::Policy(name) => marks.labels.push(label(name, None)),
+            }
+        }
+        marks
+    }
+
+    /// The address by which health checks know the agent; `None` if it has sockets only.
+    pub(crate) fn health_address(&self) -> Option<SocketAddr> {
+        let tls = self.listen.iter().map(|listen| listen.address);
+        let plain = self.plain.iter().map(|plain| plain.address);
+        tls.chain(plain).next()
+    }
+
     /// This configuration, with the identities and policies of another one:
     /// the part that can change while the agent runs. The listeners, and the
     /// proofs that Portainer servers give, stay.
@@ -180,6 +210,12 @@ impl Config {
                 socket.others.clone_from(&other.others);
             }
         }
+        for plain in &mut config.plain {
+            let mut others = other.plain.iter();
+            if let Some(other) = others.find(|other| other.address == plain.address) {
+                plain.clone_from(other);
+            }
+        }
         config
     }
 }
@@ -190,6 +226,7 @@ impl Default for Config {
             file: None,
             listen: vec![Listen::default()],
             sockets: Vec::new(),
+            plain: Vec::new(),
             engine: Engine::default(),
             cluster: Cluster::default(),
             auth: Auth::default(),

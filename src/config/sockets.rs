@@ -76,7 +76,7 @@ pub(super) struct Registry {
 impl Registry {
     /// Refuses a name that has another grant already: later steps know callers
     /// by their names only.
-    fn add(
+    pub(super) fn add(
         &mut self,
         faults: &mut Faults,
         key: &str,
@@ -141,31 +141,52 @@ fn refuse_settings_of_addresses(faults: &mut Faults, key: &str, raw: &raw::Liste
     for (name, location) in [
         ("address", raw.address.as_ref().map(|text| text.referenced)),
         ("tls", raw.tls.as_ref().map(|tls| tls.referenced)),
+        ("plain", raw.plain.as_ref().map(|text| text.referenced)),
+        (
+            "networks",
+            raw.networks.as_ref().map(|list| list.referenced),
+        ),
+        ("callers", raw.first_caller()),
     ] {
         if let Some(location) = location {
             let error = ValueError::new("this does not go with `socket`").help(
-                "a socket has neither address nor TLS; put the address into an entry of its own",
+                "a socket has neither address nor TLS nor networks; put the address into an entry of its own",
             );
             faults.report(&format!("{key}.{name}"), location, error);
         }
     }
 }
 
-/// Reports the settings of a socket in an entry without `socket`.
-pub(super) fn refuse_settings_of_sockets(faults: &mut Faults, key: &str, raw: &raw::Listen) {
+/// Reports the settings of the file of a socket, and of its users, in an entry
+/// without `socket`.
+pub(super) fn refuse_settings_of_files(faults: &mut Faults, key: &str, raw: &raw::Listen) {
     let uids = raw.uids.as_ref().and_then(|uids| uids.first());
     let location = |text: &Option<Text>| text.as_ref().map(|text| text.referenced);
     for (name, location) in [
-        ("name", location(&raw.name)),
         ("owner", location(&raw.owner)),
         ("group", location(&raw.group)),
         ("mode", location(&raw.mode)),
-        ("policy", location(&raw.policy)),
-        ("node", location(&raw.node)),
         ("uids", uids.map(|first| first.referenced)),
     ] {
         if let Some(location) = location {
             let error = ValueError::new("this goes with `socket`")
+                .help("callers over the network have a key or a certificate: see `auth`");
+            faults.report(&format!("{key}.{name}"), location, error);
+        }
+    }
+}
+
+/// Reports the settings of callers without a key in an entry for callers that have
+/// one.
+pub(super) fn refuse_settings_of_callers(faults: &mut Faults, key: &str, raw: &raw::Listen) {
+    let location = |text: &Option<Text>| text.as_ref().map(|text| text.referenced);
+    for (name, location) in [
+        ("name", location(&raw.name)),
+        ("policy", location(&raw.policy)),
+        ("node", location(&raw.node)),
+    ] {
+        if let Some(location) = location {
+            let error = ValueError::new("this goes with `socket` or `plain: true`")
                 .help("callers over the network have a key or a certificate: see `auth`");
             faults.report(&format!("{key}.{name}"), location, error);
         }
@@ -264,16 +285,16 @@ fn read_user(
     })
 }
 
-/// The raw identity of all users who are not listed.
-struct Others {
-    name: Option<Text>,
-    policy: Option<Text>,
-    limits: Option<raw::Limits>,
-    node: Option<Text>,
+/// The raw identity of all callers who are not listed.
+pub(super) struct Others {
+    pub(super) name: Option<Text>,
+    pub(super) policy: Option<Text>,
+    pub(super) limits: Option<raw::Limits>,
+    pub(super) node: Option<Text>,
 }
 
 impl Others {
-    fn read(
+    pub(super) fn read(
         self,
         faults: &mut Faults,
         policies: &Policies,
@@ -300,7 +321,7 @@ impl Others {
     }
 }
 
-fn location_of(text: Option<&Text>, otherwise: Location) -> Location {
+pub(super) fn location_of(text: Option<&Text>, otherwise: Location) -> Location {
     text.map_or(otherwise, |text| text.referenced)
 }
 

@@ -47,6 +47,7 @@ pub(super) fn validate(raw: Raw) -> Result<Config, Vec<Fault>> {
         file: None,
         listen: listeners.addresses,
         sockets: listeners.sockets,
+        plain: listeners.plain,
         engine: raw
             .engine
             .and_then(|raw| engine::read(&mut faults, raw))
@@ -80,9 +81,10 @@ pub(super) fn validate(raw: Raw) -> Result<Config, Vec<Fault>> {
 
 /// An agent of a cluster needs an address.
 fn other_agents_reach(faults: &mut Faults, config: &Config, location: Location) {
-    let sockets_only = config.listen.is_empty() && !config.sockets.is_empty();
-    if sockets_only && config.cluster.mode != ClusterMode::Off {
-        let error = ValueError::new("other agents cannot reach an agent that has sockets only")
+    let others_only = !config.sockets.is_empty() || !config.plain.is_empty();
+    let no_address = config.listen.is_empty() && others_only;
+    if no_address && config.cluster.mode != ClusterMode::Off {
+        let error = ValueError::new("other agents cannot reach an agent that has sockets only, or listeners without TLS")
             .help("add an address, for example `- address: 0.0.0.0:9001`, or set `cluster: { mode: off }`");
         faults.report("listen", location, error);
     }

@@ -12,6 +12,7 @@ use crate::cluster::known::{Known, Pulls};
 use crate::cluster::name_locks::NameLocks;
 use crate::cluster::reachable::Reachable;
 use crate::cluster::removals::Removals;
+use crate::cluster::residents::Residents;
 use crate::config::Config;
 use crate::exchange::called::Permission;
 use crate::exchange::reject::{self, Reject};
@@ -43,6 +44,8 @@ pub(crate) struct Context {
     pub(crate) name_locks: NameLocks,
     /// The nodes that answers were without.
     pub(crate) missing: Conditions,
+    /// The containers of this node's engine, by their addresses.
+    pub(crate) residents: Residents,
     /// The headers of every answer besides skep's own.
     pub(crate) agent_headers: AgentHeaders,
     /// Whether an audit log is configured.

@@ -48,6 +48,7 @@ impl Guard {
                 verifier: keys::verifier(config, trust, nonces)?,
                 certificates: certificates.map_err(GuardError::Revoked)?,
                 sockets: config.sockets.clone(),
+                plain: config.plain.clone(),
             },
             grants: match config.cluster.operator {
                 Operator::Derived => Grants::new(config),

@@ -28,6 +28,7 @@ mod objects;
 mod operator;
 mod pingora;
 mod placement;
+mod plain;
 mod policies;
 mod portainer;
 mod projects;

@@ -30,6 +30,8 @@ pub(crate) enum Reason {
     CertificateRevoked,
     /// `certificate-unknown`
     CertificateUnknown,
+    /// `caller-unknown`
+    CallerUnknown,
     /// `client`
     Client,
     /// `console`
@@ -74,6 +76,8 @@ pub(crate) enum Reason {
     Path,
     /// `several-nodes`
     SeveralNodes,
+    /// `signed-without-tls`
+    SignedWithoutTls,
     /// `target`
     Target,
     /// `too-many`
@@ -103,6 +107,7 @@ impl Reason {
             Self::CertificateList => "certificate-list",
             Self::CertificateRevoked => "certificate-revoked",
             Self::CertificateUnknown => "certificate-unknown",
+            Self::CallerUnknown => "caller-unknown",
             Self::Client => "client",
             Self::Console => "console",
             Self::CrossOrigin => "cross-origin",
@@ -125,6 +130,7 @@ impl Reason {
             Self::Partial => "partial",
             Self::Path => "path",
             Self::SeveralNodes => "several-nodes",
+            Self::SignedWithoutTls => "signed-without-tls",
             Self::Target => "target",
             Self::TooMany => "too-many",
             Self::UnknownIdentity => "unknown-identity",
@@ -152,6 +158,8 @@ impl Reason {
                 | Self::CertificateRevoked
                 | Self::CertificateList
                 | Self::CrossOrigin
+                | Self::CallerUnknown
+                | Self::SignedWithoutTls
         )
     }
 }
