@@ -2,13 +2,14 @@
 //! codes.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
 use log::LevelFilter;
 use skep::cli::{self, Cli, Command, ConfigArgs};
 use skep::config::portainer_env::{self, FromEnvironment};
-use skep::config::{Config, LogFormat, environment};
+use skep::config::{Config, DEFAULT_SECRET_FILE, LogFormat, environment};
 use skep::connect::access;
 use skep::trust::Secret;
 use skep::{platform, telemetry};
@@ -108,12 +109,16 @@ fn load(args: &ConfigArgs) -> anyhow::Result<(Config, Vec<String>)> {
         let pairs = variables
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()));
-        notes.extend(environment::add(&mut config, pairs));
+        if Path::new(DEFAULT_SECRET_FILE).exists() {
+            config.cluster.secret_files = vec![DEFAULT_SECRET_FILE.into()];
+        }
+        notes.extend(environment::add(&mut config, pairs)?);
         if !config.sockets.is_empty()
             && let Err(e) = std::fs::create_dir_all(environment::FOLDER)
         {
-            // The agent then fails to listen there, and its error says what to do.
-            notes.push(format!("cannot create {}: {e}", environment::FOLDER));
+            // The container may be read-only; its clients then use the port.
+            notes.push(format!("{} is missing: {e}", environment::SOCKET));
+            config.sockets.clear();
         }
         return Ok((config, notes));
     };

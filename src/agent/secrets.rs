@@ -21,6 +21,8 @@ pub enum SecretsError {
     File(#[from] SecretFileError),
     #[error("cannot make a secret for this host: {0}")]
     Generate(TrustError),
+    #[error("a new secret is not usable: {0}")]
+    Made(#[from] SecretError),
     #[error(
         "this node is part of a Swarm, but no cluster secret is given.\n\
          Agents trust each other through one shared secret. Make one and deploy:\n\n  \
@@ -71,6 +73,11 @@ pub(crate) fn all(config: &Config, swarm: bool) -> Result<Vec<Secret>, SecretsEr
     };
     match portainer_secret(config) {
         Some(Ok(secret)) => Ok(vec![secret]),
+        // Nobody can use one where nothing serves HTTPS.
+        None if !clustered && config.listen.is_empty() => {
+            let made = Secret::generate().map_err(SecretsError::Generate)?;
+            Ok(vec![Secret::from_bytes(made.as_bytes())?])
+        }
         Some(Err(error)) if clustered => Err(SecretsError::Portainer(error)),
         None if clustered => Err(SecretsError::Missing),
         Some(Err(_)) | None => Ok(vec![read(&host_secret(&config.state_dir)?)?]),
@@ -171,6 +178,19 @@ mod tests {
         }
         assert_eq!(first(&config).unwrap().expose(), GOOD);
         assert!(!folder.path().join("secret").exists());
+    }
+
+    #[test]
+    fn an_agent_without_https_needs_no_secret_and_writes_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config {
+            state_dir: folder.path().join("read-only"),
+            listen: Vec::new(),
+            ..Config::default()
+        };
+        assert_eq!(all(&config, false).unwrap().len(), 1);
+        assert!(!config.state_dir.exists());
+        assert!(matches!(all(&config, true), Err(SecretsError::Missing)));
     }
 
     #[test]

@@ -213,11 +213,14 @@ fn secret(
 }
 
 fn level(value: &str) -> Result<LevelFilter, EnvironmentError> {
-    let known = ["ERROR", "WARN", "INFO", "DEBUG"];
-    let taken = known.iter().find(|name| name.eq_ignore_ascii_case(value));
-    taken
-        .and_then(|name| name.parse().ok())
-        .ok_or_else(|| wrong("LOG_LEVEL", value, "ERROR, WARN, INFO or DEBUG"))
+    match value.to_ascii_lowercase().as_str() {
+        "debug" => Ok(LevelFilter::Debug),
+        // The others are syslog's, which socket proxies take.
+        "info" | "notice" => Ok(LevelFilter::Info),
+        "warn" | "warning" => Ok(LevelFilter::Warn),
+        "error" | "err" | "crit" | "alert" | "emerg" => Ok(LevelFilter::Error),
+        _ => Err(wrong("LOG_LEVEL", value, "ERROR, WARN, INFO or DEBUG")),
+    }
 }
 
 fn format(value: &str) -> Result<LogFormat, EnvironmentError> {

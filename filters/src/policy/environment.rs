@@ -107,16 +107,12 @@ const SINGLE: &[(&str, &[&str])] = &[
 /// On by default, as with Tecnativa's. Logs need CONTAINERS too.
 const ON: [&str; 4] = ["EVENTS", "PING", "VERSION", "ALLOW_LOGS"];
 
-/// Settings of the other program that have no meaning here.
-const SETTINGS: [&str; 7] = [
-    "LOG_LEVEL",
-    "SOCKET_PATH",
-    "DISABLE_IPV6",
-    "BIND_CONFIG",
-    "BIND_IP",
-    "PROXY_READ_TIMEOUT",
-    "TZ",
-];
+/// The reason why a variable with another value than on or off has no effect.
+pub const WRONG: &str = "the value is neither on (1) nor off (0)";
+
+/// Settings of the other programs that have no meaning in a policy. The agent reads
+/// SOCKET_PATH, DISABLE_IPV6, BIND_CONFIG and BIND_IP.
+const SETTINGS: [&str; 3] = ["LOG_LEVEL", "PROXY_READ_TIMEOUT", "TZ"];
 
 /// Whether a variable that allows or denies something is set.
 pub fn is_configured<'e>(variables: impl IntoIterator<Item = (&'e str, &'e str)>) -> bool {
@@ -139,13 +135,14 @@ pub fn from_environment<'e>(
         if SETTINGS.contains(&name) {
             ignore(name, "a setting of the other program");
         } else if !is_switch(name) {
-            if name.starts_with("ALLOW_") || name.starts_with("LIBPOD_") {
+            let known_prefix = name.starts_with("ALLOW_") || name.starts_with("LIBPOD_");
+            if known_prefix && switch(value) != Some(false) {
                 ignore(name, "unknown variable");
             }
         } else if let Some(on) = switch(value) {
             switches.insert(name, on);
         } else {
-            ignore(name, "the value is neither on (1) nor off (0)");
+            ignore(name, WRONG);
         }
     }
 
@@ -196,7 +193,7 @@ fn is_switch(name: &str) -> bool {
 }
 
 /// HAProxy's booleans.
-fn switch(value: &str) -> Option<bool> {
+pub fn switch(value: &str) -> Option<bool> {
     match value.trim().to_ascii_lowercase().as_str() {
         "1" | "true" | "yes" | "on" => Some(true),
         "" | "0" | "false" | "no" | "off" => Some(false),
