@@ -81,6 +81,11 @@ pub(crate) fn authorise(
         rules.judge(&anywhere)
     };
     let rule = enforce(&called, verdict, record)?;
+    if called.sees_own_node_only() {
+        let me = cluster.me().node_id.clone();
+        let own = Some(me).filter(|me| reachable.has(me));
+        reachable = Reachable::Some(Arc::new(own.into_iter().collect()));
+    }
     Ok(Permission {
         rule,
         reachable,

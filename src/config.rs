@@ -38,7 +38,7 @@ pub use cluster::{Cluster, ClusterMode, DEFAULT_SECRET_FILE, Operator};
 pub use discover::Discover;
 pub use engine::{Engine, EngineTls};
 pub use error::{ConfigError, ConfigErrors, ValueError};
-pub use grant::{Grant, Limits};
+pub use grant::{Grant, Limits, Nodes};
 pub use keys::{KeyFile, KeyMaterial};
 pub use listen::{Listen, ListenTls};
 pub use load::MAX_FILE_BYTES;

@@ -252,7 +252,8 @@ impl Gateway {
         let payer = caller.payer(is_health_check);
         let account = self.context.memory.account(payer.as_deref());
         let called = Called::new(caller.clone(), grant.policy.clone(), permit, account)?;
-        Ok(Arc::new(called.on_node(grant.node.clone())))
+        let called = called.on_node(grant.node.clone()).within(grant.nodes);
+        Ok(Arc::new(called))
     }
 
     /// Lets a list that is filtered by node ask only that node, or none; returns its
@@ -310,6 +311,7 @@ impl Gateway {
             hint: portainer::hint(&session.req_header().headers).map_err(TargetError::from)?,
             dialect: x.exchange.dialect,
             from_peer: x.is_from_peer(),
+            own_node_only: x.permission.called.sees_own_node_only(),
             body: x.body.held.as_deref(),
             totals: self.context.config.aggregate.info == InfoOf::Cluster,
         };

@@ -124,6 +124,8 @@ pub(crate) struct Request<'a> {
     pub(crate) body: Option<&'a [u8]>,
     /// Whether another agent sent the request.
     pub(crate) from_peer: bool,
+    /// Whether the caller is served this node only.
+    pub(crate) own_node_only: bool,
     /// Whether `/info` shows the sums of all nodes.
     pub(crate) totals: bool,
 }
@@ -141,6 +143,7 @@ pub(crate) fn route(cluster: &Cluster, request: &Request<'_>) -> Result<Destinat
         dialect,
         body,
         from_peer,
+        own_node_only,
         totals,
     } = request;
     if from_peer {
@@ -148,6 +151,9 @@ pub(crate) fn route(cluster: &Cluster, request: &Request<'_>) -> Result<Destinat
     }
     let endpoint = found.map(|m| m.endpoint);
     let route = endpoint.map_or(Route::ThisNode, |e| e.route);
+    if own_node_only {
+        return on_own_node(cluster, route, headers);
+    }
     // 1. The agent's own endpoints.
     if let Route::Agent | Route::AgentOrTarget | Route::EveryAgent = route {
         return Ok(match (header(headers, TARGET)?, route) {
@@ -221,6 +227,25 @@ fn manager(cluster: &Cluster) -> Destination {
     } else {
         Destination::Manager
     }
+}
+
+/// A request of a caller that is served this node only: there is no other.
+fn on_own_node(
+    cluster: &Cluster,
+    route: Route,
+    headers: &HeaderMap,
+) -> Result<Destination, TargetError> {
+    if let Some(asked) = header(headers, TARGET)?.filter(|asked| asked != EVERYONE) {
+        let me = cluster.me();
+        if asked != me.hostname && asked != me.node_id {
+            let known = me.label();
+            return Err(TargetError::Unknown { asked, known });
+        }
+    }
+    Ok(match route {
+        Route::Agent | Route::AgentOrTarget | Route::EveryAgent => Destination::Agent,
+        _ => Destination::Local,
+    })
 }
 
 /// A request of another agent is for this node and goes no further.

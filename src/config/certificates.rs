@@ -84,6 +84,7 @@ fn identity(
         networks: raw.networks,
         limits: raw.limits,
         node: raw.node,
+        nodes: raw.nodes,
     };
     let grant = grant.read(faults, policies, key, location);
     let name = faults.read(&format!("{key}.name"), raw.name, scalar::name);

@@ -17,6 +17,8 @@ use super::scalar;
 /// The largest limit; no agent can serve more.
 const MOST: usize = 1_000_000;
 
+const NODES: &[(&str, Nodes)] = &[("all", Nodes::All), ("self", Nodes::Own)];
+
 /// The rights of an identity.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grant {
@@ -31,6 +33,18 @@ pub struct Grant {
     /// The node on which its containers, networks and volumes are created, by id or
     /// hostname; `None` to choose one for each.
     pub node: Option<Arc<str>>,
+    /// The nodes that it is served.
+    pub nodes: Nodes,
+}
+
+/// The nodes that an identity is served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Nodes {
+    /// The whole cluster.
+    #[default]
+    All,
+    /// The node of the agent that it calls, as if there were no other.
+    Own,
 }
 
 /// How many requests an identity may make to one agent.
@@ -67,6 +81,7 @@ impl Grant {
             limits: Limits::default(),
             health_check: false,
             node: None,
+            nodes: Nodes::All,
         }
     }
 
@@ -85,6 +100,7 @@ pub(super) struct Raw {
     pub(super) networks: Option<Vec<Text>>,
     pub(super) limits: Option<raw::Limits>,
     pub(super) node: Option<Text>,
+    pub(super) nodes: Option<Text>,
 }
 
 impl Raw {
@@ -114,6 +130,9 @@ impl Raw {
             at_once: limit("at_once", limits.at_once),
         };
         let node = faults.read(&format!("{key}.node"), self.node, node);
+        let nodes = faults.or(&format!("{key}.nodes"), self.nodes, Nodes::All, |text| {
+            scalar::choice(text, "a choice of nodes", NODES)
+        });
         let policy = faults.read(&format!("{key}.policy"), self.policy, |text| {
             policies.find(text)
         })?;
@@ -123,6 +142,7 @@ impl Raw {
             networks,
             limits,
             node,
+            nodes,
         })
     }
 }

@@ -65,6 +65,7 @@ fn key_file(
         networks: raw.networks,
         limits: raw.limits,
         node: raw.node,
+        nodes: raw.nodes,
     };
     let grant = grant.read(faults, policies, key, location);
     let id = faults.read(&format!("{key}.id"), raw.id, scalar::key_id);

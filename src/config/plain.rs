@@ -148,6 +148,7 @@ pub(super) fn read(
         policy: raw.policy,
         limits: raw.limits,
         node: raw.node,
+        nodes: raw.nodes,
     };
     let others = others.read(faults, policies, key, location, registry);
     Some(Plain {
@@ -185,6 +186,7 @@ fn read_caller(
         networks: None,
         limits: raw.limits,
         node: raw.node,
+        nodes: raw.nodes,
     };
     let grant = grant.read(faults, policies, key, location);
     let identity = SocketIdentity {
@@ -254,7 +256,7 @@ fn mark(
         let default = value.clone().unwrap_or_else(|| name.clone());
         return Some((CallerMark::Label(name, value), default));
     }
-    let others = [&raw.name, &raw.node];
+    let others = [&raw.name, &raw.node, &raw.nodes];
     let limits = raw.limits.is_some();
     if value.is_some() || limits || others.iter().any(|other| other.is_some()) {
         let error = ValueError::new("this needs `policy`").help(

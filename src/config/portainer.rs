@@ -52,6 +52,7 @@ pub(super) fn read(
         limits: raw.limits,
         // A server names the node itself.
         node: None,
+        nodes: None,
     };
     let grant = grant.read(faults, policies, KEY, location);
     let first_use = raw

@@ -49,6 +49,7 @@ pub(super) struct Listen {
     pub(super) policy: Option<Text>,
     pub(super) limits: Option<Limits>,
     pub(super) node: Option<Text>,
+    pub(super) nodes: Option<Text>,
     pub(super) uids: Option<Vec<Spanned<SocketUser>>>,
     pub(super) plain: Option<Text>,
     pub(super) networks: Option<Spanned<Vec<Text>>>,
@@ -65,6 +66,7 @@ pub(super) struct ContainerCaller {
     pub(super) policy: Option<Text>,
     pub(super) limits: Option<Limits>,
     pub(super) node: Option<Text>,
+    pub(super) nodes: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]
@@ -75,6 +77,7 @@ pub(super) struct SocketUser {
     pub(super) policy: Option<Text>,
     pub(super) limits: Option<Limits>,
     pub(super) node: Option<Text>,
+    pub(super) nodes: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]
@@ -154,6 +157,7 @@ pub(super) struct CertificateIdentity {
     pub(super) networks: Option<Vec<Text>>,
     pub(super) limits: Option<Limits>,
     pub(super) node: Option<Text>,
+    pub(super) nodes: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]
@@ -197,6 +201,7 @@ pub(super) struct Key {
     pub(super) networks: Option<Vec<Text>>,
     pub(super) limits: Option<Limits>,
     pub(super) node: Option<Text>,
+    pub(super) nodes: Option<Text>,
     pub(super) unsigned_streams: Option<Text>,
 }
 

@@ -124,6 +124,7 @@ pub(super) fn read(
         policy: raw.policy,
         limits: raw.limits,
         node: raw.node,
+        nodes: raw.nodes,
     };
     let others = others.read(faults, policies, key, location, registry);
     Some(Socket {
@@ -184,6 +185,7 @@ pub(super) fn refuse_settings_of_callers(faults: &mut Faults, key: &str, raw: &r
         ("name", location(&raw.name)),
         ("policy", location(&raw.policy)),
         ("node", location(&raw.node)),
+        ("nodes", location(&raw.nodes)),
     ] {
         if let Some(location) = location {
             let error = ValueError::new("this goes with `socket` or `plain: true`")
@@ -272,6 +274,7 @@ fn read_user(
         networks: None,
         limits: raw.limits,
         node: raw.node,
+        nodes: raw.nodes,
     };
     let grant = grant.read(faults, policies, key, location);
     let identity = SocketIdentity {
@@ -291,6 +294,7 @@ pub(super) struct Others {
     pub(super) policy: Option<Text>,
     pub(super) limits: Option<raw::Limits>,
     pub(super) node: Option<Text>,
+    pub(super) nodes: Option<Text>,
 }
 
 impl Others {
@@ -310,6 +314,7 @@ impl Others {
             networks: None,
             limits: self.limits,
             node: self.node,
+            nodes: self.nodes,
         };
         let grant = grant.read(faults, policies, key, location);
         let identity = SocketIdentity {

@@ -178,6 +178,7 @@ threads: 2
                             at_once: 2.try_into().ok(),
                         },
                         node: Some("n2".into()),
+                        nodes: Nodes::All,
                         ..Grant::of(deploys.clone())
                     },
                     unsigned_streams: true,
@@ -395,6 +396,10 @@ fn a_fault_is_reported_with_its_line_its_key_and_a_suggestion() {
         ("policies:\n  p:\n    allow: [ping]\n    may:\n      binds: [/srv,\n        srv]", 6, "policies.p.may.binds[1]", ""),
         ("policies: { p: { alow: [ping] } }", 1, "alow", "did you mean `allow`?"),
         ("auth: { keys: [ { id: a, secret_file: f, policy: admin, node: 'a b' } ] }", 1, "auth.keys[0].node", "`a b` is not"),
+        ("auth: { keys: [ { id: a, secret_file: f, policy: admin, nodes: n2 } ] }", 1, "auth.keys[0].nodes", "`all`, `self`"),
+        ("auth: { certificates: { identities: [ { name: a, policy: admin, nodes: slef } ] } }", 1, "auth.certificates.identities[0].nodes", "did you mean `self`?"),
+        ("listen: [ {}, { socket: /s, policy: admin, nodes: [self] } ]", 1, "nodes", ""),
+        ("listen: [ { nodes: self } ]", 1, "listen[0].nodes", "goes with `socket`"),
         ("listen: [ { node: n2 } ]", 1, "listen[0].node", "goes with `socket`"),
         ("aggregate: { node_label: 'a b' }", 1, "aggregate.node_label", "`a b` is not"),
         ("auth: { keys: [ { id: a, secret_file: f, policy: admin, unsigned_streams: yes } ] }", 1, "auth.keys[0].unsigned_streams", "`true`, `false`"),

@@ -11,7 +11,7 @@ use skep_filters::policy::{BodyOf, Redact, RuleSet, StoredSpecs};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::cluster::reachable::Reachable;
-use crate::config::Policy;
+use crate::config::{Nodes, Policy};
 use crate::exchange::Call;
 use crate::exchange::caller::Caller;
 use crate::exchange::reject::Reject;
@@ -40,6 +40,8 @@ pub(crate) struct Called {
     pub(crate) on_behalf_of: OnBehalfOf,
     /// The node on which its objects are created, by id or hostname.
     pub(crate) node: Option<Arc<str>>,
+    /// The nodes that it is served.
+    pub(crate) nodes: Nodes,
     _permit: Permit,
     /// Pays for the memory of the request.
     pub(crate) account: Account,
@@ -63,6 +65,7 @@ impl Called {
             caller,
             policy,
             node: None,
+            nodes: Nodes::All,
             _permit: permit,
             share: Mutex::new(account.take(EACH_REQUEST)?),
             account,
@@ -94,6 +97,18 @@ impl Called {
     pub(crate) fn on_node(mut self, node: Option<Arc<str>>) -> Self {
         self.node = node;
         self
+    }
+
+    /// The same caller, which is served these nodes.
+    pub(crate) fn within(mut self, nodes: Nodes) -> Self {
+        self.nodes = nodes;
+        self
+    }
+
+    /// Whether the caller is served this agent's node only. Another agent's client is
+    /// judged by that agent.
+    pub(crate) fn sees_own_node_only(&self) -> bool {
+        self.nodes == Nodes::Own && !self.caller.is_peer()
     }
 
     /// Whether the caller's policy inspects the body.

@@ -26,6 +26,7 @@ mod names;
 mod node_label;
 mod objects;
 mod operator;
+mod own_node;
 mod pingora;
 mod placement;
 mod plain;
