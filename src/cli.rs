@@ -15,8 +15,10 @@ pub mod health;
 pub mod nodes;
 mod own_container;
 pub mod policy;
+pub mod ps;
 pub mod serve;
 pub mod sign;
+mod table;
 
 use clap::{Parser, Subcommand};
 
@@ -28,6 +30,7 @@ use connect::ConnectArgs;
 use explain::ExplainArgs;
 use health::HealthArgs;
 use policy::PolicyArgs;
+use ps::PsArgs;
 use sign::SignArgs;
 
 /// Serves a whole Docker Swarm behind one API
@@ -80,6 +83,12 @@ pub enum Command {
         after_help = "Example:\n  skep policy traefik\n  CONTAINERS=1 POST=0 skep policy --from-env"
     )]
     Policy(PolicyArgs),
+    /// List the containers of the cluster with their nodes, services, and the
+    /// addresses of their ports
+    #[command(
+        after_help = "Example:\n  skep ps --to https://10.0.0.1:9001 --secret-file secret.txt --filter node=node2"
+    )]
+    Ps(PsArgs),
     /// Print the JSON Schema of configuration files, for editors
     #[command(after_help = "Example:\n  skep schema > skep.schema.json")]
     Schema,

@@ -80,6 +80,20 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             }
         }
         Command::Policy(args) => write!(out, "{}", cli::policy::run(&args)?)?,
+        Command::Ps(args) => {
+            telemetry::init(LogFormat::Text, LevelFilter::Warn)?;
+            let mut ps = cli::ps::Ps::new(args)?;
+            let runtime = runtime(Some(1))?;
+            let clears = ps.clears();
+            while let Some(look) = runtime.block_on(ps.next())? {
+                let clear = if clears { "\x1b[H\x1b[2J" } else { "" };
+                write!(out, "{clear}{}", look.text)?;
+                out.flush()?;
+                if let Some(missing) = &look.missing {
+                    tracing::warn!("without nodes that did not answer: {missing}");
+                }
+            }
+        }
         Command::Schema => write!(out, "{SCHEMA}")?,
         Command::Sign(args) => write!(out, "{}", cli::sign::run(args)?)?,
         Command::Secret => writeln!(out, "{}", Secret::generate()?)?,

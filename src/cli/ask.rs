@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::config::AgentUrl;
 use crate::connect::access::Access;
-use crate::upstream::client::{Budget, Client};
+use crate::upstream::client::{Answer, Budget, Client};
 use crate::upstream::clocks::{Asking, Skew};
 use crate::upstream::error;
 use crate::upstream::peers;
@@ -33,6 +33,18 @@ struct ErrorBody {
 /// # Errors
 /// The agent does not answer in time, or refuses with this message.
 pub(super) async fn ask(access: &Access, url: &AgentUrl, path: &str) -> anyhow::Result<Bytes> {
+    Ok(ask_whole(access, url, path).await?.body)
+}
+
+/// As [`ask`], with the head of the answer.
+///
+/// # Errors
+/// As [`ask`].
+pub(super) async fn ask_whole(
+    access: &Access,
+    url: &AgentUrl,
+    path: &str,
+) -> anyhow::Result<Answer> {
     let explain = |e: Box<pingora::Error>| anyhow!(error::explain(&e));
     let peer = access.peer(url).await?;
     let client = Client::new();
@@ -55,7 +67,7 @@ pub(super) async fn ask(access: &Access, url: &AgentUrl, path: &str) -> anyhow::
         answer = fetch(measured.skew).await?;
     }
     if answer.head.status == 200 {
-        return Ok(answer.body);
+        return Ok(answer);
     }
     match serde_json::from_slice::<ErrorBody>(&answer.body) {
         Ok(body) => bail!("{}", body.message),

@@ -1,7 +1,6 @@
 //! `skep nodes`: prints the nodes of the cluster, as one agent sees them, as a
 //! table.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -9,6 +8,7 @@ use serde::Deserialize;
 
 use super::args::ClientArgs;
 use super::ask::ask;
+use super::table::aligned;
 use crate::cluster::members::{Member, State};
 use crate::connect::access::Access;
 use crate::platform::clock;
@@ -72,16 +72,7 @@ fn table(nodes: &Nodes, now: Duration) -> String {
             ago(now.as_secs().saturating_sub(node.since)),
         ]);
     }
-    let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max();
-    let widths: Vec<_> = (0..10).map(|c| width(c).unwrap_or(0)).collect();
-    let mut text = String::new();
-    for row in &rows {
-        let cells = row.iter().zip(&widths);
-        let cells: Vec<_> = cells.map(|(cell, w)| format!("{cell:w$}")).collect();
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{}", cells.join("  ").trim_end());
-    }
-    text
+    aligned(&rows)
 }
 
 /// The time by which a clock is ahead, in seconds.

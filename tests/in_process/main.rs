@@ -33,6 +33,7 @@ mod plain;
 mod policies;
 mod portainer;
 mod projects;
+mod ps;
 mod refusals;
 mod request_id;
 mod routing;
