@@ -31,6 +31,7 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 mod validate;
+pub mod wollomatic;
 
 pub(crate) use address::AgentUrl;
 pub use certificates::{CertificateIdentity, Certificates, client_name};

@@ -9,7 +9,7 @@ use clap::Parser;
 use log::LevelFilter;
 use skep::cli::{self, Cli, Command, ConfigArgs};
 use skep::config::portainer_env::{self, FromEnvironment};
-use skep::config::{Config, DEFAULT_SECRET_FILE, LogFormat, environment};
+use skep::config::{Config, DEFAULT_SECRET_FILE, LogFormat, Socket, environment, wollomatic};
 use skep::connect::access;
 use skep::trust::Secret;
 use skep::{platform, telemetry};
@@ -126,13 +126,15 @@ fn load(args: &ConfigArgs) -> anyhow::Result<(Config, Vec<String>)> {
         if Path::new(DEFAULT_SECRET_FILE).exists() {
             config.cluster.secret_files = vec![DEFAULT_SECRET_FILE.into()];
         }
-        notes.extend(environment::add(&mut config, pairs)?);
-        if !config.sockets.is_empty()
+        notes.extend(environment::add(&mut config, pairs.clone())?);
+        notes.extend(wollomatic::add(&mut config, pairs)?);
+        let has_folder = |socket: &Socket| socket.path == Path::new(environment::SOCKET);
+        if config.sockets.iter().any(has_folder)
             && let Err(e) = std::fs::create_dir_all(environment::FOLDER)
         {
             // The container may be read-only; its clients then use the port.
             notes.push(format!("{} is missing: {e}", environment::SOCKET));
-            config.sockets.clear();
+            config.sockets.retain(|socket| !has_folder(socket));
         }
         return Ok((config, notes));
     };

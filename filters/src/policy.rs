@@ -13,6 +13,7 @@
 //! [`scope`] answers the first two. The operator who grants a path answers the
 //! third. The last needs a grant of its own ([`May::buildkit`]).
 
+pub mod allowlist;
 mod body;
 mod effect;
 mod effective_api;
