@@ -20,6 +20,7 @@ pub(crate) mod reject;
 pub(crate) mod request_id;
 pub(crate) mod respond;
 pub(crate) mod target;
+pub(crate) mod verdict;
 
 use http::{Method, Uri};
 use skep_filters::auth::BodyBinding;

@@ -42,6 +42,7 @@ use crate::exchange::judged::{Judged, RequestBody};
 use crate::exchange::reject::Reject;
 use crate::exchange::request_id::RequestId;
 use crate::exchange::target::plain_target;
+use crate::exchange::verdict;
 use crate::exchange::{Call, Next, Proxied};
 use crate::forward::fanout::List;
 use crate::gateway::guard::Guard;
@@ -148,10 +149,10 @@ impl Gateway {
         let called = &permission.called;
         content_type::hold(session.req_header_mut(), asked.found)?;
         let body = self.body(session, called, asked.found).await?;
-        let sent = authorise::Sent::of(session.req_header(), &body);
+        let sent = verdict::Sent::of(session.req_header(), &body);
         let sent = sent.body();
         let (cluster, record) = (&self.context.cluster, &mut x.record);
-        authorise::authorise_body(cluster, called, &asked, &sent, record)?;
+        verdict::authorise_body(cluster, called, &asked, &sent, record)?;
         let mut x = Judged {
             exchange: x,
             permission,

@@ -4,13 +4,13 @@
 use skep_filters::policy::scope::Kind;
 use skep_filters::policy::{RuleSet, Verdict};
 
-use super::effective_api;
 use super::scope::inspection::{Inspection, id_of};
 use super::scope::{Restriction, label};
 use crate::exchange::Call;
 use crate::exchange::context::Context;
 use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
+use crate::exchange::verdict::effective_api;
 use crate::route::Destination;
 
 /// Inspects the container where the request goes. The request then goes to that node

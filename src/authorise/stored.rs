@@ -10,12 +10,13 @@ use skep_filters::policy::{BodyOf, Guarding, StoredSpecs, Verdict};
 
 use super::scope::inspection::Inspection;
 use super::scope::{deny_host_network, label};
-use super::{effective_api, secrets};
+use super::secrets;
 use crate::cluster::hop::Hop;
 use crate::exchange::Call;
 use crate::exchange::context::Context;
 use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
+use crate::exchange::verdict::effective_api;
 use crate::route::Destination;
 
 #[derive(Default, Deserialize)]
