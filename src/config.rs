@@ -46,5 +46,7 @@ pub use load::MAX_FILE_BYTES;
 pub use plain::{CallerMark, ContainerCaller, Plain};
 pub use policies::Policy;
 pub use portainer::{Hidden, Portainer, SecretSource};
-pub use settings::{Aggregate, Audit, Auth, Browse, Config, InfoOf, Log, LogFormat, Partial};
+pub use settings::{
+    Aggregate, ApiVersions, Audit, Auth, Browse, Config, InfoOf, Log, LogFormat, Partial,
+};
 pub use sockets::{Socket, SocketIdentity, SocketUser};

@@ -21,10 +21,13 @@ pub(crate) mod request_id;
 pub(crate) mod respond;
 pub(crate) mod target;
 pub(crate) mod verdict;
+pub(crate) mod version;
+
+use std::collections::BTreeSet;
 
 use http::{Method, Uri};
 use skep_filters::auth::BodyBinding;
-use skep_filters::endpoint::{EndpointId, Match, RequestPath};
+use skep_filters::endpoint::{ApiVersion, EndpointId, Match, RequestPath};
 
 use crate::cluster::hop::Hop;
 use crate::exchange::called::Permission;
@@ -51,6 +54,8 @@ pub(crate) struct Exchange {
     pub(crate) endpoint: Option<EndpointId>,
     /// The answers that the caller expects; Docker's until it is authenticated.
     pub(crate) dialect: &'static dyn Dialect,
+    /// The API versions, other than that of the request, in which engines answer.
+    pub(crate) answered_in: BTreeSet<ApiVersion>,
     /// Set if Pingora proxies the request.
     pub(crate) proxied: Option<Box<Proxied>>,
     /// The connection was hijacked: the session must not be used any more.
@@ -124,6 +129,7 @@ impl Exchange {
             target: Uri::default(),
             endpoint: None,
             dialect: &Docker,
+            answered_in: BTreeSet::new(),
             proxied: None,
             hijacked: false,
             loads_images: false,

@@ -82,7 +82,7 @@ impl Gateway {
         x: &mut Exchange,
     ) -> Result<Next, Reject> {
         // Authenticate.
-        let mut uri = plain_target(session)?;
+        let uri = plain_target(session)?;
         let guard = self.guard.load_full();
         let mut unpinned_key = None;
         let caller = match &self.portainer {
@@ -126,11 +126,6 @@ impl Gateway {
         if let (Some(portainer), Some(key)) = (&self.portainer, unpinned_key) {
             Box::pin(portainer.pin_server(&key)).await?;
         }
-        let engine = self.context.cluster.me();
-        if let Some(served) = x.dialect.served(&uri, engine.engine.as_ref()) {
-            session.req_header_mut().set_uri(served.clone());
-            uri = served;
-        }
         // Classify.
         let path = RequestPath::parse(uri.path())?;
         let query = uri.query().unwrap_or_default();
@@ -152,12 +147,14 @@ impl Gateway {
         let sent = verdict::Sent::of(session.req_header(), &body);
         let sent = sent.body();
         let (cluster, record) = (&self.context.cluster, &mut x.record);
-        verdict::authorise_body(cluster, called, &asked, &sent, record)?;
+        let judged_in = verdict::effective_api(cluster, called, &asked);
+        verdict::judge_body(called, &asked, &sent, judged_in, record)?;
         let mut x = Judged {
             exchange: x,
             permission,
             endpoint,
             body,
+            judged_in,
         };
         // Route.
         if !x.is_from_peer() && needs_others(&x, session.req_header()) {

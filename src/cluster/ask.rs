@@ -44,26 +44,42 @@ pub(crate) enum ApiVersionChoice {
     Default,
     /// The same for all.
     One(ApiVersion),
-    /// For each engine its nearest to this one, which only some of them serve.
+    /// For each engine its nearest to this one.
     Nearest(ApiVersion),
 }
 
 impl ApiVersionChoice {
     /// Chooses the version for a client that asks in this one. Where the client
     /// names none, all nodes answer in the newest that they have in common, so
-    /// that their rows look alike. A version that no engine serves is passed on
-    /// for the engines to refuse.
+    /// that their rows look alike.
     pub(crate) fn of(cluster: &Cluster, asked: Option<ApiVersion>) -> Self {
+        if let Some(asked) = asked {
+            return Self::Nearest(asked);
+        }
         let ranges: Vec<_> = cluster.ranges();
         let mixed = ranges.windows(2).any(|two| two[0] != two[1]);
+        match ApiRange::common(ranges) {
+            Some(common) if mixed => Self::One(common.max),
+            Some(_) | None => Self::Default,
+        }
+    }
+
+    /// The same, but a version that no engine serves is passed on for the engines to
+    /// refuse.
+    pub(crate) fn strict(cluster: &Cluster, asked: Option<ApiVersion>) -> Self {
         match asked {
-            None if mixed => match ApiRange::common(ranges) {
-                Some(common) => Self::One(common.max),
-                None => Self::Default,
-            },
-            None => Self::Default,
-            Some(asked) if mixed && ranges.iter().any(|r| r.has(asked)) => Self::Nearest(asked),
-            Some(asked) => Self::One(asked),
+            Some(asked) if !cluster.ranges().iter().any(|range| range.has(asked)) => {
+                Self::One(asked)
+            }
+            Some(_) | None => Self::of(cluster, asked),
+        }
+    }
+
+    /// The version for one engine, if it is not the one that the client asks in.
+    pub(crate) fn translated(self, engine: Option<&EngineFacts>) -> Option<ApiVersion> {
+        match self {
+            Self::Nearest(asked) => self.to(engine).filter(|version| *version != asked),
+            Self::Default | Self::One(_) => None,
         }
     }
 
@@ -133,9 +149,9 @@ pub(crate) fn at(cluster: &Cluster, hop: &Hop) -> Node {
 }
 
 impl<'a> Ask<'a> {
-    /// The client's request unchanged, with the deadline of a list.
+    /// The client's request in this version, with the deadline of a list.
     pub(crate) fn of(
-        cluster: &Cluster,
+        version: ApiVersionChoice,
         head: &'a RequestHeader,
         path: &'a RequestPath<'_>,
         query: &'a str,
@@ -144,7 +160,7 @@ impl<'a> Ask<'a> {
     ) -> Self {
         Self {
             head,
-            version: ApiVersionChoice::of(cluster, path.version()),
+            version,
             patience: Timeout::Deadline,
             path: path.path(),
             query,

@@ -71,7 +71,7 @@ impl EngineFacts {
 
     /// The served version nearest to the one asked for.
     pub(crate) fn nearest(&self, asked: ApiVersion) -> Option<ApiVersion> {
-        self.range().map(|range| asked.clamp(range.min, range.max))
+        self.range().map(|range| range.nearest(asked))
     }
 }
 
@@ -85,6 +85,11 @@ pub(crate) struct ApiRange {
 impl ApiRange {
     pub(crate) fn has(&self, version: ApiVersion) -> bool {
         (self.min..=self.max).contains(&version)
+    }
+
+    /// The version nearest to the one asked for.
+    pub(crate) fn nearest(&self, asked: ApiVersion) -> ApiVersion {
+        asked.clamp(self.min, self.max)
     }
 
     /// The versions that all of them include. Engines that are far apart have

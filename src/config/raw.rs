@@ -30,6 +30,7 @@ pub(super) struct Raw {
     pub(super) audit: Option<Audit>,
     pub(super) browse: Option<Browse>,
     pub(super) aggregate: Option<Aggregate>,
+    pub(super) api_versions: Option<Text>,
     pub(super) log: Option<Log>,
     pub(super) state_dir: Option<Text>,
     pub(super) drain: Option<Text>,

@@ -46,6 +46,8 @@ pub struct Config {
     pub browse: Browse,
     /// How the answers of many nodes become one.
     pub aggregate: Aggregate,
+    /// What happens to an API version that the engine does not serve.
+    pub api_versions: ApiVersions,
     /// The log: its level and format.
     pub log: Log,
     /// The folder for what must outlive the agent.
@@ -109,6 +111,15 @@ pub enum InfoOf {
     Manager,
     /// The sums of all nodes, with a line for each node.
     Cluster,
+}
+
+/// What happens to an API version that the engine of the node does not serve.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ApiVersions {
+    /// The engine is asked in the nearest version that it serves.
+    Translate,
+    /// The engine refuses it.
+    Strict,
 }
 
 /// What happens if the answer of a node is missing.
@@ -234,6 +245,7 @@ impl Default for Config {
             audit: None,
             browse: Browse::default(),
             aggregate: Aggregate::default(),
+            api_versions: ApiVersions::Translate,
             log: Log::default(),
             state_dir: PathBuf::from("/var/lib/skep"),
             drain: Duration::from_secs(30),

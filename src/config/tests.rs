@@ -87,6 +87,7 @@ policies:
 audit: { file: /var/log/audit, routine: true }
 browse: { host: /host }
 aggregate: { deadline: 1s, partial: refuse, max_bytes: 1MiB, info: cluster, node_label: where }
+api_versions: strict
 log: { format: json, level: off }
 state_dir: /state
 drain: 0s
@@ -221,6 +222,7 @@ threads: 2
             info: InfoOf::Cluster,
             node_label: Some("where".into()),
         },
+        api_versions: ApiVersions::Strict,
         log: Log {
             format: LogFormat::Json,
             level: LevelFilter::Off,

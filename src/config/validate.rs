@@ -16,12 +16,18 @@ use super::listen::Listeners;
 use super::policies::Policies;
 use super::raw::{self, Raw};
 use super::scalar::{self, MINUTE};
-use super::settings::{Aggregate, Audit, Auth, Browse, Config, InfoOf, Log, LogFormat, Partial};
+use super::settings::{
+    Aggregate, ApiVersions, Audit, Auth, Browse, Config, InfoOf, Log, LogFormat, Partial,
+};
 use super::{certificates, engine, keys, listen, portainer};
 
 const MAX_THREADS: usize = 1024;
 
 const INFO: &[(&str, InfoOf)] = &[("manager", InfoOf::Manager), ("cluster", InfoOf::Cluster)];
+const API_VERSIONS: &[(&str, ApiVersions)] = &[
+    ("translate", ApiVersions::Translate),
+    ("strict", ApiVersions::Strict),
+];
 const PARTIAL: &[(&str, Partial)] = &[("allow", Partial::Allow), ("refuse", Partial::Refuse)];
 const FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 const LEVELS: &[(&str, LevelFilter)] = &[
@@ -58,6 +64,12 @@ pub(super) fn validate(raw: Raw) -> Result<Config, Vec<Fault>> {
         audit: audit(&mut faults, raw.audit.unwrap_or_default()),
         browse: browse(&mut faults, raw.browse.unwrap_or_default()),
         aggregate: aggregate(&mut faults, raw.aggregate.unwrap_or_default()),
+        api_versions: faults.or(
+            "api_versions",
+            raw.api_versions,
+            default.api_versions,
+            |text| scalar::choice(text, "a way to treat API versions", API_VERSIONS),
+        ),
         log: log(&mut faults, raw.log.unwrap_or_default()),
         state_dir: faults.or("state_dir", raw.state_dir, default.state_dir, scalar::path),
         drain: faults.or("drain", raw.drain, default.drain, |text| {

@@ -2,10 +2,6 @@
 //! differ from Docker's. The gateway chooses it once, after authentication; the
 //! steps ask it and know no client by name.
 
-use http::Uri;
-use skep_filters::endpoint::RequestPath;
-
-use crate::cluster::identity::EngineFacts;
 use crate::exchange::reject::{Reject, Words};
 
 /// The answers that a kind of client expects. The defaults are Docker's.
@@ -16,10 +12,10 @@ pub(crate) trait Dialect: Sync {
         Words::of(reject)
     }
 
-    /// The target that replaces this one, if the engine does not serve its API
-    /// version; `None` keeps it.
-    fn served(&self, _target: &Uri, _engine: Option<&EngineFacts>) -> Option<Uri> {
-        None
+    /// Whether a version that an engine does not serve is translated, also where the
+    /// configuration says that engines refuse it.
+    fn translates_versions(&self) -> bool {
+        false
     }
 
     /// Whether the image list has a row for each node that has an image.
@@ -43,16 +39,3 @@ pub(crate) trait Dialect: Sync {
 pub(crate) struct Docker;
 
 impl Dialect for Docker {}
-
-/// The target in the nearest API version that the engine serves; `None` if the
-/// engine serves the target's version, or the target names none.
-pub(crate) fn in_version(target: &Uri, engine: &EngineFacts) -> Option<Uri> {
-    let version = RequestPath::parse(target.path()).ok()?.version()?;
-    let nearest = engine.nearest(version)?;
-    if nearest == version {
-        return None;
-    }
-    let text = target.path_and_query()?.as_str();
-    let rest = text.strip_prefix(&format!("/v{version}"))?;
-    format!("/v{nearest}{rest}").parse().ok()
-}

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use skep_filters::auth::{BodyBinding, OnBehalfOf};
 use skep_filters::endpoint::{Endpoint, Route};
-use skep_filters::policy::Redact;
 use skep_filters::policy::scope::Scope;
+use skep_filters::policy::{EffectiveApi, Redact};
 
 use crate::cluster::reachable::Reachable;
 use crate::exchange::Exchange;
@@ -29,6 +29,8 @@ pub(crate) struct Judged<'x> {
     /// `None` for an unknown path.
     pub(crate) endpoint: Option<&'static Endpoint>,
     pub(crate) body: RequestBody,
+    /// The API in which the body was judged.
+    pub(crate) judged_in: EffectiveApi,
 }
 
 impl Judged<'_> {

@@ -17,6 +17,7 @@ use crate::exchange::context::Context;
 use crate::exchange::judged::Judged;
 use crate::exchange::reject::internal;
 use crate::exchange::reject::{self, Reject};
+use crate::exchange::version;
 use crate::listen::server_headers::ServerHeaders;
 use crate::upstream::error;
 
@@ -74,7 +75,9 @@ impl Context {
     /// The headers that this node adds to the answer of a request.
     pub(crate) fn server_headers(&self, x: &Exchange) -> ServerHeaders {
         let server_headers = ServerHeaders::new(self.cluster.label(), self.agent_headers);
-        server_headers.with_request_id(x.id.as_header().clone())
+        server_headers
+            .with_request_id(x.id.as_header().clone())
+            .with_api_versions(version::header_value(&x.answered_in))
     }
 
     /// Adds [`Self::server_headers`] to an answer.

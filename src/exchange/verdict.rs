@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
 use pingora::http::RequestHeader;
-use skep_filters::endpoint::BodyCheck;
+use skep_filters::endpoint::{ApiVersion, BodyCheck};
 use skep_filters::policy::{BodyOf, EffectiveApi, Reason, Release, Verdict};
 
 use crate::cluster::Cluster;
@@ -22,29 +22,32 @@ use crate::exchange::reject::Reject;
 ///
 /// # Errors
 /// [`Reject::Denied`].
-pub(crate) fn authorise_body(
-    cluster: &Cluster,
+pub(crate) fn judge_body(
     called: &Called,
     asked: &Call<'_>,
     body: &BodyOf<'_>,
+    api: EffectiveApi,
     record: &mut Record,
 ) -> Result<(), Reject> {
     let rules = &called.policy.rules;
     let Some(found) = asked.found.filter(|found| rules.inspects(found)) else {
         return Ok(());
     };
-    let verdict = rules.judge_body(found, body, effective_api(cluster, called, asked));
-    match verdict {
+    match rules.judge_body(found, body, api) {
         // The log names the rule that allowed the head.
         Verdict::Allow { .. } => Ok(()),
         denied => enforce(called, denied, record).map(drop),
     }
 }
 
-/// The version of the API in which a request is read. Without one in the path it
-/// is the oldest of those that engines choose. Every node may get a task of a
-/// service, so there the oldest engine counts too. An engine of another node is
-/// judged by that node's agent too; here, for the release, it counts as this one.
+/// The API in which a request may be read, before its node is chosen. In an older
+/// version a policy is stricter, since engines ignore more fields.
+///
+/// With a version in the path it is the newest in which any node would read the
+/// request: the agent of the node that gets it judges it again ([`engine_api`]). Every
+/// node may get a task of a service, so there it is the oldest, and so it is without a
+/// version, when each engine chooses its own. For the release, an engine of another
+/// node counts as this one.
 pub(crate) fn effective_api(cluster: &Cluster, called: &Called, asked: &Call<'_>) -> EffectiveApi {
     let me = cluster.me();
     let own = me.engine.as_ref();
@@ -53,14 +56,30 @@ pub(crate) fn effective_api(cluster: &Cluster, called: &Called, asked: &Call<'_>
         true => own_range(),
         false => cluster.ranges(),
     };
-    let newest = ranges.iter().map(|range| range.max);
+    let version = asked.path.version();
+    let read = ranges.iter().map(|range| match version {
+        Some(version) => range.nearest(version),
+        None => range.max,
+    });
     let check = asked.found.map(|found| found.endpoint.body_check());
-    let newest = match asked.path.version() {
-        Some(_) if check != Some(BodyCheck::ServiceSpec) => newest.max(),
-        Some(_) | None => newest.min(),
+    let read = match version {
+        Some(_) if check != Some(BodyCheck::ServiceSpec) => read.max(),
+        Some(_) | None => read.min(),
     };
-    let release = own.and_then(|engine| Release::parse(&engine.version));
-    EffectiveApi::of(asked.path.version(), newest, release)
+    EffectiveApi {
+        version: read.or(version).unwrap_or(ApiVersion::FLOOR),
+        release: release(own),
+    }
+}
+
+/// The API in which this node's engine reads a request in this version.
+pub(crate) fn engine_api(engine: Option<&EngineFacts>, version: ApiVersion) -> EffectiveApi {
+    let newest = engine.and_then(EngineFacts::range).map(|range| range.max);
+    EffectiveApi::of(Some(version), newest, release(engine))
+}
+
+fn release(engine: Option<&EngineFacts>) -> Option<Release> {
+    Release::parse(&engine?.version)
 }
 
 /// The rule that decided. A denial is an error, unless the policy is `audit_only`.

@@ -17,9 +17,7 @@ use pingora::proxy::Session;
 use skep_filters::endpoint::{Broadcast, RequestPath};
 
 use crate::cluster::ask::MISSING_HEADER;
-use crate::cluster::ask::{
-    self, ApiVersionChoice, Ask, Missing, Node, Timeout, ask_node, missing_header,
-};
+use crate::cluster::ask::{self, Ask, Missing, Node, Timeout, ask_node, missing_header};
 use crate::exchange::Next;
 use crate::exchange::context::Context;
 use crate::exchange::judged::Judged;
@@ -45,8 +43,11 @@ pub(crate) async fn run(
     query: &str,
 ) -> Result<Next, Reject> {
     let (nodes, missing) = ask::nodes(&context.cluster, x.reachable());
+    let version = context.version_choice(x.exchange, path);
+    let translated = |node: &Node| version.translated(node.engine.as_ref());
+    let versions = nodes.iter().filter_map(translated);
+    x.exchange.answered_in.extend(versions);
     if broadcast == Broadcast::Progress {
-        let version = ApiVersionChoice::of(&context.cluster, path.version());
         let targets = nodes
             .iter()
             .map(|node| ask::target(node, version, path.path(), query))
@@ -56,7 +57,7 @@ pub(crate) async fn run(
     let ask = Ask {
         patience: Timeout::UntilLost,
         ..Ask::of(
-            &context.cluster,
+            version,
             session.req_header(),
             path,
             query,

@@ -78,7 +78,7 @@ async fn create(
     hop: Hop,
     new: New<'_>,
 ) -> Result<Next, Reject> {
-    context.reaches(&x.permission, &hop)?;
+    context.enter(session, x, &hop)?;
     x.exchange.record.to = hop.label();
     let body = x.body.held.take().unwrap_or_default();
     let (mut head, body) = whole(context, session, x, &hop, body, ANSWER).await?;

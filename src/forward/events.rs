@@ -80,7 +80,7 @@ pub(crate) async fn run(
     if plan.malformed() || no_source {
         // The engine's own error fits best. But it may accept filters that
         // cannot be parsed here, and then its events would not be redacted.
-        context.reaches(&x.permission, &hop::Hop::Engine)?;
+        context.enter(session, x, &hop::Hop::Engine)?;
         if !x.redacts().is_empty() {
             let message = "the filters of the events cannot be read";
             return Err(Reject::OutOfScope(message.to_owned()));
@@ -94,7 +94,7 @@ pub(crate) async fn run(
     let mut streams = Streams {
         context,
         ask: Ask::of(
-            &context.cluster,
+            context.version_choice(x.exchange, path),
             &request_head,
             path,
             query,
@@ -110,6 +110,10 @@ pub(crate) async fn run(
         first: true,
     };
     let (nodes, missing) = ask::nodes(&context.cluster, x.reachable());
+    for node in &nodes {
+        let version = streams.ask.version.translated(node.engine.as_ref());
+        x.exchange.answered_in.extend(version);
+    }
     streams.listen(nodes);
 
     let Some(mut head) = streams.first_head(session, x).await? else {
@@ -118,6 +122,7 @@ pub(crate) async fn run(
     headers::strip_hop_by_hop_response(&mut head);
     head.remove_header("content-length");
     head.remove_header(crate::listen::server_headers::NODE_HEADER);
+    head.remove_header(crate::listen::server_headers::API_VERSION_HEADER);
     if !missing.is_empty() {
         let missing = missing_header(&missing);
         tracing::warn!("the event stream lacks {missing} for now");

@@ -4,7 +4,7 @@
 //! `skep_filters::aggregate` has the merge rules, and `cluster` the nodes.
 //! `events.rs` and `broadcast.rs` merge streams.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use futures::future::join_all;
@@ -19,9 +19,9 @@ use skep_filters::aggregate::{
     listed_containers, merge_labelled,
 };
 use skep_filters::auth::OnBehalfOf;
-use skep_filters::endpoint::RequestPath;
 use skep_filters::endpoint::filters::Filters;
 use skep_filters::endpoint::query::{flag, get, truthy};
+use skep_filters::endpoint::{ApiVersion, RequestPath};
 
 use crate::cluster::ask::MISSING_HEADER;
 use crate::cluster::ask::{
@@ -35,6 +35,7 @@ use crate::exchange::context::Context;
 use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
 use crate::exchange::reject::internal;
+use crate::exchange::version::other_versions;
 use crate::listen::memory::Exhausted;
 use crate::listen::server_headers::NODE_HEADER;
 use crate::upstream::client::{Answer, Budget};
@@ -85,6 +86,8 @@ struct Listing {
     answered: Vec<String>,
     /// The lists of containers by node id, to remember the nodes of the containers.
     containers: Vec<(String, Bytes)>,
+    /// The API versions, other than that of the request, in which nodes answered.
+    versions: BTreeSet<ApiVersion>,
 }
 
 /// Answers with the merged answers of all nodes.
@@ -106,7 +109,7 @@ pub(crate) async fn answer(
         _ => None,
     };
     let mut ask = Ask::of(
-        &context.cluster,
+        context.version_choice(x.exchange, path),
         session.req_header(),
         path,
         query,
@@ -127,6 +130,7 @@ pub(crate) async fn answer(
     let mut listing = run(context, list, &ask, x.reachable(), &budget).await?;
     notice(context, x.exchange.path(), &listing);
     let mut head = listing.head;
+    x.exchange.answered_in.append(&mut listing.versions);
     headers::strip_framing(&mut head);
     head.remove_header(NODE_HEADER);
     if !listing.missing.is_empty() {
@@ -256,6 +260,7 @@ async fn run(
     let may_lack = rule == MergeRule::NetworkInspect;
     let mut answers = Vec::with_capacity(nodes.len());
     let mut head = None;
+    let mut versions = BTreeSet::new();
     let mut refusals: Vec<(NodeTag, Answer)> = Vec::new();
     let mut asked: FuturesUnordered<_> = nodes
         .iter()
@@ -271,7 +276,8 @@ async fn run(
         .collect();
     while let Some((node, answer)) = asked.next().await {
         match answer {
-            Ok(answer) if answer.head.status == StatusCode::OK => {
+            Ok(mut answer) if answer.head.status == StatusCode::OK => {
+                versions.extend(other_versions(node, ask.version, &mut answer.head));
                 if head.is_none() || matches!(node.hop, Hop::Engine) {
                     head = Some(answer.head);
                 }
@@ -329,6 +335,7 @@ async fn run(
         missing,
         answered,
         containers,
+        versions,
     })
 }
 
@@ -364,6 +371,7 @@ fn refused_by_all(
             missing,
             answered: Vec::new(),
             containers: Vec::new(),
+            versions: BTreeSet::new(),
         }),
         None => Err(Reject::NoNodeAnswered(missing_header(&missing))),
     }

@@ -33,7 +33,7 @@ pub(crate) async fn inspect(
     hop: &Hop,
     (labels, label): (LabelsAt, &str),
 ) -> Result<Next, Reject> {
-    context.reaches(&x.permission, hop)?;
+    context.enter(session, x, hop)?;
     x.exchange.record.to = hop.label();
     let body = x.body.held.take().unwrap_or_default();
     let bound = context.config.aggregate.max_bytes;

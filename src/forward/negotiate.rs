@@ -12,7 +12,7 @@ use pingora::proxy::Session;
 use skep_filters::aggregate;
 use skep_filters::endpoint::{Announcement, RequestPath};
 
-use crate::cluster::ask::{Ask, ask_node, myself, nodes};
+use crate::cluster::ask::{Ask, Node, ask_node, myself, nodes};
 use crate::cluster::hop::Hop;
 use crate::cluster::identity::ApiRange;
 use crate::cluster::reachable::Reachable;
@@ -40,16 +40,18 @@ pub(crate) async fn answer(
 ) -> Result<Next, Reject> {
     x.exchange.record.to = Hop::Engine.label();
     let ask = Ask::of(
-        &context.cluster,
+        context.version_choice(x.exchange, path),
         session.req_header(),
         path,
         query,
         x.on_behalf_of(),
         x.id().as_header(),
     );
-    let (hop, answer) = first(context, &ask, x.reachable()).await?;
+    let (node, answer) = first(context, &ask, x.reachable()).await?;
+    let choice = ask.version;
     let (mut head, body) = announced(context, announcement, answer)?;
-    x.exchange.record.to = hop.label();
+    x.exchange.record.to = node.hop.label();
+    x.exchange.answered_by(&node, choice, &mut head);
     headers::strip_framing(&mut head);
     context.answer(session, x, head, body).await
 }
@@ -82,7 +84,7 @@ async fn first(
     context: &Context,
     ask: &Ask<'_>,
     reachable: &Reachable,
-) -> Result<(Hop, Answer), Reject> {
+) -> Result<(Node, Answer), Reject> {
     let me = myself(&context.cluster);
     let (mut others, _) = nodes(&context.cluster, reachable);
     others.retain(|node| matches!(node.hop, Hop::Agent(_)));
@@ -95,7 +97,7 @@ async fn first(
     let mut why = String::new();
     for node in order.into_iter().flatten() {
         match ask_node(&context.cluster, node, ask, ask.query, &Budget::one(LIMIT)).await {
-            Ok(answer) => return Ok((node.hop.clone(), answer)),
+            Ok(answer) => return Ok((node.clone(), answer)),
             Err(reason) if matches!(node.hop, Hop::Engine) => why = reason,
             Err(_) => {}
         }

@@ -45,7 +45,7 @@ pub(crate) async fn run(
         new_name,
         version,
     } = replaced;
-    context.reaches(&x.permission, &hop)?;
+    context.enter(session, x, &hop)?;
     let node = at(&context.cluster, &hop);
     let inspect = inspect_container(context, x, &node, name, version).await?;
     let removed = inspect.and_then(|inspect| Removed::of_inspect(&inspect));

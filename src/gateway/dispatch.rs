@@ -172,11 +172,12 @@ impl Gateway {
         upstream: Upstream,
         found: Option<&Match>,
     ) -> Result<Next, Reject> {
-        self.context.reaches(&x.permission, &upstream.hop)?;
         let own = found.filter(|m| m.endpoint.is_own());
         if let (Hop::Engine, Some(found)) = (&upstream.hop, own) {
+            self.context.reaches(&x.permission, &upstream.hop)?;
             return Box::pin(own::answer(self, session, x, found)).await;
         }
+        self.context.enter(session, x, &upstream.hop)?;
         forward(&self.context, session, x, upstream, found).await
     }
 

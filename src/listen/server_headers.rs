@@ -11,6 +11,9 @@ pub(crate) const NODE_HEADER: &str = "Skep-Node";
 /// The request's id in the logs.
 pub(crate) const REQUEST_ID_HEADER: &str = "Skep-Request-Id";
 
+/// The API versions in which engines answered, if they are not the one of the request.
+pub(crate) const API_VERSION_HEADER: &str = "Skep-Api-Version";
+
 /// Headers by which other programs recognise the agent.
 pub(crate) type AgentHeaders = &'static [(&'static str, HeaderValue)];
 
@@ -20,6 +23,7 @@ pub(crate) struct ServerHeaders {
     node: HeaderValue,
     agent: AgentHeaders,
     request_id: Option<HeaderValue>,
+    api_versions: Option<HeaderValue>,
 }
 
 impl ServerHeaders {
@@ -29,6 +33,7 @@ impl ServerHeaders {
             node,
             agent,
             request_id: None,
+            api_versions: None,
         }
     }
 
@@ -41,6 +46,13 @@ impl ServerHeaders {
     #[must_use]
     pub(crate) fn with_request_id(mut self, id: HeaderValue) -> Self {
         self.request_id = Some(id);
+        self
+    }
+
+    /// Adds the API versions of the answer; `None` leaves those of another agent.
+    #[must_use]
+    pub(crate) fn with_api_versions(mut self, versions: Option<HeaderValue>) -> Self {
+        self.api_versions = versions;
         self
     }
 
@@ -60,6 +72,9 @@ impl ServerHeaders {
         }
         if let Some(id) = &self.request_id {
             let _ = head.insert_header(REQUEST_ID_HEADER, id.clone());
+        }
+        if let Some(versions) = &self.api_versions {
+            let _ = head.insert_header(API_VERSION_HEADER, versions.clone());
         }
         for (name, value) in self.agent {
             let _ = head.insert_header(*name, value.clone());
@@ -108,8 +123,10 @@ impl ServerHeaders {
     fn all(&self) -> impl Iterator<Item = (&'static str, &HeaderValue)> {
         let node = Some((NODE_HEADER, &self.node)).filter(|(_, node)| !node.is_empty());
         let id = self.request_id.as_ref();
+        let versions = self.api_versions.as_ref();
         node.into_iter()
             .chain(id.map(|id| (REQUEST_ID_HEADER, id)))
+            .chain(versions.map(|versions| (API_VERSION_HEADER, versions)))
             .chain(self.agent.iter().map(|(name, value)| (*name, value)))
     }
 }

@@ -1,10 +1,9 @@
 //! Implements the dialect of a Portainer server, and reads its headers that choose
 //! a node.
 
-use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::cluster::identity::EngineFacts;
-use crate::exchange::dialect::{self, Dialect};
+use crate::exchange::dialect::Dialect;
 use crate::exchange::hint::{Hint, Malformed, header};
 use crate::exchange::reject::{Reason, Reject, Words};
 use crate::listen::server_headers::AgentHeaders;
@@ -87,8 +86,8 @@ impl Dialect for Server {
 
     /// Portainer's UI uses API versions that newer engines no longer serve; its own
     /// agent removes the version.
-    fn served(&self, target: &Uri, engine: Option<&EngineFacts>) -> Option<Uri> {
-        dialect::in_version(target, engine?)
+    fn translates_versions(&self) -> bool {
+        true
     }
 
     /// Its UI sends an action for an image to the node that the row names.

@@ -42,5 +42,6 @@ mod sockets;
 mod streams;
 mod tasks;
 mod totals;
+mod translation;
 mod trust;
 mod tunnel;

@@ -216,6 +216,46 @@ pub(crate) fn a_new_client_negotiates_a_version_that_every_node_serves(_: &Lab) 
     }
 }
 
+/// Clients that do not negotiate: the oldest node's CLI in an old version, and the newest node's in its own.
+pub(crate) fn clients_of_any_version_work_on_every_node_through_every_agent(_: &Lab) {
+    let lab = &*MIXED;
+    let newest = ranges(lab)[NEWEST - 1].1;
+    for entry in lab.numbers() {
+        let socket = format!("unix://{}", lab.docker(entry).socket());
+        for (client, version) in [(1, Api(1, 30)), (NEWEST, newest)] {
+            let docker = || {
+                let docker = lab.lab(&format!("exec {client} env DOCKER_API_VERSION={version}"));
+                docker.arg_each("docker --host").arg(&socket)
+            };
+            exec_works(lab, docker);
+            let ps = docker().arg_each("ps --format {{.Names}}").ok();
+            for node in lab.numbers() {
+                let web = format!("web{node}");
+                assert!(
+                    ps.lines().any(|name| name == web),
+                    "node{entry} {version}: {ps}"
+                );
+                let inspect = docker()
+                    .arg_each("inspect --format {{.Name}}")
+                    .arg(&web)
+                    .ok();
+                assert_eq!(inspect, format!("/{web}"), "node{entry} {version}");
+                docker().arg_each("logs").arg(&web).ok();
+            }
+            for list in [
+                "node ls -q",
+                "service ls -q",
+                "images -q",
+                "volume ls -q",
+                "network ls -q",
+            ] {
+                let listed = docker().arg_each(list).ok();
+                assert!(!listed.is_empty(), "node{entry} {version}: {list}");
+            }
+        }
+    }
+}
+
 pub(crate) fn ping_and_version_announce_the_versions_that_every_node_serves(_: &Lab) {
     let lab = &*MIXED;
     let (min, max) = common(&ranges(lab));
@@ -274,15 +314,18 @@ pub(crate) fn lists_are_complete_even_without_a_common_version(_: &Lab) {
         for version in versions(&ranges) {
             assert_lists_are_complete(lab, entry, &ranges, version);
         }
-        // A request for one node keeps its version.
-        let path = format!("/containers/{web}/json");
-        let refusal = get(lab, entry, &format!("{}{path}", max.prefix()));
-        let expected = format!("Minimum supported API version is {floor}");
-        assert_eq!(refusal.status, 400, "{refusal:?}");
-        assert!(refusal.message().contains(&expected), "{refusal:?}");
-        for prefix in [String::new(), floor.prefix()] {
-            let found = get(lab, entry, &format!("{prefix}{path}"));
-            assert_eq!(found.status, 200, "{found:?}");
+        // A call for one node is answered in the nearest version that it serves.
+        let newest = ranges[NEWEST - 1].1;
+        for (node, asked, sent) in [
+            (NEWEST, max, floor.to_string()),
+            (1, newest, ranges[0].1.to_string()),
+            (NEWEST, floor, String::new()),
+            (1, max, String::new()),
+        ] {
+            let path = format!("{}/containers/web{node}/json", asked.prefix());
+            let found = get(lab, entry, &path);
+            let answer = (found.status, found.header("skep-api-version"));
+            assert_eq!(answer, (200, &*sent), "{path}: {found:?}");
         }
     }
 }

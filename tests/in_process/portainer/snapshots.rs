@@ -1,6 +1,7 @@
 //! A server that adds an environment and takes snapshots of it.
 
 use serde_json::{Value, json};
+use skep::config::ApiVersions;
 
 use super::*;
 
@@ -129,7 +130,10 @@ async fn an_old_version_in_the_path_is_raised_to_the_engines_minimum() {
         worker("n2").engine(with_objects("c2")).engine(newer),
     ];
     ClusterBuilder::of(nodes)
-        .configure(with_secret)
+        .configure(|node, folder, config| {
+            with_secret(node, folder, config);
+            config.api_versions = ApiVersions::Strict;
+        })
         .run(async |bed| {
             let server = server();
             for (node, id) in [("n1", "c1"), ("n1", "c2"), ("n2", "c2")] {
@@ -143,7 +147,7 @@ async fn an_old_version_in_the_path_is_raised_to_the_engines_minimum() {
                     assert!(seen.target.starts_with("/v1.44/"), "{}", seen.target);
                 }
             }
-            // Other clients get the version that they ask for.
+            // Other clients get the version that they ask for: the agents are strict.
             let operator = bed.operator("n1");
             operator.get("/v1.41/containers/c1/json").await.unwrap();
             let last = bed.node("n1").asked().pop().unwrap();

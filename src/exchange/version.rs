@@ -1,0 +1,203 @@
+//! Sends a request to this node's engine in an API version that the engine serves,
+//! and judges its body in that version.
+//!
+//! The agent of the node that answers chooses the version: it knows its engine. Its
+//! answer names the version if it is not the one of the request.
+
+use std::collections::BTreeSet;
+
+use http::{HeaderMap, HeaderValue, Uri};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use skep_filters::endpoint::{ApiVersion, RequestPath, classify};
+
+use crate::cluster::ask::{ApiVersionChoice, Node};
+use crate::cluster::hop::Hop;
+use crate::config::ApiVersions;
+use crate::exchange::context::Context;
+use crate::exchange::judged::Judged;
+use crate::exchange::reject::Reject;
+use crate::exchange::verdict::{self, Sent};
+use crate::exchange::{Call, Exchange};
+use crate::listen::server_headers::API_VERSION_HEADER;
+use crate::upstream::request;
+
+impl Context {
+    /// Readies a request for its hop, before anything is sent: refuses a hop that the
+    /// caller may not reach, and translates a request for this node's engine.
+    ///
+    /// # Errors
+    /// [`Reject::Denied`].
+    pub(crate) fn enter(
+        &self,
+        session: &mut Session,
+        x: &mut Judged<'_>,
+        hop: &Hop,
+    ) -> Result<(), Reject> {
+        self.reaches(&x.permission, hop)?;
+        match hop {
+            Hop::Engine => self.translate(session, x),
+            Hop::Agent(_) => Ok(()),
+        }
+    }
+
+    /// Whether the caller gets answers in other versions than it asks for.
+    fn translates(&self, x: &Exchange) -> bool {
+        self.config.api_versions == ApiVersions::Translate || x.dialect.translates_versions()
+    }
+
+    /// The version in which nodes are asked for the answer to this request.
+    pub(crate) fn version_choice(&self, x: &Exchange, path: &RequestPath<'_>) -> ApiVersionChoice {
+        if self.translates(x) {
+            ApiVersionChoice::of(&self.cluster, path.version())
+        } else {
+            ApiVersionChoice::strict(&self.cluster, path.version())
+        }
+    }
+
+    /// Sets the target to the version that the engine serves. The body is judged again
+    /// if the engine reads it in another version than the one that was judged: before
+    /// the hop was chosen, that was the newest that any node would read it in.
+    fn translate(&self, session: &mut Session, x: &mut Judged<'_>) -> Result<(), Reject> {
+        let head = session.req_header();
+        let uri = head.uri.clone();
+        let path = RequestPath::parse(uri.path())?;
+        let Some(asked) = path.version() else {
+            return Ok(());
+        };
+        let me = self.cluster.me();
+        let nearest = me.engine.as_ref().and_then(|engine| engine.nearest(asked));
+        let sent = nearest
+            .filter(|_| self.translates(x.exchange))
+            .unwrap_or(asked);
+        let found = classify(head.method.as_str(), &path);
+        let api = verdict::engine_api(me.engine.as_ref(), sent);
+        if api != x.judged_in {
+            let call = Call {
+                found: found.as_ref(),
+                path: &path,
+                query: uri.query().unwrap_or_default(),
+            };
+            let body = Sent::of(head, &x.body);
+            let called = x.permission.called.clone();
+            verdict::judge_body(&called, &call, &body.body(), api, x.record())?;
+        }
+        if sent != asked {
+            let malformed = |e: http::uri::InvalidUri| Reject::Internal(e.to_string());
+            let target = in_version(&uri, &path, asked, sent).map_err(malformed)?;
+            session.req_header_mut().set_uri(target);
+            x.exchange.answered_in.insert(sent);
+        }
+        Ok(())
+    }
+}
+
+impl Exchange {
+    /// Notes the version of a node's part of the answer, and removes it from the
+    /// part's head.
+    pub(crate) fn answered_by(
+        &mut self,
+        node: &Node,
+        choice: ApiVersionChoice,
+        head: &mut ResponseHeader,
+    ) {
+        self.answered_in.extend(other_versions(node, choice, head));
+    }
+}
+
+/// The versions in which a node answered, if they are not the one of the request.
+/// Removes them from the head.
+pub(crate) fn other_versions(
+    node: &Node,
+    choice: ApiVersionChoice,
+    head: &mut ResponseHeader,
+) -> BTreeSet<ApiVersion> {
+    // The other agent knows its engine better: it may have come back with an update.
+    let mut versions = named(&head.headers);
+    head.remove_header(API_VERSION_HEADER);
+    if versions.is_empty() {
+        versions.extend(choice.translated(node.engine.as_ref()));
+    }
+    versions
+}
+
+fn named(headers: &HeaderMap) -> BTreeSet<ApiVersion> {
+    let value = headers.get(API_VERSION_HEADER);
+    let text = value.and_then(|value| value.to_str().ok());
+    let parts = text.unwrap_or_default().split(',');
+    parts.filter_map(|part| part.trim().parse().ok()).collect()
+}
+
+/// The value of [`API_VERSION_HEADER`]; `None` without versions.
+pub(crate) fn header_value(versions: &BTreeSet<ApiVersion>) -> Option<HeaderValue> {
+    if versions.is_empty() {
+        return None;
+    }
+    let texts: Vec<_> = versions.iter().map(ApiVersion::to_string).collect();
+    HeaderValue::from_str(&texts.join(", ")).ok()
+}
+
+/// The target in another version. All other bytes stay as they are, unless the version
+/// was not written plainly (`/%761.41/info`).
+fn in_version(
+    target: &Uri,
+    path: &RequestPath<'_>,
+    asked: ApiVersion,
+    version: ApiVersion,
+) -> Result<Uri, http::uri::InvalidUri> {
+    let plain = format!("/v{asked}");
+    let (raw, query) = (target.path(), target.query());
+    let mut text = match raw.strip_prefix(&plain) {
+        Some(rest) => format!("/v{version}{rest}"),
+        None => format!("/v{version}{}", request::escape(path.path())),
+    };
+    if let Some(query) = query {
+        text.push('?');
+        text.push_str(query);
+    }
+    text.parse()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_version_of_a_target_changes() {
+        for (target, expected) in [
+            ("/v1.51/info", "/v1.41/info"),
+            ("/v1.51/info?", "/v1.41/info?"),
+            ("/v1.51", "/v1.41"),
+            ("/v1.51/", "/v1.41/"),
+            ("/v1.51%2Finfo", "/v1.41%2Finfo"),
+            (
+                "/v1.51/images/a%2Fb:1/json?x=%2F",
+                "/v1.41/images/a%2Fb:1/json?x=%2F",
+            ),
+            ("/v1.51/v1.51/json", "/v1.41/v1.51/json"),
+            (
+                "/%761.51/images/a%20b/json?x=1",
+                "/v1.41/images/a%20b/json?x=1",
+            ),
+            ("/v1.051/info", "/v1.41/info"),
+        ] {
+            let uri: Uri = target.parse().unwrap();
+            let path = RequestPath::parse(uri.path()).unwrap();
+            let asked = path.version().unwrap();
+            let changed = in_version(&uri, &path, asked, ApiVersion::new(1, 41)).unwrap();
+            assert_eq!(changed, expected, "{target}");
+        }
+    }
+
+    #[test]
+    fn the_header_lists_each_version_once_in_order() {
+        let versions = [44, 41, 44].map(|minor| ApiVersion::new(1, minor));
+        let value = header_value(&versions.into()).unwrap();
+        assert_eq!(value, "1.41, 1.44");
+        let mut headers = HeaderMap::new();
+        headers.insert("skep-api-version", value);
+        assert_eq!(named(&headers), versions.into());
+        assert_eq!(header_value(&BTreeSet::new()), None);
+        assert_eq!(named(&HeaderMap::new()), BTreeSet::new());
+    }
+}
