@@ -25,7 +25,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use ring::rand::SystemRandom;
 use skep_filters::auth::profile::SKEP_TARGET;
 use skep_filters::auth::{BodyBinding, digest};
-use skep_filters::endpoint::{RequestPath, classify};
+use skep_filters::endpoint::{BadPath, RequestPath, classify};
 use tokio::time::timeout;
 
 use crate::cluster::conditions::Conditions;
@@ -206,10 +206,14 @@ impl Connect {
     }
 
     async fn handle(&self, session: &mut Session, x: &mut RequestState) -> Result<bool, Reject> {
+        target::origin(session)?;
         let head = session.req_header();
-        target::plain(head)?;
-        let path = RequestPath::parse(head.uri.path())?;
-        let found = classify(head.method.as_str(), &path);
+        let found = match RequestPath::parse(head.uri.path()) {
+            Ok(path) => classify(head.method.as_str(), &path),
+            // The agent sends the client to another path.
+            Err(BadPath::EmptySegment) if target::is_sent_back(head) => None,
+            Err(e) => return Err(e.into()),
+        };
         let hijack = found.as_ref().is_some_and(|m| m.endpoint.wire.is_tunnel());
         let hijack = hijack || session.is_upgrade_req();
         let stream = found.as_ref().is_some_and(|m| m.endpoint.body.is_stream());

@@ -50,6 +50,9 @@ pub(crate) struct Exchange {
     pub(crate) method: Method,
     /// The target; its query may hold secrets (`buildargs`) and is not logged.
     pub(crate) target: Uri,
+    /// The client speaks HTTP/1.0: it reads an answer without a length to the end of
+    /// the connection.
+    pub(crate) is_http_1_0: bool,
     /// The endpoint, once the request is classified.
     pub(crate) endpoint: Option<EndpointId>,
     /// The answers that the caller expects; Docker's until it is authenticated.
@@ -127,6 +130,7 @@ impl Exchange {
             from: String::new(),
             method: Method::GET,
             target: Uri::default(),
+            is_http_1_0: false,
             endpoint: None,
             dialect: &Docker,
             answered_in: BTreeSet::new(),

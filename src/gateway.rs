@@ -41,7 +41,7 @@ use crate::exchange::dialect::{Dialect, Docker};
 use crate::exchange::judged::{Judged, RequestBody};
 use crate::exchange::reject::Reject;
 use crate::exchange::request_id::RequestId;
-use crate::exchange::target::plain_target;
+use crate::exchange::target::{plain_target, without_empty_segments};
 use crate::exchange::verdict;
 use crate::exchange::{Call, Next, Proxied};
 use crate::forward::fanout::List;
@@ -125,6 +125,9 @@ impl Gateway {
         let called = self.called(session, caller, grant, permit)?;
         if let (Some(portainer), Some(key)) = (&self.portainer, unpinned_key) {
             Box::pin(portainer.pin_server(&key)).await?;
+        }
+        if let Some(location) = without_empty_segments(&session.req_header().method, &uri) {
+            return Box::pin(self.context.redirect(session, x, &location)).await;
         }
         // Classify.
         let path = RequestPath::parse(uri.path())?;
@@ -250,6 +253,7 @@ impl Gateway {
         let payer = caller.payer(is_health_check);
         let account = self.context.memory.account(payer.as_deref());
         let called = Called::new(caller.clone(), grant.policy.clone(), permit, account)?;
+        called.hold_head(session.req_header())?;
         let called = called.on_node(grant.node.clone()).within(grant.nodes);
         Ok(Arc::new(called))
     }

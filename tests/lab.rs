@@ -149,6 +149,7 @@ const TESTS: &[(&str, Test)] = &tests! {
     versions: every_agent_finds_three_engines_and_their_api_ranges list_commands_show_all_nodes
         lists_in_any_version_use_the_nearest_version_of_each_node exec_works_on_every_node_through_every_agent
         a_new_client_negotiates_a_version_that_every_node_serves
+        clients_of_any_version_work_on_every_node_through_every_agent
         ping_and_version_announce_the_versions_that_every_node_serves
         lists_are_complete_even_without_a_common_version;
 };

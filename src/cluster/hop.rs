@@ -7,7 +7,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::HeaderValue;
+use http::header::HOST;
+use http::{HeaderValue, Version};
 use pingora::http::RequestHeader;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
@@ -21,6 +22,7 @@ use crate::cluster::members::Member;
 use crate::upstream::engine::Engine;
 use crate::upstream::error;
 use crate::upstream::peers::Peers;
+use crate::upstream::request;
 
 /// Where a request goes next.
 #[derive(Clone, Debug)]
@@ -59,6 +61,12 @@ impl Hop {
         request_id: &HeaderValue,
         body: BodyBinding,
     ) -> pingora::Result<()> {
+        // A client of HTTP/1.0 sends no `Host`, and cannot read the chunks of an answer,
+        // but this agent can.
+        head.set_version(Version::HTTP_11);
+        if !head.headers.contains_key(HOST) {
+            head.insert_header(HOST, request::AUTHORITY)?;
+        }
         for name in strip::authentication_headers(&head.headers) {
             head.remove_header(&name);
         }

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use pingora::http::RequestHeader;
 use skep_filters::auth::OnBehalfOf;
 use skep_filters::endpoint::{BodyCheck, HeadCheck, Kind, Match};
 use skep_filters::policy::scope::Scope;
@@ -15,7 +16,7 @@ use crate::config::{Nodes, Policy};
 use crate::exchange::Call;
 use crate::exchange::caller::Caller;
 use crate::exchange::reject::Reject;
-use crate::listen::bounds::{BODY_FACTOR, EACH_REQUEST, LIST_FACTOR};
+use crate::listen::bounds::{BODY_FACTOR, EACH_REQUEST, HEAD_FACTOR, LIST_FACTOR, ORDINARY_HEAD};
 use crate::listen::memory::{Account, Share};
 
 /// Counts a request as open, for the limits of its caller, until it is dropped.
@@ -70,6 +71,21 @@ impl Called {
             share: Mutex::new(account.take(EACH_REQUEST)?),
             account,
         })
+    }
+
+    /// Takes memory for a long head, until the request ends: the head as it came, and
+    /// the one that is sent on.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub(crate) fn hold_head(&self, head: &RequestHeader) -> Result<(), Reject> {
+        let fields = head.headers.iter();
+        let fields = fields.map(|(name, value)| name.as_str().len() + value.len());
+        let length = fields.sum::<usize>() + head.raw_path().len();
+        match length.checked_sub(ORDINARY_HEAD) {
+            Some(more) if more > 0 => self.hold(more.saturating_mul(HEAD_FACTOR)),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Takes memory for more bytes of a held body, until the request ends.

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION};
 use pingora::Error;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -72,12 +72,34 @@ impl Context {
         self.answer(session, x, head, body).await
     }
 
+    /// Sends the client to another path, in the words of engines.
+    ///
+    /// # Errors
+    /// If the client has disconnected.
+    pub(crate) async fn redirect(
+        &self,
+        session: &mut Session,
+        x: &mut Exchange,
+        location: &str,
+    ) -> Result<Next, Reject> {
+        let status = StatusCode::MOVED_PERMANENTLY;
+        let mut head = ResponseHeader::build(status, Some(8)).map_err(internal)?;
+        head.insert_header(LOCATION, location).map_err(internal)?;
+        head.insert_header(CONTENT_LENGTH, 0).map_err(internal)?;
+        x.record.status = Some(status);
+        self.stamp(x, &mut head);
+        let written = session.write_response_header(Box::new(head), true).await;
+        written.map_err(|e| Reject::Client(error::explain(&e)))?;
+        Ok(Next::Answered)
+    }
+
     /// The headers that this node adds to the answer of a request.
     pub(crate) fn server_headers(&self, x: &Exchange) -> ServerHeaders {
         let server_headers = ServerHeaders::new(self.cluster.label(), self.agent_headers);
         server_headers
             .with_request_id(x.id.as_header().clone())
             .with_api_versions(version::header_value(&x.answered_in))
+            .for_http_1_0(x.is_http_1_0)
     }
 
     /// Adds [`Self::server_headers`] to an answer.

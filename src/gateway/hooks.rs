@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::Version;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
@@ -35,8 +36,12 @@ impl ProxyHttp for Gateway {
 
     async fn early_request_filter(&self, session: &mut Session, x: &mut Exchange) -> Result<()> {
         Downstream::set_request_in_progress(session.stream(), true);
-        // Keep-alive stays off for HTTP/1.0 and where the framing forbids another
-        // request (RFC 9112 §6.1).
+        x.is_http_1_0 = session.req_header().version == Version::HTTP_10;
+        // Keep-alive stays off where the framing forbids another request (RFC 9112
+        // §6.1), and for HTTP/1.0, which has no chunks.
+        if x.is_http_1_0 {
+            session.set_keepalive(None);
+        }
         if session.get_keepalive().is_some() {
             let more = !Downstream::is_draining(session.stream());
             session.set_keepalive(more.then_some(KEEPALIVE));

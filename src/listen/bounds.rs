@@ -30,6 +30,10 @@ pub const EACH_CONNECTION: usize = 44 << 10;
 /// Unfinished heads beyond the first 4 KiB of each.
 pub const HEADS: usize = 24 << 20;
 
+/// The part of it for what is beyond the first 64 KiB of the heads of clients that have
+/// not authenticated a request yet.
+pub const LONG_HEADS: usize = HEADS / 4;
+
 /// The requests in progress: held bodies, lists, and the buffers of streams.
 pub const REQUESTS: usize = 80 << 20;
 
@@ -42,6 +46,12 @@ pub const REQUESTS_OF_ONE: usize = (REQUESTS - REQUESTS_RESERVED) / 2;
 /// A request in progress costs as much, whatever it holds: its state, and the
 /// buffers of two connections.
 pub const EACH_REQUEST: usize = 64 << 10;
+
+/// The length of a head that [`EACH_REQUEST`] covers.
+pub const ORDINARY_HEAD: usize = 8 << 10;
+
+/// A longer head costs the rest of its length as it came, parsed, and sent on.
+pub const HEAD_FACTOR: usize = 3;
 
 /// A held body costs its own length, and three times as much while it is parsed.
 pub const BODY_FACTOR: usize = 4;

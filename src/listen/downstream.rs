@@ -48,6 +48,8 @@ pub(crate) struct Downstream {
     /// The header lines of every refusal.
     lines: Arc<str>,
     replacement: Option<Replacement>,
+    /// Bytes that were dropped after the refusal of a head.
+    dropped: usize,
     /// Takes the connection when the proxy drops it.
     left: Option<oneshot::Sender<Left>>,
     /// Whether an answer was sent, or a part of one, since the last request began.
@@ -100,6 +102,7 @@ impl Downstream {
             head: Head::new(common.budget.clone()),
             lines: common.lines.clone(),
             replacement: None,
+            dropped: 0,
             left: None,
             answered: false,
             over: false,
@@ -203,6 +206,47 @@ impl Downstream {
         let _ = AsyncWriteExt::shutdown(&mut *self).await;
     }
 
+    /// Whether its client has authenticated a request.
+    fn is_known(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| place.is_proven())
+    }
+
+    /// Answers a head that is too long; resolves with the error that ends the
+    /// connection for the proxy.
+    fn poll_refuse_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let lines = &self.lines;
+        let refusal = self.replacement.get_or_insert_with(|| Replacement {
+            bytes: refusal::too_long(lines),
+            written: 0,
+            stands_for: 0,
+        });
+        while refusal.written < refusal.bytes.len() {
+            let rest = &refusal.bytes[refusal.written..];
+            match ready!(Pin::new(&mut self.inner).poll_write(cx, rest)) {
+                Ok(0) => return Poll::Ready(io::ErrorKind::WriteZero.into()),
+                Ok(n) => refusal.written += n,
+                Err(e) => return Poll::Ready(e),
+            }
+        }
+        if let Err(e) = ready!(Pin::new(&mut self.inner).poll_flush(cx)) {
+            return Poll::Ready(e);
+        }
+        // Closed with unread bytes, the connection would lose the answer.
+        let mut scratch = [0; 4 << 10];
+        while self.dropped < heads::DROPPED {
+            let mut rest = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut self.inner).poll_read(cx, &mut rest) {
+                Poll::Ready(Ok(())) if !rest.filled().is_empty() => {
+                    self.dropped += rest.filled().len();
+                }
+                Poll::Pending => return self.head.poll_deadline(cx),
+                Poll::Ready(_) => break,
+            }
+        }
+        self.replacement = None;
+        Poll::Ready(io::ErrorKind::InvalidData.into())
+    }
+
     fn take_inner(&mut self) -> Stream {
         std::mem::replace(&mut self.inner, dummy())
     }
@@ -239,7 +283,7 @@ impl Drop for Downstream {
             return;
         }
         if let Some(left) = self.left.take() {
-            let known = self.place.as_ref().is_some_and(|place| place.is_proven());
+            let known = self.is_known();
             let stream = self.take_inner();
             // Fails if the listener has ended: the connection closes.
             drop(left.send(Left { stream, known }));
@@ -268,7 +312,10 @@ impl AsyncRead for Downstream {
             return this.note_read(before, read, buf);
         }
         this.answered = false;
-        this.head.check_limits()?;
+        let known = this.is_known();
+        if this.head.is_too_long(known) {
+            return this.poll_refuse_head(cx).map(Err);
+        }
         if buf.remaining() > 0
             && let Some(first) = this.first.take()
         {
@@ -277,9 +324,9 @@ impl AsyncRead for Downstream {
         let had = buf.filled().len();
         let read = Pin::new(&mut this.inner).poll_read(cx, buf);
         match this.note_read(had, read, buf) {
-            Poll::Pending if had > before => Poll::Ready(this.head.add(1)),
+            Poll::Pending if had > before => Poll::Ready(this.head.add(1, known)),
             Poll::Pending => this.head.poll_deadline(cx).map(Err),
-            Poll::Ready(Ok(())) => Poll::Ready(this.head.add(buf.filled().len() - before)),
+            Poll::Ready(Ok(())) => Poll::Ready(this.head.add(buf.filled().len() - before, known)),
             failed => failed,
         }
     }

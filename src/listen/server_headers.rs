@@ -24,6 +24,7 @@ pub(crate) struct ServerHeaders {
     agent: AgentHeaders,
     request_id: Option<HeaderValue>,
     api_versions: Option<HeaderValue>,
+    is_http_1_0: bool,
 }
 
 impl ServerHeaders {
@@ -34,6 +35,7 @@ impl ServerHeaders {
             agent,
             request_id: None,
             api_versions: None,
+            is_http_1_0: false,
         }
     }
 
@@ -56,6 +58,13 @@ impl ServerHeaders {
         self
     }
 
+    /// Leaves out the chunks, which clients of HTTP/1.0 cannot read.
+    #[must_use]
+    pub(crate) fn for_http_1_0(mut self, is_http_1_0: bool) -> Self {
+        self.is_http_1_0 = is_http_1_0;
+        self
+    }
+
     /// Removes the node, which unauthenticated clients do not learn.
     #[must_use]
     pub(crate) fn anonymous(mut self) -> Self {
@@ -75,6 +84,9 @@ impl ServerHeaders {
         }
         if let Some(versions) = &self.api_versions {
             let _ = head.insert_header(API_VERSION_HEADER, versions.clone());
+        }
+        if self.is_http_1_0 {
+            head.remove_header("transfer-encoding");
         }
         for (name, value) in self.agent {
             let _ = head.insert_header(*name, value.clone());

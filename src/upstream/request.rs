@@ -6,7 +6,7 @@ use pingora::http::RequestHeader;
 use pingora::protocols::http::v1::client::HttpSession;
 
 /// The value of `Host`, which engines and agents ignore.
-const AUTHORITY: &str = "docker";
+pub(crate) const AUTHORITY: &str = "docker";
 
 /// A plain `GET`.
 ///

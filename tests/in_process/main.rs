@@ -17,6 +17,7 @@ mod engine;
 mod hanging_agents;
 mod health;
 mod host;
+mod http;
 mod internal;
 mod lists;
 mod malformed;

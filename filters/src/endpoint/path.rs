@@ -112,6 +112,25 @@ impl<'a> RequestPath<'a> {
         })
     }
 
+    /// The decoded path with each run of slashes as one, if it has such runs and no
+    /// other fault; `None` if not.
+    pub fn without_empty_segments(raw: &str) -> Option<String> {
+        if RequestPath::parse(raw) != Err(BadPath::EmptySegment) {
+            return None;
+        }
+        let decoded = percent::decode(raw, Plus::Plus)?;
+        let decoded = String::from_utf8(decoded.into_owned()).ok()?;
+        let mut path = String::with_capacity(decoded.len());
+        for char in decoded.chars() {
+            if char != '/' || !path.ends_with('/') {
+                path.push(char);
+            }
+        }
+        refuse_second_readings(&path).ok()?;
+        leading_version(&path).ok()?;
+        Some(path)
+    }
+
     /// The bytes that were parsed. Forward these.
     pub fn raw(&self) -> &'a str {
         self.raw

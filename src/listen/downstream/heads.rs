@@ -20,8 +20,18 @@ use crate::listen::bounds;
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// The longest head. Cookies, a signature and the credentials of some registries
-/// take a few kilobytes.
-const LONGEST: usize = 64 << 10;
+/// take a few kilobytes; of many registries, and of long chains of proxies, more.
+const LONGEST: usize = 256 << 10;
+
+/// The bytes that are read and dropped after the refusal of a longer one.
+pub(super) const DROPPED: usize = 1 << 20;
+
+/// What another agent may add to it: its signature, and the client's name.
+const ADDED: usize = 16 << 10;
+
+/// The part of a head that is long: beyond it, clients that have not authenticated a
+/// request yet share a smaller budget.
+const LONG: usize = 64 << 10;
 
 /// The bytes of a head that every connection may hold outside the budget. Pingora
 /// allocates as much for each anyway, and nearly every head is shorter.
@@ -30,13 +40,20 @@ const FREE: usize = 4 << 10;
 /// The budget for the rest, of all connections together.
 const TOGETHER: usize = bounds::HEADS;
 
-/// The bytes of one head that may be parsed, counted at every parse: enough for
-/// the longest head in packets of the common size, but not byte by byte.
+/// The bytes of one head that may be parsed, counted at every parse: enough for a
+/// head in packets of the common size, but not byte by byte.
 const PARSED: usize = 2 << 20;
 
-/// The unused budget for long heads, of all connections together.
+/// The same for each byte of a head, where that is more.
+const PARSED_EACH: usize = 128;
+
+/// The unused budgets for heads, of all connections together.
 #[derive(Debug)]
-pub(super) struct Budget(AtomicUsize);
+pub(super) struct Budget {
+    all: AtomicUsize,
+    /// For the long parts of the heads of unknown clients.
+    long: AtomicUsize,
+}
 
 /// The head of one connection's next request, as far as it has arrived.
 #[derive(Debug)]
@@ -44,27 +61,35 @@ pub(super) struct Head {
     budget: Arc<Budget>,
     /// Its length. Atomic, because hooks get only a shared reference.
     bytes: AtomicUsize,
+    /// What it holds of the budget for long parts.
+    long: AtomicUsize,
     parsed: usize,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Budget {
-    fn take(&self, bytes: usize) -> bool {
-        let left = |left: usize| left.checked_sub(bytes);
-        let (store, load) = (Ordering::Relaxed, Ordering::Relaxed);
-        bytes == 0 || self.0.fetch_update(store, load, left).is_ok()
-    }
-
-    fn release(&self, bytes: usize) {
+    fn release(&self, bytes: usize, long: usize) {
         if bytes > 0 {
-            self.0.fetch_add(bytes, Ordering::Relaxed);
+            self.all.fetch_add(bytes, Ordering::Relaxed);
+        }
+        if long > 0 {
+            self.long.fetch_add(long, Ordering::Relaxed);
         }
     }
 }
 
+fn take(from: &AtomicUsize, bytes: usize) -> bool {
+    let left = |left: usize| left.checked_sub(bytes);
+    let (store, load) = (Ordering::Relaxed, Ordering::Relaxed);
+    bytes == 0 || from.fetch_update(store, load, left).is_ok()
+}
+
 impl Default for Budget {
     fn default() -> Self {
-        Self(AtomicUsize::new(TOGETHER))
+        Self {
+            all: AtomicUsize::new(TOGETHER),
+            long: AtomicUsize::new(bounds::LONG_HEADS),
+        }
     }
 }
 
@@ -73,6 +98,7 @@ impl Head {
         Self {
             budget,
             bytes: AtomicUsize::new(0),
+            long: AtomicUsize::new(0),
             parsed: 0,
             timer: None,
         }
@@ -81,39 +107,44 @@ impl Head {
     /// Starts the next head: this one was complete, or its request was answered.
     pub(super) fn clear(&self) {
         let bytes = self.bytes.swap(0, Ordering::Relaxed);
-        self.budget.release(beyond(bytes));
+        let long = self.long.swap(0, Ordering::Relaxed);
+        self.budget.release(beyond(bytes, FREE), long);
     }
 
-    /// To be called before a read.
-    ///
-    /// # Errors
-    /// If the head is too long already.
-    pub(super) fn check_limits(&mut self) -> io::Result<()> {
-        match self.bytes.load(Ordering::Relaxed) {
-            0 => {
-                self.parsed = 0;
-                self.timer = None;
-                Ok(())
-            }
-            LONGEST.. => Err(io::ErrorKind::InvalidData.into()),
-            _ => Ok(()),
+    /// To be called before a read. Whether the head is too long already; another agent
+    /// may be among the clients that are `known`.
+    pub(super) fn is_too_long(&mut self, known: bool) -> bool {
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        if bytes == 0 {
+            self.parsed = 0;
+            self.timer = None;
         }
+        bytes >= if known { LONGEST + ADDED } else { LONGEST }
     }
 
-    /// Counts `more` bytes that were read.
+    /// Counts `more` bytes that were read from a client that is `known`, or not.
     ///
     /// # Errors
-    /// If the budget is used up, or the head came in too many pieces.
-    pub(super) fn add(&mut self, more: usize) -> io::Result<()> {
+    /// If a budget is used up, or the head came in too many pieces.
+    pub(super) fn add(&mut self, more: usize, known: bool) -> io::Result<()> {
         let had = self.bytes.load(Ordering::Relaxed);
         let has = had.saturating_add(more);
-        if !self.budget.take(beyond(has) - beyond(had)) {
+        let long = match known {
+            true => 0,
+            false => beyond(has, LONG) - beyond(had, LONG),
+        };
+        if !take(&self.budget.long, long) {
+            tracing::debug!("closed a connection: long heads of unknown clients");
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
+        self.long.fetch_add(long, Ordering::Relaxed);
+        if !take(&self.budget.all, beyond(has, FREE) - beyond(had, FREE)) {
             tracing::debug!("closed a connection: incomplete heads hold {TOGETHER} bytes");
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
         self.bytes.store(has, Ordering::Relaxed);
         self.parsed = self.parsed.saturating_add(has);
-        if self.parsed > PARSED {
+        if self.parsed > PARSED.max(has.saturating_mul(PARSED_EACH)) {
             return Err(io::ErrorKind::InvalidData.into());
         }
         Ok(())
@@ -138,9 +169,9 @@ impl Drop for Head {
     }
 }
 
-/// The bytes that a head of this length takes from the budget.
-fn beyond(bytes: usize) -> usize {
-    bytes.saturating_sub(FREE)
+/// The bytes of a head of this length that are beyond the first.
+fn beyond(bytes: usize, first: usize) -> usize {
+    bytes.saturating_sub(first)
 }
 
 #[cfg(test)]
@@ -196,10 +227,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_endless_head_is_cut_off() {
         let piece = vec![b'a'; 16 << 10];
-        let endless: Vec<&[u8]> = vec![&piece; 5];
+        let endless: Vec<&[u8]> = vec![&piece; 96];
         let error = slow_request(&endless, Duration::ZERO).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidData);
-        assert!(slow_request(&endless[..3], Duration::ZERO).await.is_ok());
+        assert!(slow_request(&endless[..15], Duration::ZERO).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
@@ -218,25 +249,61 @@ mod tests {
         let common = Common::new(&ServerHeaders::none());
         let mut open = Vec::new();
         let full = loop {
+            match begin(&common, LONG).await {
+                Ok(connection) => open.push(connection),
+                Err(e) => break e,
+            }
+        };
+        assert_eq!(full.kind(), ErrorKind::QuotaExceeded);
+        assert_eq!(open.len(), TOGETHER / beyond(LONG, FREE));
+
+        // A connection with a short head is served meanwhile.
+        assert!(begin(&common, FREE).await.is_ok());
+        // Connections that end release their share, and so do complete heads.
+        open.pop();
+        let (stream, far) = begin(&common, LONG).await.unwrap();
+        let stream: Stream = Box::new(stream);
+        assert!(begin(&common, LONG).await.is_err());
+        Downstream::set_request_in_progress(Some(&stream), true);
+        let another = begin(&common, LONG).await;
+        assert!(another.is_ok());
+        drop((far, another, open));
+        assert_eq!(common.budget.all.load(Ordering::Relaxed), TOGETHER);
+    }
+
+    #[tokio::test]
+    async fn long_heads_of_unknown_clients_leave_room_for_others() {
+        let common = Common::new(&ServerHeaders::none());
+        let mut open = Vec::new();
+        let full = loop {
             match begin(&common, LONGEST).await {
                 Ok(connection) => open.push(connection),
                 Err(e) => break e,
             }
         };
         assert_eq!(full.kind(), ErrorKind::QuotaExceeded);
-        assert_eq!(open.len(), TOGETHER / beyond(LONGEST));
+        assert_eq!(open.len(), bounds::LONG_HEADS / beyond(LONGEST, LONG));
+        assert!(begin(&common, LONG).await.is_ok());
+        drop(open);
+        assert!(begin(&common, LONGEST).await.is_ok());
+        let budget = &common.budget;
+        assert_eq!(budget.long.load(Ordering::Relaxed), bounds::LONG_HEADS);
+        assert_eq!(budget.all.load(Ordering::Relaxed), TOGETHER);
+    }
 
-        // A connection with a short head is served meanwhile.
-        assert!(begin(&common, FREE).await.is_ok());
-        // Connections that end release their share, and so do complete heads.
-        open.pop();
-        let (stream, far) = begin(&common, LONGEST).await.unwrap();
-        let stream: Stream = Box::new(stream);
-        assert!(begin(&common, LONGEST).await.is_err());
-        Downstream::set_request_in_progress(Some(&stream), true);
-        let another = begin(&common, LONGEST).await;
-        assert!(another.is_ok());
-        drop((far, another, open));
-        assert_eq!(common.budget.0.load(Ordering::Relaxed), TOGETHER);
+    #[tokio::test]
+    async fn a_head_that_is_too_long_gets_an_answer() {
+        let common = Common::new(&ServerHeaders::none());
+        let (mut stream, mut far) = begin(&common, LONGEST).await.unwrap();
+        let client = async {
+            far.write_all(&vec![b'a'; 100 << 10]).await.unwrap();
+            let mut answer = vec![0; 13];
+            far.read_exact(&mut answer).await.unwrap();
+            drop(far);
+            answer
+        };
+        let (error, answer) = tokio::join!(stream.read_u8(), client);
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::InvalidData);
+        assert_eq!(answer, b"HTTP/1.1 431 ");
     }
 }

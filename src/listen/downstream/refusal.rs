@@ -22,11 +22,24 @@ pub(super) fn explain(head: &[u8], lines: &str) -> Option<Vec<u8>> {
     if !signed || !head.ends_with(b"\r\n\r\n") {
         return None;
     }
+    Some(answer(status, message, lines))
+}
+
+/// The refusal of a head that is too long.
+pub(super) fn too_long(lines: &str) -> Vec<u8> {
+    answer(
+        "431 Request Header Fields Too Large",
+        "the head of the request is longer than 256 KiB",
+        lines,
+    )
+}
+
+fn answer(status: &str, message: &str, lines: &str) -> Vec<u8> {
     let body = format!("{{\"message\":\"{message}\"}}\n");
     let length = body.len();
     let answer = format!(
         "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
          {lines}Connection: close\r\n\r\n{body}"
     );
-    Some(answer.into_bytes())
+    answer.into_bytes()
 }
