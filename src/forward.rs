@@ -20,6 +20,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::StatusCode;
 use http::header::CONTENT_LENGTH;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
@@ -66,7 +67,7 @@ pub(crate) async fn forward(
     let span = tracing::debug_span!("hop", to = &*to);
     x.record().to = to;
     let wire = found.map(|m| m.endpoint.wire);
-    if wire == Some(Wire::Json) && !x.redacts().is_empty() {
+    if wire == Some(Wire::Json) && (!x.redacts().is_empty() || x.mapping().is_some()) {
         return Box::pin(redacted(context, session, x, &upstream.hop).instrument(span)).await;
     }
     if wire.is_some_and(Wire::is_tunnel) || session.is_upgrade_req() {
@@ -94,7 +95,7 @@ pub(crate) async fn forward(
     }
 }
 
-/// Reads the whole answer, from which values have to be removed.
+/// Reads the whole answer, which has to be changed.
 async fn redacted(
     context: &Context,
     session: &mut Session,
@@ -138,7 +139,10 @@ pub(crate) async fn whole(
             whole.extend_from_slice(&chunk);
         }
         context.client.release(answer, &peer).await;
-        Ok((head, whole.freeze()))
+        let whole = whole.freeze();
+        let mapped = x.mapping().filter(|_| head.status == StatusCode::OK);
+        let mapped = mapped.and_then(|(translation, id)| translation.answer(id, &whole));
+        Ok((head, mapped.map_or(whole, Bytes::from)))
     };
     let request = session.req_header();
     tokio::select! {

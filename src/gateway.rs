@@ -158,6 +158,7 @@ impl Gateway {
             endpoint,
             body,
             judged_in,
+            translation: None,
         };
         // Route.
         if !x.is_from_peer() && needs_others(&x, session.req_header()) {

@@ -6,7 +6,8 @@
 //!
 //! A request is authenticated ([`auth`]), classified ([`endpoint`]) and judged
 //! ([`policy`]). [`placement`] finds what ties a new container to a node, and
-//! [`aggregate`] makes one answer of the answers of several nodes. All of them
+//! [`aggregate`] makes one answer of the answers of several nodes. [`translate`] maps
+//! calls between versions of the API. All of them
 //! read JSON with [`json`]. Imports run down this list only.
 
 #[cfg(any(test, feature = "fuzz"))]
@@ -18,6 +19,8 @@ mod differential;
 pub mod policy;
 
 pub mod aggregate;
+
+pub mod translate;
 
 pub mod placement;
 

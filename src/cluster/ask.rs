@@ -9,6 +9,7 @@ use pingora::http::RequestHeader;
 use skep_filters::aggregate::NodeTag;
 use skep_filters::auth::{BodyBinding, OnBehalfOf};
 use skep_filters::endpoint::{ApiVersion, RequestPath};
+use skep_filters::translate::Translation;
 use tokio::time::timeout;
 use tracing::Instrument;
 
@@ -75,10 +76,13 @@ impl ApiVersionChoice {
         }
     }
 
-    /// The version for one engine, if it is not the one that the client asks in.
-    pub(crate) fn translated(self, engine: Option<&EngineFacts>) -> Option<ApiVersion> {
+    /// The translation for one engine, if the client asks in another version.
+    pub(crate) fn translation(self, engine: Option<&EngineFacts>) -> Option<Translation> {
         match self {
-            Self::Nearest(asked) => self.to(engine).filter(|version| *version != asked),
+            Self::Nearest(asked) => {
+                let sent = self.to(engine).filter(|sent| *sent != asked)?;
+                Some(Translation { asked, sent })
+            }
             Self::Default | Self::One(_) => None,
         }
     }

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use skep_filters::auth::{BodyBinding, OnBehalfOf};
-use skep_filters::endpoint::{Endpoint, Route};
+use skep_filters::endpoint::{Endpoint, EndpointId, Route};
 use skep_filters::policy::scope::Scope;
 use skep_filters::policy::{EffectiveApi, Redact};
+use skep_filters::translate::Translation;
 
 use crate::cluster::reachable::Reachable;
 use crate::exchange::Exchange;
@@ -31,6 +32,8 @@ pub(crate) struct Judged<'x> {
     pub(crate) body: RequestBody,
     /// The API in which the body was judged.
     pub(crate) judged_in: EffectiveApi,
+    /// Set if this node's engine is asked in another version than the client's.
+    pub(crate) translation: Option<Translation>,
 }
 
 impl Judged<'_> {
@@ -60,6 +63,12 @@ impl Judged<'_> {
     /// Whether the caller is another agent.
     pub(crate) fn is_from_peer(&self) -> bool {
         self.permission.called.caller.is_peer()
+    }
+
+    /// The translation of the answer of this node's engine, if it needs one.
+    pub(crate) fn mapping(&self) -> Option<(Translation, EndpointId)> {
+        let (translation, id) = (self.translation?, self.endpoint?.id);
+        translation.maps_answer(id).then_some((translation, id))
     }
 
     /// The values to remove from the answer.

@@ -4,19 +4,21 @@
 //! The agent of the node that answers chooses the version: it knows its engine. Its
 //! answer names the version if it is not the one of the request.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use http::{HeaderMap, HeaderValue, Uri};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
-use skep_filters::endpoint::{ApiVersion, RequestPath, classify};
+use skep_filters::endpoint::{ApiVersion, EndpointId, RequestPath, classify};
+use skep_filters::translate::{Translation, Untranslatable};
 
 use crate::cluster::ask::{ApiVersionChoice, Node};
 use crate::cluster::hop::Hop;
 use crate::config::ApiVersions;
 use crate::exchange::context::Context;
 use crate::exchange::judged::Judged;
-use crate::exchange::reject::Reject;
+use crate::exchange::reject::{Reason, Reject};
 use crate::exchange::verdict::{self, Sent};
 use crate::exchange::{Call, Exchange};
 use crate::listen::server_headers::API_VERSION_HEADER;
@@ -83,10 +85,17 @@ impl Context {
             verdict::judge_body(&called, &call, &body.body(), api, x.record())?;
         }
         if sent != asked {
+            let translation = Translation { asked, sent };
+            let query = uri.query().unwrap_or_default();
+            let id = found.as_ref().map(|found| found.endpoint.id);
+            let query = translated_query(translation, id, query).map_err(|e| {
+                Reject::refused(StatusCode::BAD_REQUEST, Reason::NotServed, e.to_string())
+            })?;
             let malformed = |e: http::uri::InvalidUri| Reject::Internal(e.to_string());
-            let target = in_version(&uri, &path, asked, sent).map_err(malformed)?;
+            let target = in_version(&uri, &path, translation, &query).map_err(malformed)?;
             session.req_header_mut().set_uri(target);
             x.exchange.answered_in.insert(sent);
+            x.translation = Some(translation);
         }
         Ok(())
     }
@@ -116,7 +125,8 @@ pub(crate) fn other_versions(
     let mut versions = named(&head.headers);
     head.remove_header(API_VERSION_HEADER);
     if versions.is_empty() {
-        versions.extend(choice.translated(node.engine.as_ref()));
+        let translation = choice.translation(node.engine.as_ref());
+        versions.extend(translation.map(|translation| translation.sent));
     }
     versions
 }
@@ -137,21 +147,36 @@ pub(crate) fn header_value(versions: &BTreeSet<ApiVersion>) -> Option<HeaderValu
     HeaderValue::from_str(&texts.join(", ")).ok()
 }
 
-/// The target in another version. All other bytes stay as they are, unless the version
-/// was not written plainly (`/%761.41/info`).
+/// The query for an engine in another version.
+///
+/// # Errors
+/// If the engine would do more than the request says.
+pub(crate) fn translated_query(
+    translation: Translation,
+    id: Option<EndpointId>,
+    query: &str,
+) -> Result<Cow<'_, str>, Untranslatable> {
+    let changed = match id {
+        Some(id) => translation.query(id, query)?,
+        None => None,
+    };
+    Ok(changed.map_or(Cow::Borrowed(query), Cow::Owned))
+}
+
+/// The target in another version, with this query. All other bytes stay as they are,
+/// unless the version was not written plainly (`/%761.41/info`).
 fn in_version(
     target: &Uri,
     path: &RequestPath<'_>,
-    asked: ApiVersion,
-    version: ApiVersion,
+    Translation { asked, sent }: Translation,
+    query: &str,
 ) -> Result<Uri, http::uri::InvalidUri> {
     let plain = format!("/v{asked}");
-    let (raw, query) = (target.path(), target.query());
-    let mut text = match raw.strip_prefix(&plain) {
-        Some(rest) => format!("/v{version}{rest}"),
-        None => format!("/v{version}{}", request::escape(path.path())),
+    let mut text = match target.path().strip_prefix(&plain) {
+        Some(rest) => format!("/v{sent}{rest}"),
+        None => format!("/v{sent}{}", request::escape(path.path())),
     };
-    if let Some(query) = query {
+    if target.query().is_some() || !query.is_empty() {
         text.push('?');
         text.push_str(query);
     }
@@ -184,7 +209,10 @@ mod tests {
             let uri: Uri = target.parse().unwrap();
             let path = RequestPath::parse(uri.path()).unwrap();
             let asked = path.version().unwrap();
-            let changed = in_version(&uri, &path, asked, ApiVersion::new(1, 41)).unwrap();
+            let sent = ApiVersion::new(1, 41);
+            let translation = Translation { asked, sent };
+            let query = uri.query().unwrap_or_default();
+            let changed = in_version(&uri, &path, translation, query).unwrap();
             assert_eq!(changed, expected, "{target}");
         }
     }

@@ -8,6 +8,8 @@
 mod progress;
 mod worker;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use futures::future::join_all;
 use http::StatusCode;
@@ -23,6 +25,7 @@ use crate::exchange::context::Context;
 use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
 use crate::exchange::reject::internal;
+use crate::exchange::version::translated_query;
 use crate::forward::fanout::refusal;
 use crate::upstream::client::{Answer, Budget};
 use crate::upstream::headers;
@@ -44,8 +47,8 @@ pub(crate) async fn run(
 ) -> Result<Next, Reject> {
     let (nodes, missing) = ask::nodes(&context.cluster, x.reachable());
     let version = context.version_choice(x.exchange, path);
-    let translated = |node: &Node| version.translated(node.engine.as_ref());
-    let versions = nodes.iter().filter_map(translated);
+    let translated = |node: &Node| version.translation(node.engine.as_ref());
+    let versions = nodes.iter().filter_map(translated).map(|t| t.sent);
     x.exchange.answered_in.extend(versions);
     if broadcast == Broadcast::Progress {
         let targets = nodes
@@ -66,8 +69,14 @@ pub(crate) async fn run(
         )
     };
     let ask = &ask;
+    let id = x.endpoint.map(|endpoint| endpoint.id);
     let answers = nodes.iter().map(|node| async move {
-        let answer = ask_node(&context.cluster, node, ask, query, &Budget::one(ANSWER)).await;
+        let query = match translated(node).map(|t| translated_query(t, id, query)) {
+            None => Cow::Borrowed(query),
+            Some(Ok(query)) => query,
+            Some(Err(e)) => return (node, Err(e.to_string())),
+        };
+        let answer = ask_node(&context.cluster, node, ask, &query, &Budget::one(ANSWER)).await;
         (node, answer)
     });
     let summary = Summary::of(join_all(answers).await, missing)?;

@@ -111,8 +111,8 @@ pub(crate) async fn run(
     };
     let (nodes, missing) = ask::nodes(&context.cluster, x.reachable());
     for node in &nodes {
-        let version = streams.ask.version.translated(node.engine.as_ref());
-        x.exchange.answered_in.extend(version);
+        let translation = streams.ask.version.translation(node.engine.as_ref());
+        x.exchange.answered_in.extend(translation.map(|t| t.sent));
     }
     streams.listen(nodes);
 

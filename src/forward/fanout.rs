@@ -4,6 +4,7 @@
 //! `skep_filters::aggregate` has the merge rules, and `cluster` the nodes.
 //! `events.rs` and `broadcast.rs` merge streams.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
@@ -28,14 +29,13 @@ use crate::cluster::ask::{
     Ask, Missing, Node, Timeout, ask_node, missing_header, nodes, with_tasks,
 };
 use crate::cluster::hop::Hop;
-use crate::cluster::reachable::Reachable;
 use crate::config::Partial;
 use crate::exchange::Next;
 use crate::exchange::context::Context;
 use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
 use crate::exchange::reject::internal;
-use crate::exchange::version::other_versions;
+use crate::exchange::version::{other_versions, translated_query};
 use crate::listen::memory::Exhausted;
 use crate::listen::server_headers::NODE_HEADER;
 use crate::upstream::client::{Answer, Budget};
@@ -127,7 +127,7 @@ pub(crate) async fn answer(
     let budget = Budget::shared(each, each.saturating_mul(ALL));
     // Held until the client has read the merged answer.
     let budget = budget.paid_by(&x.permission.called.account);
-    let mut listing = run(context, list, &ask, x.reachable(), &budget).await?;
+    let mut listing = run(context, list, &ask, x, &budget).await?;
     notice(context, x.exchange.path(), &listing);
     let mut head = listing.head;
     x.exchange.answered_in.append(&mut listing.versions);
@@ -226,10 +226,11 @@ async fn run(
     context: &Context,
     list: List,
     ask: &Ask<'_>,
-    reachable: &Reachable,
+    x: &Judged<'_>,
     budget: &Budget,
 ) -> Result<Listing, Reject> {
-    let (nodes, mut missing) = nodes(&context.cluster, reachable);
+    let (nodes, mut missing) = nodes(&context.cluster, x.reachable());
+    let id = x.endpoint.map(|endpoint| endpoint.id);
     if matches!(list, List::Containers(_)) && is_of_running_tasks(ask.query) {
         with_tasks(&context.cluster, &mut missing);
     }
@@ -267,9 +268,15 @@ async fn run(
         .map(|node| {
             let query = queries.for_node(&node.tag.id);
             async move {
+                let translation = ask.version.translation(node.engine.as_ref());
+                let query = match translation.map(|t| translated_query(t, id, query)) {
+                    None => Cow::Borrowed(query),
+                    Some(Ok(query)) => query,
+                    Some(Err(e)) => return (node, Err(e.to_string())),
+                };
                 (
                     node,
-                    ask_node(&context.cluster, node, ask, query, budget).await,
+                    ask_node(&context.cluster, node, ask, &query, budget).await,
                 )
             }
         })
@@ -281,9 +288,12 @@ async fn run(
                 if head.is_none() || matches!(node.hop, Hop::Engine) {
                     head = Some(answer.head);
                 }
+                let translation = ask.version.translation(node.engine.as_ref());
+                let mapped = translation.zip(id);
+                let mapped = mapped.and_then(|(t, id)| t.answer(id, &answer.body));
                 answers.push(NodeAnswer {
                     node: node.tag.clone(),
-                    body: answer.body,
+                    body: mapped.map_or(answer.body, Bytes::from),
                 });
             }
             Ok(answer) => refusals.push((node.tag.clone(), answer)),
