@@ -8,6 +8,7 @@ pub(crate) mod broadcast;
 pub(crate) mod create;
 pub(crate) mod events;
 pub(crate) mod fanout;
+pub(crate) mod image;
 pub(crate) mod labelled;
 pub(crate) mod names;
 pub(crate) mod negotiate;

@@ -272,8 +272,8 @@ impl Gateway {
             to,
             Destination::Everyone(
                 List::Containers(_)
-                    | List::Images
-                    | List::ImagesApart
+                    | List::Images(_)
+                    | List::ImagesApart(_)
                     | List::Volumes(_)
                     | List::Networks
             )

@@ -8,7 +8,7 @@ pub(crate) mod task;
 use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode};
-use skep_filters::aggregate::{VolumeFilter, plan};
+use skep_filters::aggregate::{VolumeFilter, image_plan, plan};
 use skep_filters::endpoint::filters::Filters;
 use skep_filters::endpoint::{
     AllNodes, Announcement, Broadcast, Endpoint, Match, Merge, ObjectKind, Own, Route, SwarmObject,
@@ -271,8 +271,8 @@ fn for_peer(
 fn list(merge: Merge, query: &str, dialect: &dyn Dialect) -> List {
     match merge {
         Merge::Containers => List::Containers(plan(query)),
-        Merge::Images if dialect.lists_images_by_node() => List::ImagesApart,
-        Merge::Images => List::Images,
+        Merge::Images if dialect.lists_images_by_node() => List::ImagesApart(image_plan(query)),
+        Merge::Images => List::Images(image_plan(query)),
         Merge::Volumes => List::Volumes(volume_filter(query)),
         Merge::Networks => List::Networks,
         Merge::DataUsage => List::DataUsage,

@@ -42,6 +42,7 @@ pub use containers::{
 pub use decorate::decorate;
 pub use error::MergeError;
 pub use events::{Event, EventKey, EventsPlan, decorate_event};
+pub use images::{ImageBound, ImagePlan, ImageQuery, image_plan};
 pub use label::{NodeFilter, label_inspect};
 pub use lines::{LineSplitter, LineTooLong, MAX_LINE};
 pub use progress::{ProgressLine, final_error, outcome_line, progress_line};
@@ -57,6 +58,13 @@ pub enum MergeRule {
     Images,
     /// The same, with a row for each node that has an image.
     ImagesApart,
+    /// Either of the two, with `before` or `since`.
+    ImagesBetween {
+        /// The images that the filters name.
+        query: ImageQuery,
+        /// Whether each node has a row of its own.
+        apart: bool,
+    },
     /// `GET /volumes`: local volumes of every node, cluster volumes once.
     Volumes(VolumeFilter),
     /// `GET /networks`: swarm networks once, local networks of every node.
@@ -98,8 +106,9 @@ pub fn merge_labelled(
     answers.sort_by(|a, b| (&a.node, &a.body).cmp(&(&b.node, &b.body)));
     match rule {
         MergeRule::Containers(query) => containers::merge(query, label, &answers),
-        MergeRule::Images => images::merge(&answers, true, label),
-        MergeRule::ImagesApart => images::merge(&answers, false, label),
+        MergeRule::Images => images::merge(&ImageQuery::default(), &answers, true, label),
+        MergeRule::ImagesApart => images::merge(&ImageQuery::default(), &answers, false, label),
+        MergeRule::ImagesBetween { query, apart } => images::merge(query, &answers, !apart, label),
         MergeRule::Volumes(filter) => volumes::merge(filter, label, &answers),
         MergeRule::Networks => networks::merge(label, &answers),
         MergeRule::NetworkInspect => network::merge(&answers),

@@ -16,8 +16,8 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use serde::Deserialize;
 use skep_filters::aggregate::{
-    Bound, ContainerPlan, MergeRule, Merged, NodeAnswer, NodeTag, Owns, VolumeFilter,
-    listed_containers, merge_labelled,
+    Bound, ContainerPlan, ImageBound, ImagePlan, ImageQuery, MergeRule, Merged, NodeAnswer,
+    NodeTag, Owns, VolumeFilter, listed_containers, merge_labelled,
 };
 use skep_filters::auth::OnBehalfOf;
 use skep_filters::endpoint::filters::Filters;
@@ -36,6 +36,7 @@ use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
 use crate::exchange::reject::internal;
 use crate::exchange::version::{other_versions, translated_query};
+use crate::forward::image;
 use crate::listen::memory::Exhausted;
 use crate::listen::server_headers::NODE_HEADER;
 use crate::upstream::client::{Answer, Budget};
@@ -47,9 +48,9 @@ pub(crate) enum List {
     /// `GET /containers/json`.
     Containers(ContainerPlan),
     /// `GET /images/json`.
-    Images,
+    Images(ImagePlan),
     /// `GET /images/json` with a row for each node that has an image.
-    ImagesApart,
+    ImagesApart(ImagePlan),
     /// `GET /volumes`.
     Volumes(VolumeFilter),
     /// `GET /networks`.
@@ -190,7 +191,7 @@ fn walks_over_disks(list: &List, query: &str) -> bool {
     match list {
         List::DataUsage | List::Prune => true,
         List::Containers(_) => flag(query, "size"),
-        List::Images | List::ImagesApart => flag(query, "shared-size"),
+        List::Images(_) | List::ImagesApart(_) => flag(query, "shared-size"),
         List::Volumes(_) | List::Networks | List::Network(_) | List::InfoTotals => false,
     }
 }
@@ -241,8 +242,14 @@ async fn run(
     }
     let (rule, queries) = match list {
         List::Containers(plan) => containers(context, &nodes, plan, ask).await,
-        List::Images => (MergeRule::Images, Queries::same(ask.query)),
-        List::ImagesApart => (MergeRule::ImagesApart, Queries::same(ask.query)),
+        List::Images(plan) if plan.has_reference() => {
+            images(context, &nodes, &plan, false, ask).await
+        }
+        List::ImagesApart(plan) if plan.has_reference() => {
+            images(context, &nodes, &plan, true, ask).await
+        }
+        List::Images(_) => (MergeRule::Images, Queries::same(ask.query)),
+        List::ImagesApart(_) => (MergeRule::ImagesApart, Queries::same(ask.query)),
         List::Volumes(filter) => (MergeRule::Volumes(filter), Queries::same(ask.query)),
         List::Networks => (MergeRule::Networks, Queries::same(ask.query)),
         List::Network(_) => (MergeRule::NetworkInspect, Queries::same(ask.query)),
@@ -442,6 +449,47 @@ async fn containers(
     };
     let rule = plan.resolved(before.map(|f| f.1), since.map(|f| f.1));
     (MergeRule::Containers(rule), queries)
+}
+
+/// The merge rule and queries of a list of images with `before` or `since`. The
+/// engines of nodes without the named image would fail the whole list.
+async fn images(
+    context: &Context,
+    nodes: &[Node],
+    plan: &ImagePlan,
+    apart: bool,
+    ask: &Ask<'_>,
+) -> (MergeRule, Queries) {
+    let query = ImageQuery {
+        before: image_bound(context, nodes, plan.before.as_deref(), ask).await,
+        since: image_bound(context, nodes, plan.since.as_deref(), ask).await,
+    };
+    let queries = nodes.iter().map(|node| {
+        let id = &node.tag.id;
+        (id.clone(), plan.query_for(id, &query))
+    });
+    let queries = Queries {
+        common: ask.query.to_owned(),
+        by_node: queries.collect(),
+    };
+    (MergeRule::ImagesBetween { query, apart }, queries)
+}
+
+/// When the named image was created, and the nodes that have it; `None` if no node
+/// does, and the engines refuse the list. If nodes have different images of this
+/// name, the first node's is meant.
+async fn image_bound(
+    context: &Context,
+    nodes: &[Node],
+    name: Option<&str>,
+    ask: &Ask<'_>,
+) -> Option<ImageBound> {
+    let name = name.filter(|name| !name.is_empty())?;
+    let images = image::of_name(context, nodes, name, ask).await;
+    let (_, first) = images.first()?;
+    let same = images.iter().filter(|(_, image)| image.id == first.id);
+    let owners = same.map(|(node, _)| node.tag.id.clone()).collect();
+    ImageBound::new(&first.created, owners).ok()
 }
 
 #[derive(Deserialize)]

@@ -18,6 +18,7 @@ mod hanging_agents;
 mod health;
 mod host;
 mod http;
+mod images;
 mod internal;
 mod lists;
 mod malformed;

@@ -20,8 +20,10 @@ use super::split::{Element, read_lists};
 use super::{Merged, NodeAnswer};
 use crate::json::present;
 
+pub(super) use bound::unix_seconds;
 pub use bound::{Bound, BoundError};
 pub use plan::{ContainerPlan, Owns, plan};
+pub(super) use plan::{reference_in, without_references};
 
 /// The part of a query that the merge itself carries out; made by
 /// [`ContainerPlan::resolved`].

@@ -10,6 +10,7 @@
 //! acts on the one node that a row names, as Portainer's UI does, no rows are
 //! united.
 
+mod plan;
 mod unite;
 
 use std::borrow::Cow;
@@ -24,6 +25,7 @@ use super::list::ListWriter;
 use super::split::{Element, NodeRows, read_lists};
 use super::{Merged, NodeAnswer, NodeTag};
 use crate::json::{Edit, present};
+pub use plan::{ImageBound, ImagePlan, ImageQuery, image_plan};
 
 #[derive(Deserialize)]
 struct Row<'a> {
@@ -53,9 +55,14 @@ struct Image<'r, 'a> {
     others: Vec<(&'a NodeTag, &'r Row<'a>)>,
 }
 
-pub(super) fn merge(answers: &[NodeAnswer], united: bool, label: Option<&str>) -> Merged {
+pub(super) fn merge(
+    query: &ImageQuery,
+    answers: &[NodeAnswer],
+    united: bool,
+    label: Option<&str>,
+) -> Merged {
     let (nodes, unusable) = read_lists::<Row<'_>>(answers);
-    let mut images = group(&nodes, united);
+    let mut images = group(&nodes, query, united);
     images.sort_by_key(|image| Reverse(image.base.row.created));
 
     let mut list = ListWriter::new("", answers);
@@ -78,11 +85,18 @@ pub(super) fn merge(answers: &[NodeAnswer], united: bool, label: Option<&str>) -
     }
 }
 
-fn group<'r, 'a>(nodes: &'r [NodeRows<'a, Row<'a>>], united: bool) -> Vec<Image<'r, 'a>> {
+fn group<'r, 'a>(
+    nodes: &'r [NodeRows<'a, Row<'a>>],
+    query: &ImageQuery,
+    united: bool,
+) -> Vec<Image<'r, 'a>> {
     let mut images: Vec<Image<'r, 'a>> = Vec::new();
     let mut by_id: HashMap<&str, usize> = HashMap::new();
     for node in nodes {
         for element in &node.elements {
+            if !query.admits(&node.node.id, element.row.created) {
+                continue;
+            }
             let next = images.len();
             let at = if united {
                 *by_id.entry(&element.row.id).or_insert(next)

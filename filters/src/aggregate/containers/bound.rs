@@ -58,7 +58,7 @@ impl Bound {
 }
 
 /// The whole seconds since 1970 of an RFC 3339 time, rounded down.
-fn unix_seconds(time: &str) -> Option<i64> {
+pub(in crate::aggregate) fn unix_seconds(time: &str) -> Option<i64> {
     // The parser takes any separator of date and time.
     let separator = time.get(10..11)?;
     let time = OffsetDateTime::parse(time, &Rfc3339).ok()?;

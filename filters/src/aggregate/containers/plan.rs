@@ -40,20 +40,20 @@ pub struct Owns {
 /// with several values, of which an engine picks one at random.
 #[must_use]
 pub fn plan(raw_query: &str) -> ContainerPlan {
-    let filters = query::get(raw_query, "filters");
-    let filters = filters.as_deref().and_then(parse_filters);
-    let reference = |name| {
-        let value = filters.as_ref()?.get(name)?;
-        single_name(value)
-    };
     ContainerPlan {
         raw: raw_query.to_owned(),
         limit: query::get(raw_query, "limit")
             .and_then(|limit| limit.parse::<usize>().ok())
             .filter(|&limit| limit > 0),
-        before: reference("before"),
-        since: reference("since"),
+        before: reference_in(raw_query, "before"),
+        since: reference_in(raw_query, "since"),
     }
+}
+
+/// The one value of this filter of a raw query.
+pub(in crate::aggregate) fn reference_in(raw_query: &str, name: &str) -> Option<String> {
+    let filters = query::get(raw_query, "filters")?;
+    single_name(parse_filters(&filters)?.get(name)?)
 }
 
 impl ContainerPlan {
@@ -77,7 +77,7 @@ impl ContainerPlan {
         if !drop_before && !drop_since {
             return self.raw.clone();
         }
-        let query = without(&self.raw, drop_before, drop_since);
+        let query = without_references(&self.raw, drop_before, drop_since);
         if !drop_before || self.limit.is_none() {
             return query;
         }
@@ -96,7 +96,11 @@ impl ContainerPlan {
 }
 
 /// The query without the filters to be dropped.
-fn without(raw_query: &str, drop_before: bool, drop_since: bool) -> String {
+pub(in crate::aggregate) fn without_references(
+    raw_query: &str,
+    drop_before: bool,
+    drop_since: bool,
+) -> String {
     let json = query::get(raw_query, "filters").unwrap_or_default();
     let Some(mut filters) = parse_filters(&json) else {
         return raw_query.to_owned();

@@ -34,7 +34,8 @@ pub(super) fn merge(rule: &MergeRule, nodes: Nodes<'_>) -> Value {
         MergeRule::NetworkInspect
         | MergeRule::Prune
         | MergeRule::DataUsage
-        | MergeRule::InfoTotals { .. } => unreachable!("no list; see objects"),
+        | MergeRule::InfoTotals { .. }
+        | MergeRule::ImagesBetween { .. } => unreachable!("no list of all rows"),
     }
 }
 

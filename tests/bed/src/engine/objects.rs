@@ -1,14 +1,16 @@
 //! Lists and inspects of the engine's own objects and, on a manager, the swarm's.
-//! The fake applies no filters; the log of requests shows them.
+//! Of the filters the fake applies only `before` and `since` of images; the log of
+//! requests shows the others.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::io;
 
 use serde_json::{Value, json};
 
 use super::config::Config;
+use super::events::decoded;
 use super::exchange::{After, Exchange};
-use super::rfc3339;
+use super::{images, rfc3339};
 use crate::fixture::{HOST, NANOS};
 
 // The exact errors of moby's cluster (`errNoManager`).
@@ -106,23 +108,34 @@ pub(super) async fn exec(x: &mut Exchange<'_>, id: &str) -> io::Result<After> {
 
 pub(super) async fn images(x: &mut Exchange<'_>) -> io::Result<After> {
     let mut rows = x.config.rows("images").to_vec();
+    let filters = decoded(x.param("filters").unwrap_or_default());
+    let filters: Value = serde_json::from_str(&filters).unwrap_or_default();
+    for (filter, order) in [("before", Ordering::Less), ("since", Ordering::Greater)] {
+        let Some(name) = one_value(&filters[filter]) else {
+            continue;
+        };
+        let Some(named) = images::find(&x.config, &name) else {
+            return x.error(404, &images::missing(&name)).await;
+        };
+        let than = named["Created"].as_i64();
+        rows.retain(|row| row["Created"].as_i64().cmp(&than) == order);
+    }
     rows.sort_by_key(|row| Reverse(row["Created"].as_i64()));
     x.json(200, &rows.into()).await
 }
 
 pub(super) async fn image(x: &mut Exchange<'_>, name: &str) -> io::Result<After> {
-    let tagged = |row: &Value| {
-        row["RepoTags"]
-            .as_array()
-            .is_some_and(|t| t.contains(&name.into()))
+    let Some(mut image) = images::find(&x.config, name).cloned() else {
+        return x.error(404, &images::missing(name)).await;
     };
-    one(
-        x,
-        "images",
-        |row| row["Id"] == name || tagged(row),
-        format!("No such image: {name}"),
-    )
-    .await
+    image["Created"] = rfc3339::write(image["Created"].as_i64().unwrap_or(0), 0).into();
+    x.json(200, &image).await
+}
+
+/// The value of a filter, in either of its two shapes.
+fn one_value(filter: &Value) -> Option<String> {
+    let listed = filter[0].as_str().map(str::to_owned);
+    listed.or_else(|| filter.as_object()?.keys().next().cloned())
 }
 
 pub(super) async fn volumes(x: &mut Exchange<'_>) -> io::Result<After> {
