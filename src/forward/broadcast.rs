@@ -92,6 +92,28 @@ pub(crate) async fn run(
     context.answer(session, x, head, body).await
 }
 
+/// Carries out a request that reports its progress on these nodes.
+///
+/// # Errors
+/// If no node succeeded.
+pub(crate) async fn progress_on(
+    context: &Context,
+    session: &mut Session,
+    x: &mut Judged<'_>,
+    nodes: Vec<Node>,
+    path: &RequestPath<'_>,
+    query: &str,
+) -> Result<Next, Reject> {
+    let hosts: Vec<_> = nodes.iter().map(|n| n.tag.hostname.as_str()).collect();
+    x.exchange.record.to = format!("nodes:{}", hosts.join(",")).into();
+    let version = ApiVersionChoice::of(&context.cluster, path.version());
+    let targets = nodes
+        .iter()
+        .map(|node| ask::target(node, version, path.path(), query))
+        .collect();
+    progress::run(context, session, x, nodes, targets, Vec::new()).await
+}
+
 /// The answers of all nodes.
 struct Summary {
     succeeded: Vec<(String, Answer)>,

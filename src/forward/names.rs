@@ -109,7 +109,7 @@ async fn inspect(
 ///
 /// # Errors
 /// For a defect of skep.
-pub(super) async fn inspect_container(
+pub(crate) async fn inspect_container(
     context: &Context,
     x: &Judged<'_>,
     node: &Node,

@@ -12,6 +12,7 @@ use skep_filters::endpoint::{
 
 use super::Gateway;
 use crate::authorise::scope::{self, Restriction};
+use crate::cluster::ask::Node;
 use crate::cluster::hop::Hop;
 use crate::cluster::reachable::Reachable;
 use crate::exchange::judged::Judged;
@@ -142,8 +143,21 @@ impl Gateway {
             }
             Destination::Local => self.to_hop(session, x, Hop::Engine, found).await,
             Destination::Pull => {
-                let hop = place::pulls_to(&self.context, query, x);
-                self.to_hop(session, x, hop, found).await
+                let nodes = Box::pin(place::pulls_to(&self.context, &asked, x)).await;
+                match <[Node; 1]>::try_from(nodes) {
+                    Ok([node]) => self.to_hop(session, x, node.hop, found).await,
+                    Err(nodes) => {
+                        Box::pin(broadcast::progress_on(
+                            &self.context,
+                            session,
+                            x,
+                            nodes,
+                            path,
+                            query,
+                        ))
+                        .await
+                    }
+                }
             }
             Destination::Node(m) => self.to_hop(session, x, Hop::Agent(m), found).await,
             Destination::Manager => self.forward_to_manager(session, x, found, pinned).await,

@@ -5,9 +5,11 @@
 //! objects that a container's body names; the node that the configuration gives
 //! the caller; the node where this caller's container of the same name was a
 //! moment ago; the node that has a part of the same compose project; the node that
-//! has the image; this one. `place/project.rs` finds a project.
+//! has the image; this one. `place/project.rs` finds a project, and `place/users.rs`
+//! the containers of an image.
 
 mod project;
+mod users;
 
 use http::{Method, StatusCode};
 use skep_filters::auth::OnBehalfOf;
@@ -16,7 +18,7 @@ use skep_filters::json::Members;
 use skep_filters::placement::{NODE_LABEL, Placement, PlacingLabels};
 
 use super::{Destination, TargetError, find};
-use crate::cluster::ask::{ApiVersionChoice, Ask, Timeout, ask_node, at};
+use crate::cluster::ask::{ApiVersionChoice, Ask, Node, Timeout, ask_node, at};
 use crate::cluster::hop::Hop;
 use crate::cluster::known::image_name;
 use crate::cluster::reachable::Reachable;
@@ -32,23 +34,33 @@ use crate::upstream::request;
 /// Bounds one inspect, in bytes.
 const INSPECT: usize = 8 << 20;
 
-/// The hop of a pull: the node that lacked the image, that of the caller, that of
-/// a removed container of this image, otherwise this one.
-pub(crate) fn pulls_to(context: &Context, query: &str, x: &Judged<'_>) -> Hop {
-    let Some(image) = query::get(query, "fromImage") else {
-        return Hop::Engine;
+/// The nodes of a pull: the node that lacked the image, that of the caller, that of
+/// a removed container of this image, all nodes with containers of the image,
+/// otherwise this one.
+pub(crate) async fn pulls_to(context: &Context, asked: &Call<'_>, x: &Judged<'_>) -> Vec<Node> {
+    let one = |hop: &Hop| vec![at(&context.cluster, hop)];
+    let image = query::get(asked.query, "fromImage").filter(|image| !image.is_empty());
+    let Some(image) = image else {
+        return one(&Hop::Engine);
     };
-    let image = match query::get(query, "tag") {
+    let image = match query::get(asked.query, "tag") {
         Some(tag) if tag.contains(':') => format!("{image}@{tag}"),
         Some(tag) if !tag.is_empty() => format!("{image}:{tag}"),
         _ => image.into_owned(),
     };
     let lacked = context.pulls.take(x.caller(), &image_name(&image));
-    lacked
+    let chosen = lacked
         .and_then(|node| ready(context, &node))
         .or_else(|| node_of_caller(context, x).and_then(Result::ok))
-        .or_else(|| node_of_removed(context, x, &image))
-        .unwrap_or(Hop::Engine)
+        .or_else(|| node_of_removed(context, x, &image));
+    if let Some(hop) = chosen {
+        return one(&hop);
+    }
+    let users = users::nodes_of(context, x, &image, asked.path.version()).await;
+    match users.is_empty() {
+        true => one(&Hop::Engine),
+        false => users,
+    }
 }
 
 /// The node of the caller's container of this image that was removed a moment ago:

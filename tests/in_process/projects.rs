@@ -258,10 +258,10 @@ async fn a_container_created_again_is_created_where_it_was_and_so_is_its_image()
             let body = json!({ "Image": "app:2" });
             let path = format!("/containers/create?name={again}");
             assert_eq!(created(bed, "n1", &path, &body).await, "n2");
-            // It is known again where it is: pulls go to the entry node as before.
-            let pulls = bed.node("n1").engine.requests_to("/images/create").len();
+            // It is known again where it is: its image is pulled there.
+            let pulls = bed.node("n2").engine.requests_to("/images/create").len();
             ask(bed, "n1", "POST", pull, &Value::Null).await;
-            let now = bed.node("n1").engine.requests_to("/images/create").len();
+            let now = bed.node("n2").engine.requests_to("/images/create").len();
             assert_eq!(now, pulls + 1);
             let answer = ask(bed, "n1", "DELETE", "/containers/web", &Value::Null).await;
             assert_eq!(answer.status, 204, "{}", answer.text());
