@@ -27,6 +27,7 @@ use crate::agent::reload::{Reload, Stamp};
 use crate::agent::secrets::SecretsError;
 use crate::authenticate::handshake::Handshake;
 use crate::cluster::conditions::Conditions;
+use crate::cluster::copies::Copies;
 use crate::cluster::identity::{self, Identity};
 use crate::cluster::known::Known;
 use crate::cluster::known::Pulls;
@@ -246,6 +247,7 @@ impl Agent {
             name_locks: NameLocks::default(),
             missing: Conditions::default(),
             residents: Residents::new(client.clone(), engine.clone()),
+            copies: Copies::default(),
             agent_headers: agent_headers(portainer.as_deref()),
             audited: audit.is_some(),
             config: config.clone(),

@@ -6,6 +6,7 @@
 
 pub(crate) mod ask;
 pub(crate) mod conditions;
+pub(crate) mod copies;
 pub(crate) mod discover;
 pub(crate) mod expected;
 pub(crate) mod hop;

@@ -47,6 +47,6 @@ pub use plain::{CallerMark, ContainerCaller, Plain};
 pub use policies::Policy;
 pub use portainer::{Hidden, Portainer, SecretSource};
 pub use settings::{
-    Aggregate, ApiVersions, Audit, Auth, Browse, Config, InfoOf, Log, LogFormat, Partial,
+    Aggregate, ApiVersions, Audit, Auth, Browse, Config, Images, InfoOf, Log, LogFormat, Partial,
 };
 pub use sockets::{Socket, SocketIdentity, SocketUser};

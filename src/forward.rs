@@ -5,6 +5,7 @@
 //! from several nodes.
 
 pub(crate) mod broadcast;
+pub(crate) mod copy;
 pub(crate) mod create;
 pub(crate) mod events;
 pub(crate) mod fanout;

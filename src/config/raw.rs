@@ -31,6 +31,7 @@ pub(super) struct Raw {
     pub(super) browse: Option<Browse>,
     pub(super) aggregate: Option<Aggregate>,
     pub(super) api_versions: Option<Text>,
+    pub(super) images: Option<Images>,
     pub(super) log: Option<Log>,
     pub(super) state_dir: Option<Text>,
     pub(super) drain: Option<Text>,
@@ -214,6 +215,14 @@ pub(super) struct Aggregate {
     pub(super) max_bytes: Option<Text>,
     pub(super) info: Option<Text>,
     pub(super) node_label: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Images {
+    pub(super) copy: Option<Text>,
+    pub(super) copy_max_bytes: Option<Text>,
+    pub(super) copy_timeout: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]

@@ -48,6 +48,8 @@ pub struct Config {
     pub aggregate: Aggregate,
     /// What happens to an API version that the engine does not serve.
     pub api_versions: ApiVersions,
+    /// How images get to the nodes that need them.
+    pub images: Images,
     /// The log: its level and format.
     pub log: Log,
     /// The folder for what must outlive the agent.
@@ -129,6 +131,17 @@ pub enum Partial {
     Allow,
     /// The request fails.
     Refuse,
+}
+
+/// How images get to the nodes that need them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Images {
+    /// Whether an agent copies an image from another node when a container needs it.
+    pub copy: bool,
+    /// The longest image that is copied, in bytes.
+    pub copy_max_bytes: usize,
+    /// How long a copy may take.
+    pub copy_timeout: Duration,
 }
 
 /// The log: its level and format.
@@ -246,6 +259,7 @@ impl Default for Config {
             browse: Browse::default(),
             aggregate: Aggregate::default(),
             api_versions: ApiVersions::Translate,
+            images: Images::default(),
             log: Log::default(),
             state_dir: PathBuf::from("/var/lib/skep"),
             drain: Duration::from_secs(30),
@@ -274,6 +288,16 @@ impl Default for Aggregate {
             max_bytes: 64 * 1024 * 1024,
             info: InfoOf::Manager,
             node_label: Some(NODE_LABEL.to_owned()),
+        }
+    }
+}
+
+impl Default for Images {
+    fn default() -> Self {
+        Self {
+            copy: true,
+            copy_max_bytes: 10 << 30,
+            copy_timeout: Duration::from_secs(15 * 60),
         }
     }
 }

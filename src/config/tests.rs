@@ -88,6 +88,7 @@ audit: { file: /var/log/audit, routine: true }
 browse: { host: /host }
 aggregate: { deadline: 1s, partial: refuse, max_bytes: 1MiB, info: cluster, node_label: where }
 api_versions: strict
+images: { copy: off, copy_max_bytes: 2GiB, copy_timeout: 1m }
 log: { format: json, level: off }
 state_dir: /state
 drain: 0s
@@ -223,6 +224,11 @@ threads: 2
             node_label: Some("where".into()),
         },
         api_versions: ApiVersions::Strict,
+        images: Images {
+            copy: false,
+            copy_max_bytes: 2 << 30,
+            copy_timeout: seconds(60),
+        },
         log: Log {
             format: LogFormat::Json,
             level: LevelFilter::Off,
@@ -425,6 +431,9 @@ fn a_fault_is_reported_with_its_line_its_key_and_a_suggestion() {
         ("aggregate: { max_bytes: 64 }", 1, "aggregate.max_bytes", "from 1KiB to 1GiB"),
         ("aggregate: { max_bytes: 64 MiB }", 1, "aggregate.max_bytes", "512KiB, 64MiB, 1GiB"),
         ("aggregate: { max_bytes: 2GiB }", 1, "aggregate.max_bytes", "from 1KiB to 1GiB"),
+        ("images: { copy: true }", 1, "images.copy", "`on`, `off`"),
+        ("images: { copy_max_bytes: 1kB }", 1, "images.copy_max_bytes", "from 1MiB to 1024GiB"),
+        ("images: { copy_timeout: 1s }", 1, "images.copy_timeout", "from 10s to 1d"),
         ("log: { level: INFO }", 1, "log.level", "did you mean `info`?"),
         ("log: { format: jsn }", 1, "log.format", "did you mean `json`?"),
         ("state_dir: ''", 1, "state_dir", "not a path"),

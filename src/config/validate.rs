@@ -17,7 +17,7 @@ use super::policies::Policies;
 use super::raw::{self, Raw};
 use super::scalar::{self, MINUTE};
 use super::settings::{
-    Aggregate, ApiVersions, Audit, Auth, Browse, Config, InfoOf, Log, LogFormat, Partial,
+    Aggregate, ApiVersions, Audit, Auth, Browse, Config, Images, InfoOf, Log, LogFormat, Partial,
 };
 use super::{certificates, engine, keys, listen, portainer};
 
@@ -70,6 +70,7 @@ pub(super) fn validate(raw: Raw) -> Result<Config, Vec<Fault>> {
             default.api_versions,
             |text| scalar::choice(text, "a way to treat API versions", API_VERSIONS),
         ),
+        images: images(&mut faults, raw.images.unwrap_or_default()),
         log: log(&mut faults, raw.log.unwrap_or_default()),
         state_dir: faults.or("state_dir", raw.state_dir, default.state_dir, scalar::path),
         drain: faults.or("drain", raw.drain, default.drain, |text| {
@@ -176,6 +177,27 @@ fn node_label(text: &str) -> Result<Option<String>, ValueError> {
         _ => Err(
             ValueError::new(format!("`{text}` is not the name of a label"))
                 .help("for example skep.node, or off"),
+        ),
+    }
+}
+
+fn images(faults: &mut Faults, raw: raw::Images) -> Images {
+    let default = Images::default();
+    Images {
+        copy: faults.or("images.copy", raw.copy, default.copy, |text| {
+            scalar::choice(text, "on or off", &[("on", true), ("off", false)])
+        }),
+        copy_max_bytes: faults.or(
+            "images.copy_max_bytes",
+            raw.copy_max_bytes,
+            default.copy_max_bytes,
+            |text| scalar::size(text, 1 << 20..=1 << 40),
+        ),
+        copy_timeout: faults.or(
+            "images.copy_timeout",
+            raw.copy_timeout,
+            default.copy_timeout,
+            |text| scalar::duration(text, Duration::from_secs(10)..=24 * 60 * MINUTE),
         ),
     }
 }

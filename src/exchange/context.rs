@@ -7,6 +7,7 @@ use pingora::Error;
 
 use crate::cluster::Cluster;
 use crate::cluster::conditions::Conditions;
+use crate::cluster::copies::Copies;
 use crate::cluster::hop::Hop;
 use crate::cluster::known::{Known, Pulls};
 use crate::cluster::name_locks::NameLocks;
@@ -46,6 +47,8 @@ pub(crate) struct Context {
     pub(crate) missing: Conditions,
     /// The containers of this node's engine, by their addresses.
     pub(crate) residents: Residents,
+    /// The copies of images to this node.
+    pub(crate) copies: Copies,
     /// The headers of every answer besides skep's own.
     pub(crate) agent_headers: AgentHeaders,
     /// Whether an audit log is configured.

@@ -106,7 +106,10 @@ pub(crate) async fn progress_on(
 ) -> Result<Next, Reject> {
     let hosts: Vec<_> = nodes.iter().map(|n| n.tag.hostname.as_str()).collect();
     x.exchange.record.to = format!("nodes:{}", hosts.join(",")).into();
-    let version = ApiVersionChoice::of(&context.cluster, path.version());
+    let version = context.version_choice(x.exchange, path);
+    let translated = |node: &Node| version.translation(node.engine.as_ref());
+    let versions = nodes.iter().filter_map(translated).map(|t| t.sent);
+    x.exchange.answered_in.extend(versions);
     let targets = nodes
         .iter()
         .map(|node| ask::target(node, version, path.path(), query))

@@ -11,7 +11,7 @@ use crate::exchange::context::Context;
 use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
 use crate::exchange::{Call, Next};
-use crate::forward::{names, whole};
+use crate::forward::{copy, names, whole};
 use crate::upstream::headers;
 
 /// Bounds the answer to a create, in bytes; a real one has a few hundred.
@@ -43,6 +43,24 @@ pub(crate) async fn container(
         name: name.as_deref(),
     };
     create(context, session, x, hop, created).await
+}
+
+/// Creates a container on this node, because the caller or another agent named the
+/// node.
+///
+/// # Errors
+/// If the node may not be reached, does not answer, or cannot get the image.
+pub(crate) async fn here(
+    context: &Context,
+    session: &mut Session,
+    x: &mut Judged<'_>,
+) -> Result<Next, Reject> {
+    let image = Placement::of_create(x.body.held.as_deref().unwrap_or_default()).image;
+    let new = New {
+        image: image.as_deref(),
+        name: None,
+    };
+    create(context, session, x, Hop::Engine, new).await
 }
 
 /// Creates an exec on its container's node. Later calls name only its id.
@@ -81,14 +99,28 @@ async fn create(
     context.enter(session, x, &hop)?;
     x.exchange.record.to = hop.label();
     let body = x.body.held.take().unwrap_or_default();
-    let (mut head, body) = whole(context, session, x, &hop, body, ANSWER).await?;
+    let (mut head, mut answer) = whole(context, session, x, &hop, body.clone(), ANSWER).await?;
+    if let (Hop::Engine, StatusCode::NOT_FOUND, Some(image)) = (&hop, head.status, new.image) {
+        match copy::for_create(context, x, image, &answer).await {
+            Ok(true) => {
+                (head, answer) = whole(context, session, x, &hop, body, ANSWER).await?;
+            }
+            Ok(false) => {}
+            Err(reject) => {
+                if reject.status() == StatusCode::NOT_FOUND {
+                    expect_pull(context, x, &hop, image);
+                }
+                return Err(reject);
+            }
+        }
+    }
     #[derive(Deserialize)]
     struct Created {
         #[serde(rename = "Id")]
         id: String,
     }
     if head.status == StatusCode::CREATED
-        && let Ok(created) = serde_json::from_slice::<Created>(&body)
+        && let Ok(created) = serde_json::from_slice::<Created>(&answer)
     {
         context.known.saw(&created.id, &hop.node(&context.cluster));
         if let Some(name) = new.name {
@@ -96,9 +128,14 @@ async fn create(
         }
     }
     if let (StatusCode::NOT_FOUND, Some(image)) = (head.status, new.image) {
-        let node = hop.node(&context.cluster);
-        context.pulls.expect(x.caller(), &image_name(image), &node);
+        expect_pull(context, x, &hop, image);
     }
     headers::strip_framing(&mut head);
-    context.answer(session, x, head, body).await
+    context.answer(session, x, head, answer).await
+}
+
+/// Records that the node lacks the image: the client is going to pull it next.
+fn expect_pull(context: &Context, x: &Judged<'_>, hop: &Hop, image: &str) {
+    let node = hop.node(&context.cluster);
+    context.pulls.expect(x.caller(), &image_name(image), &node);
 }

@@ -141,6 +141,14 @@ impl Gateway {
                 }
                 Box::pin(create::container(&self.context, session, x, hop, asked)).await
             }
+            // A copy of its image may have to come first.
+            Destination::Local
+                if x.route() == Some(Route::Placement)
+                    && x.body.held.is_some()
+                    && self.context.cluster.is_on() =>
+            {
+                Box::pin(create::here(&self.context, session, x)).await
+            }
             Destination::Local => self.to_hop(session, x, Hop::Engine, found).await,
             Destination::Pull => {
                 let nodes = Box::pin(place::pulls_to(&self.context, &asked, x)).await;

@@ -9,6 +9,7 @@ use crate::api::{metrics, nodes};
 use crate::exchange::Next;
 use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
+use crate::forward::copy;
 use crate::gateway::Gateway;
 use crate::portainer;
 
@@ -48,6 +49,7 @@ pub(crate) async fn answer(
             let body = nodes::health(&context.cluster);
             context.answer_json(session, x, body).await
         }
+        Own::ImageCopy => copy::give(session, x, found),
         Own::NodeMetrics => {
             let named = session.req_header().headers.contains_key(SKEP_TARGET);
             metrics::metrics(context, session, x, x.is_from_peer() || named).await

@@ -1,6 +1,7 @@
 //! Images: lists that one image bounds, and images that get to the nodes that need
 //! them.
 
+mod copies;
 mod lists;
 mod pulls;
 

@@ -29,7 +29,7 @@ const FILE: &str = "KEY_FILE";
 
 /// Every agent gets the policies and keys of this YAML, in which `KEY_FILE` stands
 /// for the key file.
-fn configured<'a>(
+pub(crate) fn configured<'a>(
     plans: impl IntoIterator<Item = crate::common::node::Plan>,
     yaml: &'a str,
 ) -> ClusterBuilder<'a> {
@@ -49,7 +49,7 @@ fn with_key(yaml: &str, folder: &Path) -> String {
 }
 
 /// The holder of the key with this id, calling this node's agent.
-fn holder(bed: &TestCluster, node: &str, id: &str) -> Caller {
+pub(crate) fn holder(bed: &TestCluster, node: &str, id: &str) -> Caller {
     let key = SigningKey::hmac(id, KEY.as_bytes()).expect("a key");
     bed.operator(node).with_key(key)
 }

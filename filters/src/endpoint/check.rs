@@ -14,6 +14,8 @@ pub enum HeadCheck {
     PullOrImport,
     /// Its body gives images their names, which only the engine can read.
     LoadsImages,
+    /// The image in the path, from which a container is created.
+    UsesImage,
     /// It gives an image a name.
     NamesImage,
     /// The options of a build.

@@ -250,6 +250,9 @@ fn by_own(own: Own) -> &'static str {
         Own::Identity => "the node's id, hostname, address, role and versions",
         Own::Nodes => "every node of the cluster, with its role, versions and state",
         Own::Health => "that the agent lives, and the versions of its engine if that answers",
+        Own::ImageCopy => {
+            "for other agents only: an image for a container that the caller creates on their node"
+        }
         Own::NodeMetrics => "processors, memory, disks, networks, uptime and engine of each node",
         Own::Prometheus => "the same of the agent's own node, in Prometheus's format",
         Own::Portainer(PortainerEndpoint::Ping) => {

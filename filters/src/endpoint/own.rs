@@ -9,6 +9,8 @@ pub enum Own {
     Nodes,
     /// The health of the agent and its engine.
     Health,
+    /// An image for a container on another node; for other agents only.
+    ImageCopy,
     /// Measurements of every node, or of the one that the request names.
     NodeMetrics,
     /// Measurements of this node, in Prometheus's format.

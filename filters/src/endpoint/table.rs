@@ -446,6 +446,9 @@ endpoints! {
             route Agent, scope Unscoped, own: Some(Health), routine: true;
         AgentPortainer: Get "/skep/v1/portainer", 24, None => Json, "agent",
             route Agent, scope Forbidden, own: Some(Portainer(PinnedKey)), internal: true;
+        // For the container that the caller creates on another node.
+        ImageCopy: Get "/skep/v1/images/{name:.*}/copy", 24, None => Tar, "containers.write",
+            route Agent, scope Unscoped, own: Some(ImageCopy), head: UsesImage;
         NodeMetrics: Get "/skep/v1/metrics", 24, None => Json, "metrics",
             route EveryAgent, scope Forbidden, own: Some(NodeMetrics);
         Metrics: Get "/metrics", 24, None => Text, "metrics",

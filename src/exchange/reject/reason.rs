@@ -42,6 +42,8 @@ pub(crate) enum Reason {
     Denied,
     /// `engine`
     Engine,
+    /// `image-not-copied`
+    ImageNotCopied,
     /// `internal`
     Internal,
     /// `media-type`
@@ -113,6 +115,7 @@ impl Reason {
             Self::CrossOrigin => "cross-origin",
             Self::Denied => "denied",
             Self::Engine => "engine",
+            Self::ImageNotCopied => "image-not-copied",
             Self::Internal => "internal",
             Self::MediaType => "media-type",
             Self::NameTaken => "name-taken",

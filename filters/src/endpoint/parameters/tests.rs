@@ -62,7 +62,8 @@ fn a_row_has_the_parameters_that_its_other_columns_name() {
             | HeadCheck::EndsContainer
             | HeadCheck::EndsContainers
             | HeadCheck::NetworkRemoval
-            | HeadCheck::NetworkName => &[],
+            | HeadCheck::NetworkName
+            | HeadCheck::UsesImage => &[],
         };
         let looked_up = match endpoint.head {
             HeadCheck::LookUp(object) => in_query(object),

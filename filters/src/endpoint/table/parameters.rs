@@ -290,7 +290,8 @@ pub(super) const fn of(row: EndpointId) -> Parameters {
         SecretUpdate => VERSION.and_unread(SECRET_FIELDS),
         ConfigUpdate => VERSION.and_unread(CONFIG_FIELDS),
 
-        AgentIdentity | AgentNodes | AgentHealth | AgentPortainer | NodeMetrics | Metrics => NONE,
+        AgentIdentity | AgentNodes | AgentHealth | AgentPortainer | ImageCopy | NodeMetrics
+        | Metrics => NONE,
 
         PortainerPing | PortainerKey | PortainerSetKey | PortainerAgents | HostInfo | HubLimits => {
             NONE

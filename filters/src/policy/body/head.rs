@@ -23,6 +23,10 @@ pub(crate) fn head(check: &Check<'_>, found: &Match, query: &str) -> Judged {
             names_image(check)
         }
         HeadCheck::PullOrImport => pull(check, query),
+        HeadCheck::UsesImage => {
+            let name = found.object.as_deref().unwrap_or_default();
+            image::judge(check, "the image", name)
+        }
         HeadCheck::NamesImage | HeadCheck::LoadsImages => names_image(check),
         HeadCheck::Build => build(check, query),
         HeadCheck::BuildKit => check.grant(check.may.buildkit, "may.buildkit", || {

@@ -56,6 +56,7 @@ pub(super) fn judge(guarded: &Guarded, found: &Match, raw_query: &str) -> Guardi
         HeadCheck::PullOrImport
         | HeadCheck::Nothing
         | HeadCheck::LoadsImages
+        | HeadCheck::UsesImage
         | HeadCheck::BuildKit
         | HeadCheck::Plugin
         | HeadCheck::NetworkName
@@ -117,7 +118,11 @@ pub(super) fn judge(guarded: &Guarded, found: &Match, raw_query: &str) -> Guardi
 pub(super) fn acts(found: &Match) -> bool {
     let by_query = !matches!(
         found.endpoint.head,
-        HeadCheck::Nothing | HeadCheck::LookUp(_) | HeadCheck::Search | HeadCheck::EndsContainers
+        HeadCheck::Nothing
+            | HeadCheck::LookUp(_)
+            | HeadCheck::Search
+            | HeadCheck::UsesImage
+            | HeadCheck::EndsContainers
     );
     let by_scope = matches!(
         found.endpoint.scope,

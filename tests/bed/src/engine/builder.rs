@@ -79,6 +79,11 @@ impl EngineBuilder {
         self.with(|c| c.put("images", rows))
     }
 
+    /// The images that the engine has after a load, whatever the archive has.
+    pub fn loads(self, rows: Vec<Value>) -> Self {
+        self.with(|c| c.put("loads", rows))
+    }
+
     /// The rows of `GET /volumes`.
     pub fn volumes(self, rows: Vec<Value>) -> Self {
         self.with(|c| c.put("volumes", rows))

@@ -35,6 +35,10 @@ pub(super) async fn load(x: &mut Exchange<'_>) -> io::Result<After> {
     if images::failed(x).await? {
         return x.finish().await;
     }
+    x.shared.change(|config| {
+        let rows = [config.rows("images"), config.rows("loads")].concat();
+        config.put("images", rows);
+    });
     x.chunk(result("Loaded", &arrived).as_bytes()).await?;
     x.finish().await
 }
