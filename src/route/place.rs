@@ -34,9 +34,8 @@ use crate::upstream::request;
 /// Bounds one inspect, in bytes.
 const INSPECT: usize = 8 << 20;
 
-/// The nodes of a pull: the node that lacked the image, that of the caller, that of
-/// a removed container of this image, all nodes with containers of the image,
-/// otherwise this one.
+/// The nodes of a pull: the node that lacked the image; that of the caller; all nodes
+/// with containers of the image, and that of a removed one; otherwise this one.
 pub(crate) async fn pulls_to(context: &Context, asked: &Call<'_>, x: &Judged<'_>) -> Vec<Node> {
     let one = |hop: &Hop| vec![at(&context.cluster, hop)];
     let image = query::get(asked.query, "fromImage").filter(|image| !image.is_empty());
@@ -51,15 +50,20 @@ pub(crate) async fn pulls_to(context: &Context, asked: &Call<'_>, x: &Judged<'_>
     let lacked = context.pulls.take(x.caller(), &image_name(&image));
     let chosen = lacked
         .and_then(|node| ready(context, &node))
-        .or_else(|| node_of_caller(context, x).and_then(Result::ok))
-        .or_else(|| node_of_removed(context, x, &image));
+        .or_else(|| node_of_caller(context, x).and_then(Result::ok));
     if let Some(hop) = chosen {
         return one(&hop);
     }
-    let users = users::nodes_of(context, x, &image, asked.path.version()).await;
-    match users.is_empty() {
+    let mut to = users::nodes_of(context, x, &image, asked.path.version()).await;
+    if let Some(hop) = node_of_removed(context, x, &image) {
+        let removed = at(&context.cluster, &hop);
+        if to.iter().all(|node| node.tag.id != removed.tag.id) {
+            to.push(removed);
+        }
+    }
+    match to.is_empty() {
         true => one(&Hop::Engine),
-        false => users,
+        false => to,
     }
 }
 

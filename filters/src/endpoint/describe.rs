@@ -135,9 +135,9 @@ fn by_route(endpoint: &Endpoint) -> &'static str {
         }
         Route::Pull => {
             "this node; or the node on which, in the two minutes before, this caller could not \
-             create a container because the image was missing; or the caller's own node; or the \
-             node where the caller has just removed a container of this image; or all nodes that \
-             have containers of this image"
+             create a container because the image was missing; or the caller's own node; or all \
+             nodes that have containers of this image, with the node where the caller has just \
+             removed one"
         }
         Route::ThisNodeOrManager(SwarmObject::OverlayNetwork) => {
             "the node of the label `skep.node`, the caller's own, or that of its compose project; \
