@@ -18,6 +18,7 @@ pub mod policy;
 pub mod ps;
 pub mod serve;
 pub mod sign;
+pub mod spread;
 mod table;
 
 use clap::{Parser, Subcommand};
@@ -32,6 +33,7 @@ use health::HealthArgs;
 use policy::PolicyArgs;
 use ps::PsArgs;
 use sign::SignArgs;
+use spread::SpreadArgs;
 
 /// Serves a whole Docker Swarm behind one API
 #[derive(Debug, Parser)]
@@ -103,6 +105,11 @@ pub enum Command {
         after_help = "Example:\n  skep sign GET https://10.0.0.1:9001/containers/json --key-id ci --key-file ci.key --ca ca.pem"
     )]
     Sign(SignArgs),
+    /// Copy an image that one node has to other nodes
+    #[command(
+        after_help = "Example:\n  skep spread app:1 --node node2,node3 --to https://10.0.0.1:9001 --secret-file secret.txt"
+    )]
+    Spread(SpreadArgs),
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub(crate) mod names;
 pub(crate) mod negotiate;
 pub(crate) mod relay;
 pub(crate) mod replace;
+pub(crate) mod spread;
 pub(crate) mod tunnel;
 
 use std::io;

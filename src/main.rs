@@ -63,6 +63,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             let table = runtime(Some(1))?.block_on(cli::nodes::run(args))?;
             write!(out, "{table}")?;
         }
+        Command::Spread(args) => {
+            telemetry::init(LogFormat::Text, LevelFilter::Warn)?;
+            runtime(Some(1))?.block_on(cli::spread::run(args, out))?;
+        }
         Command::Health(args) => {
             let config = load(&args.config)?.0;
             let runtime = runtime(Some(1))?;

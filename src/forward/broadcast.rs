@@ -29,6 +29,8 @@ use crate::exchange::version::translated_query;
 use crate::forward::fanout::refusal;
 use crate::upstream::client::{Answer, Budget};
 use crate::upstream::headers;
+pub(super) use progress::Merged;
+pub(super) use worker::{Outcome, Worker};
 
 /// Bounds a node's answer to a tag or a removal.
 const ANSWER: usize = 4 << 20;

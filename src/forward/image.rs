@@ -22,6 +22,9 @@ pub(crate) struct Image {
     /// In RFC 3339; engines leave it out if they do not know it.
     #[serde(rename = "Created", default)]
     pub(crate) created: String,
+    /// In bytes.
+    #[serde(rename = "Size", default)]
+    pub(crate) size: u64,
 }
 
 /// The nodes that have an image of this name or id, and the image; `ask` is the

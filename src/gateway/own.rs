@@ -9,7 +9,7 @@ use crate::api::{metrics, nodes};
 use crate::exchange::Next;
 use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
-use crate::forward::copy;
+use crate::forward::{copy, spread};
 use crate::gateway::Gateway;
 use crate::portainer;
 
@@ -50,6 +50,7 @@ pub(crate) async fn answer(
             context.answer_json(session, x, body).await
         }
         Own::ImageCopy => copy::give(session, x, found),
+        Own::ImageSpread => spread::answer(context, session, x, found).await,
         Own::NodeMetrics => {
             let named = session.req_header().headers.contains_key(SKEP_TARGET);
             metrics::metrics(context, session, x, x.is_from_peer() || named).await

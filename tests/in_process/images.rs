@@ -4,6 +4,7 @@
 mod copies;
 mod lists;
 mod pulls;
+mod spreads;
 
 use crate::common::TestCluster;
 use serde_json::{Value, json};

@@ -253,6 +253,9 @@ fn by_own(own: Own) -> &'static str {
         Own::ImageCopy => {
             "for other agents only: an image for a container that the caller creates on their node"
         }
+        Own::ImageSpread => {
+            "a stream of lines: the image is copied to `nodes`, and each has its outcome"
+        }
         Own::NodeMetrics => "processors, memory, disks, networks, uptime and engine of each node",
         Own::Prometheus => "the same of the agent's own node, in Prometheus's format",
         Own::Portainer(PortainerEndpoint::Ping) => {

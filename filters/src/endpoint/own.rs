@@ -11,6 +11,8 @@ pub enum Own {
     Health,
     /// An image for a container on another node; for other agents only.
     ImageCopy,
+    /// Copies an image to several nodes.
+    ImageSpread,
     /// Measurements of every node, or of the one that the request names.
     NodeMetrics,
     /// Measurements of this node, in Prometheus's format.

@@ -449,6 +449,8 @@ endpoints! {
         // For the container that the caller creates on another node.
         ImageCopy: Get "/skep/v1/images/{name:.*}/copy", 24, None => Tar, "containers.write",
             route Agent, scope Unscoped, own: Some(ImageCopy), head: UsesImage;
+        ImageSpread: Post "/skep/v1/images/{name:.*}/spread", 24, None => Stream, "images.write",
+            route Agent, scope Unscoped, own: Some(ImageSpread), head: NamesImage;
         NodeMetrics: Get "/skep/v1/metrics", 24, None => Json, "metrics",
             route EveryAgent, scope Forbidden, own: Some(NodeMetrics);
         Metrics: Get "/metrics", 24, None => Text, "metrics",

@@ -160,7 +160,7 @@ impl Upload {
 }
 
 /// The output to the client, and the outcome of each node.
-struct Merged {
+pub(in crate::forward) struct Merged {
     nodes: Vec<Node>,
     /// Which of them failed; two may have the same hostname.
     has_failed: Vec<bool>,
@@ -172,7 +172,7 @@ struct Merged {
 }
 
 impl Merged {
-    fn new(nodes: Vec<Node>, missing: Vec<Missing>) -> Self {
+    pub(in crate::forward) fn new(nodes: Vec<Node>, missing: Vec<Missing>) -> Self {
         let failed = missing.into_iter().map(|m| (m.node.hostname, m.reason));
         let failed: Vec<_> = failed.collect();
         let outcomes = failed.iter().cloned().map(|(h, r)| (h, Err(r))).collect();
@@ -213,7 +213,7 @@ impl Merged {
         }
     }
 
-    fn ended(&mut self, n: usize, outcome: Outcome) {
+    pub(in crate::forward) fn ended(&mut self, n: usize, outcome: Outcome) {
         match outcome {
             Outcome::Done => {
                 if self.has_failed.get(n) == Some(&false) {
@@ -229,7 +229,7 @@ impl Merged {
         }
     }
 
-    async fn write(
+    pub(in crate::forward) async fn write(
         &mut self,
         context: &Context,
         session: &mut Session,
@@ -250,7 +250,7 @@ impl Merged {
 
     /// Writes the outcome of every node. If no node succeeded or wrote a line,
     /// the first refusal is the answer.
-    async fn finish(
+    pub(in crate::forward) async fn finish(
         mut self,
         context: &Context,
         session: &mut Session,

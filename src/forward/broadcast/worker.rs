@@ -32,16 +32,16 @@ use crate::upstream::peers::Peers;
 use crate::upstream::request;
 
 /// One line of one node's progress.
-pub(super) struct NodeLine {
-    pub(super) node: usize,
-    pub(super) line: Vec<u8>,
+pub(in crate::forward) struct NodeLine {
+    pub(in crate::forward) node: usize,
+    pub(in crate::forward) line: Vec<u8>,
 }
 
 /// Bounds the message of an engine that refuses.
 const REFUSAL: usize = 64 << 10;
 
 /// How one node's part ended.
-pub(super) enum Outcome {
+pub(in crate::forward) enum Outcome {
     /// Its stream ended; a failure would be reported in the stream.
     Done,
     /// Its engine answered with an error status.
@@ -51,7 +51,7 @@ pub(super) enum Outcome {
 }
 
 /// One node's request, with the connections to send it.
-pub(super) struct Worker {
+pub(in crate::forward) struct Worker {
     hop: Hop,
     head: RequestHeader,
     client: Arc<Client>,
@@ -61,7 +61,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(
+    pub(in crate::forward) fn new(
         context: &Context,
         session: &Session,
         x: &Judged<'_>,
@@ -96,7 +96,7 @@ impl Worker {
         })
     }
 
-    pub(super) async fn run(
+    pub(in crate::forward) async fn run(
         self,
         n: usize,
         chunks: mpsc::Receiver<Bytes>,

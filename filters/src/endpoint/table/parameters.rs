@@ -290,6 +290,7 @@ pub(super) const fn of(row: EndpointId) -> Parameters {
         SecretUpdate => VERSION.and_unread(SECRET_FIELDS),
         ConfigUpdate => VERSION.and_unread(CONFIG_FIELDS),
 
+        ImageSpread => single(&["from", "id"]).and_repeated(&["nodes"]),
         AgentIdentity | AgentNodes | AgentHealth | AgentPortainer | ImageCopy | NodeMetrics
         | Metrics => NONE,
 
