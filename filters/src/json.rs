@@ -17,9 +17,9 @@ mod error;
 mod fields;
 mod members;
 mod names;
-mod object;
 mod quoted;
 mod splice;
+mod tree;
 mod value;
 
 pub use depth::MAX_DEPTH;
@@ -34,4 +34,4 @@ pub(crate) use members::{is_null, present};
 pub(crate) use names::same_field;
 pub(crate) use quoted::quoted;
 pub(crate) use splice::{Edit, json_array, json_string, prefixed, splice, spliced};
-pub(crate) use value::Json;
+pub(crate) use tree::Json;

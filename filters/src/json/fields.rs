@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::object::{MAX_FIELDS, Object};
+use super::tree::{MAX_FIELDS, Object};
 use super::{Json, ShapeError, quoted, same_field};
 
 static NULL: Json<'static> = Json::Null;

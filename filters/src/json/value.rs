@@ -7,7 +7,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::names::Name;
-use super::object::{Entries, Object};
+use super::tree::{Entries, Json, Object};
 use super::{JsonError, quoted};
 
 /// Deepest nesting; what engines read has about eight levels.
@@ -15,20 +15,6 @@ const MAX_DEPTH: usize = 32;
 
 /// Most values in one body: each takes many times its bytes.
 const MAX_VALUES: usize = 100_000;
-
-/// A JSON value.
-#[derive(Debug)]
-pub(crate) enum Json<'a> {
-    Null,
-    Bool(bool),
-    /// A number that Go reads into an integer.
-    Int(i64),
-    /// Any other number: with a fraction, an exponent, or beyond 64 bits.
-    Other,
-    Text(Cow<'a, str>),
-    List(Vec<Json<'a>>),
-    Object(Object<'a>),
-}
 
 impl<'a> Json<'a> {
     /// Reads a whole body.
@@ -48,17 +34,6 @@ impl<'a> Json<'a> {
             Ok(json)
         });
         json.map_err(|e| JsonError::Malformed(e.to_string()))
-    }
-
-    /// Whether Go reads this value as an empty field, or as none.
-    pub(crate) fn is_empty(&self) -> bool {
-        match self {
-            Self::Null | Self::Bool(false) | Self::Int(0) => true,
-            Self::Bool(true) | Self::Int(_) | Self::Other => false,
-            Self::Text(text) => text.is_empty(),
-            Self::List(list) => list.is_empty(),
-            Self::Object(object) => object.members().is_empty(),
-        }
     }
 }
 

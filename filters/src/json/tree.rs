@@ -1,10 +1,9 @@
-//! The members of an object that is judged, with an index of their names.
+//! A tree of JSON that is judged. Its objects have an index of their names.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::names::{digest, same_field, spelled_alike};
-use super::value::Json;
 
 /// Most members of an object that is read field by field; engines know 80 of a
 /// `HostConfig`.
@@ -12,6 +11,20 @@ pub(super) const MAX_FIELDS: usize = 256;
 
 /// An object has an index if it has more members.
 const FEW: usize = 8;
+
+/// A JSON value.
+#[derive(Debug)]
+pub(crate) enum Json<'a> {
+    Null,
+    Bool(bool),
+    /// A number that Go reads into an integer.
+    Int(i64),
+    /// Any other number: with a fraction, an exponent, or beyond 64 bits.
+    Other,
+    Text(Cow<'a, str>),
+    List(Vec<Json<'a>>),
+    Object(Object<'a>),
+}
 
 /// The members of an object in their order; no name comes twice.
 pub(crate) type Entries<'a> = Vec<(Cow<'a, str>, Json<'a>)>;
@@ -26,6 +39,19 @@ pub(crate) struct Object<'a> {
     index: Vec<(u32, u32)>,
     /// A member whose name is that of another one in a different spelling.
     alike: Option<usize>,
+}
+
+impl Json<'_> {
+    /// Whether Go reads this value as an empty field, or as none.
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Self::Null | Self::Bool(false) | Self::Int(0) => true,
+            Self::Bool(true) | Self::Int(_) | Self::Other => false,
+            Self::Text(text) => text.is_empty(),
+            Self::List(list) => list.is_empty(),
+            Self::Object(object) => object.members().is_empty(),
+        }
+    }
 }
 
 impl<'a> Object<'a> {
