@@ -11,6 +11,7 @@ mod classify;
 pub mod describe;
 pub mod filters;
 mod form;
+mod mapping;
 pub mod media;
 mod object_columns;
 mod own;
@@ -29,6 +30,7 @@ use std::fmt;
 pub use check::{BodyCheck, HeadCheck};
 pub use classify::{Match, classify};
 pub use form::{Body, Method, Wire};
+pub use mapping::Mapping;
 pub use object_columns::{LabelsAt, NameFreed, TaskUse};
 pub use own::{Browse, Console, Own, PortainerEndpoint};
 pub use parameters::{ParameterError, Parameters};
@@ -98,6 +100,8 @@ pub struct Endpoint {
     pub frees: Option<NameFreed>,
     /// Where its answer has the labels of one object.
     pub labels: Option<LabelsAt>,
+    /// What changed its meaning between versions of the API.
+    pub mapping: Option<Mapping>,
 }
 
 impl fmt::Display for Endpoint {

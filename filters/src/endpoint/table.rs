@@ -75,6 +75,7 @@ macro_rules! endpoints {
             parameters: parameters::of(EndpointId::$id),
             $($column: {
                 use super::check::HeadCheck::*;
+                use super::mapping::Mapping;
                 use super::object_columns::{LabelsAt::*, NameFreed::*, TaskUse::*};
                 use super::own::{Browse::*, Console::*, Own::*, PortainerEndpoint::*};
                 use super::route::Broadcast::*;
@@ -100,6 +101,7 @@ const ORDINARY: Endpoint = Endpoint {
     task: None,
     frees: None,
     labels: None,
+    mapping: None,
     // Every row sets these.
     id: EndpointId::Options,
     section: "",
@@ -236,9 +238,9 @@ endpoints! {
     }
     "Images" {
         ImageList: Get "/images/json", 24, None => Json, "images.read",
-            route EveryNode(Images), scope Unscoped;
+            route EveryNode(Images), scope Unscoped, mapping: Some(Mapping::Images);
         ImageInspect: Get "/images/{name:.*}/json", 24, None => Json, "images.read",
-            route Owner(Image), scope Unscoped, internal: true, labels: Some(Config);
+            route Owner(Image), scope Unscoped, internal: true, labels: Some(Config), mapping: Some(Mapping::Image);
         ImageHistory: Get "/images/{name:.*}/history", 24, None => Json, "images.read",
             route Owner(Image), scope Unscoped;
         ImageAttestations: Get "/images/{name:.*}/attestations", 55, None => Json, "images.read",
@@ -252,7 +254,7 @@ endpoints! {
         ImageTag: Post "/images/{name:.*}/tag", 24, None => Empty, "images.write",
             route Owner(Image), scope Unscoped, broadcast: Some(Answer), head: NamesImage;
         ImageDelete: Delete "/images/{name:.*}", 24, None => Json, "images.write",
-            route Owner(Image), scope Unscoped, broadcast: Some(Answer);
+            route Owner(Image), scope Unscoped, broadcast: Some(Answer), mapping: Some(Mapping::ImageRemoval);
         // Pulls with `fromImage`; without it, it imports the body.
         ImageCreate: Post "/images/create", 24, Stream => Stream, "images.pull",
             route Pull, scope Unscoped, broadcast: Some(Progress), import_group: Some("images.write"), head: PullOrImport;
@@ -270,7 +272,7 @@ endpoints! {
         ImageBuild: Post "/build", 24, Stream => Stream, "build",
             route ThisNode, scope Build, head: Build;
         BuildPrune: Post "/build/prune", 31, None => Json, "build",
-            route Prune, scope Forbidden;
+            route Prune, scope Forbidden, mapping: Some(Mapping::BuildPrune);
         BuildCancel: Post "/build/cancel", 38, None => Empty, "build",
             route ThisNode, scope Unscoped;
         Session: Post "/session", 31, None => Http2, "build",
@@ -292,7 +294,7 @@ endpoints! {
         VolumeDelete: Delete "/volumes/{name:.*}", 24, None => Empty, "volumes.write",
             route Owner(Volume), scope Object(Volume);
         VolumePrune: Post "/volumes/prune", 25, None => Json, "volumes.write",
-            route Prune, scope List;
+            route Prune, scope List, mapping: Some(Mapping::VolumePrune);
     }
     "Networks" {
         // The container's node connects and disconnects it, for a network of any scope.
@@ -324,7 +326,7 @@ endpoints! {
         SystemEvents: Get "/events", 24, None => Stream, "events",
             route Events, scope List;
         SystemDataUsage: Get "/system/df", 25, None => Json, "system.read",
-            route EveryNode(DataUsage), scope Forbidden;
+            route EveryNode(DataUsage), scope Forbidden, mapping: Some(Mapping::DataUsage);
         SystemAuth: Post "/auth", 24, Json(RegistryAuth) => Json, "registry",
             route AnyNode, scope Unscoped;
         DistributionInspect: Get "/distribution/{name:.*}/json", 30, None => Json, "registry",

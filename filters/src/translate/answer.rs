@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Translation;
-use crate::endpoint::{ApiVersion, EndpointId};
+use crate::endpoint::{ApiVersion, EndpointId, Mapping};
 use crate::json::{Edit, present, spliced};
 
 /// From this version on, images have no `VirtualSize`, which was the same as `Size`.
@@ -28,8 +28,14 @@ struct DataUsage<'a> {
 impl Translation {
     /// Whether [`Self::answer`] may change the answer of this endpoint.
     pub fn maps_answer(self, id: EndpointId) -> bool {
-        use EndpointId::{ImageInspect, ImageList, SystemDataUsage};
-        [ImageInspect, ImageList, SystemDataUsage].contains(&id) && self.is_after(NO_VIRTUAL_SIZE)
+        match id.endpoint().mapping {
+            Some(Mapping::Image | Mapping::Images | Mapping::DataUsage) => {
+                self.is_after(NO_VIRTUAL_SIZE)
+            }
+            Some(Mapping::VolumePrune | Mapping::BuildPrune | Mapping::ImageRemoval) | None => {
+                false
+            }
+        }
     }
 
     /// A successful answer for the client; `None` if it stays as it is.
@@ -38,12 +44,11 @@ impl Translation {
             return None;
         }
         let text = std::str::from_utf8(body).ok()?;
-        let images: Vec<&RawValue> = if id == EndpointId::ImageInspect {
-            vec![serde_json::from_str(text).ok()?]
-        } else if id == EndpointId::ImageList {
-            serde_json::from_str(text).ok()?
-        } else {
-            serde_json::from_str::<DataUsage<'_>>(text).ok()?.images?
+        let images: Vec<&RawValue> = match id.endpoint().mapping? {
+            Mapping::Image => vec![serde_json::from_str(text).ok()?],
+            Mapping::Images => serde_json::from_str(text).ok()?,
+            Mapping::DataUsage => serde_json::from_str::<DataUsage<'_>>(text).ok()?.images?,
+            Mapping::VolumePrune | Mapping::BuildPrune | Mapping::ImageRemoval => return None,
         };
         let edits = images.into_iter().filter_map(|image| {
             let image = image.get();

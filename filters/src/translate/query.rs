@@ -4,7 +4,7 @@
 use super::{Translation, Untranslatable};
 use crate::endpoint::filters::Filters;
 use crate::endpoint::query::{all, get, truthy, with, without};
-use crate::endpoint::{ApiVersion, EndpointId};
+use crate::endpoint::{ApiVersion, EndpointId, Mapping};
 
 /// From this version on, a prune removes volumes with names only with the filter `all`.
 const NAMED_VOLUMES_STAY: ApiVersion = ApiVersion::new(1, 42);
@@ -22,21 +22,19 @@ impl Translation {
     /// # Errors
     /// If the engine would do more than the request says.
     pub fn query(self, id: EndpointId, query: &str) -> Result<Option<String>, Untranslatable> {
-        if id == EndpointId::VolumePrune {
-            self.volume_prune(query)
-        } else if id == EndpointId::BuildPrune {
-            self.build_prune(query)
-        } else if id == EndpointId::ImageDelete {
-            let platforms = self.is_before(PLATFORMS) && all(query, "platforms").next().is_some();
-            match platforms {
-                true => {
-                    Err(self.refused("the whole image would be removed, not only the platforms"))
-                }
-                false => Ok(None),
-            }
-        } else {
-            Ok(None)
+        match id.endpoint().mapping {
+            Some(Mapping::VolumePrune) => self.volume_prune(query),
+            Some(Mapping::BuildPrune) => self.build_prune(query),
+            Some(Mapping::ImageRemoval) => self.image_removal(query),
+            Some(Mapping::Image | Mapping::Images | Mapping::DataUsage) | None => Ok(None),
         }
+    }
+
+    fn image_removal(self, query: &str) -> Result<Option<String>, Untranslatable> {
+        if self.is_before(PLATFORMS) && all(query, "platforms").next().is_some() {
+            return Err(self.refused("the whole image would be removed, not only the platforms"));
+        }
+        Ok(None)
     }
 
     fn volume_prune(self, query: &str) -> Result<Option<String>, Untranslatable> {
