@@ -638,6 +638,11 @@ impl Cluster {
             self.members.discovered(&addresses, Moment::now());
         }
         self.balancer.backends().run_health_check(true).await;
+        // The next round comes soon, and it decides whether that manager is there.
+        let in_doubt = self.manager().is_some_and(|m| self.is_doubtful(&m));
+        if in_doubt && !self.me().can_manage() {
+            return false;
+        }
         match timeout(self.deadline, self.expected()).await {
             Ok(Ok(nodes)) => {
                 if self.members.expected(&nodes, Moment::now()) {
