@@ -46,6 +46,8 @@ mod logs;
 mod manager;
 #[path = "lab/nodes.rs"]
 mod nodes;
+#[path = "lab/plain.rs"]
+mod plain;
 #[path = "lab/policies.rs"]
 mod policies;
 #[path = "lab/portainer.rs"]
@@ -126,6 +128,9 @@ const TESTS: &[(&str, Test)] = &tests! {
         a_killed_agent_comes_back without_a_manager_only_manager_calls_fail;
     standalone: serve_without_a_file_prints_a_command_that_works
         the_compose_agent_accepts_requests_signed_with_sign_sh;
+    plain: a_docker_cli_in_a_container_finds_skep_where_a_socket_proxy_was a_published_port_without_tls_stops_the_start
+        a_container_is_known_by_its_name_or_its_service a_manager_of_a_swarm_needs_no_secret_for_it
+        ps_shows_where_a_published_port_really_is;
     load: a_crowd_does_not_stop_an_agent_at_its_memory_limit;
     gateway: a_socket_has_its_owner_and_a_signal_reloads_its_policy;
     policies: a_reader_sees_all_nodes_without_secrets_and_changes_none
