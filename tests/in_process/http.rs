@@ -47,10 +47,16 @@ fn client(bed: &TestCluster) -> Client {
 
 /// Sends these bytes, and reads to the end of the connection.
 async fn exchange(bed: &TestCluster, bytes: &str) -> (String, String) {
-    let mut stream = client(bed).dial().await.unwrap();
-    stream.write_all(bytes.as_bytes()).await.unwrap();
+    let mut stream = client(bed).dial().await.expect("a connection");
+    stream
+        .write_all(bytes.as_bytes())
+        .await
+        .expect("the request is sent");
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
+    stream
+        .read_to_string(&mut answer)
+        .await
+        .expect("an answer comes");
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     (head.to_ascii_lowercase(), body.to_owned())
 }

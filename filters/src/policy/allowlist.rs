@@ -116,7 +116,7 @@ fn branches(hir: &Hir) -> Option<Vec<Hir>> {
                 let own = branches(part)?;
                 let longer = all.iter().flat_map(|before| {
                     own.iter()
-                        .map(|last| [&before[..], &[last.clone()]].concat())
+                        .map(|last| [&before[..], std::slice::from_ref(last)].concat())
                 });
                 all = longer.take(BRANCHES + 1).collect();
             }
