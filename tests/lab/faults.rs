@@ -13,8 +13,9 @@ const ENTRY: usize = 2;
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// The time until a recovered node answers again. Usually it is seconds. But engines that have given each other up
-/// rejoin only once a minute (moby, `rejoinClusterInterval`), and until then the overlay network does not work.
-const BACK: u64 = 90;
+/// rejoin only once a minute (moby, `rejoinClusterInterval`), and until then the overlay network does not work. An
+/// engine that has just restarted may miss the first attempt.
+pub(crate) const BACK: u64 = 150;
 
 /// Undoes a fault even if the test fails. It must not panic then.
 pub(crate) struct Undo<F: FnMut()>(pub(crate) F);

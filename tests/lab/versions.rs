@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use super::cluster::Lab;
 use super::command::{Task, task};
+use super::faults::BACK;
 use super::fixtures::{self, WEBS};
 use super::request::{Answer, answer};
 use super::wait::eventually;
@@ -300,7 +301,7 @@ pub(crate) fn lists_are_complete_even_without_a_common_version(_: &Lab) {
     lab.lab(&format!("fault {NEWEST} restart"))
         .env("DOCKER_MIN_API_VERSION", floor.to_string())
         .ok();
-    lab.all_ready(90);
+    lab.all_ready(BACK);
     eventually(20, "every agent knows the new range", || {
         let api = |entry| lab.node(entry, &format!("node{NEWEST}")).api;
         let knows = |entry| api(entry).starts_with(&format!("{floor}-"));
