@@ -311,7 +311,8 @@ impl Lab {
             .unwrap_or_else(|| panic!("{hostname} is not known on node{entry}"))
     }
 
-    /// Waits until every agent finds every node ready; returns the time that took.
+    /// Waits until every agent finds every node ready and lists without missing one; returns the time that took. An
+    /// agent that has just been replaced is ready in the tables of the others until they notice.
     #[track_caller]
     pub(crate) fn all_ready(&self, seconds: u64) -> Duration {
         let all = self.numbers().count();
@@ -326,6 +327,11 @@ impl Lab {
                     .count();
                 if ready != all {
                     return Err(table.to_string());
+                }
+                let list = self.get(entry, "/containers/json");
+                let missing = list.header("skep-missing");
+                if !missing.is_empty() {
+                    return Err(format!("a list of node{entry} is without {missing}"));
                 }
             }
             Ok(())
