@@ -328,10 +328,10 @@ impl Lab {
                 if ready != all {
                     return Err(table.to_string());
                 }
-                let list = self.get(entry, "/containers/json");
-                let missing = list.header("skep-missing");
-                if !missing.is_empty() {
-                    return Err(format!("a list of node{entry} is without {missing}"));
+                let list = self.list_head(entry).run();
+                let text = list.text();
+                if list.code != 0 || text.to_ascii_lowercase().contains("skep-missing") {
+                    return Err(format!("node{entry} lists without a node: {list}"));
                 }
             }
             Ok(())

@@ -52,6 +52,15 @@ impl Lab {
         self.send(entry, "GET", path, &headers)
     }
 
+    /// A list of the containers by the agent of `entry`, with its head.
+    pub(crate) fn list_head(&self, entry: usize) -> Task {
+        let path = "/containers/json";
+        let curl = task("curl", "--cacert").arg(self.ca()).arg("-sSi");
+        let headers = self.signed(entry, "GET", path, None).into_iter();
+        let curl = headers.fold(curl, |curl, header| curl.arg("-H").arg(header));
+        curl.arg(format!("{}{path}", self.url(entry)))
+    }
+
     /// A `GET` through `skep connect`, which signs all headers.
     #[track_caller]
     pub(crate) fn get_through(&self, socket: &str, path: &str, headers: &[&str]) -> Answer {
