@@ -611,7 +611,7 @@ mod tests {
         late(14);
         assert!(ready());
         assert_eq!(members.get("a").unwrap().address, Some(at(2)));
-        // An address that is nobody's has no doubts.
+        // An address without a member is never in doubt.
         members.late(at(9), "no answer", after(15));
         assert!(!members.has_doubts());
     }

@@ -2,8 +2,7 @@
 //!
 //! An answer about a connection comes from a list that was read after the connection
 //! began: the container that had the address before may have ended. Labels that the
-//! container has from its image do not count, because whoever builds the image
-//! chooses them.
+//! container has from its image do not count: the author of the image chose them.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -107,7 +107,7 @@ mod tests {
             () = losing => return,
         };
         assert_eq!(waited, DEADLINE + Duration::from_millis(1500));
-        // What was lost before does not count.
+        // Time that was lost before does not count.
         assert_eq!(waits(&lateness).await, DEADLINE);
     }
 

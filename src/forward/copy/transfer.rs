@@ -51,7 +51,7 @@ impl From<Box<Error>> for TransferError {
     }
 }
 
-/// What is copied, and for whom.
+/// The image to copy, and the caller that needs it.
 pub(super) struct Transfer<'a> {
     pub(super) context: &'a Context,
     pub(super) from: &'a Hop,

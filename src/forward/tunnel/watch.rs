@@ -85,7 +85,7 @@ pub(crate) trait Watch: Sync {
         End::Upstream
     }
 
-    /// What a client is told when its stream ends.
+    /// The message to a client whose stream ends.
     fn last_words(&self) -> String;
 }
 
