@@ -42,6 +42,32 @@ async fn a_signed_target_in_absolute_form_is_sent_in_the_form_that_was_checked()
     .await;
 }
 
+/// The crates in `stubs/` stand in for Pingora's compressors, which nothing may run.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_passes_as_it_is_whatever_codings_the_client_takes() {
+    let rows: Vec<_> = (0..200)
+        .map(|n| fixture::container(&format!("c{n}"), "c", 1, 0))
+        .collect();
+    with_cluster(
+        [manager("n1").engine(move |e| e.containers(rows))],
+        async |bed| {
+            let operator = bed.operator("n1");
+            for path in ["/containers/json", "/containers/c1/json", "/info"] {
+                let plain = operator.get(path).await.unwrap();
+                let signed = operator.sign("GET", path, &[], b"");
+                let fields = signed.and("Accept-Encoding", "gzip, deflate, br, zstd");
+                let client = operator.client();
+                let coded = client.request("GET", path, &fields.fields(), b"").await;
+                let coded = coded.unwrap();
+                assert_eq!(coded.status, 200, "{path}: {}", coded.text());
+                assert_eq!(coded.header("content-encoding"), None, "{path}");
+                assert_eq!(coded.text(), plain.text(), "{path}");
+            }
+        },
+    )
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_offers_http_1_only() {
     with_cluster([manager("n1")], async |bed| {
