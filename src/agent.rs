@@ -1,5 +1,8 @@
 //! Builds the agent from its configuration, runs it, and drains it.
 
+mod bind;
+mod certificates;
+mod error;
 pub(crate) mod health;
 pub(crate) mod memory;
 pub(crate) mod plain;
@@ -7,25 +10,23 @@ pub(crate) mod reload;
 pub(crate) mod secrets;
 
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
-use pingora::listeners::tls::{Acceptor, TlsSettings};
 use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
 use skep_filters::auth::NonceMemory;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::agent::plain::{Doors, PublishedError};
+use crate::agent::certificates::Certified;
+pub use crate::agent::error::StartError;
+use crate::agent::plain::Doors;
 use crate::agent::reload::{Reload, Stamp};
-use crate::agent::secrets::SecretsError;
-use crate::authenticate::handshake::Handshake;
 use crate::cluster::conditions::Conditions;
 use crate::cluster::copies::Copies;
 use crate::cluster::identity::{self, Identity};
@@ -35,20 +36,20 @@ use crate::cluster::name_locks::NameLocks;
 use crate::cluster::removals::Removals;
 use crate::cluster::residents::Residents;
 use crate::cluster::{Cluster, Parts};
-use crate::config::{self, Config, ListenTls, Socket};
+use crate::config::{self, Config};
 use crate::exchange::context::Context;
 use crate::gateway::Gateway;
-use crate::gateway::guard::{Guard, GuardError};
+use crate::gateway::guard::Guard;
 use crate::listen::server_headers::{AgentHeaders, ServerHeaders};
 use crate::listen::{self, Listener};
+use crate::platform;
 use crate::platform::clock;
 use crate::platform::health_socket::HealthListener;
 use crate::platform::tasks::{TaskError, Tasks, blocking};
-use crate::platform::{self, LocalListener, SocketFile};
 use crate::portainer::{self, Others, Portainer};
 use crate::telemetry::audit::Audit;
 use crate::telemetry::unauthenticated::Unauthenticated;
-use crate::trust::{LeafNames, Trust, UserCertificate};
+use crate::trust::Trust;
 use crate::upstream::client::Client;
 use crate::upstream::engine::Engine;
 use crate::upstream::peers::Peers;
@@ -67,57 +68,6 @@ const REFRESH: Duration = Duration::from_secs(30);
 /// The first check is earlier: the memory that only the start needed is free by
 /// then, and is returned.
 const SETTLED: Duration = Duration::from_secs(2);
-
-/// Why an agent does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The cluster has no valid secret.
-    #[error(transparent)]
-    Secrets(#[from] SecretsError),
-    /// The settings for Portainer servers cannot be applied.
-    #[error("auth.portainer: {0}")]
-    Portainer(String),
-    /// The settings for authentication cannot be applied.
-    #[error(transparent)]
-    Guard(#[from] GuardError),
-    /// The audit log cannot be written.
-    #[error("audit.file: {path}: {error}")]
-    Audit {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {error}{}", in_use(.error))]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        error: io::Error,
-    },
-    /// The port of an address without TLS is published.
-    #[error(transparent)]
-    Published(#[from] PublishedError),
-    /// The socket cannot be listened on.
-    #[error("cannot listen on unix://{}: {error}", path.display())]
-    Socket {
-        /// Its path.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// Certificates could not be created or read.
-    #[error("{0}")]
-    Trust(String),
-}
-
-fn in_use(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => "; another program has the port, see `ss -ltnp`",
-        _ => "",
-    }
-}
 
 /// An agent with bound listeners.
 pub struct Agent {
@@ -145,56 +95,15 @@ impl Agent {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let stamp = Stamp::of(&config);
         let client = Arc::new(Client::new());
-        let engine = Engine::new(&config.engine).map_err(|e| StartError::Trust(e.to_string()))?;
-        let engine = Arc::new(engine);
+        let engine = Arc::new(Engine::new(&config.engine)?);
         let me = first_identity(&client, &engine).await;
         let secrets = secrets::all(&config, me.swarm)?;
-
-        let names: Vec<_> = config
-            .listen
-            .iter()
-            .flat_map(|l| l.tls.names.clone())
-            .collect();
-        let leaf = leaf_names(&me, &names);
-        let lifetime = config.cluster.certificate_lifetime;
-        let trust = tokio::task::spawn_blocking(move || {
-            Trust::new(&secrets, leaf, lifetime, clock::wall())
-        });
-        let trust = trust.await.map_err(|e| StartError::Trust(e.to_string()))?;
-        let mut trust = trust.map_err(|e| StartError::Trust(e.to_string()))?;
-        let mut certificates = Vec::new();
-        for listen in &config.listen {
-            let certificate = user_certificate(&listen.tls)?;
-            if let Some(certificate) = &certificate {
-                trust = trust.with_user_certificate(certificate.clone());
-            }
-            certificates.push(certificate);
-        }
-        let trust = Arc::new(trust);
-        for generation in trust.generations() {
-            tracing::info!("cluster {}", generation.fingerprint());
-        }
-
-        let mut listeners = Vec::new();
-        for (listen, certificate) in config.listen.iter().zip(certificates) {
-            let acceptor = Arc::new(acceptor(&trust, certificate)?);
-            let bound = Listener::tls(listen.address, acceptor).await;
-            let listener = bound.map_err(|error| StartError::Listen {
-                address: listen.address,
-                error,
-            })?;
-            if let Some(address) = listener.address() {
-                tracing::info!("listening on https://{address}");
-            }
-            listeners.push(listener);
-        }
-
-        for socket in &config.sockets {
-            listeners.push(local(socket)?);
-        }
+        let certified = certificates::make(&config, &me, secrets).await?;
+        let mut listeners = bind::all(&config, &certified).await?;
+        let Certified { trust, names, .. } = certified;
 
         let peers = Peers::new(trust.clone(), CONNECTING * config.cluster.probe_timeout);
-        let peers = Arc::new(peers.map_err(|e| StartError::Trust(e.to_string()))?);
+        let peers = Arc::new(peers?);
         let cluster = Arc::new(Cluster::new(Parts {
             client: client.clone(),
             engine: engine.clone(),
@@ -221,7 +130,7 @@ impl Agent {
         };
         let portainer = config.auth.portainer.as_ref();
         let portainer = portainer
-            .map(|p| Portainer::new(p, &config.state_dir, others()).map_err(StartError::Portainer))
+            .map(|p| Portainer::new(p, &config.state_dir, others()))
             .transpose()?;
         let nonces = Arc::new(NonceMemory::default());
         let guard = Guard::new(&config, &trust, nonces.clone())?;
@@ -320,7 +229,7 @@ impl Agent {
         let until = stopped.clone();
         background.spawn("cluster membership", async move {
             let changed = |me: &Identity| {
-                if let Err(e) = renamed.rename(leaf_names(me, &names), clock::wall()) {
+                if let Err(e) = certificates::rename(&renamed, me, &names) {
                     tracing::error!(
                         "cannot rename the certificates, which keep their old names: {e}"
                     );
@@ -430,62 +339,6 @@ fn audit(config: &config::Audit) -> Result<Arc<Audit>, StartError> {
         path: config.file.clone(),
         error,
     })
-}
-
-/// The names in the certificates of this node.
-fn leaf_names(me: &Identity, names: &[String]) -> LeafNames {
-    LeafNames {
-        node_id: Some(me.node_id.clone()).filter(|id| !id.is_empty()),
-        hostname: me.hostname.clone(),
-        ips: me.address.parse().into_iter().collect(),
-        names: names.to_vec(),
-    }
-}
-
-fn user_certificate(tls: &ListenTls) -> Result<Option<Arc<UserCertificate>>, StartError> {
-    let Some((certificate, key)) = &tls.certificate else {
-        return Ok(None);
-    };
-    match UserCertificate::load(certificate, key) {
-        Ok(loaded) => Ok(Some(Arc::new(loaded))),
-        Err(e) => Err(StartError::Trust(e.to_string())),
-    }
-}
-
-fn local(socket: &Socket) -> Result<Listener, StartError> {
-    let file = SocketFile {
-        owner: socket.owner,
-        group: socket.group,
-        mode: socket.mode,
-    };
-    let bound = LocalListener::bind(&socket.path, file);
-    let bound = bound.map_err(|error| StartError::Socket {
-        path: socket.path.clone(),
-        error,
-    })?;
-    tracing::info!("listening on unix://{}", socket.path.display());
-    Ok(Listener::Local(bound, Some(socket.path.as_path().into())))
-}
-
-fn acceptor(
-    trust: &Arc<Trust>,
-    certificate: Option<Arc<UserCertificate>>,
-) -> Result<Acceptor, StartError> {
-    let error = |e: Box<pingora::Error>| StartError::Trust(e.to_string());
-    let verifier = trust
-        .client_verifier()
-        .map_err(|e| StartError::Trust(e.to_string()))?;
-    let mut tls = TlsSettings::with_callbacks(Box::new(Handshake::new(trust.clone())));
-    let tls = tls
-        .as_mut()
-        .map_err(|_| StartError::Trust("TLS".to_owned()))?;
-    let mut tls = std::mem::replace(tls, TlsSettings::intermediate("", "").map_err(error)?);
-    tls.set_cert_resolver(trust.server_resolver(certificate));
-    tls.set_client_cert_verifier(verifier);
-    // HTTP/1.1 only: over HTTP/2 an upload corrupts the pooled upstream
-    // connection (pingora#935), and nothing can be hijacked.
-    tls.set_alpn(pingora::listeners::ALPN::H1);
-    Ok(tls.build())
 }
 
 #[cfg(test)]

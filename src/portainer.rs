@@ -14,6 +14,7 @@ pub(crate) mod first_use;
 pub(crate) mod host_info;
 mod others;
 mod pin;
+mod proof;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,15 +26,15 @@ use http::{HeaderMap, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use serde_json::json;
-use skep_filters::auth::portainer::{Message, PortainerError, PortainerHeaders, PublicKey};
+use skep_filters::auth::portainer::{PortainerError, PortainerHeaders, PublicKey};
 use skep_filters::auth::profile::{SIGNATURE, SIGNATURE_INPUT};
-use skep_filters::auth::{BodyBinding, Client, Principal, trim_secret};
+use skep_filters::auth::{BodyBinding, Client, Principal};
 use skep_filters::endpoint::{
     Endpoint, Match, Own, PortainerEndpoint, RequestPath, classify, query,
 };
 use tokio::sync::watch;
 
-use crate::config::{self, SecretSource};
+use crate::config;
 use crate::exchange::Exchange;
 use crate::exchange::Next;
 use crate::exchange::caller::Caller;
@@ -48,10 +49,8 @@ pub(crate) use dialect::{Server, headers, hint};
 use first_use::FirstUse;
 pub(crate) use others::Others;
 use pin::Pin;
-
-/// The length of a secret, in bytes, below which somebody who has seen one request
-/// could guess it.
-const GOOD_SECRET: usize = 16;
+use proof::Proof;
+pub(crate) use proof::ProofError;
 
 /// The Portainer servers that may call.
 pub(crate) struct Portainer {
@@ -59,14 +58,6 @@ pub(crate) struct Portainer {
     proof: ArcSwap<Proof>,
     /// Pins the key of the first server; `None` if the configuration does not.
     first: Option<FirstUse>,
-}
-
-/// The proof that a server must give, from the configured files.
-#[derive(PartialEq)]
-struct Proof {
-    message: Message,
-    /// `None` accepts any key that signs the message.
-    only: Option<PublicKey>,
 }
 
 /// A server that has proved its identity.
@@ -86,7 +77,7 @@ impl Portainer {
         config: &config::Portainer,
         state: &Path,
         others: Others,
-    ) -> Result<Arc<Self>, String> {
+    ) -> Result<Arc<Self>, ProofError> {
         let proof = Proof::read(config)?;
         if let Some(key) = &proof.only {
             tracing::info!("the Portainer server {} is trusted", key.fingerprint());
@@ -104,7 +95,7 @@ impl Portainer {
     ///
     /// # Errors
     /// If a file cannot be read or used. The previous secret and key stay valid.
-    pub(crate) fn reread(&self) -> Result<bool, String> {
+    pub(crate) fn reread(&self) -> Result<bool, ProofError> {
         let proof = Proof::read(&self.config)?;
         let changed = proof != **self.proof.load();
         if changed {
@@ -168,51 +159,9 @@ impl Portainer {
     }
 }
 
-impl Proof {
-    fn read(config: &config::Portainer) -> Result<Self, String> {
-        let message = match &config.secret {
-            None => Message::application(),
-            Some(SecretSource::Given(secret)) => message(secret.expose(), "AGENT_SECRET")?,
-            Some(SecretSource::File(path)) => {
-                let secret = zeroize::Zeroizing::new(read(path)?);
-                message(trim_secret(&secret), &path.display().to_string())?
-            }
-        };
-        let only = config.public_key_file.as_deref().map(|path| {
-            let text = String::from_utf8(read(path)?).unwrap_or_default();
-            PublicKey::from_text(&text).map_err(|e| format!("{}: {e}", path.display()))
-        });
-        let only = only.transpose()?;
-        Ok(Self { message, only })
-    }
-}
-
 fn other_key(key: &PublicKey) -> Reject {
     let shown = key.fingerprint();
     PortainerError::OtherKey { shown }.into()
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let bytes = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
-    match bytes.len() {
-        0..=4096 => Ok(bytes),
-        _ => Err(format!("{}: is longer than 4096 bytes", path.display())),
-    }
-}
-
-fn message(secret: &[u8], name: &str) -> Result<Message, String> {
-    match secret.len() {
-        0 => Err(format!("{name}: the secret is empty")),
-        length => {
-            if length < GOOD_SECRET {
-                tracing::warn!(
-                    "{name}: the secret has {length} bytes; anyone who sees one request of the \
-                     server can guess it (`skep secret` prints a good one)"
-                );
-            }
-            Ok(Message::secret(secret))
-        }
-    }
 }
 
 /// Whether a request has a signature of a Portainer server, and no other one.

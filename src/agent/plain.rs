@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::agent::StartError;
+use crate::agent::error::StartError;
 use crate::cluster::Cluster;
 use crate::config::Plain;
 use crate::listen::Listener;

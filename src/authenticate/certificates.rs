@@ -18,6 +18,7 @@ use crate::exchange::caller::Caller;
 use crate::exchange::reject::{Reason, Reject};
 use crate::platform::clock;
 use crate::trust::ClientCertificate;
+pub(crate) use revoked::ListError;
 use revoked::Revoked;
 
 /// The accepted certificates.
@@ -79,7 +80,7 @@ impl Certificates {
     ///
     /// # Errors
     /// If the list cannot be read: an agent does not start without it.
-    pub(crate) fn new(config: Option<&config::Certificates>) -> Result<Self, String> {
+    pub(crate) fn new(config: Option<&config::Certificates>) -> Result<Self, ListError> {
         let Some(config) = config else {
             return Ok(Self::default());
         };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use skep_filters::auth::NonceMemory;
 
 use crate::authenticate::Authenticator;
-use crate::authenticate::certificates::Certificates;
+use crate::authenticate::certificates::{Certificates, ListError};
 use crate::authenticate::keys::{self, KeysError};
 use crate::authorise::grants::Grants;
 use crate::config::{Config, Operator};
@@ -22,7 +22,7 @@ pub enum GuardError {
     Key(#[from] KeysError),
     /// The list of revoked certificates is the reason.
     #[error("auth.certificates.revoked_file: {0}")]
-    Revoked(String),
+    Revoked(#[from] ListError),
 }
 
 /// The callers of a configuration, and their rights.
@@ -42,11 +42,10 @@ impl Guard {
         trust: &Trust,
         nonces: Arc<NonceMemory>,
     ) -> Result<Self, GuardError> {
-        let certificates = Certificates::new(config.auth.certificates.as_ref());
         Ok(Self {
             authenticator: Authenticator {
                 verifier: keys::verifier(config, trust, nonces)?,
-                certificates: certificates.map_err(GuardError::Revoked)?,
+                certificates: Certificates::new(config.auth.certificates.as_ref())?,
                 sockets: config.sockets.clone(),
                 plain: config.plain.clone(),
             },

@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
 use super::others::Others;
-use super::pin::{Pin, PinFile};
+use super::pin::{Pin, PinError, PinFile};
 use crate::platform::clock;
 
 /// How many times less often an agent with a key asks the others than one
@@ -36,7 +36,7 @@ impl FirstUse {
     ///
     /// # Errors
     /// If the file with that key cannot be read.
-    pub(crate) fn open(state: &Path, others: Others) -> Result<Self, String> {
+    pub(crate) fn open(state: &Path, others: Others) -> Result<Self, PinError> {
         let file = PinFile::of(state);
         let pin = file.read()?;
         match pin.as_ref().and_then(Pin::key) {
@@ -138,10 +138,10 @@ impl FirstUse {
     }
 
     /// Writes the key to disk, then trusts it.
-    fn keep(&self, pin: Pin) -> Result<(), String> {
-        let key = pin.key().ok_or("it is not a P-256 key")?;
+    fn keep(&self, pin: Pin) -> Result<(), PinError> {
+        let key = pin.key().ok_or_else(|| self.file.no_key())?;
         let path = self.file.path().display();
-        self.file.write(&pin).map_err(|e| format!("{path}: {e}"))?;
+        self.file.write(&pin)?;
         if let Some(before) = self.trusted().filter(|before| *before != key) {
             tracing::warn!(
                 "the Portainer server {} is no longer trusted",

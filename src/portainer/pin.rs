@@ -34,6 +34,24 @@ impl Pin {
     }
 }
 
+/// The file of a pin cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {reason}", path.display())]
+pub struct PinError {
+    path: PathBuf,
+    reason: Reason,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Reason {
+    #[error(transparent)]
+    File(#[from] io::Error),
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error("holds no P-256 key")]
+    NoKey,
+}
+
 /// The file of a pin.
 #[derive(Debug)]
 pub(super) struct PinFile(PathBuf);
@@ -52,18 +70,17 @@ impl PinFile {
     /// next server to connect would be trusted.
     ///
     /// # Errors
-    /// A sentence for the operator.
-    pub(super) fn read(&self) -> Result<Option<Pin>, String> {
-        let refused = |why: String| format!("{}: {why}", self.0.display());
+    /// If it cannot be read, or holds no key.
+    pub(super) fn read(&self) -> Result<Option<Pin>, PinError> {
         let bytes = match fs::read(&self.0) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(refused(e.to_string())),
+            Err(e) => return Err(self.error(e)),
         };
-        let pin: Pin = serde_json::from_slice(&bytes).map_err(|e| refused(e.to_string()))?;
+        let pin: Pin = serde_json::from_slice(&bytes).map_err(|e| self.error(e))?;
         match pin.key() {
             Some(_) => Ok(Some(pin)),
-            None => Err(refused("holds no P-256 key".to_owned())),
+            None => Err(self.no_key()),
         }
     }
 
@@ -72,8 +89,21 @@ impl PinFile {
     ///
     /// # Errors
     /// Those of the file system.
-    pub(super) fn write(&self, pin: &Pin) -> io::Result<()> {
-        platform::replace_private(&self.0, &serde_json::to_vec(pin)?)
+    pub(super) fn write(&self, pin: &Pin) -> Result<(), PinError> {
+        let json = serde_json::to_vec(pin).map_err(|e| self.error(e))?;
+        platform::replace_private(&self.0, &json).map_err(|e| self.error(e))
+    }
+
+    /// The pin holds no key.
+    pub(super) fn no_key(&self) -> PinError {
+        self.error(Reason::NoKey)
+    }
+
+    fn error(&self, reason: impl Into<Reason>) -> PinError {
+        PinError {
+            path: self.0.clone(),
+            reason: reason.into(),
+        }
     }
 }
 
@@ -91,10 +121,10 @@ mod tests {
     fn a_pin_is_read_back_also_after_it_replaced_another() {
         let folder = tempfile::tempdir().unwrap();
         let file = PinFile::of(&folder.path().join("made"));
-        assert_eq!(file.read(), Ok(None));
+        assert_eq!(file.read().unwrap(), None);
         for since in [7, 9] {
             file.write(&pin(since)).unwrap();
-            assert_eq!(file.read(), Ok(Some(pin(since))));
+            assert_eq!(file.read().unwrap(), Some(pin(since)));
         }
         assert!(!platform::readable_by_others(file.path()));
     }
@@ -105,7 +135,7 @@ mod tests {
         let file = PinFile::of(folder.path());
         fs::write(folder.path().join("portainer.new"), "{").unwrap();
         file.write(&pin(1)).unwrap();
-        assert_eq!(file.read(), Ok(Some(pin(1))));
+        assert_eq!(file.read().unwrap(), Some(pin(1)));
     }
 
     #[test]

@@ -17,7 +17,30 @@ use crate::trust::Serial;
 const MAX_BYTES: u64 = 1024 * 1024;
 
 /// The list as it was last read, or why it could not be.
-type List = Result<HashSet<Serial>, String>;
+type List = Result<HashSet<Serial>, ListError>;
+
+/// The list cannot be used.
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[error("{}{}: {reason}", path.display(), line.map_or_else(String::new, |n| format!(":{n}")))]
+pub struct ListError {
+    path: PathBuf,
+    line: Option<usize>,
+    reason: Reason,
+}
+
+#[derive(Debug, PartialEq, thiserror::Error)]
+enum Reason {
+    /// The words of an [`std::io::Error`], which cannot be compared.
+    #[error("{0}")]
+    Unreadable(String),
+    #[error("is larger than {} KiB", MAX_BYTES / 1024)]
+    TooLarge,
+    /// An editor truncates a file before it writes it.
+    #[error("is empty; a list of nobody has a line such as `# nobody`")]
+    Empty,
+    #[error("this is no serial number; `skep cert show` prints it, 32 hexadecimal digits")]
+    NoSerial,
+}
 
 /// The revoked serial numbers.
 pub(super) struct Revoked {
@@ -30,7 +53,7 @@ impl Revoked {
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub(super) fn open(path: &Path) -> Result<Self, String> {
+    pub(super) fn open(path: &Path) -> Result<Self, ListError> {
         let list = read(path)?;
         tracing::info!(
             "{}: certificates are revoked: {}",
@@ -70,21 +93,21 @@ impl Revoked {
 }
 
 fn read(path: &Path) -> List {
+    let wrong = |line, reason| ListError {
+        path: path.to_owned(),
+        line,
+        reason,
+    };
     let mut text = String::new();
     let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text));
-    let at = path.display();
-    read.map_err(|e| format!("{at}: {e}"))?;
+    read.map_err(|e| wrong(None, Reason::Unreadable(e.to_string())))?;
     if text.len() as u64 > MAX_BYTES {
-        return Err(format!("{at}: is larger than {} KiB", MAX_BYTES / 1024));
+        return Err(wrong(None, Reason::TooLarge));
     }
-    // An editor truncates a file before it writes it.
     if text.is_empty() {
-        let help = "a list of nobody has a line such as `# nobody`";
-        return Err(format!("{at}: is empty; {help}"));
+        return Err(wrong(None, Reason::Empty));
     }
-    parse(&text).map_err(|line| {
-        format!("{at}:{line}: this is no serial number; `skep cert show` prints it, 32 hexadecimal digits")
-    })
+    parse(&text).map_err(|line| wrong(Some(line), Reason::NoSerial))
 }
 
 /// The serial numbers, or the first line that is not one.
@@ -123,7 +146,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("revoked");
         let wrong = |says: &str| {
-            let error = Revoked::open(&path).err().unwrap();
+            let error = Revoked::open(&path).err().unwrap().to_string();
             assert!(error.contains(says), "{error}");
         };
         wrong("No such file");
