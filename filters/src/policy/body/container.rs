@@ -1,7 +1,7 @@
 //! Judges new containers and changes to them.
 
 use super::limits::{self, When};
-use super::{Check, address, demand, host, image, labels, network, security, user};
+use super::{Check, address, demand, host, image, labels, mounts, network, security, user};
 use crate::json::{Fields, Json};
 use crate::policy::verdict::Judged;
 
@@ -74,6 +74,7 @@ pub(in crate::policy) fn again(check: &Check<'_>, inspect: &Json<'_>) -> Judged 
 fn settings(check: &Check<'_>, container: &Fields<'_>, host_config: &Fields<'_>) -> Judged {
     check.knows(host_config, host::KNOWN)?;
     host::judge(check, host_config)?;
+    mounts::volumes_of_image(check, container)?;
     limits::host(check, host_config, When::Always)?;
     security::confined(check, host_config)?;
     let read_only = !check.must.read_only || host_config.flag("ReadonlyRootfs")?;

@@ -21,10 +21,17 @@ pub(super) fn judge(check: &Check<'_>, host: &Fields<'_>) -> Judged {
         },
     )?;
     for request in host.list("DeviceRequests")? {
-        let driver = match Fields::of(request, "DeviceRequests")?.text("Driver")? {
+        let request = Fields::of(request, "DeviceRequests")?;
+        let driver = match request.text("Driver")? {
             "" => "default",
             driver => driver,
         };
+        // Podman takes paths of devices for ids.
+        for id in request.texts("DeviceIDs")? {
+            if id.contains('/') && !id.contains('=') {
+                host_path::device(check, id.split(':').next().unwrap_or(id))?;
+            }
+        }
         let granted = listed(&check.may.device_requests, driver);
         check.grant(granted, "may.device_requests", || {
             format!("DeviceRequests asks for the driver {}", quoted(driver))

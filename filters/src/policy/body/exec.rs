@@ -41,5 +41,6 @@ pub(super) fn create(check: &Check<'_>, body: &Json<'_>) -> Judged {
 pub(super) fn checkpoint(check: &Check<'_>, body: &Json<'_>) -> Judged {
     let checkpoint = Fields::of(body, "body")?;
     check.knows(&checkpoint, &["CheckpointID", "CheckpointDir", "Exit"])?;
+    head::checkpoint_name(check, checkpoint.text("CheckpointID")?)?;
     head::checkpoint_dir(check, checkpoint.text("CheckpointDir")?)
 }

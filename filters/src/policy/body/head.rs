@@ -2,6 +2,7 @@
 
 use super::{Check, demand, host, host_path, image, lookup, namespaces, network, security};
 use crate::endpoint::{HeadCheck, Match, ObjectIn, ParameterError, query};
+use crate::json::quoted;
 use crate::policy::request::imports;
 use crate::policy::verdict::{Denied, Judged};
 
@@ -51,6 +52,7 @@ pub(crate) fn head(check: &Check<'_>, found: &Match, query: &str) -> Judged {
         HeadCheck::LookUp(_) => lookup::image(check, found.object.as_deref().unwrap_or_default()),
         HeadCheck::Search => each(query, "term", |term| lookup::search(check, term)),
         HeadCheck::CheckpointDir(parameter) => {
+            each(query, "checkpoint", |name| checkpoint_name(check, name))?;
             each(query, parameter, |dir| checkpoint_dir(check, dir))
         }
     }
@@ -64,10 +66,24 @@ pub(super) fn checkpoint_dir(check: &Check<'_>, dir: &str) -> Judged {
     host_path::bind(check, "a checkpoint", dir, true)
 }
 
+/// The name of a checkpoint is that of a folder below the directory: `../x` is another.
+pub(super) fn checkpoint_name(check: &Check<'_>, name: &str) -> Judged {
+    let leaves = name == ".." || name.contains(['/', '\\']);
+    check.grant(!leaves, "may.everything", || {
+        format!("{} is not the name of a checkpoint", quoted(name))
+    })
+}
+
 fn pull(check: &Check<'_>, query: &str) -> Judged {
     let image = query::get(query, "fromImage").unwrap_or_default();
     let tag = query::get(query, "tag").unwrap_or_default();
     let name = image.strip_suffix(':').unwrap_or(&image);
+    // Podman reads images from paths of the host: `oci-archive:/srv/x`.
+    remote(check, "fromImage", !name.contains(":/"))?;
+    // Engines then pull every tag of the repository.
+    if tag.is_empty() && image::is_bare(name) {
+        return image::all_tags(check, "the image", name);
+    }
     // The "tag" may be a digest (moby `postImagesCreate`).
     let whole = match tag.as_ref() {
         "" => name.to_owned(),
@@ -94,8 +110,10 @@ fn build(check: &Check<'_>, query: &str) -> Judged {
         "the base images of a build cannot be checked".into()
     })?;
     each(query, "remote", |url| {
-        remote(check, "remote", url.is_empty())
+        remote(check, "remote", url.is_empty())?;
+        is_url(check, "remote", url)
     })?;
+    each(query, "dockerfile", |files| dockerfile(check, files))?;
     each(query, "networkmode", |mode| {
         namespaces::joined(check, "networkmode", mode)?;
         namespaces::named_network(check, "networkmode", mode)
@@ -118,6 +136,28 @@ fn build(check: &Check<'_>, query: &str) -> Judged {
             "a build with BuildKit".into()
         })
     })
+}
+
+/// Podman takes anything else for a path of the host.
+fn is_url(check: &Check<'_>, parameter: &'static str, value: &str) -> Judged {
+    let is_url = value.contains("://")
+        || ["git@", "github.com/", "client-session"]
+            .iter()
+            .any(|known| value.starts_with(known));
+    match value.is_empty() || is_url || check.may.everything {
+        true => Ok(()),
+        false => Err(ParameterError::value(parameter, value).into()),
+    }
+}
+
+/// A file of the context. Podman takes a list too, fetches what is a URL, and leaves the
+/// context by `..`.
+fn dockerfile(check: &Check<'_>, files: &str) -> Judged {
+    let is_end = |c: char| matches!(c, '/' | '\\' | '"' | ',' | '[' | ']') || c.is_whitespace();
+    if files.split(is_end).any(|part| part == "..") && !check.may.everything {
+        return Err(ParameterError::value("dockerfile", files).into());
+    }
+    remote(check, "dockerfile", !files.contains("://"))
 }
 
 /// moby has other modes on Windows only. Podman has some that share the host's

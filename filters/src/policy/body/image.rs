@@ -23,6 +23,24 @@ pub(super) fn judge(check: &Check<'_>, field: &str, image: &str) -> Judged {
     named(check, field, image)
 }
 
+/// Denies a pull of all tags of an image unless the policy allows each of them.
+pub(super) fn all_tags(check: &Check<'_>, field: &str, name: &str) -> Judged {
+    demand(!check.must.digest, "must.digest", || {
+        format!("{field} {} has no digest", quoted(name))
+    })?;
+    let mut patterns = check.must.images.iter();
+    let read = Reference::parse(name);
+    let allowed = read.is_some_and(|image| patterns.any(|p| is_bare(p) && matches(p, &image)));
+    demand(
+        allowed || check.must.images.is_empty(),
+        "must.images",
+        || {
+            let name = quoted(name);
+            format!("{field} {name} without a tag asks for all of its tags: name one")
+        },
+    )
+}
+
 /// Denies an image that is none of those that the policy allows.
 pub(super) fn named(check: &Check<'_>, field: &str, image: &str) -> Judged {
     let patterns = &check.must.images;
@@ -72,6 +90,36 @@ pub(in crate::policy) fn is_same(a: &str, b: &str) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether a name has neither a tag nor a digest.
+pub(in crate::policy) fn is_bare(name: &str) -> bool {
+    matches!(split(name), (_, None, None))
+}
+
+/// The name that an engine gives to an image for `repo` and `tag`: the tag takes the
+/// place of one in `repo` (`reference.WithTag`).
+pub(in crate::policy) fn with_tag<'t>(repo: &'t str, tag: &str) -> Cow<'t, str> {
+    match tag {
+        "" => Cow::Borrowed(repo),
+        tag => Cow::Owned(format!("{}:{tag}", split(repo).0)),
+    }
+}
+
+/// Whether an image that gets the name `given` takes the name `own`.
+pub(in crate::policy) fn takes(given: &str, own: &str) -> bool {
+    let ((given, tag, digest), (own, own_tag, own_digest)) = (split(given), split(own));
+    // A digest alone is no name that another image can have.
+    let are_names = |tag: Option<&str>, digest: Option<&str>| tag.is_some() || digest.is_none();
+    are_names(tag, digest)
+        && are_names(own_tag, own_digest)
+        && whole(given) == whole(own)
+        && tag.unwrap_or("latest") == own_tag.unwrap_or("latest")
+}
+
+/// Whether two names are those of one repository, whatever their tags and digests.
+pub(in crate::policy) fn is_same_repository(a: &str, b: &str) -> bool {
+    whole(split(a).0) == whole(split(b).0)
 }
 
 /// A complete reference.

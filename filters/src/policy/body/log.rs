@@ -7,8 +7,9 @@ use crate::policy::verdict::Judged;
 /// Log drivers that keep logs on the node.
 const LOCAL: [&str; 4] = ["json-file", "local", "journald", "none"];
 
-/// Options that send logs nowhere, whatever the engine's default driver is.
-const HARMLESS: [&str; 10] = [
+/// Options that send logs nowhere, whatever the driver is. Podman writes the log to the
+/// `path` of the host, and takes another `driver` from the options.
+const HARMLESS: [&str; 14] = [
     "max-size",
     "max-file",
     "compress",
@@ -19,6 +20,10 @@ const HARMLESS: [&str; 10] = [
     "tag",
     "mode",
     "max-buffer-size",
+    "cache-disabled",
+    "cache-max-size",
+    "cache-max-file",
+    "cache-compress",
 ];
 
 /// `LogConfig` or `LogDriver`: the driver's name is in the field `name`, and its
@@ -27,21 +32,21 @@ pub(super) fn judge(check: &Check<'_>, log: &Fields<'_>, name: &str, options: &s
     check.knows(log, &[name, options])?;
     let driver = log.text(name)?;
     let drivers = &check.may.log_drivers;
-    if !driver.is_empty() {
-        let granted = LOCAL.contains(&driver) || listed(drivers, driver);
-        return check.grant(granted, "may.log_drivers", || {
-            format!("the log driver {}", quoted(driver))
-        });
-    }
+    let all_options = listed(drivers, if driver.is_empty() { "default" } else { driver });
+    let granted = driver.is_empty() || LOCAL.contains(&driver) || all_options;
+    check.grant(granted, "may.log_drivers", || {
+        format!("the log driver {}", quoted(driver))
+    })?;
     // Without a name, the options are those of the engine's default driver, which
     // may send logs anywhere.
     for (option, _) in log.map(options)? {
-        let granted = HARMLESS.contains(&option.as_ref()) || listed(drivers, "default");
+        let granted = HARMLESS.contains(&option.as_ref()) || all_options;
         check.grant(granted, "may.log_drivers", || {
-            format!(
-                "the option {} for the engine's default log driver",
-                quoted(option)
-            )
+            let option = quoted(option);
+            match driver {
+                "" => format!("the option {option} for the engine's default log driver"),
+                driver => format!("the option {option} for the log driver {}", quoted(driver)),
+            }
         })?;
     }
     Ok(())

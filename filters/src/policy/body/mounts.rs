@@ -54,25 +54,8 @@ impl Owner {
 
 /// `HostConfig.Binds`: `source:target[:options]`; and the options in `VolumesFrom`.
 pub(super) fn binds(check: &Check<'_>, host: &Fields<'_>) -> Judged {
-    for bind in host.texts("Binds")? {
-        let (source, options) = parts(bind)?;
-        let is_windows = host_path::is_windows(source);
-        let mode = if is_windows {
-            Mode::parse_windows(options)
-        } else {
-            Mode::parse(options)
-        };
-        let mode =
-            mode.or_else(|error| option(check, "Binds", error.option()).map(|()| Mode::default()))?;
-        let bind = Bind {
-            read_only: mode.read_only && !mode.relabels,
-            propagation: mode.propagation,
-            ..Bind::default()
-        };
-        propagation(check, mode.propagation)?;
-        if !is_volume(source) {
-            path(check, "Binds", source, &bind, Owner::Container)?;
-        }
+    for text in host.texts("Binds")? {
+        bind(check, "Binds", text)?;
     }
     for from in host.texts("VolumesFrom")? {
         let (_, options) = from.split_once(':').unwrap_or((from, ""));
@@ -81,6 +64,38 @@ pub(super) fn binds(check: &Check<'_>, host: &Fields<'_>) -> Judged {
         }
     }
     Ok(())
+}
+
+/// `Volumes` of a container. moby takes each name for a folder of the container, and
+/// Podman for a bind if it has a colon.
+pub(super) fn volumes_of_image(check: &Check<'_>, container: &Fields<'_>) -> Judged {
+    let names = container.map("Volumes")?.iter();
+    names
+        .filter(|(name, _)| is_bind(name))
+        .try_for_each(|(name, _)| bind(check, "Volumes", name))
+}
+
+/// `source:target[:options]`
+fn bind(check: &Check<'_>, field: &str, text: &str) -> Judged {
+    let (source, options) = parts(text)?;
+    let is_windows = host_path::is_windows(source);
+    let mode = if is_windows {
+        Mode::parse_windows(options)
+    } else {
+        Mode::parse(options)
+    };
+    let mode =
+        mode.or_else(|error| option(check, field, error.option()).map(|()| Mode::default()))?;
+    let bind = Bind {
+        read_only: mode.read_only && !mode.relabels,
+        propagation: mode.propagation,
+        ..Bind::default()
+    };
+    propagation(check, mode.propagation)?;
+    match is_volume(source) {
+        true => Ok(()),
+        false => path(check, field, source, &bind, Owner::Container),
+    }
 }
 
 /// `Mounts`.
@@ -109,6 +124,14 @@ pub(super) fn mounts(check: &Check<'_>, fields: &Fields<'_>, owner: Owner) -> Ju
         propagation(check, bind.propagation)?;
 
         let source = mount.text("Source")?;
+        for (field, text) in [
+            ("Source", source),
+            ("Target", mount.text("Target")?),
+            ("Consistency", mount.text("Consistency")?),
+            ("Subpath", mount.object("VolumeOptions")?.text("Subpath")?),
+        ] {
+            plain(check, field, text)?;
+        }
         match mount.text("Type")? {
             "bind" | "npipe" => path(check, "Mounts", source, &bind, owner)?,
             "image" => image::judge(check, "the image of a mount", source)?,
@@ -120,6 +143,15 @@ pub(super) fn mounts(check: &Check<'_>, fields: &Fields<'_>, owner: Owner) -> Ju
         }
     }
     Ok(())
+}
+
+/// Denies a text that has several readings in a list of options, which Podman makes of
+/// a mount: `/x,source=/etc`.
+fn plain(check: &Check<'_>, field: &str, text: &str) -> Judged {
+    match text.contains([',', '"', '\r', '\n']) {
+        true => option(check, field, text),
+        false => Ok(()),
+    }
 }
 
 /// Judges the path of a bind, for reading if nothing of it can be written.
@@ -195,12 +227,26 @@ pub(super) fn template<'t>(
     }
 }
 
-/// The volumes that `Binds` and `Mounts` name.
-pub(crate) fn volumes<'j>(fields: &Fields<'j>) -> Judged<Vec<&'j str>> {
-    let mut volumes = Vec::new();
-    for bind in fields.texts("Binds")? {
-        volumes.push(parts(bind)?.0);
+/// The sources of `Binds`, and of binds in `Volumes`: paths, and names of volumes.
+pub(in crate::policy) fn bound<'j>(fields: &Fields<'j>) -> Judged<Vec<&'j str>> {
+    let binds = fields.texts("Binds")?;
+    let volumes = fields.map("Volumes")?.iter().map(|(name, _)| name.as_ref());
+    let volumes = volumes.filter(|name| is_bind(name));
+    let all = binds.into_iter().chain(volumes);
+    all.map(|bind| Ok(parts(bind)?.0)).collect()
+}
+
+/// Whether a name in `Volumes` is more than a folder of the container.
+fn is_bind(name: &str) -> bool {
+    match host_path::is_windows(name) {
+        true => name.get(2..).is_some_and(|rest| rest.contains(':')),
+        false => name.contains(':'),
     }
+}
+
+/// The volumes that `Binds`, `Volumes` and `Mounts` name.
+pub(crate) fn volumes<'j>(fields: &Fields<'j>) -> Judged<Vec<&'j str>> {
+    let mut volumes = bound(fields)?;
     for mount in fields.list("Mounts")? {
         volumes.push(Fields::of(mount, "Mounts")?.text("Source")?);
     }

@@ -40,10 +40,11 @@ pub(super) fn judge(check: &Check<'_>, host: &Fields<'_>) -> Judged {
     Ok(())
 }
 
-/// Denies the host's network by its name, and any network by its path, which
-/// Podman accepts.
+/// Denies the host's network by its name. Podman also accepts a network by its path,
+/// and modes with options, such as `slirp4netns:allow_host_loopback=true`.
 pub(super) fn named_network(check: &Check<'_>, field: &str, name: &str) -> Judged {
-    if name == "host" || name.starts_with("ns:") || name.starts_with('/') {
+    let has_options = name.contains(':') && !name.starts_with("container:");
+    if name == "host" || has_options || name.starts_with('/') {
         return of_host(check, "network", || host_mode(field, name));
     }
     Ok(())

@@ -936,3 +936,186 @@ fn a_build_has_the_isolation_of_the_engine_and_no_outputs() {
         allows(&plain(), &format!("POST /build?outputs={none}"), "");
     }
 }
+
+/// Podman reads these where moby reads nothing, or another thing.
+#[test]
+fn a_container_gets_nothing_from_what_only_another_engine_reads() {
+    let mount = |fields: &str| host(&format!(r#""Mounts":[{{{fields}}}]"#));
+    let log = |fields: &str| host(&format!(r#""LogConfig":{{{fields}}}"#));
+    for (body, rule) in [
+        // A name in `Volumes` is a bind there.
+        (r#"{"Volumes":{"/etc:/x":{}}}"#.to_owned(), "may.binds"),
+        (
+            r#"{"Volumes":{"/a":{},"/:/x:rw":{}}}"#.to_owned(),
+            "may.binds",
+        ),
+        (r#"{"volumes":{"/etc:/x:ro":null}}"#.to_owned(), "may.binds"),
+        (
+            r#"{"Volumes":{"data:/x:O,upperdir=/etc":{}}}"#.to_owned(),
+            "may.everything",
+        ),
+        (
+            r#"{"Volumes":{"data:/x:shared":{}}}"#.to_owned(),
+            "may.propagation",
+        ),
+        // A mount is put together as a list of options there.
+        (
+            mount(r#""Type":"tmpfs","Target":"/x,source=/etc""#),
+            "may.everything",
+        ),
+        (
+            mount(r#""Type":"volume","Source":"a","Target":"\"/x\",type=bind""#),
+            "may.everything",
+        ),
+        (
+            mount(r#""Type":"volume","Target":"/x","Consistency":"cached,src=/etc""#),
+            "may.everything",
+        ),
+        (
+            mount(r#""Type":"volume","Target":"/x","VolumeOptions":{"Subpath":"a,source=/etc"}"#),
+            "may.everything",
+        ),
+        (
+            mount(r#""Type":"tmpfs","Target":"/x\ny""#),
+            "may.everything",
+        ),
+        (host(r#""Tmpfs":{"/x:bind":""}"#), "may.everything"),
+        // The log goes to the path, or to another driver.
+        (
+            log(r#""Type":"json-file","Config":{"path":"/etc/cron.d/x"}"#),
+            "may.log_drivers",
+        ),
+        (
+            log(r#""Type":"journald","Config":{"driver":"k8s-file"}"#),
+            "may.log_drivers",
+        ),
+        (
+            log(r#""Config":{"path":"/etc/cron.d/x"}"#),
+            "may.log_drivers",
+        ),
+        (
+            log(r#""Type":"none","Config":{"Path":"/x"}"#),
+            "may.log_drivers",
+        ),
+        // Modes with options reach the host's loopback, or choose addresses.
+        (
+            host(r#""NetworkMode":"slirp4netns:allow_host_loopback=true""#),
+            "may.namespaces",
+        ),
+        (host(r#""NetworkMode":"pasta:--map-gw""#), "may.namespaces"),
+        (
+            host(r#""NetworkMode":"bridge:ip=10.0.0.1""#),
+            "may.namespaces",
+        ),
+        (
+            host(r#""NetworkMode":"ns:/proc/1/ns/net""#),
+            "may.namespaces",
+        ),
+    ] {
+        denies(&plain(), CREATE, &body, rule);
+        denies(&plain(), "POST /v1.24/containers/create", &body, rule);
+    }
+    for body in [
+        r#"{"Volumes":{"/data":{},"C:\\data":{}}}"#.to_owned(),
+        r#"{"Volumes":{"data:/x":{}}}"#.to_owned(),
+        mount(r#""Type":"volume","Source":"a","Target":"/x y=z","Consistency":"cached""#),
+        log(r#""Type":"json-file","Config":{"max-size":"1m","max-file":"2","tag":"x"}"#),
+        log(r#""Type":"local","Config":{"compress":"true"}"#),
+        host(r#""NetworkMode":"front""#),
+    ] {
+        allows(&plain(), CREATE, &body);
+    }
+    let all_options = granting(May {
+        log_drivers: vec!["json-file".into()],
+        ..May::default()
+    });
+    allows(
+        &all_options,
+        CREATE,
+        &log(r#""Type":"json-file","Config":{"path":"/x"}"#),
+    );
+    let binds = granting(May {
+        binds: vec!["/srv".into()],
+        device_requests: vec!["cdi".into()],
+        ..May::default()
+    });
+    allows(&binds, CREATE, r#"{"Volumes":{"/srv/a:/x":{}}}"#);
+    denies(
+        &binds,
+        CREATE,
+        r#"{"Volumes":{"/srv/../etc:/x":{}}}"#,
+        "may.binds",
+    );
+    let ids = |id: &str| {
+        let ids = format!(r#""DeviceRequests":[{{"Driver":"cdi","DeviceIDs":["{id}"]}}]"#);
+        host(&ids)
+    };
+    allows(&binds, CREATE, &ids("nvidia.com/gpu=all"));
+    denies(&binds, CREATE, &ids("/dev/sda"), "may.devices");
+    denies(&binds, CREATE, &ids("/dev/sda:/dev/x:rwm"), "may.devices");
+}
+
+#[test]
+fn a_build_fetches_nothing_and_reads_no_path_of_the_host() {
+    for (query, rule) in [
+        ("dockerfile=http://x/y", "may.remote"),
+        ("dockerfile=%5B%22a%22,%22https://x/y%22%5D", "may.remote"),
+        ("dockerfile=../../etc/shadow", "parameters"),
+        ("dockerfile=%5B%22a/../../b%22%5D", "parameters"),
+        ("dockerfile=a%2F..%2F..%2Fb", "parameters"),
+        ("dockerfile=a%5C..%5Cb", "parameters"),
+        ("remote=http://x/y", "may.remote"),
+        ("remote=/etc", "may.remote"),
+    ] {
+        denies(&plain(), &format!("POST /build?{query}"), "", rule);
+    }
+    let remote = granting(May {
+        remote: true,
+        ..May::default()
+    });
+    for query in [
+        "remote=/etc",
+        "remote=etc",
+        "remote=../a",
+        "dockerfile=../a",
+    ] {
+        denies(&remote, &format!("POST /build?{query}"), "", "parameters");
+    }
+    for query in [
+        "remote=https://x/y.tar",
+        "remote=git@github.com:a/b",
+        "remote=github.com/a/b",
+        "dockerfile=http://x/y",
+        "dockerfile=sub/Dockerfile.dev",
+    ] {
+        allows(&remote, &format!("POST /build?{query}"), "");
+    }
+    for query in [
+        "dockerfile=Dockerfile",
+        "dockerfile=a..b/c",
+        "dockerfile=.dockerfile.a1",
+    ] {
+        allows(&plain(), &format!("POST /build?{query}"), "");
+    }
+    for image in ["oci-archive:/srv/x", "dir:/etc", "docker-daemon:/x"] {
+        let pull = format!("POST /images/create?fromImage={image}&tag=1");
+        denies(&plain(), &pull, "", "may.remote");
+    }
+}
+
+#[test]
+fn the_name_of_a_checkpoint_leads_to_no_other_folder() {
+    for name in ["..", "../x", "a/b", "/etc", "a%5Cb"] {
+        let start = format!("POST /containers/a/start?checkpoint={name}");
+        denies(&plain(), &start, "", "may.everything");
+    }
+    let create = "POST /containers/a/checkpoints";
+    denies(
+        &plain(),
+        create,
+        r#"{"CheckpointID":"../x"}"#,
+        "may.everything",
+    );
+    allows(&plain(), create, r#"{"CheckpointID":"c..1"}"#);
+    allows(&plain(), "POST /containers/a/start?checkpoint=c1", "");
+}

@@ -591,6 +591,55 @@ fn pulls_are_held_to_the_allowed_images() {
     }
 }
 
+/// Engines pull every tag of a repository for a name without one.
+#[test]
+fn a_pull_of_all_tags_needs_a_pattern_for_all_tags() {
+    let demanding = |images: &str, digest| {
+        let images = list(images);
+        let must = Must {
+            images,
+            digest,
+            ..Must::default()
+        };
+        with(May::default(), must)
+    };
+    for (rules, query, ok) in [
+        (demanding("alpine:latest", false), "fromImage=alpine", false),
+        (
+            demanding("alpine:latest", false),
+            "fromImage=alpine:",
+            false,
+        ),
+        (
+            demanding("alpine:latest", false),
+            "fromImage=alpine&tag=",
+            false,
+        ),
+        (
+            demanding("alpine:latest", false),
+            "fromImage=alpine&tag=latest",
+            true,
+        ),
+        (
+            demanding("alpine:latest", false),
+            "fromImage=alpine:latest",
+            true,
+        ),
+        (demanding("alpine", false), "fromImage=alpine", true),
+        (
+            demanding("alpine", false),
+            "fromImage=docker.io/library/alpine",
+            true,
+        ),
+        (demanding("alpine", false), "fromImage=evil", false),
+        (demanding("**", false), "fromImage=ghcr.io/a/b", true),
+        (demanding("alpine", true), "fromImage=alpine", false),
+    ] {
+        let request = format!("POST /images/create?{query}");
+        assert_eq!(is_allowed(&rules, &request), ok, "{query}");
+    }
+}
+
 #[test]
 fn labels_are_demanded_of_every_new_object() {
     let labels = [("team".to_owned(), "*".to_owned())].into();

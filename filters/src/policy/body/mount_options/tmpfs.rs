@@ -23,7 +23,11 @@ pub(in crate::policy::body) fn map(
     check: &Check<'_>,
     targets: &[(Cow<'_, str>, Json<'_>)],
 ) -> Judged {
-    for (_, options) in targets {
+    for (target, options) in targets {
+        // Podman reads options there.
+        if target.contains(':') {
+            option(check, "Tmpfs", target)?;
+        }
         let options = text_of(options)
             .ok_or_else(|| Denied::shape("Tmpfs has an option that is not a string".into()))?;
         let flags = Flags::parse(options);
