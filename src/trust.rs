@@ -39,6 +39,7 @@ pub use generation::Generation;
 pub use issue::ClientCredential;
 pub use leaf::{Leaf, LeafNames};
 pub use peer::PeerCertificate;
+pub(crate) use secret::is_exposed;
 pub use secret::{Secret, SecretError, SecretFileError, Warning};
 pub use serial::{BadSerial, Serial};
 pub use user_cert::{UserCertificate, UserCertificateError};

@@ -6,8 +6,7 @@ use std::time::Duration;
 use skep_filters::auth::{Audiences, Key, KeyKind, NonceMemory, Verifier, Window, trim_secret};
 
 use crate::config::{Config, Grant, KeyFile, KeyMaterial, Operator};
-use crate::platform;
-use crate::trust::{Trust, ed25519_public};
+use crate::trust::{Trust, ed25519_public, is_exposed};
 
 /// How far a caller's clock may be ahead of this machine's.
 const AHEAD: Duration = Duration::from_secs(10);
@@ -50,6 +49,12 @@ pub(crate) fn verifier(
         let key = Key::hmac(&id, generation.operator_key()).map_err(refused(&id))?;
         let streams = kind == KeyKind::Operator;
         keys.push(key.with_kind(kind).with_unsigned_streams(streams));
+        // It is refused in words that say why, to those who have the secret.
+        if config.cluster.operator != Operator::Derived {
+            let id = generation.operator_key_id();
+            let key = Key::hmac(&id, generation.operator_key()).map_err(refused(&id))?;
+            keys.push(key.with_kind(KeyKind::FormerOperator));
+        }
     }
     if let Operator::Key(path) = &config.cluster.operator {
         let key = read_key(&KeyFile {
@@ -88,7 +93,7 @@ fn read_key(file: &KeyFile) -> Result<Key, KeysError> {
         KeyMaterial::Secret(path) => (path, true),
         KeyMaterial::PublicKey(path) => (path, false),
     };
-    if private && platform::readable_by_others(path) && !path.starts_with("/run/secrets") {
+    if private && is_exposed(path) {
         tracing::warn!("{} can be read by others; chmod 600 it", path.display());
     }
     let bytes = std::fs::read(path).map_err(|e| refused(format!("{}: {e}", path.display())))?;

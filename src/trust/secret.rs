@@ -59,6 +59,13 @@ pub enum Warning {
 #[derive(Clone)]
 pub struct Secret(Zeroizing<Vec<u8>>);
 
+/// Whether others on this machine may read a file with a secret. Docker mounts secrets
+/// with mode 0444 into a file system that only the container sees.
+pub(crate) fn is_exposed(path: &Path) -> bool {
+    let mounted = ["/run/secrets", "/var/run/secrets"];
+    platform::readable_by_others(path) && !mounted.iter().any(|folder| path.starts_with(folder))
+}
+
 impl Secret {
     /// Reads a secret file. A line break at its end is not part of the secret.
     ///
@@ -82,13 +89,7 @@ impl Secret {
             .map_err(SecretError::Unreadable)?;
         let secret = Self::from_bytes(without_line_break(&content))?;
 
-        // Docker mounts secrets with mode 0444 into a file system that only the
-        // container sees.
-        let is_mounted_by_docker = ["/run/secrets", "/var/run/secrets"]
-            .iter()
-            .any(|dir| path.starts_with(dir));
-        let warning = (!is_mounted_by_docker && platform::readable_by_others(path))
-            .then(|| Warning::ReadableByOthers(path.to_owned()));
+        let warning = is_exposed(path).then(|| Warning::ReadableByOthers(path.to_owned()));
         Ok((secret, warning))
     }
 

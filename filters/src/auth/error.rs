@@ -53,6 +53,12 @@ pub enum AuthError {
         key_id: String,
     },
 
+    /// The key derives from the cluster's secret, and the operator's rights do not.
+    #[error(
+        "the key that derives from the cluster's secret has no rights here: the operator has a key of its own, with the id `operator-key`, or none (cluster.operator_key_file, cluster.operator)"
+    )]
+    FormerOperator,
+
     /// The time of the request is outside the window, or before the time from which
     /// the agent remembers requests.
     #[error(
@@ -104,6 +110,7 @@ impl AuthError {
             Self::OtherAudience { .. } => "other-audience",
             Self::UnknownKey { .. } => "unknown-key",
             Self::BadSignature { .. } => "bad-signature",
+            Self::FormerOperator => "former-operator",
             Self::TimestampSkew { .. } => "timestamp-skew",
             Self::Replay { .. } => "replay",
             Self::DigestMismatch => "digest-mismatch",

@@ -27,6 +27,8 @@ pub enum KeyKind {
     /// An operator who holds the cluster secret. The key is derived from it and has
     /// the id `operator-<fingerprint>`.
     Operator,
+    /// Nobody: the derived key of an operator who has a key of its own by now.
+    FormerOperator,
     /// The agents of the cluster. The key is derived from the cluster secret and
     /// has the id `agent-<fingerprint>`.
     Agent,

@@ -172,6 +172,7 @@ impl Principal {
                 node_id,
                 on_behalf_of,
             }),
+            (KeyKind::FormerOperator, _) => Err(AuthError::FormerOperator),
             (KeyKind::Client | KeyKind::Operator, OnBehalfOf::Client(_)) => Err(ONLY_AGENTS),
             (KeyKind::Client, OnBehalfOf::Agent) => Ok(Self::Client(Client::Key {
                 id: Arc::clone(key.id()),

@@ -16,7 +16,7 @@ use super::audience::Audiences;
 use super::base::{Components, single};
 use super::body::BodyBinding;
 use super::error::{AuthError, KeyError};
-use super::key::Key;
+use super::key::{Key, KeyKind};
 use super::params::{self, Params};
 use super::profile::{SIGNATURE, SIGNATURE_INPUT};
 use super::replay::NonceMemory;
@@ -107,6 +107,9 @@ impl Verifier {
             });
         }
 
+        if key.kind() == KeyKind::FormerOperator {
+            return Err(AuthError::FormerOperator);
+        }
         if !self.audiences.admit(covered.audience()) {
             return Err(AuthError::OtherAudience {
                 key_id: key_id.to_owned(),
