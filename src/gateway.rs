@@ -192,8 +192,7 @@ impl Gateway {
             restriction = Box::pin(inspection).await?;
         }
         if x.permission.called.needs_host_network_check(asked.found) {
-            let body = x.body.held.clone().unwrap_or_default();
-            let check = scope::deny_host_network(&self.context, &x, &asked, &to, &body, None);
+            let check = scope::deny_host_network(&self.context, &x, &asked, &to, &sent, None);
             let pinned = Box::pin(check).await?;
             restriction.pinned = pinned.or(restriction.pinned);
         }
@@ -202,9 +201,8 @@ impl Gateway {
         }
         let called = x.permission.called.clone();
         if let Some(rules) = called.limits_secrets(asked.found) {
-            let body = x.body.held.clone().unwrap_or_default();
             let pinned = restriction.pinned;
-            let check = secrets::check(&self.context, &x, rules, &asked, &to, &body, pinned);
+            let check = secrets::check(&self.context, &x, rules, &asked, &to, &sent, pinned);
             restriction.pinned = Box::pin(check).await?;
         }
         let stored = called.stored_specs(&asked, &sent);
@@ -223,7 +221,7 @@ impl Gateway {
         }
         // Forward.
         let next = if x.scope().is_some() || restriction.target.is_some() {
-            Box::pin(self.dispatch_in_scope(session, &mut x, &to, restriction)).await?
+            Box::pin(self.dispatch_in_scope(session, &mut x, &to, restriction, &sent)).await?
         } else {
             self.dispatch(session, &mut x, to, asked, restriction.pinned)
                 .await?

@@ -10,6 +10,7 @@ use http::{HeaderValue, Uri};
 use serde::Deserialize;
 use skep_filters::auth::OnBehalfOf;
 use skep_filters::endpoint::query;
+use skep_filters::policy::BodyOf;
 use skep_filters::policy::scope::{Kind, Reach, Scope};
 
 use crate::cluster::ask::{ApiVersionChoice, Ask, Timeout, ask_node, at};
@@ -49,6 +50,7 @@ pub(crate) async fn confine(
     asked: &Call<'_>,
     to: &Destination,
     pinned: Option<Hop>,
+    body: &BodyOf<'_>,
 ) -> Result<Restriction, Reject> {
     let Some(found) = asked.found else {
         return Err(out_of_scope("unknown endpoint"));
@@ -67,18 +69,21 @@ pub(crate) async fn confine(
         Reach::Object(kind) => inspection.at_the_object(x, scope, kind).await?,
         Reach::Replace(kind) => {
             let target = inspection.at_the_object(x, scope, kind).await?;
-            inspection.stamp(x, scope, kind).await?;
+            inspection.stamp(x, scope, kind, body).await?;
             target
         }
         Reach::Create(kind) => {
             inspection.resolve_node(x, kind, None).await?;
             if kind == Kind::Volume {
-                inspection.check_name_is_free(x, scope).await?;
+                inspection.check_name_is_free(scope, body).await?;
             }
-            inspection.stamp(x, scope, kind).await?;
+            inspection.stamp(x, scope, kind, body).await?;
             None
         }
-        Reach::NetworkAndContainer => Some(inspection.at_network_and_container(x, scope).await?),
+        Reach::NetworkAndContainer => {
+            let target = inspection.at_network_and_container(x, scope, body).await?;
+            Some(target)
+        }
         Reach::Forbidden => {
             return Err(out_of_scope("it shows or changes objects of others"));
         }
@@ -100,7 +105,7 @@ pub(crate) async fn deny_host_network(
     x: &Judged<'_>,
     asked: &Call<'_>,
     to: &Destination,
-    body: &[u8],
+    body: &BodyOf<'_>,
     mut pinned: Option<Hop>,
 ) -> Result<Option<Hop>, Reject> {
     #[derive(Default, Deserialize)]

@@ -3,8 +3,8 @@
 //! (swarmkit `checkSecretExistence`), whatever name stands beside an id.
 
 use serde::Deserialize;
-use skep_filters::policy::RuleSet;
 use skep_filters::policy::scope::{Kind, Scope};
+use skep_filters::policy::{BodyOf, RuleSet};
 
 use super::scope::{hop_to, inspect, label};
 use crate::cluster::hop::Hop;
@@ -42,7 +42,7 @@ pub(crate) async fn check(
     rules: &RuleSet,
     asked: &Call<'_>,
     to: &Destination,
-    body: &[u8],
+    body: &BodyOf<'_>,
     mut pinned: Option<Hop>,
 ) -> Result<Option<Hop>, Reject> {
     let mut references = Scope::references(Kind::Service, body)?;

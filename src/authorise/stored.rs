@@ -87,6 +87,7 @@ pub(crate) async fn check(
             continue;
         };
         let spec = serde_json::to_vec(&spec).map_err(unreadable)?;
+        let spec = BodyOf::json(&spec);
         judge(context, x, asked, found, which, &spec)?;
         if let Some(scope) = rules.scope() {
             let holds = inspection.holds_references(scope, Kind::Service, &spec);
@@ -115,7 +116,7 @@ fn judge(
     asked: &Call<'_>,
     found: &Match,
     which: &str,
-    spec: &[u8],
+    spec: &BodyOf<'_>,
 ) -> Result<(), Reject> {
     let called = &x.permission.called;
     let rules = &called.policy.rules;
@@ -123,15 +124,14 @@ fn judge(
         let reason = format!("the {which} specification of the service: {reason}");
         Err(denied(x, rule, reason))
     };
-    let body = BodyOf::json(spec);
     let api = effective_api(&context.cluster, called, asked);
-    if let Verdict::Deny { rule, reason } = rules.judge_body(found, &body, api) {
+    if let Verdict::Deny { rule, reason } = rules.judge_body(found, spec, api) {
         return denied(rule, reason.to_string());
     }
     let Some(guarded) = context.cluster.guarded() else {
         return Ok(());
     };
-    match rules.judge_guarded(&guarded, found, asked.query, &body) {
+    match rules.judge_guarded(&guarded, found, asked.query, spec) {
         // The service itself was judged before.
         Guarding::Clear | Guarding::Inspect(..) => Ok(()),
         Guarding::NoSuch(_, name) => denied("guard", format!("{name:?} belongs to an agent")),

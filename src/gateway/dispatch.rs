@@ -9,6 +9,7 @@ use pingora::proxy::Session;
 use skep_filters::endpoint::{
     Match, NameFreed, ObjectIn, ObjectKind, RequestPath, Route, classify, query,
 };
+use skep_filters::policy::BodyOf;
 
 use super::Gateway;
 use crate::authorise::scope::{self, Restriction};
@@ -41,6 +42,7 @@ impl Gateway {
         x: &mut Judged<'_>,
         to: &Destination,
         mut restriction: Restriction,
+        sent: &BodyOf<'_>,
     ) -> Result<Next, Reject> {
         let called = x.permission.called.clone();
         if let Some(target) = restriction.target.take() {
@@ -55,8 +57,9 @@ impl Gateway {
                 path: &path,
                 query: uri.query().unwrap_or_default(),
             };
-            restriction =
-                scope::confine(&self.context, x, scope, &asked, to, restriction.pinned).await?;
+            let pinned = restriction.pinned;
+            let confined = scope::confine(&self.context, x, scope, &asked, to, pinned, sent);
+            restriction = confined.await?;
         }
         if let Some(target) = restriction.target {
             session.req_header_mut().set_uri(target);

@@ -6,6 +6,7 @@
 use serde_json::Value;
 
 use crate::placement::Placement;
+use crate::policy::BodyOf;
 use crate::policy::scope::{Kind, Scope};
 
 /// Modes with which a container joins a namespace of the host or of another.
@@ -79,7 +80,7 @@ fn agreed(body: &[u8]) {
     let placed = Placement::of_create(body);
     assert_eq!(placed.containers, [""; 0], "a container is joined");
     // A scope refuses a body with too many names.
-    let Ok(named) = Scope::references(Kind::Container, body) else {
+    let Ok(named) = Scope::references(Kind::Container, &BodyOf::json(body)) else {
         return;
     };
     for (kind, names) in [

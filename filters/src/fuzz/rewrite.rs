@@ -9,6 +9,7 @@ use super::is_json;
 use crate::endpoint::filters::Filters;
 use crate::endpoint::query;
 use crate::placement::Placement;
+use crate::policy::BodyOf;
 use crate::policy::redact::{REDACTED, Redact, redact};
 use crate::policy::scope::{Kind, Scope};
 
@@ -35,7 +36,7 @@ pub fn run(data: &[u8]) {
     for kind in KINDS {
         stamped(&scope, kind, data);
         let _ = scope.holds(kind, data);
-        let _ = Scope::references(kind, data);
+        let _ = Scope::references(kind, &BodyOf::json(data));
     }
     let _ = Scope::container_of_exec(data);
     let _ = Placement::of_create(data);
@@ -130,11 +131,11 @@ fn is_map(name: &str) -> bool {
 }
 
 fn stamped(scope: &Scope, kind: Kind, data: &[u8]) {
-    let Ok(once) = scope.stamp(kind, data) else {
+    let Ok(once) = scope.stamp(kind, &BodyOf::json(data)) else {
         return;
     };
     assert!(is_json(once.as_bytes()), "stamped, and no longer JSON");
-    let again = scope.stamp(kind, once.as_bytes());
+    let again = scope.stamp(kind, &BodyOf::json(once.as_bytes()));
     assert_eq!(
         again.as_deref(),
         Ok(once.as_str()),

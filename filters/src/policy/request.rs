@@ -59,6 +59,10 @@ impl<'r> BodyOf<'r> {
         self.bytes.is_empty()
     }
 
+    pub(super) fn bytes(&self) -> &'r [u8] {
+        self.bytes
+    }
+
     /// Reads the body as the engine does, or refuses it.
     pub(super) fn read(&self) -> Result<&Json<'r>, BodyError> {
         let json = self.json.get_or_init(|| self.parse());

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use skep_filters::auth::BodyBinding;
 use skep_filters::auth::digest::sha256;
 use skep_filters::endpoint::{ApiVersion, Match, ObjectIn, ObjectKind, query};
+use skep_filters::policy::BodyOf;
 use skep_filters::policy::scope::{Kind, Scope};
 
 use super::{inspect, label, out_of_scope, pin_a_manager, target};
@@ -73,9 +74,9 @@ impl<'a> Inspection<'a> {
         &mut self,
         x: &mut Judged<'_>,
         scope: &Scope,
+        body: &BodyOf<'_>,
     ) -> Result<Uri, Reject> {
-        let body = x.body.held.clone().unwrap_or_default();
-        let name = named(self.found, self.asked.query, Some(&body));
+        let name = named(self.found, self.asked.query, x.body.held.as_deref());
         let name = name.ok_or_else(|| out_of_scope("it names no container"))?;
         let path = self.asked.path.path();
         let (network, verb) = path.rsplit_once('/').unwrap_or((path, ""));
@@ -88,7 +89,7 @@ impl<'a> Inspection<'a> {
         let (Some(container), Some(network)) = ids else {
             return Err(out_of_scope("the container or the network has no id"));
         };
-        let body = Scope::with_container(&body, &container)?;
+        let body = Scope::with_container(body, &container)?;
         x.body.binding = BodyBinding::Digest(sha256(body.as_bytes()));
         x.body.held = Some(body.into());
         let version = self.version();
@@ -101,10 +102,9 @@ impl<'a> Inspection<'a> {
     /// answer with the existing one.
     pub(in crate::authorise) async fn check_name_is_free(
         &self,
-        x: &Judged<'_>,
         scope: &Scope,
+        body: &BodyOf<'_>,
     ) -> Result<(), Reject> {
-        let body = x.body.held.as_deref().unwrap_or_default();
         let Some(name) = Scope::volume_name(body)? else {
             return Ok(());
         };
@@ -122,10 +122,10 @@ impl<'a> Inspection<'a> {
         x: &mut Judged<'_>,
         scope: &Scope,
         kind: Kind,
+        body: &BodyOf<'_>,
     ) -> Result<(), Reject> {
-        let body = x.body.held.clone().unwrap_or_default();
-        self.holds_references(scope, kind, &body).await?;
-        let stamped = scope.stamp(kind, &body)?;
+        self.holds_references(scope, kind, body).await?;
+        let stamped = scope.stamp(kind, body)?;
         x.body.binding = BodyBinding::Digest(sha256(stamped.as_bytes()));
         x.body.held = Some(stamped.into());
         Ok(())
@@ -136,7 +136,7 @@ impl<'a> Inspection<'a> {
         &self,
         scope: &Scope,
         kind: Kind,
-        body: &[u8],
+        body: &BodyOf<'_>,
     ) -> Result<(), Reject> {
         for reference in Scope::references(kind, body)? {
             if kind == Kind::Service && reference.kind == Kind::Volume {

@@ -1,8 +1,9 @@
 //! Finds the objects that a body names: they must be in scope too.
 
 use super::{Kind, Scope, ScopeError};
-use crate::json::{Fields, Json};
+use crate::json::Fields;
 use crate::policy::body::mounts;
+use crate::policy::request::BodyOf;
 use crate::policy::verdict::{Denied, Judged};
 
 /// Most objects that one body may name: each has to be inspected.
@@ -42,12 +43,12 @@ impl Scope {
     ///
     /// # Errors
     /// If the body cannot be read with certainty, or names too many.
-    pub fn references(kind: Kind, body: &[u8]) -> Result<Vec<Reference>, ScopeError> {
+    pub fn references(kind: Kind, body: &BodyOf<'_>) -> Result<Vec<Reference>, ScopeError> {
         let unreadable = ScopeError::Unreadable("the body is not readable");
-        let json = Json::parse(body).map_err(|_| unreadable.clone())?;
+        let json = body.read().map_err(|_| unreadable.clone())?;
         let mut names = Names::default();
         // Refuses a field that is given twice, also where none names an object.
-        let read = Fields::of(&json, "body").map_err(Denied::from);
+        let read = Fields::of(json, "body").map_err(Denied::from);
         let read = read.and_then(|body| {
             named_in(kind, body, &mut |kind, name| {
                 names.add(kind, name);
@@ -68,11 +69,12 @@ impl Scope {
     ///
     /// # Errors
     /// If the body cannot be read with certainty.
-    pub fn volume_name(body: &[u8]) -> Result<Option<String>, ScopeError> {
+    pub fn volume_name(body: &BodyOf<'_>) -> Result<Option<String>, ScopeError> {
         let unreadable = |_| ScopeError::Unreadable("the body is not readable");
-        let json =
-            Json::parse(body).map_err(|_| ScopeError::Unreadable("the body is not readable"))?;
-        let fields = Fields::of(&json, "body").map_err(unreadable)?;
+        let json = body
+            .read()
+            .map_err(|_| ScopeError::Unreadable("the body is not readable"))?;
+        let fields = Fields::of(json, "body").map_err(unreadable)?;
         let name = fields.text("Name").map_err(unreadable)?;
         Ok((!name.is_empty()).then(|| name.to_owned()))
     }
@@ -172,7 +174,7 @@ mod tests {
     use super::*;
 
     fn references(kind: Kind, body: &str) -> Vec<String> {
-        let references = Scope::references(kind, body.as_bytes()).unwrap();
+        let references = Scope::references(kind, &BodyOf::json(body.as_bytes())).unwrap();
         let texts = references
             .into_iter()
             .map(|r| format!("{:?} {}", r.kind, r.name));
@@ -225,10 +227,13 @@ mod tests {
             Kind::Secret,
             Kind::Config,
         ] {
-            assert!(Scope::references(kind, body).is_err(), "{kind:?}");
+            assert!(
+                Scope::references(kind, &BodyOf::json(body)).is_err(),
+                "{kind:?}"
+            );
         }
-        assert!(Scope::volume_name(body).is_err());
-        let name = |body: &str| Scope::volume_name(body.as_bytes());
+        assert!(Scope::volume_name(&BodyOf::json(body)).is_err());
+        let name = |body: &str| Scope::volume_name(&BodyOf::json(body.as_bytes()));
         assert_eq!(name(r#"{"name":"v"}"#), Ok(Some("v".into())));
         assert_eq!(name(r#"{"Name":""}"#), Ok(None));
         assert!(name(r#"{"Name":5}"#).is_err());
@@ -241,7 +246,7 @@ mod tests {
             format!(r#"{{"HostConfig":{{"Links":[{}]}}}}"#, links.join(","))
         };
         assert_eq!(references(Kind::Container, &body(64)).len(), 64);
-        assert!(Scope::references(Kind::Container, body(65).as_bytes()).is_err());
-        assert!(Scope::references(Kind::Container, b"{\"HostConfig\":[]}").is_err());
+        assert!(Scope::references(Kind::Container, &BodyOf::json(body(65).as_bytes())).is_err());
+        assert!(Scope::references(Kind::Container, &BodyOf::json(b"{\"HostConfig\":[]}")).is_err());
     }
 }

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use super::{Kind, Scope, ScopeError};
-use crate::json::{Edit, Json, Members, json_string, spliced};
+use crate::json::{Edit, Members, json_string, spliced};
+use crate::policy::request::BodyOf;
 
 const UNREADABLE: ScopeError = ScopeError::Unreadable("the body is not readable");
 
@@ -13,12 +14,8 @@ impl Scope {
     ///
     /// # Errors
     /// If the body cannot be read with certainty, or gives such a label another value.
-    pub fn stamp(&self, kind: Kind, body: &[u8]) -> Result<String, ScopeError> {
-        // Refuses a body with two readings, such as one with a repeated name.
-        Json::parse(body).map_err(|_| UNREADABLE)?;
-        let text = std::str::from_utf8(body)
-            .map_err(|_| UNREADABLE)?
-            .trim_ascii();
+    pub fn stamp(&self, kind: Kind, body: &BodyOf<'_>) -> Result<String, ScopeError> {
+        let text = readable(body)?;
         let mut edits = vec![self.labels_edit(text)?];
         if kind == Kind::Service
             && let Some(task) = member(text, "TaskTemplate")?.filter(|t| *t != "null")
@@ -35,10 +32,8 @@ impl Scope {
     ///
     /// # Errors
     /// If the body cannot be read with certainty.
-    pub fn with_container(body: &[u8], id: &str) -> Result<String, ScopeError> {
-        Json::parse(body).map_err(|_| UNREADABLE)?;
-        let text = std::str::from_utf8(body).map_err(|_| UNREADABLE)?;
-        let text = text.trim_ascii();
+    pub fn with_container(body: &BodyOf<'_>, id: &str) -> Result<String, ScopeError> {
+        let text = readable(body)?;
         let named = member(text, "Container")?.ok_or(UNREADABLE)?;
         let edit = Edit::replace(text, named, json_string(id)).ok_or(UNREADABLE)?;
         Ok(spliced(text, vec![edit]))
@@ -78,6 +73,14 @@ impl Scope {
     }
 }
 
+/// The text of a body that has one reading, the one that was judged: none with a
+/// repeated name, for instance.
+fn readable<'b>(body: &'b BodyOf<'_>) -> Result<&'b str, ScopeError> {
+    body.read().map_err(|_| UNREADABLE)?;
+    let text = std::str::from_utf8(body.bytes()).map_err(|_| UNREADABLE)?;
+    Ok(text.trim_ascii())
+}
+
 /// The bytes of a field, `null` included.
 fn member<'t>(object: &'t str, name: &str) -> Result<Option<&'t str>, ScopeError> {
     let members = Members::of(object.as_bytes()).ok_or(UNREADABLE)?;
@@ -94,7 +97,7 @@ mod tests {
     }
 
     fn stamped(kind: Kind, body: &str) -> Result<String, ScopeError> {
-        scope().stamp(kind, body.as_bytes())
+        scope().stamp(kind, &BodyOf::json(body.as_bytes()))
     }
 
     #[test]
@@ -150,7 +153,7 @@ mod tests {
             ("{}", None),
             (r#"{"Container":"a","container":"b"}"#, None),
         ] {
-            let named = Scope::with_container(body.as_bytes(), "4f").ok();
+            let named = Scope::with_container(&BodyOf::json(body.as_bytes()), "4f").ok();
             assert_eq!(named.as_deref(), expected, "{body}");
         }
     }
