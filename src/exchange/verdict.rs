@@ -11,6 +11,7 @@ use skep_filters::endpoint::{ApiVersion, BodyCheck};
 use skep_filters::policy::{BodyOf, EffectiveApi, Reason, Release, Verdict};
 
 use crate::cluster::Cluster;
+use crate::cluster::hop::Hop;
 use crate::cluster::identity::EngineFacts;
 use crate::exchange::Call;
 use crate::exchange::called::Called;
@@ -46,8 +47,8 @@ pub(crate) fn judge_body(
 /// With a version in the path it is the newest in which any node would read the
 /// request: the agent of the node that gets it judges it again ([`engine_api`]). Every
 /// node may get a task of a service, so there it is the oldest, and so it is without a
-/// version, when each engine chooses its own. For the release, an engine of another
-/// node counts as this one.
+/// version, when each engine chooses its own. The release is the oldest of any node:
+/// what an older one does not hide is judged where the request goes ([`hop_api`]).
 pub(crate) fn effective_api(cluster: &Cluster, called: &Called, asked: &Call<'_>) -> EffectiveApi {
     let me = cluster.me();
     let own = me.engine.as_ref();
@@ -66,16 +67,58 @@ pub(crate) fn effective_api(cluster: &Cluster, called: &Called, asked: &Call<'_>
         Some(_) if check != Some(BodyCheck::ServiceSpec) => read.max(),
         Some(_) | None => read.min(),
     };
+    let release = match called.caller.is_peer() {
+        true => release(own),
+        false => oldest_release(cluster),
+    };
     EffectiveApi {
         version: read.or(version).unwrap_or(ApiVersion::FLOOR),
-        release: release(own),
+        release,
     }
 }
 
-/// The API in which this node's engine reads a request in this version.
-pub(crate) fn engine_api(engine: Option<&EngineFacts>, version: ApiVersion) -> EffectiveApi {
-    let newest = engine.and_then(EngineFacts::range).map(|range| range.max);
-    EffectiveApi::of(Some(version), newest, release(engine))
+/// The API in which the engine of the node reads the request that goes there. Every
+/// node may get a task of a service.
+pub(crate) fn hop_api(
+    cluster: &Cluster,
+    called: &Called,
+    hop: &Hop,
+    asked: &Call<'_>,
+) -> EffectiveApi {
+    let check = asked.found.map(|found| found.endpoint.body_check());
+    if check == Some(BodyCheck::ServiceSpec) {
+        return effective_api(cluster, called, asked);
+    }
+    match hop {
+        Hop::Engine => engine_api(cluster.me().engine.as_ref(), asked.path.version()),
+        Hop::Agent(member) => engine_api(member.engine.as_ref(), asked.path.version()),
+    }
+}
+
+/// The API in which an engine reads a request in this version, or in its newest.
+pub(crate) fn engine_api(
+    engine: Option<&EngineFacts>,
+    version: Option<ApiVersion>,
+) -> EffectiveApi {
+    let range = engine.and_then(EngineFacts::range);
+    EffectiveApi {
+        version: match (version, range) {
+            (Some(version), Some(range)) => range.nearest(version),
+            (version, range) => {
+                let newest = range.map(|range| range.max);
+                version.or(newest).unwrap_or(ApiVersion::FLOOR)
+            }
+        },
+        release: release(engine),
+    }
+}
+
+/// The oldest release of any node's engine; `None` if none is known.
+fn oldest_release(cluster: &Cluster) -> Option<Release> {
+    let own = release(cluster.me().engine.as_ref());
+    let all = cluster.all();
+    let others = all.iter().filter_map(|node| release(node.engine.as_ref()));
+    others.chain(own).min()
 }
 
 fn release(engine: Option<&EngineFacts>) -> Option<Release> {

@@ -1,5 +1,5 @@
 //! Sends a request to this node's engine in an API version that the engine serves,
-//! and judges its body in that version.
+//! and judges its body as the engine that gets it reads it.
 //!
 //! The agent of the node that answers chooses the version: it knows its engine. Its
 //! answer names the version if it is not the one of the request.
@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
-use skep_filters::endpoint::{ApiVersion, EndpointId, RequestPath, classify};
+use skep_filters::endpoint::{ApiVersion, BodyCheck, Endpoint, EndpointId, RequestPath, classify};
 use skep_filters::translate::{Translation, Untranslatable};
 
 use crate::cluster::ask::{ApiVersionChoice, Node};
@@ -26,7 +26,8 @@ use crate::upstream::request;
 
 impl Context {
     /// Readies a request for its hop, before anything is sent: refuses a hop that the
-    /// caller may not reach, and translates a request for this node's engine.
+    /// caller may not reach, judges the body as the engine there reads it, and
+    /// translates a request for this node's engine.
     ///
     /// # Errors
     /// [`Reject::Denied`].
@@ -37,10 +38,36 @@ impl Context {
         hop: &Hop,
     ) -> Result<(), Reject> {
         self.reaches(&x.permission, hop)?;
+        self.judge_at(session, x, hop)?;
         match hop {
             Hop::Engine => self.translate(session, x),
             Hop::Agent(_) => Ok(()),
         }
+    }
+
+    /// Judges the body again if the engine of this hop reads it in another version than
+    /// the one that was judged, or hides other paths: before the hop was chosen, that
+    /// was the newest version and the oldest release of any node.
+    fn judge_at(&self, session: &Session, x: &mut Judged<'_>, hop: &Hop) -> Result<(), Reject> {
+        let is_judged = |endpoint: &Endpoint| endpoint.body_check() != BodyCheck::Nothing;
+        if !x.endpoint.is_some_and(is_judged) {
+            return Ok(());
+        }
+        let head = session.req_header();
+        let path = RequestPath::parse(head.uri.path())?;
+        let found = classify(head.method.as_str(), &path);
+        let call = Call {
+            found: found.as_ref(),
+            path: &path,
+            query: head.uri.query().unwrap_or_default(),
+        };
+        let called = x.permission.called.clone();
+        let api = verdict::hop_api(&self.cluster, &called, hop, &call);
+        if api == x.judged_in {
+            return Ok(());
+        }
+        let body = Sent::of(head, &x.body);
+        verdict::judge_body(&called, &call, &body.body(), api, x.record())
     }
 
     /// Whether the caller gets answers in other versions than it asks for.
@@ -57,9 +84,7 @@ impl Context {
         }
     }
 
-    /// Sets the target to the version that the engine serves. The body is judged again
-    /// if the engine reads it in another version than the one that was judged: before
-    /// the hop was chosen, that was the newest that any node would read it in.
+    /// Sets the target to the version that the engine serves.
     fn translate(&self, session: &mut Session, x: &mut Judged<'_>) -> Result<(), Reject> {
         let head = session.req_header();
         let uri = head.uri.clone();
@@ -73,17 +98,6 @@ impl Context {
             .filter(|_| self.translates(x.exchange))
             .unwrap_or(asked);
         let found = classify(head.method.as_str(), &path);
-        let api = verdict::engine_api(me.engine.as_ref(), sent);
-        if api != x.judged_in {
-            let call = Call {
-                found: found.as_ref(),
-                path: &path,
-                query: uri.query().unwrap_or_default(),
-            };
-            let body = Sent::of(head, &x.body);
-            let called = x.permission.called.clone();
-            verdict::judge_body(&called, &call, &body.body(), api, x.record())?;
-        }
         if sent != asked {
             let translation = Translation { asked, sent };
             let query = uri.query().unwrap_or_default();

@@ -27,7 +27,7 @@ pub(in crate::authorise) struct Inspection<'a> {
     to: &'a Destination,
     request_id: HeaderValue,
     /// The node on which every object is inspected: the request goes there.
-    at: Hop,
+    pub(in crate::authorise) at: Hop,
     /// The same, once the request may go to no other.
     pub(in crate::authorise) pinned: Option<Hop>,
 }

@@ -345,3 +345,85 @@ async fn a_container_that_could_not_be_created_again_is_not_ended() {
         })
         .await;
 }
+
+/// Releases of the engine hide different paths of /proc and /sys.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hidden_paths_are_those_of_the_engine_that_gets_the_container() {
+    const YAML: &str = "
+auth:
+  keys: [{ id: ci, secret_file: KEY_FILE, policy: ci }]
+policies:
+  ci: { allow: ['*'] }
+";
+    let old = "/proc/acpi /proc/asound /proc/kcore /proc/keys /proc/latency_stats /proc/timer_list \
+        /proc/timer_stats /proc/sched_debug /proc/scsi /sys/firmware";
+    let new = format!("{old} /sys/devices/virtual/powercap /proc/interrupts");
+    let body = |paths: &str| {
+        let paths: Vec<_> = paths.split(' ').collect();
+        json!({ "Image": "a", "HostConfig": { "MaskedPaths": paths } }).to_string()
+    };
+    let engine = |release: &'static str, api: &'static str| {
+        move |e: skep_bed::EngineBuilder| {
+            let created = json!({ "Id": release });
+            e.version(release, api)
+                .answer("POST", "/containers/create", 201, created)
+        }
+    };
+    let plans = [
+        manager("n1").engine(engine("20.10.24", "1.41")),
+        worker("n2").engine(engine("28.5.2", "1.51")),
+    ];
+    let configure = |node: &str, folder: &std::path::Path, config: &mut skep::config::Config| {
+        super::apply(YAML, folder, config);
+        // The other node does not know the callers at a socket.
+        config.sockets = vec![skep::config::Socket {
+            path: folder.join(format!("{node}.sock")),
+            owner: None,
+            group: None,
+            mode: 0o660,
+            users: Vec::new(),
+            others: Some(skep::config::SocketIdentity {
+                name: "local".to_owned(),
+                grant: config.auth.keys[0].grant.clone(),
+            }),
+        }];
+    };
+    let over = async |bed: &mut crate::common::TestCluster| {
+        for (entry, target, paths, expected) in [
+            ("n1", "n1", old, 201),
+            ("n1", "n2", old, 403),
+            ("n1", "n2", new.as_str(), 201),
+            ("n2", "n1", old, 201),
+            ("n2", "n2", old, 403),
+            ("n2", "n1", new.as_str(), 201),
+        ] {
+            for version in ["", "/v1.41"] {
+                let path = format!("{version}/containers/create");
+                let headers = [
+                    ("Content-Type", "application/json"),
+                    ("Skep-Target", target),
+                ];
+                let body = body(paths);
+                let key = holder(bed, entry, "ci");
+                let answer = key.ask("POST", &path, &headers, body.as_bytes()).await;
+                let answer = answer.unwrap();
+                let shown = format!("{entry} {target} {version}: {}", answer.text());
+                assert_eq!(answer.status, expected, "{shown}");
+                let local = skep_bed::Client::unix(bed.folder().join(format!("{entry}.sock")));
+                let answer = local
+                    .request("POST", &path, &headers, body.as_bytes())
+                    .await;
+                let answer = answer.unwrap();
+                assert_eq!(answer.status, expected, "local {shown}: {}", answer.text());
+                if expected == 403 {
+                    assert!(answer.text().contains("may.system_paths"), "{shown}");
+                }
+            }
+        }
+    };
+    crate::common::ClusterBuilder::of(plans)
+        .configure(configure)
+        .run(over)
+        .await;
+}
