@@ -8,7 +8,7 @@ use std::sync::Arc;
 use skep_filters::auth::{Client, OnBehalfOf, Principal};
 
 use crate::authorise::limit::Limiter;
-use crate::config::{Config, Grant};
+use crate::config::{Config, Grant, SecretSource};
 use crate::exchange::called::Permit;
 use crate::exchange::caller::Caller;
 use crate::exchange::reject::Reject;
@@ -27,8 +27,20 @@ pub(crate) struct Grants {
 impl Grants {
     /// The grants of a configuration.
     pub(crate) fn new(config: &Config) -> Self {
+        // Whoever may inspect the agent's container would read it there.
+        let is_in_environment = matches!(
+            config.cluster.portainer_secret,
+            Some(SecretSource::Given(_))
+        );
         let others: HashMap<_, _> = identities(config)
-            .map(|(name, grant)| (name, Arc::new(grant.clone())))
+            .map(|(name, grant)| {
+                let grant = grant.clone();
+                let grant = match is_in_environment {
+                    true => grant.hiding_agents_secret(),
+                    false => grant,
+                };
+                (name, Arc::new(grant))
+            })
             .collect();
         let named = others.iter().map(|(name, grant)| (name.as_str(), &**grant));
         Self {

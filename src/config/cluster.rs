@@ -43,7 +43,7 @@ pub struct Cluster {
     pub secret_files: Vec<PathBuf>,
     /// Portainer's secret, if it came from the environment. Without
     /// `secret_files` it is the cluster's secret too, if it is strong enough.
-    pub(crate) portainer_secret: Option<SecretSource>,
+    pub portainer_secret: Option<SecretSource>,
     /// The time between two rounds of discovery.
     pub interval: Duration,
     /// How long one agent may take to answer a probe.

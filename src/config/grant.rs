@@ -85,6 +85,15 @@ impl Grant {
         }
     }
 
+    /// The same rights, without the secret that agents have in their environment.
+    #[must_use]
+    pub(crate) fn hiding_agents_secret(mut self) -> Self {
+        let Policy { name, rules } = Arc::unwrap_or_clone(self.policy);
+        let rules = rules.hiding_agents_secret();
+        self.policy = Arc::new(Policy { name, rules });
+        self
+    }
+
     /// Whether the identity may call from this address. A caller without an
     /// address is on this machine.
     pub(crate) fn covers(&self, address: Option<IpAddr>) -> bool {

@@ -36,6 +36,10 @@ pub enum Redact {
     /// objects and of events) and options whose names suggest a secret, such as
     /// `db.password`.
     Secrets,
+    /// The secret of the cluster in the environment of its agents. No policy names it:
+    /// an agent that has its secret there hides it from every policy with limits.
+    #[serde(skip)]
+    Agents,
 }
 
 impl Redact {
@@ -44,6 +48,7 @@ impl Redact {
         match self {
             Self::Env => "env",
             Self::Secrets => "secrets",
+            Self::Agents => "agents",
         }
     }
 }
@@ -118,6 +123,7 @@ struct Scanner<'a, 't> {
     text: &'t str,
     env: bool,
     secrets: bool,
+    agents: bool,
     /// For each object or list that is open: whether it is an object, and what it holds.
     open: Vec<(bool, Context)>,
     /// The last name read.
@@ -133,6 +139,7 @@ impl<'a, 't> Scanner<'a, 't> {
             text,
             env: what.contains(&Redact::Env),
             secrets: what.contains(&Redact::Secrets),
+            agents: what.contains(&Redact::Agents),
             open: Vec::new(),
             name: Cow::Borrowed(""),
             task,
@@ -256,7 +263,7 @@ impl<'a, 't> Scanner<'a, 't> {
             None => (false, Context::Plain),
         };
         let is_named = match context {
-            Context::Env if self.env => {
+            Context::Env if self.env || self.agents && is_agents(text) => {
                 return text.find('=').map_or(Secret::None, Secret::Value);
             }
             Context::Tokens => true,
@@ -368,6 +375,13 @@ fn sets_environment(name: &str, text: &str) -> bool {
         count.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit() && c != '0'))
     };
     is_step && (text.contains("ENV ") || text.contains("ARG ") || has_arguments(text))
+}
+
+/// Whether a variable has the secret of agents, or of a Portainer server.
+fn is_agents(variable: &str) -> bool {
+    variable
+        .split_once('=')
+        .is_some_and(|(name, _)| name == "AGENT_SECRET")
 }
 
 /// Fields of the API that are secrets if they are texts: of `GET

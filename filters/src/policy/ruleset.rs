@@ -112,6 +112,15 @@ impl RuleSet {
         self.scope.as_ref()
     }
 
+    /// The same rules, which also hide the secret that agents have in their environment.
+    #[must_use]
+    pub fn hiding_agents_secret(mut self) -> Self {
+        if !self.unrestricted {
+            self.redact.push(Redact::Agents);
+        }
+        self
+    }
+
     /// The kinds of values to remove from answers.
     pub fn redact(&self) -> &[Redact] {
         &self.redact
@@ -273,8 +282,9 @@ impl RuleSet {
     /// `ps axe` shows the environment of every process.
     fn hides_environment(&self, found: &Match, query: &str) -> super::verdict::Judged {
         let plain = |arguments: &str| ["", "-ef", "aux", "-aux", "-o pid,cmd"].contains(&arguments);
-        let top =
-            found.endpoint.head == HeadCheck::PsArguments && self.redact.contains(&Redact::Env);
+        let hides = |kind| self.redact.contains(&kind);
+        let top = found.endpoint.head == HeadCheck::PsArguments
+            && (hides(Redact::Env) || hides(Redact::Agents));
         let mut arguments = query::all(query, "ps_args");
         if !top || arguments.all(|arguments| plain(&arguments)) {
             return Ok(());

@@ -290,3 +290,22 @@ fn only_the_kinds_that_a_policy_names_are_redacted() {
         r#"{"Env":["A=hunter2x"],"Labels":{"token":"[redacted]"},"Cmd":["hunter2x","[redacted]"]}"#
     );
 }
+
+/// Whoever may inspect an agent's container would be the operator with it.
+#[test]
+fn the_secret_of_agents_is_hidden_wherever_the_answer_has_it() {
+    let body = r#"{"Config":{"Env":["AGENT_SECRET=a secret of agents","A=1","XAGENT_SECRET=b"],"Cmd":["a secret of agents"]}}"#;
+    let hidden = redact(body.as_bytes(), &[Redact::Agents]).unwrap();
+    assert_eq!(
+        hidden.as_deref(),
+        Some(
+            r#"{"Config":{"Env":["AGENT_SECRET=[redacted]","A=1","XAGENT_SECRET=b"],"Cmd":["[redacted]"]}}"#
+        )
+    );
+    let service = r#"{"Spec":{"TaskTemplate":{"ContainerSpec":{"Env":["AGENT_SECRET=x"]}}},"PreviousSpec":{"Env":["AGENT_SECRET=y"]}}"#;
+    let hidden = redact(service.as_bytes(), &[Redact::Agents]).unwrap();
+    let hidden = hidden.expect("a change");
+    assert_eq!(hidden.matches(REDACTED).count(), 2, "{hidden}");
+    let other = r#"{"Config":{"Env":["A=1"],"Labels":{"db.password":"p"}}}"#;
+    assert_eq!(redact(other.as_bytes(), &[Redact::Agents]), Ok(None));
+}
