@@ -112,7 +112,7 @@ impl Agent {
             list_deadline: config.aggregate.deadline,
             port: config.listen.first().map_or(0, |l| l.address.port()),
             me,
-            secrets: config.secret_paths().map(Path::to_owned).collect(),
+            paths: config.own_paths().map(Path::to_owned).collect(),
             marks: config.marks(),
         }));
         if cluster.me().engine.is_some() {

@@ -156,8 +156,8 @@ pub(crate) struct Parts {
     pub(crate) port: u16,
     /// This node as its engine described it at the start.
     pub(crate) me: Identity,
-    /// The files and folders of the agent that hold secrets.
-    pub(crate) secrets: Vec<PathBuf>,
+    /// The files and folders of the agent that hold secrets and settings.
+    pub(crate) paths: Vec<PathBuf>,
     /// What tells its listeners which caller a container is.
     pub(crate) marks: Marks,
 }
@@ -181,7 +181,7 @@ impl Cluster {
             parts.client.clone(),
             parts.engine.clone(),
             parts.config.container,
-            parts.secrets,
+            parts.paths,
         );
         let now = Instant::now();
         let engine_silent_since = parts.me.engine.is_none().then_some(now);

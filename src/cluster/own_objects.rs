@@ -43,8 +43,8 @@ pub(crate) struct OwnObjects {
     engine: Arc<Engine>,
     /// The agent's container, if the configuration names it.
     configured: Option<String>,
-    /// The files and folders of the agent that hold secrets.
-    secrets: Vec<PathBuf>,
+    /// The files and folders of the agent that hold secrets and settings.
+    paths: Vec<PathBuf>,
     /// The full id of the agent's container, once found.
     id: ArcSwapOption<String>,
     /// The ports of the agent that are published; `None` until they are known.
@@ -189,13 +189,13 @@ impl OwnObjects {
         client: Arc<Client>,
         engine: Arc<Engine>,
         configured: Option<String>,
-        secrets: Vec<PathBuf>,
+        paths: Vec<PathBuf>,
     ) -> Self {
         Self {
             client,
             engine,
             configured,
-            secrets,
+            paths,
             id: ArcSwapOption::empty(),
             published: ArcSwapOption::empty(),
         }
@@ -217,7 +217,7 @@ impl OwnObjects {
         let mut own_service = None;
         match self.container().await? {
             // Without a container, the agent's paths are those of the host.
-            None => guarded.paths = self.secrets.iter().flat_map(|path| here(path)).collect(),
+            None => guarded.paths = self.paths.iter().flat_map(|path| here(path)).collect(),
             Some(container) => {
                 guarded = self.of_container(&container);
                 own_service = guarded.services.first().map(|own| own.id.clone());
@@ -316,9 +316,9 @@ impl OwnObjects {
         }
     }
 
-    /// The paths of the agent's secrets on the host.
+    /// The places of the agent's secrets and settings on the host.
     fn paths(&self, container: &Container, mounts: &[Mount]) -> Vec<String> {
-        let mounted = self.secrets.iter().filter_map(|path| on_host(path, mounts));
+        let mounted = self.paths.iter().filter_map(|path| on_host(path, mounts));
         // The engine keeps the file systems of secrets in the container's own folder.
         let folder = Path::new(&container.hostname_path).parent().and_then(text);
         let layers = container.graph_driver.data.iter().flatten();

@@ -41,7 +41,7 @@ pub(crate) fn cluster(engine: Option<EngineFacts>) -> Cluster {
         },
         port: 0,
         me: identity("me", engine),
-        secrets: Vec::new(),
+        paths: Vec::new(),
         marks: Default::default(),
     });
     let n2 = Expected {

@@ -12,7 +12,7 @@ use skep_filters::placement::NODE_LABEL;
 use skep_filters::policy::{LabelMark, Marks};
 
 use super::certificates::Certificates;
-use super::cluster::{Cluster, DEFAULT_SECRET_FILE};
+use super::cluster::{Cluster, DEFAULT_SECRET_FILE, Operator};
 use super::engine::Engine;
 use super::keys::{KeyFile, KeyMaterial};
 use super::listen::Listen;
@@ -163,22 +163,30 @@ pub enum LogFormat {
 }
 
 impl Config {
-    /// The files and folders with secrets that give their reader an
-    /// identity.
-    pub(crate) fn secret_paths(&self) -> impl Iterator<Item = &Path> {
+    /// The files and folders whose reader or writer has an identity, or decides who has
+    /// one: secrets, public keys, the list of revoked certificates, this file, the state.
+    pub(crate) fn own_paths(&self) -> impl Iterator<Item = &Path> {
         let cluster = self.cluster.secret_files.iter();
-        let keys = self.auth.keys.iter().filter_map(|key| match &key.material {
-            KeyMaterial::Secret(path) => Some(path),
-            KeyMaterial::PublicKey(_) => None,
+        let operator = match &self.cluster.operator {
+            Operator::Key(path) => Some(path),
+            Operator::Derived | Operator::Off => None,
+        };
+        let keys = self.auth.keys.iter().map(|key| match &key.material {
+            KeyMaterial::Secret(path) | KeyMaterial::PublicKey(path) => path,
         });
-        let portainer = self.auth.portainer.iter();
-        let portainer = portainer.filter_map(|portainer| match &portainer.secret {
-            Some(SecretSource::File(path)) => Some(path),
-            Some(SecretSource::Given(_)) | None => None,
+        let portainer = self.auth.portainer.iter().flat_map(|portainer| {
+            let secret = match &portainer.secret {
+                Some(SecretSource::File(path)) => Some(path),
+                Some(SecretSource::Given(_)) | None => None,
+            };
+            secret.into_iter().chain(&portainer.public_key_file)
         });
+        let revoked = self.auth.certificates.iter();
+        let revoked = revoked.filter_map(|all| all.revoked_file.as_ref());
         let listen = self.listen.iter();
         let listen = listen.filter_map(|listen| Some(&listen.tls.certificate.as_ref()?.1));
-        let named = cluster.chain(keys).chain(portainer).chain(listen);
+        let named = cluster.chain(operator).chain(keys).chain(portainer);
+        let named = named.chain(revoked).chain(listen).chain(&self.file);
         named
             .chain([&self.state_dir])
             .map(PathBuf::as_path)

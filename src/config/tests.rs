@@ -281,6 +281,41 @@ policies: {{ p: {{ allow: [ping], must: {{ memory: {text} }} }} }}"
     }
 }
 
+/// Whoever writes one of them could become the operator.
+#[test]
+fn every_file_that_decides_who_may_call_is_the_agents_own() {
+    let mut config = parse(
+        "
+listen: [{ address: 127.0.0.1:9443, tls: { certificate_file: c.pem, key_file: /tls } }]
+cluster: { secret_files: [/new, /old], operator_key_file: /operator }
+auth:
+  keys:
+    - { id: ci, secret_file: /ci, policy: admin }
+    - { id: ops, public_key_file: /ops, policy: admin }
+  portainer: { secret_file: /agent, public_key_file: /server, policy: admin }
+  certificates: { identities: [ { name: bob, policy: admin } ], revoked_file: /revoked }
+state_dir: /state
+",
+    );
+    config.file = Some("/skep.yaml".into());
+    let own: Vec<_> = config.own_paths().collect();
+    for path in [
+        "/tls",
+        "/new",
+        "/old",
+        "/operator",
+        "/ci",
+        "/ops",
+        "/agent",
+        "/server",
+        "/revoked",
+        "/state",
+        "/skep.yaml",
+    ] {
+        assert!(own.contains(&Path::new(path)), "{path}: {own:?}");
+    }
+}
+
 #[test]
 fn every_file_in_conf_is_valid() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf");
