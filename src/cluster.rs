@@ -348,8 +348,8 @@ impl Cluster {
         before.guarded.clone()
     }
 
-    /// Gives the image of this node's agent its name back, if a load has given the
-    /// name to another image: the agent would be that one at its next start.
+    /// Gives the image of this node's agent its name back, if a load or a build has given
+    /// the name to another image: the agent would be that one at its next start.
     pub(crate) async fn keep_image_name(&self) {
         let reason = match timeout(self.deadline, self.own.keep_image_name()).await {
             Ok(Ok(())) => return,
@@ -357,7 +357,7 @@ impl Cluster {
             Err(_) => format!("no answer within {:?}", self.deadline),
         };
         tracing::error!(
-            "after a load, the name of the agent's image could not be checked: {reason}"
+            "the name of the agent's image could not be checked after a load or a build: {reason}"
         );
     }
 

@@ -63,8 +63,9 @@ pub(crate) struct Exchange {
     pub(crate) proxied: Option<Box<Proxied>>,
     /// The connection was hijacked: the session must not be used any more.
     pub(crate) hijacked: bool,
-    /// A caller with a policy loads images: one could have the name of the agent's.
-    pub(crate) loads_images: bool,
+    /// A caller with a policy loads or builds images: one could have the name of the
+    /// agent's.
+    pub(crate) names_images: bool,
     /// The outcome, for the logs.
     pub(crate) record: Record,
 }
@@ -136,7 +137,7 @@ impl Exchange {
             answered_in: BTreeSet::new(),
             proxied: None,
             hijacked: false,
-            loads_images: false,
+            names_images: false,
             record: Record::new(),
         }
     }

@@ -167,7 +167,7 @@ impl Gateway {
         let to = self.route(session, &x, &asked)?;
         let mut restriction = Restriction::default();
         let head = session.req_header();
-        let mut doubtful = guarded::judge(&self.context, &sent, &mut x, &asked)?;
+        let mut doubtful = guarded::judge(&self.context, &sent, &mut x, &asked, &to)?;
         let named = task::meaning(&self.context, &x, &head.method, &asked, &to);
         match Box::pin(named).await? {
             Some(Meaning::Container(hop)) => restriction.pinned = Some(hop),
@@ -181,7 +181,7 @@ impl Gateway {
                     found: found.as_ref(),
                     ..asked
                 };
-                doubtful = guarded::judge(&self.context, &sent, &mut x, &asked)?;
+                doubtful = guarded::judge(&self.context, &sent, &mut x, &asked, &to)?;
                 restriction.pinned = Some(task.hop);
                 restriction.target = Some(task.target);
             }

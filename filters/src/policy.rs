@@ -48,7 +48,7 @@ pub(crate) mod mount_options {
 pub use effect::Effect;
 pub use effective_api::{EffectiveApi, Release};
 pub use error::{BodyError, PolicyError};
-pub use guard::{Guarded, Guarding, LabelMark, Marks, Named, Thing};
+pub use guard::{Guarded, Guarding, LabelMark, Marks, Named, Stack, Thing};
 pub use may::May;
 pub use must::Must;
 pub use node::{Node, NodeCondition, On, Role};

@@ -7,8 +7,8 @@
 //! names are compared, is `skep_filters::policy`'s to say.
 
 use http::StatusCode;
-use skep_filters::auth::BodyBinding;
-use skep_filters::endpoint::HeadCheck;
+use skep_filters::auth::{BodyBinding, Client, Principal};
+use skep_filters::endpoint::{EndpointId, HeadCheck};
 use skep_filters::policy::scope::{Kind, Scope};
 use skep_filters::policy::{BodyOf, Guarding, Thing};
 
@@ -37,13 +37,34 @@ pub(crate) fn judge(
     body: &BodyOf<'_>,
     x: &mut Judged<'_>,
     asked: &Call<'_>,
+    to: &Destination,
 ) -> Result<Option<Doubtful>, Reject> {
     let called = x.permission.called.clone();
     let rules = &called.policy.rules;
     let Some(found) = asked.found.filter(|found| rules.acts_on_objects(found)) else {
         return Ok(None);
     };
-    x.exchange.loads_images = found.endpoint.head == HeadCheck::LoadsImages;
+    // A prune takes all names but one of an image in use.
+    x.exchange.names_images = found.endpoint.id == EndpointId::ImagePrune
+        || matches!(
+            found.endpoint.head,
+            HeadCheck::LoadsImages | HeadCheck::Build | HeadCheck::BuildKit
+        );
+    // Other nodes do not know the policy of a caller at a socket, and would not look
+    // after the name of their agent's image.
+    let is_local = matches!(
+        called.caller.principal,
+        Principal::Client(Client::Local { .. })
+    );
+    let is_hidden = matches!(
+        found.endpoint.head,
+        HeadCheck::LoadsImages | HeadCheck::BuildKit
+    );
+    if is_local && is_hidden && !matches!(to, Destination::Local) {
+        let what = "a caller at a socket or without TLS loads images on its own node only";
+        let reject = denied(x, what.to_owned());
+        return refuse(x, reject);
+    }
     let Some(guarded) = context.cluster.guarded() else {
         let unknown = Reject::refused(
             StatusCode::SERVICE_UNAVAILABLE,

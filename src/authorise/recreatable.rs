@@ -10,7 +10,7 @@ use crate::exchange::Call;
 use crate::exchange::context::Context;
 use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
-use crate::exchange::verdict::effective_api;
+use crate::exchange::verdict::hop_api;
 use crate::route::Destination;
 
 /// Inspects the container where the request goes. The request then goes to that node
@@ -39,8 +39,9 @@ pub(crate) async fn check(
     let inspected = inspection.inspect(Kind::Container, name).await?;
     let inspected = inspected.ok_or_else(nothing)?;
     let called = &x.permission.called;
-    let api = effective_api(&context.cluster, called, asked);
-    if let Verdict::Deny { rule, reason } = rules.judge_recreation(&inspected, api) {
+    let api = hop_api(&context.cluster, called, &inspection.at, asked);
+    let guarded = context.cluster.guarded().unwrap_or_default();
+    if let Verdict::Deny { rule, reason } = rules.judge_recreation(&inspected, api, &guarded) {
         return Err(Reject::Denied {
             who: x.caller().to_owned(),
             policy: called.policy.name.clone(),

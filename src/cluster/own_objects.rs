@@ -11,7 +11,7 @@ use http::Method;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use skep_filters::endpoint::query;
-use skep_filters::policy::{Guarded, Named};
+use skep_filters::policy::{Guarded, Named, Stack};
 
 use super::published::{Bindings, Published, ServicePort};
 use crate::upstream::client::{Budget, Client};
@@ -312,6 +312,7 @@ impl OwnObjects {
                 .collect(),
             services: Vec::from_iter(Some(service).filter(|service| !service.id.is_empty())),
             paths: self.paths(container, mounts),
+            stacks: Stack::of(container.config.labels.iter().flatten()),
             ..Guarded::default()
         }
     }
@@ -349,8 +350,8 @@ impl OwnObjects {
     }
 
     /// Gives the agent's image the name of its container's configuration back, if
-    /// another image has it. The archive of a load says which names it gives, in ways
-    /// that differ between engines, so the name is checked after it.
+    /// another image has it, or none. The archive of a load says which names it gives, in
+    /// ways that differ between engines, so the name is checked after it.
     pub(crate) async fn keep_image_name(&self) -> Result<(), String> {
         let Some(container) = self.container().await? else {
             return Ok(());
@@ -360,14 +361,19 @@ impl OwnObjects {
             let path = format!("/images/{}/json", request::escape(name));
             self.inspect::<Image>(&path).await
         };
-        let (Some(own), Some(found)) = (image(id).await?, image(name).await?) else {
+        let Some(own) = image(id).await? else {
             return Ok(());
         };
         // A name with a digest belongs to one content.
-        if own.id == found.id || name.contains('@') {
-            return Ok(());
+        let is_name = !name.is_empty() && !name.contains('@') && !name.starts_with("sha256:");
+        match image(name).await? {
+            Some(found) if own.id == found.id => return Ok(()),
+            _ if !is_name => return Ok(()),
+            Some(_) => {
+                tracing::error!("another image had the name of the agent's, {name}: taken back");
+            }
+            None => tracing::error!("the agent's image had lost its name, {name}: given back"),
         }
-        tracing::error!("an image that was loaded had the name of the agent's, {name}: taken back");
         let (repository, tag) = match name.rsplit_once(':') {
             Some((repository, tag)) if !tag.contains('/') => (repository, tag),
             _ => (name.as_str(), "latest"),

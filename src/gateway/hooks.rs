@@ -182,7 +182,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, x: &mut Exchange) {
-        if x.loads_images {
+        if x.names_images {
             self.context.cluster.keep_image_name().await;
         }
         if !x.hijacked {

@@ -15,18 +15,21 @@
 mod body;
 mod head;
 mod marks;
+mod stack;
 #[cfg(test)]
 mod tests;
 
 use serde::{Deserialize, Serialize};
 
 pub use marks::{LabelMark, Marks};
+pub use stack::Stack;
 
 use super::body::host_path::{self, Clean};
 use super::body::image;
 use super::request::BodyOf;
-use super::verdict::Denied;
+use super::verdict::{Denied, Judged};
 use crate::endpoint::{Kind, Match};
+use crate::json::{Fields, Json};
 
 /// An object with an id and the names under which an engine finds it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,8 +59,10 @@ pub struct Guarded {
     pub secrets: Vec<Named>,
     /// The Swarm configs of these services.
     pub configs: Vec<Named>,
-    /// Paths of the host where agents keep secrets.
+    /// Paths of the host where agents keep secrets and settings.
     pub paths: Vec<String>,
+    /// The stacks and projects that their containers belong to.
+    pub stacks: Vec<Stack>,
     /// What tells listeners without TLS which caller a container is.
     pub marks: Marks,
 }
@@ -98,7 +103,7 @@ enum Likeness {
 
 /// Whether a request has a body in which a guarded object may be named.
 pub(super) fn reads(found: &Match) -> bool {
-    body::kind(found).is_some()
+    body::form(found).is_some()
 }
 
 /// Whether a request acts on something that could be guarded.
@@ -106,10 +111,21 @@ pub(super) fn acts(found: &Match) -> bool {
     head::acts(found) || reads(found)
 }
 
+/// Judges a container, from the answer to its inspect, as if it were to be created
+/// again as it is.
+pub(super) fn again(guarded: &Guarded, inspect: &Json<'_>) -> Judged<Guarding> {
+    let inspect = Fields::of(inspect, "container")?;
+    let named = guarded.marks.name(inspect.text("Name")?);
+    if named != Guarding::Clear {
+        return Ok(named);
+    }
+    body::labels(guarded, &inspect.object("Config")?)
+}
+
 /// Judges a request by its path, query and body.
 pub(super) fn judge(guarded: &Guarded, found: &Match, query: &str, body: &BodyOf<'_>) -> Guarding {
     let head = head::judge(guarded, found, query);
-    let (Guarding::Clear | Guarding::Inspect(..), Some(kind)) = (&head, body::kind(found)) else {
+    let (Guarding::Clear | Guarding::Inspect(..), Some(form)) = (&head, body::form(found)) else {
         return head;
     };
     if body.is_empty() {
@@ -119,7 +135,7 @@ pub(super) fn judge(guarded: &Guarded, found: &Match, query: &str, body: &BodyOf
     let judged = body
         .read()
         .map_err(Denied::from)
-        .and_then(|json| body::judge(guarded, kind, json));
+        .and_then(|json| body::judge(guarded, form, json));
     match judged {
         Ok(Guarding::Clear) => head,
         Ok(named) => named,
@@ -138,6 +154,7 @@ impl Guarded {
         unite(&mut self.secrets, &other.secrets);
         unite(&mut self.configs, &other.configs);
         unite(&mut self.paths, &other.paths);
+        unite(&mut self.stacks, &other.stacks);
         self.marks.add(&other.marks);
     }
 
@@ -189,6 +206,22 @@ impl Guarded {
             .any(|own| begins(&own.id) || own.names.iter().any(|name| image::is_same(text, name)))
     }
 
+    /// Whether an image that gets this name takes that of an agent's.
+    fn has_image_name(&self, name: &str) -> bool {
+        self.image_names().any(|own| image::takes(name, own))
+    }
+
+    /// Whether a name is that of an agent's image, whatever its tag.
+    fn has_repository(&self, name: &str) -> bool {
+        self.image_names()
+            .any(|own| image::is_same_repository(name, own))
+    }
+
+    fn image_names(&self) -> impl Iterator<Item = &str> {
+        let images = self.images.iter();
+        images.flat_map(|own| own.names.iter().map(String::as_str))
+    }
+
     /// Whether a path of the host is one of an agent's, or is below it.
     pub fn covers(&self, path: &str) -> bool {
         self.paths.iter().any(|own| host_path::is_below(path, own))
@@ -199,6 +232,9 @@ impl Guarded {
         let Some(path) = Clean::of(path) else {
             return false;
         };
+        if path.is_link_of_a_process() {
+            return !self.paths.is_empty();
+        }
         let mut own = self.paths.iter().filter_map(|own| Clean::of(own));
         own.any(|own| path.is_below(&own) || own.is_below(&path))
     }

@@ -226,14 +226,22 @@ impl RuleSet {
 
     /// Judges a container, from the answer to its inspect, as if it were to be created
     /// again as it is.
-    pub fn judge_recreation(&self, inspect: &[u8], api: EffectiveApi) -> Verdict<'_> {
+    pub fn judge_recreation(
+        &self,
+        inspect: &[u8],
+        api: EffectiveApi,
+        guarded: &Guarded,
+    ) -> Verdict<'_> {
         let read = BodyOf::json(inspect);
-        let judged = read
-            .read()
-            .map_err(Into::into)
-            .and_then(|json| body::container::again(&self.check(api), json));
+        let judged = read.read().map_err(Into::into).and_then(|json| {
+            body::container::again(&self.check(api), json)?;
+            guard::again(guarded, json)
+        });
         match judged {
-            Ok(()) => Verdict::Allow { rule: "must" },
+            Ok(Guarding::Denied(reason)) => deny("guard", Reason::Asks(reason)),
+            Ok(Guarding::Clear | Guarding::Inspect(..) | Guarding::NoSuch(..)) => {
+                Verdict::Allow { rule: "must" }
+            }
             Err(denied) => deny(denied.rule, denied.reason),
         }
     }

@@ -1,7 +1,7 @@
 //! The agents' own objects: callers with a policy see them and cannot use them.
 
 use serde_json::{Value, json};
-use skep::config::{Config, Socket, SocketIdentity};
+use skep::config::{Config, Hidden, SecretSource, Socket, SocketIdentity};
 use skep_bed::{Client, EngineBuilder, eventually, fixture};
 use skep_filters::auth::SigningKey;
 
@@ -348,6 +348,110 @@ async fn an_agent_refuses_for_itself_what_another_one_passes_on() {
                 assert_eq!(start.status, expected, "{client}: {}", start.text());
             }
             assert_eq!(changes(bed).len(), 1, "{:?}", changes(bed));
+        })
+        .await;
+}
+
+/// Portainer's stack files give agents their secret in the environment, which an
+/// inspect shows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_in_the_environment_of_an_agent_is_shown_to_admins_only() {
+    const SECRET: &str = "a secret of agents in their environment";
+    let inspect = json!({ "Id": N1, "Config": {
+        "Env": [format!("AGENT_SECRET={SECRET}"), "A=1"], "Labels": { "owner": "ai" },
+    } });
+    let plan = manager("n1").engine(|e| {
+        e.containers(vec![fixture::container(N1, "other", 1, 0)])
+            .answer("GET", "/containers/other/json", 200, inspect.clone())
+            .answer(
+                "GET",
+                "/containers/other/top",
+                200,
+                json!({ "Processes": [] }),
+            )
+    });
+    ClusterBuilder::of([plan])
+        .configure(|_, folder, config| {
+            apply(YAML, folder, config);
+            let secret = SecretSource::Given(Hidden::new(SECRET.into()));
+            config.cluster.portainer_secret = Some(secret);
+        })
+        .run(async |bed| {
+            let shown = async |id: &str| {
+                let caller = holder(bed, "n1", id);
+                caller.get("/containers/other/json").await.unwrap().text()
+            };
+            for id in ["ci", "trial"] {
+                let text = shown(id).await;
+                assert_eq!(text.contains(SECRET), id == "trial", "{id}: {text}");
+                assert!(text.contains("A=1"), "{text}");
+            }
+            assert!(shown("root").await.contains(SECRET));
+            let top = "/containers/other/top?ps_args=axe";
+            let top = holder(bed, "n1", "ci").get(top).await.unwrap();
+            assert_eq!(top.status, 403, "{}", top.text());
+        })
+        .await;
+}
+
+/// The agent would be another image at its next start, or would not start.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_agents_image_gets_its_name_back_after_what_may_have_moved_it() {
+    const OWN: &str = "sha256:5ce9000000000000000000000000000000000000000000000000000000000000";
+    let plan = manager("n1").engine(|e| {
+        with_agent(e, N1, "skep-n1")
+            .answer(
+                "GET",
+                &format!("/images/{OWN}/json"),
+                200,
+                json!({ "Id": OWN }),
+            )
+            .answer(
+                "GET",
+                "/images/r.example/skep:1/json",
+                200,
+                json!({ "Id": "sha256:0bad" }),
+            )
+            .answer("POST", "/build", 200, json!({}))
+            .answer("POST", "/images/load", 200, json!({}))
+            .answer("POST", "/images/prune", 200, json!({ "ImagesDeleted": [] }))
+    });
+    ClusterBuilder::of([plan])
+        .configure(|node, folder, config| {
+            apply(YAML, folder, config);
+            config.cluster.container = Some(format!("skep-{node}"));
+        })
+        .run(async |bed| {
+            let given = || {
+                let seen = bed.node("n1").engine.requests();
+                let tags = seen.iter().filter(|seen| seen.path.ends_with("/tag"));
+                tags.map(|seen| seen.target.clone()).collect::<Vec<_>>()
+            };
+            let tar = [("Content-Type", "application/x-tar")];
+            let cases = [
+                ("root", "/images/load", 0),
+                ("ci", "/images/load", 1),
+                ("ci", "/build?t=app", 2),
+                ("ci", "/images/prune", 3),
+                ("root", "/images/prune", 3),
+            ];
+            for (id, target, expected) in cases {
+                let caller = holder(bed, "n1", id);
+                let (headers, body): (&[_], &[u8]) = match target {
+                    "/images/prune" => (&[], b""),
+                    _ => (&tar, b"tar"),
+                };
+                let answer = caller.ask("POST", target, headers, body).await.unwrap();
+                assert_eq!(answer.status, 200, "{target}: {}", answer.text());
+                assert!(
+                    eventually(|| given().len() >= expected).await,
+                    "{target}: {:?}",
+                    given()
+                );
+                assert_eq!(given().len(), expected, "{id} {target}: {:?}", given());
+            }
+            let last = given().pop().expect("a tag");
+            assert!(last.contains("skep") && last.contains("tag=1"), "{last}");
         })
         .await;
 }

@@ -61,6 +61,14 @@ impl Clean {
         clean(path).map(Self)
     }
 
+    /// Whether it leads through a link in `/proc`, such as `/proc/1/root`, which is
+    /// another spelling of any path.
+    pub(in crate::policy) fn is_link_of_a_process(&self) -> bool {
+        let mut parts = self.0.split('/').skip(1);
+        let is_link = |part: &str| matches!(part, "root" | "cwd" | "exe" | "fd" | "map_files");
+        parts.next() == Some("proc") && parts.skip(1).any(is_link)
+    }
+
     pub(in crate::policy) fn is_below(&self, root: &Self) -> bool {
         match self.0.strip_prefix(&root.0) {
             Some("") => true,

@@ -4,36 +4,58 @@
 //! id is denied, because another object of that name could be renamed before
 //! the engine reads the body. The full id of that object always works.
 
-use super::{Guarded, Guarding, Likeness, Thing, head};
-use crate::endpoint::{BodyCheck, Kind, Match, Reach};
-use crate::json::{Fields, Json, text_of};
+use super::{Guarded, Guarding, Likeness, Thing, head, stack};
+use crate::endpoint::{Body, BodyCheck, HeadCheck, Kind, Match, Reach};
+use crate::json::{Fields, Json, quoted, text_of};
+use crate::policy::body::mounts::bound;
 use crate::policy::scope::named_in;
 use crate::policy::verdict::{Denied, Judged};
 
-/// The kind of body in which something may be named; `None` where nothing can be.
-pub(super) fn kind(found: &Match) -> Option<Kind> {
-    match found.endpoint.body_check() {
-        BodyCheck::ContainerCreate => Some(Kind::Container),
-        BodyCheck::ServiceSpec => Some(Kind::Service),
-        BodyCheck::NetworkCreate | BodyCheck::NetworkConnect => Some(Kind::Network),
-        BodyCheck::VolumeCreate => Some(Kind::Volume),
-        BodyCheck::CheckpointCreate => Some(Kind::Exec),
-        // `/networks/{id}/disconnect` grants nothing, but names a container.
-        BodyCheck::Nothing => match found.endpoint.scope {
-            Reach::NetworkAndContainer => Some(Kind::Network),
-            _ => None,
+/// The part of a body that may name something of an agent's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// What the body of a create of this kind names.
+    Object(Kind),
+    /// The specification of a cluster volume.
+    ClusterVolume,
+    /// Labels and nothing else.
+    Labels,
+}
+
+/// The form of a body in which something may be named; `None` where nothing can be.
+pub(super) fn form(found: &Match) -> Option<Form> {
+    let kind = match found.endpoint.body_check() {
+        BodyCheck::ContainerCreate => Kind::Container,
+        BodyCheck::ServiceSpec => Kind::Service,
+        BodyCheck::NetworkCreate | BodyCheck::NetworkConnect => Kind::Network,
+        BodyCheck::VolumeCreate => Kind::Volume,
+        BodyCheck::CheckpointCreate => Kind::Exec,
+        BodyCheck::VolumeUpdate => return Some(Form::ClusterVolume),
+        BodyCheck::Labels => return Some(Form::Labels),
+        BodyCheck::Nothing => match (found.endpoint.scope, found.endpoint.head) {
+            // `/networks/{id}/disconnect` grants nothing, but names a container.
+            (Reach::NetworkAndContainer, _) => Kind::Network,
+            // A commit has the configuration of the image's containers.
+            (_, HeadCheck::NamesImage) if found.endpoint.body == Body::Json(BodyCheck::Nothing) => {
+                return Some(Form::Labels);
+            }
+            _ => return None,
         },
-        BodyCheck::ContainerUpdate
-        | BodyCheck::ExecCreate
-        | BodyCheck::VolumeUpdate
-        | BodyCheck::RegistryAuth
-        | BodyCheck::Labels => None,
-    }
+        BodyCheck::ContainerUpdate | BodyCheck::ExecCreate | BodyCheck::RegistryAuth => {
+            return None;
+        }
+    };
+    Some(Form::Object(kind))
 }
 
 /// Judges a body.
-pub(super) fn judge(guarded: &Guarded, kind: Kind, body: &Json<'_>) -> Judged<Guarding> {
+pub(super) fn judge(guarded: &Guarded, form: Form, body: &Json<'_>) -> Judged<Guarding> {
     let body = Fields::of(body, "body")?;
+    let kind = match form {
+        Form::Object(kind) => kind,
+        Form::ClusterVolume => return cluster_volume(guarded, &body.object("Spec")?),
+        Form::Labels => return stack::labels(guarded, &body),
+    };
     let mut outcome = Guarding::Clear;
     named_in(kind, body, &mut |kind, name| {
         if outcome == Guarding::Clear && guarded.likeness(kind, name) != Likeness::None {
@@ -55,16 +77,14 @@ pub(super) fn judge(guarded: &Guarded, kind: Kind, body: &Json<'_>) -> Judged<Gu
 }
 
 fn container(guarded: &Guarded, body: &Fields<'_>) -> Judged<Guarding> {
-    let marked = guarded.marks.labels(body)?;
+    let marked = labels(guarded, body)?;
     if marked != Guarding::Clear {
         return Ok(marked);
     }
     for host in [*body, body.object("HostConfig")?] {
-        for bind in host.texts("Binds")? {
-            let source = bind.split(':').next().unwrap_or_default();
-            if guarded.touches(source) {
-                return Ok(head::path(source));
-            }
+        let sources = bound(&host)?;
+        if let Some(source) = sources.into_iter().find(|source| guarded.touches(source)) {
+            return Ok(head::path(source));
         }
         let mounted = mounts(guarded, &host, false)?;
         if mounted != Guarding::Clear {
@@ -80,15 +100,32 @@ fn service(guarded: &Guarded, body: &Fields<'_>) -> Judged<Guarding> {
     if named != Guarding::Clear {
         return Ok(named);
     }
-    let marked = guarded.marks.labels(&container)?;
-    if marked != Guarding::Clear {
-        return Ok(marked);
+    for labelled in [body, &container] {
+        let marked = labels(guarded, labelled)?;
+        if marked != Guarding::Clear {
+            return Ok(marked);
+        }
     }
     let mounted = mounts(guarded, &container, true)?;
     if mounted != Guarding::Clear {
         return Ok(mounted);
     }
+    let named = container.text("Image")?;
+    if guarded.has_image_name(named) {
+        return Ok(Guarding::Denied(format!(
+            "{} is the image of the agent, and the nodes of a service pull its image by that name",
+            quoted(named)
+        )));
+    }
     image(guarded, &container, &["Command", "Args", "Healthcheck"])
+}
+
+/// The labels of a container: neither the mark of a caller nor the stack of an agent.
+pub(super) fn labels(guarded: &Guarded, fields: &Fields<'_>) -> Judged<Guarding> {
+    match guarded.marks.labels(fields)? {
+        Guarding::Clear => stack::labels(guarded, fields),
+        marked => Ok(marked),
+    }
 }
 
 fn volume(guarded: &Guarded, body: &Fields<'_>) -> Judged<Guarding> {
@@ -99,16 +136,38 @@ fn volume(guarded: &Guarded, body: &Fields<'_>) -> Judged<Guarding> {
             name.to_owned(),
         ));
     }
-    options(guarded, body, "DriverOpts")
+    let used = cluster_volume(guarded, &body.object("ClusterVolumeSpec")?)?;
+    if used != Guarding::Clear {
+        return Ok(used);
+    }
+    match options(guarded, body, "DriverOpts")? {
+        Guarding::Clear => stack::labels(guarded, body),
+        judged => Ok(judged),
+    }
+}
+
+/// The driver of a cluster volume gets the content of its secrets.
+fn cluster_volume(guarded: &Guarded, spec: &Fields<'_>) -> Judged<Guarding> {
+    for secret in spec.list("Secrets")? {
+        let name = Fields::of(secret, "Secrets")?.text("Secret")?;
+        if guarded.likeness(Kind::Secret, name) != Likeness::None {
+            let name = name.to_owned();
+            return Ok(Guarding::NoSuch(Thing::Object(Kind::Secret), name));
+        }
+    }
+    Ok(Guarding::Clear)
 }
 
 /// Engines accept a second network of a name, which could then stand for the agents'.
 fn network(guarded: &Guarded, body: &Fields<'_>) -> Judged<Guarding> {
     let name = body.text("Name")?;
-    Ok(match guarded.likeness(Kind::Network, name) {
-        Likeness::Same => Guarding::NoSuch(Thing::Object(Kind::Network), name.to_owned()),
-        Likeness::None | Likeness::Possible => Guarding::Clear,
-    })
+    match guarded.likeness(Kind::Network, name) {
+        Likeness::Same => Ok(Guarding::NoSuch(
+            Thing::Object(Kind::Network),
+            name.to_owned(),
+        )),
+        Likeness::None | Likeness::Possible => stack::labels(guarded, body),
+    }
 }
 
 /// `Mounts`; those of a service are expanded by managers after this.
@@ -125,8 +184,12 @@ fn mounts(guarded: &Guarded, fields: &Fields<'_>, templates: bool) -> Judged<Gua
         if guarded.touches(source) {
             return Ok(head::path(source));
         }
-        let driver = mount.object("VolumeOptions")?.object("DriverConfig")?;
-        let judged = options(guarded, &driver, "Options")?;
+        let volume = mount.object("VolumeOptions")?;
+        let judged = options(guarded, &volume.object("DriverConfig")?, "Options")?;
+        if judged != Guarding::Clear {
+            return Ok(judged);
+        }
+        let judged = stack::labels(guarded, &volume)?;
         if judged != Guarding::Clear {
             return Ok(judged);
         }

@@ -1,8 +1,9 @@
 //! Judges the path and the query of a request against the guarded objects.
 
-use super::{Guarded, Guarding, Likeness, Thing};
+use super::{Guarded, Guarding, Likeness, Thing, stack};
 use crate::endpoint::{BodyCheck, HeadCheck, Kind, Match, NameFreed, ObjectIn, Reach, query};
 use crate::json::quoted;
+use crate::policy::body::image;
 use crate::policy::request::imports;
 
 /// Groups whose endpoints show an object and change nothing. Files are not
@@ -46,6 +47,7 @@ pub(super) fn judge(guarded: &Guarded, found: &Match, raw_query: &str) -> Guardi
             }
         }
         HeadCheck::PullOrImport if imports(raw_query) => return names_image(guarded, raw_query),
+        HeadCheck::PullOrImport => return pull(guarded, raw_query),
         HeadCheck::CheckpointDir(parameter) => {
             for dir in query::all(raw_query, parameter) {
                 if guarded.touches(&dir) {
@@ -53,8 +55,7 @@ pub(super) fn judge(guarded: &Guarded, found: &Match, raw_query: &str) -> Guardi
                 }
             }
         }
-        HeadCheck::PullOrImport
-        | HeadCheck::Nothing
+        HeadCheck::Nothing
         | HeadCheck::LoadsImages
         | HeadCheck::UsesImage
         | HeadCheck::BuildKit
@@ -158,11 +159,35 @@ fn names_image(guarded: &Guarded, raw_query: &str) -> Guarding {
             tags.push("".into());
         }
         for tag in tags {
-            let whole = match tag.as_ref() {
-                "" => repo.to_string(),
-                tag => format!("{repo}:{tag}"),
+            let whole = image::with_tag(&repo, &tag);
+            if guarded.has_image(&whole) || guarded.has_image_name(&whole) {
+                return own_image(&whole);
+            }
+        }
+    }
+    stack::of_image(guarded, raw_query)
+}
+
+/// A pull gives its name to what the registry has by now. Without a tag, engines pull
+/// every tag of the repository.
+fn pull(guarded: &Guarded, raw_query: &str) -> Guarding {
+    for name in query::all(raw_query, "fromImage") {
+        let name = name.strip_suffix(':').unwrap_or(&name);
+        let mut tags: Vec<_> = query::all(raw_query, "tag").collect();
+        if tags.is_empty() {
+            tags.push("".into());
+        }
+        for tag in tags {
+            // A digest in place of the tag gives no name.
+            if tag.contains(':') {
+                continue;
+            }
+            let whole = image::with_tag(name, &tag);
+            let moves = match image::is_bare(&whole) {
+                true => guarded.has_repository(&whole),
+                false => guarded.has_image_name(&whole),
             };
-            if guarded.has_image(&whole) {
+            if moves {
                 return own_image(&whole);
             }
         }
@@ -172,7 +197,7 @@ fn names_image(guarded: &Guarded, raw_query: &str) -> Guarding {
 
 fn build(guarded: &Guarded, raw_query: &str) -> Guarding {
     for name in query::all(raw_query, "t") {
-        if guarded.has_image(&name) {
+        if guarded.has_image(&name) || guarded.has_image_name(&name) {
             return own_image(&name);
         }
     }
@@ -185,7 +210,7 @@ fn build(guarded: &Guarded, raw_query: &str) -> Guarding {
             return Guarding::NoSuch(Thing::Object(kind), name.to_owned());
         }
     }
-    Guarding::Clear
+    stack::of_image(guarded, raw_query)
 }
 
 fn own_image(name: &str) -> Guarding {
@@ -194,7 +219,7 @@ fn own_image(name: &str) -> Guarding {
 
 pub(super) fn path(path: &str) -> Guarding {
     Guarding::Denied(format!(
-        "{} is a path of the host where the agent keeps its secrets",
+        "{} is a path of the host where the agent keeps its secrets and settings",
         quoted(path)
     ))
 }

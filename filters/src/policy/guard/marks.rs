@@ -2,8 +2,6 @@
 //! container that calls. A caller with limits must not give one to a container of
 //! its own, because the container would get the rights of another caller.
 
-use std::borrow::Cow;
-
 use serde::{Deserialize, Serialize};
 
 use super::Guarding;
@@ -54,14 +52,18 @@ impl Marks {
 
     /// Judges the name that a request gives to a container.
     pub(super) fn container(&self, raw_query: &str) -> Guarding {
-        let given: Vec<_> = query::all(raw_query, "name").collect();
-        let has = |name: &Cow<'_, str>| {
-            let name = name.trim_start_matches('/');
-            self.names.iter().any(|own| own == name)
-        };
-        match given.iter().find(|name| has(name)) {
-            Some(name) => denied("the name", name),
-            None => Guarding::Clear,
+        let mut given = query::all(raw_query, "name").map(|name| self.name(&name));
+        given
+            .find(|judged| *judged != Guarding::Clear)
+            .unwrap_or(Guarding::Clear)
+    }
+
+    /// Judges the name of a container.
+    pub(super) fn name(&self, name: &str) -> Guarding {
+        let plain = name.trim_start_matches('/');
+        match self.names.iter().any(|own| own == plain) {
+            true => denied("the name", name),
+            false => Guarding::Clear,
         }
     }
 

@@ -28,12 +28,23 @@ fn guarded() -> Guarded {
         secrets: vec![named("s3cr0000000000000000000000", &["skep_secret"])],
         configs: vec![named("c0nf0000000000000000000000", &["skep_config"])],
         paths: vec!["/srv/skep/state".into()],
+        stacks: vec![
+            stack("com.docker.stack.namespace", "skep"),
+            stack("com.docker.compose.project", "Agents"),
+        ],
         marks: Marks {
             names: vec!["proxy".into()],
             labels: Marks::of_service("traefik")
                 .chain([label("skep.policy", None), label("role", Some("a=b"))])
                 .collect(),
         },
+    }
+}
+
+fn stack(label: &str, name: &str) -> Stack {
+    Stack {
+        label: label.into(),
+        name: name.into(),
     }
 }
 
@@ -205,7 +216,7 @@ fn the_agents_objects_are_shown_and_other_objects_are_used() {
         "DELETE /services/skep",
         "DELETE /images/r.example%2Fskep:0.2.0",
         "POST /images/alpine/tag?repo=r.example/skep&tag=0.2.0",
-        "POST /images/create?fromImage=r.example/skep&tag=0.1.0",
+        "POST /images/create?fromImage=r.example/skep&tag=0.2.0",
         "POST /build?t=x&networkmode=host",
         "POST /containers/prune",
     ] {
@@ -252,6 +263,8 @@ fn no_body_names_the_agents_objects() {
         (host(r#""NetworkMode":"container:skep""#), "no Container skep"),
         (host(r#""PidMode":"container:abc0""#), "no Container abc0"),
         (host(r#""IpcMode":"container:skep""#), "no Container skep"),
+        (host(r#""UsernsMode":"container:skep""#), "no Container skep"),
+        (host(r#""CgroupnsMode":"container:skep""#), "no Container skep"),
         (host(r#""NetworkMode":"skep_agents""#), "no Network skep_agents"),
         (r#"{"VolumesFrom":["skep"]}"#.into(), "no Container skep"),
         (r#"{"NetworkingConfig":{"EndpointsConfig":{"skep_agents":{}}}}"#.into(), "no Network skep_agents"),
@@ -367,6 +380,21 @@ fn no_body_names_the_agents_objects() {
             "denied",
         ),
         (
+            "POST /volumes/create",
+            r#"{"Name":"x","ClusterVolumeSpec":{"Secrets":[{"Key":"a","Secret":"skep_secret"}]}}"#,
+            "no Secret skep_secret",
+        ),
+        (
+            "PUT /volumes/x?version=1",
+            r#"{"Spec":{"Secrets":[{"Key":"a","Secret":"s3cr0000000000000000000000"}]}}"#,
+            "no Secret s3cr0000000000000000000000",
+        ),
+        (
+            "PUT /volumes/x?version=1",
+            r#"{"Spec":{"Secrets":[{"Key":"a","Secret":"db"}]}}"#,
+            "clear",
+        ),
+        (
             "POST /containers/web/checkpoints",
             r#"{"CheckpointDir":"/srv/skep/state/x"}"#,
             "denied",
@@ -471,4 +499,211 @@ fn only_an_admin_gives_a_container_the_mark_of_a_caller() {
         &labels(marked[0]),
     );
     assert_eq!(admin, Guarding::Clear);
+}
+
+/// The agent would be the other image at its next start.
+#[test]
+fn only_an_admin_moves_the_name_of_the_agents_image() {
+    let digest = format!("sha256:{}", "9".repeat(64));
+    for request in [
+        "POST /images/alpine/tag?repo=r.example/skep&tag=0.1.0",
+        "POST /images/alpine/tag?repo=r.example/skep:0.1.0",
+        // The tag takes the place of the one in the name.
+        "POST /images/alpine/tag?repo=r.example/skep:9&tag=0.1.0",
+        "POST /images/alpine/tag?repo=r.example%2Fskep%3A9&tag=0%2E1.0",
+        "POST /commit?container=web&repo=r.example/skep:9&tag=0.1.0",
+        "POST /images/create?fromSrc=-&repo=r.example/skep:9&tag=0.1.0",
+        "POST /build?t=x&t=r.example/skep:0.1.0",
+        "POST /skep/v1/images/r.example/skep:0.1.0/spread",
+        "POST /images/create?fromImage=r.example/skep&tag=0.1.0",
+        "POST /images/create?fromImage=r.example/skep:0.1.0",
+        "POST /images/create?fromImage=r.example/skep:9&tag=0.1.0",
+        "POST /images/create?fromImage=r.example/skep:0.1.0&platform=linux/arm64",
+        &format!("POST /images/create?fromImage=r.example/skep:0.1.0@{digest}"),
+        // Without a tag, engines pull all of them.
+        "POST /images/create?fromImage=r.example/skep",
+        "POST /images/create?fromImage=r.example/skep:",
+        "POST /images/create?fromImage=r.example/skep&tag=",
+    ] {
+        let said = said(request, "");
+        assert!(
+            said == "denied" || said.starts_with("no Image"),
+            "{said}: {request}"
+        );
+    }
+    for request in [
+        "POST /images/create?fromImage=r.example/skep&tag=0.2.0",
+        &format!("POST /images/create?fromImage=r.example/skep&tag={digest}"),
+        &format!("POST /images/create?fromImage=r.example/skep@{digest}"),
+        "POST /images/create?fromImage=r.example/skep2",
+        "POST /images/create?fromImage=r.example/skep/x:0.1.0",
+        "POST /images/create?fromImage=skep:0.1.0",
+        "POST /images/alpine/tag?repo=r.example/skep:0.1.0&tag=0.2.0",
+        "POST /images/alpine/tag?repo=other.example/skep&tag=0.1.0",
+        "POST /images/r.example/skep:0.1.0/push",
+    ] {
+        assert_eq!(said(request, ""), "clear", "{request}");
+    }
+    let service = r#"{"TaskTemplate":{"ContainerSpec":{"Image":"r.example/skep:0.1.0"}}}"#;
+    for request in ["POST /services/create", "POST /services/a/update?version=1"] {
+        assert_eq!(said(request, service), "denied", "{request}");
+        let other = service.replace("0.1.0", "0.2.0");
+        assert_eq!(said(request, &other), "clear", "{request}");
+    }
+}
+
+#[test]
+fn a_name_with_a_digest_is_kept_by_its_tag() {
+    for (own, given, kept) in [
+        (format!("skep:1@{DIGEST}"), "skep:1", true),
+        (format!("skep:1@{DIGEST}"), "docker.io/library/skep:1", true),
+        (format!("skep:1@{DIGEST}"), "skep:2", false),
+        (format!("skep@{DIGEST}"), "skep:latest", false),
+        ("skep".to_owned(), "skep:latest", true),
+        ("skep:latest".to_owned(), "index.docker.io/skep", true),
+        ("skep:latest".to_owned(), "docker.io/a/skep", false),
+    ] {
+        let guarded = Guarded {
+            images: vec![named(IMAGE, &[&own])],
+            ..Guarded::default()
+        };
+        assert_eq!(guarded.has_image_name(given), kept, "{own} {given}");
+    }
+}
+
+#[test]
+fn only_an_admin_adds_to_the_stack_of_an_agent() {
+    let given = [
+        r#"{"com.docker.stack.namespace":"skep"}"#,
+        r#"{"a":"b","com.docker.compose.project":"agents"}"#,
+        r#"{"com.docker.st\u0061ck.namespace":"skep"}"#,
+    ];
+    let free = [
+        "{}",
+        "null",
+        r#"{"com.docker.stack.namespace":"web"}"#,
+        r#"{"com.docker.compose.project":"skep"}"#,
+        r#"{"Com.docker.stack.namespace":"skep"}"#,
+    ];
+    let bodies = |labels: &str| {
+        let top = format!(r#"{{"Labels":{labels}}}"#);
+        let mounts = format!(
+            r#""Mounts":[{{"Type":"volume","Target":"/x","VolumeOptions":{{"Labels":{labels}}}}}]"#
+        );
+        let of_task =
+            |fields: &str| format!(r#"{{"TaskTemplate":{{"ContainerSpec":{{{fields}}}}}}}"#);
+        [
+            ("POST /containers/create", top.clone()),
+            (
+                "POST /containers/create",
+                format!(r#"{{"HostConfig":{{{mounts}}}}}"#),
+            ),
+            ("POST /services/create", top.clone()),
+            ("POST /services/web/update?version=1", top.clone()),
+            (
+                "POST /services/create",
+                of_task(&format!(r#""Labels":{labels}"#)),
+            ),
+            ("POST /services/create", of_task(&mounts)),
+            ("POST /volumes/create", top.clone()),
+            ("POST /networks/create", top.clone()),
+            ("POST /secrets/create", top.clone()),
+            ("POST /secrets/a/update?version=1", top.clone()),
+            ("POST /configs/create", top.clone()),
+            ("POST /configs/a/update?version=1", top.clone()),
+            (
+                "POST /commit?container=web",
+                top.replace("Labels", "labels"),
+            ),
+        ]
+    };
+    for (all, expected) in [(&given[..], "denied"), (&free[..], "clear")] {
+        for labels in all {
+            for (request, body) in bodies(labels) {
+                assert_eq!(said(request, &body), expected, "{request} {body}");
+                assert_eq!(judged(&RuleSet::admin(), request, &body), Guarding::Clear);
+            }
+        }
+    }
+    for (query, expected) in [
+        (
+            "build?labels=%7B%22com.docker.stack.namespace%22:%22skep%22%7D",
+            "denied",
+        ),
+        (
+            "build?labels=%7B%22com.docker.stack.namespace%22:%22web%22%7D",
+            "clear",
+        ),
+        ("build?labels=x", "denied"),
+        (
+            "commit?container=web&changes=LABEL%20com.docker.compose.project=agents",
+            "denied",
+        ),
+        (
+            "images/create?fromSrc=-&changes=LABEL%20com.docker.stack.namespace=skep",
+            "denied",
+        ),
+        ("commit?container=web&changes=LABEL%20a=b", "clear"),
+    ] {
+        assert_eq!(said(&format!("POST /{query}"), ""), expected, "{query}");
+    }
+}
+
+#[test]
+fn a_link_of_a_process_is_no_way_to_the_agents_paths() {
+    let bind = |path: &str| format!(r#"{{"HostConfig":{{"Binds":["{path}:/x"]}}}}"#);
+    for path in [
+        "/proc/1/root",
+        "/proc/1/root/srv/skep/state",
+        "/proc/self/cwd",
+        "//proc/./thread-self/root/",
+        "/proc/7/task/7/root/x",
+        "/proc/7/fd/3",
+    ] {
+        assert_eq!(
+            said("POST /containers/create", &bind(path)),
+            "denied",
+            "{path}"
+        );
+    }
+    for path in ["/proc/cpuinfo", "/proc/7/stat", "/srv/proc/1/root"] {
+        assert_eq!(
+            said("POST /containers/create", &bind(path)),
+            "clear",
+            "{path}"
+        );
+    }
+    for body in [
+        r#"{"Volumes":{"/srv/skep/state:/x":{}}}"#,
+        r#"{"Volumes":{"/a":{},"/srv:/x:ro":{}}}"#,
+    ] {
+        assert_eq!(said("POST /containers/create", body), "denied", "{body}");
+    }
+    let volume = r#"{"Volumes":{"skep-state:/x":{}}}"#;
+    assert_eq!(
+        said("POST /containers/create", volume),
+        "no Volume skep-state"
+    );
+}
+
+/// A client that replaces containers would lose it.
+#[test]
+fn a_container_that_only_an_admin_can_create_is_not_removed_to_be_created_again() {
+    let rules = everything();
+    let recreated = |inspect: &str| {
+        let api = crate::policy::EffectiveApi::NEWEST;
+        rules
+            .judge_recreation(inspect.as_bytes(), api, &guarded())
+            .is_allowed()
+    };
+    assert!(recreated(
+        r#"{"Name":"/web","Config":{"Labels":{"a":"b"}}}"#
+    ));
+    for inspect in [
+        r#"{"Name":"/proxy","Config":{}}"#,
+        r#"{"Name":"/web","Config":{"Labels":{"skep.policy":"x"}}}"#,
+        r#"{"Name":"/web","Config":{"Labels":{"com.docker.compose.project":"agents"}}}"#,
+    ] {
+        assert!(!recreated(inspect), "{inspect}");
+    }
 }

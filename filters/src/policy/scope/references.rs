@@ -96,7 +96,15 @@ pub(in crate::policy) fn named_in<'j>(kind: Kind, body: Fields<'j>, add: Add<'_,
 fn container<'j>(add: Add<'_, 'j>, body: Fields<'j>) -> Judged {
     // Older engines take a `HostConfig`'s fields out of the body itself.
     for host in [body, body.object("HostConfig")?] {
-        for field in ["NetworkMode", "PidMode", "IpcMode", "UTSMode", "Cgroup"] {
+        for field in [
+            "NetworkMode",
+            "PidMode",
+            "IpcMode",
+            "UTSMode",
+            "UsernsMode",
+            "CgroupnsMode",
+            "Cgroup",
+        ] {
             if let Some(name) = host.text(field)?.strip_prefix("container:") {
                 add(Kind::Container, name)?;
             }

@@ -140,7 +140,8 @@ fn watchtower_ends_only_containers_that_it_may_create_again() {
             Err("may.devices"),
         ),
     ] {
-        let verdict = rules.judge_recreation(inspected(fields).as_bytes(), api);
+        let verdict =
+            rules.judge_recreation(inspected(fields).as_bytes(), api, &Guarded::default());
         match (outcome(verdict), expected) {
             (Ok(_), Ok(())) => {}
             (Err(outcome), Err(rule)) => assert!(outcome.starts_with(rule), "{outcome}: {fields}"),
@@ -149,11 +150,11 @@ fn watchtower_ends_only_containers_that_it_may_create_again() {
     }
     for (binds, is_allowed) in [("/srv/a:/a", true), ("/etc:/a", false)] {
         let inspect = inspected("").replace(r#""Binds":null"#, &format!(r#""Binds":["{binds}"]"#));
-        let verdict = rules.judge_recreation(inspect.as_bytes(), api);
+        let verdict = rules.judge_recreation(inspect.as_bytes(), api, &Guarded::default());
         assert_eq!(verdict.is_allowed(), is_allowed, "{binds}");
     }
     for unreadable in ["", "[]", "{", r#"{"Config":{},"config":{}}"#] {
-        let verdict = rules.judge_recreation(unreadable.as_bytes(), api);
+        let verdict = rules.judge_recreation(unreadable.as_bytes(), api, &Guarded::default());
         assert!(!verdict.is_allowed(), "{unreadable}");
     }
 }
