@@ -14,6 +14,7 @@ mod connect;
 mod console;
 mod draining;
 mod engine;
+mod examples;
 mod hanging_agents;
 mod health;
 mod host;

@@ -4,6 +4,7 @@ mod actions;
 mod answers;
 mod browser;
 mod changes;
+mod example;
 mod first_use;
 mod flood;
 mod hanging_engine;
