@@ -8,7 +8,7 @@
 
 use http::StatusCode;
 use skep_filters::auth::{BodyBinding, Client, Principal};
-use skep_filters::endpoint::{EndpointId, HeadCheck};
+use skep_filters::endpoint::{HeadCheck, Route};
 use skep_filters::policy::scope::{Kind, Scope};
 use skep_filters::policy::{BodyOf, Guarding, Thing};
 
@@ -45,7 +45,8 @@ pub(crate) fn judge(
         return Ok(None);
     };
     // A prune takes all names but one of an image in use.
-    x.exchange.names_images = found.endpoint.id == EndpointId::ImagePrune
+    let prunes = found.endpoint.group == "images.write" && found.endpoint.route == Route::Prune;
+    x.exchange.names_images = prunes
         || matches!(
             found.endpoint.head,
             HeadCheck::LoadsImages | HeadCheck::Build | HeadCheck::BuildKit
