@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod effects;
+mod examples;
 mod fields;
 mod grants;
 mod mounts;
