@@ -66,16 +66,28 @@ fn addresses() -> [SocketAddr; 3] {
 /// Every agent answers the operator for all nodes, and nobody else.
 async fn answers_for_all(bed: &TestCluster, nodes: &[&str]) {
     for node in nodes {
-        let list = bed.operator(node).get("/containers/json").await.unwrap();
+        let list = bed
+            .operator(node)
+            .get("/containers/json")
+            .await
+            .expect("an answer");
         assert_eq!(list.status, 200, "{}", list.text());
         assert_eq!(list.header("Skep-Missing"), None, "{node}");
         let rows = list.json().expect("JSON");
         assert_eq!(rows.as_array().map(Vec::len), Some(nodes.len()), "{node}");
         let anonymous = bed.operator(node).client().clone();
-        let refused = anonymous.get("/containers/json", &[]).await.unwrap();
+        let refused = anonymous
+            .get("/containers/json", &[])
+            .await
+            .expect("an answer");
         assert_eq!(refused.status, 401, "{}", refused.text());
-        let key = SigningKey::hmac("ci", KEY.as_bytes()).unwrap();
-        let unknown = bed.operator(node).with_key(key).get("/info").await.unwrap();
+        let key = SigningKey::hmac("ci", KEY.as_bytes()).expect("a key");
+        let unknown = bed
+            .operator(node)
+            .with_key(key)
+            .get("/info")
+            .await
+            .expect("an answer");
         assert_eq!(unknown.status, 401, "{}", unknown.text());
     }
 }
