@@ -73,6 +73,7 @@ pub(super) const KNOWN: &[&str] = &[
     "ShmSize",
     "Sysctls",
     "Runtime",
+    "Umask",
     "Isolation",
     "Mounts",
     "MaskedPaths",

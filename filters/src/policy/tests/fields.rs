@@ -58,9 +58,10 @@ static TYPES: &[Type] = &[
     Type {
         name: "HostConfig",
         body: r#"{"HostConfig":{$}}"#,
-        // Engines ignore `ContainerIDFile`; `Isolation` and `ConsoleSize` are Windows' own, or a terminal's.
+        // Engines ignore `ContainerIDFile`; `Isolation` and `ConsoleSize` are Windows' own, or a terminal's; a process
+        // sets its `Umask` itself.
         harmless: "ContainerIDFile AutoRemove ConsoleSize CapDrop Dns DnsOptions DnsSearch ExtraHosts StorageOpt \
-            Tmpfs ShmSize Isolation Init",
+            Tmpfs ShmSize Isolation Init Umask",
         nested: "LogConfig Mounts",
         granted: &[
             ("Binds", r#"["/:/x"]"#, "may.binds"),
