@@ -6,8 +6,6 @@
 
 mod transfer;
 
-use std::collections::BTreeSet;
-
 use http::{HeaderValue, StatusCode};
 use pingora::proxy::Session;
 use skep_filters::auth::OnBehalfOf;
@@ -60,12 +58,11 @@ pub(crate) async fn for_create(
     let Some((node, image)) = images.first() else {
         return Ok(false);
     };
-    let ids: BTreeSet<_> = images.iter().map(|(_, image)| &image.id).collect();
     let not_copied = |why: String| {
         let message = format!("No such image: {name} ({why})");
         Reject::refused(StatusCode::NOT_FOUND, Reason::ImageNotCopied, message)
     };
-    if ids.len() > 1 {
+    if images.iter().any(|(_, other)| !other.is_same(image)) {
         let where_ = images.iter();
         let where_ = where_.map(|(node, image)| format!("{} has {}", node.tag.hostname, image.id));
         let where_ = where_.collect::<Vec<_>>().join(", ");
@@ -212,7 +209,7 @@ impl Copier<'_> {
     /// image that another request began.
     ///
     /// # Errors
-    /// If it does not arrive in time, or has another id here.
+    /// If it does not arrive in time, or is another one here.
     pub(crate) async fn copy(
         &self,
         name: &str,
@@ -247,7 +244,11 @@ impl Copier<'_> {
         } else {
             name
         };
-        if self.id_here(name).await?.as_ref() == Some(&image.id) {
+        if self
+            .here(name)
+            .await?
+            .is_some_and(|here| here.is_same(image))
+        {
             return Ok(Copied::Before);
         }
         let _place = context.copies.place().await.ok_or(CopyError::Ends)?;
@@ -272,15 +273,15 @@ impl Copier<'_> {
             from: source.clone(),
             error,
         })?;
-        match self.id_here(name).await? {
-            Some(id) if id == image.id => {}
+        match self.here(name).await? {
+            Some(here) if here.is_same(image) => {}
             Some(here) => {
                 return Err(CopyError::OtherId {
                     name: name.to_owned(),
                     from: source.clone(),
                     to: me,
                     there: image.id.clone(),
-                    here,
+                    here: here.id,
                 });
             }
             None => {
@@ -296,11 +297,11 @@ impl Copier<'_> {
         Ok(Copied::Now)
     }
 
-    /// The id of the image with this name on this node.
-    pub(crate) async fn id_here(&self, name: &str) -> Result<Option<String>, Reject> {
+    /// The image with this name on this node.
+    async fn here(&self, name: &str) -> Result<Option<Image>, Reject> {
         let here = [myself(&self.context.cluster)];
         let images = self.images(&here, name).await?;
-        Ok(images.into_iter().next().map(|(_, image)| image.id))
+        Ok(images.into_iter().next().map(|(_, image)| image))
     }
 }
 

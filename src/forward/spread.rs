@@ -158,7 +158,7 @@ async fn source(
             None => format!("No such image: {name}"),
         }));
     };
-    if images.iter().any(|(_, other)| other.id != image.id) {
+    if images.iter().any(|(_, other)| !other.is_same(image)) {
         let where_ = images.iter();
         let where_ = where_.map(|(node, image)| format!("{} has {}", node.tag.hostname, image.id));
         let where_ = where_.collect::<Vec<_>>().join(", ");

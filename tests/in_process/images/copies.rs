@@ -135,6 +135,40 @@ async fn an_image_that_has_another_id_after_the_copy_is_an_error_with_both_ids()
     .await;
 }
 
+/// The same image under the id that another store gives it.
+fn stored(id: &str) -> Value {
+    let mut row = image(id, "app:1", 1);
+    row["RootFS"] = json!({ "Type": "layers", "Layers": ["sha256:l1"] });
+    row["Config"] = json!({ "Cmd": ["sh"] });
+    row
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_is_copied_between_engines_that_store_images_in_different_ways() {
+    // n1 and n3 have it, under two ids, and n2 stores it under a third.
+    let nodes = || {
+        [
+            manager("n1").engine(|e| e.images(vec![stored("a")])),
+            worker("n2").engine(|e| e.loads(vec![stored("b")])),
+            worker("n3").engine(|e| e.images(vec![stored("c")])),
+        ]
+    };
+    with_cluster(nodes(), async |bed| {
+        let answer = ask(bed, "n1", "POST", CREATE, &on("n2")).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        assert_eq!(asked(bed, LOAD), [0, 1, 0]);
+    })
+    .await;
+    with_cluster(nodes(), async |bed| {
+        let spread = "/skep/v1/images/app:1/spread";
+        let answer = ask(bed, "n1", "POST", spread, &Value::Null).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert!(!answer.text().contains("error"), "{}", answer.text());
+        assert_eq!(asked(bed, LOAD), [0, 1, 0]);
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_that_fails_is_a_404_that_says_why() {
     let long = |config: &mut skep::config::Config| config.images.copy_max_bytes = 100_000;
