@@ -144,7 +144,8 @@ pub(crate) async fn whole(
         context.client.release(answer, &peer).await;
         let whole = whole.freeze();
         let mapped = x.mapping().filter(|_| head.status == StatusCode::OK);
-        let mapped = mapped.and_then(|(translation, id)| translation.answer(id, &whole));
+        let query = session.req_header().uri.query().unwrap_or_default();
+        let mapped = mapped.and_then(|(translation, id)| translation.answer(id, query, &whole));
         Ok((head, mapped.map_or(whole, Bytes::from)))
     };
     let request = session.req_header();

@@ -6,6 +6,8 @@
 //! (`api/docs/CHANGELOG.md`) and the routers of its engine (`daemon/server/router`).
 
 mod answer;
+mod body;
+mod event;
 mod query;
 
 use crate::endpoint::ApiVersion;

@@ -105,6 +105,14 @@ impl Context {
             let query = translated_query(translation, id, query).map_err(|e| {
                 Reject::refused(StatusCode::BAD_REQUEST, Reason::NotServed, e.to_string())
             })?;
+            if let (Some(id), Some(body)) = (id, &x.body.held) {
+                let body = translation.body(id, body).map_err(|e| {
+                    Reject::refused(StatusCode::BAD_REQUEST, Reason::NotServed, e.to_string())
+                })?;
+                if let Some(body) = body {
+                    x.body.held = Some(body.into());
+                }
+            }
             let malformed = |e: http::uri::InvalidUri| Reject::Internal(e.to_string());
             let target = in_version(&uri, &path, translation, &query).map_err(malformed)?;
             session.req_header_mut().set_uri(target);

@@ -294,7 +294,10 @@ impl<'a> Streams<'a> {
                     Some(id) => self.context.known.saw(id, &line.node.tag.id),
                     None => {}
                 }
-                match decorate_event(&line.bytes, &line.node.tag) {
+                let translation = self.ask.version.translation(line.node.engine.as_ref());
+                let translated = translation.and_then(|t| t.event(&line.bytes));
+                let bytes = translated.map_or(line.bytes, String::into_bytes);
+                match decorate_event(&bytes, &line.node.tag) {
                     Ok(bytes) => match redacted(bytes, &self.redact) {
                         Ok(bytes) => order.put(&event, name == Name::Swarm, bytes),
                         Err(e) => tracing::warn!("dropped an event of {name}: {e}"),

@@ -297,7 +297,7 @@ async fn run(
                 }
                 let translation = ask.version.translation(node.engine.as_ref());
                 let mapped = translation.zip(id);
-                let mapped = mapped.and_then(|(t, id)| t.answer(id, &answer.body));
+                let mapped = mapped.and_then(|(t, id)| t.answer(id, ask.query, &answer.body));
                 answers.push(NodeAnswer {
                     node: node.tag.clone(),
                     body: mapped.map_or(answer.body, Bytes::from),

@@ -345,3 +345,108 @@ async fn a_policy_judges_the_version_in_which_the_engine_is_asked() {
         })
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_body_of_a_new_object_is_written_as_its_engine_reads_it() {
+    const MAC: &str = "02:42:ac:11:00:09";
+    for_each_entry_and_node(async |bed, operator, case| {
+        let endpoint = json!({ "EndpointsConfig": { "n": { "MacAddress": MAC } } });
+        let mut body = json!({
+            "Image": "busybox",
+            "Labels": { "skep.node": case.node },
+            "HostConfig": { "NetworkMode": "n" },
+        });
+        match case.node {
+            "old" => body["NetworkingConfig"] = endpoint.clone(),
+            _ => body["MacAddress"] = json!(MAC),
+        }
+        let path = "/containers/create";
+        let (target, body) = (case.target(path), body.to_string());
+        let answer = operator.ask("POST", &target, &[], body.as_bytes()).await;
+        case.check(bed, path, &answer.unwrap());
+        let seen = last(bed, case.node, path).json().expect("JSON");
+        match case.node {
+            "old" => assert_eq!(seen["MacAddress"], MAC),
+            _ => assert_eq!(
+                (&seen["NetworkingConfig"], &seen["MacAddress"]),
+                (&endpoint, &json!(null))
+            ),
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_of_which_an_old_engine_would_ignore_a_limit_does_not_reach_it() {
+    with_cluster(two_ages(), async |bed| {
+        for entry in ["old", "new"] {
+            let operator = bed.operator(entry);
+            let part = json!({ "Type": "volume", "VolumeOptions": { "Subpath": "a" } });
+            let body = json!({
+                "Image": "busybox",
+                "Labels": { "skep.node": "old" },
+                "HostConfig": { "Mounts": [part] },
+            });
+            let create = "/containers/create";
+            let target = format!("/v1.51{create}");
+            let answer = operator
+                .ask("POST", &target, &[], body.to_string().as_bytes())
+                .await
+                .unwrap();
+            let message = answer.message().unwrap_or_default();
+            assert_eq!(answer.status, 400, "{message}");
+            assert!(message.contains("Subpath"), "{message}");
+            assert_eq!(bed.node("old").engine.requests_to(create).len(), 0);
+        }
+    })
+    .await;
+}
+
+/// An engine that serves nothing that its clients know.
+fn beyond() -> [Plan; 2] {
+    let id = format!("{:0<64}", "cafe");
+    let networks = json!({ "bridge": { "IPAddress": "172.17.0.9" } });
+    let container = json!({
+        "Id": id,
+        "Name": "/exact.new",
+        "Config": { "Hostname": "h" },
+        "NetworkSettings": { "Networks": networks },
+    });
+    let image = json!({ "Id": "sha256:b0", "Config": { "Cmd": ["sh"] }, "Size": 5 });
+    let events = vec![fixture::event("local", "container", "die", &id, 1)];
+    let new = aged(worker, "new", "30.0.0", "1.52", "1.60").engine(|e: EngineBuilder| {
+        e.answer("GET", "/containers/exact.new/json", 200, container)
+            .answer("GET", "/images/only/json", 200, image)
+            .images(vec![fixture::image("sha256:b0", &["only:latest"], 1)])
+            .events(events)
+    });
+    [aged(manager, "old", "20.10.24", "1.12", "1.41"), new]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_client_finds_its_fields_in_the_answers_of_a_new_engine() {
+    with_cluster(beyond(), async |bed| {
+        for entry in ["old", "new"] {
+            let operator = bed.operator(entry);
+            let get = async |path: &str| {
+                let answer = operator.get(&format!("/v1.41{path}")).await.unwrap();
+                assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+                answer
+            };
+            let container = get("/containers/exact.new/json").await.json().unwrap();
+            let settings = &container["NetworkSettings"];
+            assert_eq!(settings["IPAddress"], "172.17.0.9", "{container}");
+            let image = get("/images/only/json").await.json().unwrap();
+            assert_eq!(image["ContainerConfig"]["Cmd"], json!(["sh"]), "{image}");
+            assert_eq!(
+                (&image["VirtualSize"], &image["Parent"]),
+                (&json!(5), &json!(""))
+            );
+            let events = get("/events?until=1").await.text();
+            let event = events.lines().find(|line| line.contains("cafe"));
+            let event: serde_json::Value = serde_json::from_str(event.unwrap()).unwrap();
+            assert_eq!(event["status"], "die", "{event}");
+        }
+    })
+    .await;
+}

@@ -174,9 +174,10 @@ endpoints! {
         ContainerList: Get "/containers/json", 24, None => Json, "containers.read",
             route EveryNode(Containers), scope List;
         ContainerCreate: Post "/containers/create", 24, Json(ContainerCreate) => Json, "containers.write",
-            route Placement, scope Create(Container), remember: true;
+            route Placement, scope Create(Container), remember: true, mapping: Some(Mapping::ContainerCreate);
         ContainerInspect: Get "/containers/{name:.*}/json", 24, None => Json, "containers.read",
-            route Owner(Container), scope Object(Container), internal: true, task: Some(Look), labels: Some(Config);
+            route Owner(Container), scope Object(Container), internal: true, task: Some(Look), labels: Some(Config),
+            mapping: Some(Mapping::Container);
         ContainerTop: Get "/containers/{name:.*}/top", 24, None => Json, "containers.read",
             route Owner(Container), scope Object(Container), head: PsArguments, task: Some(Run);
         ContainerLogs: Get "/containers/{name:.*}/logs", 24, None => Stream, "containers.logs",
@@ -286,7 +287,7 @@ endpoints! {
         VolumeList: Get "/volumes", 24, None => Json, "volumes.read",
             route EveryNode(Volumes), scope List;
         VolumeCreate: Post "/volumes/create", 24, Json(VolumeCreate) => Json, "volumes.write",
-            route ThisNodeOrManager(ClusterVolume), scope Create(Volume);
+            route ThisNodeOrManager(ClusterVolume), scope Create(Volume), mapping: Some(Mapping::VolumeCreate);
         VolumeInspect: Get "/volumes/{name:.*}", 24, None => Json, "volumes.read",
             route Owner(Volume), scope Object(Volume), internal: true, labels: Some(Top);
         VolumeUpdate: Put "/volumes/{name:.*}", 42, Json(VolumeUpdate) => Empty, "volumes.write",
@@ -303,7 +304,7 @@ endpoints! {
         NetworkInspect: Get "/networks/{id:.+}", 24, None => Json, "networks.read",
             route NetworkInspect, scope Object(Network), internal: true, labels: Some(Top);
         NetworkCreate: Post "/networks/create", 24, Json(NetworkCreate) => Json, "networks.write",
-            route ThisNodeOrManager(OverlayNetwork), scope Create(Network);
+            route ThisNodeOrManager(OverlayNetwork), scope Create(Network), mapping: Some(Mapping::NetworkCreate);
         NetworkDelete: Delete "/networks/{id:.*}", 24, None => Empty, "networks.write",
             route Owner(Network), scope Object(Network), head: NetworkRemoval;
         NetworkConnect: Post "/networks/{id:.*}/connect", 24, Json(NetworkConnect) => Empty, "networks.write",
@@ -324,7 +325,7 @@ endpoints! {
         SystemInfo: Get "/info", 24, None => Json, "system.read",
             route Info, scope Unscoped;
         SystemEvents: Get "/events", 24, None => Stream, "events",
-            route Events, scope List;
+            route Events, scope List, mapping: Some(Mapping::Events);
         SystemDataUsage: Get "/system/df", 25, None => Json, "system.read",
             route EveryNode(DataUsage), scope Forbidden, mapping: Some(Mapping::DataUsage);
         SystemAuth: Post "/auth", 24, Json(RegistryAuth) => Json, "registry",

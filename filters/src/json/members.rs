@@ -54,6 +54,12 @@ impl<'a> Members<'a> {
         members.filter_map(move |(key, value)| same_field(key, name).then_some(*value))
     }
 
+    /// The last value of the field `name`; `None` if it is missing or `null`.
+    pub(crate) fn value(&self, name: &str) -> Option<&'a str> {
+        let last = self.field(name).last();
+        last.filter(|value| !is_null(value)).map(RawValue::get)
+    }
+
     /// The value of the field `name`, which must be given once: for bodies that are judged.
     pub(crate) fn only(&self, name: &str) -> Result<Option<&'a str>, Repeated> {
         let mut values = self.field(name);

@@ -19,6 +19,19 @@ impl<'a> Edit<'a> {
         Some(Self { range, with })
     }
 
+    /// Adds `members`, each of which starts with a comma, to a JSON object, which must be
+    /// borrowed from `text`; `None` if it is not.
+    pub(crate) fn add(text: &str, object: &str, members: &str) -> Option<Edit<'static>> {
+        let appended = Edit::append(object, members);
+        let start = object.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
+        let at = start.checked_add(appended.range.start)?;
+        text.get(at..at)?;
+        Some(Edit {
+            range: at..at,
+            with: Cow::Owned(appended.with.into_owned()),
+        })
+    }
+
     /// Appends `member`, which starts with a comma, to the JSON object `text`.
     pub(crate) fn append(text: &str, member: &'a str) -> Self {
         let inner = text
@@ -103,6 +116,19 @@ mod tests {
         let mut out = Vec::new();
         splice(&mut out, &text, edits);
         assert_eq!(out, b"a-dEf");
+    }
+
+    #[test]
+    fn members_are_added_to_an_object_within_a_text() {
+        for (text, expected) in [
+            (r#"{"a":{"b":1}}"#, r#"{"a":{"b":1,"c":2}}"#),
+            (r#"{"a":{ }}"#, r#"{"a":{ "c":2}}"#),
+        ] {
+            let inner = &text[5..text.len() - 1];
+            let edit = Edit::add(text, inner, r#","c":2"#).unwrap();
+            assert_eq!(spliced(text, vec![edit]), expected);
+        }
+        assert!(Edit::add("{}", &String::from("{}"), ",").is_none());
     }
 
     #[test]

@@ -26,7 +26,17 @@ impl Translation {
             Some(Mapping::VolumePrune) => self.volume_prune(query),
             Some(Mapping::BuildPrune) => self.build_prune(query),
             Some(Mapping::ImageRemoval) => self.image_removal(query),
-            Some(Mapping::Image | Mapping::Images | Mapping::DataUsage) | None => Ok(None),
+            Some(
+                Mapping::Container
+                | Mapping::ContainerCreate
+                | Mapping::Image
+                | Mapping::Images
+                | Mapping::DataUsage
+                | Mapping::Events
+                | Mapping::VolumeCreate
+                | Mapping::NetworkCreate,
+            )
+            | None => Ok(None),
         }
     }
 
