@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use serde_json::json;
 use skep::config::{Config, Grant, Socket, SocketIdentity};
 use skep_bed::{Client, EngineBuilder, fixture};
 use skep_filters::endpoint::query;
@@ -17,6 +18,8 @@ fn two_nodes() -> ClusterBuilder<'static> {
         move |e: EngineBuilder| {
             let event = fixture::event("local", "container", "die", id, 1);
             e.containers(vec![fixture::container(id, id, 1, 0)])
+                .images(vec![fixture::image("sha256:b0", &["busybox:latest"], 1)])
+                .answer("POST", &format!("/containers/{id}/update"), 200, json!({}))
                 .events(vec![event])
         }
     };
@@ -114,6 +117,48 @@ async fn a_target_in_absolute_form_is_served_as_its_path() {
                 assert_eq!(answer.status, 200, "{target}: {}", answer.text());
                 let seen = bed.node("n2").engine.requests_to("/containers/far/json");
                 assert_eq!(seen.last().unwrap().target, sent);
+            }
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_post_in_absolute_form_is_served_as_its_path() {
+    two_nodes()
+        .run(async |bed| {
+            let json = [("Host", "docker"), ("Content-Type", "application/json")];
+            for (node, target, body, status) in [
+                ("n2", "/containers/far/start", "", 204),
+                ("n1", "/containers/near/start", "", 204),
+                (
+                    "n1",
+                    "/containers/create?name=a",
+                    r#"{"Image":"busybox"}"#,
+                    201,
+                ),
+                ("n2", "/v1.41/containers/far/update", r#"{"Memory":0}"#, 200),
+                ("n1", "/volumes/create", r#"{"Name":"v"}"#, 201),
+                ("n1", "/build?t=a", "a context", 200),
+            ] {
+                let absolute = format!("http://docker{target}");
+                let headers = if body.starts_with('{') {
+                    &json[..]
+                } else {
+                    &json[..1]
+                };
+                let answer = client(bed)
+                    .request("POST", &absolute, headers, body.as_bytes())
+                    .await
+                    .unwrap();
+                assert_eq!(answer.status, status, "{target}: {}", answer.text());
+                let path = target.split('?').next().unwrap_or_default();
+                let path = path.trim_start_matches("/v1.41");
+                let seen = bed.node(node).engine.requests_to(path);
+                let seen = seen.last().unwrap_or_else(|| panic!("{target}"));
+                assert_eq!(
+                    (&*seen.target, &*seen.body.start),
+                    (target, body.as_bytes())
+                );
             }
         })
         .await;
