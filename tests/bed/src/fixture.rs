@@ -10,6 +10,9 @@ pub(crate) const NANOS: &str = "_nanos";
 /// inspect shows it.
 pub(crate) const HOST: &str = "_host";
 
+/// The field of a container row that was created at the engine.
+pub(crate) const MADE: &str = "_made";
+
 /// A running container, created at `seconds` since 1970 and `nanos`.
 pub fn container(id: &str, name: &str, seconds: i64, nanos: u32) -> Value {
     json!({

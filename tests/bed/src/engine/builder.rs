@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::io::DuplexStream;
 
 use super::FakeEngine;
 use super::config::Config;
@@ -121,6 +122,15 @@ impl EngineBuilder {
     /// - `exact` (and every other name): echoes
     pub fn execs(self, ids: &[&str]) -> Self {
         self.with(|c| c.execs = ids.iter().map(|&id| id.to_owned()).collect())
+    }
+
+    /// The program of containers that are created: whoever attaches to one runs it. It
+    /// gets the container's input and output as one stream.
+    pub fn program<F>(self, program: impl Fn(DuplexStream) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.with(|c| c.program = Some(Arc::new(move |stream| Box::pin(program(stream)))))
     }
 
     /// A fixed answer to this method and path (without API version and query).

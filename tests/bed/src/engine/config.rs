@@ -2,12 +2,19 @@
 //! value: a request keeps the one with which it began.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::io::DuplexStream;
 
 use super::fault::Behaviour;
 use super::hijack::MODES;
+
+/// A container's program: it gets its input and output as one stream.
+pub(super) type Program =
+    Arc<dyn Fn(DuplexStream) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 #[derive(Clone)]
 pub(super) struct Config {
@@ -29,6 +36,8 @@ pub(super) struct Config {
     pub(super) behaviours: Vec<(String, Behaviour)>,
     /// The number of containers and networks that were created.
     pub(super) made: usize,
+    /// What the containers run that are created.
+    pub(super) program: Option<Program>,
     objects: BTreeMap<&'static str, Vec<Value>>,
     fixed: BTreeMap<(String, String), (u16, Value)>,
 }
@@ -55,6 +64,7 @@ impl Config {
             behaviour: Behaviour::Normal,
             behaviours: Vec::new(),
             made: 0,
+            program: None,
             objects: BTreeMap::new(),
             fixed: BTreeMap::new(),
         }

@@ -36,6 +36,7 @@ pub(super) async fn create(x: &mut Exchange<'_>) -> io::Result<After> {
             row["Labels"] = body["Labels"].clone();
         }
         row[crate::fixture::HOST] = body["HostConfig"].clone();
+        row[crate::fixture::MADE] = true.into();
         rows.push(row);
         config.put("containers", rows);
     });

@@ -4,11 +4,13 @@ use std::io;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::sleep;
 
 use super::exchange::{After, Exchange};
 use super::objects::{find, name};
 use super::seen::Connected;
+use crate::fixture::{HOST, MADE};
 use crate::payload::{Noise, noise};
 use crate::wire::{Head, Link};
 
@@ -91,6 +93,10 @@ pub(super) async fn exec(x: &mut Exchange<'_>, id: &str) -> io::Result<After> {
 pub(super) async fn attach(x: &mut Exchange<'_>, id: &str) -> io::Result<After> {
     x.drain().await?;
     let (status, message) = match find(&x.config, id) {
+        Ok(row) if row.get(MADE).is_some() && x.config.program.is_some() => {
+            let id = row["Id"].as_str().unwrap_or_default().to_owned();
+            return run(x, &id).await;
+        }
         Ok(row) => {
             let mode = mode(name(row)).unwrap_or(Mode::Exact);
             return hand_over(x, "", mode).await;
@@ -107,6 +113,47 @@ pub(super) async fn attach(x: &mut Exchange<'_>, id: &str) -> io::Result<After> 
          {message}\r\n"
     );
     x.link.send(refusal.as_bytes()).await?;
+    Ok(After::Close)
+}
+
+/// Runs the program of a created container: its output has moby's frames. Its input ends
+/// with the client's, and an `AutoRemove` container goes when its program has ended.
+async fn run(x: &mut Exchange<'_>, id: &str) -> io::Result<After> {
+    upgrade(x, "", b"").await?;
+    let Some(program) = x.config.program.clone() else {
+        return Ok(After::Close);
+    };
+    let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    let running = tokio::spawn(program(theirs));
+    let (mut output, mut input) = tokio::io::split(ours);
+    let Link { reader, writer } = &mut *x.link;
+    let feed = async {
+        let fed = tokio::io::copy(reader, &mut input).await;
+        let _ = input.shutdown().await;
+        fed.map(drop)
+    };
+    let show = async {
+        let mut piece = vec![0; 32 * 1024];
+        loop {
+            let length = output.read(&mut piece).await?;
+            if length == 0 {
+                return io::Result::Ok(());
+            }
+            let mut header = vec![1, 0, 0, 0];
+            header.extend(u32::try_from(length).unwrap_or(0).to_be_bytes());
+            writer.write_all(&header).await?;
+            writer.write_all(&piece[..length]).await?;
+            writer.flush().await?;
+        }
+    };
+    let (fed, shown) = tokio::join!(feed, show);
+    drop((fed, shown));
+    running.abort();
+    x.shared.change(|config| {
+        let mut rows = config.rows("containers").to_vec();
+        rows.retain(|row| row["Id"] != id || row[HOST]["AutoRemove"] != true);
+        config.put("containers", rows);
+    });
     Ok(After::Close)
 }
 

@@ -11,7 +11,7 @@ use super::config::Config;
 use super::events::decoded;
 use super::exchange::{After, Exchange};
 use super::{images, rfc3339};
-use crate::fixture::{HOST, NANOS};
+use crate::fixture::{HOST, MADE, NANOS};
 
 // The exact errors of moby's cluster (`errNoManager`).
 const NOT_IN_SWARM: &str = "This node is not a swarm manager. Use \"docker swarm init\" or \
@@ -38,6 +38,7 @@ pub(super) async fn containers(x: &mut Exchange<'_>) -> io::Result<After> {
         if let Some(row) = row.as_object_mut() {
             row.remove(NANOS);
             row.remove(HOST);
+            row.remove(MADE);
         }
     }
     x.json(200, &rows.into()).await
