@@ -47,6 +47,7 @@ use crate::platform::clock;
 use crate::platform::health_socket::HealthListener;
 use crate::platform::tasks::{TaskError, Tasks, blocking};
 use crate::portainer::{self, Others, Portainer};
+use crate::ports::{self, Ports};
 use crate::telemetry::audit::Audit;
 use crate::telemetry::unauthenticated::Unauthenticated;
 use crate::trust::Trust;
@@ -169,6 +170,7 @@ impl Agent {
             context,
             guard,
             portainer: portainer.clone(),
+            ports: Ports::default(),
             audit: audit.clone(),
             unauthenticated: unauthenticated.clone(),
         };
@@ -249,6 +251,9 @@ impl Agent {
             let watch = async move { doors.watch(&seen, watched).await };
             background.spawn("listeners without TLS", watch);
         }
+        let (seen, until) = (self.cluster.clone(), stopped.clone());
+        let sweep = async move { ports::sweep(&seen, until).await };
+        background.spawn("leftovers of forwards", sweep);
         background.spawn("configuration reload", self.reload.run(stopped.clone()));
         let renew = move || {
             memory::trim_heap();

@@ -16,6 +16,7 @@ pub mod nodes;
 mod own_container;
 pub mod policy;
 pub mod ps;
+pub mod relay;
 pub mod serve;
 pub mod sign;
 pub mod spread;
@@ -91,6 +92,10 @@ pub enum Command {
         after_help = "Example:\n  skep ps --to https://10.0.0.1:9001 --secret-file secret.txt --filter node=node2"
     )]
     Ps(PsArgs),
+    /// Connect an agent to ports of the container whose network this one has;
+    /// agents run it in containers that they make
+    #[command(hide = true, after_help = "Example:\n  skep relay")]
+    Relay,
     /// Print the JSON Schema of configuration files, for editors
     #[command(after_help = "Example:\n  skep schema > skep.schema.json")]
     Schema,

@@ -39,7 +39,7 @@ use pingora::lb::selection::RoundRobin;
 use pingora::lb::{Backends, LoadBalancer};
 use pingora::protocols::l4::socket::SocketAddr as PeerAddress;
 use skep_filters::auth::{BodyBinding, OnBehalfOf};
-use skep_filters::policy::{Guarded, Marks};
+use skep_filters::policy::{Guarded, Marks, Named};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -55,6 +55,7 @@ use crate::upstream::request;
 use discover::Discovery;
 use identity::{ApiRange, Identity};
 use members::{Member, Members};
+pub(crate) use own_objects::OwnContainer;
 use own_objects::OwnObjects;
 use own_service::OwnService;
 use probe::Probe;
@@ -312,11 +313,42 @@ impl Cluster {
         self.wake.notify_one();
     }
 
+    /// This agent's own container; `None` if it runs in none.
+    ///
+    /// # Errors
+    /// A sentence, if the engine does not answer.
+    pub(crate) async fn own_container(&self) -> Result<Option<OwnContainer>, String> {
+        let read = timeout(self.list_deadline, self.own.own_container()).await;
+        read.unwrap_or_else(|_| Err(format!("no answer within {:?}", self.list_deadline)))
+    }
+
+    /// Guards a container that this agent has made for itself.
+    pub(crate) fn guard_helper(&self, helper: Named) {
+        self.own.lock_helpers().push(helper);
+        self.unite_guarded();
+    }
+
+    /// The containers that this agent has made for itself.
+    pub(crate) fn helpers(&self) -> Vec<Named> {
+        self.own.helpers()
+    }
+
+    /// Forgets such a container, which is gone.
+    pub(crate) fn forget_helper(&self, id: &str) {
+        self.own.lock_helpers().retain(|helper| helper.id != id);
+        self.unite_guarded();
+    }
+
     fn unite_guarded(&self) {
         let Some(mut all) = self.me.load().guarded.clone() else {
             return;
         };
         all.marks.add(&self.marks.load());
+        for helper in self.own.helpers() {
+            if !all.containers.contains(&helper) {
+                all.containers.push(helper);
+            }
+        }
         for member in self.others() {
             all.add(&member.guarded);
         }

@@ -70,7 +70,9 @@ pub(crate) async fn forward(
     let span = tracing::debug_span!("hop", to = &*to);
     x.record().to = to;
     let wire = found.map(|m| m.endpoint.wire);
-    if wire == Some(Wire::Json) && (!x.redacts().is_empty() || x.mapping().is_some()) {
+    let hides = x.hides_helpers()
+        && (matches!(upstream.hop, Hop::Agent(_)) || !context.cluster.helpers().is_empty());
+    if wire == Some(Wire::Json) && (!x.redacts().is_empty() || x.mapping().is_some() || hides) {
         return Box::pin(redacted(context, session, x, &upstream.hop).instrument(span)).await;
     }
     if wire.is_some_and(Wire::is_tunnel) || session.is_upgrade_req() {
@@ -364,11 +366,12 @@ async fn tunnel(
     let ended = ended.map_err(failed)?;
     x.record().status = Some(ended.status);
     x.exchange.record.bytes = ended.out_bytes;
+    x.exchange.record.bytes_in = ended.in_bytes;
     Ok(Next::Answered)
 }
 
 /// Watches the other agent of a stream: that of the hop, or the one that has called.
-struct HopWatch<'a> {
+pub(crate) struct HopWatch<'a> {
     context: &'a Context,
     hop: &'a Hop,
     other: Option<Arc<Member>>,
@@ -379,7 +382,8 @@ struct HopWatch<'a> {
 }
 
 impl<'a> HopWatch<'a> {
-    fn new(context: &'a Context, hop: &'a Hop, x: &Judged<'_>, reads: bool) -> Self {
+    /// A watch for the stream of a request; `reads` if the request only reads.
+    pub(crate) fn new(context: &'a Context, hop: &'a Hop, x: &Judged<'_>, reads: bool) -> Self {
         let other = match hop {
             Hop::Agent(member) => Some(member.clone()),
             // Only an agent that this one can reach: the way back may be closed.

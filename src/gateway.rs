@@ -20,7 +20,7 @@ use skep_filters::aggregate::NodeFilter;
 use skep_filters::auth::digest::sha256;
 use skep_filters::auth::profile::SKEP_TARGET;
 use skep_filters::auth::{AuthError, BodyBinding, Client};
-use skep_filters::endpoint::{Body, Match, RequestPath, Route, classify};
+use skep_filters::endpoint::{Body, Match, Own, RequestPath, Route, classify, port};
 
 use crate::authorise;
 use crate::authorise::guarded;
@@ -49,6 +49,7 @@ use crate::gateway::guard::Guard;
 use crate::listen::downstream::Downstream;
 use crate::listen::visitor::Visitor;
 use crate::portainer::{self, Portainer};
+use crate::ports::Ports;
 use crate::route::task::{self, Meaning};
 use crate::route::{Destination, Request, TargetError, route};
 use crate::telemetry::audit::Audit;
@@ -62,6 +63,8 @@ pub(crate) struct Gateway {
     pub(crate) guard: Arc<ArcSwap<Guard>>,
     /// `None` if no Portainer server may call.
     pub(crate) portainer: Option<Arc<Portainer>>,
+    /// The ways to the ports of this node's containers.
+    pub(crate) ports: Ports,
     /// The audit log, if the configuration names one.
     pub(crate) audit: Option<Arc<Audit>>,
     /// Limits the log lines about unauthenticated clients.
@@ -135,6 +138,9 @@ impl Gateway {
         let found = classify(session.req_header().method.as_str(), &path);
         let endpoint = found.as_ref().map(|m| m.endpoint);
         x.endpoint = endpoint.map(|endpoint| endpoint.id);
+        if endpoint.is_some_and(|endpoint| endpoint.own == Some(Own::Forward)) {
+            x.record.port = port::of(query).ok();
+        }
         // Authorise.
         let asked = Call {
             found: found.as_ref(),

@@ -25,6 +25,8 @@ pub(crate) mod authorise;
 
 pub(crate) mod route;
 
+pub mod ports;
+
 pub(crate) mod forward;
 
 // Portainer's API, and the agent's own.

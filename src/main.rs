@@ -67,6 +67,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             telemetry::init(LogFormat::Text, LevelFilter::Warn)?;
             runtime(Some(1))?.block_on(cli::spread::run(args, out))?;
         }
+        Command::Relay => {
+            platform::forbid_new_privileges();
+            runtime(Some(1))?.block_on(cli::relay::run())?;
+        }
         Command::Health(args) => {
             let config = load(&args.config)?.0;
             let runtime = runtime(Some(1))?;

@@ -3,6 +3,8 @@
 //! No other module names a Unix or a Windows type. This module decides nothing:
 //! callers decide what a readable secret or a missing socket means.
 
+use tokio::io::{AsyncRead, AsyncWrite};
+
 #[cfg(unix)]
 pub(crate) mod health_socket;
 #[cfg(windows)]
@@ -27,3 +29,8 @@ pub(crate) use socket_file::SocketFile;
 pub use system::*;
 pub(crate) use whole_file::replace_private;
 pub use whole_file::write_private;
+
+/// A stream in both directions.
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Duplex for T {}

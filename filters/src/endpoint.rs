@@ -19,6 +19,7 @@ mod parameters;
 mod path;
 mod pattern;
 mod percent;
+pub mod port;
 pub mod query;
 mod reach;
 mod route;

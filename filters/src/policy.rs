@@ -20,6 +20,7 @@ mod effective_api;
 pub mod environment;
 mod error;
 mod guard;
+pub mod helper;
 mod may;
 mod must;
 mod node;

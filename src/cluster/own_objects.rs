@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use http::Method;
@@ -49,6 +49,20 @@ pub(crate) struct OwnObjects {
     id: ArcSwapOption<String>,
     /// The ports of the agent that are published; `None` until they are known.
     published: ArcSwapOption<Published>,
+    /// The agent's container, once found: what is read of it never changes.
+    own: ArcSwapOption<OwnContainer>,
+    /// The containers that this agent has made for itself.
+    helpers: Mutex<Vec<Named>>,
+}
+
+/// The agent's container, as far as it tells how to make others like it.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnContainer {
+    pub(crate) id: String,
+    /// The id of its image.
+    pub(crate) image: String,
+    /// Whose network it has.
+    pub(crate) network_mode: String,
 }
 
 #[derive(Deserialize)]
@@ -198,6 +212,8 @@ impl OwnObjects {
             paths,
             id: ArcSwapOption::empty(),
             published: ArcSwapOption::empty(),
+            own: ArcSwapOption::empty(),
+            helpers: Mutex::default(),
         }
     }
 
@@ -234,6 +250,7 @@ impl OwnObjects {
                 }
             }
         }
+        guarded.containers.extend(self.helpers());
         self.published.store(Some(Arc::new(published)));
         Ok(guarded)
     }
@@ -241,6 +258,35 @@ impl OwnObjects {
     /// The ports of the agent that are published; `None` until they are known.
     pub(crate) fn published(&self) -> Option<Arc<Published>> {
         self.published.load_full()
+    }
+
+    /// The containers that this agent has made for itself.
+    pub(crate) fn helpers(&self) -> Vec<Named> {
+        self.lock_helpers().clone()
+    }
+
+    pub(crate) fn lock_helpers(&self) -> MutexGuard<'_, Vec<Named>> {
+        self.helpers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The agent's own container; `None` if it runs in none.
+    ///
+    /// # Errors
+    /// A sentence, if the engine does not answer.
+    pub(crate) async fn own_container(&self) -> Result<Option<OwnContainer>, String> {
+        if let Some(own) = self.own.load_full() {
+            return Ok(Some(own.as_ref().clone()));
+        }
+        let Some(container) = self.container().await? else {
+            return Ok(None);
+        };
+        let own = OwnContainer {
+            id: container.id,
+            image: container.image,
+            network_mode: container.host_config.network_mode,
+        };
+        self.own.store(Some(Arc::new(own.clone())));
+        Ok(Some(own))
     }
 
     /// The ports of the agent's container, or of the one whose network it uses.

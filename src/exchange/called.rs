@@ -138,6 +138,12 @@ impl Called {
         !self.policy.rules.is_unrestricted() && !self.policy.rules.audit_only()
     }
 
+    /// Whether the caller does not see the containers that agents make for themselves.
+    /// For a client of another agent, that agent hides them.
+    pub(crate) fn hides_helpers(&self) -> bool {
+        self.is_limited() && !self.caller.is_peer()
+    }
+
     /// The values to remove from the answer. For a client of another agent, that
     /// agent removes them.
     pub(crate) fn redacts(&self) -> &[Redact] {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use skep_filters::auth::{BodyBinding, OnBehalfOf};
-use skep_filters::endpoint::{Endpoint, EndpointId, Route};
+use skep_filters::endpoint::{Endpoint, EndpointId, Merge, Route};
 use skep_filters::policy::scope::Scope;
 use skep_filters::policy::{EffectiveApi, Redact};
 use skep_filters::translate::Translation;
@@ -79,6 +79,15 @@ impl Judged<'_> {
     /// The part of the objects that the caller sees; `None` is all.
     pub(crate) fn scope(&self) -> Option<&Scope> {
         self.permission.called.scope()
+    }
+
+    /// Whether the answer lists containers, and some of them are hidden from the caller.
+    pub(crate) fn hides_helpers(&self) -> bool {
+        let lists = matches!(
+            self.route(),
+            Some(Route::EveryNode(Merge::Containers | Merge::DataUsage))
+        );
+        lists && self.permission.called.hides_helpers()
     }
 
     /// The endpoint's column `route`; `None` for an unknown path.

@@ -28,6 +28,10 @@ pub(crate) struct Record {
     pub(crate) status: Option<StatusCode>,
     /// Bytes of the answer's body.
     pub(crate) bytes: u64,
+    /// Bytes of the caller's stream.
+    pub(crate) bytes_in: u64,
+    /// The port of the container to which the request connects.
+    pub(crate) port: Option<u16>,
     /// The refusal's reason word.
     pub(crate) refused: Option<Reason>,
     /// The refusal's text, for the audit log.
@@ -46,6 +50,8 @@ impl Record {
             to: Cow::Borrowed(""),
             status: None,
             bytes: 0,
+            bytes_in: 0,
+            port: None,
             refused: None,
             why: None,
         }

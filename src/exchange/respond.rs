@@ -9,6 +9,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use skep_filters::endpoint::Wire;
+use skep_filters::policy::helper;
 use skep_filters::policy::redact::redact;
 
 use crate::exchange::Exchange;
@@ -131,8 +132,10 @@ impl Context {
     }
 }
 
-/// The body without the values that the caller's policy redacts.
+/// The body without the containers and the values that the caller's policy redacts.
 fn redacted(x: &Judged<'_>, head: &ResponseHeader, body: Bytes) -> Result<Bytes, Reject> {
+    let hidden = x.hides_helpers().then(|| helper::hide(&body)).flatten();
+    let body = hidden.map_or(body, Bytes::from);
     let redacts = x.redacts();
     if redacts.is_empty() || body.is_empty() {
         return Ok(body);

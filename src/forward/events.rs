@@ -19,6 +19,7 @@ use http::StatusCode;
 use pingora::proxy::Session;
 use skep_filters::aggregate::{Event, EventsPlan, decorate_event};
 use skep_filters::endpoint::RequestPath;
+use skep_filters::policy::helper;
 use skep_filters::policy::redact::{Redact, RedactError, redact};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -50,6 +51,8 @@ struct Streams<'a> {
     floor: i64,
     /// The fields to remove from every event.
     redact: Vec<Redact>,
+    /// Whether the caller sees no events of containers that agents make for themselves.
+    hides_helpers: bool,
     open: SelectAll<Source<'a>>,
     /// Every source that was ever opened.
     known: HashMap<Name, Known>,
@@ -105,6 +108,7 @@ pub(crate) async fn run(
         began: seconds(began),
         floor: plan.since.as_deref().and_then(nanos).unwrap_or(began),
         redact: x.redacts().to_vec(),
+        hides_helpers: x.permission.called.hides_helpers(),
         open: SelectAll::new(),
         known: HashMap::new(),
         first: true,
@@ -293,6 +297,9 @@ impl<'a> Streams<'a> {
                     Some(id) if event.action() == "destroy" => self.context.known.forget(id),
                     Some(id) => self.context.known.saw(id, &line.node.tag.id),
                     None => {}
+                }
+                if self.hides_helpers && helper::is_in_event(&line.bytes) {
+                    return;
                 }
                 let translation = self.ask.version.translation(line.node.engine.as_ref());
                 let translated = translation.and_then(|t| t.event(&line.bytes));

@@ -44,6 +44,8 @@ pub(crate) struct TunnelSummary {
     pub(crate) status: StatusCode,
     /// Bytes to the client.
     pub(crate) out_bytes: u64,
+    /// Bytes from the client, of a stream.
+    pub(crate) in_bytes: u64,
 }
 
 /// Carries out the exchange. `head` is the request for the upstream; `body` is
@@ -161,12 +163,13 @@ async fn relay(
         .await
         .map_err(down)?;
     let out_bytes = activity.bytes();
-    Ok(TunnelSummary { status, out_bytes })
+    Ok(TunnelSummary {
+        status,
+        out_bytes,
+        in_bytes: 0,
+    })
 }
 
-/// Takes both connections over and copies until both directions have ended or
-/// the upstream is dead. In the second case the client's connection closes
-/// without TLS's `close_notify`: the stream may be incomplete.
 async fn join(
     session: &mut Session,
     mut upstream: Upstream,
@@ -179,13 +182,74 @@ async fn join(
     // Only bytes that came together with the head: a pending read is cancelled.
     let first = upstream.read_body_bytes().now_or_never();
     let first = first.transpose()?.flatten();
+    let opening = Opening {
+        status: answer.status,
+        head: &head,
+        first,
+        farewell: Farewell::of(&answer),
+    };
+    copy(session, upstream.into_inner(), opening, watch, hijacked).await
+}
+
+/// Carries a stream that this agent has opened, and that is no HTTP connection.
+///
+/// # Errors
+/// If the client's connection fails before the hijack.
+pub(crate) async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
+    session: &mut Session,
+    server: S,
+    server_headers: ServerHeaders,
+    watch: &impl Watch,
+    hijacked: &mut bool,
+) -> pingora::Result<TunnelSummary> {
+    let status = StatusCode::SWITCHING_PROTOCOLS;
+    let answer = ResponseHeader::build(status, None)?;
+    let head = server_headers.put_on_raw(SWITCHED, &answer);
+    let opening = Opening {
+        status,
+        head: &head,
+        first: None,
+        farewell: Farewell::of(&answer),
+    };
+    copy(session, server, opening, watch, hijacked).await
+}
+
+/// The head of the answer that a stream of [`carry`] begins with. Without a media type,
+/// no agent on the way takes the stream for Docker's.
+const SWITCHED: &[u8] =
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
+
+/// The answer that a stream begins with.
+struct Opening<'a> {
+    status: StatusCode,
+    head: &'a [u8],
+    /// The upstream's bytes that came with the head.
+    first: Option<Bytes>,
+    farewell: Farewell,
+}
+
+/// Takes both connections over and copies until both directions have ended or
+/// the upstream is dead. In the second case the client's connection closes
+/// without TLS's `close_notify`: the stream may be incomplete.
+async fn copy<S: AsyncRead + AsyncWrite + Unpin>(
+    session: &mut Session,
+    server: S,
+    opening: Opening<'_>,
+    watch: &impl Watch,
+    hijacked: &mut bool,
+) -> pingora::Result<TunnelSummary> {
+    let Opening {
+        status,
+        head,
+        first,
+        farewell,
+    } = opening;
     let activity = Activity::default();
     activity.add(first.as_ref().map_or(0, Bytes::len));
     let mut server = WatchedStream {
-        stream: upstream.into_inner(),
+        stream: server,
         activity: &activity,
     };
-    let farewell = Farewell::of(&answer);
     *hijacked = true;
     let taken = takeover::take(session).await?;
     let early = taken.early;
@@ -195,7 +259,7 @@ async fn join(
     };
     let copied = async {
         let (first, early) = (first.as_deref(), early.as_deref());
-        open(&mut client, &mut server, farewell, &head, first, early).await?;
+        open(&mut client, &mut server, farewell, head, first, early).await?;
         copy_bidirectional(&mut client, &mut server).await
     };
     let is_silent = tokio::select! {
@@ -217,14 +281,15 @@ async fn join(
         client.say(&words).await;
     }
     Ok(TunnelSummary {
-        status: answer.status,
+        status,
         out_bytes: activity.bytes(),
+        in_bytes: activity.input(),
     })
 }
 
-async fn open(
+async fn open<S: AsyncWrite + Unpin>(
     client: &mut FollowedStream,
-    server: &mut WatchedStream<'_>,
+    server: &mut WatchedStream<'_, S>,
     farewell: Farewell,
     head: &[u8],
     first: Option<&[u8]>,

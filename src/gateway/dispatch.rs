@@ -206,7 +206,7 @@ impl Gateway {
         forward(&self.context, session, x, upstream, found).await
     }
 
-    /// The node whose events have to be redacted: the stream of one node is then
+    /// The node whose events have to be redacted, or of which some are hidden: the stream of one node is then
     /// read and written here, as that of all nodes is.
     fn redacted_events(&self, x: &Judged<'_>, to: &Destination) -> Option<Reachable> {
         let id = match to {
@@ -218,7 +218,8 @@ impl Gateway {
             Destination::Manager => self.context.cluster.manager()?.id.clone(),
             _ => return None,
         };
-        let redacted = x.route() == Some(Route::Events) && !x.redacts().is_empty();
+        let changes = !x.redacts().is_empty() || x.permission.called.hides_helpers();
+        let redacted = x.route() == Some(Route::Events) && changes;
         let nodes = || BTreeSet::from_iter(Some(id).filter(|id| x.reachable().has(id)));
         redacted.then(|| Reachable::Some(Arc::new(nodes())))
     }

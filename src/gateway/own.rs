@@ -12,6 +12,7 @@ use crate::exchange::reject::Reject;
 use crate::forward::{copy, spread};
 use crate::gateway::Gateway;
 use crate::portainer;
+use crate::ports;
 
 /// Answers one of the agent's own endpoints.
 ///
@@ -51,6 +52,7 @@ pub(crate) async fn answer(
         }
         Own::ImageCopy => copy::give(session, x, found),
         Own::ImageSpread => spread::answer(context, session, x, found).await,
+        Own::Forward => ports::answer(&gateway.ports, context, session, x, found).await,
         Own::NodeMetrics => {
             let named = session.req_header().headers.contains_key(SKEP_TARGET);
             metrics::metrics(context, session, x, x.is_from_peer() || named).await

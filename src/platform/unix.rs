@@ -21,9 +21,11 @@ use pingora::{ErrorType, OrErr};
 use ring::rand::{SecureRandom, SystemRandom};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Resource, Rlimit};
+use tokio::net::unix::pipe;
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::Duplex;
 use super::socket_file::SocketFile;
 
 /// An empty file that can always be opened.
@@ -281,6 +283,27 @@ pub(crate) fn tcp_stream(tcp: TcpStream) -> Stream {
     let mut stream = Stream::from(tcp);
     stream.set_socket_digest(digest);
     stream
+}
+
+/// Standard input and output as one stream.
+///
+/// # Errors
+/// If they cannot be used.
+pub(crate) fn standard_streams() -> io::Result<Box<dyn Duplex>> {
+    let input = io::stdin().as_fd().try_clone_to_owned()?;
+    let output = io::stdout().as_fd().try_clone_to_owned()?;
+    // An engine gives pipes, which need no thread for each read and each write.
+    let pipes = (
+        pipe::Receiver::from_owned_fd(input.try_clone()?),
+        pipe::Sender::from_owned_fd(output.try_clone()?),
+    );
+    Ok(match pipes {
+        (Ok(input), Ok(output)) => Box::new(tokio::io::join(input, output)),
+        _ => {
+            let [input, output] = [input, output].map(|fd| tokio::fs::File::from(File::from(fd)));
+            Box::new(tokio::io::join(input, output))
+        }
+    })
 }
 
 /// Waits for a signal that ends the program, and returns its name.

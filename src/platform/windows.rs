@@ -14,6 +14,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 use tokio::net::TcpStream;
 
+use super::Duplex;
 use super::socket_file::SocketFile;
 
 /// An empty file that can always be opened.
@@ -126,6 +127,14 @@ pub(crate) fn tcp_stream(tcp: TcpStream) -> Stream {
     let mut stream = Stream::from(tcp);
     stream.set_socket_digest(digest);
     stream
+}
+
+/// No engine for Windows gives a container the network of another one.
+///
+/// # Errors
+/// Always.
+pub(crate) fn standard_streams() -> io::Result<Box<dyn Duplex>> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Windows does not use huge pages by itself.

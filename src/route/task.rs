@@ -260,6 +260,7 @@ impl Search<'_, '_> {
                 ),
             )),
             TaskUse::Read | TaskUse::Run => self.choose(&service.spec.name, tasks),
+            TaskUse::Connect => self.any(tasks),
         }
     }
 
@@ -274,6 +275,7 @@ impl Search<'_, '_> {
                 self.at(newest)
             }
             ([], _) => Ok(None),
+            (_, _) if self.used == TaskUse::Connect => self.any(running),
             // The tasks may be out of the caller's scope.
             (_, _) if self.x.scope().is_some() => Ok(None),
             (several, _) => Err(Reject::refused(
@@ -286,6 +288,23 @@ impl Search<'_, '_> {
                 ),
             )),
         }
+    }
+
+    /// One of these running tasks: on this node if there is one, else that of the first
+    /// slot on a node that answers.
+    fn any(&self, mut tasks: Vec<Task>) -> Result<Option<TaskContainer>, Reject> {
+        let me = self.context.cluster.me();
+        let others = self.context.cluster.others();
+        let answers = |task: &Task| {
+            let mut others = others.iter();
+            task.node == me.node_id || others.any(|node| node.id == task.node && node.is_ready())
+        };
+        tasks.retain(|task| self.x.reachable().has(&task.node));
+        tasks.sort_by_key(|task| {
+            let away = !answers(task);
+            (away, task.node != me.node_id, task.slot, task.id.clone())
+        });
+        tasks.first().map_or(Ok(None), |task| self.at(task))
     }
 
     fn shown(&self, service: &str, tasks: &[Task]) -> String {
@@ -343,14 +362,16 @@ impl Search<'_, '_> {
     /// The request's target with a container's id in place of the name.
     fn target(&self, id: &str) -> Result<Uri, Reject> {
         let path = self.asked.path.path();
-        let rest = path.strip_prefix("/containers/");
+        let pattern = self.asked.found.map_or("", |found| found.endpoint.pattern);
+        let before = pattern.split('{').next().unwrap_or_default();
+        let rest = path.strip_prefix(before);
         let rest = rest.and_then(|rest| rest.strip_prefix(self.name));
         let rest = rest.ok_or_else(|| Reject::Internal(format!("no name in {path}")))?;
         let mut target = match self.asked.path.version() {
             Some(version) => format!("/v{version}"),
             None => String::new(),
         };
-        target += &request::escape(&format!("/containers/{id}{rest}"));
+        target += &request::escape(&format!("{before}{id}{rest}"));
         if !self.asked.query.is_empty() {
             target += "?";
             target += self.asked.query;

@@ -57,6 +57,11 @@ struct Line<'x> {
     status: u16,
     ms: f64,
     bytes: u64,
+    /// Of a connection to a port of a container: the port, and the bytes to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes_in: Option<u64>,
     request_id: &'x str,
 }
 
@@ -129,6 +134,8 @@ impl Audit {
             status: record.status(),
             ms: record.milliseconds(),
             bytes: record.bytes,
+            port: record.port,
+            bytes_in: record.port.map(|_| record.bytes_in),
             request_id: x.id.as_str(),
         };
         self.write(&line);

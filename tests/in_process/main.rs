@@ -15,6 +15,7 @@ mod console;
 mod draining;
 mod engine;
 mod examples;
+mod forward;
 mod hanging_agents;
 mod health;
 mod host;

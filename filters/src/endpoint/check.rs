@@ -18,6 +18,8 @@ pub enum HeadCheck {
     UsesImage,
     /// It gives an image a name.
     NamesImage,
+    /// The port of the container to which it connects.
+    Port,
     /// The options of a build.
     Build,
     /// It opens BuildKit's own protocol, which no policy can read.

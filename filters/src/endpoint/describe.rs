@@ -256,6 +256,10 @@ fn by_own(own: Own) -> &'static str {
         Own::ImageSpread => {
             "a stream of lines: the image is copied to `nodes`, and each has its outcome"
         }
+        Own::Forward => {
+            "a tunnel to `port` of the container, byte for byte in both directions; with `check=1` \
+             the container and its node, without a connection"
+        }
         Own::NodeMetrics => "processors, memory, disks, networks, uptime and engine of each node",
         Own::Prometheus => "the same of the agent's own node, in Prometheus's format",
         Own::Portainer(PortainerEndpoint::Ping) => {

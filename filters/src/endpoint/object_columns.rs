@@ -10,6 +10,8 @@ pub enum TaskUse {
     Read,
     /// Uses a running one.
     Run,
+    /// Connects to a running one; of a service, to any of its tasks.
+    Connect,
     /// Stops or pauses it: not by the name of a service.
     Control,
 }

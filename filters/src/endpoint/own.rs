@@ -13,6 +13,8 @@ pub enum Own {
     ImageCopy,
     /// Copies an image to several nodes.
     ImageSpread,
+    /// A connection to a port of a container.
+    Forward,
     /// Measurements of every node, or of the one that the request names.
     NodeMetrics,
     /// Measurements of this node, in Prometheus's format.

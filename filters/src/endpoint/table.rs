@@ -454,6 +454,8 @@ endpoints! {
             route Agent, scope Unscoped, own: Some(ImageCopy), head: UsesImage;
         ImageSpread: Post "/skep/v1/images/{name:.*}/spread", 24, None => Stream, "images.write",
             route Agent, scope Unscoped, own: Some(ImageSpread), head: NamesImage;
+        ContainerForward: Post "/skep/v1/containers/{name:.*}/forward", 24, None => Hijack, "forward",
+            route Owner(Container), scope Object(Container), own: Some(Forward), head: Port, task: Some(Connect);
         NodeMetrics: Get "/skep/v1/metrics", 24, None => Json, "metrics",
             route EveryAgent, scope Forbidden, own: Some(NodeMetrics);
         Metrics: Get "/metrics", 24, None => Text, "metrics",

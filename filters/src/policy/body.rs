@@ -21,6 +21,7 @@ pub(super) mod mount_options;
 pub(super) mod mounts;
 mod namespaces;
 mod network;
+pub(super) mod port;
 mod ports;
 mod security;
 mod service;

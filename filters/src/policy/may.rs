@@ -3,9 +3,12 @@
 //! A policy grants nothing by default. A caller that creates containers without
 //! these grants can do harm inside of them, but cannot reach the host.
 
-use serde::Deserialize;
+use std::fmt;
 
-use super::body::{address, capability, host_path};
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::body::{address, capability, host_path, port};
 use super::error::PolicyError;
 
 /// Declares [`May`] with its fields listed for the writer of YAML.
@@ -102,8 +105,47 @@ may! {
         /// Networks in which addresses may be chosen: pools, gateways and addresses of containers,
         /// such as `10.20.0.0/16`; also MAC addresses.
         subnets: Vec<String>,
+        /// Ports of containers to connect to: `80`, `8000-8999`.
+        #[serde(deserialize_with = "ports")]
+        forward: Vec<String>,
         /// Network driver options with an effect on the host, such as `com.docker.network.bridge.name`.
         network_options: Vec<String>,
+    }
+}
+
+/// Ports are numbers or texts.
+fn ports<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let ports = Vec::<Port>::deserialize(deserializer)?;
+    Ok(ports.into_iter().map(|Port(port)| port).collect())
+}
+
+struct Port(String);
+
+impl<'de> Deserialize<'de> for Port {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NumberOrText;
+
+        impl Visitor<'_> for NumberOrText {
+            type Value = Port;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a port such as 80, or a text such as '8000-8999' or '*'")
+            }
+
+            fn visit_u64<E: Error>(self, port: u64) -> Result<Port, E> {
+                Ok(Port(port.to_string()))
+            }
+
+            fn visit_i64<E: Error>(self, port: i64) -> Result<Port, E> {
+                Ok(Port(port.to_string()))
+            }
+
+            fn visit_str<E: Error>(self, port: &str) -> Result<Port, E> {
+                Ok(Port(port.to_owned()))
+            }
+        }
+
+        deserializer.deserialize_any(NumberOrText)
     }
 }
 
@@ -142,10 +184,12 @@ fn fault(list: &str, entry: &str) -> Option<String> {
         "devices" => host_path::is_grant(entry) && !entry.ends_with(":ro"),
         "capabilities" => capability::is_name(entry),
         "subnets" => address::is_grant(entry),
+        "forward" => port::is_grant(entry),
         _ => true,
     };
     let what = match list {
         "capabilities" => "not the name of a capability, such as NET_ADMIN",
+        "forward" => "not a port from 1 to 65535, nor a range such as 8000-8999",
         "subnets" => "not a network such as 10.20.0.0/16, nor a MAC address",
         _ => "not an absolute path without `.` and `..`",
     };

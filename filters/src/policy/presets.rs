@@ -36,7 +36,8 @@ static PRESETS: &[Preset] = &[
         without_env,
     ),
     // A Portainer server manages everything, and restricts its own users itself.
-    ("portainer", &["*"], &[], |spec| {
+    // It asks for no ports of containers.
+    ("portainer", &["*"], &["forward"], |spec| {
         spec.may = Some(May::everything())
     }),
     // Recreates containers with a newer image and their old addresses. It removes them

@@ -4,6 +4,7 @@ mod catalogue;
 mod effects;
 mod examples;
 mod fields;
+mod forward;
 mod grants;
 mod mounts;
 mod preset;

@@ -251,7 +251,8 @@ impl<'a> Inspection<'a> {
         id: &str,
     ) -> Result<Option<Uri>, Reject> {
         let endpoint = self.found.endpoint;
-        if matches!(kind, Kind::Exec | Kind::Volume) || endpoint.is_own() {
+        let keeps_its_name = endpoint.is_own() && endpoint.object != Some(ObjectIn::Path);
+        if matches!(kind, Kind::Exec | Kind::Volume) || keeps_its_name {
             return Ok(None);
         }
         if let Some(ObjectIn::Query(name) | ObjectIn::EachQuery(name)) = endpoint.object {

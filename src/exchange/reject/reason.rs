@@ -42,6 +42,8 @@ pub(crate) enum Reason {
     Denied,
     /// `engine`
     Engine,
+    /// `forward`
+    Forward,
     /// `image-not-copied`
     ImageNotCopied,
     /// `internal`
@@ -115,6 +117,7 @@ impl Reason {
             Self::CrossOrigin => "cross-origin",
             Self::Denied => "denied",
             Self::Engine => "engine",
+            Self::Forward => "forward",
             Self::ImageNotCopied => "image-not-copied",
             Self::Internal => "internal",
             Self::MediaType => "media-type",

@@ -26,7 +26,6 @@ use std::time::Duration;
 use futures::future::join;
 use futures::stream::{FuturesUnordered, StreamExt};
 use pingora::http::ResponseHeader;
-use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
@@ -107,10 +106,15 @@ impl Activity {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    /// The bytes to the upstream.
+    pub(crate) fn input(&self) -> u64 {
+        self.input.load(Ordering::Relaxed)
+    }
+
     fn from(&self, end: End) -> u64 {
         match end {
             End::Upstream => self.bytes(),
-            End::Client => self.input.load(Ordering::Relaxed),
+            End::Client => self.input(),
         }
     }
 }
@@ -167,12 +171,12 @@ async fn is_dead(watch: &impl Watch, activity: &Activity) -> bool {
 }
 
 /// The upstream's connection, which counts the bytes read.
-pub(super) struct WatchedStream<'a> {
-    pub(super) stream: Stream,
+pub(super) struct WatchedStream<'a, S> {
+    pub(super) stream: S,
     pub(super) activity: &'a Activity,
 }
 
-impl AsyncRead for WatchedStream<'_> {
+impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<'_, S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -185,7 +189,7 @@ impl AsyncRead for WatchedStream<'_> {
     }
 }
 
-impl AsyncWrite for WatchedStream<'_> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<'_, S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

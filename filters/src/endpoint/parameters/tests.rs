@@ -53,6 +53,7 @@ fn a_row_has_the_parameters_that_its_other_columns_name() {
             HeadCheck::Rollback => &["rollback", "version"],
             HeadCheck::CheckpointDir(name) => &[name],
             HeadCheck::PsArguments => &["ps_args"],
+            HeadCheck::Port => &["port"],
             HeadCheck::Nothing
             | HeadCheck::LoadsImages
             | HeadCheck::NamesImage

@@ -5,7 +5,7 @@
 //! although moby reads none of them.
 
 use super::EndpointId;
-use crate::endpoint::Parameters;
+use crate::endpoint::{Parameters, port};
 
 const fn single(names: &'static [&'static str]) -> Parameters {
     Parameters::single(names)
@@ -291,6 +291,7 @@ pub(super) const fn of(row: EndpointId) -> Parameters {
         ConfigUpdate => VERSION.and_unread(CONFIG_FIELDS),
 
         ImageSpread => single(&["from", "id"]).and_repeated(&["nodes"]),
+        ContainerForward => single(&[port::PORT, port::CHECK]),
         AgentIdentity | AgentNodes | AgentHealth | AgentPortainer | ImageCopy | NodeMetrics
         | Metrics => NONE,
 

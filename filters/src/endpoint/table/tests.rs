@@ -7,9 +7,9 @@ use crate::endpoint::{
 };
 
 #[test]
-fn the_engine_has_122_endpoints_and_the_agent_26() {
+fn the_engine_has_122_endpoints_and_the_agent_27() {
     let (own, engine): (Vec<_>, Vec<_>) = all().iter().partition(|e| e.is_own());
-    assert_eq!((engine.len(), own.len()), (122, 26));
+    assert_eq!((engine.len(), own.len()), (122, 27));
     let by_agent = |e: &&&Endpoint| {
         matches!(
             e.route,
@@ -174,6 +174,7 @@ fn every_row_that_the_agent_answers_has_a_handler_and_no_handler_is_unused() {
         (Own::Health, 1),
         (Own::ImageCopy, 1),
         (Own::ImageSpread, 1),
+        (Own::Forward, 1),
         (Own::NodeMetrics, 1),
         (Own::Prometheus, 1),
         (Own::Portainer(PortainerEndpoint::Ping), 1),

@@ -1,6 +1,6 @@
 //! Judges the path and the query of a request.
 
-use super::{Check, demand, host, host_path, image, lookup, namespaces, network, security};
+use super::{Check, demand, host, host_path, image, lookup, namespaces, network, port, security};
 use crate::endpoint::{HeadCheck, Match, ObjectIn, ParameterError, query};
 use crate::json::quoted;
 use crate::policy::request::imports;
@@ -18,6 +18,7 @@ pub(crate) fn head(check: &Check<'_>, found: &Match, query: &str) -> Judged {
         HeadCheck::EndsContainers => demand(!check.must.recreatable, "must.recreatable", || {
             "it removes all stopped containers, whatever they are".into()
         }),
+        HeadCheck::Port => port::judge(check, query),
         HeadCheck::PullOrImport if imports(query) => {
             let source = query::get(query, "fromSrc").unwrap_or_default();
             remote(check, "fromSrc", source.is_empty() || source == "-")?;

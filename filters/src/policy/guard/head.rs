@@ -1,9 +1,12 @@
 //! Judges the path and the query of a request against the guarded objects.
 
 use super::{Guarded, Guarding, Likeness, Thing, stack};
-use crate::endpoint::{BodyCheck, HeadCheck, Kind, Match, NameFreed, ObjectIn, Reach, query};
+use crate::endpoint::{
+    BodyCheck, Endpoint, HeadCheck, Kind, Match, NameFreed, ObjectIn, Reach, query,
+};
 use crate::json::quoted;
 use crate::policy::body::image;
+use crate::policy::helper;
 use crate::policy::request::imports;
 
 /// Groups whose endpoints show an object and change nothing. Files are not
@@ -30,7 +33,7 @@ pub(super) fn judge(guarded: &Guarded, found: &Match, raw_query: &str) -> Guardi
     if endpoint.body_check() == BodyCheck::ContainerCreate
         || endpoint.frees == Some(NameFreed::Renamed)
     {
-        let named = guarded.marks.container(raw_query);
+        let named = helper_name(raw_query).unwrap_or(guarded.marks.container(raw_query));
         if named != Guarding::Clear {
             return named;
         }
@@ -58,6 +61,7 @@ pub(super) fn judge(guarded: &Guarded, found: &Match, raw_query: &str) -> Guardi
         HeadCheck::Nothing
         | HeadCheck::LoadsImages
         | HeadCheck::UsesImage
+        | HeadCheck::Port
         | HeadCheck::BuildKit
         | HeadCheck::Plugin
         | HeadCheck::NetworkName
@@ -107,12 +111,17 @@ pub(super) fn judge(guarded: &Guarded, found: &Match, raw_query: &str) -> Guardi
         // The id that was found could not take the place of the name.
         Guarding::Inspect(kind, name)
             if kind != Kind::Exec
-                && (endpoint.is_own() || endpoint.scope == Reach::NetworkAndContainer) =>
+                && (keeps_its_name(endpoint) || endpoint.scope == Reach::NetworkAndContainer) =>
         {
             Guarding::NoSuch(Thing::Object(kind), name)
         }
         judged => judged,
     }
+}
+
+/// Whether the id of an object cannot take the place of its name in the request.
+fn keeps_its_name(endpoint: &Endpoint) -> bool {
+    endpoint.is_own() && endpoint.object != Some(ObjectIn::Path)
 }
 
 /// Whether a request acts on an object that could be guarded.
@@ -211,6 +220,17 @@ fn build(guarded: &Guarded, raw_query: &str) -> Guarding {
         }
     }
     stack::of_image(guarded, raw_query)
+}
+
+/// The containers with such a name are in no list of a caller with limits, so that
+/// such a caller cannot hide one of its own.
+fn helper_name(raw_query: &str) -> Option<Guarding> {
+    let mut given = query::all(raw_query, "name");
+    let name = given.find(|name| helper::is_name(name))?;
+    Some(Guarding::Denied(format!(
+        "the name {} is for containers that an agent makes for itself",
+        quoted(&name)
+    )))
 }
 
 fn own_image(name: &str) -> Guarding {

@@ -1,0 +1,155 @@
+//! The stream of an attach to a container without a terminal: input goes in as it is,
+//! output comes in frames (moby `stdcopy`: stream, three zeros, length).
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+const HEADER: usize = 8;
+
+/// The stream of standard output.
+const OUTPUT: u8 = 1;
+
+/// The bytes that are read at once.
+const BLOCK: usize = 64 << 10;
+
+/// Reads the output without its frames. The container's input is written as it is.
+pub(super) struct Multiplexed<S> {
+    inner: S,
+    block: Box<[u8]>,
+    /// The part of the block that was not read yet.
+    from: usize,
+    to: usize,
+    header: Vec<u8>,
+    /// The bytes that are left of a frame.
+    left: usize,
+    is_output: bool,
+}
+
+impl<S> Multiplexed<S> {
+    pub(super) fn new(inner: S) -> Self {
+        Self {
+            inner,
+            block: vec![0; BLOCK].into(),
+            from: 0,
+            to: 0,
+            header: Vec::with_capacity(HEADER),
+            left: 0,
+            is_output: false,
+        }
+    }
+
+    /// Moves the output in the block to the reader's buffer.
+    fn take(&mut self, buffer: &mut ReadBuf<'_>) {
+        while self.from < self.to && buffer.remaining() > 0 {
+            let bytes = &self.block[self.from..self.to];
+            if self.left > 0 {
+                let mut length = bytes.len().min(self.left);
+                if self.is_output {
+                    length = length.min(buffer.remaining());
+                    buffer.put_slice(&bytes[..length]);
+                }
+                self.left -= length;
+                self.from += length;
+                continue;
+            }
+            let length = bytes.len().min(HEADER - self.header.len());
+            self.header.extend_from_slice(&bytes[..length]);
+            self.from += length;
+            if let Ok([kind, _, _, _, length @ ..]) = <[u8; HEADER]>::try_from(&*self.header) {
+                self.left = u32::from_be_bytes(length) as usize;
+                self.is_output = kind == OUTPUT;
+                self.header.clear();
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Multiplexed<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buffer.filled().len();
+        loop {
+            this.take(buffer);
+            if buffer.filled().len() > before || buffer.remaining() == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            let mut block = ReadBuf::new(&mut this.block);
+            ready!(Pin::new(&mut this.inner).poll_read(cx, &mut block))?;
+            (this.from, this.to) = (0, block.filled().len());
+            if this.to == 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Multiplexed<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    /// A reader that gives these pieces, one for each read.
+    struct Pieces(std::collections::VecDeque<Vec<u8>>);
+
+    impl AsyncRead for Pieces {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            if let Some(piece) = self.0.pop_front() {
+                buffer.put_slice(&piece);
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_output_is_whole_wherever_a_read_ends(
+            frames in proptest::collection::vec((1u8..3, proptest::collection::vec(any::<u8>(), 0..20)), 0..8),
+            cut in 1usize..12,
+        ) {
+            let mut wire = Vec::new();
+            for (stream, body) in &frames {
+                wire.extend([*stream, 0, 0, 0]);
+                wire.extend(u32::try_from(body.len()).unwrap().to_be_bytes());
+                wire.extend(body);
+            }
+            let pieces = Pieces(wire.chunks(cut).map(<[u8]>::to_vec).collect());
+            let mut out = Vec::new();
+            let mut output = Multiplexed::new(pieces);
+            futures::executor::block_on(output.read_to_end(&mut out)).unwrap();
+            let output = frames.into_iter().filter(|(stream, _)| *stream == OUTPUT);
+            let whole: Vec<u8> = output.flat_map(|(_, body)| body).collect();
+            prop_assert_eq!(out, whole);
+        }
+    }
+}
