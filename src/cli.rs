@@ -11,6 +11,7 @@ pub mod cert;
 pub mod check;
 pub mod connect;
 pub mod explain;
+pub mod forward;
 pub mod health;
 pub mod nodes;
 mod own_container;
@@ -30,6 +31,7 @@ use cert::CertCommand;
 use check::CheckArgs;
 use connect::ConnectArgs;
 use explain::ExplainArgs;
+use forward::ForwardArgs;
 use health::HealthArgs;
 use policy::PolicyArgs;
 use ps::PsArgs;
@@ -72,6 +74,11 @@ pub enum Command {
         after_help = "Example:\n  skep explain --config skep.yaml --as ci POST /containers/create --body create.json"
     )]
     Explain(ExplainArgs),
+    /// Open ports of a container, a service or a task on this machine
+    #[command(
+        after_help = "Example:\n  skep forward web.1 8080:80 --to https://10.0.0.1:9001 --secret-file secret.txt\n  curl http://127.0.0.1:8080"
+    )]
+    Forward(ForwardArgs),
     /// Check that the agent on this machine answers; for Docker's HEALTHCHECK
     #[command(after_help = "Example:\n  HEALTHCHECK CMD [\"/skep\", \"health\"]")]
     Health(HealthArgs),

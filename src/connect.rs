@@ -6,6 +6,7 @@
 //! it.
 
 pub mod access;
+pub(crate) mod forward;
 mod missing;
 mod silence;
 

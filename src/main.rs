@@ -67,6 +67,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             telemetry::init(LogFormat::Text, LevelFilter::Warn)?;
             runtime(Some(1))?.block_on(cli::spread::run(args, out))?;
         }
+        Command::Forward(args) => {
+            telemetry::init(LogFormat::Text, LevelFilter::Info)?;
+            runtime(None)?.block_on(cli::forward::run(args, out))?;
+        }
         Command::Relay => {
             platform::forbid_new_privileges();
             runtime(Some(1))?.block_on(cli::relay::run())?;

@@ -2,10 +2,12 @@
 //! many share one helper and none stops another, and nobody gets further than its
 //! policy. The helper runs the real relay; the ports are those of this process.
 
+#[cfg(unix)]
+mod command;
 mod helpers;
 mod refusals;
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ use skep::config::{Audit, Config};
 use skep::ports::relay;
 use skep_bed::{EngineBuilder, Hijack, Seen, fixture, noise};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -366,4 +368,10 @@ fn audited(bed: &TestCluster, node: &str) -> Vec<Value> {
     lines
         .filter(|line| line["what"] == "ContainerForward")
         .collect()
+}
+
+/// A connection of a program on this machine.
+async fn dial(address: SocketAddr) -> TcpStream {
+    let dialled = timeout(PATIENCE, TcpStream::connect(address)).await;
+    dialled.expect("in time").expect("a connection")
 }
