@@ -32,6 +32,8 @@ mod copies;
 mod faults;
 #[path = "lab/fixtures.rs"]
 mod fixtures;
+#[path = "lab/forward.rs"]
+mod forward;
 #[path = "lab/gateway.rs"]
 mod gateway;
 #[path = "lab/lists.rs"]
@@ -106,6 +108,7 @@ const TESTS: &[(&str, Test)] = &tests! {
     builds: the_classic_builder_works_on_the_entry_node_and_on_another buildkit_works_on_the_entry_node_and_on_another
         a_failed_build_shows_the_reason;
     copies: cp_works_in_both_directions half_a_gigabyte_moves_between_nodes_in_little_memory;
+    forward: ports_of_containers_on_every_network_are_reached_on_every_node;
     manager: a_worker_answers_with_a_managers_view a_stack_is_deployed_and_removed_through_a_worker
         a_secret_is_created_through_a_worker service_logs_are_available_through_a_worker;
     cluster_wide: events_of_all_nodes_are_one_stream past_events_come_in_order_of_time
