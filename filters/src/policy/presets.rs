@@ -55,6 +55,8 @@ static PRESETS: &[Preset] = &[
             "POST /containers/*/stop",
             "POST /containers/*/kill",
             "POST /containers/*/rename",
+            // For its own old container, which must not start again.
+            "POST /containers/*/update",
             "DELETE /containers/*",
             "GET /images/json",
             "GET /images/*/json",
@@ -128,6 +130,8 @@ static PRESETS: &[Preset] = &[
             "ping",
             "metrics",
             "GET /containers/json",
+            // For the labels of a task's container.
+            "GET /containers/*/json",
             "GET /networks",
             "GET /services",
             "GET /tasks",
@@ -182,6 +186,8 @@ static PRESETS: &[Preset] = &[
             "exec",
             "images.read",
             "images.pull",
+            // `down --rmi` comes to it when the containers are gone.
+            "DELETE /images/*",
             "registry",
             "volumes.read",
             "POST /volumes/create",

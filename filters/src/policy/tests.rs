@@ -8,6 +8,7 @@ mod forward;
 mod grants;
 mod mounts;
 mod preset;
+mod replay;
 mod rules;
 mod spelling;
 

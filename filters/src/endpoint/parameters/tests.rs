@@ -282,6 +282,15 @@ fn the_queries_of_clients_are_accepted() {
         ),
         (VolumeCreate, "Name=v&Labels=%7B%7D"),
         (ServiceUpdate, "version=3&Name=s&TaskTemplate=%7B%7D"),
+        // Homepage, through dockerode
+        (ServiceList, "all=true"),
+        (TaskList, "all=true&filters=%7B%7D"),
+        (NodeList, "all=true"),
+        (SecretList, "all=true"),
+        (ConfigList, "all=true"),
+        (NetworkList, "all=true"),
+        (VolumeList, "all=true"),
+        (PluginList, "all=true"),
         // docker-java
         (ImageCreate, "tag=1&fromImage=a&registry=r"),
         // Portainer

@@ -13,6 +13,9 @@ const fn single(names: &'static [&'static str]) -> Parameters {
 
 const NONE: Parameters = single(&[]);
 const FILTERS: Parameters = single(&["filters"]);
+/// dockerode passes the options of a list on: Homepage's `all` for containers goes to
+/// the list of services too.
+const LIST: Parameters = FILTERS.and_unread(&["all"]);
 const FORCE: Parameters = single(&["force"]);
 const VERSION: Parameters = single(&["version"]);
 const SIZE_OF_TERMINAL: Parameters = single(&["h", "w"]);
@@ -227,13 +230,15 @@ pub(super) const fn of(row: EndpointId) -> Parameters {
         BuildCancel => single(&["id"]),
         Session | Grpc | Http2Preface => NONE,
 
-        VolumeList | VolumePrune => FILTERS,
+        VolumeList => LIST,
+        VolumePrune => FILTERS,
         VolumeCreate => NONE.and_unread(VOLUME_FIELDS),
         VolumeInspect => NONE,
         VolumeUpdate => VERSION,
         VolumeDelete => FORCE,
 
-        NetworkList | NetworkPrune => FILTERS,
+        NetworkList => LIST,
+        NetworkPrune => FILTERS,
         NetworkInspect => single(&["verbose", "scope"]),
         NetworkCreate => NONE.and_unread(NETWORK_FIELDS),
         NetworkDelete | NetworkConnect | NetworkDisconnect => NONE,
@@ -247,7 +252,7 @@ pub(super) const fn of(row: EndpointId) -> Parameters {
         DebugPprofProfile | DebugPprofTrace => PROFILE,
         DebugPprofNamed => single(&["debug", "gc", "seconds"]),
 
-        PluginList => FILTERS,
+        PluginList => LIST,
         // `name` in the swagger of API 1.25.
         GetPluginPrivileges => single(&["remote", "name"]),
         PluginPull => single(&["remote", "name"]),
@@ -267,11 +272,11 @@ pub(super) const fn of(row: EndpointId) -> Parameters {
         ])
         .and_unread(SWARM_FIELDS),
 
-        NodeList => FILTERS,
+        NodeList => LIST,
         NodeInspect => NONE,
         NodeDelete => FORCE,
         NodeUpdate => VERSION.and_unread(NODE_FIELDS),
-        ServiceList => single(&["filters", "status"]),
+        ServiceList => single(&["filters", "status"]).and_unread(&["all"]),
         ServiceCreate => NONE.and_unread(SERVICE_FIELDS),
         ServiceInspect => single(&["insertDefaults"]),
         ServiceDelete => NONE,
@@ -279,10 +284,10 @@ pub(super) const fn of(row: EndpointId) -> Parameters {
             single(&["version", "registryAuthFrom", "rollback"]).and_unread(SERVICE_FIELDS)
         }
         ServiceLogs | TaskLogs => SWARM_LOGS,
-        TaskList => FILTERS,
+        TaskList => LIST,
         TaskInspect => NONE,
 
-        SecretList | ConfigList => FILTERS,
+        SecretList | ConfigList => LIST,
         SecretCreate => NONE.and_unread(SECRET_FIELDS),
         ConfigCreate => NONE.and_unread(CONFIG_FIELDS),
         SecretInspect | ConfigInspect => NONE,

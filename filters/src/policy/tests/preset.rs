@@ -35,8 +35,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ),
     (
         "prometheus",
-        "GET /containers/json,GET /networks,GET /services,GET /tasks,GET /nodes",
-        "GET /containers/a/json,GET /events,GET /images/json",
+        "GET /containers/json,GET /containers/a/json,GET /networks,GET /services,GET /tasks,GET /nodes",
+        "GET /events,GET /containers/a/logs,GET /images/json",
     ),
     (
         "read-only",
@@ -192,9 +192,9 @@ fn compose_runs_projects_that_need_nothing_of_the_host() {
         GET /containers/a/top,PUT /containers/a/archive,GET /containers/a/archive,GET /images/json,GET /images/a/json,\
         POST /images/create?fromImage=a,GET /distribution/a/json,GET /networks,GET /networks/a,POST /networks/create,\
         POST /networks/a/connect,POST /networks/a/disconnect,DELETE /networks/a,GET /volumes,GET /volumes/a,\
-        POST /volumes/create,DELETE /volumes/a";
+        POST /volumes/create,DELETE /volumes/a,DELETE /images/a";
     let may_not = "POST /containers/prune,POST /images/prune,POST /volumes/prune,POST /build,POST /grpc,POST /commit,\
-        GET /secrets,GET /services,POST /services/create,GET /swarm,POST /plugins/pull,GET /images/get,DELETE /images/a";
+        GET /secrets,GET /services,POST /services/create,GET /swarm,POST /plugins/pull,GET /images/get,POST /images/a/push";
     check("compose", may, &[may_not]);
     let rules = RuleSet::new(&Spec::of_preset("compose")).unwrap();
     denies(&rules, CREATE, &host(r#""Binds":["/srv:/a"]"#), "may.binds");
