@@ -13,6 +13,9 @@ use crate::endpoint::LabelsAt;
 use crate::endpoint::filters::Filters;
 use crate::json::{Edit, Members, json_string, present, spliced};
 
+/// The label of what belongs to a project of Docker Compose.
+const COMPOSE: &str = "com.docker.compose.project";
+
 /// A label with the node of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NodeLabel {
@@ -78,7 +81,9 @@ impl NodeLabel {
 }
 
 /// The inspect of an object with the label of this name; `None` if it stays as it
-/// is: a network of the Swarm and a volume that every node reaches are on no node.
+/// is: a network of the Swarm and a volume that every node reaches are on no node, and
+/// Compose 1 compares the labels of its networks and volumes with its file, and warns
+/// at every command of one that is not in it (`check_remote_network_config`).
 #[must_use]
 pub fn label_inspect(at: LabelsAt, inspect: &str, name: &str, node: &str) -> Option<String> {
     #[derive(Deserialize)]
@@ -100,7 +105,7 @@ pub fn label_inspect(at: LabelsAt, inspect: &str, name: &str, node: &str) -> Opt
         let config = read.config?.get();
         let inner: Inspect<'_> = serde_json::from_str(config).ok()?;
         (config.starts_with('{').then_some(config)?, inner.labels)
-    } else if read.scope.is_none_or(|scope| scope == "local") {
+    } else if read.scope.is_none_or(|scope| scope == "local") && !is_of_compose(read.labels) {
         (text, read.labels)
     } else {
         return None;
@@ -108,6 +113,11 @@ pub fn label_inspect(at: LabelsAt, inspect: &str, name: &str, node: &str) -> Opt
     let labelled = spliced(part, vec![label.edit(part, labels)?]);
     let edit = Edit::replace(inspect, part, labelled)?;
     Some(spliced(inspect, vec![edit]))
+}
+
+fn is_of_compose(labels: Option<&RawValue>) -> bool {
+    let members = labels.and_then(|labels| Members::of(labels.get().as_bytes()));
+    members.is_some_and(|members| members.iter().any(|(name, _)| name == COMPOSE))
 }
 
 /// The filters of a list that name nodes, by `label=NAME=NODE` or `node=NODE`.
@@ -251,6 +261,27 @@ mod tests {
         ] {
             let labelled = label_inspect(at, inspect, "l", "n2");
             assert_eq!(labelled.as_deref(), expected, "{inspect}");
+        }
+    }
+
+    #[test]
+    fn networks_and_volumes_of_a_compose_project_stay_as_they_are() {
+        const PROJECT: &str = r#"{"com.docker.compose.project":"shop"}"#;
+        for (labels, expected) in [
+            (PROJECT, false),
+            (r#"{"com.docker.compose\u002eproject":"shop"}"#, false),
+            (r#"{"a":"b","com.docker.compose.project":""}"#, false),
+            (r#"{"com.docker.compose.projects":"shop"}"#, true),
+            (r#"{"a":"com.docker.compose.project"}"#, true),
+        ] {
+            for scope in ["", r#","Scope":"local""#] {
+                let inspect = format!(r#"{{"Labels":{labels}{scope}}}"#);
+                let labelled = label_inspect(LabelsAt::Top, &inspect, "l", "n2");
+                assert_eq!(labelled.is_some(), expected, "{inspect}");
+            }
+            // Compose does not compare those of a container.
+            let inspect = format!(r#"{{"Config":{{"Labels":{labels}}}}}"#);
+            assert!(label_inspect(LabelsAt::Config, &inspect, "l", "n2").is_some());
         }
     }
 
