@@ -87,8 +87,8 @@ pub enum Command {
         after_help = "Example:\n  skep nodes --to https://10.0.0.1:9001 --secret-file secret.txt"
     )]
     Nodes(ClientArgs),
-    /// Print a preset, or Tecnativa's environment variables, as a policy in
-    /// YAML
+    /// Print a preset, or the environment variables of another socket proxy, as a
+    /// policy in YAML
     #[command(
         after_help = "Example:\n  skep policy traefik\n  CONTAINERS=1 POST=0 skep policy --from-env"
     )]

@@ -9,6 +9,7 @@ use clap::Parser;
 use log::LevelFilter;
 use skep::cli::{self, Cli, Command, ConfigArgs};
 use skep::config::portainer_env::{self, FromEnvironment};
+use skep::config::wollomatic::arguments::is_one_of;
 use skep::config::{Config, DEFAULT_SECRET_FILE, LogFormat, Socket, environment, wollomatic};
 use skep::connect::access;
 use skep::trust::Secret;
@@ -25,7 +26,16 @@ const SCHEMA: &str = include_str!("../conf/skep.schema.json");
 fn main() -> ExitCode {
     platform::disable_huge_pages();
     platform::forbid_memory_dumps();
-    let result = run(Cli::parse().command);
+    let arguments = std::env::args_os().skip(1);
+    let arguments: Vec<_> = arguments
+        .map(|one| one.to_string_lossy().into_owned())
+        .collect();
+    let result = match wollomatic::arguments::variables(&arguments) {
+        Some(read) => read
+            .map_err(Into::into)
+            .and_then(|variables| serve(&ConfigArgs { config: None }, &variables)),
+        None => run(Cli::parse().command),
+    };
     telemetry::finish();
     match result {
         Ok(code) => code,
@@ -39,16 +49,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     let out = &mut io::stdout().lock();
     match command {
-        Command::Serve(args) => {
-            platform::forbid_new_privileges();
-            let (config, notes) = load(&args)?;
-            telemetry::init(config.log.format, config.log.level)?;
-            for note in notes {
-                tracing::warn!("{note}");
-            }
-            let threads = config.threads.map(usize::from);
-            runtime(threads)?.block_on(cli::serve::run(config))?;
-        }
+        Command::Serve(args) => return serve(&args, &[]),
         Command::Check(args) => {
             if !cli::check::run(&args.files, out, &mut io::stderr())? {
                 return Ok(ExitCode::FAILURE);
@@ -76,7 +77,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             runtime(Some(1))?.block_on(cli::relay::run())?;
         }
         Command::Health(args) => {
-            let config = load(&args.config)?.0;
+            let config = load(&args.config, &[])?.0;
             let runtime = runtime(Some(1))?;
             let health = match args.hold {
                 Some(time) => runtime.block_on(cli::health::hold(&config, time))?,
@@ -122,16 +123,32 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Runs the agent. `given` are variables that the arguments stand for.
+fn serve(args: &ConfigArgs, given: &[(String, String)]) -> anyhow::Result<ExitCode> {
+    platform::forbid_new_privileges();
+    let (config, notes) = load(args, given)?;
+    telemetry::init(config.log.format, config.log.level)?;
+    for note in notes {
+        tracing::warn!("{note}");
+    }
+    let threads = config.threads.map(usize::from);
+    runtime(threads)?.block_on(cli::serve::run(config))?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// The configuration, with notes for the log. Without a file, it comes from the
-/// environment variables of Portainer's agent and of docker-socket-proxy.
-fn load(args: &ConfigArgs) -> anyhow::Result<(Config, Vec<String>)> {
+/// environment variables of Portainer's agent and of other socket proxies; those that
+/// are `given` as arguments take the place of the same in the environment.
+fn load(args: &ConfigArgs, given: &[(String, String)]) -> anyhow::Result<(Config, Vec<String>)> {
     let variable = |name: &str| std::env::var(name).ok();
     let Some(path) = &args.config else {
         let FromEnvironment {
             mut config,
             mut notes,
         } = portainer_env::read(variable)?;
-        let variables: Vec<_> = std::env::vars().collect();
+        let is_given = |name: &str| given.iter().any(|(own, _)| is_one_of(name, own));
+        let variables = std::env::vars().filter(|(name, _)| !is_given(name));
+        let variables: Vec<_> = variables.chain(given.iter().cloned()).collect();
         let pairs = variables
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()));

@@ -1,8 +1,12 @@
-//! `skep policy`: prints a policy as YAML, to read and to build on: a preset,
-//! or the one that the variables of Tecnativa's docker-socket-proxy stand for.
+//! `skep policy`: prints a policy as YAML, to read and to build on: a preset, or the
+//! one that the variables of another socket proxy stand for (Tecnativa's,
+//! LinuxServer's or wollomatic's).
 
+use anyhow::Context;
 use clap::Args;
-use skep_filters::policy::{environment, presets};
+use skep_filters::policy::{Spec, environment, presets};
+
+use crate::config::wollomatic;
 
 /// The policy to print.
 #[derive(Args, Debug)]
@@ -10,7 +14,7 @@ use skep_filters::policy::{environment, presets};
 pub struct PolicyArgs {
     /// Name of a preset
     pub preset: Option<String>,
-    /// Read CONTAINERS, POST and so on from the environment
+    /// Read CONTAINERS, POST and so on, or SP_ALLOW_GET and so on, from the environment
     #[arg(long)]
     pub(crate) from_env: bool,
 }
@@ -18,34 +22,55 @@ pub struct PolicyArgs {
 /// The policy, for a terminal. Comments name the variables without effect.
 ///
 /// # Errors
-/// There is no preset of that name.
+/// There is no preset of that name, or a variable has no meaning here.
 pub fn run(args: &PolicyArgs) -> anyhow::Result<String> {
-    let (name, spec, notes) = match &args.preset {
+    match &args.preset {
         Some(name) => {
             let names = || presets::names().collect::<Vec<_>>().join(", ");
-            let missing =
-                || anyhow::anyhow!("there is no preset {name:?}; the presets are {}", names());
-            (
-                name.as_str(),
-                presets::preset(name).ok_or_else(missing)?,
-                Vec::new(),
-            )
+            let spec = presets::preset(name).with_context(|| {
+                format!("there is no preset {name:?}; the presets are {}", names())
+            })?;
+            Ok(format!("policies:\n{}", printed(name, &spec)))
         }
         None => {
             let variables: Vec<_> = std::env::vars().collect();
-            let pairs = variables.iter().map(|(n, v)| (n.as_str(), v.as_str()));
-            let read = environment::from_environment(pairs);
-            ("environment", read.policy, read.ignored)
+            let pairs: Vec<_> = variables
+                .iter()
+                .map(|(n, v)| (n.as_str(), v.as_str()))
+                .collect();
+            from_env(&pairs)
         }
-    };
-    let notes = notes
-        .iter()
-        .map(|one| format!("# {}: {}\n", one.name, one.why));
-    let notes: String = notes.collect();
-    Ok(format!(
-        "{notes}policies:\n  my-{name}:\n{}",
-        spec.to_yaml(4)
-    ))
+    }
+}
+
+/// The policy of the variables of one program, or of each of two.
+fn from_env(variables: &[(&str, &str)]) -> anyhow::Result<String> {
+    let variables = || variables.iter().copied();
+    let mut notes = String::new();
+    let mut policies = String::new();
+    let others = wollomatic::policy(variables())?;
+    if others.is_none() || environment::is_configured(variables()) {
+        let read = environment::from_environment(variables());
+        for one in &read.ignored {
+            notes.push_str(&format!("# {}: {}\n", one.name, one.why));
+        }
+        policies.push_str(&printed("environment", &read.policy));
+    }
+    if let Some((spec, own)) = others {
+        let name = match policies.is_empty() {
+            true => "environment",
+            false => "environment-sp",
+        };
+        for note in &own {
+            notes.push_str(&format!("# {note}\n"));
+        }
+        policies.push_str(&printed(name, &spec));
+    }
+    Ok(format!("{notes}policies:\n{policies}"))
+}
+
+fn printed(name: &str, spec: &Spec) -> String {
+    format!("  my-{name}:\n{}", spec.to_yaml(4))
 }
 
 #[cfg(test)]
@@ -74,6 +99,50 @@ mod tests {
         let yaml = run(&args).unwrap();
         Config::parse("environment", &yaml).unwrap_or_else(|e| panic!("{e}\n{yaml}"));
         assert!(yaml.contains("my-environment"));
+    }
+
+    #[test]
+    fn the_variables_of_each_program_are_printed_as_a_valid_configuration() {
+        const SP: [(&str, &str); 4] = [
+            (
+                "SP_ALLOW_GET",
+                r"/v1\..{1,2}/(version|containers/.*|events.*)",
+            ),
+            ("SP_ALLOWBINDMOUNTFROM", "/srv"),
+            ("SP_WATCHDOGINTERVAL", "60"),
+            ("HOME", "/"),
+        ];
+        for (variables, expected, notes) in [
+            (
+                &[("CONTAINERS", "1"), ("TZ", "UTC")][..],
+                vec!["my-environment"],
+                1,
+            ),
+            (&SP[..], vec!["my-environment"], 1),
+            (
+                &[SP[0], ("POST", "1")],
+                vec!["my-environment", "my-environment-sp"],
+                0,
+            ),
+            (&[("HOME", "/")], vec!["my-environment"], 0),
+        ] {
+            let yaml = from_env(variables).unwrap();
+            let config = Config::parse("environment", &yaml);
+            config.unwrap_or_else(|e| panic!("{e}\n{yaml}"));
+            let names = yaml.lines().filter_map(|line| line.strip_prefix("  my-"));
+            let names: Vec<_> = names
+                .map(|name| format!("my-{}", name.trim_end_matches(':')))
+                .collect();
+            assert_eq!(names, expected, "{yaml}");
+            let found = yaml.lines().filter(|line| line.starts_with("# ")).count();
+            assert_eq!(found, notes, "{yaml}");
+        }
+        let yaml = from_env(&SP).unwrap();
+        for part in ["events", "GET /containers/json", "/srv"] {
+            assert!(yaml.contains(part), "{part}: {yaml}");
+        }
+        let error = from_env(&[("SP_ALLOW_GET", "(")]).unwrap_err();
+        assert!(error.to_string().starts_with("SP_ALLOW_GET: "), "{error}");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //!
 //! They have no effect if there is a configuration file.
 
+pub mod arguments;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -46,13 +48,36 @@ pub fn add<'e>(
     config: &mut Config,
     variables: impl IntoIterator<Item = (&'e str, &'e str)>,
 ) -> Result<Vec<String>, VariableError> {
+    let Some(mut read) = read(config, variables)? else {
+        return Ok(Vec::new());
+    };
+    read.notes.extend(environment::stand_alone(config));
+    read.listen(config)
+}
+
+/// The policy that the variables stand for, and notes about those without effect;
+/// `None` if there are none.
+///
+/// # Errors
+/// The first variable that has no meaning here, or a wrong value.
+pub fn policy<'e>(
+    variables: impl IntoIterator<Item = (&'e str, &'e str)>,
+) -> Result<Option<(Spec, Vec<String>)>, VariableError> {
+    let read = read(&mut Config::default(), variables)?;
+    Ok(read.map(|read| (read.policy, read.notes)))
+}
+
+fn read<'e>(
+    config: &mut Config,
+    variables: impl IntoIterator<Item = (&'e str, &'e str)>,
+) -> Result<Option<Read>, VariableError> {
     let variables = variables.into_iter();
     let mut own: Vec<_> = variables
         .filter(|(name, value)| name.starts_with(PREFIX) && !value.is_empty())
         .collect();
     own.sort_unstable();
     if own.is_empty() {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let mut read = Read {
         policy: Spec::default(),
@@ -73,8 +98,7 @@ pub fn add<'e>(
     {
         read.policy.may.get_or_insert_default().buildkit = true;
     }
-    read.notes.extend(environment::stand_alone(config));
-    read.listen(config)
+    Ok(Some(read))
 }
 
 impl Read {
