@@ -36,6 +36,8 @@ mod fixtures;
 mod forward;
 #[path = "lab/gateway.rs"]
 mod gateway;
+#[path = "lab/images.rs"]
+mod images;
 #[path = "lab/lists.rs"]
 mod lists;
 #[path = "lab/live.rs"]
@@ -117,6 +119,9 @@ const TESTS: &[(&str, Test)] = &tests! {
         a_prune_runs_on_one_node_unless_all_are_named a_container_is_created_on_the_node_of_the_objects_it_needs
         container_commands_find_a_container_by_its_name a_swarm_event_appears_once;
     compose: the_compose_file_is_valid compose_builds_runs_and_removes_an_application;
+    images: a_container_gets_its_image_from_the_node_that_has_it
+        a_container_beside_its_volume_gets_an_image_that_was_built_elsewhere
+        different_images_of_one_name_are_named_and_none_is_copied a_built_image_is_spread_to_the_nodes_of_a_service;
     targets: a_node_can_be_named_by_id_or_hostname a_list_of_one_node_has_only_its_own_objects
         an_unknown_node_gets_an_error_that_names_the_known_ones
         a_target_that_the_signature_does_not_cover_is_refused portainers_headers_choose_a_node_or_a_manager
@@ -129,6 +134,7 @@ const TESTS: &[(&str, Test)] = &tests! {
     changes: every_agent_notices_a_change_of_role an_agent_finishes_open_streams_after_a_stop_signal;
     faults: a_disconnected_node_is_named_and_comes_back a_node_with_a_hanging_engine_is_named_and_comes_back
         a_killed_agent_comes_back without_a_manager_only_manager_calls_fail;
+    images: a_node_that_is_away_is_named_and_the_others_get_the_image;
     standalone: serve_without_a_file_prints_a_command_that_works
         the_compose_agent_accepts_requests_signed_with_sign_sh;
     plain: a_docker_cli_in_a_container_finds_skep_where_a_socket_proxy_was a_published_port_without_tls_stops_the_start
