@@ -56,3 +56,8 @@ bench: build ## HAProxy and skep in turn before the same engine; ratios
 .PHONY: conformance
 conformance: build ## other people's test suites, directly and through skep, compared
 	@SKEP=$(abspath $(BINARY)) tests/conformance/run
+
+.PHONY: clients
+clients: build ## stock clients, directly and through every agent of a Swarm, compared step by step
+	@tests/clients/prepare all
+	SKEP_LAB=1 SKEP_CLIENTS=all SKEP=$(abspath $(BINARY)) $(CARGO) test --locked -p skep --test lab clients::

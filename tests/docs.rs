@@ -16,13 +16,14 @@ use skep_filters::auth::profile::{COVERED_HEADERS, DERIVED};
 use skep_filters::endpoint::describe;
 
 /// Pages outside of `docs/`.
-const OTHER_PAGES: [&str; 8] = [
+const OTHER_PAGES: [&str; 9] = [
     "CHANGELOG.md",
     "CODE_OF_CONDUCT.md",
     "CONTRIBUTING.md",
     "README.md",
     "SECURITY.md",
     "filters/fuzz/README.md",
+    "tests/clients/README.md",
     "tests/conformance/README.md",
     "tests/lab/README.md",
 ];

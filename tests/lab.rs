@@ -18,6 +18,8 @@ use cluster::Lab;
 mod builds;
 #[path = "lab/changes.rs"]
 mod changes;
+#[path = "lab/clients.rs"]
+mod clients;
 #[path = "lab/cluster.rs"]
 mod cluster;
 #[path = "lab/cluster_wide.rs"]
@@ -166,6 +168,8 @@ const TESTS: &[(&str, Test)] = &tests! {
         clients_of_any_version_work_on_every_node_through_every_agent
         ping_and_version_announce_the_versions_that_every_node_serves
         lists_are_complete_even_without_a_common_version;
+    clients: every_sequence_is_the_same_through_every_agent every_sequence_is_the_same_while_a_node_is_drained
+        every_sequence_is_the_same_while_a_node_is_cut_off a_preset_lets_its_client_do_the_whole_sequence;
 };
 
 fn main() -> ExitCode {
@@ -266,6 +270,7 @@ impl Cleanup {
             policies::NAME,
             portainer::NAME,
             versions::NAME,
+            clients::NAME,
         ]
         .join(" ");
         let wait = format!(

@@ -30,7 +30,7 @@ volumes:
 pub(crate) fn program() -> &'static str {
     let works = |words: &str| {
         let try_it = format!("{words} version >/dev/null 2>&1");
-        task("sh", "-c").arg(try_it).run().code == 0
+        task("sh", "-c").arg(try_it).within(60).run().code == 0
     };
     let mut forms = ["docker compose", "docker-compose"].into_iter();
     forms
