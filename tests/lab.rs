@@ -68,6 +68,8 @@ mod portainer_faults;
 mod portainer_proxy;
 #[path = "lab/portainer/stack.rs"]
 mod portainer_stack;
+#[path = "lab/proxies.rs"]
+mod proxies;
 #[path = "lab/request.rs"]
 mod request;
 #[path = "lab/size.rs"]
@@ -142,6 +144,8 @@ const TESTS: &[(&str, Test)] = &tests! {
     plain: a_docker_cli_in_a_container_finds_skep_where_a_socket_proxy_was a_published_port_without_tls_stops_the_start
         a_container_is_known_by_its_name_or_its_service a_manager_of_a_swarm_needs_no_secret_for_it
         ps_shows_where_a_published_port_really_is;
+    proxies: tecnativas_example_needs_another_image_only linuxservers_example_needs_another_image_only
+        wollomatics_example_needs_another_image_only a_variable_without_a_meaning_here_stops_the_start;
     load: a_crowd_does_not_stop_an_agent_at_its_memory_limit;
     gateway: a_socket_has_its_owner_and_a_signal_reloads_its_policy;
     policies: a_reader_sees_all_nodes_without_secrets_and_changes_none
