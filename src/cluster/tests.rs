@@ -1,11 +1,14 @@
 //! Tests how long a request waits for nodes while somebody sets the wall clock.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
-use tokio::time::{advance, sleep, timeout};
+use tokio::time::{advance, sleep};
 
 use super::expected::Expected;
 use super::identity::EngineFacts;
+use super::hop::Hop;
+use super::waiting::{MISSED, ROUND_AGE, SHORTEST};
 use super::*;
 use crate::config;
 use crate::platform::clock::{self, stepped};
