@@ -268,6 +268,7 @@ impl Agent {
         }
         let drain = self.config.drain;
         let mut failed = None;
+        let shared = self.cluster.clone();
         let stop = async {
             tokio::select! {
                 () = stop => {}
@@ -277,6 +278,7 @@ impl Agent {
                 }
             }
             let _ = draining.send(true);
+            shared.stop_sharing();
         };
         let served = listen::serve(self.proxy, self.listeners, &server_headers, stop, drain).await;
         let _ = stopping.send(true);

@@ -9,12 +9,15 @@ pub(crate) mod conditions;
 pub(crate) mod copies;
 pub(crate) mod discover;
 pub(crate) mod expected;
+mod follow;
+mod followers;
 pub(crate) mod hop;
 pub(crate) mod identity;
 pub(crate) mod known;
 mod managers;
 pub(crate) mod members;
 pub(crate) mod name_locks;
+mod node_events;
 mod own_node;
 mod own_objects;
 pub(crate) mod own_service;
@@ -24,6 +27,10 @@ pub(crate) mod reachable;
 pub(crate) mod removals;
 pub(crate) mod residents;
 mod rounds;
+pub(crate) mod row;
+mod schedule;
+pub(crate) mod shared;
+mod uses;
 mod waiting;
 
 #[cfg(test)]
@@ -37,8 +44,6 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use http::HeaderValue;
-use pingora::lb::selection::RoundRobin;
-use pingora::lb::{Backends, LoadBalancer};
 use skep_filters::policy::{Guarded, Marks};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
@@ -49,7 +54,8 @@ use crate::platform::lateness::Lateness;
 use crate::upstream::client::Client;
 use crate::upstream::engine::Engine;
 use crate::upstream::peers::Peers;
-use discover::Discovery;
+use discover::{Discovered, Discovery};
+use followers::Followers;
 use identity::{ApiRange, Identity};
 use members::{Member, Members};
 use own_node::label;
@@ -58,6 +64,9 @@ use own_objects::OwnObjects;
 use own_service::OwnService;
 use probe::Probe;
 use published::Published;
+use rounds::NodesRead;
+use schedule::Schedule;
+use uses::Uses;
 
 /// The time after the start in which rounds follow each other at that pace, until the
 /// others are found: the Swarm's DNS learns of a task only when it is healthy.
@@ -68,7 +77,25 @@ pub struct Cluster {
     me: ArcSwap<Identity>,
     label: ArcSwap<HeaderValue>,
     members: Arc<Members>,
-    balancer: LoadBalancer<RoundRobin>,
+    discovery: Discovery,
+    probe: Probe,
+    /// The addresses that discovery found, and when.
+    discovered: ArcSwap<Discovered>,
+    schedule: Schedule,
+    /// The open calls to other agents.
+    uses: Uses,
+    /// The agents that follow this one's table.
+    followers: Followers,
+    /// Whether this agent follows the table of another one.
+    follows: AtomicBool,
+    /// Notifies of a change of what this agent says of its node.
+    own_change: Notify,
+    /// Whether this agent is about to stop.
+    stopping: watch::Sender<bool>,
+    /// The addresses that a round tries without knowing whose they are.
+    unknown: AtomicUsize,
+    /// When the list of nodes was last read, and how many nodes it has.
+    nodes_read: ArcSwapOption<NodesRead>,
     pub(crate) client: Arc<Client>,
     /// This node's engine.
     pub(crate) engine: Arc<Engine>,
@@ -88,6 +115,8 @@ pub struct Cluster {
     lateness: Arc<Lateness>,
     /// The rounds in a row in which the engine was silent.
     engine_misses: AtomicU32,
+    /// Counts the rounds.
+    rounds: AtomicU32,
     probed: AtomicBool,
     /// The managers that took too long for a call, and when.
     slow: Mutex<HashMap<String, Instant>>,
@@ -129,14 +158,13 @@ impl Cluster {
         let own = Arc::new(OwnService::new(parts.client.clone(), parts.engine.clone()));
         let discovery = Discovery::new(parts.config.discover, own, members.clone(), parts.port);
         let lateness = Arc::new(Lateness::default());
-        let mut backends = Backends::new(Box::new(discovery));
-        backends.set_health_check(Box::new(Probe::new(
+        let probe = Probe::new(
             parts.client.clone(),
             parts.peers.clone(),
             members.clone(),
             lateness.clone(),
             parts.config.probe_timeout,
-        )));
+        );
         let own = OwnObjects::new(
             parts.client.clone(),
             parts.engine.clone(),
@@ -144,14 +172,28 @@ impl Cluster {
             parts.paths,
         );
         let now = Instant::now();
-        let engine_silent_since = parts.me.engine.is_none().then_some(now);
+        let me = Identity {
+            changed: own_node::change_time(0),
+            ..parts.me
+        };
+        let engine_silent_since = me.engine.is_none().then_some(now);
         Self {
             last_round: ArcSwap::from_pointee(now),
             engine_silent_since: watch::Sender::new(engine_silent_since),
-            label: ArcSwap::from_pointee(label(&parts.me)),
-            me: ArcSwap::from_pointee(parts.me),
+            label: ArcSwap::from_pointee(label(&me)),
+            me: ArcSwap::from_pointee(me),
             members,
-            balancer: LoadBalancer::from_backends(backends),
+            discovery,
+            probe,
+            discovered: ArcSwap::default(),
+            schedule: Schedule::default(),
+            uses: Uses::default(),
+            followers: Followers::default(),
+            follows: AtomicBool::new(false),
+            own_change: Notify::new(),
+            stopping: watch::Sender::new(false),
+            unknown: AtomicUsize::new(rounds::FIRST_UNKNOWN),
+            nodes_read: ArcSwapOption::empty(),
             client: parts.client,
             engine: parts.engine,
             peers: parts.peers,
@@ -165,6 +207,7 @@ impl Cluster {
             wake: Notify::new(),
             lateness,
             engine_misses: AtomicU32::new(0),
+            rounds: AtomicU32::new(0),
             probed: AtomicBool::new(false),
             slow: Mutex::default(),
             turn: AtomicUsize::new(0),
@@ -231,9 +274,16 @@ impl Cluster {
             guarded: Arc::default(),
             address: listed.as_ref().and_then(|m| m.address),
             availability: listed.as_ref().and_then(|m| m.availability),
-            labels: listed.map(|m| m.labels.clone()).unwrap_or_default(),
+            labels: listed
+                .as_ref()
+                .map(|m| m.labels.clone())
+                .unwrap_or_default(),
             spare: None,
+            swarm_address: listed.as_ref().and_then(|m| m.swarm_address),
+            is_down: false,
             generation: 0,
+            is_met: true,
+            changed: me.changed,
             state: if me.engine.is_some() {
                 members::State::Ready
             } else {
@@ -274,5 +324,4 @@ impl Cluster {
         let ready = all.iter().filter(|m| m.state == members::State::Ready);
         ready.filter_map(|m| m.engine.as_ref()?.range()).collect()
     }
-
 }

@@ -246,6 +246,7 @@ async fn relay(
     let Upstream { mut hop, retry } = upstream;
     let mut failures = 0;
     loop {
+        context.cluster.freshen(&hop).await;
         let another = retry == Retry::AnotherManager
             && failures < 2
             && matches!(&hop, Hop::Agent(m) if context.cluster.has_other_manager(m));
@@ -326,6 +327,7 @@ async fn tunnel(
     x: &mut Judged<'_>,
     hop: &Hop,
 ) -> Result<Next, Reject> {
+    context.cluster.freshen(hop).await;
     let failed = |e: Box<Error>| context.failed(hop, &e);
     let held = x.body.held.take();
     let mut head = session.req_header().clone();

@@ -2,12 +2,15 @@
 //! nodes, and the health of the agent.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use skep_filters::endpoint::query::get;
 
 use crate::cluster::Cluster;
 use crate::cluster::members::Member;
+use crate::cluster::shared::AskedTable;
 use crate::platform::clock;
 use crate::upstream::clocks::Skew;
 
@@ -28,6 +31,29 @@ pub(crate) fn nodes(cluster: &Cluster) -> Bytes {
     let all: Vec<_> = cluster.all().iter().map(shown).collect();
     let me = cluster.me();
     document(&json!({ "node": me.node_id, "cluster": cluster.is_on(), "nodes": all }))
+}
+
+/// What another agent asks for by this query. What cannot be read counts as not asked.
+pub(crate) fn asked_table(query: &str) -> AskedTable {
+    let number = |name| get(query, name).and_then(|text| text.parse().ok());
+    AskedTable {
+        since: get(query, "since").and_then(|text| text.parse().ok()),
+        wait: Duration::from_secs(number("wait").unwrap_or_default()),
+        changed: number("changed"),
+    }
+}
+
+/// The table of nodes for the agent of this node, or what differs from an earlier one.
+///
+/// # Errors
+/// Never: a table can be written as JSON.
+pub(crate) async fn members(
+    cluster: &Cluster,
+    by: &str,
+    asked: AskedTable,
+) -> serde_json::Result<Bytes> {
+    let shared = cluster.shared(by, asked).await;
+    Ok(serde_json::to_vec(&shared)?.into())
 }
 
 /// The health of the agent, with its engine, if that answers.

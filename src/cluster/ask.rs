@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
 use http::header::{ACCEPT, HeaderValue, USER_AGENT};
 use pingora::http::RequestHeader;
 use skep_filters::aggregate::NodeTag;
 use skep_filters::auth::{BodyBinding, OnBehalfOf};
 use skep_filters::endpoint::{ApiVersion, RequestPath};
 use skep_filters::translate::Translation;
-use tokio::time::timeout;
 use tracing::Instrument;
 
 use crate::cluster::Cluster;
@@ -19,6 +19,7 @@ use crate::cluster::identity::{ApiRange, EngineFacts};
 use crate::cluster::members::Member;
 use crate::cluster::reachable::Reachable;
 use crate::upstream::client::{Answer, Budget};
+use crate::upstream::clocks::Asking;
 use crate::upstream::error;
 use crate::upstream::headers;
 use crate::upstream::request;
@@ -239,13 +240,36 @@ pub(crate) async fn ask_node(
     budget: &Budget,
 ) -> Result<Answer, String> {
     let span = tracing::debug_span!("hop", node = node.tag.id.as_str());
-    let asked = fetch(cluster, node, ask, query, budget).instrument(span);
-    let answer = match ask.patience {
+    // On the heap: a handler that asks is deep in futures already.
+    let asked = Box::pin(fetch(cluster, node, ask, query, budget).instrument(span));
+    let Hop::Agent(member) = &node.hop else {
+        return within(cluster, node, ask.patience, asked).await;
+    };
+    let answer = within(cluster, node, ask.patience, asked).await?;
+    if let Some(address) = member.address {
+        cluster.members.answered(&member.id, address);
+    }
+    Ok(answer)
+}
+
+/// The answer of a node, within its time.
+async fn within(
+    cluster: &Cluster,
+    node: &Node,
+    patience: Timeout,
+    asked: impl Future<Output = pingora::Result<Answer>>,
+) -> Result<Answer, String> {
+    let answer = match patience {
         Timeout::Deadline => {
             let deadline: Duration = cluster.list_deadline;
             // A slow node is not gone: it stays a ready member.
-            let answer = timeout(deadline, asked).await;
-            answer.map_err(|_| format!("no answer within {deadline:?}"))?
+            let answer = cluster.lateness.within(deadline, asked).await;
+            answer.ok_or_else(|| {
+                if let Hop::Agent(member) = &node.hop {
+                    cluster.hurry(member);
+                }
+                format!("no answer within {deadline:?}")
+            })?
         }
         Timeout::UntilLost => tokio::select! {
             answer = asked => answer,
@@ -276,6 +300,30 @@ async fn fetch(
             head.insert_header(name, value.clone())?;
         }
     }
+    let mut answer = Box::pin(send(cluster, node, ask, head.clone(), budget)).await;
+    if let (Ok((refusal, asking)), Hop::Agent(member)) = (&answer, &node.hop)
+        && refusal.head.status == StatusCode::UNAUTHORIZED
+        && let Some(measured) = asking.refused(&refusal.body)
+        && !measured.skew.is_too_great()
+    {
+        // Its clock has been set since it was last measured.
+        let clocks = cluster.peers.clocks();
+        clocks.measured(&member.id, member.name(), measured);
+        answer = Box::pin(send(cluster, node, ask, head, budget)).await;
+    }
+    let (answer, _) = answer?;
+    headers::refuse_misdirected(&answer.head)?;
+    Ok(answer)
+}
+
+/// Signs a request for a node and sends it.
+async fn send(
+    cluster: &Cluster,
+    node: &Node,
+    ask: &Ask<'_>,
+    mut head: RequestHeader,
+    budget: &Budget,
+) -> pingora::Result<(Answer, Asking)> {
     node.hop.prepare(
         &mut head,
         &cluster.peers,
@@ -284,9 +332,9 @@ async fn fetch(
         BodyBinding::Empty,
     )?;
     let peer = node.hop.peer(&cluster.engine, &cluster.peers).await?;
+    let asking = Asking::now();
     let answer = cluster.client.fetch(&peer, head, budget).await?;
-    headers::refuse_misdirected(&answer.head)?;
-    Ok(answer)
+    Ok((answer, asking))
 }
 
 /// The request target for one node, from a decoded path.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The most nodes with a condition; more are not logged apart.
-const MOST: usize = 4096;
+const MOST: usize = 10_240;
 
 /// The conditions of nodes, by id.
 #[derive(Debug, Default)]

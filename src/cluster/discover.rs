@@ -4,23 +4,26 @@
 //! No failure here is fatal. A name that does not resolve leaves its addresses
 //! as they were, and the next round tries again.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use async_trait::async_trait;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::rr::Name;
-use pingora::lb::discovery::ServiceDiscovery;
-use pingora::lb::{Backend, Extensions};
-use pingora::protocols::l4::socket::SocketAddr as PeerAddress;
-use pingora::{Error, ErrorType};
 use tokio::time::Instant;
 
 use super::members::Members;
 use super::own_service::OwnService;
 use crate::config::Discover;
 use crate::upstream::client::MAX_AGENTS;
+
+/// The addresses that were found.
+#[derive(Default)]
+pub(crate) struct Discovered {
+    pub(crate) addresses: BTreeSet<SocketAddr>,
+    /// Absent before the first time.
+    pub(crate) at: Option<Instant>,
+}
 
 /// Resolves what the configuration names.
 pub(crate) struct Discovery {
@@ -66,7 +69,13 @@ impl Discovery {
         }
     }
 
-    async fn addresses(&self) -> Result<BTreeSet<SocketAddr>, String> {
+    /// The addresses of agents. Those that answer, or did recently, are among them: when
+    /// a node that was cut off comes back, Docker's DNS can also lose the tasks of others
+    /// for a minute.
+    ///
+    /// # Errors
+    /// If no name has ever had an address.
+    pub(crate) async fn addresses(&self) -> Result<BTreeSet<SocketAddr>, String> {
         let mut found = BTreeSet::new();
         let mut failures = Vec::new();
         let mut known = 0;
@@ -93,12 +102,22 @@ impl Discovery {
                 found.extend(addresses);
             }
         }
+        if found.len() > MAX_AGENTS {
+            failures.push(format!(
+                "the names have {} addresses, and an agent works with at most {MAX_AGENTS} others: \
+                 nodes are missing from all answers; divide the Swarm, or give each part of it \
+                 its own service of agents",
+                found.len()
+            ));
+        }
         let failures = (!failures.is_empty()).then(|| failures.join("; "));
         self.log(failures.as_deref());
         if let Some(failures) = failures.filter(|_| known == 0) {
             return Err(failures);
         }
-        Ok(found.into_iter().take(MAX_AGENTS).collect())
+        let mut found: BTreeSet<_> = found.into_iter().take(MAX_AGENTS).collect();
+        found.extend(self.members.recent(Instant::now()));
+        Ok(found)
     }
 
     async fn resolve(&self, source: &Discover) -> Result<Vec<SocketAddr>, String> {
@@ -166,26 +185,38 @@ impl Discovery {
     }
 }
 
-#[async_trait]
-impl ServiceDiscovery for Discovery {
-    async fn discover(&self) -> pingora::Result<(BTreeSet<Backend>, HashMap<u64, bool>)> {
-        let addresses = self.addresses().await;
-        let mut addresses = addresses.map_err(|e| Error::explain(ErrorType::InternalError, e))?;
-        // When a node that was cut off comes back, Docker's DNS can also lose
-        // the tasks of others for a minute. Agents that answer stay.
-        addresses.extend(self.members.recent(Instant::now()));
-        let backend = |address| Backend {
-            addr: PeerAddress::Inet(address),
-            weight: 1,
-            ext: Extensions::new(),
-        };
-        Ok((addresses.into_iter().map(backend).collect(), HashMap::new()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::tests::calls;
+    use crate::config;
+    use crate::upstream::engine::Engine;
+
+    /// So many addresses.
+    fn many(count: u32) -> Discover {
+        let address = |n| SocketAddr::from((std::net::Ipv4Addr::from_bits((10 << 24) + n), 9001));
+        Discover::Static((0..count).map(address).collect())
+    }
+
+    #[tokio::test]
+    async fn ten_thousand_addresses_are_taken_and_more_are_an_error() {
+        let (client, _) = calls();
+        let engine = Engine::new(&config::Engine::Socket("/nonexistent".into()));
+        let own = Arc::new(OwnService::new(client, Arc::new(engine.unwrap())));
+        let most = u32::try_from(MAX_AGENTS).unwrap();
+        assert!(most >= 10_000);
+        for (sources, found, is_error) in [
+            (vec![many(most)], MAX_AGENTS, false),
+            (vec![many(most + 1)], MAX_AGENTS, true),
+            (vec![many(most / 2), many(most)], MAX_AGENTS, false),
+        ] {
+            let members = Arc::new(Members::default());
+            let discovery = Discovery::new(sources, own.clone(), members, 9001);
+            assert_eq!(discovery.addresses().await.unwrap().len(), found);
+            let failed = discovery.failed.lock().unwrap();
+            assert_eq!(failed.is_some(), is_error, "{failed:?}");
+        }
+    }
 
     #[test]
     fn a_service_name_with_an_underscore_is_accepted() {

@@ -95,7 +95,7 @@ impl Hop {
             Self::Agent(member) => {
                 if let (true, Some(address)) = (error::was_not_reached(error), member.address) {
                     if error::is_late(error) {
-                        cluster.was_late();
+                        cluster.was_late(address);
                     } else {
                         cluster.failed(address, reason);
                     }

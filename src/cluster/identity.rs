@@ -37,6 +37,10 @@ pub struct Identity {
     /// The objects that belong to the agent; absent while it does not know them.
     #[serde(default)]
     pub(crate) guarded: Option<Guarded>,
+    /// When any of this last changed, in milliseconds by the node's own clock; 0 from an
+    /// agent that does not tell.
+    #[serde(default)]
+    pub(crate) changed: u64,
     /// The managers that the engine itself talks to, by node id. It knows them
     /// even before any other agent is found. Not sent to other agents.
     #[serde(skip)]
@@ -185,6 +189,7 @@ pub(crate) async fn read(client: &Client, engine: &Engine) -> Result<Identity, S
         ));
     }
     Ok(Identity {
+        changed: 0,
         managers: {
             let known = info.swarm.managers.unwrap_or_default();
             let manager = |m: ListedManager| RemoteManager {

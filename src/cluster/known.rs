@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const GENERATION: usize = 65_536;
 
 /// The most node ids to share between the ids on them.
-const NODES: usize = 4096;
+const NODES: usize = 16_384;
 
 type Id = [u8; 32];
 

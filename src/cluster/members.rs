@@ -1,9 +1,8 @@
 //! Holds the table of members, ordered by node id; readers take no lock, writers
 //! replace the table whole.
-//!
-//! The load balancer's backends cannot hold this: it ignores changes to the
-//! data attached to a backend, so a promoted worker would stay a worker.
 
+mod history;
+mod learn;
 mod member;
 
 #[cfg(test)]
@@ -21,6 +20,9 @@ use tokio::time::Instant;
 use super::expected::Expected;
 use super::identity::{Identity, RemoteManager};
 use crate::platform::clock::Moment;
+use history::History;
+pub(crate) use history::Revision;
+pub(crate) use learn::{Learned, Learner};
 pub(crate) use member::{Member, State};
 
 /// How long a silent agent's last address is still probed after no name resolves
@@ -36,19 +38,34 @@ type Table = BTreeMap<String, Arc<Member>>;
 #[derive(Default)]
 pub(crate) struct Members {
     table: ArcSwap<Table>,
-    /// The addresses of nodes, as the managers list them.
-    listed: ArcSwap<BTreeSet<IpAddr>>,
     /// The addresses of managers, as this node's engine knows them.
     remote: ArcSwap<BTreeSet<IpAddr>>,
     /// The addresses of agents that have not answered in time, and how often in a row.
     doubts: Mutex<BTreeMap<SocketAddr, u32>>,
-    /// How long each node's agent took for its last answer to a probe.
-    took: Mutex<BTreeMap<String, Duration>>,
-    writing: Mutex<()>,
+    /// The last signs of life of each node's agent.
+    contacts: Mutex<BTreeMap<String, Contact>>,
+    /// Held while the table is replaced.
+    history: Mutex<History>,
     changes: watch::Sender<()>,
+    /// The number of the last change that other agents have to learn of.
+    revisions: watch::Sender<u64>,
+}
+
+/// What this agent itself knows of another one.
+#[derive(Clone, Copy, Debug)]
+struct Contact {
+    /// When it last answered, or called.
+    at: Instant,
+    /// How long it took for its last answer to a probe.
+    took: Option<Duration>,
 }
 
 impl Members {
+    /// The number of members.
+    pub(crate) fn len(&self) -> usize {
+        self.table.load().len()
+    }
+
     /// All members, in the order of their node ids.
     pub(crate) fn all(&self) -> Vec<Arc<Member>> {
         self.table.load().values().cloned().collect()
@@ -80,16 +97,54 @@ impl Members {
         self.doubts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The addresses of agents that were late and are not given up yet.
+    pub(crate) fn doubtful(&self) -> Vec<SocketAddr> {
+        self.doubts().keys().copied().collect()
+    }
+
+    /// Records that the agent at this address may be away. Probes decide.
+    pub(crate) fn doubt(&self, address: SocketAddr) {
+        if self.answers(address) {
+            self.doubts().entry(address).or_default();
+            self.changes.send_replace(());
+        }
+    }
+
     /// Records how long a node's agent took to answer a probe.
     pub(crate) fn took(&self, id: &str, time: Duration) {
-        let mut took = self.took.lock().unwrap_or_else(PoisonError::into_inner);
-        took.insert(id.to_owned(), time);
+        let (at, took) = (Instant::now(), Some(time));
+        self.contacts().insert(id.to_owned(), Contact { at, took });
+    }
+
+    /// Records a sign of life of a node's agent: an answer to a call, or a call.
+    pub(crate) fn lives(&self, id: &str) {
+        let at = Instant::now();
+        let mut contacts = self.contacts();
+        if let Some(contact) = contacts.get_mut(id) {
+            contact.at = at;
+        } else if self.get(id).is_some() {
+            contacts.insert(id.to_owned(), Contact { at, took: None });
+        }
+    }
+
+    /// Records an answer of a node's agent to a call.
+    pub(crate) fn answered(&self, id: &str, address: SocketAddr) {
+        self.lives(id);
+        self.doubts().remove(&address);
     }
 
     /// How long a node's agent took to answer its last probe.
     pub(crate) fn last_took(&self, id: &str) -> Option<Duration> {
-        let took = self.took.lock().unwrap_or_else(PoisonError::into_inner);
-        took.get(id).copied()
+        self.contacts().get(id)?.took
+    }
+
+    /// When a node's agent last gave this one a sign of life.
+    pub(crate) fn last_contact(&self, id: &str) -> Option<Instant> {
+        Some(self.contacts().get(id)?.at)
+    }
+
+    fn contacts(&self) -> MutexGuard<'_, BTreeMap<String, Contact>> {
+        self.contacts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notifies of every change from now on.
@@ -112,7 +167,9 @@ impl Members {
     /// The addresses of the nodes of the Swarm, as far as they are known. On a worker,
     /// these are at first only those of managers, whose agents list the others.
     pub(crate) fn swarm_addresses(&self) -> BTreeSet<IpAddr> {
-        &**self.listed.load() | &**self.remote.load()
+        let table = self.table.load();
+        let listed = table.values().filter_map(|m| m.swarm_address);
+        listed.chain(self.remote.load().iter().copied()).collect()
     }
 
     /// Records an agent's answer to a probe.
@@ -141,44 +198,31 @@ impl Members {
                 return; // It is in no Swarm (any more).
             }
             let member = row(table, &identity.node_id, &identity.hostname, now);
-            if member.manager != identity.manager && member.agent.is_some() {
-                let role = if identity.manager {
-                    "manager"
-                } else {
-                    "worker"
-                };
-                tracing::info!(
-                    node = identity.node_id.as_str(),
-                    "node {} is now a {role}",
-                    identity.name()
-                );
-            }
-            member.hostname.clone_from(&identity.hostname);
-            member.manager = identity.manager;
-            member.agent = Some(identity.agent.clone());
             match member.address {
                 // It is found at two addresses. It keeps the one that it has while that
                 // answers: streams and connections belong to it.
-                Some(other) if other != address && member.agent_answers() => {
+                Some(other) if other != address && member.agent_answers() && member.is_met => {
                     member.spare = Some(address);
                 }
                 _ => {
                     member.address = Some(address);
+                    member.is_met = true;
                     member.spare = member.spare.filter(|spare| *spare != address);
                 }
             }
-            if let Some(guarded) = &identity.guarded
-                && *member.guarded != *guarded
-            {
-                member.guarded = Arc::new(guarded.clone());
-            }
             member.generation = generation;
-            if identity.engine.is_some() {
-                member.engine.clone_from(&identity.engine);
-                member.enter(State::Ready, now);
-            } else {
-                member.enter(State::NoEngine, now);
-            }
+            member.describe(identity, now);
+        });
+    }
+
+    /// Records what this agent says of its own node.
+    pub(crate) fn own(&self, identity: &Identity, now: Moment) {
+        if identity.node_id.is_empty() {
+            return;
+        }
+        self.change(|table| {
+            let member = row(table, &identity.node_id, &identity.hostname, now);
+            member.describe(identity, now);
         });
     }
 
@@ -213,7 +257,10 @@ impl Members {
                     let member = Arc::make_mut(member);
                     match member.spare.take() {
                         Some(spare) if member.agent_answers() => member.address = Some(spare),
-                        _ => member.enter(State::Unreachable(reason.to_owned()), now),
+                        _ => {
+                            member.is_met = true;
+                            member.enter(State::Unreachable(reason.to_owned()), now);
+                        }
                     }
                 }
             }
@@ -222,7 +269,7 @@ impl Members {
 
     /// Records a complete discovery: a member at any other address has lost its
     /// agent.
-    pub(crate) fn discovered(&self, addresses: &[SocketAddr], now: Moment) {
+    pub(crate) fn discovered(&self, addresses: &BTreeSet<SocketAddr>, now: Moment) {
         self.doubts()
             .retain(|address, _| addresses.contains(address));
         self.change(|table| {
@@ -239,35 +286,28 @@ impl Members {
 
     /// Records a manager's list of nodes. Returns whether their addresses have changed.
     pub(crate) fn expected(&self, nodes: &[Expected], now: Moment) -> bool {
-        let listed: BTreeSet<_> = nodes.iter().filter_map(|node| node.address).collect();
-        let changed = listed != **self.listed.load();
-        if changed {
-            self.listed.store(Arc::new(listed));
-        }
+        let before = self.swarm_addresses();
+        let ids: BTreeSet<_> = nodes.iter().map(|node| node.id.as_str()).collect();
+        let mut doubts = Vec::new();
         self.change(|table| {
-            table.retain(|id, m| m.is_ready() || nodes.iter().any(|n| n.id == *id));
-            self.took
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .retain(|id, _| table.contains_key(id));
+            table.retain(|id, m| m.is_ready() || ids.contains(id.as_str()));
+            self.contacts().retain(|id, _| table.contains_key(id));
+            for (id, member) in &mut *table {
+                if member.swarm_address.is_some() && !ids.contains(id.as_str()) {
+                    Arc::make_mut(member).swarm_address = None;
+                }
+            }
             for node in nodes {
                 let member = row(table, &node.id, &node.hostname, now);
-                member.labels.clone_from(&node.labels);
-                member.availability = node.availability;
-                if member.agent.is_none() {
-                    member.manager = node.manager;
-                    member.hostname.clone_from(&node.hostname);
-                }
-                match (&member.state, node.down) {
-                    (State::NoAgent | State::Unreachable(_), true) => {
-                        member.enter(State::Down, now);
-                    }
-                    (State::Down, false) => member.enter(State::NoAgent, now),
-                    _ => {}
+                if member.list(node, now) {
+                    doubts.extend(member.address);
                 }
             }
         });
-        changed
+        for address in doubts {
+            self.doubt(address);
+        }
+        self.swarm_addresses() != before
     }
 
     /// Adds the managers that the engine talks to, even before discovery finds
@@ -293,21 +333,27 @@ impl Members {
 
     /// For a node that has left its Swarm.
     pub(crate) fn clear(&self) {
-        self.listed.store(Arc::default());
         self.remote.store(Arc::default());
         self.doubts().clear();
+        self.contacts().clear();
         self.change(BTreeMap::clear);
     }
 
     fn change(&self, change: impl FnOnce(&mut Table)) {
-        let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut history = self.history();
         let before = self.table.load();
         let mut table = Table::clone(&before);
         change(&mut table);
         // A probe that changes nothing wakes no waiter.
         if table != **before {
+            let number = history.record(&before, &table);
             self.table.store(Arc::new(table));
             self.changes.send_replace(());
+            self.revisions.send_if_modified(|last| {
+                let is_new = *last != number;
+                *last = number;
+                is_new
+            });
         }
     }
 }
@@ -325,7 +371,11 @@ fn row<'a>(table: &'a mut Table, id: &str, hostname: &str, now: Moment) -> &'a m
             guarded: Arc::default(),
             address: None,
             spare: None,
+            swarm_address: None,
+            is_down: false,
             generation: 0,
+            is_met: false,
+            changed: 0,
             state: State::NoAgent,
             clock_skew_ms: None,
             since: now.unix,

@@ -6,10 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use pingora::lb::Backend;
-use pingora::lb::health_check::HealthCheck;
-use pingora::{Error, ErrorType};
+use pingora::Error;
 use serde::Deserialize;
 use skep_filters::auth::{BodyBinding, OnBehalfOf};
 
@@ -77,6 +74,24 @@ impl Probe {
             deadline,
             skews: Mutex::default(),
         }
+    }
+
+    /// Probes the agent at this address. Returns whether it answered.
+    pub(crate) async fn check(&self, address: SocketAddr) -> bool {
+        let now = Moment::now;
+        let reason = match self.ask(address).await {
+            Ok(()) => return true,
+            Err(Failure::Late(reason)) => {
+                self.members.late(address, &reason, now());
+                reason
+            }
+            Err(Failure::Failed(reason)) => {
+                self.members.failed(address, &reason, now());
+                reason
+            }
+        };
+        tracing::debug!("probe of {address}: {reason}");
+        false
     }
 
     async fn ask(&self, address: SocketAddr) -> Result<(), Failure> {
@@ -203,31 +218,4 @@ struct Time {
     /// In milliseconds since the Unix epoch.
     #[serde(default)]
     clock_ms: Option<u64>,
-}
-
-#[async_trait]
-impl HealthCheck for Probe {
-    async fn check(&self, target: &Backend) -> pingora::Result<()> {
-        let Some(address) = target.addr.as_inet().copied() else {
-            return Err(Error::explain(ErrorType::InternalError, "not an address"));
-        };
-        let now = Moment::now;
-        let reason = match self.ask(address).await {
-            Ok(()) => return Ok(()),
-            Err(Failure::Late(reason)) => {
-                self.members.late(address, &reason, now());
-                reason
-            }
-            Err(Failure::Failed(reason)) => {
-                self.members.failed(address, &reason, now());
-                reason
-            }
-        };
-        tracing::debug!("probe of {address}: {reason}");
-        Err(Error::explain(ErrorType::ConnectError, reason))
-    }
-
-    fn health_threshold(&self, _success: bool) -> usize {
-        1
-    }
 }

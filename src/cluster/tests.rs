@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use tokio::time::{advance, sleep};
 
 use super::expected::Expected;
-use super::identity::EngineFacts;
 use super::hop::Hop;
+use super::identity::EngineFacts;
 use super::waiting::{MISSED, ROUND_AGE, SHORTEST};
 use super::*;
 use crate::config;

@@ -26,6 +26,9 @@ pub(super) const ROUND_AGE: Duration = Duration::from_secs(5);
 /// The longest wait for a silent engine: a Portainer server waits for a minute.
 const LONGEST: Duration = Duration::from_secs(20);
 
+/// The time without a sign of life after which an agent is probed before it is called.
+const STALE: Duration = Duration::from_secs(60);
+
 impl Cluster {
     /// Records a failed call: the agent at this address gets no more requests
     /// until it answers a probe. The next round starts at once.
@@ -36,8 +39,16 @@ impl Cluster {
 
     /// Records that an agent took too long for a call. Only probes decide whether it is
     /// given up: many calls at once say no more than one.
-    pub(crate) fn was_late(&self) {
+    pub(crate) fn was_late(&self, address: SocketAddr) {
+        self.members.doubt(address);
         self.wake.notify_one();
+    }
+
+    /// Probes this member's agent in the next round.
+    pub(crate) fn hurry(&self, member: &Member) {
+        if let Some(address) = member.address {
+            self.schedule.hurry(address);
+        }
     }
 
     /// Another agent has probed this one. If its node did not answer, it may now.
@@ -54,14 +65,28 @@ impl Cluster {
         address.is_none_or(|address| self.members.is_doubtful(address))
     }
 
+    /// Probes the agent of a call that it has not answered for long: its clock may have
+    /// been set, or it may be gone, and then the call need not find out.
+    pub(crate) async fn freshen(&self, hop: &Hop) {
+        let Hop::Agent(member) = hop else { return };
+        let last = self.members.last_contact(&member.id);
+        let is_fresh = member.is_met && last.is_some_and(|at| at.elapsed() < STALE);
+        if let Some(address) = member.address.filter(|_| !is_fresh) {
+            let answered = Box::pin(self.probe.check(address)).await;
+            self.schedule.probed(address, answered, Instant::now());
+        }
+    }
+
     /// Resolves when this member's agent did not answer its last probe in time.
     pub(crate) async fn doubtful(&self, member: &Member) {
+        let _in_use = self.uses.begin(&member.id);
         let mut changes = self.members.changes();
         drop(changes.wait_for(|()| self.is_doubtful(member)).await);
     }
 
     /// Resolves when this member's agent has not answered probes for a while.
     pub(crate) async fn lost(&self, member: &Member) {
+        let _in_use = self.uses.begin(&member.id);
         let answers = || member.address.is_some_and(|a| self.members.answers(a));
         let mut changes = self.members.changes();
         let silent = async {

@@ -84,6 +84,7 @@ impl ProxyHttp for Gateway {
         }
         let hop = &proxied.upstream.hop;
         x.record.to = hop.label();
+        self.context.cluster.freshen(hop).await;
         Ok(Box::new(
             hop.peer(&self.context.engine, &self.context.peers)
                 .await

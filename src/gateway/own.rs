@@ -46,6 +46,18 @@ pub(crate) async fn answer(
             let body = nodes::nodes(&context.cluster);
             context.answer_json(session, x, body).await
         }
+        Own::Members => {
+            let caller = &x.permission.called.caller;
+            let Some(by) = caller.principal.peer_node().filter(|_| x.is_from_peer()) else {
+                return Err(Reject::NotServed);
+            };
+            let query = session.req_header().uri.query().unwrap_or_default();
+            let asked = nodes::asked_table(query);
+            let by = by.to_owned();
+            let body = nodes::members(&context.cluster, &by, asked).await;
+            let body = body.map_err(|e| Reject::Internal(e.to_string()))?;
+            context.answer_json(session, x, body).await
+        }
         Own::Health => {
             let body = nodes::health(&context.cluster);
             context.answer_json(session, x, body).await

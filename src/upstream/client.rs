@@ -24,11 +24,11 @@ use crate::platform;
 use crate::platform::keepalive::IDLE;
 
 /// The most addresses of agents: DNS may return any number.
-pub(crate) const MAX_AGENTS: usize = 1024;
+pub(crate) const MAX_AGENTS: usize = 10_240;
 
-/// The most idle connections: one to each possible agent, and those to the
-/// engine.
-const POOL: usize = MAX_AGENTS + 256;
+/// The most idle connections, to agents and to the engine. In a larger cluster the
+/// oldest are closed.
+const POOL: usize = 1280;
 
 pub(crate) struct Client {
     pooled: Connector,

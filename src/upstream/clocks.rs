@@ -35,6 +35,11 @@ impl Skew {
         self.0
     }
 
+    /// The difference to a clock that is ahead of that one by so many milliseconds.
+    pub(crate) fn and(self, millis: i64) -> Self {
+        Self(self.0.saturating_add(millis))
+    }
+
     fn size(self) -> Self {
         Self(self.0.saturating_abs())
     }
@@ -123,6 +128,8 @@ pub(crate) struct Clocks(Mutex<HashMap<String, Known>>);
 struct Known {
     skew: Skew,
     is_warned: bool,
+    /// Whether this agent has not measured it itself.
+    is_told: bool,
 }
 
 impl Clocks {
@@ -136,6 +143,23 @@ impl Clocks {
         self.known().get(node).map(|known| known.skew)
     }
 
+    /// Records a difference that another agent tells, unless this one has measured it.
+    pub(crate) fn told(&self, node: &str, skew: Skew) {
+        let mut all = self.known();
+        if let Some(known) = all.get_mut(node) {
+            if known.is_told {
+                known.skew = skew;
+            }
+        } else if all.len() < 2 * MAX_AGENTS {
+            let known = Known {
+                skew,
+                is_told: true,
+                ..Known::default()
+            };
+            all.insert(node.to_owned(), known);
+        }
+    }
+
     /// Records a difference. The log has one line when it becomes great, and one when
     /// it ends.
     pub(crate) fn measured(&self, node: &str, hostname: &str, measured: Measured) {
@@ -146,6 +170,7 @@ impl Clocks {
         }
         let known = all.entry(node.to_owned()).or_default();
         known.skew = skew;
+        known.is_told = false;
         let size = skew.size();
         if !known.is_warned && size.0.saturating_sub(error.0) >= WARN.0 {
             known.is_warned = true;
@@ -253,10 +278,26 @@ mod tests {
     }
 
     #[test]
+    fn what_another_agent_tells_counts_until_it_is_measured() {
+        let clocks = Clocks::default();
+        for (told, known) in [(500, 500), (700, 700)] {
+            clocks.told("n2", Skew(told));
+            assert_eq!(clocks.shown("n2"), Some(Skew(known)));
+        }
+        clocks.measured("n2", "host2", exact(100));
+        clocks.told("n2", Skew(900));
+        assert_eq!(clocks.of("n2"), Skew(100));
+        // The way leads over the clock of the agent that tells.
+        assert_eq!(clocks.of("n2").and(-300), Skew(-200));
+        assert_eq!(Skew(i64::MAX).and(1), Skew(i64::MAX));
+    }
+
+    #[test]
     fn the_number_of_clocks_is_bounded() {
         let clocks = Clocks::default();
         for n in 0..3 * MAX_AGENTS {
             clocks.measured(&n.to_string(), "", exact(0));
+            clocks.told(&format!("told{n}"), Skew(1));
         }
         assert!(clocks.known().len() <= 2 * MAX_AGENTS);
     }

@@ -77,6 +77,18 @@ impl Peers {
         self.generations.len()
     }
 
+    /// The fingerprint of the secret at this position.
+    pub(crate) fn fingerprint(&self, generation: usize) -> Option<&str> {
+        let generations = self.trust.generations();
+        generations.get(generation).map(|g| g.fingerprint())
+    }
+
+    /// The position of the secret with this fingerprint.
+    pub(crate) fn generation_of(&self, fingerprint: &str) -> Option<usize> {
+        let mut generations = self.trust.generations().iter();
+        generations.position(|g| g.fingerprint() == fingerprint)
+    }
+
     /// A peer for the agent at this address.
     ///
     /// # Errors

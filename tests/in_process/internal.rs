@@ -90,3 +90,45 @@ async fn an_agent_may_only_inspect_for_itself_and_a_refusal_is_audited() {
         })
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_shares_its_table_of_nodes_with_agents_only() {
+    let nodes = [manager("n1"), worker("n2"), worker("n3")];
+    ClusterBuilder::of(nodes)
+        .run(async |bed| {
+            let n2 = bed.node("n2");
+            let caller = agent(bed.node("n1"), n2);
+            let to = [("Skep-Target", n2.id.as_str())];
+            let ask = async |query: &str| {
+                let target = format!("/skep/v1/members{query}");
+                let answer = caller.ask("GET", &target, &to, b"").await.unwrap();
+                assert_eq!(answer.status, 200, "{}", answer.text());
+                answer.json().unwrap()
+            };
+            let table = ask("").await;
+            assert_eq!(table["whole"], true);
+            let rows = table["nodes"].as_array().unwrap();
+            let ids: Vec<_> = rows.iter().map(|row| row["id"].as_str().unwrap()).collect();
+            let all: Vec<_> = bed.nodes.iter().map(|node| node.id.as_str()).collect();
+            assert_eq!(ids, all);
+            // Whoever asks n2 knows where it is.
+            assert_eq!(rows[1]["agent"]["address"], Value::Null);
+            let n3 = bed.node("n3").address.to_string();
+            assert_eq!(rows[2]["agent"]["address"], *n3);
+            let revision = table["revision"].as_str().unwrap();
+            let later = ask(&format!("?since={revision}")).await;
+            assert_eq!(later["whole"], false);
+            // It waits for a change, here that of a role.
+            let revision = later["revision"].as_str().unwrap();
+            bed.node("n3").engine.set_manager(true);
+            let change = ask(&format!("?since={revision}&wait=20")).await;
+            assert_eq!(change["whole"], false, "{change}");
+            assert_ne!(change["nodes"].as_array().unwrap().len(), 0, "{change}");
+            for unreadable in ["?since=x", "?since=1-", "?since=0-0", "?wait=x"] {
+                assert_eq!(ask(unreadable).await["whole"], true, "{unreadable}");
+            }
+            let answer = bed.operator("n2").get("/skep/v1/members").await.unwrap();
+            assert_eq!(answer.status, 404, "{}", answer.text());
+        })
+        .await;
+}

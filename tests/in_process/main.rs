@@ -24,6 +24,7 @@ mod images;
 mod internal;
 mod lists;
 mod malformed;
+mod many_nodes;
 mod media_types;
 mod missing_nodes;
 mod names;

@@ -249,6 +249,9 @@ fn by_own(own: Own) -> &'static str {
     match own {
         Own::Identity => "the node's id, hostname, address, role and versions",
         Own::Nodes => "every node of the cluster, with its role, versions and state",
+        Own::Members => {
+            "for other agents only: the nodes and their agents, or what has changed since"
+        }
         Own::Health => "that the agent lives, and the versions of its engine if that answers",
         Own::ImageCopy => {
             "for other agents only: an image for a container that the caller creates on their node"

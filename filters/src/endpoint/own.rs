@@ -7,6 +7,8 @@ pub enum Own {
     Identity,
     /// The nodes of the cluster.
     Nodes,
+    /// The table of nodes, or what differs from an earlier one; for other agents only.
+    Members,
     /// The health of the agent and its engine.
     Health,
     /// An image for a container on another node; for other agents only.

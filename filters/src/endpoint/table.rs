@@ -445,6 +445,9 @@ endpoints! {
             route Agent, scope Forbidden, own: Some(Identity), internal: true;
         AgentNodes: Get "/skep/v1/nodes", 24, None => Json, "agent",
             route Agent, scope Forbidden, own: Some(Nodes);
+        // Waits for a change.
+        AgentMembers: Get "/skep/v1/members", 24, None => Json, "agent",
+            route Agent, scope Forbidden, own: Some(Members), internal: true;
         AgentHealth: Get "/skep/v1/health", 24, None => Json, "agent",
             route Agent, scope Unscoped, own: Some(Health), routine: true;
         AgentPortainer: Get "/skep/v1/portainer", 24, None => Json, "agent",

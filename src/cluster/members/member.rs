@@ -1,15 +1,15 @@
 //! One node of the cluster, and whether it can be asked.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use skep_filters::policy::Guarded;
 use tokio::time::Instant;
 
-use crate::cluster::expected::Availability;
-use crate::cluster::identity::EngineFacts;
+use crate::cluster::expected::{Availability, Expected};
+use crate::cluster::identity::{EngineFacts, Identity};
 use crate::platform::clock::Moment;
 
 /// One node of the cluster.
@@ -38,9 +38,22 @@ pub struct Member {
     /// Another address at which its agent has answered, in case the first one fails.
     #[serde(skip)]
     pub(crate) spare: Option<SocketAddr>,
+    /// The address under which the Swarm knows it, if a manager lists it.
+    #[serde(skip)]
+    pub(crate) swarm_address: Option<IpAddr>,
+    /// Whether the managers report it as down, while its agent may still answer.
+    #[serde(skip)]
+    pub(crate) is_down: bool,
     /// The position of the secret that its agent shares with ours.
     #[serde(skip)]
     pub generation: usize,
+    /// Whether this agent itself has called its agent at that address. If not, its
+    /// address and state are as another agent knows them.
+    #[serde(skip)]
+    pub(crate) is_met: bool,
+    /// When its agent last changed what it says of its node, by its own clock.
+    #[serde(skip)]
+    pub(crate) changed: u64,
     #[serde(flatten)]
     pub(crate) state: State,
     /// The time that its clock is ahead of the one of the node that answers, if it was
@@ -122,6 +135,28 @@ impl Member {
         self.state != State::NoAgent || self.is_drained()
     }
 
+    /// Whether other agents have to learn of what differs from before.
+    pub(super) fn tells_the_same_as(&self, before: &Self) -> bool {
+        let told = |m: &Self| {
+            (
+                m.manager,
+                m.availability,
+                m.swarm_address,
+                m.address,
+                m.generation,
+                m.changed,
+                m.is_down,
+                std::mem::discriminant(&m.state),
+            )
+        };
+        told(self) == told(before)
+            && self.hostname == before.hostname
+            && self.labels == before.labels
+            && self.engine == before.engine
+            && self.agent == before.agent
+            && self.guarded == before.guarded
+    }
+
     fn is_drained(&self) -> bool {
         self.availability == Some(Availability::Drain)
     }
@@ -136,9 +171,60 @@ impl Member {
         matches!(self.state, State::Ready | State::NoEngine)
     }
 
+    /// Takes what its agent says of it.
+    pub(super) fn describe(&mut self, identity: &Identity, now: Moment) {
+        if self.manager != identity.manager && self.agent.is_some() {
+            let role = if identity.manager {
+                "manager"
+            } else {
+                "worker"
+            };
+            tracing::info!(
+                node = identity.node_id.as_str(),
+                "node {} is now a {role}",
+                identity.name()
+            );
+        }
+        self.hostname.clone_from(&identity.hostname);
+        self.manager = identity.manager;
+        self.agent = Some(identity.agent.clone());
+        self.changed = identity.changed;
+        if let Some(guarded) = &identity.guarded
+            && *self.guarded != *guarded
+        {
+            self.guarded = Arc::new(guarded.clone());
+        }
+        if identity.engine.is_some() {
+            self.engine.clone_from(&identity.engine);
+            self.enter(State::Ready, now);
+        } else {
+            self.enter(State::NoEngine, now);
+        }
+    }
+
+    /// Takes what a manager lists of its node. Returns whether its agent is to be
+    /// asked: the managers miss it, and it has answered so far.
+    pub(super) fn list(&mut self, node: &Expected, now: Moment) -> bool {
+        self.labels.clone_from(&node.labels);
+        self.availability = node.availability;
+        self.swarm_address = node.address;
+        if self.agent.is_none() {
+            self.manager = node.manager;
+            self.hostname.clone_from(&node.hostname);
+        }
+        let was_down = std::mem::replace(&mut self.is_down, node.down);
+        match (&self.state, node.down) {
+            (State::NoAgent | State::Unreachable(_), true) => self.enter(State::Down, now),
+            (State::Down, false) => self.enter(State::NoAgent, now),
+            _ => {}
+        }
+        node.down && !was_down && self.agent_answers()
+    }
+
     /// Another node has its address, or nobody has it.
     pub(super) fn lose_address(&mut self, now: Moment) {
         self.address = self.spare.take().filter(|_| self.agent_answers());
+        self.is_met = self.address.is_some();
         if self.address.is_none() {
             self.enter(State::NoAgent, now);
         }

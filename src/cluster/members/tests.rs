@@ -179,7 +179,7 @@ fn an_agent_at_two_addresses_keeps_the_one_that_answers() {
     assert_eq!(address(), Some(at(2)));
     heard(1, 4);
     assert_eq!(address(), Some(at(2)));
-    members.discovered(&[at(1)], after(5));
+    members.discovered(&[at(1)].into(), after(5));
     assert!(ready());
     assert_eq!(address(), Some(at(1)));
     // A failed address takes over nothing.
@@ -267,6 +267,6 @@ fn a_drained_node_without_an_agent_has_no_tasks() {
 fn a_node_whose_address_discovery_no_longer_finds_has_no_agent() {
     let members = Members::default();
     members.heard(at(1), 0, &identity("a", false), after(1));
-    members.discovered(&[at(2)], after(2));
+    members.discovered(&[at(2)].into(), after(2));
     assert_eq!(state(&members, "a"), State::NoAgent);
 }

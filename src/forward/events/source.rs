@@ -139,6 +139,7 @@ async fn begin(
             head.insert_header(name, value.clone())?;
         }
     }
+    context.cluster.freshen(&node.hop).await;
     node.hop.prepare(
         &mut head,
         &context.peers,

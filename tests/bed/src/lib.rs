@@ -7,6 +7,7 @@
 
 mod cable;
 mod client;
+mod crowd;
 mod engine;
 pub mod fixture;
 mod payload;
@@ -15,6 +16,7 @@ mod wire;
 
 pub use cable::Cable;
 pub use client::{Client, Connection, Hijack, RawStream, Response, Streaming};
+pub use crowd::{Answer, Credentials, Crowd, Reply};
 pub use engine::{Behaviour, EngineBuilder, FakeEngine, Seen, tail};
 pub use payload::{Noise, Sum, Tally, noise, sum};
 pub use wait::{LIMIT, eventually};

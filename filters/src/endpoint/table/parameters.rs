@@ -297,6 +297,7 @@ pub(super) const fn of(row: EndpointId) -> Parameters {
 
         ImageSpread => single(&["from", "id"]).and_repeated(&["nodes"]),
         ContainerForward => single(&[port::PORT, port::CHECK]),
+        AgentMembers => single(&["since", "wait", "changed"]),
         AgentIdentity | AgentNodes | AgentHealth | AgentPortainer | ImageCopy | NodeMetrics
         | Metrics => NONE,
 

@@ -7,9 +7,9 @@ use crate::endpoint::{
 };
 
 #[test]
-fn the_engine_has_122_endpoints_and_the_agent_27() {
+fn the_engine_has_122_endpoints_and_the_agent_28() {
     let (own, engine): (Vec<_>, Vec<_>) = all().iter().partition(|e| e.is_own());
-    assert_eq!((engine.len(), own.len()), (122, 27));
+    assert_eq!((engine.len(), own.len()), (122, 28));
     let by_agent = |e: &&&Endpoint| {
         matches!(
             e.route,
@@ -17,7 +17,7 @@ fn the_engine_has_122_endpoints_and_the_agent_27() {
         )
     };
     assert!(!engine.iter().any(|e| by_agent(&e)));
-    assert_eq!(own.iter().filter(by_agent).count(), 13);
+    assert_eq!(own.iter().filter(by_agent).count(), 14);
 }
 
 #[test]
@@ -171,6 +171,7 @@ fn every_row_that_the_agent_answers_has_a_handler_and_no_handler_is_unused() {
     for (own, rows_of_it) in [
         (Own::Identity, 1),
         (Own::Nodes, 1),
+        (Own::Members, 1),
         (Own::Health, 1),
         (Own::ImageCopy, 1),
         (Own::ImageSpread, 1),
@@ -226,6 +227,7 @@ fn agents_send_only_reads_for_themselves() {
             SecretInspect,
             ConfigInspect,
             AgentIdentity,
+            AgentMembers,
             AgentPortainer,
         ]
     );
