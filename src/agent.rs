@@ -32,6 +32,7 @@ use crate::cluster::copies::Copies;
 use crate::cluster::identity::{self, Identity};
 use crate::cluster::known::Known;
 use crate::cluster::known::Pulls;
+use crate::cluster::misses::Misses;
 use crate::cluster::name_locks::NameLocks;
 use crate::cluster::removals::Removals;
 use crate::cluster::residents::Residents;
@@ -152,6 +153,7 @@ impl Agent {
         let context = Context {
             memory: Arc::default(),
             known: Known::default(),
+            misses: Misses::default(),
             pulls: Pulls::default(),
             removals: Removals::default(),
             name_locks: NameLocks::default(),

@@ -16,6 +16,7 @@ pub(crate) mod identity;
 pub(crate) mod known;
 mod managers;
 pub(crate) mod members;
+pub(crate) mod misses;
 pub(crate) mod name_locks;
 mod node_events;
 mod own_node;
@@ -30,6 +31,7 @@ mod rounds;
 pub(crate) mod row;
 mod schedule;
 pub(crate) mod shared;
+mod turns;
 mod uses;
 mod waiting;
 
@@ -66,6 +68,7 @@ use probe::Probe;
 use published::Published;
 use rounds::NodesRead;
 use schedule::Schedule;
+use turns::Turns;
 use uses::Uses;
 
 /// The time after the start in which rounds follow each other at that pace, until the
@@ -84,6 +87,8 @@ pub struct Cluster {
     schedule: Schedule,
     /// The open calls to other agents.
     uses: Uses,
+    /// The turns of the calls of fan-outs.
+    turns: Turns,
     /// The agents that follow this one's table.
     followers: Followers,
     /// Whether this agent follows the table of another one.
@@ -188,6 +193,7 @@ impl Cluster {
             discovered: ArcSwap::default(),
             schedule: Schedule::default(),
             uses: Uses::default(),
+            turns: Turns::default(),
             followers: Followers::default(),
             follows: AtomicBool::new(false),
             own_change: Notify::new(),

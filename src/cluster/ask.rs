@@ -245,7 +245,11 @@ pub(crate) async fn ask_node(
     let Hop::Agent(member) = &node.hop else {
         return within(cluster, node, ask.patience, asked).await;
     };
-    let answer = within(cluster, node, ask.patience, asked).await?;
+    let request = ask.request_id.to_str().unwrap_or_default();
+    // Its time begins now: the others' calls are no fault of this node.
+    let turn = cluster.turns.wait(request).await;
+    let asked = Box::pin(within(cluster, node, ask.patience, asked));
+    let answer = turn.hold(asked).await?;
     if let Some(address) = member.address {
         cluster.members.answered(&member.id, address);
     }

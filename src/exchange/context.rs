@@ -10,6 +10,7 @@ use crate::cluster::conditions::Conditions;
 use crate::cluster::copies::Copies;
 use crate::cluster::hop::Hop;
 use crate::cluster::known::{Known, Pulls};
+use crate::cluster::misses::Misses;
 use crate::cluster::name_locks::NameLocks;
 use crate::cluster::reachable::Reachable;
 use crate::cluster::removals::Removals;
@@ -37,6 +38,8 @@ pub(crate) struct Context {
     pub(crate) memory: Arc<Memory>,
     /// The nodes on which containers and execs were seen.
     pub(crate) known: Known,
+    /// The ids that no node has.
+    pub(crate) misses: Misses,
     /// The nodes that lacked an image.
     pub(crate) pulls: Pulls,
     /// Where containers were that callers removed in the last minutes.

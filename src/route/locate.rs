@@ -96,6 +96,10 @@ pub(crate) async fn locate(context: &Context, object: &Object<'_>) -> Result<Fou
         }
         return Ok(Found::At(hop));
     }
+    let ids = || nodes.iter().map(|node| node.tag.id.as_str());
+    if missing.is_empty() && context.misses.has(object.class, object.name, ids()) {
+        return Ok(Found::Nowhere);
+    }
     let path = object_path(object);
     let ask = Ask {
         head: &request::get("/").map_err(internal)?,
@@ -165,7 +169,11 @@ pub(crate) async fn locate(context: &Context, object: &Object<'_>) -> Result<Fou
             break;
         }
     }
-    choose(context, object, owners, &missing)
+    let found = choose(context, object, owners, &missing);
+    if matches!(found, Ok(Found::Nowhere)) {
+        context.misses.saw(object.class, object.name, ids());
+    }
+    found
 }
 
 /// The node where the object was seen, unless it is missing.

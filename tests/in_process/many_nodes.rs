@@ -14,6 +14,7 @@ use crate::common::{ClusterBuilder, Node, TestCluster, generation, manager, work
 
 const IDENTITY: &str = "/skep/v1/identity";
 const TABLE: &str = "/skep/v1/members";
+const UNKNOWN: &str = "abcd0000abcd0000abcd0000abcd0000abcd0000abcd0000abcd0000abcd0000";
 
 /// The agents that a round in a large cluster probes in turn.
 const SAMPLE: u64 = 4;
@@ -265,6 +266,34 @@ async fn more_than_a_thousand_nodes_are_found_in_a_table_and_not_by_probes() {
             crowd.asked("/containers/json") + crowd.asked("/v1.45/containers/json"),
             1
         );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_id_that_no_node_has_is_looked_for_once() {
+    with_crowd(20, async |bed, crowd| {
+        let path = format!("/containers/{UNKNOWN}/json");
+        for _ in 0..5 {
+            let answer = bed.operator("n2").get(&path).await.unwrap();
+            assert_eq!(answer.status, 404, "{}", answer.text());
+            let message = answer.message().unwrap();
+            assert!(message.contains("No such container"), "{message}");
+        }
+        let asked = |path: &str| crowd.requests(path);
+        let version = "/v1.45/containers/";
+        let all = || asked("/containers/") + asked(version);
+        assert_eq!(all(), 20);
+        // A name may come to exist at any time.
+        let mut each = Vec::new();
+        for _ in 0..2 {
+            let before = all();
+            let answer = bed.operator("n2").get("/containers/web/json").await;
+            let answer = answer.unwrap();
+            assert_eq!(answer.status, 404, "{}", answer.text());
+            each.push(all() - before);
+        }
+        assert!(each[0] >= 20 && each[0] == each[1], "{each:?}");
     })
     .await;
 }
