@@ -122,7 +122,8 @@ impl Agent {
         }
         let doors = Doors::new(&config.plain);
         doors.refuse_published(&cluster)?;
-        listeners.extend(doors.listen(&config.plain).await?);
+        let plain = doors.listen(&config.plain).await;
+        listeners.extend(plain.map_err(|(address, error)| StartError::Listen { address, error })?);
         let others = || Others {
             cluster: cluster.clone(),
             client: client.clone(),

@@ -1,13 +1,13 @@
 //! The listeners without TLS: closed while the agent's container publishes their
 //! port, and until that is known.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::agent::error::StartError;
 use crate::cluster::Cluster;
 use crate::config::Plain;
 use crate::listen::Listener;
@@ -70,11 +70,15 @@ impl Doors {
     /// Binds the listeners.
     ///
     /// # Errors
-    /// As `bind(2)`.
-    pub(crate) async fn listen(&self, plain: &[Plain]) -> Result<Vec<Listener>, StartError> {
+    /// As `bind(2)`, with the address.
+    pub(crate) async fn listen(
+        &self,
+        plain: &[Plain],
+    ) -> Result<Vec<Listener>, (SocketAddr, io::Error)> {
         let mut listeners = Vec::new();
         for ((address, door), plain) in self.0.iter().zip(plain) {
-            let listener = bind(*address, door.clone()).await?;
+            let bound = bind(*address, door.clone()).await;
+            let listener = bound.map_err(|error| (*address, error))?;
             warn(listener.address().unwrap_or(*address), plain);
             listeners.push(listener);
         }
@@ -113,15 +117,14 @@ impl Doors {
 }
 
 /// Binds an address. A kernel without IPv6 has `0.0.0.0` in place of `::`.
-async fn bind(address: SocketAddr, door: Arc<Door>) -> Result<Listener, StartError> {
-    let bound = match Listener::plain(address, door.clone()).await {
+async fn bind(address: SocketAddr, door: Arc<Door>) -> io::Result<Listener> {
+    match Listener::plain(address, door.clone()).await {
         Err(_) if address.is_ipv6() && address.ip().is_unspecified() => {
             let v4 = (Ipv4Addr::UNSPECIFIED, address.port()).into();
             Listener::plain(v4, door).await
         }
         bound => bound,
-    };
-    bound.map_err(|error| StartError::Listen { address, error })
+    }
 }
 
 fn warn(address: SocketAddr, plain: &Plain) {
