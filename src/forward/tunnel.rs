@@ -296,9 +296,14 @@ async fn open<S: AsyncWrite + Unpin>(
     early: Option<&[u8]>,
 ) -> std::io::Result<()> {
     client.write_all(head).await?;
-    client.farewell = Some(farewell);
-    client.write_all(first.unwrap_or_default()).await?;
     client.flush().await?;
+    client.farewell = Some(farewell);
+    if let Some(first) = first {
+        // In a record of their own: docker-py reads the head through a buffer and the rest
+        // from the connection, and loses what arrives in the head's record.
+        client.write_all(first).await?;
+        client.flush().await?;
+    }
     server.write_all(early.unwrap_or_default()).await?;
     server.flush().await
 }
