@@ -36,7 +36,7 @@ pub struct ForwardArgs {
     #[arg(value_name = "[LOCAL:]PORT", required = true)]
     pub(crate) ports: Vec<Ports>,
     /// Address of this machine to listen on; others than the loopback are open to
-    /// whoever reaches them
+    /// every host that reaches them
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub(crate) address: IpAddr,
     /// Node of the target, if a container of its name is on several nodes

@@ -74,7 +74,7 @@ impl Cluster {
         let mut sources: BTreeMap<String, Source> = BTreeMap::new();
         let mut questions = FuturesUnordered::new();
         let mut changes = self.members.changes();
-        let mut told = self.me().changed;
+        let mut last_change = self.me().changed;
         loop {
             let wanted = self.wanted(&sources);
             sources.retain(|id, source| {
@@ -87,7 +87,7 @@ impl Cluster {
                         .rests_until
                         .is_some_and(|until| until > Instant::now())
             });
-            if std::mem::replace(&mut told, self.me().changed) != told {
+            if std::mem::replace(&mut last_change, self.me().changed) != last_change {
                 // Those who are followed have to learn what this agent says of its node.
                 for source in sources.values_mut() {
                     source.asking.take().inspect(AbortHandle::abort);
@@ -99,7 +99,7 @@ impl Cluster {
                 if let Some(until) = source.rests_until.filter(|until| *until > Instant::now()) {
                     next = next.min(until);
                 } else if source.asking.is_none() {
-                    let asked = self.question(member, source.has.clone(), told);
+                    let asked = self.question(member, source.has.clone(), last_change);
                     let (asked, handle) = abortable(asked);
                     source.asking = Some(handle);
                     questions.push(asked);

@@ -76,8 +76,8 @@ impl Cluster {
         }
     }
 
-    /// The row of one node. This agent describes its own, at no address: whoever asks
-    /// knows where.
+    /// The row of one node. This agent describes its own, without an address: the agent
+    /// that asks knows it.
     fn row(&self, member: &Member) -> Row {
         let me = self.me();
         if member.id == me.node_id {

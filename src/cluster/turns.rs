@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn requests_take_turns_whoever_came_first() {
+    async fn requests_take_turns_in_whatever_order_they_came() {
         let turns = Turns::of(2);
         let order = Mutex::new(Vec::new());
         futures::join!(

@@ -274,7 +274,8 @@ impl Lab {
         })
     }
 
-    /// The host's id of the first process of a container. Engines know only the id in their own namespace.
+    /// The host's id of the process that a container was started for. Engines know only the id in their
+    /// own namespace. The container's health check runs beside it, and has the lower id once ids start anew.
     pub(crate) fn process(&self, node: usize, container: &str) -> Option<String> {
         let place = format!("skep-{}/node{node}/{container}/cgroup.procs", self.name);
         let roots = [
@@ -285,7 +286,7 @@ impl Lab {
         let list = roots
             .iter()
             .find_map(|root| fs::read_to_string(format!("{root}/{place}")).ok())?;
-        list.lines().next().map(str::to_owned)
+        list.lines().find(|pid| is_first(pid)).map(str::to_owned)
     }
 
     /// The whole log of an agent.
@@ -427,4 +428,13 @@ impl Node {
             state: cell(6),
         }
     }
+}
+
+/// Whether a process has the id 1 in its own namespace.
+fn is_first(pid: &str) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let mut ids = status
+        .lines()
+        .filter_map(|line| line.strip_prefix("NSpid:"));
+    ids.any(|ids| ids.split_whitespace().next_back() == Some("1"))
 }

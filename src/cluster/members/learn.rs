@@ -1,7 +1,7 @@
 //! Takes the table of another agent into this one's.
 //!
 //! What an agent says of its node carries the time of its last change, so the newest
-//! wins whoever passes it on. Whether an agent answers is this agent's own judgement
+//! wins, whichever agent passes it on. Whether an agent answers is this agent's own judgement
 //! where it has called that agent lately, and otherwise that of the other table.
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! one whole.
 //!
 //! `docker stack rm` removes what has the label of the stack, and `docker compose`
-//! counts, replaces and removes what has that of the project, whoever made it. So a
+//! counts, replaces and removes what has that of the project, no matter who made it. So a
 //! caller with limits must not give its own objects the labels of an agent's.
 
 use serde::{Deserialize, Serialize};

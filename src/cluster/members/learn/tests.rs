@@ -151,7 +151,7 @@ async fn a_node_that_has_left_is_gone_unless_it_has_just_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_agent_said_last_counts_whoever_passes_it_on() {
+async fn the_last_words_of_an_agent_count_whichever_agent_passes_them_on() {
     let members = Members::default();
     let facts = |version: &str, changed| {
         let mut identity = identity("a", changed);
