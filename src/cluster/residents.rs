@@ -4,7 +4,9 @@
 //! began: the container that had the address before may have ended. Labels that the
 //! container has from its image do not count: the author of the image chose them.
 
-use std::collections::HashMap;
+mod endpoint;
+
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +15,9 @@ use arc_swap::ArcSwapOption;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
+use self::endpoint::{Endpoints, Network};
 use crate::upstream::client::{Budget, Client};
 use crate::upstream::engine::Engine;
 use crate::upstream::error;
@@ -26,7 +29,10 @@ const AGE: Duration = Duration::from_secs(10);
 /// How long the engine may take.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// Bounds the list of containers.
+/// The pause before the engine is asked again for a container that starts.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Bounds the list of containers, the list of networks, and one network's endpoints.
 const LIST: usize = 16 << 20;
 
 /// Bounds one inspect.
@@ -52,7 +58,25 @@ pub(crate) struct Residents {
     engine: Arc<Engine>,
     table: ArcSwapOption<Table>,
     /// Held while the engine is asked, so that all who wait share one list.
-    asking: Mutex<HashMap<String, Labels>>,
+    asking: Mutex<Asked>,
+}
+
+/// Answers of the engine that count beside the list.
+#[derive(Default)]
+struct Asked {
+    /// Labels of images, by their id.
+    images: HashMap<String, Labels>,
+    /// The addresses that are no container's, since the last list.
+    strangers: HashSet<IpAddr>,
+}
+
+/// The container that has an address.
+enum Found {
+    Resident(Resident),
+    /// Several containers have the address, or none.
+    Nobody,
+    /// A container that the engine does not list yet.
+    Starts,
 }
 
 struct Table {
@@ -117,27 +141,54 @@ impl Residents {
 
     /// The container with this address, for a connection that began at `since`.
     ///
+    /// Waits for a container that has the address and that the engine does not list yet.
+    ///
     /// # Errors
-    /// If the engine does not answer.
+    /// If the engine does not answer, or does not list the container in time.
     pub(crate) async fn at(
         &self,
         address: IpAddr,
         since: Instant,
     ) -> Result<Option<Resident>, Unknown> {
-        let found = timeout(DEADLINE, self.find(address, since)).await;
-        found.map_err(|_| Unknown(format!("no answer within {DEADLINE:?}")))?
+        let address = address.to_canonical();
+        let end = Instant::now() + DEADLINE;
+        let mut since = since;
+        loop {
+            let found = timeout_at(end, self.find(address, since)).await;
+            match found.map_err(|_| Unknown(format!("no answer within {DEADLINE:?}")))?? {
+                Found::Resident(resident) => return Ok(Some(resident)),
+                Found::Nobody => return Ok(None),
+                Found::Starts if Instant::now() + PAUSE > end => {
+                    return Err(Unknown(format!(
+                        "it does not list the one at {address} yet"
+                    )));
+                }
+                Found::Starts => sleep(PAUSE).await,
+            }
+            since = Instant::now();
+        }
     }
 
-    async fn find(&self, address: IpAddr, since: Instant) -> Result<Option<Resident>, Unknown> {
-        let address = address.to_canonical();
-        let mut images = self.asking.lock().await;
+    async fn find(&self, address: IpAddr, since: Instant) -> Result<Found, Unknown> {
+        let mut asked = self.asking.lock().await;
         let table = match self.fresh(since) {
             Some(table) => table,
-            None => self.read().await?,
+            None => {
+                asked.strangers.clear();
+                self.read().await?
+            }
         };
-        let Some(Some(container)) = table.by_address.get(&address) else {
-            return Ok(None);
+        let Some(known) = table.by_address.get(&address) else {
+            if asked.strangers.contains(&address) || !self.has_endpoint(address).await? {
+                asked.strangers.insert(address);
+                return Ok(Found::Nobody);
+            }
+            return Ok(Found::Starts);
         };
+        let Some(container) = known else {
+            return Ok(Found::Nobody);
+        };
+        let images = &mut asked.images;
         if !images.contains_key(&container.image) {
             let labels = self.labels_of_image(&container.image).await?;
             if images.len() >= IMAGES {
@@ -146,9 +197,24 @@ impl Residents {
             images.insert(container.image.clone(), labels);
         }
         let empty = Labels::new();
-        Ok(Some(
-            container.resident(images.get(&container.image).unwrap_or(&empty)),
-        ))
+        let of_image = images.get(&container.image).unwrap_or(&empty);
+        Ok(Found::Resident(container.resident(of_image)))
+    }
+
+    /// Whether a container has the address in one of this engine's networks.
+    async fn has_endpoint(&self, address: IpAddr) -> Result<bool, Unknown> {
+        let networks: Option<Vec<Network>> = self.ask("/networks", LIST).await?;
+        for network in networks.into_iter().flatten() {
+            if !network.holds(address) {
+                continue;
+            }
+            let path = format!("/networks/{}", request::escape(&network.id));
+            let endpoints: Option<Endpoints> = self.ask(&path, LIST).await?;
+            if endpoints.is_some_and(|endpoints| endpoints.has(address)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn fresh(&self, since: Instant) -> Option<Arc<Table>> {

@@ -378,6 +378,45 @@ async fn a_caller_cannot_give_its_containers_the_mark_of_another() {
         .await;
 }
 
+/// The row of a network that has a container with this address.
+fn network_with(address: &str) -> Value {
+    let mut row = fixture::network("proxy", "proxy", "local");
+    row["IPAM"] = json!({ "Config": [{ "Subnet": "127.0.0.0/8" }] });
+    let endpoint = json!({ "IPv4Address": format!("{address}/8"), "IPv6Address": "" });
+    row["Containers"] = json!({ "c".repeat(64): endpoint });
+    row
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_container_that_calls_before_the_engine_lists_it_is_waited_for() {
+    let bed_of = Bed::with(
+        "networks: [127.0.0.0/8], policy: lister, callers: [ { service: traefik, policy: maker } ]",
+    );
+    bed_of
+        .cluster()
+        .run(async |bed| {
+            let engine = &bed.node("n1").engine;
+            engine.set_containers(Vec::new());
+            let network = network_with("127.0.0.1");
+            engine.set_answer("GET", "/networks", 200, json!([network]));
+            engine.set_answer("GET", "/networks/proxy", 200, network);
+            let client = bed_of.client();
+            let listed = async {
+                let seen = || !engine.requests_to("/networks/proxy").is_empty();
+                assert!(eventually(seen).await);
+                let labels = json!({ "com.docker.compose.service": "traefik" });
+                engine.set_containers(vec![at("127.0.0.1", "a", labels)]);
+            };
+            let (answer, ()) = tokio::join!(get(&client, "/images/json"), listed);
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            // It never gets the policy of others.
+            engine.set_containers(Vec::new());
+            let answer = get(&client, LIST).await;
+            assert_eq!(answer.status, 503, "{}", answer.text());
+        })
+        .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_engine_lets_no_container_in() {
     let bed_of = Bed::with(
