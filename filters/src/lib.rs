@@ -8,7 +8,8 @@
 //! ([`policy`]). [`placement`] finds what ties a new container to a node, and
 //! [`aggregate`] makes one answer of the answers of several nodes. [`translate`] maps
 //! calls between versions of the API. All of them
-//! read JSON with [`json`]. Imports run down this list only.
+//! read JSON with [`json`]. [`frames`] reads a container's output. Imports run down this
+//! list only.
 
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
@@ -27,6 +28,8 @@ pub mod placement;
 pub mod auth;
 
 pub mod endpoint;
+
+pub mod frames;
 
 pub mod json;
 

@@ -5,7 +5,6 @@
 //! its refusals are ordinary answers. Routing finds the node that has the
 //! container; this module answers for the node it runs on.
 
-mod demux;
 mod engine;
 mod handshake;
 mod pump;

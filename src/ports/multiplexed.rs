@@ -1,16 +1,12 @@
 //! The stream of an attach to a container without a terminal: input goes in as it is,
-//! output comes in frames (moby `stdcopy`: stream, three zeros, length).
+//! output comes in frames.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use skep_filters::frames::{Frames, OUTPUT};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-const HEADER: usize = 8;
-
-/// The stream of standard output.
-const OUTPUT: u8 = 1;
 
 /// The bytes that are read at once.
 const BLOCK: usize = 64 << 10;
@@ -22,10 +18,7 @@ pub(super) struct Multiplexed<S> {
     /// The part of the block that was not read yet.
     from: usize,
     to: usize,
-    header: Vec<u8>,
-    /// The bytes that are left of a frame.
-    left: usize,
-    is_output: bool,
+    frames: Frames,
 }
 
 impl<S> Multiplexed<S> {
@@ -35,33 +28,19 @@ impl<S> Multiplexed<S> {
             block: vec![0; BLOCK].into(),
             from: 0,
             to: 0,
-            header: Vec::with_capacity(HEADER),
-            left: 0,
-            is_output: false,
+            frames: Frames::default(),
         }
     }
 
     /// Moves the output in the block to the reader's buffer.
     fn take(&mut self, buffer: &mut ReadBuf<'_>) {
         while self.from < self.to && buffer.remaining() > 0 {
-            let bytes = &self.block[self.from..self.to];
-            if self.left > 0 {
-                let mut length = bytes.len().min(self.left);
-                if self.is_output {
-                    length = length.min(buffer.remaining());
-                    buffer.put_slice(&bytes[..length]);
-                }
-                self.left -= length;
-                self.from += length;
-                continue;
-            }
-            let length = bytes.len().min(HEADER - self.header.len());
-            self.header.extend_from_slice(&bytes[..length]);
-            self.from += length;
-            if let Ok([kind, _, _, _, length @ ..]) = <[u8; HEADER]>::try_from(&*self.header) {
-                self.left = u32::from_be_bytes(length) as usize;
-                self.is_output = kind == OUTPUT;
-                self.header.clear();
+            let end = self.to.min(self.from + buffer.remaining());
+            let mut bytes = &self.block[self.from..end];
+            let next = self.frames.next(&mut bytes);
+            self.from = end - bytes.len();
+            if let Some((OUTPUT, piece)) = next {
+                buffer.put_slice(piece);
             }
         }
     }

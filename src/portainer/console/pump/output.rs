@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::SinkExt;
+use skep_filters::frames::Frames;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::{End, Life, STUCK, Sink, send};
 use crate::portainer::console::BLOCK;
-use crate::portainer::console::demux::Demux;
 use crate::portainer::console::text::{Piece, Text};
 
 /// Proxies close connections that are quiet for a minute.
@@ -19,9 +19,9 @@ const PING: Duration = Duration::from_secs(50);
 /// Pings without a sign of life after which the browser is gone.
 const UNANSWERED: u32 = 2;
 
-/// Turns output into frames.
+/// Turns output into messages.
 pub(super) struct Output {
-    demux: Option<Demux>,
+    frames: Option<Frames>,
     text: Text,
     bytes: u64,
 }
@@ -29,7 +29,7 @@ pub(super) struct Output {
 impl Output {
     pub(super) fn new(multiplexed: bool, text: Text) -> Self {
         Self {
-            demux: multiplexed.then(Demux::default),
+            frames: multiplexed.then(Frames::default),
             text,
             bytes: 0,
         }
@@ -100,11 +100,15 @@ impl Output {
         }
     }
 
-    fn read(&mut self, bytes: &[u8]) -> Vec<Piece> {
-        match &mut self.demux {
-            None => self.text.read(bytes),
-            Some(demux) => self.text.read(&demux.read(bytes)),
+    fn read(&mut self, mut bytes: &[u8]) -> Vec<Piece> {
+        let Some(frames) = &mut self.frames else {
+            return self.text.read(bytes);
+        };
+        let mut output = Vec::with_capacity(bytes.len());
+        while let Some((_, piece)) = frames.next(&mut bytes) {
+            output.extend_from_slice(piece);
         }
+        self.text.read(&output)
     }
 
     /// Sends these frames and flushes once.
