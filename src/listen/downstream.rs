@@ -6,6 +6,7 @@
 //! a request is in progress, it passes all bytes through.
 
 mod heads;
+mod held;
 mod passed;
 mod refusal;
 
@@ -27,6 +28,7 @@ use crate::listen::places::{Full, Place, Standing};
 use crate::listen::server_headers::ServerHeaders;
 use crate::platform::Hangup;
 use heads::{Budget, Head};
+use held::Held;
 
 /// The longest time until the first byte of a request, as Pingora's.
 const FIRST_BYTE: Duration = Duration::from_secs(60);
@@ -48,6 +50,8 @@ pub(crate) struct Downstream {
     /// The header lines of every refusal.
     lines: Arc<str>,
     replacement: Option<Replacement>,
+    /// The head of the answer, until its body follows.
+    held: Held,
     /// Bytes that were dropped after the refusal of a head.
     dropped: usize,
     /// Takes the connection when the proxy drops it.
@@ -102,6 +106,7 @@ impl Downstream {
             head: Head::new(common.budget.clone()),
             lines: common.lines.clone(),
             replacement: None,
+            held: Held::default(),
             dropped: 0,
             left: None,
             answered: false,
@@ -247,6 +252,17 @@ impl Downstream {
         Poll::Ready(io::ErrorKind::InvalidData.into())
     }
 
+    /// Writes a head that was held back.
+    fn poll_send_held(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.held.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        let sent = ready!(self.held.poll_send(Pin::new(&mut self.inner), cx));
+        self.answered |= sent.is_ok();
+        self.over |= sent.is_err();
+        Poll::Ready(sent)
+    }
+
     fn take_inner(&mut self) -> Stream {
         std::mem::replace(&mut self.inner, dummy())
     }
@@ -340,9 +356,13 @@ impl AsyncWrite for Downstream {
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         if this.in_progress.load(Ordering::Relaxed) {
-            let written = Pin::new(&mut this.inner).poll_write(cx, buf);
+            if this.held.hold(buf) {
+                return Poll::Ready(Ok(buf.len()));
+            }
+            let written = this.held.poll_write(Pin::new(&mut this.inner), cx, buf);
             return this.note_write(written);
         }
+        ready!(this.poll_send_held(cx))?;
         if this.replacement.is_none() {
             match refusal::explain(buf, &this.lines) {
                 None => {
@@ -374,10 +394,12 @@ impl AsyncWrite for Downstream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send_held(cx))?;
         Pin::new(&mut self.inner).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send_held(cx))?;
         Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 
@@ -387,6 +409,7 @@ impl AsyncWrite for Downstream {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         // Pingora writes only bodies vectored, and refusals have none.
+        ready!(self.poll_send_held(cx))?;
         let written = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
         self.note_write(written)
     }
