@@ -6,6 +6,7 @@
 //! it.
 
 pub mod access;
+pub(crate) mod docker_context;
 pub(crate) mod forward;
 mod missing;
 mod silence;
