@@ -17,6 +17,7 @@ mod rfc3339;
 mod route;
 mod seen;
 mod streams;
+mod swarm;
 mod transfer;
 
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub use builder::EngineBuilder;
 pub use fault::Behaviour;
 pub use hijack::tail;
 pub use seen::Seen;
+pub use swarm::Creation;
 
 use listen::Listening;
 use seen::Shared;
@@ -144,6 +146,30 @@ impl FakeEngine {
     pub fn set_answer(&self, method: &str, path: &str, status: u16, body: Value) {
         self.shared
             .change(|config| config.fix(method, path, status, body));
+    }
+
+    /// The objects of this kind (`secrets`, `networks` and so on), as the engine has them.
+    pub fn objects(&self, kind: &str) -> Vec<Value> {
+        self.shared.config().rows(kind).to_vec()
+    }
+
+    /// Fails the nth creation of a secret, config, network or service from now on.
+    pub fn set_failing_creation(&self, nth: usize, how: Creation) {
+        self.shared.change(|config| {
+            config.creations = 0;
+            config.failing = Some((nth, how));
+        });
+    }
+
+    /// No creation fails any more.
+    pub fn unset_failing_creation(&self) {
+        self.shared.change(|config| config.failing = None);
+    }
+
+    /// Rejects all tasks of services from now on for this reason; `None` runs them.
+    pub fn set_task_error(&self, reason: Option<&str>) {
+        self.shared
+            .change(|config| config.task_error = reason.map(str::to_owned));
     }
 
     /// Stops listening and cuts every connection; returns when they are gone.

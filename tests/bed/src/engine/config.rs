@@ -11,6 +11,7 @@ use tokio::io::DuplexStream;
 
 use super::fault::Behaviour;
 use super::hijack::MODES;
+use super::swarm::Creation;
 
 /// A container's program: it gets its input and output as one stream.
 pub(super) type Program =
@@ -36,6 +37,12 @@ pub(super) struct Config {
     pub(super) behaviours: Vec<(String, Behaviour)>,
     /// The number of containers and networks that were created.
     pub(super) made: usize,
+    /// The number of creations in the swarm since one was set to fail.
+    pub(super) creations: usize,
+    /// The creation that fails.
+    pub(super) failing: Option<(usize, Creation)>,
+    /// Why tasks of services are rejected.
+    pub(super) task_error: Option<String>,
     /// What the containers run that are created.
     pub(super) program: Option<Program>,
     objects: BTreeMap<&'static str, Vec<Value>>,
@@ -64,6 +71,9 @@ impl Config {
             behaviour: Behaviour::Normal,
             behaviours: Vec::new(),
             made: 0,
+            creations: 0,
+            failing: None,
+            task_error: None,
             program: None,
             objects: BTreeMap::new(),
             fixed: BTreeMap::new(),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::config::Config;
 use super::events::decoded;
 use super::exchange::{After, Exchange};
-use super::{images, objects};
+use super::{images, objects, swarm};
 use crate::fixture;
 use crate::payload::sum;
 
@@ -113,6 +113,16 @@ pub(super) async fn volume(x: &mut Exchange<'_>) -> io::Result<After> {
     x.json(201, &volume).await
 }
 
+/// A network of the driver `overlay`, whose name must be free, belongs to the swarm.
+pub(super) async fn of_either(x: &mut Exchange<'_>) -> io::Result<After> {
+    x.drain().await?;
+    let body = x.ticket.body().unwrap_or_default();
+    match body["Driver"] == "overlay" && body["CheckDuplicate"] == true {
+        true => swarm::create(x, "networks").await,
+        false => network(x).await,
+    }
+}
+
 pub(super) async fn network(x: &mut Exchange<'_>) -> io::Result<After> {
     x.drain().await?;
     let body = x.ticket.body().unwrap_or_default();
@@ -131,6 +141,10 @@ pub(super) async fn network(x: &mut Exchange<'_>) -> io::Result<After> {
 
 pub(super) async fn remove_network(x: &mut Exchange<'_>, id: &str) -> io::Result<After> {
     let is = |row: &Value| row["Id"] == id || row["Name"] == id;
+    let mut rows = x.config.rows("networks").iter();
+    if rows.any(|row| is(row) && row["Scope"] == "swarm") {
+        return swarm::remove(x, "networks", id).await;
+    }
     let found = x.config.rows("networks").iter().any(is);
     x.shared.change(|config| {
         let mut rows = config.rows("networks").to_vec();

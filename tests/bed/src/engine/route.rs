@@ -3,7 +3,7 @@
 use std::io;
 
 use super::exchange::{After, Exchange};
-use super::{creation, events, hijack, identity, images, objects, streams, transfer};
+use super::{creation, events, hijack, identity, images, objects, streams, swarm, transfer};
 
 pub(super) async fn answer(x: &mut Exchange<'_>) -> io::Result<After> {
     if let Some(why) = identity::unsupported(x) {
@@ -28,7 +28,24 @@ pub(super) async fn answer(x: &mut Exchange<'_>) -> io::Result<After> {
         ("POST", ["containers", id, "rename"]) => creation::rename(x, id).await,
         ("DELETE", ["containers", id]) => creation::remove(x, id).await,
         ("POST", ["volumes", "create"]) => creation::volume(x).await,
-        ("POST", ["networks", "create"]) => creation::network(x).await,
+        ("POST", ["networks", "create"]) => match x.config.is_manager() {
+            true => creation::of_either(x).await,
+            false => creation::network(x).await,
+        },
+        ("POST", [kind @ ("secrets" | "configs" | "services"), "create"]) => {
+            match swarm::kind(kind) {
+                Some(kind) => swarm::create(x, kind).await,
+                None => x.error(404, "page not found").await,
+            }
+        }
+        ("POST", ["services", id, "update"]) => swarm::update(x, id).await,
+        ("GET", [kind @ ("secrets" | "configs" | "services"), id]) => {
+            swarm::inspect(x, kind, id).await
+        }
+        ("DELETE", [kind @ ("secrets" | "configs" | "services"), id]) => match swarm::kind(kind) {
+            Some(kind) => swarm::remove(x, kind, id).await,
+            None => x.error(404, "page not found").await,
+        },
         ("DELETE", ["networks", id]) => creation::remove_network(x, id).await,
         ("POST", ["containers", id, "wait"]) => streams::wait(x, id).await,
         ("POST", ["containers", id, "attach"]) => hijack::attach(x, id).await,
