@@ -7,6 +7,7 @@
 
 mod args;
 mod ask;
+pub mod bootstrap;
 pub mod cert;
 pub mod check;
 pub mod connect;
@@ -27,6 +28,7 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use args::ClientArgs;
 pub use args::{CaArgs, ConfigArgs, SecretArgs};
+use bootstrap::BootstrapArgs;
 use cert::CertCommand;
 use check::CheckArgs;
 use connect::ConnectArgs;
@@ -50,6 +52,9 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Set skep up on a Swarm, through the engine of a manager
+    #[command(after_help = "Example:\n  skep bootstrap --context manager1 --dry-run")]
+    Bootstrap(BootstrapArgs),
     /// Print the certificate of the cluster's CA, derived from its secret
     #[command(after_help = "Example:\n  skep ca --secret-file secret.txt > ca.pem")]
     Ca(CaArgs),

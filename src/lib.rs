@@ -11,6 +11,8 @@
 // The command line, and the operator's machine.
 pub mod cli;
 
+pub(crate) mod bootstrap;
+
 pub mod connect;
 
 // One agent, and the pipeline of its requests.

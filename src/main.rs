@@ -55,6 +55,12 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         }
+        Command::Bootstrap(args) => {
+            telemetry::init(LogFormat::Text, LevelFilter::Warn)?;
+            if !runtime(Some(1))?.block_on(cli::bootstrap::run(args, out))? {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
         Command::Connect(args) => {
             telemetry::init(LogFormat::Text, LevelFilter::Info)?;
             runtime(None)?.block_on(cli::connect::run(args))?;

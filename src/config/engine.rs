@@ -51,7 +51,7 @@ pub struct EngineTls {
 
 impl Engine {
     /// This engine with TLS, on Docker's port for it unless `named` has a port.
-    pub(super) fn with_tls(self, named: &str, tls: EngineTls) -> Result<Self, ValueError> {
+    pub(crate) fn with_tls(self, named: &str, tls: EngineTls) -> Result<Self, ValueError> {
         let Self::Tcp { host, port, .. } = self else {
             return Err(ValueError::new(format!("`{named}` cannot have TLS"))
                 .help("leave `tls` out, or name a tcp:// address"));

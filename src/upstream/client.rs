@@ -130,7 +130,21 @@ impl Client {
         head: RequestHeader,
         budget: &Budget,
     ) -> pingora::Result<Answer> {
-        let (mut session, head) = self.send(peer, head, Bytes::new()).await?;
+        self.exchange(peer, head, Bytes::new(), budget).await
+    }
+
+    /// As [`Self::fetch`], for a request with a body.
+    ///
+    /// # Errors
+    /// As [`Self::fetch`].
+    pub(crate) async fn exchange(
+        &self,
+        peer: &HttpPeer,
+        head: RequestHeader,
+        body: Bytes,
+        budget: &Budget,
+    ) -> pingora::Result<Answer> {
+        let (mut session, head) = self.send(peer, head, body).await?;
         let mut body = BytesMut::new();
         while let Some(chunk) = session.read_response_body().await? {
             if !budget.grow(body.len(), chunk.len()) {

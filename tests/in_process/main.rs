@@ -4,6 +4,7 @@
 mod api_versions;
 mod audience;
 mod authentication;
+mod bootstrap;
 mod bounds;
 mod broadcast;
 mod browse;

@@ -1,0 +1,167 @@
+//! Sets skep up on a Swarm from the operator's machine, through any manager's engine
+//! that a stock client reaches: `skep bootstrap`.
+//!
+//! It makes what `docker/stack.yml` makes, with the labels of a stack, and the files of
+//! the operator: a key, the CA, and a docker context. It keeps no state of its own.
+//! What is there is read from the Swarm, and a step that fails takes back what this run
+//! has made.
+
+mod address;
+mod again;
+mod api;
+mod check;
+mod difference;
+mod files;
+mod image;
+mod look;
+mod objects;
+mod options;
+mod place;
+mod plan;
+mod ready;
+mod remove;
+mod run;
+mod settings;
+mod ssh;
+mod stack;
+mod through;
+mod upgrade;
+mod voice;
+
+pub(crate) use address::HostName;
+pub(crate) use api::ApiError;
+pub(crate) use options::{Name, Options};
+pub(crate) use place::Named;
+pub(crate) use voice::Voice;
+
+use api::Api;
+use files::Files;
+use look::Survey;
+use place::Place;
+use plan::Plan;
+
+/// Why a command has not done what it was asked for.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say it.
+pub(crate) enum BootstrapError {
+    #[error(transparent)]
+    Place(#[from] place::PlaceError),
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error(transparent)]
+    Files(#[from] files::FilesError),
+    #[error(transparent)]
+    Context(#[from] crate::connect::docker_context::ContextError),
+    #[error(transparent)]
+    Trust(#[from] crate::trust::TrustError),
+    #[error(transparent)]
+    Secret(#[from] crate::trust::SecretFileError),
+    #[error("the configuration of the agents would not be valid: {0}")]
+    Settings(#[from] crate::config::ConfigErrors),
+    #[error("{0}")]
+    Refused(String),
+    #[error(transparent)]
+    Ready(#[from] ready::NotReady),
+    #[error(transparent)]
+    Run(#[from] Box<run::Failure>),
+    #[error("the output cannot be written: {0}")]
+    Output(#[from] std::io::Error),
+}
+
+/// Sets the Swarm up, or finds that it is.
+///
+/// # Errors
+/// Something is in the way, or a step failed; then what was made is gone again.
+pub(crate) async fn set_up(
+    named: &Named,
+    options: &Options,
+    voice: &mut Voice<'_>,
+) -> Result<(), BootstrapError> {
+    let place = Place::find(named)?;
+    let api = Api::of_manager(&place).await?;
+    let survey = Survey::look(&api, &place, options).await?;
+    let files = Files::of_user(options)?;
+    if survey.objects.is_complete() {
+        return again::again(&api, &survey, &place, options, &files, voice).await;
+    }
+    let plan = Plan::make(&survey, &place, options, &files)?;
+    voice.say(&plan.text)?;
+    run::run(&api, &survey, &plan, options, &files, voice).await
+}
+
+/// Prints what [`set_up`] would make, and the same as files for `docker stack deploy`.
+///
+/// # Errors
+/// Something is in the way.
+pub(crate) async fn dry_run(
+    named: &Named,
+    options: &Options,
+    voice: &mut Voice<'_>,
+) -> Result<(), BootstrapError> {
+    let place = Place::find(named)?;
+    let api = Api::of_manager(&place).await?;
+    let survey = Survey::look(&api, &place, options).await?;
+    let files = Files::of_user(options)?;
+    if survey.objects.is_complete() {
+        voice.say(
+            "skep is set up already; `skep bootstrap --check` compares it with what should be",
+        )?;
+        return Ok(());
+    }
+    let plan = Plan::make(&survey, &place, options, &files)?;
+    voice.say(&plan.text)?;
+    voice.say("Nothing was made. The same as files, for `docker stack deploy -c stack.yml`:\n")?;
+    voice.say(&format!(
+        "# stack.yml\n{}",
+        stack::file(options, &plan.image)
+    ))?;
+    voice.say(&format!("# skep.yaml\n{}", plan.config))?;
+    Ok(())
+}
+
+/// Compares what runs with what should; `false` if they differ.
+///
+/// # Errors
+/// Something could not be looked at.
+pub(crate) async fn check(
+    named: &Named,
+    options: &Options,
+    voice: &mut Voice<'_>,
+) -> Result<bool, BootstrapError> {
+    let place = Place::find(named)?;
+    let api = Api::of_manager(&place).await?;
+    let survey = Survey::look(&api, &place, options).await?;
+    let files = Files::of_user(options)?;
+    check::check(&api, &survey, options, &files, voice).await
+}
+
+/// Changes the image of the agents, and nothing else.
+///
+/// # Errors
+/// The update failed; the engines have gone back to the old image then.
+pub(crate) async fn upgrade(
+    named: &Named,
+    options: &Options,
+    image: &str,
+    voice: &mut Voice<'_>,
+) -> Result<(), BootstrapError> {
+    let place = Place::find(named)?;
+    let api = Api::of_manager(&place).await?;
+    let survey = Survey::look(&api, &place, options).await?;
+    upgrade::upgrade(&api, &survey, options, image, voice).await
+}
+
+/// Removes what [`set_up`] has made, and nothing else.
+///
+/// # Errors
+/// Something could not be removed; the error names it.
+pub(crate) async fn remove(
+    named: &Named,
+    options: &Options,
+    voice: &mut Voice<'_>,
+) -> Result<(), BootstrapError> {
+    let place = Place::find(named)?;
+    let api = Api::of_manager(&place).await?;
+    let files = Files::of_user(options)?;
+    remove::remove(&api, options, &files, voice).await
+}

@@ -1,0 +1,65 @@
+//! Removes what runs have made, and nothing else: the objects of the Swarm by their
+//! labels, and the operator's files of the cluster.
+
+use tokio::time::{Instant, sleep};
+
+use super::BootstrapError;
+use super::api::Api;
+use super::files::Files;
+use super::objects::{self, Object};
+use super::options::Options;
+use super::ready::PAUSE;
+use super::run::LET_GO;
+use super::voice::Voice;
+
+/// Removes all of it.
+///
+/// # Errors
+/// Something is left; the error says what and why. The rest is gone.
+pub(super) async fn remove(
+    api: &Api,
+    options: &Options,
+    files: &Files,
+    voice: &mut Voice<'_>,
+) -> Result<(), BootstrapError> {
+    let found = objects::made(api, &options.name).await?;
+    let mut left = Vec::new();
+    // The service first: it uses all the others.
+    for object in found.iter().rev() {
+        match remove_object(api, object).await {
+            Ok(()) => voice.say(&format!("removed {}", object.shown()))?,
+            Err(e) => left.push(format!("{}: {e}", object.shown())),
+        }
+    }
+    if !left.is_empty() {
+        // The operator may need the files to look into it.
+        let left = left.join("\n  ");
+        return Err(BootstrapError::Refused(format!(
+            "this is left, run it again:\n  {left}"
+        )));
+    }
+    let gone = files.remove()?;
+    for what in &gone {
+        voice.say(&format!("removed {what}"))?;
+    }
+    if found.is_empty() && gone.is_empty() {
+        voice.say(&format!(
+            "there is nothing of a cluster {} that `skep bootstrap` has made",
+            options.name
+        ))?;
+    }
+    Ok(())
+}
+
+async fn remove_object(api: &Api, object: &Object) -> Result<(), BootstrapError> {
+    let path = format!("/{}/{}", object.kind.path(), object.id);
+    let end = Instant::now() + LET_GO;
+    loop {
+        match api.delete(&path).await {
+            Ok(()) => return Ok(()),
+            Err(e) if Instant::now() >= end => return Err(e.into()),
+            // Tasks that end still use a network.
+            Err(_) => sleep(PAUSE).await,
+        }
+    }
+}
