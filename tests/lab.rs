@@ -14,6 +14,8 @@ use libtest_mimic::{Arguments, Trial};
 
 use cluster::Lab;
 
+#[path = "lab/bootstrap.rs"]
+mod bootstrap;
 #[path = "lab/builds.rs"]
 mod builds;
 #[path = "lab/changes.rs"]
@@ -166,6 +168,9 @@ const TESTS: &[(&str, Test)] = &tests! {
         a_container_outlives_the_attached_browser;
     portainer_faults: a_node_disconnected_after_the_list_does_not_break_a_snapshot
         an_engine_that_hangs_after_the_list_does_not_break_a_snapshot;
+    bootstrap: a_plain_swarm_is_set_up_checked_upgraded_and_plain_again
+        a_swarm_with_a_newer_manager_is_set_up_checked_upgraded_and_plain_again
+        a_node_without_the_image_is_named_and_everything_is_taken_back;
     versions: every_agent_finds_three_engines_and_their_api_ranges list_commands_show_all_nodes
         lists_in_any_version_use_the_nearest_version_of_each_node exec_works_on_every_node_through_every_agent
         a_new_client_negotiates_a_version_that_every_node_serves
@@ -273,6 +278,8 @@ impl Cleanup {
             standalone::NAME,
             policies::NAME,
             portainer::NAME,
+            bootstrap::NAME,
+            bootstrap::NEWER_NAME,
             versions::NAME,
             clients::NAME,
         ]
