@@ -160,6 +160,7 @@ mod tests {
             port: None,
             address: None,
             identity: "operator".to_owned(),
+            contact: None,
             key_file,
             secret_file: None,
             patience: Duration::ZERO,

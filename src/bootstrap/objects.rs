@@ -12,6 +12,9 @@ pub(super) const STACK: &str = "com.docker.stack.namespace";
 /// The label of the objects that a run has made, with the number of the run.
 pub(super) const RUN: &str = "skep.bootstrap";
 
+/// The labels of the configs in which agents keep what they share.
+const STATE: [&str; 2] = ["skep.people", "skep.joined"];
+
 /// The kinds of objects, in the order in which they are made.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Kind {
@@ -139,6 +142,24 @@ pub(super) async fn made(api: &Api, name: &Name) -> Result<Vec<Object>, ApiError
         found.extend(all.filter(|object| {
             object.run.is_some() && object.stack.as_deref() == Some(name.as_str())
         }));
+    }
+    Ok(found)
+}
+
+/// The configs in which the agents of the Swarm keep what they share.
+///
+/// # Errors
+/// The engine does not answer.
+pub(super) async fn state(api: &Api) -> Result<Vec<Object>, ApiError> {
+    let kind = Kind::Config;
+    let mut found = Vec::new();
+    for label in STATE {
+        let rows = api.list(kind.path(), &json!({ "label": [label] })).await?;
+        // The filter is the engine's; the label decides.
+        let rows = rows
+            .iter()
+            .filter(|row| !row["Spec"]["Labels"][label].is_null());
+        found.extend(rows.filter_map(|row| Object::of(kind, row)));
     }
     Ok(found)
 }

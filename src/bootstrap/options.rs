@@ -23,6 +23,8 @@ pub(crate) struct Options {
     pub(crate) address: Option<HostName>,
     /// The operator's name in the certificate of the docker context.
     pub(crate) identity: String,
+    /// Whom refusals tell callers to ask.
+    pub(crate) contact: Option<String>,
     /// The file with the operator's private key.
     pub(crate) key_file: Option<PathBuf>,
     /// The file with the secret, or for a copy of it.

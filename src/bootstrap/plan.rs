@@ -69,7 +69,7 @@ impl Plan {
             )));
         };
         let certificate_name = (!certificates_have(&survey.swarm, &address)).then_some(&address);
-        let config = settings::write(&options.identity, certificate_name)?;
+        let config = settings::write(options, certificate_name)?;
         let docker_host = address.docker_host(port);
         let mut plan = Self {
             text: String::new(),
@@ -244,6 +244,7 @@ mod tests {
             port: None,
             address: address.map(|text| text.parse().unwrap()),
             identity: "operator".to_owned(),
+            contact: None,
             key_file: None,
             secret_file: None,
             patience: std::time::Duration::ZERO,

@@ -22,7 +22,11 @@ pub(super) async fn remove(
     files: &Files,
     voice: &mut Voice<'_>,
 ) -> Result<(), BootstrapError> {
-    let found = objects::made(api, &options.name).await?;
+    let mut found = objects::made(api, &options.name).await?;
+    if !found.is_empty() {
+        // Before the first: they are removed after the service, which writes them.
+        found.splice(0..0, objects::state(api).await?);
+    }
     let mut left = Vec::new();
     // The service first: it uses all the others.
     for object in found.iter().rev() {

@@ -1,7 +1,10 @@
 //! Writes the configuration of the agents.
 
+use serde_json::json;
+
 use super::BootstrapError;
 use super::address::HostName;
+use super::options::Options;
 use crate::config::Config;
 
 /// Where agents find the operator's public key.
@@ -19,13 +22,19 @@ pub(super) const SECRET_FILE: &str = "skep_secret";
 /// # Errors
 /// It would not be valid.
 pub(super) fn write(
-    identity: &str,
+    options: &Options,
     certificate_name: Option<&HostName>,
 ) -> Result<String, BootstrapError> {
     let names = match certificate_name {
         Some(name) => format!("    tls: {{ names: [\"{name}\"] }}\n"),
         None => String::new(),
     };
+    // A text of JSON is one of YAML.
+    let contact = match &options.contact {
+        Some(contact) => format!("\x20 contact: {}\n", json!(contact)),
+        None => String::new(),
+    };
+    let identity = &options.identity;
     let text = format!(
         "# Made by `skep bootstrap`.\n\
          listen:\n\
@@ -35,6 +44,7 @@ pub(super) fn write(
          \x20 secret_file: /run/secrets/{SECRET_FILE}\n\
          \x20 operator_key_file: {OPERATOR_FILE}\n\
          auth:\n\
+         {contact}\
          \x20 certificates:\n\
          \x20   identities:\n\
          \x20     - {{ name: \"{identity}\", policy: admin }}\n"
@@ -48,22 +58,39 @@ mod tests {
     use super::*;
     use crate::config::Operator;
 
+    fn options(identity: &str, contact: Option<&str>) -> Options {
+        Options {
+            name: "skep".parse().unwrap(),
+            image: None,
+            port: None,
+            address: None,
+            identity: identity.to_owned(),
+            contact: contact.map(str::to_owned),
+            key_file: None,
+            secret_file: None,
+            patience: std::time::Duration::ZERO,
+        }
+    }
+
     #[test]
     fn the_configuration_is_one_that_agents_accept() {
         let host: HostName = "docker.example.com".parse().unwrap();
+        let contact = "the \"platform\" team: #ops";
         for (name, names) in [(None, 0), (Some(&host), 1)] {
-            let text = write("operator", name).unwrap();
+            let text = write(&options("operator", Some(contact)), name).unwrap();
             let config = Config::parse("skep.yaml", &text).unwrap();
             assert_eq!(config.listen[0].tls.names.len(), names, "{text}");
             assert_eq!(config.listen[0].address.port(), 9001);
             let certificates = config.auth.certificates.as_ref().unwrap();
             assert_eq!(certificates.identities[0].name, "operator");
+            assert_eq!(config.auth.contact.as_deref(), Some(contact));
             assert!(matches!(config.cluster.operator, Operator::Key(_)));
         }
     }
 
     #[test]
-    fn a_name_that_agents_would_refuse_is_refused_before_anything_is_made() {
-        assert!(write("not a name", None).is_err());
+    fn a_text_that_agents_would_refuse_is_refused_before_anything_is_made() {
+        assert!(write(&options("not a name", None), None).is_err());
+        assert!(write(&options("operator", Some("")), None).is_err());
     }
 }

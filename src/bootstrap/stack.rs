@@ -156,6 +156,7 @@ mod tests {
             port,
             address: None,
             identity: "operator".to_owned(),
+            contact: None,
             key_file: None,
             secret_file: None,
             patience: Duration::ZERO,

@@ -36,6 +36,9 @@ pub struct BootstrapArgs {
     /// Your name in the certificate of the docker context, for the audit log
     #[arg(long, value_name = "NAME", default_value = "operator", value_parser = client_name)]
     pub(crate) identity: String,
+    /// Whom refused callers may ask, such as ops@example.com
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) contact: Option<String>,
     /// File for the operator's private key; an existing one is used
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
@@ -84,6 +87,7 @@ pub async fn run(args: BootstrapArgs, out: &mut impl Write) -> anyhow::Result<bo
         port: args.port,
         address: args.address,
         identity: args.identity,
+        contact: args.contact,
         key_file: args.key_file,
         secret_file: args.secret_file,
         patience: Duration::from_secs(args.timeout.into()),

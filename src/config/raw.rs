@@ -140,6 +140,7 @@ pub(super) struct Auth {
     pub(super) keys: Option<Vec<Spanned<Key>>>,
     pub(super) window: Option<Text>,
     pub(super) accept_without_audience: Option<Text>,
+    pub(super) contact: Option<Text>,
     pub(super) portainer: Option<Spanned<Portainer>>,
     pub(super) certificates: Option<Spanned<Certificates>>,
 }

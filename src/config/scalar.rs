@@ -100,6 +100,17 @@ pub(super) fn name(text: &str) -> Result<String, ValueError> {
     plain(text, "a name", "alice")
 }
 
+/// Whom to ask, in a few words of one line.
+pub(super) fn contact(text: &str) -> Result<String, ValueError> {
+    let text = text.trim();
+    if (1..=200).contains(&text.chars().count()) && !text.chars().any(char::is_control) {
+        return Ok(text.to_owned());
+    }
+    Err(ValueError::new("this is not a contact").help(
+        "1 to 200 characters on one line, for example ops@example.com or #platform in the chat",
+    ))
+}
+
 fn plain(text: &str, what: &str, example: &str) -> Result<String, ValueError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '@' | '-');
     let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric());

@@ -69,6 +69,8 @@ pub struct Auth {
     pub(crate) window: Duration,
     /// Whether requests by the old profile are accepted, which name no cluster.
     pub accept_without_audience: bool,
+    /// Whom refusals tell callers to ask, such as an address; `None` for nobody.
+    pub contact: Option<String>,
     /// How Portainer servers authenticate; `None` refuses them.
     pub portainer: Option<Portainer>,
     /// Which client certificates are accepted; `None` for none.
@@ -282,6 +284,7 @@ impl Default for Auth {
             keys: Vec::new(),
             window: Duration::from_secs(30),
             accept_without_audience: false,
+            contact: None,
             portainer: None,
             certificates: None,
         }

@@ -80,6 +80,7 @@ auth:
     - { id: ops, public_key_file: /ops, policy: admin }
   window: 5m
   accept_without_audience: true
+  contact: ' ops@example.com '
   portainer: { secret_file: /agent, first_use: true, policy: admin }
   certificates: { identities: [ { name: bob, policy: admin } ], revoked_file: /revoked }
 policies:
@@ -194,6 +195,7 @@ threads: 2
             ],
             window: seconds(300),
             accept_without_audience: true,
+            contact: Some("ops@example.com".into()),
             portainer: Some(Portainer {
                 secret: Some(SecretSource::File("/agent".into())),
                 public_key_file: None,
@@ -423,6 +425,8 @@ fn a_fault_is_reported_with_its_line_its_key_and_a_suggestion() {
         ("cluster: { probe_timeout: 2m }", 1, "cluster.probe_timeout", "from 100ms to 1m"),
         ("cluster: { certificate_lifetime: 1s }", 1, "cluster.certificate_lifetime", "from 1m to 365d"),
         ("auth: { window: 301s }", 1, "auth.window", "from 1s to 5m"),
+        ("auth: { contact: ' ' }", 1, "auth.contact", "1 to 200 characters"),
+        ("auth: { contact: \"a\\nb\" }", 1, "auth.contact", "on one line"),
         ("auth: { window: 999ms }", 1, "auth.window", "from 1s to 5m"),
         ("auth: { keys: [ { id: a b, secret_file: f, policy: admin } ] }", 1, "auth.keys[0].id", "for example `ci`"),
         ("auth: { keys: [ { secret_file: f, policy: admin } ] }", 1, "auth.keys[0]", "`id: ci`"),

@@ -115,6 +115,7 @@ fn auth(faults: &mut Faults, policies: &Policies, raw: raw::Auth) -> Auth {
             Auth::default().accept_without_audience,
             scalar::flag,
         ),
+        contact: faults.read("auth.contact", raw.contact, scalar::contact),
         portainer: raw
             .portainer
             .and_then(|raw| portainer::read(faults, policies, raw)),

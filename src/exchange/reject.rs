@@ -258,6 +258,21 @@ impl Reject {
         }
     }
 
+    /// Whether the caller's rights are the reason, which somebody could change. A
+    /// caller without an identity learns nothing.
+    pub(crate) fn is_about_rights(&self) -> bool {
+        matches!(
+            self,
+            Self::Denied { .. }
+                | Self::Parameter { .. }
+                | Self::OutOfScope(_)
+                | Self::UnknownUser { .. }
+                | Self::UnknownIdentity(_)
+                | Self::WrongNetwork(_)
+                | Self::TooMany(_)
+        )
+    }
+
     /// The nodes that did not answer, as in `Skep-Missing`.
     pub(crate) fn missing(&self) -> Option<&str> {
         match self {

@@ -123,7 +123,12 @@ impl Context {
         if x.hijacked {
             return Ok(());
         }
-        let words = x.dialect.words(reject, x.inspected());
+        let mut words = x.dialect.words(reject, x.inspected());
+        if let Some(contact) = self.config.auth.contact.as_deref()
+            && reject.is_about_rights()
+        {
+            words = words.with_contact(contact);
+        }
         if !reject::begun(session) {
             x.record.status = Some(words.status);
         }

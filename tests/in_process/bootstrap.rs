@@ -435,6 +435,9 @@ async fn a_removal_takes_all_of_it_away_and_nothing_else() {
             let machine = Machine::new(bed, "home");
             machine.run(bed, &[]).await.done();
             let engine = &bed.node("n1").engine;
+            let state =
+                json!({ "Name": "skep-people-1", "Labels": { "skep.people": "1" }, "Data": "" });
+            assert_eq!(post(engine, "/configs/create", &state).await, 201);
             let labels = json!({ "com.docker.stack.namespace": "skep" });
             let other = json!({ "Name": "other", "Labels": labels, "Data": "" });
             assert_eq!(post(engine, "/secrets/create", &other).await, 201);

@@ -40,6 +40,7 @@ fn apply(yaml: &str, folder: &Path, config: &mut Config) {
     let read = Config::parse("test", &with_key(yaml, folder)).unwrap_or_else(|e| panic!("{e}"));
     config.auth.keys = read.auth.keys;
     config.policies = read.policies;
+    config.auth.contact = read.auth.contact;
 }
 
 /// Writes the key file and puts its path into the YAML.

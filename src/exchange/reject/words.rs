@@ -56,6 +56,14 @@ impl Words {
         self
     }
 
+    /// The same answer, whose message ends with whom to ask.
+    pub(crate) fn with_contact(mut self, contact: &str) -> Self {
+        if let Some(message) = self.body["message"].as_str() {
+            self.body["message"] = json!(format!("{message}; ask {contact}"));
+        }
+        self
+    }
+
     /// Sends the refusal, or closes the connection if an answer has begun.
     ///
     /// # Errors
@@ -132,6 +140,33 @@ mod tests {
         ] {
             let words = Words::of(&reject);
             assert_eq!(words.unauthenticated, unauthenticated, "{reject}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_rights_ends_with_whom_to_ask_and_no_other_names_anybody() {
+        let denied = Reject::Denied {
+            who: "key:ci".to_owned(),
+            policy: "p".to_owned(),
+            rule: "may".to_owned(),
+            reason: "no".to_owned(),
+        };
+        let words = Words::of(&denied).with_contact("ops@example.com");
+        let message = words.body["message"].as_str().unwrap();
+        assert!(
+            message.ends_with("(may): no; ask ops@example.com"),
+            "{message}"
+        );
+        for (reject, expected) in [
+            (denied, true),
+            (Reject::TooMany("5 a second".to_owned()), true),
+            (Reject::OutOfScope("a".to_owned()), true),
+            // It must not differ from an object that is not there.
+            (Reject::NoSuch("No such container: a".to_owned()), false),
+            (Reject::NotAnAgent, false),
+            (Reject::Internal("a".to_owned()), false),
+        ] {
+            assert_eq!(reject.is_about_rights(), expected, "{reject}");
         }
     }
 

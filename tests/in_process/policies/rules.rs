@@ -20,6 +20,30 @@ fn db_on_n2() -> [Plan; 2] {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_of_rights_says_whom_to_ask_and_one_for_a_stranger_does_not() {
+    let yaml = READERS.replace("auth: {", "auth: { contact: 'ops@example.com',");
+    configured(db_on_n2(), &yaml)
+        .run(async |bed| {
+            let reader = holder(bed, "n1", "grafana");
+            for path in ["/containers/db/start", "/containers/none/start"] {
+                let refused = reader.ask("POST", path, &[], b"").await.unwrap();
+                assert_eq!(refused.status, 403);
+                let why = refused.message().unwrap();
+                assert!(why.ends_with("; ask ops@example.com"), "{why}");
+                assert_eq!(why.matches("ops@").count(), 1, "{why}");
+            }
+            let missing = reader.get("/containers/none/json").await.unwrap();
+            assert_eq!(missing.status, 404);
+            let stranger = holder(bed, "n1", "nobody").get("/info").await.unwrap();
+            assert_eq!(stranger.status, 401);
+            for answer in [missing, stranger] {
+                assert!(!answer.text().contains("ops@"), "{}", answer.text());
+            }
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_sees_every_node_and_changes_none() {
     let plans = [
         manager("n1").engine(|e| e.containers(vec![fixture::container("a1", "web", 1, 0)])),
