@@ -19,7 +19,8 @@ use std::sync::Arc;
 
 use http::header::UPGRADE;
 use pingora::http::RequestHeader;
-use skep_filters::policy::{Node, On, Request, Role};
+use skep_filters::endpoint::Own;
+use skep_filters::policy::{Node, On, Reason, Request, Role, Verdict};
 
 use crate::cluster::Cluster;
 use crate::cluster::members::Member;
@@ -32,6 +33,9 @@ use crate::exchange::verdict::{enforce, text};
 
 /// The rule for requests that agents send for themselves.
 const INTERNAL: &str = "internal requests";
+
+/// The rule for a caller that asks who it is, if its policy says nothing of it.
+const WHOAMI: &str = "whoami";
 
 /// Judges the head of a request, and finds the nodes that it may reach.
 ///
@@ -75,6 +79,14 @@ pub(crate) fn authorise(
     } else {
         rules.judge(&anywhere)
     };
+    let verdict = match verdict {
+        // Who has proved an identity may hear which one it is.
+        Verdict::Deny {
+            reason: Reason::NotAllowed,
+            ..
+        } if asks_for_itself(asked) => Verdict::Allow { rule: WHOAMI },
+        verdict => verdict,
+    };
     let rule = enforce(&called, verdict, record)?;
     if called.sees_own_node_only() {
         let me = cluster.me().node_id.clone();
@@ -86,6 +98,12 @@ pub(crate) fn authorise(
         reachable,
         called,
     })
+}
+
+/// Whether the caller asks who it is.
+fn asks_for_itself(asked: &Call<'_>) -> bool {
+    let own = asked.found.and_then(|found| found.endpoint.own);
+    own == Some(Own::Whoami)
 }
 
 /// Refuses what agents never ask of each other for themselves: the cluster secret

@@ -23,6 +23,7 @@ pub mod serve;
 pub mod sign;
 pub mod spread;
 mod table;
+pub mod whoami;
 
 use clap::{Parser, Subcommand};
 
@@ -127,6 +128,11 @@ pub enum Command {
         after_help = "Example:\n  skep spread app:1 --node node2,node3 --to https://10.0.0.1:9001 --secret-file secret.txt"
     )]
     Spread(SpreadArgs),
+    /// Show for whom the cluster takes you, by which proof, and what you may do
+    #[command(
+        after_help = "Example:\n  skep whoami --to https://10.0.0.1:9001 --key-id ci --key-file ci.key --ca ca.pem"
+    )]
+    Whoami(ClientArgs),
 }
 
 #[cfg(test)]

@@ -117,6 +117,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Sign(args) => write!(out, "{}", cli::sign::run(args)?)?,
         Command::Secret => writeln!(out, "{}", Secret::generate()?)?,
         Command::Cert(command) => write!(out, "{}", cli::cert::run(command)?)?,
+        Command::Whoami(args) => {
+            telemetry::init(LogFormat::Text, LevelFilter::Warn)?;
+            let said = runtime(Some(1))?.block_on(cli::whoami::run(args))?;
+            write!(out, "{said}")?;
+        }
         Command::Ca(args) => {
             let generation = access::generation(&args.secret.secret_file)?;
             if args.audience {

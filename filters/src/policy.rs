@@ -33,6 +33,7 @@ pub mod scope;
 mod selector;
 mod spec;
 mod stored_specs;
+mod summary;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -59,4 +60,5 @@ pub use ruleset::RuleSet;
 pub use selector::groups;
 pub use spec::{RuleSpec, Spec};
 pub use stored_specs::StoredSpecs;
+pub use summary::Extent;
 pub use verdict::{Reason, Verdict};

@@ -5,7 +5,7 @@ use pingora::proxy::Session;
 use skep_filters::auth::profile::SKEP_TARGET;
 use skep_filters::endpoint::{Match, Own};
 
-use crate::api::{metrics, nodes};
+use crate::api::{metrics, nodes, whoami};
 use crate::exchange::Next;
 use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
@@ -60,6 +60,10 @@ pub(crate) async fn answer(
         }
         Own::Health => {
             let body = nodes::health(&context.cluster);
+            context.answer_json(session, x, body).await
+        }
+        Own::Whoami => {
+            let body = whoami::whoami(context, session, x);
             context.answer_json(session, x, body).await
         }
         Own::ImageCopy => copy::give(session, x, found),

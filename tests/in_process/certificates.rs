@@ -121,6 +121,30 @@ async fn a_listed_certificate_authenticates_unsigned_requests_to_the_whole_clust
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_holder_of_a_certificate_hears_its_name_and_its_end() {
+    alice_cluster()
+        .run(async |bed| {
+            let alice = issue("alice", DAY);
+            let client = client(bed, &alice);
+            let answer = client.get("/skep/v1/whoami", &[]).await.expect("an answer");
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            let said = answer.json().expect("JSON");
+            assert_eq!(said["policy"], "admin");
+            assert_eq!(said["serial"], alice.certificate.serial.to_string());
+            let now = skep::platform::clock::now().as_secs();
+            let left = said["expires"]
+                .as_u64()
+                .expect("a time")
+                .saturating_sub(now);
+            assert!(
+                (DAY.as_secs() - 60..=DAY.as_secs()).contains(&left),
+                "{left}"
+            );
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_exec_works_with_a_certificate() {
     alice_cluster()
         .run(async |bed| {

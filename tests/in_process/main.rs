@@ -51,3 +51,4 @@ mod totals;
 mod translation;
 mod trust;
 mod tunnel;
+mod whoami;

@@ -253,6 +253,10 @@ fn by_own(own: Own) -> &'static str {
             "for other agents only: the nodes and their agents, or what has changed since"
         }
         Own::Health => "that the agent lives, and the versions of its engine if that answers",
+        Own::Whoami => {
+            "for whom the agent takes the caller, by which proof, until when, and what its policy \
+             allows; every authenticated caller may ask"
+        }
         Own::ImageCopy => {
             "for other agents only: an image for a container that the caller creates on their node"
         }

@@ -11,6 +11,8 @@ pub enum Own {
     Members,
     /// The health of the agent and its engine.
     Health,
+    /// The caller's own identity, its proof and its rights.
+    Whoami,
     /// An image for a container on another node; for other agents only.
     ImageCopy,
     /// Copies an image to several nodes.

@@ -450,6 +450,9 @@ endpoints! {
             route Agent, scope Forbidden, own: Some(Members), internal: true;
         AgentHealth: Get "/skep/v1/health", 24, None => Json, "agent",
             route Agent, scope Unscoped, own: Some(Health), routine: true;
+        // Every authenticated caller may ask, unless its policy denies it.
+        AgentWhoami: Get "/skep/v1/whoami", 24, None => Json, "agent",
+            route Agent, scope Unscoped, own: Some(Whoami);
         AgentPortainer: Get "/skep/v1/portainer", 24, None => Json, "agent",
             route Agent, scope Forbidden, own: Some(Portainer(PinnedKey)), internal: true;
         // For the container that the caller creates on another node.

@@ -191,6 +191,17 @@ impl RuleSet {
         }
     }
 
+    /// Whether a rule allows the head, without a look at its parameters.
+    pub(super) fn allows(&self, request: &Request<'_>, found: &Match) -> bool {
+        let first = || self.first(request, found);
+        self.unrestricted || first().is_some_and(|(effect, _)| effect == Effect::Allow)
+    }
+
+    /// Whether bodies are judged by more than their endpoint.
+    pub(super) fn limits_bodies(&self) -> bool {
+        !self.unrestricted && !(self.may.everything && self.must.is_empty())
+    }
+
     /// Whether [`Self::judge_body`] has to judge the body before any of it is
     /// forwarded.
     pub fn inspects(&self, found: &Match) -> bool {

@@ -298,8 +298,8 @@ pub(super) const fn of(row: EndpointId) -> Parameters {
         ImageSpread => single(&["from", "id"]).and_repeated(&["nodes"]),
         ContainerForward => single(&[port::PORT, port::CHECK]),
         AgentMembers => single(&["since", "wait", "changed"]),
-        AgentIdentity | AgentNodes | AgentHealth | AgentPortainer | ImageCopy | NodeMetrics
-        | Metrics => NONE,
+        AgentIdentity | AgentNodes | AgentHealth | AgentWhoami | AgentPortainer | ImageCopy
+        | NodeMetrics | Metrics => NONE,
 
         PortainerPing | PortainerKey | PortainerSetKey | PortainerAgents | HostInfo | HubLimits => {
             NONE

@@ -7,9 +7,9 @@ use crate::endpoint::{
 };
 
 #[test]
-fn the_engine_has_122_endpoints_and_the_agent_28() {
+fn the_engine_has_122_endpoints_and_the_agent_29() {
     let (own, engine): (Vec<_>, Vec<_>) = all().iter().partition(|e| e.is_own());
-    assert_eq!((engine.len(), own.len()), (122, 28));
+    assert_eq!((engine.len(), own.len()), (122, 29));
     let by_agent = |e: &&&Endpoint| {
         matches!(
             e.route,
@@ -17,7 +17,7 @@ fn the_engine_has_122_endpoints_and_the_agent_28() {
         )
     };
     assert!(!engine.iter().any(|e| by_agent(&e)));
-    assert_eq!(own.iter().filter(by_agent).count(), 14);
+    assert_eq!(own.iter().filter(by_agent).count(), 15);
 }
 
 #[test]
@@ -194,6 +194,7 @@ fn every_row_that_the_agent_answers_has_a_handler_and_no_handler_is_unused() {
         ),
         (Own::Portainer(PortainerEndpoint::Console(Console::Exec)), 1),
         (Own::Portainer(PortainerEndpoint::HubLimits), 1),
+        (Own::Whoami, 1),
     ] {
         assert_eq!(rows(|e| e.own == Some(own)).len(), rows_of_it, "{own:?}");
     }
