@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-/// What engines write where nothing was given.
-const FILLED_IN: &[(&str, &str)] = &[
-    ("Isolation", "\"default\""),
-    ("Runtime", "\"container\""),
-    ("FailureAction", "\"pause\""),
+/// What engines write where nothing was given; `None` is any value.
+const FILLED_IN: &[(&str, Option<&str>)] = &[
+    ("Isolation", Some("default")),
+    ("Runtime", Some("container")),
+    ("FailureAction", Some("pause")),
     // `docker service update --force` counts it up.
-    ("ForceUpdate", "*"),
+    ("ForceUpdate", None),
     // The CLI notes the platforms of an image that it has resolved.
-    ("Platforms", "*"),
+    ("Platforms", None),
 ];
 
 /// The differences in words, each with its place.
@@ -31,7 +31,7 @@ fn bare(value: &Value) -> Value {
             let kept = map.iter().filter_map(|(key, value)| {
                 let value = bare(value);
                 let is_filled_in = FILLED_IN.iter().any(|(name, text)| {
-                    name == key && (*text == "*" || *text == value.to_string())
+                    name == key && text.is_none_or(|text| value.as_str() == Some(text))
                 });
                 (!is_nothing(&value) && !is_filled_in).then(|| (key.clone(), value))
             });

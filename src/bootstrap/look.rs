@@ -207,10 +207,10 @@ async fn port_user(api: &Api, objects: &Objects, port: u16) -> Result<Option<Str
         let mut ports = ports.into_iter().flatten();
         ports.any(|one| one["PublishedPort"] == port && is_tcp(&one["Protocol"]))
     };
-    let others = services
+    let mut others = services
         .iter()
         .filter(|row| row["ID"].as_str() != own.as_deref());
-    if let Some(service) = others.filter(has).next() {
+    if let Some(service) = others.find(has) {
         let name = service["Spec"]["Name"].as_str().unwrap_or_default();
         return Ok(Some(format!("the service {name}")));
     }

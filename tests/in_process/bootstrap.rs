@@ -352,7 +352,7 @@ async fn a_dry_run_prints_the_plan_and_the_files_and_makes_nothing() {
 
 async fn post(engine: &FakeEngine, path: &str, body: &Value) -> u16 {
     let json = [("Content-Type", "application/json")];
-    let client = Client::unix(&engine.socket());
+    let client = Client::unix(engine.socket());
     let body = body.to_string();
     let answer = client.request("POST", path, &json, body.as_bytes()).await;
     answer.expect("an answer").status

@@ -39,6 +39,24 @@ impl<'l> Machine<'l> {
             .within(240)
     }
 
+    /// `skep bootstrap` over ssh. In place of ssh, a program runs the command here, for the engine of node 1.
+    fn bootstrap_over_ssh(&self, words: &str) -> Task {
+        let (bin, socket) = (self.home.join("bin"), self.lab.engine(1).socket());
+        std::fs::create_dir_all(&bin).expect("a folder of the test");
+        let script = format!(
+            "#!/bin/sh\nwhile [ \"$1\" != -- ]; do shift; done\nshift 2\n\
+             DOCKER_HOST=unix://{socket} exec \"$@\"\n"
+        );
+        let ssh = bin.join("ssh");
+        std::fs::write(&ssh, script).expect("a file of the test");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        std::fs::set_permissions(&ssh, mode).expect("a program of the test");
+        let address = format!("ssh://root@{}", self.lab.address(1));
+        let program = task(skep(), "bootstrap --host").arg(address);
+        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display());
+        self.at_home(program).env("PATH", path).arg_each(words)
+    }
+
     fn bootstrap(&self, words: &str) -> Task {
         let host = format!("unix://{}", self.lab.engine(1).socket());
         let program = task(skep(), "bootstrap --host").arg(host);
@@ -120,6 +138,7 @@ fn all_of_it(lab: &Lab) {
     );
     let check = machine.bootstrap("--check").ok();
     assert!(!check.contains("differs"), "{check}");
+    assert_eq!(machine.bootstrap_over_ssh("--check").ok(), check);
 
     for node in lab.numbers() {
         lab.engine(node).ok("tag skep:latest skep:next");

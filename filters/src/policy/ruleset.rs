@@ -199,14 +199,14 @@ impl RuleSet {
 
     /// Whether bodies are judged by more than their endpoint.
     pub(super) fn limits_bodies(&self) -> bool {
-        !self.unrestricted && !(self.may.everything && self.must.is_empty())
+        let indifferent = self.unrestricted || self.may.everything && self.must.is_empty();
+        !indifferent
     }
 
     /// Whether [`Self::judge_body`] has to judge the body before any of it is
     /// forwarded.
     pub fn inspects(&self, found: &Match) -> bool {
-        let indifferent = self.unrestricted || self.may.everything && self.must.is_empty();
-        !indifferent && body::inspector(found.endpoint.body_check()).is_some()
+        self.limits_bodies() && body::inspector(found.endpoint.body_check()).is_some()
     }
 
     /// Judges the body of a request whose head was allowed. A body that needs no
