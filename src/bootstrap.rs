@@ -116,6 +116,12 @@ pub(crate) async fn dry_run(
         stack::file(options, &plan.image)
     ))?;
     voice.say(&format!("# skep.yaml\n{}", plan.config))?;
+    voice.say(&format!(
+        "# operator.pub, once the key is there:\n\
+         # openssl genpkey -algorithm ed25519 -out {key}\n\
+         # openssl pkey -in {key} -pubout -out operator.pub",
+        key = files.key.display()
+    ))?;
     Ok(())
 }
 

@@ -1,10 +1,15 @@
 //! The objects of the Swarm that belong to a cluster of agents, by their names and
 //! labels.
 
-use serde_json::{Value, json};
+use std::time::Duration;
 
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::BootstrapError;
 use super::api::{Api, ApiError};
 use super::options::Name;
+use super::ready::PAUSE;
 
 /// The label of a stack's objects, as `docker stack` knows them.
 pub(super) const STACK: &str = "com.docker.stack.namespace";
@@ -14,6 +19,10 @@ pub(super) const RUN: &str = "skep.bootstrap";
 
 /// The labels of the configs in which agents keep what they share.
 const STATE: [&str; 2] = ["skep.people", "skep.joined"];
+
+/// How long the Swarm may take to let go of an object: its tasks end first, for which
+/// they have 35 seconds.
+pub(super) const LET_GO: Duration = Duration::from_secs(90);
 
 /// The kinds of objects, in the order in which they are made.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -162,6 +171,57 @@ pub(super) async fn state(api: &Api) -> Result<Vec<Object>, ApiError> {
         found.extend(rows.filter_map(|row| Object::of(kind, row)));
     }
     Ok(found)
+}
+
+/// Removes an object, and waits until the Swarm has let go of it: the tasks of a service
+/// end first, and use its network until then.
+///
+/// # Errors
+/// It is not gone in time.
+pub(super) async fn remove(api: &Api, object: &Object) -> Result<(), BootstrapError> {
+    let end = Instant::now() + LET_GO;
+    loop {
+        let failed = match remove_once(api, object).await {
+            Ok(Gone::Yes) => return Ok(()),
+            Ok(Gone::NotYet) => BootstrapError::Refused(format!(
+                "the Swarm has not let go of it within {} s",
+                LET_GO.as_secs()
+            )),
+            Err(e) => e.into(),
+        };
+        if Instant::now() >= end {
+            return Err(failed);
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// Whether an object that was removed has an effect still.
+enum Gone {
+    Yes,
+    NotYet,
+}
+
+async fn remove_once(api: &Api, object: &Object) -> Result<Gone, ApiError> {
+    let kind = object.kind;
+    api.delete(&format!("/{}/{}", kind.path(), object.id))
+        .await?;
+    let is_left = match kind {
+        Kind::Secret | Kind::Config => false,
+        Kind::Network => {
+            let found = find(api, kind, &object.name).await?;
+            found.is_some_and(|found| found.id == object.id)
+        }
+        // A filter by a service that is gone is an error.
+        Kind::Service => {
+            let tasks = api.list("tasks", &json!({})).await?;
+            tasks.iter().any(|task| task["ServiceID"] == object.id)
+        }
+    };
+    Ok(match is_left {
+        true => Gone::NotYet,
+        false => Gone::Yes,
+    })
 }
 
 /// The objects that have the names of the cluster's, or their places.

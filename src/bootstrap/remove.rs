@@ -1,15 +1,11 @@
 //! Removes what runs have made, and nothing else: the objects of the Swarm by their
 //! labels, and the operator's files of the cluster.
 
-use tokio::time::{Instant, sleep};
-
 use super::BootstrapError;
 use super::api::Api;
 use super::files::Files;
-use super::objects::{self, Object};
+use super::objects;
 use super::options::Options;
-use super::ready::PAUSE;
-use super::run::LET_GO;
 use super::voice::Voice;
 
 /// Removes all of it.
@@ -30,8 +26,9 @@ pub(super) async fn remove(
     let mut left = Vec::new();
     // The service first: it uses all the others.
     for object in found.iter().rev() {
-        match remove_object(api, object).await {
-            Ok(()) => voice.say(&format!("removed {}", object.shown()))?,
+        voice.say(&format!("removing {}", object.shown()))?;
+        match objects::remove(api, object).await {
+            Ok(()) => {}
             Err(e) => left.push(format!("{}: {e}", object.shown())),
         }
     }
@@ -53,17 +50,4 @@ pub(super) async fn remove(
         ))?;
     }
     Ok(())
-}
-
-async fn remove_object(api: &Api, object: &Object) -> Result<(), BootstrapError> {
-    let path = format!("/{}/{}", object.kind.path(), object.id);
-    let end = Instant::now() + LET_GO;
-    loop {
-        match api.delete(&path).await {
-            Ok(()) => return Ok(()),
-            Err(e) if Instant::now() >= end => return Err(e.into()),
-            // Tasks that end still use a network.
-            Err(_) => sleep(PAUSE).await,
-        }
-    }
 }

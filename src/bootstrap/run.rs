@@ -13,7 +13,7 @@ use super::BootstrapError;
 use super::api::Api;
 use super::files::{Files, FilesError};
 use super::look::Survey;
-use super::objects::{self, Kind};
+use super::objects::{self, Kind, LET_GO};
 use super::options::Options;
 use super::plan::Plan;
 use super::ready::{self, PAUSE};
@@ -30,10 +30,6 @@ use crate::trust::{
 pub(super) const DAYS: u64 = 90;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// How long the Swarm may take to let go of an object: its tasks end first, for which
-/// they have 35 seconds.
-pub(super) const LET_GO: Duration = Duration::from_secs(90);
 
 /// How long the agents may take to find each other, once all of them run.
 const MEET: Duration = Duration::from_secs(60);
@@ -317,28 +313,22 @@ impl Run<'_, '_> {
         left
     }
 
+    /// Removes the object with this name, if this run has made it.
     async fn remove(&self, kind: Kind, name: &str) -> Result<(), BootstrapError> {
         let end = Instant::now() + LET_GO;
         loop {
-            let failed = match self.remove_once(kind, name).await {
-                Ok(()) => return Ok(()),
+            let failed = match objects::find(self.api, kind, name).await {
+                Ok(Some(object)) if object.run.as_deref() == Some(&self.id) => {
+                    return objects::remove(self.api, &object).await;
+                }
+                // Another operator's, or none.
+                Ok(_) => return Ok(()),
                 Err(e) => e,
             };
             if Instant::now() >= end {
-                return Err(failed);
+                return Err(failed.into());
             }
             sleep(PAUSE).await;
-        }
-    }
-
-    async fn remove_once(&self, kind: Kind, name: &str) -> Result<(), BootstrapError> {
-        match objects::find(self.api, kind, name).await? {
-            Some(object) if object.run.as_deref() == Some(&self.id) => {
-                let path = format!("/{}/{}", kind.path(), object.id);
-                Ok(self.api.delete(&path).await?)
-            }
-            // Another operator's, or none.
-            Some(_) | None => Ok(()),
         }
     }
 }
