@@ -18,6 +18,7 @@ mod audience;
 mod base;
 mod body;
 pub mod digest;
+mod document;
 mod error;
 mod key;
 mod params;

@@ -7,9 +7,9 @@
 //! A request is authenticated ([`auth`]), classified ([`endpoint`]) and judged
 //! ([`policy`]). [`placement`] finds what ties a new container to a node, and
 //! [`aggregate`] makes one answer of the answers of several nodes. [`translate`] maps
-//! calls between versions of the API. All of them
-//! read JSON with [`json`]. [`frames`] reads a container's output. Imports run down this
-//! list only.
+//! calls between versions of the API, and [`people`] reads the signed list of users. All of
+//! them read JSON with [`json`]. [`frames`] reads a container's output. Imports run down
+//! this list only.
 
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
@@ -24,6 +24,8 @@ pub mod aggregate;
 pub mod translate;
 
 pub mod placement;
+
+pub mod people;
 
 pub mod auth;
 

@@ -49,6 +49,12 @@ impl Signer {
         &self.key
     }
 
+    /// The cluster that it signs for.
+    #[must_use]
+    pub fn audience(&self) -> Option<&Audience> {
+        self.audience.as_ref()
+    }
+
     /// Signs a request at the time `now`, in seconds since the epoch. Call it last: a
     /// later change of a covered header invalidates the signature.
     ///

@@ -1,0 +1,17 @@
+//! The people of a cluster: the document that lists them, its signature, and the
+//! invitations by which they join.
+//!
+//! The operator signs each version of the [`Document`] as an [`Envelope`]. An agent
+//! takes one only with a valid signature and a higher version than it has seen. The
+//! document has no private key and no token: whoever may read the Swarm's configs may
+//! read it.
+
+mod changes;
+mod document;
+mod envelope;
+mod invitation;
+
+pub use changes::changes;
+pub use document::{Document, DocumentError, Invited, Revocation, User};
+pub use envelope::{Envelope, EnvelopeError, LARGEST};
+pub use invitation::{BadInvitation, Invitation, same_hash};
