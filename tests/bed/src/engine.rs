@@ -16,6 +16,7 @@ mod objects;
 mod rfc3339;
 mod route;
 mod seen;
+mod store;
 mod streams;
 mod swarm;
 mod transfer;
@@ -37,6 +38,7 @@ pub use fault::Behaviour;
 pub use hijack::tail;
 pub use seen::Seen;
 pub use swarm::Creation;
+pub use store::SwarmStore;
 
 use listen::Listening;
 use seen::Shared;

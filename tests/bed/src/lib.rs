@@ -17,7 +17,7 @@ mod wire;
 pub use cable::Cable;
 pub use client::{Client, Connection, Hijack, RawStream, Response, Streaming};
 pub use crowd::{Answer, Credentials, Crowd, Reply};
-pub use engine::{Behaviour, Creation, EngineBuilder, FakeEngine, Seen, tail};
+pub use engine::{Behaviour, Creation, EngineBuilder, FakeEngine, Seen, SwarmStore, tail};
 pub use payload::{Noise, Sum, Tally, noise, sum};
 pub use wait::{LIMIT, eventually};
 pub use wire::{Head, chunk};

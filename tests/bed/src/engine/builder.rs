@@ -12,6 +12,7 @@ use super::FakeEngine;
 use super::config::Config;
 use super::listen::Listening;
 use super::seen::Shared;
+use super::store::SwarmStore;
 
 /// Describes a fake engine; [`EngineBuilder::start`] makes it listen.
 #[derive(Clone)]
@@ -99,6 +100,11 @@ impl EngineBuilder {
     /// `/configs`, which only a manager answers.
     pub fn swarm_objects(self, kind: &'static str, rows: Vec<Value>) -> Self {
         self.with(|c| c.put(kind, rows))
+    }
+
+    /// The configs, which it shares with the other managers.
+    pub fn store(self, store: &SwarmStore) -> Self {
+        self.with(|c| c.store = Some(store.clone()))
     }
 
     /// The past events that `GET /events` returns with `since` or `until`. Live

@@ -11,6 +11,7 @@ use tokio::io::DuplexStream;
 
 use super::fault::Behaviour;
 use super::hijack::MODES;
+use super::store::SwarmStore;
 use super::swarm::Creation;
 
 /// A container's program: it gets its input and output as one stream.
@@ -45,6 +46,8 @@ pub(super) struct Config {
     pub(super) task_error: Option<String>,
     /// What the containers run that are created.
     pub(super) program: Option<Program>,
+    /// The configs that it shares with other managers.
+    pub(super) store: Option<SwarmStore>,
     objects: BTreeMap<&'static str, Vec<Value>>,
     fixed: BTreeMap<(String, String), (u16, Value)>,
 }
@@ -75,9 +78,15 @@ impl Config {
             failing: None,
             task_error: None,
             program: None,
+            store: None,
             objects: BTreeMap::new(),
             fixed: BTreeMap::new(),
         }
+    }
+
+    /// The configs that this manager shares with others.
+    pub(super) fn shared_store(&self) -> Option<SwarmStore> {
+        self.store.clone().filter(|_| self.is_manager())
     }
 
     pub(super) fn is_manager(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::exchange::{After, Exchange};
-use super::{creation, events, hijack, identity, images, objects, streams, swarm, transfer};
+use super::{creation, events, hijack, identity, images, objects, store, streams, swarm, transfer};
 
 pub(super) async fn answer(x: &mut Exchange<'_>) -> io::Result<After> {
     if let Some(why) = identity::unsupported(x) {
@@ -15,6 +15,9 @@ pub(super) async fn answer(x: &mut Exchange<'_>) -> io::Result<After> {
     let path = x.path.clone();
     let method = x.method.clone();
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    if let (["configs", rest @ ..], Some(shared)) = (&segments[..], x.config.shared_store()) {
+        return store::answer(x, &method, rest, shared).await;
+    }
     match (method.as_str(), &segments[..]) {
         ("GET" | "HEAD", ["_ping"]) => identity::ping(x).await,
         ("GET", ["version"]) => identity::version(x).await,
