@@ -27,6 +27,7 @@ use crate::agent::certificates::Certified;
 pub use crate::agent::error::StartError;
 use crate::agent::plain::Doors;
 use crate::agent::reload::{Reload, Stamp};
+use crate::authenticate::keys;
 use crate::cluster::conditions::Conditions;
 use crate::cluster::copies::Copies;
 use crate::cluster::identity::{self, Identity};
@@ -40,9 +41,11 @@ use crate::cluster::{Cluster, Parts};
 use crate::config::{self, Config};
 use crate::exchange::context::Context;
 use crate::gateway::Gateway;
-use crate::gateway::guard::Guard;
+use crate::gateway::guard::GuardError;
+use crate::gateway::join::Joining;
 use crate::listen::server_headers::{AgentHeaders, ServerHeaders};
 use crate::listen::{self, Listener};
+use crate::people::Keeper;
 use crate::platform;
 use crate::platform::clock;
 use crate::platform::health_socket::HealthListener;
@@ -78,6 +81,7 @@ pub struct Agent {
     portainer: Option<Arc<Portainer>>,
     audit: Option<Arc<Audit>>,
     unauthenticated: Arc<Unauthenticated>,
+    people: Arc<Keeper>,
     reload: Reload,
     proxy: Arc<HttpProxy<Gateway>>,
     listeners: Vec<Listener>,
@@ -136,13 +140,19 @@ impl Agent {
             .map(|p| Portainer::new(p, &config.state_dir, others()))
             .transpose()?;
         let nonces = Arc::new(NonceMemory::default());
-        let guard = Guard::new(&config, &trust, nonces.clone())?;
+        let operators = keys::operators(&config, &trust).map_err(GuardError::from)?;
+        let people = Keeper::open(cluster.clone(), trust.clone(), operators, config.clone());
+        let people = Arc::new(people);
+        let guard = reload::guard(&config, &people, &trust, nonces.clone())?;
+        let (changed, rights) = watch::channel(0);
         let guard = Arc::new(ArcSwap::from_pointee(guard));
         let audit = config.audit.as_ref().map(audit).transpose()?;
         let unauthenticated = Unauthenticated::new(audit.clone());
         let reload = Reload {
             guard: guard.clone(),
             config: config.clone(),
+            people: people.clone(),
+            rights: changed,
             trust: trust.clone(),
             nonces,
             portainer: portainer.clone(),
@@ -174,6 +184,9 @@ impl Agent {
             guard,
             portainer: portainer.clone(),
             ports: Ports::default(),
+            people: people.clone(),
+            joining: Joining::default(),
+            rights,
             audit: audit.clone(),
             unauthenticated: unauthenticated.clone(),
         };
@@ -191,6 +204,7 @@ impl Agent {
             portainer,
             audit,
             unauthenticated,
+            people,
             reload,
             health: config.health_address().and_then(health::listen),
             listeners,
@@ -257,6 +271,7 @@ impl Agent {
         let (seen, until) = (self.cluster.clone(), stopped.clone());
         let sweep = async move { ports::sweep(&seen, until).await };
         background.spawn("leftovers of forwards", sweep);
+        background.spawn("list of people", self.people.run(stopped.clone()));
         background.spawn("configuration reload", self.reload.run(stopped.clone()));
         let renew = move || {
             memory::trim_heap();

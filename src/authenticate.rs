@@ -80,6 +80,23 @@ impl Authenticator {
     }
 }
 
+/// Whether a client's certificate decides who calls.
+pub(crate) fn shows_client(session: &Session) -> bool {
+    Visitor::of(session).is_none()
+        && !is_signed(&session.req_header().headers)
+        && client_certificate(session).is_some()
+}
+
+/// The client's certificate that was shown on a connection.
+pub(crate) fn client_certificate(session: &Session) -> Option<&ClientCertificate> {
+    shown(session)
+}
+
+/// Whether an agent is at the other end of a connection.
+pub(crate) fn is_agent(session: &Session) -> bool {
+    shown::<Agent>(session).is_some()
+}
+
 /// Whether a request has a signature, which then counts alone.
 fn is_signed(headers: &HeaderMap) -> bool {
     headers.contains_key(SIGNATURE) || headers.contains_key(SIGNATURE_INPUT)

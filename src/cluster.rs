@@ -33,6 +33,7 @@ mod schedule;
 pub(crate) mod shared;
 mod turns;
 mod uses;
+pub(crate) mod versions;
 mod waiting;
 
 #[cfg(test)]
@@ -46,7 +47,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use http::HeaderValue;
-use skep_filters::policy::{Guarded, Marks};
+use skep_filters::policy::{Guarded, Marks, Named};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
@@ -70,6 +71,7 @@ use rounds::NodesRead;
 use schedule::Schedule;
 use turns::Turns;
 use uses::Uses;
+use versions::Versions;
 
 /// The time after the start in which rounds follow each other at that pace, until the
 /// others are found: the Swarm's DNS learns of a task only when it is healthy.
@@ -111,6 +113,10 @@ pub struct Cluster {
     guarded: ArcSwapOption<Guarded>,
     /// The marks that this agent's configuration adds to them.
     marks: ArcSwap<Marks>,
+    /// The versions of the people's list.
+    pub(crate) versions: Versions,
+    /// The configs that have them.
+    people_configs: ArcSwap<Vec<Named>>,
     mode: ClusterMode,
     interval: Duration,
     deadline: Duration,
@@ -206,6 +212,8 @@ impl Cluster {
             own,
             guarded: ArcSwapOption::empty(),
             marks: ArcSwap::from_pointee(parts.marks),
+            versions: Versions::default(),
+            people_configs: ArcSwap::default(),
             mode: parts.config.mode,
             interval: parts.config.interval,
             deadline: parts.config.probe_timeout,
@@ -237,6 +245,14 @@ impl Cluster {
     /// Whether this node works with others; outside a Swarm it never does.
     pub fn is_on(&self) -> bool {
         self.mode != ClusterMode::Off && self.me.load().swarm
+    }
+
+    /// Whether there are no others for certain: the engine has said so, or the
+    /// configuration does.
+    pub(crate) fn is_alone(&self) -> bool {
+        let me = self.me.load();
+        self.mode == ClusterMode::Off
+            || self.mode == ClusterMode::Auto && me.engine.is_some() && !me.swarm
     }
 
     /// Whether a round has completed. Before the first one, an empty list of

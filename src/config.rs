@@ -19,6 +19,7 @@ mod keys;
 mod listen;
 mod load;
 mod locations;
+mod people;
 mod plain;
 mod policies;
 mod portainer;
@@ -43,6 +44,9 @@ pub use grant::{Grant, Limits, Nodes};
 pub use keys::{KeyFile, KeyMaterial};
 pub use listen::{Listen, ListenTls};
 pub use load::MAX_FILE_BYTES;
+#[cfg(test)]
+pub(crate) use people::Person;
+pub(crate) use people::{People, check_policies, policy_texts};
 pub use plain::{CallerMark, ContainerCaller, Plain};
 pub use policies::Policy;
 pub use portainer::{Hidden, Portainer, SecretSource};

@@ -6,22 +6,30 @@
 mod dispatch;
 pub(crate) mod guard;
 pub(crate) mod hooks;
+pub(crate) mod join;
 pub(crate) mod own;
+mod rights;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::Uri;
+use http::{StatusCode, Uri};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use skep_filters::aggregate::NodeFilter;
 use skep_filters::auth::digest::sha256;
+use skep_filters::auth::portainer::PublicKey;
 use skep_filters::auth::profile::SKEP_TARGET;
 use skep_filters::auth::{AuthError, BodyBinding, Client};
 use skep_filters::endpoint::{Body, Match, Own, RequestPath, Route, classify, port};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
+use crate::authenticate;
 use crate::authorise;
 use crate::authorise::guarded;
 use crate::authorise::ingress;
@@ -39,21 +47,27 @@ use crate::exchange::content_type;
 use crate::exchange::context::Context;
 use crate::exchange::dialect::{Dialect, Docker};
 use crate::exchange::judged::{Judged, RequestBody};
-use crate::exchange::reject::Reject;
+use crate::exchange::reject::{Reason, Reject};
 use crate::exchange::request_id::RequestId;
 use crate::exchange::target::{plain_target, without_empty_segments};
 use crate::exchange::verdict;
 use crate::exchange::{Call, Next, Proxied};
 use crate::forward::fanout::List;
 use crate::gateway::guard::Guard;
+use crate::gateway::join::Joining;
+use crate::gateway::rights::Rights;
 use crate::listen::downstream::Downstream;
 use crate::listen::visitor::Visitor;
+use crate::people::Keeper;
 use crate::portainer::{self, Portainer};
 use crate::ports::Ports;
 use crate::route::task::{self, Meaning};
 use crate::route::{Destination, Request, TargetError, route};
 use crate::telemetry::audit::Audit;
 use crate::telemetry::unauthenticated::Unauthenticated;
+
+/// How long a client with a certificate waits for the newest list of people.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The pipeline, with the state that only it uses.
 pub(crate) struct Gateway {
@@ -65,6 +79,12 @@ pub(crate) struct Gateway {
     pub(crate) portainer: Option<Arc<Portainer>>,
     /// The ways to the ports of this node's containers.
     pub(crate) ports: Ports,
+    /// The list of people.
+    pub(crate) people: Arc<Keeper>,
+    /// Bounds how often strangers ask for certificates.
+    pub(crate) joining: Joining,
+    /// Changes whenever callers may have lost their rights.
+    pub(crate) rights: watch::Receiver<u64>,
     /// The audit log, if the configuration names one.
     pub(crate) audit: Option<Arc<Audit>>,
     /// Limits the log lines about unauthenticated clients.
@@ -86,7 +106,7 @@ impl Gateway {
     ) -> Result<Next, Reject> {
         // Authenticate.
         let uri = plain_target(session)?;
-        let guard = self.guard.load_full();
+        let mut guard = self.guard.load_full();
         let mut unpinned_key = None;
         let caller = match &self.portainer {
             Some(_)
@@ -103,7 +123,20 @@ impl Gateway {
                 unpinned_key = server.unpinned_key;
                 server.caller
             }
+            _ if join::is_open(session.req_header()) => {
+                let joining = join::Request {
+                    joining: &self.joining,
+                    people: &self.people,
+                    context: &self.context,
+                    authenticator: &guard.authenticator,
+                };
+                return Box::pin(joining.answer(session, x)).await;
+            }
             _ => {
+                if self.waits_for_people(session) {
+                    Box::pin(self.newest_people()).await?;
+                    guard = self.guard.load_full();
+                }
                 let container = match Visitor::of(session) {
                     Some(Visitor::Host(host)) if guard.authenticator.asks_for_container(host) => {
                         Box::pin(self.context.residents.at(host.from.ip(), host.since)).await?
@@ -124,12 +157,40 @@ impl Gateway {
         x.dialect = dialect(&caller);
         let grant = guard.grants.grant(&caller, address(session))?;
         x.record.policy = Some(grant.policy.clone());
+        if grant.since > 0 && !caller.is_peer() && !self.context.cluster.versions.is_current() {
+            return Err(self.unsure());
+        }
         let permit = guard.grants.acquire(&caller, grant)?;
+        let rights = Rights::of(session, &caller, grant.since);
         let called = self.called(session, caller, grant, permit)?;
+        let next = {
+            let served = pin!(self.serve(session, x, &uri, called, unpinned_key));
+            tokio::select! {
+                biased;
+                next = served => next?,
+                () = self.end_of(rights.as_ref()) => return Err(ended()),
+            }
+        };
+        if let (Next::Proxy(_), Some(rights)) = (&next, rights) {
+            let (guard, changes) = (self.guard.clone(), self.rights.clone());
+            Downstream::end_with(session.stream(), rights.end(guard, changes));
+        }
+        Ok(next)
+    }
+
+    /// Runs the steps after the caller's rights are known.
+    async fn serve(
+        &self,
+        session: &mut Session,
+        x: &mut Exchange,
+        uri: &Uri,
+        called: Arc<Called>,
+        unpinned_key: Option<Box<PublicKey>>,
+    ) -> Result<Next, Reject> {
         if let (Some(portainer), Some(key)) = (&self.portainer, unpinned_key) {
             Box::pin(portainer.pin_server(&key)).await?;
         }
-        if let Some(location) = without_empty_segments(&session.req_header().method, &uri) {
+        if let Some(location) = without_empty_segments(&session.req_header().method, uri) {
             return Box::pin(self.context.redirect(session, x, &location)).await;
         }
         // Classify.
@@ -241,6 +302,41 @@ impl Gateway {
             }));
         }
         Ok(next)
+    }
+
+    /// Whether the answer depends on the newest list of people: the caller shows a
+    /// client's certificate, which that list may have revoked.
+    fn waits_for_people(&self, session: &Session) -> bool {
+        !self.context.cluster.versions.is_current() && authenticate::shows_client(session)
+    }
+
+    /// Waits a moment for the newest list of people.
+    async fn newest_people(&self) -> Result<(), Reject> {
+        let current = self.context.cluster.versions.are_current();
+        match timeout(PATIENCE, current).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(self.unsure()),
+        }
+    }
+
+    fn unsure(&self) -> Reject {
+        Reject::refused(
+            StatusCode::SERVICE_UNAVAILABLE,
+            Reason::PeopleUnknown,
+            "this agent does not know the newest list of people, which may have revoked this \
+             access: no manager's agent has confirmed it; try again, or another agent",
+        )
+    }
+
+    /// Resolves when the caller has lost its rights; never for one who cannot.
+    async fn end_of(&self, rights: Option<&Rights>) {
+        match rights {
+            Some(rights) => {
+                let end = rights.clone().end(self.guard.clone(), self.rights.clone());
+                end.await;
+            }
+            None => std::future::pending().await,
+        }
     }
 
     /// Gives the connection of an authenticated caller its place, and the request
@@ -382,6 +478,15 @@ impl Gateway {
             }
         }
     }
+}
+
+/// The refusal that ends what a caller without rights has open.
+fn ended() -> Reject {
+    Reject::refused(
+        StatusCode::FORBIDDEN,
+        Reason::RightsEnded,
+        "the caller's access has ended",
+    )
 }
 
 /// Whether the answer depends on the other nodes.

@@ -41,6 +41,8 @@ pub mod telemetry;
 
 pub(crate) mod exchange;
 
+pub(crate) mod people;
+
 pub mod cluster;
 
 pub(crate) mod upstream;

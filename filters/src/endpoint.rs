@@ -33,7 +33,7 @@ pub use classify::{Match, classify};
 pub use form::{Body, Method, Wire};
 pub use mapping::Mapping;
 pub use object_columns::{LabelsAt, NameFreed, TaskUse};
-pub use own::{Browse, Console, Own, PortainerEndpoint};
+pub use own::{Browse, Console, Own, People, PortainerEndpoint};
 pub use parameters::{ParameterError, Parameters};
 pub use path::{BadPath, RequestPath};
 pub use reach::{Kind, Reach};

@@ -16,7 +16,8 @@ use tokio::sync::watch;
 use crate::agent::plain::Doors;
 use crate::cluster::Cluster;
 use crate::config::{Config, KeyMaterial};
-use crate::gateway::guard::Guard;
+use crate::gateway::guard::{Guard, GuardError};
+use crate::people::Keeper;
 use crate::platform;
 use crate::platform::tasks::blocking;
 use crate::portainer::Portainer;
@@ -31,6 +32,10 @@ pub(crate) struct Reload {
     pub(crate) guard: Arc<ArcSwap<Guard>>,
     /// The configuration of the current guard.
     pub(crate) config: Config,
+    /// Its users are callers too.
+    pub(crate) people: Arc<Keeper>,
+    /// Tells open requests to look whether their callers still have rights.
+    pub(crate) rights: watch::Sender<u64>,
     pub(crate) trust: Arc<Trust>,
     /// Shared with the next guard, so that used nonces stay used.
     pub(crate) nonces: Arc<NonceMemory>,
@@ -53,11 +58,18 @@ pub(crate) struct Stamp(Vec<Option<(SystemTime, u64)>>);
 impl Reload {
     /// Checks the files until `stopped` changes.
     pub(crate) async fn run(self, stopped: watch::Receiver<bool>) {
-        every_few_seconds(self, Self::check, stopped).await;
+        let people = self.people.changes();
+        every_few_seconds(self, Self::check, people, stopped).await;
     }
 
-    fn check(&mut self, forced: bool) {
-        self.guard.load().authenticator.certificates.refresh();
+    fn check(&mut self, cause: Cause) {
+        if cause == Cause::People {
+            return self.renew();
+        }
+        let forced = cause == Cause::Signal;
+        if self.guard.load().authenticator.certificates.refresh() {
+            self.tell();
+        }
         let now = Stamp::of(&self.config);
         if !forced && now == self.stamp {
             return;
@@ -87,12 +99,14 @@ impl Reload {
             Err(e) => return tracing::error!("the old configuration stays in force:\n{e}"),
         };
         let now = self.config.with_guard_of(&changed);
-        match Guard::new(&now, &self.trust, self.nonces.clone()) {
+        match guard(&now, &self.people, &self.trust, self.nonces.clone()) {
             Err(e) => tracing::error!("the old configuration stays in force: {e}"),
             Ok(guard) => {
                 self.cluster.set_marks(now.marks());
                 self.doors.set_networks(&now.plain);
+                self.people.set_config(&now);
                 self.guard.store(Arc::new(guard));
+                self.tell();
                 tracing::info!("{}: policies and identities are in force", file.display());
                 if now != changed {
                     tracing::warn!("{}: other settings need a restart", file.display());
@@ -103,21 +117,68 @@ impl Reload {
     }
 }
 
+impl Reload {
+    /// Takes the people whom the list now has.
+    fn renew(&self) {
+        match guard(&self.config, &self.people, &self.trust, self.nonces.clone()) {
+            Err(e) => tracing::error!("the list of people is not in force: {e}"),
+            Ok(guard) => {
+                self.guard.store(Arc::new(guard));
+                self.tell();
+            }
+        }
+    }
+
+    /// Has open requests look whether their callers still have rights.
+    fn tell(&self) {
+        self.rights
+            .send_modify(|count| *count = count.wrapping_add(1));
+    }
+}
+
+/// The callers of a configuration, and the people.
+///
+/// # Errors
+/// As [`Guard::new`].
+pub(super) fn guard(
+    config: &Config,
+    people: &Keeper,
+    trust: &Trust,
+    nonces: Arc<NonceMemory>,
+) -> Result<Guard, GuardError> {
+    let people = people.people(config);
+    for fault in &people.faults {
+        tracing::error!("the list of people: {fault}");
+    }
+    Guard::new(config, &people, trust, nonces)
+}
+
+/// Why the files are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    Time,
+    Signal,
+    /// There is another version of the list of people.
+    People,
+}
+
 async fn every_few_seconds<T: Send + 'static>(
     mut state: T,
-    check: fn(&mut T, forced: bool),
+    check: fn(&mut T, Cause),
+    mut people: watch::Receiver<u64>,
     mut stopped: watch::Receiver<bool>,
 ) {
     let mut signals = platform::reload_signals();
     loop {
-        let forced = tokio::select! {
-            () = tokio::time::sleep(INTERVAL) => false,
-            () = signals.next() => true,
+        let cause = tokio::select! {
+            () = tokio::time::sleep(INTERVAL) => Cause::Time,
+            () = signals.next() => Cause::Signal,
+            Ok(()) = people.changed() => Cause::People,
             _ = stopped.changed() => return,
         };
         // The check reads files.
         state = blocking(move || {
-            check(&mut state, forced);
+            check(&mut state, cause);
             state
         })
         .await;
@@ -153,7 +214,8 @@ mod tests {
     async fn a_check_that_panics_ends_the_task_with_an_error() {
         let (_stopping, stopped) = watch::channel(false);
         let mut tasks = Tasks::default();
-        let looking = every_few_seconds((), |(), _| panic!("unreadable"), stopped);
+        let (_changing, people) = watch::channel(0);
+        let looking = every_few_seconds((), |(), _| panic!("unreadable"), people, stopped);
         tasks.spawn("configuration", looking);
         let (error, _) = tasks.failed().await;
         assert!(matches!(error, TaskError::Panicked { task, .. } if task == "configuration"));

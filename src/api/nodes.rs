@@ -10,7 +10,7 @@ use skep_filters::endpoint::query::get;
 
 use crate::cluster::Cluster;
 use crate::cluster::members::Member;
-use crate::cluster::shared::AskedTable;
+use crate::cluster::shared::{AskedPeople, AskedTable};
 use crate::platform::clock;
 use crate::upstream::clocks::Skew;
 
@@ -40,6 +40,11 @@ pub(crate) fn asked_table(query: &str) -> AskedTable {
         since: get(query, "since").and_then(|text| text.parse().ok()),
         wait: Duration::from_secs(number("wait").unwrap_or_default()),
         changed: number("changed"),
+        people: number("people").map(|own| AskedPeople {
+            own,
+            heard: number("heard").unwrap_or_default(),
+            is_current: number("current") == Some(1),
+        }),
     }
 }
 

@@ -1,11 +1,14 @@
 //! The keys that callers may sign with: the cluster's and the configured ones.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use skep_filters::auth::{Audiences, Key, KeyKind, NonceMemory, Verifier, Window, trim_secret};
+use skep_filters::auth::{
+    Audiences, Key, KeyError, KeyKind, NonceMemory, Verifier, Window, trim_secret,
+};
 
-use crate::config::{Config, Grant, KeyFile, KeyMaterial, Operator};
+use crate::config::{Config, Grant, KeyFile, KeyMaterial, Operator, People};
 use crate::trust::{Trust, ed25519_public, is_exposed};
 
 /// How far a caller's clock may be ahead of this machine's.
@@ -22,19 +25,14 @@ pub struct KeysError {
     reason: String,
 }
 
-/// All keys that callers may sign with.
+/// All keys that callers may sign with. The configuration's hide those of the people's
+/// list that have the same id.
 pub(crate) fn verifier(
     config: &Config,
+    people: &People,
     trust: &Trust,
     nonces: Arc<NonceMemory>,
 ) -> Result<Verifier, KeysError> {
-    let refused = |id: &str| {
-        let id = id.to_owned();
-        move |e: skep_filters::auth::KeyError| KeysError {
-            id,
-            reason: e.to_string(),
-        }
-    };
     let mut keys = Vec::new();
     for generation in trust.generations() {
         let agent = generation.agent_key_id();
@@ -57,17 +55,21 @@ pub(crate) fn verifier(
         }
     }
     if let Operator::Key(path) = &config.cluster.operator {
-        let key = read_key(&KeyFile {
-            id: OPERATOR.to_owned(),
-            material: KeyMaterial::PublicKey(path.clone()),
-            grant: Grant::admin(),
-            unsigned_streams: true,
-        })?;
+        let key = own_operator(path)?;
         keys.push(key.with_kind(KeyKind::Operator).with_unsigned_streams(true));
     }
     for file in &config.auth.keys {
         let key = read_key(file)?;
         keys.push(key.with_unsigned_streams(file.unsigned_streams));
+    }
+    for person in &people.persons {
+        let Some(public) = &person.public_key else {
+            continue;
+        };
+        let key = Key::ed25519(&person.name, public).map_err(refused(&person.name))?;
+        if !keys.iter().any(|other| other.id() == key.id()) {
+            keys.push(key.with_unsigned_streams(true));
+        }
     }
     let window = Window {
         past: config.auth.window,
@@ -82,6 +84,40 @@ pub(crate) fn verifier(
     }
     let audiences = Audiences::required(trust.audiences()).or_none(without);
     Verifier::new(keys, audiences, window, nonces).map_err(refused(""))
+}
+
+/// The keys that sign the people's list: the operator's.
+pub(crate) fn operators(config: &Config, trust: &Trust) -> Result<Vec<Key>, KeysError> {
+    match &config.cluster.operator {
+        Operator::Off => Ok(Vec::new()),
+        Operator::Key(path) => Ok(vec![own_operator(path)?]),
+        Operator::Derived => {
+            let generations = trust.generations().iter();
+            let keys = generations.map(|generation| {
+                let id = generation.operator_key_id();
+                Key::hmac(&id, generation.operator_key()).map_err(refused(&id))
+            });
+            keys.collect()
+        }
+    }
+}
+
+/// The operator's own key.
+fn own_operator(path: &Path) -> Result<Key, KeysError> {
+    read_key(&KeyFile {
+        id: OPERATOR.to_owned(),
+        material: KeyMaterial::PublicKey(path.to_owned()),
+        grant: Grant::admin(),
+        unsigned_streams: true,
+    })
+}
+
+fn refused(id: &str) -> impl FnOnce(KeyError) -> KeysError {
+    let id = id.to_owned();
+    move |e| KeysError {
+        id,
+        reason: e.to_string(),
+    }
 }
 
 fn read_key(file: &KeyFile) -> Result<Key, KeysError> {

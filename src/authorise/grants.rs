@@ -8,7 +8,7 @@ use std::sync::Arc;
 use skep_filters::auth::{Client, OnBehalfOf, Principal};
 
 use crate::authorise::limit::Limiter;
-use crate::config::{Config, Grant, SecretSource};
+use crate::config::{Config, Grant, People, SecretSource};
 use crate::exchange::called::Permit;
 use crate::exchange::caller::Caller;
 use crate::exchange::reject::Reject;
@@ -25,14 +25,23 @@ pub(crate) struct Grants {
 }
 
 impl Grants {
-    /// The grants of a configuration.
-    pub(crate) fn new(config: &Config) -> Self {
+    /// The grants of a configuration, and of the people whom it does not name itself.
+    pub(crate) fn new(config: &Config, people: &People) -> Self {
         // Whoever may inspect the agent's container would read it there.
         let is_in_environment = matches!(
             config.cluster.portainer_secret,
             Some(SecretSource::Given(_))
         );
-        let others: HashMap<_, _> = identities(config)
+        let persons = people.persons.iter().flat_map(|person| {
+            let key = person.public_key.map(|_| format!("key:{}", person.name));
+            let names = [Some(format!("cert:{}", person.name)), key];
+            names
+                .into_iter()
+                .flatten()
+                .map(|name| (name, &person.grant))
+        });
+        let others: HashMap<_, _> = persons
+            .chain(identities(config))
             .map(|(name, grant)| {
                 let grant = grant.clone();
                 let grant = match is_in_environment {
@@ -70,7 +79,23 @@ impl Grants {
         caller: &Caller,
         from: Option<IpAddr>,
     ) -> Result<&Arc<Grant>, Reject> {
-        let grant = match &caller.principal {
+        let grant = self
+            .of(caller)
+            .ok_or_else(|| Reject::UnknownIdentity(caller.name.clone()))?;
+        // The other agent has checked the address of its client.
+        if caller.is_peer() || grant.covers(from) {
+            return Ok(grant);
+        }
+        Err(Reject::WrongNetwork(caller.name.clone()))
+    }
+
+    /// When the rights of a caller began, if it has any.
+    pub(crate) fn since(&self, caller: &Caller) -> Option<u64> {
+        self.of(caller).map(|grant| grant.since)
+    }
+
+    fn of(&self, caller: &Caller) -> Option<&Arc<Grant>> {
+        match &caller.principal {
             Principal::Client(client) => self.of_client(client),
             Principal::Peer { on_behalf_of, .. } => match on_behalf_of {
                 OnBehalfOf::Agent => Some(&self.admin),
@@ -81,13 +106,7 @@ impl Grants {
                 }
                 OnBehalfOf::Client(client) => self.of_client(client),
             },
-        };
-        let grant = grant.ok_or_else(|| Reject::UnknownIdentity(caller.name.clone()))?;
-        // The other agent has checked the address of its client.
-        if caller.is_peer() || grant.covers(from) {
-            return Ok(grant);
         }
-        Err(Reject::WrongNetwork(caller.name.clone()))
     }
 
     /// Counts a request among the open ones of its caller, until the permit is

@@ -74,7 +74,7 @@ impl Cluster {
         let mut sources: BTreeMap<String, Source> = BTreeMap::new();
         let mut questions = FuturesUnordered::new();
         let mut changes = self.members.changes();
-        let mut last_change = self.me().changed;
+        let mut last_change = (self.me().changed, self.versions.own());
         loop {
             let wanted = self.wanted(&sources);
             sources.retain(|id, source| {
@@ -87,8 +87,10 @@ impl Cluster {
                         .rests_until
                         .is_some_and(|until| until > Instant::now())
             });
-            if std::mem::replace(&mut last_change, self.me().changed) != last_change {
-                // Those who are followed have to learn what this agent says of its node.
+            let now = (self.me().changed, self.versions.own());
+            if std::mem::replace(&mut last_change, now) != now {
+                // Those who are followed have to learn what this agent says of its node,
+                // and which list of people it has.
                 for source in sources.values_mut() {
                     source.asking.take().inspect(AbortHandle::abort);
                 }
@@ -99,7 +101,7 @@ impl Cluster {
                 if let Some(until) = source.rests_until.filter(|until| *until > Instant::now()) {
                     next = next.min(until);
                 } else if source.asking.is_none() {
-                    let asked = self.question(member, source.has.clone(), last_change);
+                    let asked = self.question(member, source.has.clone(), last_change.0);
                     let (asked, handle) = abortable(asked);
                     source.asking = Some(handle);
                     questions.push(asked);
@@ -167,6 +169,8 @@ impl Cluster {
         match answer {
             Ok(shared) => {
                 self.members.lives(&member.id);
+                self.versions
+                    .hear(&member.id, member.manager, shared.people);
                 self.learn(member, &shared);
                 source.rests_until = shared.stopping.then(|| Instant::now() + AGAIN);
                 source.has = Some(shared.revision);
@@ -255,6 +259,9 @@ impl Cluster {
             Failure::Failed(reason)
         };
         let mut target = format!("{MEMBERS}?wait={}&changed={changed}", wait.as_secs());
+        let (own, heard) = (self.versions.own(), self.versions.heard());
+        let current = u8::from(self.versions.is_current());
+        target.push_str(&format!("&people={own}&heard={heard}&current={current}"));
         if let Some(has) = has {
             target.push_str("&since=");
             target.push_str(has);

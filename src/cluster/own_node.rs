@@ -32,6 +32,23 @@ impl Cluster {
         self.wake.notify_one();
     }
 
+    /// Records that this agent has taken a version of the people's list. Those whom it
+    /// follows, and those who follow it, learn of it at once.
+    pub(crate) fn took_people(&self, version: u64) {
+        self.versions.took(version);
+        self.own_change.notify_one();
+    }
+
+    /// Guards the configs that have the people's list, by id and name.
+    pub(crate) fn guard_people(&self, configs: Vec<(String, String)>) {
+        let configs = configs.into_iter().map(|(id, name)| Named {
+            id,
+            names: vec![name],
+        });
+        self.people_configs.store(Arc::new(configs.collect()));
+        self.unite_guarded();
+    }
+
     /// This agent's own container; `None` if it runs in none.
     ///
     /// # Errors
@@ -71,6 +88,8 @@ impl Cluster {
         for member in self.others() {
             all.add(&member.guarded);
         }
+        all.configs
+            .extend(self.people_configs.load().iter().cloned());
         if self.guarded.load().as_deref() != Some(&all) {
             self.guarded.store(Some(Arc::new(all)));
         }

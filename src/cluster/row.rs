@@ -9,6 +9,7 @@ use skep_filters::policy::Guarded;
 use super::expected::{Availability, Expected};
 use super::identity::EngineFacts;
 use super::members::{Member, State};
+use super::versions::Told;
 use crate::upstream::clocks::Skew;
 
 /// A table of nodes, or what differs from an earlier one.
@@ -23,6 +24,9 @@ pub(crate) struct Shared {
     /// Whether this agent is about to stop.
     #[serde(default)]
     pub(crate) stopping: bool,
+    /// What this agent says of its list of people; absent from an older agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) people: Option<Told>,
     pub(crate) nodes: Vec<Row>,
     /// The ids of the nodes that have left.
     #[serde(default)]

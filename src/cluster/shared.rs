@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::Cluster;
 use super::members::{Member, Revision};
 use super::row::{Row, Shared};
+use super::versions::Told;
 use crate::upstream::clocks::Skew;
 
 /// The endpoint of the table.
@@ -34,6 +35,19 @@ pub(crate) struct AskedTable {
     pub(crate) wait: Duration,
     /// When it last changed what it says of its node.
     pub(crate) changed: Option<u64>,
+    /// What it knows of the list of people; absent from an older agent.
+    pub(crate) people: Option<AskedPeople>,
+}
+
+/// What another agent knows of the list of people.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AskedPeople {
+    /// The version that it has.
+    pub(crate) own: u64,
+    /// The highest one that it has heard of.
+    pub(crate) heard: u64,
+    /// Whether it knows that its own is the newest.
+    pub(crate) is_current: bool,
 }
 
 impl Cluster {
@@ -47,19 +61,26 @@ impl Cluster {
         };
         let end = Instant::now() + asked.wait.min(longest);
         self.is_followed_by(by, end + LATE, asked.changed);
+        if let Some(people) = asked.people {
+            self.hear_of_people(by, people.own);
+        }
         let mut revisions = self.members.revisions();
+        let mut versions = self.versions.changes();
         let mut stopping = self.stopping.subscribe();
         loop {
             revisions.borrow_and_update();
             let difference = self.members.since(asked.since);
             let is_stopping = *stopping.borrow_and_update();
-            if !difference.is_empty() || is_stopping || Instant::now() >= end {
+            versions.borrow_and_update();
+            let has_news = asked.people.is_some_and(|people| self.has_news(people));
+            if !difference.is_empty() || has_news || is_stopping || Instant::now() >= end {
                 let rows = difference.members.iter().map(|member| self.row(member));
                 return Shared {
                     revision: difference.revision.to_string(),
                     whole: difference.is_whole,
                     listed: self.probed_once(),
                     stopping: is_stopping,
+                    people: Some(self.versions.told()),
                     nodes: rows.collect(),
                     gone: difference.gone,
                 };
@@ -71,6 +92,7 @@ impl Cluster {
             };
             tokio::select! {
                 _ = timeout_at(end, change) => {}
+                _ = versions.changed(), if asked.people.is_some() => {}
                 _ = stopping.changed() => {}
             }
         }
@@ -109,6 +131,22 @@ impl Cluster {
             self.schedule.hurry(address);
             self.wake.notify_one();
         }
+    }
+
+    /// Another agent may have a newer list of people than this one.
+    fn hear_of_people(&self, node: &str, version: u64) {
+        let told = Told {
+            version,
+            current: false,
+        };
+        self.versions.hear(node, false, Some(told));
+    }
+
+    /// Whether another agent has to learn something about the list of people.
+    fn has_news(&self, asked: AskedPeople) -> bool {
+        let told = self.versions.told();
+        let confirms = told.current && !asked.is_current && told.version == asked.own;
+        told.version > asked.own.max(asked.heard) || confirms
     }
 
     /// Ends the waits of other agents: this one stops.

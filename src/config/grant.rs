@@ -35,6 +35,9 @@ pub struct Grant {
     pub node: Option<Arc<str>>,
     /// The nodes that it is served.
     pub nodes: Nodes,
+    /// Of a user of the people's list, when the rights began; 0 for an identity of the
+    /// configuration.
+    pub(crate) since: u64,
 }
 
 /// The nodes that an identity is served.
@@ -82,6 +85,7 @@ impl Grant {
             health_check: false,
             node: None,
             nodes: Nodes::All,
+            since: 0,
         }
     }
 
@@ -152,6 +156,7 @@ impl Raw {
             limits,
             node,
             nodes,
+            since: 0,
         })
     }
 }

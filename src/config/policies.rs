@@ -68,6 +68,14 @@ impl Policies {
         Self(all)
     }
 
+    /// The same policies, and these; of two with one name, these count.
+    pub(super) fn with(mut self, others: &[Arc<Policy>]) -> Self {
+        let others = others.iter();
+        self.0
+            .extend(others.map(|policy| (policy.name.clone(), policy.clone())));
+        self
+    }
+
     /// The policy of this name.
     pub(super) fn find(&self, name: &str) -> Result<Arc<Policy>, ValueError> {
         if let Some(own) = self.0.get(name) {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::{Error, Location, MessageFormatter, Options, Spanned, UserMessageFormatter};
 use skep_filters::policy::Spec;
@@ -36,6 +36,13 @@ pub(super) struct Raw {
     pub(super) state_dir: Option<Text>,
     pub(super) drain: Option<Text>,
     pub(super) threads: Option<Text>,
+}
+
+/// A file with policies and nothing else.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct OnlyPolicies {
+    pub(super) policies: Option<BTreeMap<String, Spanned<Spec>>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -260,9 +267,9 @@ impl<'de> Deserialize<'de> for Engine {
     }
 }
 
-/// Reads `text`, which the caller has bounded.
-pub(super) fn read(text: &str) -> Result<Raw, Vec<Fault>> {
-    let read: Result<Option<Raw>, _> = serde_saphyr::from_str_with_options(text, options());
+/// Reads `text`, which the caller has bounded: a configuration, or a part of one.
+pub(super) fn read<T: DeserializeOwned + Default>(text: &str) -> Result<T, Vec<Fault>> {
+    let read: Result<Option<T>, _> = serde_saphyr::from_str_with_options(text, options());
     match read {
         Ok(raw) => Ok(raw.unwrap_or_default()),
         Err(e) => Err(vec![fault(text, &e)]),

@@ -32,6 +32,8 @@ pub(crate) struct Record {
     pub(crate) bytes_in: u64,
     /// The port of the container to which the request connects.
     pub(crate) port: Option<u16>,
+    /// What the request changes in the list of people, or who joined.
+    pub(crate) change: Option<String>,
     /// The refusal's reason word.
     pub(crate) refused: Option<Reason>,
     /// The refusal's text, for the audit log.
@@ -52,6 +54,7 @@ impl Record {
             bytes: 0,
             bytes_in: 0,
             port: None,
+            change: None,
             refused: None,
             why: None,
         }

@@ -11,8 +11,9 @@ use crate::authenticate::Authenticator;
 use crate::authenticate::certificates::{Certificates, ListError};
 use crate::authenticate::keys::{self, KeysError};
 use crate::authorise::grants::Grants;
-use crate::config::{Config, Operator};
-use crate::trust::Trust;
+use crate::config::{Config, Operator, People};
+use crate::exchange::caller::Caller;
+use crate::trust::{ClientCertificate, Trust};
 
 /// A file of the configuration cannot be read or used.
 #[derive(Debug, thiserror::Error)]
@@ -32,28 +33,43 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// Reads the files that the configuration names. `nonces` are the used ones,
-    /// which stay used when the configuration changes.
+    /// Reads the files that the configuration names, and adds the people. `nonces` are
+    /// the used ones, which stay used when the configuration changes.
     ///
     /// # Errors
     /// If one of them cannot be read or used.
     pub(crate) fn new(
         config: &Config,
+        people: &People,
         trust: &Trust,
         nonces: Arc<NonceMemory>,
     ) -> Result<Self, GuardError> {
+        let grants = Grants::new(config, people);
         Ok(Self {
             authenticator: Authenticator {
-                verifier: keys::verifier(config, trust, nonces)?,
-                certificates: Certificates::new(config.auth.certificates.as_ref())?,
+                verifier: keys::verifier(config, people, trust, nonces)?,
+                certificates: Certificates::new(config, people)?,
                 sockets: config.sockets.clone(),
                 plain: config.plain.clone(),
             },
             grants: match config.cluster.operator {
-                Operator::Derived => Grants::new(config),
-                Operator::Off | Operator::Key(_) => Grants::new(config)
+                Operator::Derived => grants,
+                Operator::Off | Operator::Key(_) => grants
                     .with_health_checks(trust.generations().iter().map(|one| one.health_key_id())),
             },
         })
+    }
+
+    /// Whether a caller that was admitted would be admitted still: with the rights that
+    /// began at that time, and by the certificate that it has shown.
+    pub(crate) fn keeps(
+        &self,
+        caller: &Caller,
+        since: u64,
+        shown: Option<&ClientCertificate>,
+    ) -> bool {
+        let certificates = &self.authenticator.certificates;
+        self.grants.since(caller) == Some(since)
+            && shown.is_none_or(|shown| certificates.keeps(shown))
     }
 }

@@ -5,7 +5,8 @@ use pingora::proxy::Session;
 use skep_filters::auth::profile::SKEP_TARGET;
 use skep_filters::endpoint::{Match, Own};
 
-use crate::api::{metrics, nodes, whoami};
+use crate::api::{metrics, nodes, people, whoami};
+use crate::authorise::grants::identities;
 use crate::exchange::Next;
 use crate::exchange::judged::Judged;
 use crate::exchange::reject::Reject;
@@ -69,6 +70,15 @@ pub(crate) async fn answer(
         Own::ImageCopy => copy::give(session, x, found),
         Own::ImageSpread => spread::answer(context, session, x, found).await,
         Own::Forward => ports::answer(&gateway.ports, context, session, x, found).await,
+        Own::People(endpoint) => {
+            let config = gateway.people.config();
+            let configured = || {
+                let all = identities(&config);
+                let all = all.map(|(name, grant)| (name, grant.policy.name.clone()));
+                all.collect()
+            };
+            people::answer(&gateway.people, context, session, x, endpoint, configured).await
+        }
         Own::NodeMetrics => {
             let named = session.req_header().headers.contains_key(SKEP_TARGET);
             metrics::metrics(context, session, x, x.is_from_peer() || named).await

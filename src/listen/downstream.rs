@@ -10,6 +10,8 @@ mod held;
 mod passed;
 mod refusal;
 
+use std::fmt;
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,6 +45,8 @@ pub(crate) struct Downstream {
     /// The request's first byte, which is read before Pingora gets the connection.
     first: Option<u8>,
     in_progress: AtomicBool,
+    /// Ends the request in progress.
+    end: Mutex<Option<End>>,
     exchanges: Arc<Exchanges>,
     /// The exchange of the request in progress.
     exchange: Mutex<Option<Exchange>>,
@@ -74,6 +78,15 @@ pub(crate) struct Common {
     pub(super) lingering: Arc<linger::Places>,
 }
 
+/// Resolves when the request in progress has to end.
+struct End(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+impl fmt::Debug for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("End")
+    }
+}
+
 #[derive(Debug)]
 struct Replacement {
     bytes: Vec<u8>,
@@ -101,6 +114,7 @@ impl Downstream {
             hangup: None,
             first: None,
             in_progress: AtomicBool::new(false),
+            end: Mutex::default(),
             exchanges: common.exchanges.clone(),
             exchange: Mutex::default(),
             head: Head::new(common.budget.clone()),
@@ -159,7 +173,20 @@ impl Downstream {
             this.in_progress.store(in_progress, Ordering::Relaxed);
             let exchange = in_progress.then(|| this.exchanges.begin());
             *this.exchange.lock().unwrap_or_else(PoisonError::into_inner) = exchange;
+            *this.end.lock().unwrap_or_else(PoisonError::into_inner) = None;
             this.head.clear();
+        }
+    }
+
+    /// Breaks the connection when `end` resolves while the request is in progress: the
+    /// proxy, which has the request, waits for nothing else that could tell it.
+    pub(crate) fn end_with(
+        connection: Option<&Stream>,
+        end: impl Future<Output = ()> + Send + 'static,
+    ) {
+        if let Some(this) = Self::of(connection) {
+            let end = End(Box::pin(end));
+            *this.end.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
         }
     }
 
@@ -321,6 +348,13 @@ impl AsyncRead for Downstream {
         let this = &mut *self;
         let before = buf.filled().len();
         if this.in_progress.load(Ordering::Relaxed) {
+            let end = this.end.get_mut().unwrap_or_else(PoisonError::into_inner);
+            if let Some(end) = end
+                && end.0.as_mut().poll(cx).is_ready()
+            {
+                this.over = true;
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            }
             if this.body_ended.load(Ordering::Relaxed) {
                 return Poll::Ready(Ok(()));
             }

@@ -62,6 +62,9 @@ struct Line<'x> {
     port: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes_in: Option<u64>,
+    /// Of a change of the list of people: what it changes; of a new certificate: whose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    change: Option<&'x str>,
     request_id: &'x str,
 }
 
@@ -136,6 +139,7 @@ impl Audit {
             bytes: record.bytes,
             port: record.port,
             bytes_in: record.port.map(|_| record.bytes_in),
+            change: record.change.as_deref().map(|text| bounded(text, LONGEST)),
             request_id: x.id.as_str(),
         };
         self.write(&line);

@@ -14,6 +14,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
 use super::generation::Generation;
+use super::leaf::BACKDATED;
 use super::peer::is_issued_by;
 use super::serial::Serial;
 use crate::config::client_name;
@@ -28,8 +29,10 @@ pub struct ClientCertificate {
     pub name: String,
     /// The number by which it can be revoked.
     pub serial: Serial,
+    /// When it was issued.
+    pub issued: SystemTime,
     /// When it expires.
-    pub(crate) not_after: SystemTime,
+    pub not_after: SystemTime,
 }
 
 impl ClientCertificate {
@@ -52,11 +55,16 @@ impl ClientCertificate {
         let [GeneralName::URI(uri)] = names.value.general_names.as_slice() else {
             return None;
         };
-        let seconds = u64::try_from(cert.validity().not_after.timestamp()).ok()?;
+        let at = |timestamp: i64| {
+            let seconds = u64::try_from(timestamp).ok()?;
+            Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+        };
+        let validity = cert.validity();
         Some(Self {
+            issued: at(validity.not_before.timestamp())? + BACKDATED,
+            not_after: at(validity.not_after.timestamp())?,
             name: client_name(uri.strip_prefix(SCHEME)?).ok()?,
             serial: Serial::of(cert.raw_serial())?,
-            not_after: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds),
         })
     }
 }

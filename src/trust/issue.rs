@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SerialNumber,
 };
 use ring::rand::SystemRandom;
 use zeroize::Zeroizing;
@@ -39,6 +39,39 @@ impl ClientCredential {
         now: SystemTime,
     ) -> Result<Self, TrustError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let Issued {
+            certificate,
+            cert_pem,
+        } = Issued::new(generation, &key, name, lifetime, now)?;
+        Ok(Self {
+            certificate,
+            cert_pem,
+            key_pem: Zeroizing::new(key.serialize_pem()),
+        })
+    }
+}
+
+/// A client's certificate for a key that the client has.
+#[derive(Debug)]
+pub struct Issued {
+    /// The content of the certificate.
+    pub certificate: ClientCertificate,
+    /// The certificate in PEM.
+    pub cert_pem: String,
+}
+
+impl Issued {
+    /// Issues a certificate, valid from a day before `now` until `lifetime` after it.
+    ///
+    /// # Errors
+    /// As [`ClientCredential::issue`].
+    pub(crate) fn new(
+        generation: &Generation,
+        key: &impl PublicKeyData,
+        name: &str,
+        lifetime: Duration,
+        now: SystemTime,
+    ) -> Result<Self, TrustError> {
         let serial = random_serial(&SystemRandom::new())?;
         let at = |time: Option<SystemTime>| within_ca_validity(time.unwrap_or(now));
         let mut params = CertificateParams::default();
@@ -52,12 +85,11 @@ impl ClientCredential {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.use_authority_key_identifier_extension = true;
-        let certificate = generation.issue(&params, &key)?;
+        let certificate = generation.issue(&params, key)?;
         let bad_name = || TrustError::ClientName(name.to_owned());
         Ok(Self {
             certificate: ClientCertificate::read(certificate.der()).ok_or_else(bad_name)?,
             cert_pem: certificate.pem(),
-            key_pem: Zeroizing::new(key.serialize_pem()),
         })
     }
 }

@@ -123,7 +123,7 @@ impl fmt::Debug for Leaf {
 }
 
 /// An uncompressed point of P-256.
-struct PublicKey<'a>(&'a [u8]);
+pub(super) struct PublicKey<'a>(pub(super) &'a [u8]);
 
 impl PublicKeyData for PublicKey<'_> {
     fn der_bytes(&self) -> &[u8] {

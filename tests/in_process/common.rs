@@ -40,5 +40,5 @@ pub(crate) fn is_private(name: &str) -> bool {
 
 /// Whether agents request this path of an engine for themselves.
 pub(crate) fn is_routine(path: &str) -> bool {
-    matches!(path, "/info" | "/version" | "/nodes")
+    matches!(path, "/info" | "/version" | "/nodes" | "/configs")
 }

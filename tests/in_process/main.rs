@@ -33,6 +33,7 @@ mod node_label;
 mod objects;
 mod operator;
 mod own_node;
+mod people;
 mod pingora;
 mod placement;
 mod plain;

@@ -5,7 +5,7 @@
 
 use super::{
     AllNodes, Announcement, ApiVersion, Broadcast, Browse, Endpoint, Merge, Method, ObjectIn,
-    ObjectKind, Own, PortainerEndpoint, Route, SwarmObject, Wire, all,
+    ObjectKind, Own, People, PortainerEndpoint, Route, SwarmObject, Wire, all,
 };
 
 /// The page's part before the tables.
@@ -266,6 +266,26 @@ fn by_own(own: Own) -> &'static str {
         Own::Forward => {
             "a tunnel to `port` of the container, byte for byte in both directions; with `check=1` \
              the container and its node, without a connection"
+        }
+        Own::People(People::Current) => {
+            "the list of people that is in force, with the operator's signature"
+        }
+        Own::People(People::Users) => "the users with their policies, and where each comes from",
+        Own::People(People::Version) => "the same of one of the last versions, by `version`",
+        Own::People(People::Joined) => {
+            "the invitations that were used, with the certificates' serial numbers and ends"
+        }
+        Own::People(People::Change) => {
+            "the version that is in force now; 409 if the signed list is not the next version"
+        }
+        Own::People(People::Authority) => {
+            "without authentication: the certificate of the cluster's CA, in PEM"
+        }
+        Own::People(People::Join) => {
+            "without authentication: a certificate for an invitation; 410 if it was used"
+        }
+        Own::People(People::Renew) => {
+            "to a caller with a certificate, whatever its policy: the next certificate"
         }
         Own::NodeMetrics => "processors, memory, disks, networks, uptime and engine of each node",
         Own::Prometheus => "the same of the agent's own node, in Prometheus's format",

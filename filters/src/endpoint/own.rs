@@ -19,12 +19,35 @@ pub enum Own {
     ImageSpread,
     /// A connection to a port of a container.
     Forward,
+    /// The list of people.
+    People(People),
     /// Measurements of every node, or of the one that the request names.
     NodeMetrics,
     /// Measurements of this node, in Prometheus's format.
     Prometheus,
     /// An endpoint of the Portainer agent; served only if `auth.portainer` is set.
     Portainer(PortainerEndpoint),
+}
+
+/// The endpoints of the list of people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum People {
+    /// The version in force, as the operator has signed it.
+    Current,
+    /// The users with their rights.
+    Users,
+    /// A version that is kept.
+    Version,
+    /// The invitations that were used.
+    Joined,
+    /// Takes the next version.
+    Change,
+    /// The certificate of the cluster's CA; without authentication.
+    Authority,
+    /// A certificate for an invitation; without authentication.
+    Join,
+    /// A certificate for another one of the same user, which still holds.
+    Renew,
 }
 
 /// The endpoints of the Portainer agent.

@@ -78,6 +78,7 @@ macro_rules! endpoints {
                 use super::mapping::Mapping;
                 use super::object_columns::{LabelsAt::*, NameFreed::*, TaskUse::*};
                 use super::own::{Browse::*, Console::*, Own::*, PortainerEndpoint::*};
+                use super::own;
                 use super::route::Broadcast::*;
                 $value
             },)*
@@ -462,6 +463,24 @@ endpoints! {
             route Agent, scope Unscoped, own: Some(ImageSpread), head: NamesImage;
         ContainerForward: Post "/skep/v1/containers/{name:.*}/forward", 24, None => Hijack, "forward",
             route Owner(Container), scope Object(Container), own: Some(Forward), head: Port, task: Some(Connect);
+        // Agents ask each other for the list.
+        PeopleCurrent: Get "/skep/v1/people", 24, None => Json, "people.read",
+            route Agent, scope Forbidden, own: Some(People(own::People::Current)), internal: true;
+        PeopleUsers: Get "/skep/v1/people/users", 24, None => Json, "people.read",
+            route Agent, scope Forbidden, own: Some(People(own::People::Users));
+        PeopleVersion: Get "/skep/v1/people/versions", 24, None => Json, "people.read",
+            route Manager, scope Forbidden, own: Some(People(own::People::Version));
+        PeopleJoined: Get "/skep/v1/people/joined", 24, None => Json, "people.read",
+            route Manager, scope Forbidden, own: Some(People(own::People::Joined));
+        PeopleChange: Post "/skep/v1/people", 24, Json(Nothing) => Json, "people.write",
+            route Manager, scope Forbidden, own: Some(People(own::People::Change));
+        // These three are answered before the caller is authenticated.
+        PeopleAuthority: Get "/skep/v1/ca", 24, None => Text, "people.join",
+            route Agent, scope Unscoped, own: Some(People(own::People::Authority));
+        PeopleJoin: Post "/skep/v1/join", 24, Json(Nothing) => Json, "people.join",
+            route Agent, scope Unscoped, own: Some(People(own::People::Join));
+        PeopleRenew: Post "/skep/v1/renew", 24, Json(Nothing) => Json, "people.join",
+            route Agent, scope Unscoped, own: Some(People(own::People::Renew));
         NodeMetrics: Get "/skep/v1/metrics", 24, None => Json, "metrics",
             route EveryAgent, scope Forbidden, own: Some(NodeMetrics);
         Metrics: Get "/metrics", 24, None => Text, "metrics",

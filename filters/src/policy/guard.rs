@@ -185,6 +185,9 @@ impl Guarded {
                 false => Likeness::None,
             };
         }
+        if kind == Kind::Config && is_people(text) {
+            return Likeness::Same;
+        }
         let text = match kind {
             Kind::Container => text.trim_start_matches('/'),
             _ => text,
@@ -260,6 +263,20 @@ impl Named {
             false => Likeness::None,
         }
     }
+}
+
+/// The beginnings of the names of configs that have the list of people, and of those
+/// that record used invitations.
+const PEOPLE: [&str; 2] = ["skep-people-", "skep-joined-"];
+
+/// Whether a config of this name belongs to the list of people. Names in a Swarm are
+/// unique whatever their case.
+fn is_people(name: &str) -> bool {
+    let begins = |own: &&str| {
+        let beginning = name.as_bytes().get(..own.len());
+        beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(own.as_bytes()))
+    };
+    PEOPLE.iter().any(|own| begins(&own))
 }
 
 fn unite<T: Clone + PartialEq>(all: &mut Vec<T>, others: &[T]) {

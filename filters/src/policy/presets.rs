@@ -37,7 +37,7 @@ static PRESETS: &[Preset] = &[
     ),
     // A Portainer server manages everything, and restricts its own users itself.
     // It asks for no ports of containers.
-    ("portainer", &["*"], &["forward"], |spec| {
+    ("portainer", &["*"], &["forward", "people.*"], |spec| {
         spec.may = Some(May::everything())
     }),
     // Recreates containers with a newer image and their old addresses. It removes them

@@ -66,11 +66,11 @@ impl Revoked {
         })
     }
 
-    /// Reads it again.
-    pub(super) fn refresh(&self) {
+    /// Reads it again, and returns whether it has changed.
+    pub(super) fn refresh(&self) -> bool {
         let list = read(&self.path);
         if list == **self.list.load() {
-            return;
+            return false;
         }
         match &list {
             Ok(list) => {
@@ -80,6 +80,7 @@ impl Revoked {
             Err(e) => tracing::error!("no client certificate is taken: {e}"),
         }
         self.list.store(Arc::new(list));
+        true
     }
 
     /// Whether a certificate is revoked; `None` while the list cannot be read.

@@ -48,6 +48,8 @@ pub(crate) enum Reason {
     ImageNotCopied,
     /// `internal`
     Internal,
+    /// `invitation`
+    Invitation,
     /// `media-type`
     MediaType,
     /// `name-taken`
@@ -78,6 +80,12 @@ pub(crate) enum Reason {
     Partial,
     /// `path`
     Path,
+    /// `people`
+    People,
+    /// `people-unknown`
+    PeopleUnknown,
+    /// `rights-ended`
+    RightsEnded,
     /// `several-nodes`
     SeveralNodes,
     /// `signed-without-tls`
@@ -90,6 +98,8 @@ pub(crate) enum Reason {
     UnknownIdentity,
     /// `unredacted`
     Unredacted,
+    /// `user-disabled`
+    UserDisabled,
     /// `user-unknown`
     UserUnknown,
     /// `wrong-network`
@@ -120,6 +130,7 @@ impl Reason {
             Self::Forward => "forward",
             Self::ImageNotCopied => "image-not-copied",
             Self::Internal => "internal",
+            Self::Invitation => "invitation",
             Self::MediaType => "media-type",
             Self::NameTaken => "name-taken",
             Self::NoManager => "no-manager",
@@ -135,12 +146,16 @@ impl Reason {
             Self::Parameter => "parameter",
             Self::Partial => "partial",
             Self::Path => "path",
+            Self::People => "people",
+            Self::PeopleUnknown => "people-unknown",
+            Self::RightsEnded => "rights-ended",
             Self::SeveralNodes => "several-nodes",
             Self::SignedWithoutTls => "signed-without-tls",
             Self::Target => "target",
             Self::TooMany => "too-many",
             Self::UnknownIdentity => "unknown-identity",
             Self::Unredacted => "unredacted",
+            Self::UserDisabled => "user-disabled",
             Self::UserUnknown => "user-unknown",
             Self::WrongNetwork => "wrong-network",
         }
@@ -160,6 +175,8 @@ impl Reason {
             self,
             Self::Signature(_)
                 | Self::CertificateUnknown
+                | Self::Invitation
+                | Self::UserDisabled
                 | Self::CertificateExpired
                 | Self::CertificateRevoked
                 | Self::CertificateList

@@ -114,6 +114,11 @@ impl Node {
             .count()
     }
 
+    /// Whether its agent runs.
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
     /// Starts the agent with its current configuration.
     pub(crate) async fn start(&mut self) -> Result<(), StartError> {
         let agent = self.bind().await?;

@@ -297,7 +297,10 @@ pub(super) const fn of(row: EndpointId) -> Parameters {
 
         ImageSpread => single(&["from", "id"]).and_repeated(&["nodes"]),
         ContainerForward => single(&[port::PORT, port::CHECK]),
-        AgentMembers => single(&["since", "wait", "changed"]),
+        AgentMembers => single(&["since", "wait", "changed", "people", "heard", "current"]),
+        PeopleVersion => single(&["version"]),
+        PeopleCurrent | PeopleUsers | PeopleJoined | PeopleChange | PeopleAuthority
+        | PeopleJoin | PeopleRenew => NONE,
         AgentIdentity | AgentNodes | AgentHealth | AgentWhoami | AgentPortainer | ImageCopy
         | NodeMetrics | Metrics => NONE,
 

@@ -3,13 +3,13 @@ use std::collections::HashSet;
 use super::*;
 use crate::endpoint::Own;
 use crate::endpoint::{
-    Announcement, Browse, Console, Merge, ObjectKind, PortainerEndpoint, SwarmObject,
+    Announcement, Browse, Console, Merge, ObjectKind, People, PortainerEndpoint, SwarmObject,
 };
 
 #[test]
-fn the_engine_has_122_endpoints_and_the_agent_29() {
+fn the_engine_has_122_endpoints_and_the_agent_37() {
     let (own, engine): (Vec<_>, Vec<_>) = all().iter().partition(|e| e.is_own());
-    assert_eq!((engine.len(), own.len()), (122, 29));
+    assert_eq!((engine.len(), own.len()), (122, 37));
     let by_agent = |e: &&&Endpoint| {
         matches!(
             e.route,
@@ -17,7 +17,7 @@ fn the_engine_has_122_endpoints_and_the_agent_29() {
         )
     };
     assert!(!engine.iter().any(|e| by_agent(&e)));
-    assert_eq!(own.iter().filter(by_agent).count(), 15);
+    assert_eq!(own.iter().filter(by_agent).count(), 20);
 }
 
 #[test]
@@ -176,6 +176,14 @@ fn every_row_that_the_agent_answers_has_a_handler_and_no_handler_is_unused() {
         (Own::ImageCopy, 1),
         (Own::ImageSpread, 1),
         (Own::Forward, 1),
+        (Own::People(People::Current), 1),
+        (Own::People(People::Users), 1),
+        (Own::People(People::Version), 1),
+        (Own::People(People::Joined), 1),
+        (Own::People(People::Change), 1),
+        (Own::People(People::Authority), 1),
+        (Own::People(People::Join), 1),
+        (Own::People(People::Renew), 1),
         (Own::NodeMetrics, 1),
         (Own::Prometheus, 1),
         (Own::Portainer(PortainerEndpoint::Ping), 1),
@@ -230,6 +238,7 @@ fn agents_send_only_reads_for_themselves() {
             AgentIdentity,
             AgentMembers,
             AgentPortainer,
+            PeopleCurrent,
         ]
     );
     for id in internal {

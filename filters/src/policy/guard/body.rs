@@ -20,6 +20,8 @@ pub(super) enum Form {
     ClusterVolume,
     /// Labels and nothing else.
     Labels,
+    /// A config, which has a name and labels.
+    Config,
 }
 
 /// The form of a body in which something may be named; `None` where nothing can be.
@@ -31,7 +33,12 @@ pub(super) fn form(found: &Match) -> Option<Form> {
         BodyCheck::VolumeCreate => Kind::Volume,
         BodyCheck::CheckpointCreate => Kind::Exec,
         BodyCheck::VolumeUpdate => return Some(Form::ClusterVolume),
-        BodyCheck::Labels => return Some(Form::Labels),
+        BodyCheck::Labels => {
+            return Some(match found.endpoint.scope {
+                Reach::Create(Kind::Config) => Form::Config,
+                _ => Form::Labels,
+            });
+        }
         BodyCheck::Nothing => match (found.endpoint.scope, found.endpoint.head) {
             // `/networks/{id}/disconnect` grants nothing, but names a container.
             (Reach::NetworkAndContainer, _) => Kind::Network,
@@ -54,6 +61,16 @@ pub(super) fn judge(guarded: &Guarded, form: Form, body: &Json<'_>) -> Judged<Gu
     let kind = match form {
         Form::Object(kind) => kind,
         Form::ClusterVolume => return cluster_volume(guarded, &body.object("Spec")?),
+        Form::Config => {
+            let name = body.text("Name")?;
+            if super::is_people(name) {
+                return Ok(Guarding::Denied(format!(
+                    "the config {} would be one of the list of people, which only the agents keep",
+                    quoted(name)
+                )));
+            }
+            return stack::labels(guarded, &body);
+        }
         Form::Labels => return stack::labels(guarded, &body),
     };
     let mut outcome = Guarding::Clear;

@@ -835,6 +835,10 @@ fn every_json_body_is_either_judged_or_known_to_grant_nothing() {
         Id::BrowseRename,
         Id::BrowseVolumeRename,
         Id::HubLimits,
+        // Signed by the operator; and answered before a policy is asked.
+        Id::PeopleChange,
+        Id::PeopleJoin,
+        Id::PeopleRenew,
     ];
     let rules = plain();
     for endpoint in all() {

@@ -56,6 +56,7 @@ impl Other {
             whole: difference.is_whole,
             listed: true,
             stopping: false,
+            people: None,
             nodes: difference.members.iter().map(row).collect(),
             gone: difference.gone,
         }
