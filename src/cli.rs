@@ -14,15 +14,19 @@ pub mod connect;
 pub mod explain;
 pub mod forward;
 pub mod health;
+pub mod join;
 pub mod nodes;
 mod own_container;
+mod people;
 pub mod policy;
 pub mod ps;
 pub mod relay;
 pub mod serve;
 pub mod sign;
 pub mod spread;
+pub mod state;
 mod table;
+pub mod user;
 pub mod whoami;
 
 use clap::{Parser, Subcommand};
@@ -36,10 +40,13 @@ use connect::ConnectArgs;
 use explain::ExplainArgs;
 use forward::ForwardArgs;
 use health::HealthArgs;
+use join::JoinArgs;
 use policy::PolicyArgs;
 use ps::PsArgs;
 use sign::SignArgs;
 use spread::SpreadArgs;
+use state::StateCommand;
+use user::UserCommand;
 
 /// Serves a whole Docker Swarm behind one API
 #[derive(Debug, Parser)]
@@ -88,13 +95,18 @@ pub enum Command {
     /// Check that the agent on this machine answers; for Docker's HEALTHCHECK
     #[command(after_help = "Example:\n  HEALTHCHECK CMD [\"/skep\", \"health\"]")]
     Health(HealthArgs),
+    /// Get a certificate by an invitation, with a key that is made here, or renew it
+    #[command(
+        after_help = "Example:\n  skep join INVITATION --context swarm\n  docker --context swarm ps"
+    )]
+    Join(JoinArgs),
     /// List the nodes of the cluster as one agent sees them
     #[command(
         after_help = "Example:\n  skep nodes --to https://10.0.0.1:9001 --secret-file secret.txt"
     )]
     Nodes(ClientArgs),
     /// Print a preset, or the environment variables of another socket proxy, as a
-    /// policy in YAML
+    /// policy in YAML; or change the policies of the list of people
     #[command(
         after_help = "Example:\n  skep policy traefik\n  CONTAINERS=1 POST=0 skep policy --from-env"
     )]
@@ -128,6 +140,18 @@ pub enum Command {
         after_help = "Example:\n  skep spread app:1 --node node2,node3 --to https://10.0.0.1:9001 --secret-file secret.txt"
     )]
     Spread(SpreadArgs),
+    /// Write the list of people to a file, or bring it into force from one
+    #[command(
+        subcommand,
+        after_help = "Example:\n  skep state export --to https://10.0.0.1:9001 --secret-file secret.txt > people.json"
+    )]
+    State(StateCommand),
+    /// Add, invite, list, disable and remove users while the agents run
+    #[command(
+        subcommand,
+        after_help = "Example:\n  skep user add alice --policy read-only --to https://10.0.0.1:9001 --secret-file secret.txt"
+    )]
+    User(UserCommand),
     /// Show for whom the cluster takes you, by which proof, and what you may do
     #[command(
         after_help = "Example:\n  skep whoami --to https://10.0.0.1:9001 --key-id ci --key-file ci.key --ca ca.pem"

@@ -8,7 +8,9 @@
 pub mod access;
 pub(crate) mod docker_context;
 pub(crate) mod forward;
+pub(crate) mod join;
 mod missing;
+pub(crate) mod pinned;
 mod silence;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -98,7 +98,34 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         }
-        Command::Policy(args) => write!(out, "{}", cli::policy::run(&args)?)?,
+        Command::Policy(mut args) => match args.command.take() {
+            Some(command) => {
+                telemetry::init(LogFormat::Text, LevelFilter::Warn)?;
+                let text = runtime(Some(1))?.block_on(cli::policy::run_people(command))?;
+                write!(out, "{text}")?;
+            }
+            None => write!(out, "{}", cli::policy::run(&args)?)?,
+        },
+        Command::Join(args) => {
+            telemetry::init(LogFormat::Text, LevelFilter::Warn)?;
+            write!(out, "{}", runtime(Some(1))?.block_on(cli::join::run(args))?)?;
+        }
+        Command::State(command) => {
+            telemetry::init(LogFormat::Text, LevelFilter::Warn)?;
+            write!(
+                out,
+                "{}",
+                runtime(Some(1))?.block_on(cli::state::run(command))?
+            )?;
+        }
+        Command::User(command) => {
+            telemetry::init(LogFormat::Text, LevelFilter::Warn)?;
+            write!(
+                out,
+                "{}",
+                runtime(Some(1))?.block_on(cli::user::run(command))?
+            )?;
+        }
         Command::Ps(args) => {
             telemetry::init(LogFormat::Text, LevelFilter::Warn)?;
             let mut ps = cli::ps::Ps::new(args)?;

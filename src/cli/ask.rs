@@ -1,12 +1,16 @@
-//! Sends one signed `GET` to one agent.
+//! Sends one signed request to one agent.
 
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use bytes::Bytes;
+use http::Method;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use ring::rand::SystemRandom;
 use serde::Deserialize;
 use skep_filters::auth::BodyBinding;
+use skep_filters::auth::digest::sha256;
+use skep_filters::auth::profile::SKEP_TARGET;
 use tokio::time::timeout;
 
 use crate::config::AgentUrl;
@@ -18,7 +22,7 @@ use crate::upstream::peers;
 use crate::upstream::request;
 
 /// How long an agent may take to answer.
-const DEADLINE: Duration = Duration::from_secs(5);
+const DEADLINE: Duration = Duration::from_secs(15);
 
 /// The largest answer.
 const LIMIT: usize = 16 << 20;
@@ -45,15 +49,76 @@ pub(super) async fn ask_whole(
     url: &AgentUrl,
     path: &str,
 ) -> anyhow::Result<Answer> {
+    let answer = call(access, url, &Method::GET, path, Bytes::new(), None).await?;
+    taken(answer)
+}
+
+/// As [`ask`], of the agent of a node.
+///
+/// # Errors
+/// As [`ask`].
+pub(super) async fn ask_node(
+    access: &Access,
+    url: &AgentUrl,
+    path: &str,
+    node: &str,
+) -> anyhow::Result<Bytes> {
+    let answer = call(access, url, &Method::GET, path, Bytes::new(), Some(node)).await?;
+    Ok(taken(answer)?.body)
+}
+
+/// Sends a request with a body of JSON, and returns the body of a 200.
+///
+/// # Errors
+/// As [`ask`].
+pub(super) async fn send(
+    access: &Access,
+    url: &AgentUrl,
+    path: &str,
+    body: Bytes,
+) -> anyhow::Result<Bytes> {
+    let answer = call(access, url, &Method::POST, path, body, None).await?;
+    Ok(taken(answer)?.body)
+}
+
+/// As [`ask`], with the answer whatever its status; `node` is the one that answers.
+///
+/// # Errors
+/// The agent does not answer in time.
+pub(super) async fn call(
+    access: &Access,
+    url: &AgentUrl,
+    method: &Method,
+    path: &str,
+    body: Bytes,
+    node: Option<&str>,
+) -> anyhow::Result<Answer> {
     let explain = |e: Box<pingora::Error>| anyhow!(error::explain(&e));
     let peer = access.peer(url).await?;
     let client = Client::new();
+    let binding = match body.is_empty() {
+        true => BodyBinding::Empty,
+        false => BodyBinding::Digest(sha256(&body)),
+    };
     let fetch = async |skew| {
-        let mut head = request::get(path).map_err(explain)?;
+        let mut head = request::build(method, path).map_err(explain)?;
+        if let Some(node) = node {
+            head.insert_header(SKEP_TARGET, node).map_err(explain)?;
+        }
+        if !body.is_empty() {
+            head.insert_header(CONTENT_TYPE, "application/json")
+                .map_err(explain)?;
+            head.insert_header(CONTENT_LENGTH, body.len())
+                .map_err(explain)?;
+        }
         let random = SystemRandom::new();
-        peers::sign_at(&mut head, &access.signer, BodyBinding::Empty, &random, skew)
-            .map_err(explain)?;
-        let answer = timeout(DEADLINE, client.fetch(&peer, head, &Budget::one(LIMIT))).await;
+        peers::sign_at(&mut head, &access.signer, binding, &random, skew).map_err(explain)?;
+        let budget = Budget::one(LIMIT);
+        let answer = timeout(
+            DEADLINE,
+            client.exchange(&peer, head, body.clone(), &budget),
+        )
+        .await;
         answer
             .map_err(|_| anyhow!("no answer within {DEADLINE:?}"))?
             .map_err(explain)
@@ -66,6 +131,10 @@ pub(super) async fn ask_whole(
     {
         answer = fetch(measured.skew).await?;
     }
+    Ok(answer)
+}
+
+fn taken(answer: Answer) -> anyhow::Result<Answer> {
     if answer.head.status == 200 {
         return Ok(answer);
     }

@@ -81,7 +81,7 @@ pub async fn run(args: ConnectArgs) -> anyhow::Result<()> {
     tracing::info!("listening on {host}");
     match &args.context {
         Some(name) => {
-            create_context(name, &host)?;
+            create_context(name, &format!("host={host}"))?;
             tracing::info!("to use it: docker --context {name} ps");
         }
         None => tracing::info!("to use it: docker -H {host} ps"),
@@ -104,11 +104,11 @@ fn default_socket() -> anyhow::Result<PathBuf> {
     Ok(PathBuf::from(folder).join("skep.sock"))
 }
 
-fn create_context(name: &str, host: &str) -> anyhow::Result<()> {
-    let endpoint = format!("host={host}");
+/// Creates or changes a docker context, whose endpoint is `host=…` and further settings.
+pub(super) fn create_context(name: &str, endpoint: &str) -> anyhow::Result<()> {
     for verb in ["create", "update"] {
         let mut docker = Command::new("docker");
-        docker.args(["context", verb, name, "--docker", &endpoint]);
+        docker.args(["context", verb, name, "--docker", endpoint]);
         let done = docker
             .output()
             .context("--context needs the docker CLI, which was not found")?;

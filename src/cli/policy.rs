@@ -1,6 +1,9 @@
 //! `skep policy`: prints a policy as YAML, to read and to build on: a preset, or the
 //! one that the variables of another socket proxy stand for (Tecnativa's,
-//! LinuxServer's or wollomatic's).
+//! LinuxServer's or wollomatic's). Its commands are for those of the list of people.
+
+mod lines;
+mod people;
 
 use anyhow::Context;
 use clap::Args;
@@ -8,10 +11,16 @@ use skep_filters::policy::{Spec, environment, presets};
 
 use crate::config::wollomatic;
 
-/// The policy to print.
+pub use people::{PolicyCommand, run as run_people};
+
+/// The policy to print, or a command for the policies of the list of people.
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[group(required = true, multiple = false)]
 pub struct PolicyArgs {
+    /// The command.
+    #[command(subcommand)]
+    pub command: Option<PolicyCommand>,
     /// Name of a preset
     pub preset: Option<String>,
     /// Read CONTAINERS, POST and so on, or SP_ALLOW_GET and so on, from the environment
@@ -82,6 +91,7 @@ mod tests {
     fn every_preset_is_printed_as_a_valid_configuration() {
         for name in presets::names() {
             let args = PolicyArgs {
+                command: None,
                 preset: Some(name.to_owned()),
                 from_env: false,
             };
@@ -93,6 +103,7 @@ mod tests {
     #[test]
     fn the_environment_is_printed_as_a_valid_configuration() {
         let args = PolicyArgs {
+            command: None,
             preset: None,
             from_env: true,
         };
@@ -148,6 +159,7 @@ mod tests {
     #[test]
     fn an_unknown_preset_is_refused_with_the_known_ones() {
         let args = PolicyArgs {
+            command: None,
             preset: Some("treafik".to_owned()),
             from_env: false,
         };

@@ -66,6 +66,12 @@ pub(crate) struct Target {
 pub(crate) struct Access {
     /// Signs the requests.
     pub(crate) signer: Signer,
+    /// Verifies the agents.
+    pub(crate) authority: Authority,
+}
+
+/// The authority of agents' certificates.
+pub(crate) struct Authority {
     roots: Arc<[WrappedX509]>,
     group: u64,
     /// The name in the certificates of all agents of the cluster.
@@ -227,16 +233,48 @@ impl Access {
     }
 
     fn new(signer: Signer, roots: Arc<[WrappedX509]>, name: Option<String>) -> Self {
+        Self {
+            signer,
+            authority: Authority::new(roots, name),
+        }
+    }
+
+    /// A peer for the agent at this URL.
+    ///
+    /// # Errors
+    /// Its host name cannot be resolved.
+    pub(crate) async fn peer(&self, url: &AgentUrl) -> std::io::Result<HttpPeer> {
+        self.authority.peer(url).await
+    }
+}
+
+impl Authority {
+    /// The authority of a cluster, whose certificate this is.
+    pub(crate) fn of_cluster(ca_der: &[u8]) -> Self {
+        let roots = tls_files::wrap(vec![ca_der.to_vec()]);
+        let name = cluster_name(&roots);
+        Self::new(roots, name)
+    }
+
+    fn new(roots: Arc<[WrappedX509]>, name: Option<String>) -> Self {
         let mut group = DefaultHasher::new();
         for root in roots.iter() {
             root.borrow_raw_cert().hash(&mut group);
         }
         Self {
-            signer,
             roots,
             group: group.finish(),
             name,
         }
+    }
+
+    /// The certificate in DER, and the name in the certificates of all agents; `None` for
+    /// an authority that is not one cluster's.
+    pub(crate) fn cluster(&self) -> Option<(&[u8], &str)> {
+        let [root] = &*self.roots else {
+            return None;
+        };
+        Some((root.borrow_raw_cert(), self.name.as_deref()?))
     }
 
     /// A peer for the agent at this URL.
@@ -413,7 +451,7 @@ mod tests {
             Access::load(&credentials, &target).unwrap()
         });
         let address = ([127, 0, 0, 1], 9001).into();
-        let key = |access: &Access| access.peer_at(address, "agent").reuse_hash();
+        let key = |access: &Access| access.authority.peer_at(address, "agent").reuse_hash();
         assert_eq!(key(&first), key(&first));
         assert_ne!(key(&first), key(&second));
     }

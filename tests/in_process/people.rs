@@ -1,5 +1,7 @@
 //! The list of people: its versions, the rights that it gives, and the invitations.
 
+#[cfg(unix)]
+mod command;
 mod enforcement;
 mod invitations;
 mod versions;
