@@ -251,8 +251,7 @@ impl Cluster {
     /// configuration does.
     pub(crate) fn is_alone(&self) -> bool {
         let me = self.me.load();
-        self.mode == ClusterMode::Off
-            || self.mode == ClusterMode::Auto && me.engine.is_some() && !me.swarm
+        self.mode == ClusterMode::Off || me.engine.is_some() && !me.swarm
     }
 
     /// Whether a round has completed. Before the first one, an empty list of

@@ -41,7 +41,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// How long a manager's agent may take.
 const MANAGER: Duration = Duration::from_secs(15);
 
-/// The requests of one source in that time; an agent asks for its own clients.
+/// The wrong requests of one source in that time; an agent asks for its own clients.
 const MOST: isize = 10;
 const MOST_OF_AN_AGENT: isize = 600;
 const WINDOW: Duration = Duration::from_secs(10);
@@ -64,8 +64,14 @@ impl Default for Joining {
 }
 
 impl Joining {
+    /// Whether a source may try again.
     fn admits(&self, source: &Source, most: isize) -> bool {
-        self.0.observe(source, 1) <= most
+        self.0.observe(source, 0) < most
+    }
+
+    /// Counts a try that was wrong.
+    fn failed(&self, source: &Source) {
+        self.0.observe(source, 1);
     }
 }
 
@@ -166,7 +172,22 @@ impl Request<'_> {
         if Visitor::of(session).is_some() {
             return Err(Reject::NotServed);
         }
-        self.limit(session)?;
+        let source = self.limit(session)?;
+        let answered = self.answer_one(session, x, endpoint).await;
+        // Whoever has a real invitation guesses nothing, also if it was used.
+        let is_guess = |e: &Reject| e.status().is_client_error() && e.status() != StatusCode::GONE;
+        if answered.as_ref().is_err_and(is_guess) {
+            self.joining.failed(&source);
+        }
+        answered
+    }
+
+    async fn answer_one(
+        &self,
+        session: &mut Session,
+        x: &mut Exchange,
+        endpoint: People,
+    ) -> Result<Next, Reject> {
         match endpoint {
             People::Authority => {
                 let generation = self.people.trust.generations().first();
@@ -191,8 +212,8 @@ impl Request<'_> {
         }
     }
 
-    /// Bounds guessing, and the work that strangers cause.
-    fn limit(&self, session: &Session) -> Result<(), Reject> {
+    /// Bounds guessing, and the work that strangers cause. Returns who is counted.
+    fn limit(&self, session: &Session) -> Result<Source, Reject> {
         let address = session.client_addr().and_then(|address| address.as_inet());
         let source = address.map_or(Source::User(None), |address| address.ip().into());
         let most = match authenticate::is_agent(session) {
@@ -200,7 +221,7 @@ impl Request<'_> {
             false => MOST,
         };
         match self.joining.admits(&source, most) {
-            true => Ok(()),
+            true => Ok(source),
             false => Err(Reject::refused(
                 StatusCode::TOO_MANY_REQUESTS,
                 Reason::TooMany,

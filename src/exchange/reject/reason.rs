@@ -176,6 +176,7 @@ impl Reason {
             Self::Signature(_)
                 | Self::CertificateUnknown
                 | Self::Invitation
+                | Self::PeopleUnknown
                 | Self::UserDisabled
                 | Self::CertificateExpired
                 | Self::CertificateRevoked

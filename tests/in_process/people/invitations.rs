@@ -20,32 +20,19 @@ async fn an_invitation_redeemed_at_several_agents_at_once_gives_one_certificate(
     let store = SwarmStore::default();
     three(&store)
         .run(async |bed| {
-            let mut document = list(0, vec![user("alice", "admin")]);
-            let mut given = 0;
-            for round in 0..40 {
-                let (invitation, invited) = invitation(bed, "alice", round, later());
-                document.version += 1;
-                document.invitations = vec![invited];
-                put(bed, "n1", &document).await;
-                let people: Vec<_> = (0..3).map(|_| Person::new()).collect();
-                let nodes = ["n1", "n2", "n3"];
-                let joining = people.iter().zip(nodes);
-                let joining = joining.map(|(person, node)| person.join(bed, node, &invitation));
+            let mut document = list(1, vec![user("alice", "admin")]);
+            let all: Vec<_> = (0..200)
+                .map(|n| invitation(bed, "alice", n, later()))
+                .collect();
+            document.invitations = all.iter().map(|(_, invited)| invited.clone()).collect();
+            put(bed, "n1", &document).await;
+            let people: Vec<_> = (0..3).map(|_| Person::new()).collect();
+            for (n, (invitation, _)) in all.iter().enumerate() {
+                let joining = people.iter().zip(["n1", "n2", "n3"]);
+                let joining = joining.map(|(person, node)| person.join(bed, node, invitation));
                 let answers = join_all(joining).await;
-                let counts = counted(&answers);
-                // A source may ask ten times in ten seconds; then it has to wait.
-                let limited = counts.get(&429).copied().unwrap_or_default();
-                if limited > 0 {
-                    assert!(
-                        counts.get(&200).copied().unwrap_or_default() <= 1,
-                        "{counts:?}"
-                    );
-                    break;
-                }
-                assert_eq!(counts, [(200, 1), (410, 2)].into(), "{round}");
-                given += 1;
+                assert_eq!(counted(&answers), [(200, 1), (410, 2)].into(), "{n}");
             }
-            assert!(given >= 3, "{given}");
         })
         .await;
 }
@@ -169,7 +156,7 @@ async fn guesses_are_limited_and_the_line_for_a_shell_gets_a_certificate_alone()
                 statuses.push(answer.status);
             }
             let tried = statuses.iter().filter(|status| **status == 403).count();
-            assert!(tried <= 20, "{statuses:?}");
+            assert!((10..=20).contains(&tried), "{statuses:?}");
             assert!(statuses.contains(&429), "{statuses:?}");
             // Callers are not held up.
             assert_eq!(alice.get(LIST, &[]).await.unwrap().status, 200);
