@@ -1,7 +1,6 @@
 //! Ends what a caller has open when the caller loses its rights: a user is disabled or
 //! removed, a certificate revoked, an identity taken out of the configuration.
 
-use std::future::Future;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -45,24 +44,18 @@ impl Rights {
     }
 
     /// Resolves when a guard does not admit the caller any more.
-    pub(super) fn end(
-        self,
-        guard: Arc<ArcSwap<Guard>>,
-        mut changes: watch::Receiver<u64>,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        async move {
-            loop {
-                changes.borrow_and_update();
-                let keeps = guard
-                    .load()
-                    .keeps(&self.caller, self.since, self.shown.as_ref());
-                if !keeps {
-                    return;
-                }
-                if changes.changed().await.is_err() {
-                    // The agent stops.
-                    std::future::pending::<()>().await;
-                }
+    pub(super) async fn end(self, guard: Arc<ArcSwap<Guard>>, mut changes: watch::Receiver<u64>) {
+        loop {
+            changes.borrow_and_update();
+            let keeps = guard
+                .load()
+                .keeps(&self.caller, self.since, self.shown.as_ref());
+            if !keeps {
+                return;
+            }
+            if changes.changed().await.is_err() {
+                // The agent stops.
+                std::future::pending::<()>().await;
             }
         }
     }

@@ -276,7 +276,7 @@ fn is_people(name: &str) -> bool {
         let beginning = name.as_bytes().get(..own.len());
         beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(own.as_bytes()))
     };
-    PEOPLE.iter().any(|own| begins(&own))
+    PEOPLE.iter().any(begins)
 }
 
 fn unite<T: Clone + PartialEq>(all: &mut Vec<T>, others: &[T]) {
