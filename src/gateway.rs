@@ -24,7 +24,7 @@ use skep_filters::aggregate::NodeFilter;
 use skep_filters::auth::digest::sha256;
 use skep_filters::auth::portainer::PublicKey;
 use skep_filters::auth::profile::SKEP_TARGET;
-use skep_filters::auth::{AuthError, BodyBinding, Client};
+use skep_filters::auth::{AuthError, BodyBinding, Client, Principal};
 use skep_filters::endpoint::{Body, Match, Own, RequestPath, Route, classify, port};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -59,6 +59,7 @@ use crate::gateway::rights::Rights;
 use crate::listen::downstream::Downstream;
 use crate::listen::visitor::Visitor;
 use crate::people::Keeper;
+use crate::platform::clock;
 use crate::portainer::{self, Portainer};
 use crate::ports::Ports;
 use crate::route::task::{self, Meaning};
@@ -159,6 +160,13 @@ impl Gateway {
         x.record.policy = Some(grant.policy.clone());
         if grant.since > 0 && !caller.is_peer() && !self.context.cluster.versions.is_current() {
             return Err(self.unsure());
+        }
+        if grant.since > 0
+            && let Principal::Client(Client::Certificate { name } | Client::Key { id: name }) =
+                &caller.principal
+        {
+            let now = clock::now().as_secs();
+            self.people.sightings.saw(name, &x.from, now);
         }
         let permit = guard.grants.acquire(&caller, grant)?;
         let rights = Rights::of(session, &caller, grant.since);

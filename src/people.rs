@@ -7,6 +7,7 @@
 
 mod file;
 mod keeper;
+mod sightings;
 mod swarm;
 
 pub(crate) use keeper::{ChangeError, Joined, Keeper, RedeemError};

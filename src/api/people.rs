@@ -82,6 +82,7 @@ fn users(people: &Keeper, context: &Context, configured: Vec<(String, String)>) 
             "source": "list",
             "enabled": user.enabled,
             "hidden": people.is_hidden(&user.name),
+            "seen": people.sightings.of(&user.name),
         })
     });
     let own = configured.into_iter().map(|(name, policy)| {

@@ -1,12 +1,13 @@
 //! Reads the list of people from an agent, and signs and sends the next version.
 
 use anyhow::{Context, bail};
+use futures::stream::{self, StreamExt};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use skep_filters::people::{Document, Envelope, changes};
 
 use super::args::ClientArgs;
-use super::ask::{ask, call, send};
+use super::ask::{ask, ask_node, call, send};
 use super::own_container;
 use crate::config::AgentUrl;
 use crate::connect::access::Access;
@@ -15,10 +16,39 @@ use crate::platform::clock;
 /// The endpoint of the list.
 const PEOPLE: &str = "/skep/v1/people";
 
+/// The nodes that are asked at the same time.
+const AT_ONCE: usize = 16;
+
 /// An agent that answers, and the operator's key.
 pub(super) struct Operator {
     pub(super) access: Access,
     pub(super) agent: AgentUrl,
+}
+
+/// The users, as one agent shows them.
+#[derive(Deserialize)]
+pub(super) struct Users {
+    pub(super) users: Vec<Shown>,
+}
+
+/// An identity, as an agent shows it.
+#[derive(Deserialize)]
+pub(super) struct Shown {
+    pub(super) name: String,
+    pub(super) policy: String,
+    pub(super) source: String,
+    pub(super) enabled: bool,
+    #[serde(default)]
+    pub(super) hidden: bool,
+    #[serde(default)]
+    pub(super) seen: Option<Seen>,
+}
+
+/// The last call of a user.
+#[derive(Clone, Deserialize)]
+pub(super) struct Seen {
+    pub(super) at: u64,
+    pub(super) from: String,
 }
 
 #[derive(Deserialize)]
@@ -44,6 +74,7 @@ impl Operator {
                 &http::Method::GET,
                 PEOPLE,
                 bytes::Bytes::new(),
+                None,
             )
             .await;
             let answer = match answer {
@@ -117,6 +148,50 @@ impl Operator {
     }
 }
 
+impl Operator {
+    /// What the agents of all nodes say of the users; those that do not answer are
+    /// left out.
+    ///
+    /// # Errors
+    /// The first agent does not answer.
+    pub(super) async fn users(&self) -> anyhow::Result<(Vec<Users>, Vec<String>)> {
+        #[derive(Deserialize)]
+        struct Nodes {
+            nodes: Vec<Node>,
+        }
+        #[derive(Deserialize)]
+        struct Node {
+            id: String,
+            hostname: String,
+        }
+        let nodes = ask(&self.access, &self.agent, "/skep/v1/nodes").await?;
+        let nodes: Nodes = serde_json::from_slice(&nodes).context("the answer cannot be read")?;
+        let path = format!("{PEOPLE}/users");
+        let (access, agent, path) = (&self.access, &self.agent, &path);
+        let asked = nodes.nodes.into_iter().map(|node| async move {
+            let answer = match node.id.as_str() {
+                // Outside of a Swarm.
+                "" => ask(access, agent, path).await,
+                id => ask_node(access, agent, path, id).await,
+            };
+            let users = answer
+                .ok()
+                .and_then(|body| serde_json::from_slice(&body).ok());
+            users.ok_or(node.hostname)
+        });
+        let answers: Vec<Result<Users, String>> =
+            stream::iter(asked).buffered(AT_ONCE).collect().await;
+        let (mut all, mut silent) = (Vec::new(), Vec::new());
+        for answer in answers {
+            match answer {
+                Ok(users) => all.push(users),
+                Err(node) => silent.push(node),
+            }
+        }
+        Ok((all, silent))
+    }
+}
+
 /// The document, if this operator has signed it: an agent must not have another one
 /// signed.
 fn opened(access: &Access, bytes: &[u8]) -> anyhow::Result<Document> {
@@ -137,7 +212,15 @@ fn opened(access: &Access, bytes: &[u8]) -> anyhow::Result<Document> {
 /// # Errors
 /// It does not answer, or with something else.
 pub(super) async fn unverified(access: &Access, url: &AgentUrl) -> anyhow::Result<Document> {
-    let answer = call(access, url, &http::Method::GET, PEOPLE, bytes::Bytes::new()).await?;
+    let answer = call(
+        access,
+        url,
+        &http::Method::GET,
+        PEOPLE,
+        bytes::Bytes::new(),
+        None,
+    )
+    .await?;
     match answer.head.status.as_u16() {
         404 => Ok(Document::default()),
         200 => Ok(Envelope::read(answer.body.trim_ascii())?.unverified()?),

@@ -1,5 +1,6 @@
 //! `skep user`: the people who may call, and their invitations.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::args::ClientArgs;
-use super::people::Operator;
+use super::people::{Operator, Seen, Users};
 use super::table::aligned;
 use crate::config::client_name;
 use crate::platform::clock;
@@ -155,22 +156,6 @@ pub struct RevokeArgs {
     /// The agents, and the operator's key.
     #[command(flatten)]
     pub(crate) client: ClientArgs,
-}
-
-/// An identity, as an agent shows it.
-#[derive(Deserialize)]
-struct Shown {
-    name: String,
-    policy: String,
-    source: String,
-    enabled: bool,
-    #[serde(default)]
-    hidden: bool,
-}
-
-#[derive(Deserialize)]
-struct AllShown {
-    users: Vec<Shown>,
 }
 
 /// A used invitation, as an agent shows it.
@@ -388,24 +373,32 @@ async fn revoke(args: &RevokeArgs) -> anyhow::Result<String> {
 
 async fn list(args: &ClientArgs) -> anyhow::Result<String> {
     let (operator, document) = Operator::load(args).await?;
-    let all: AllShown = operator.read("users").await?;
+    let (mut agents, silent) = operator.users().await?;
     let joined: Vec<JoinedShown> = operator.read("joined").await?;
+    let seen = last_seen(&agents);
     let head = [
         "NAME",
         "POLICY",
         "STATE",
         "SOURCE",
         "CERTIFICATE UNTIL",
-        "JOINED FROM",
+        "LAST SEEN",
+        "FROM",
     ];
     let mut rows = vec![head.map(str::to_owned)];
+    // The lists are the same, the configurations may differ: the first one is shown.
+    let all = match agents.is_empty() {
+        true => bail!("no agent says who the users are"),
+        false => agents.swap_remove(0),
+    };
+    let now = clock::now().as_secs();
+    let none = || "-".to_owned();
     for one in all.users {
         let is_listed = one.source == "list";
         let last = joined
             .iter()
             .filter(|joined| is_listed && joined.user == one.name);
         let last = last.max_by_key(|joined| joined.at);
-        let now = clock::now().as_secs();
         let mut open = document.invitations.iter();
         let is_invited = open.any(|i| is_listed && i.user == one.name && i.expires > now);
         let state = match (one.hidden, one.enabled, last.is_none() && is_invited) {
@@ -414,16 +407,39 @@ async fn list(args: &ClientArgs) -> anyhow::Result<String> {
             (false, true, true) => "invited",
             (false, true, false) => "enabled",
         };
+        let seen = seen.get(&one.name).filter(|_| is_listed);
         rows.push([
             one.name,
             one.policy,
             state.to_owned(),
             one.source,
-            last.map_or("-".to_owned(), |joined| moment(joined.expires)),
-            last.map_or("-".to_owned(), |joined| joined.from.clone()),
+            last.map_or_else(none, |joined| moment(joined.expires)),
+            seen.map_or_else(none, |seen| moment(seen.at)),
+            seen.map_or_else(none, |seen| seen.from.clone()),
         ]);
     }
-    Ok(aligned(&rows))
+    let mut text = aligned(&rows);
+    if !silent.is_empty() {
+        text.push_str(&format!(
+            "without what the agents of {} have seen, which did not answer\n",
+            silent.join(", ")
+        ));
+    }
+    Ok(text)
+}
+
+/// The last call of each user at any agent.
+fn last_seen(agents: &[Users]) -> BTreeMap<String, Seen> {
+    let mut last: BTreeMap<String, Seen> = BTreeMap::new();
+    for one in agents.iter().flat_map(|agent| &agent.users) {
+        let Some(seen) = &one.seen else {
+            continue;
+        };
+        if last.get(&one.name).is_none_or(|other| other.at < seen.at) {
+            last.insert(one.name.clone(), seen.clone());
+        }
+    }
+    last
 }
 
 async fn show(args: &OneArgs) -> anyhow::Result<String> {

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::file::{Folder, KEPT};
+use super::sightings::Sightings;
 use super::swarm::{self, CreateError};
 use crate::cluster::Cluster;
 use crate::cluster::versions::Newer;
@@ -55,6 +56,8 @@ pub(crate) struct Keeper {
     audiences: Vec<Audience>,
     config: ArcSwap<Config>,
     state: ArcSwap<State>,
+    /// The last calls of users.
+    pub(crate) sightings: Sightings,
     /// The last version that could not be taken.
     missed: AtomicU64,
     /// Held while a version is taken.
@@ -130,6 +133,7 @@ impl Keeper {
             keys,
             config: ArcSwap::from_pointee(config),
             state: ArcSwap::default(),
+            sightings: Sightings::default(),
             missed: AtomicU64::new(0),
             taking: Mutex::default(),
             changing: tokio::sync::Mutex::default(),

@@ -270,7 +270,9 @@ fn by_own(own: Own) -> &'static str {
         Own::People(People::Current) => {
             "the list of people that is in force, with the operator's signature"
         }
-        Own::People(People::Users) => "the users with their policies, and where each comes from",
+        Own::People(People::Users) => {
+            "the users with their policies, where each comes from, and when that agent has last seen it"
+        }
         Own::People(People::Version) => "the same of one of the last versions, by `version`",
         Own::People(People::Joined) => {
             "the invitations that were used, with the certificates' serial numbers and ends"

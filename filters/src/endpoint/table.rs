@@ -467,7 +467,7 @@ endpoints! {
         PeopleCurrent: Get "/skep/v1/people", 24, None => Json, "people.read",
             route Agent, scope Forbidden, own: Some(People(own::People::Current)), internal: true;
         PeopleUsers: Get "/skep/v1/people/users", 24, None => Json, "people.read",
-            route Agent, scope Forbidden, own: Some(People(own::People::Users));
+            route AgentOrTarget, scope Forbidden, own: Some(People(own::People::Users));
         PeopleVersion: Get "/skep/v1/people/versions", 24, None => Json, "people.read",
             route Manager, scope Forbidden, own: Some(People(own::People::Version));
         PeopleJoined: Get "/skep/v1/people/joined", 24, None => Json, "people.read",

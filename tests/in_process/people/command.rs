@@ -107,6 +107,8 @@ async fn a_user_is_added_joins_renews_and_is_disabled_with_one_command_each() {
                 line.contains("enabled") && line.contains("read-only"),
                 "{shown}"
             );
+            // Another agent has seen her than the one that is asked.
+            assert!(line.contains("127."), "{shown}");
             let serial = said(bed, "user show alice").await;
             assert!(serial.contains("joined:"), "{serial}");
             said(bed, "user disable alice").await;

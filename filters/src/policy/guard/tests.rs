@@ -707,3 +707,43 @@ fn a_container_that_only_an_admin_can_create_is_not_removed_to_be_created_again(
         assert!(!recreated(inspect), "{inspect}");
     }
 }
+
+#[test]
+fn only_the_agents_keep_the_configs_of_the_list_of_people() {
+    for (request, body, expected) in [
+        ("DELETE /configs/skep-people-7", "", "no Object"),
+        ("DELETE /configs/Skep-People-7", "", "no Object"),
+        (
+            "POST /configs/skep-joined-0a/update?version=1",
+            "{}",
+            "no Object",
+        ),
+        (
+            "POST /configs/create",
+            r#"{"Name":"skep-people-8"}"#,
+            "denied",
+        ),
+        (
+            "POST /configs/create",
+            r#"{"name":"SKEP-JOINED-0a"}"#,
+            "denied",
+        ),
+        ("POST /configs/create", r#"{"Name":"skep-people"}"#, "clear"),
+        ("POST /configs/create", r#"{"Name":"own"}"#, "clear"),
+        (
+            "POST /secrets/create",
+            r#"{"Name":"skep-people-8"}"#,
+            "clear",
+        ),
+        ("GET /configs/skep-people-7", "", "clear"),
+    ] {
+        let judged = judged(&everything(), request, body);
+        let found = match judged {
+            Guarding::Clear => "clear",
+            Guarding::Inspect(..) => "inspect",
+            Guarding::NoSuch(..) => "no Object",
+            Guarding::Denied(_) => "denied",
+        };
+        assert_eq!(found, expected, "{request} {body}");
+    }
+}
