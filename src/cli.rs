@@ -10,11 +10,13 @@ mod ask;
 pub mod bootstrap;
 pub mod cert;
 pub mod check;
+pub mod completions;
 pub mod connect;
 pub mod explain;
 pub mod forward;
 pub mod health;
 pub mod join;
+pub mod man;
 pub mod nodes;
 mod own_container;
 mod people;
@@ -36,11 +38,13 @@ pub use args::{CaArgs, ConfigArgs, SecretArgs};
 use bootstrap::BootstrapArgs;
 use cert::CertCommand;
 use check::CheckArgs;
+use completions::CompletionsArgs;
 use connect::ConnectArgs;
 use explain::ExplainArgs;
 use forward::ForwardArgs;
 use health::HealthArgs;
 use join::JoinArgs;
+use man::ManArgs;
 use policy::PolicyArgs;
 use ps::PsArgs;
 use sign::SignArgs;
@@ -76,6 +80,9 @@ pub enum Command {
     /// Check configuration files and list all their errors
     #[command(after_help = "Example:\n  skep check conf/swarm.yaml")]
     Check(CheckArgs),
+    /// Print the file by which a shell completes skep's command line
+    #[command(after_help = "Example:\n  skep completions bash > /etc/bash_completion.d/skep")]
+    Completions(CompletionsArgs),
     /// Open a local socket for tools that cannot sign requests, and sign for
     /// them
     #[command(
@@ -100,6 +107,9 @@ pub enum Command {
         after_help = "Example:\n  skep join INVITATION --context swarm\n  docker --context swarm ps"
     )]
     Join(JoinArgs),
+    /// Print skep's manual page, or write those of all commands
+    #[command(after_help = "Example:\n  skep man | man -l -\n  skep man /usr/local/share/man/man1")]
+    Man(ManArgs),
     /// List the nodes of the cluster as one agent sees them
     #[command(
         after_help = "Example:\n  skep nodes --to https://10.0.0.1:9001 --secret-file secret.txt"

@@ -61,6 +61,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         }
+        Command::Completions(args) => out.write_all(&cli::completions::run(&args))?,
+        Command::Man(args) => out.write_all(&cli::man::run(&args)?)?,
         Command::Connect(args) => {
             telemetry::init(LogFormat::Text, LevelFilter::Info)?;
             runtime(None)?.block_on(cli::connect::run(args))?;
