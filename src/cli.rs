@@ -12,6 +12,7 @@ pub mod cert;
 pub mod check;
 pub mod completions;
 pub mod connect;
+pub mod doctor;
 pub mod explain;
 pub mod forward;
 pub mod health;
@@ -40,6 +41,7 @@ use cert::CertCommand;
 use check::CheckArgs;
 use completions::CompletionsArgs;
 use connect::ConnectArgs;
+use doctor::DoctorArgs;
 use explain::ExplainArgs;
 use forward::ForwardArgs;
 use health::HealthArgs;
@@ -89,6 +91,13 @@ pub enum Command {
         after_help = "Example:\n  skep connect --to https://10.0.0.1:9001 --secret-file secret.txt --context swarm\n  docker --context swarm ps"
     )]
     Connect(ConnectArgs),
+    /// Look for what keeps agents from their work, and say what to do: on a node, or with
+    /// `--to` from any machine
+    #[command(
+        mut_group("Credentials", |group| group.required(false)),
+        after_help = "Example:\n  skep doctor --config /etc/skep/skep.yaml\n  skep doctor --to https://10.0.0.1:9001 --secret-file secret.txt"
+    )]
+    Doctor(DoctorArgs),
     /// Show whether a policy allows a request, by which rule and why
     #[command(
         after_help = "Example:\n  skep explain --config skep.yaml --as ci POST /containers/create --body create.json"

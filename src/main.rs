@@ -67,6 +67,21 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             telemetry::init(LogFormat::Text, LevelFilter::Info)?;
             runtime(None)?.block_on(cli::connect::run(args))?;
         }
+        Command::Doctor(args) => {
+            // Its findings say what the log would.
+            telemetry::init(LogFormat::Text, LevelFilter::Off)?;
+            let load = || Ok(load(&args.config, &[])?.0);
+            let report = runtime(Some(1))?.block_on(cli::doctor::run(&args, load))?;
+            let shown = if args.json {
+                report.json()
+            } else {
+                report.text()
+            };
+            write!(out, "{shown}")?;
+            if !report.is_healthy() {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
         Command::Nodes(args) => {
             telemetry::init(LogFormat::Text, LevelFilter::Warn)?;
             let table = runtime(Some(1))?.block_on(cli::nodes::run(args))?;

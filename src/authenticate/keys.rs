@@ -55,7 +55,7 @@ pub(crate) fn verifier(
         }
     }
     if let Operator::Key(path) = &config.cluster.operator {
-        let key = own_operator(path)?;
+        let key = read_key(&operator(path))?;
         keys.push(key.with_kind(KeyKind::Operator).with_unsigned_streams(true));
     }
     for file in &config.auth.keys {
@@ -86,11 +86,11 @@ pub(crate) fn verifier(
     Verifier::new(keys, audiences, window, nonces).map_err(refused(""))
 }
 
-/// The keys that sign the people's list: the operator's.
+/// The keys that sign the list of people: the operator's.
 pub(crate) fn operators(config: &Config, trust: &Trust) -> Result<Vec<Key>, KeysError> {
     match &config.cluster.operator {
         Operator::Off => Ok(Vec::new()),
-        Operator::Key(path) => Ok(vec![own_operator(path)?]),
+        Operator::Key(path) => Ok(vec![read_key(&operator(path))?]),
         Operator::Derived => {
             let generations = trust.generations().iter();
             let keys = generations.map(|generation| {
@@ -102,14 +102,14 @@ pub(crate) fn operators(config: &Config, trust: &Trust) -> Result<Vec<Key>, Keys
     }
 }
 
-/// The operator's own key.
-fn own_operator(path: &Path) -> Result<Key, KeysError> {
-    read_key(&KeyFile {
+/// The operator's own key, with its public half in this file.
+pub(crate) fn operator(path: &Path) -> KeyFile {
+    KeyFile {
         id: OPERATOR.to_owned(),
         material: KeyMaterial::PublicKey(path.to_owned()),
         grant: Grant::admin(),
         unsigned_streams: true,
-    })
+    }
 }
 
 fn refused(id: &str) -> impl FnOnce(KeyError) -> KeysError {
@@ -120,7 +120,11 @@ fn refused(id: &str) -> impl FnOnce(KeyError) -> KeysError {
     }
 }
 
-fn read_key(file: &KeyFile) -> Result<Key, KeysError> {
+/// Reads the file of a key.
+///
+/// # Errors
+/// The file cannot be read, or holds no such key.
+pub(crate) fn read_key(file: &KeyFile) -> Result<Key, KeysError> {
     let refused = |reason: String| KeysError {
         id: file.id.clone(),
         reason,

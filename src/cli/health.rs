@@ -178,7 +178,7 @@ async fn at_a_socket(config: &Config) -> anyhow::Result<String> {
 
 /// Loopback in place of the unspecified address, which not every system can
 /// call.
-fn callable(address: SocketAddr) -> SocketAddr {
+pub(super) fn callable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

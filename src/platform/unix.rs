@@ -46,6 +46,13 @@ pub(crate) fn readable_by_others(path: &Path) -> bool {
         .is_ok_and(|m| m.permissions().mode() & 0o044 != 0)
 }
 
+/// Whether others may write to the file, which is to connect to a socket; `false` if its
+/// mode cannot be read.
+pub(crate) fn writable_by_others(path: &Path) -> bool {
+    path.metadata()
+        .is_ok_and(|m| m.permissions().mode() & 0o002 != 0)
+}
+
 /// Creates a file that only its owner may read.
 ///
 /// # Errors

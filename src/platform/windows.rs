@@ -28,6 +28,11 @@ pub(crate) fn readable_by_others(_: &Path) -> bool {
     false
 }
 
+/// Whether others may connect; access lists are not looked at.
+pub(crate) fn writable_by_others(_: &Path) -> bool {
+    false
+}
+
 /// Creates a file with the access list of its folder.
 ///
 /// # Errors

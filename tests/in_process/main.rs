@@ -13,6 +13,7 @@ mod cluster_events;
 mod common;
 mod connect;
 mod console;
+mod doctor;
 mod draining;
 mod engine;
 mod examples;

@@ -1,5 +1,7 @@
 //! Checks a policy once, and judges requests by it.
 
+mod root;
+
 use std::collections::BTreeMap;
 
 use super::body::{self, Check};
