@@ -21,6 +21,10 @@ build: prepare ## the release program, statically linked
 	  { echo "$(BINARY) has paths of this machine; see docker/rustflags" >&2; exit 1; }
 	@ls -l $(BINARY)
 
+.PHONY: package
+package: build ## the Debian package, in target/package; tests/package/run tries one out
+	@packaging/debian/build $(BINARY) $$(dpkg --print-architecture) target/package
+
 .PHONY: demo
 demo: build ## a three-node Swarm on this machine, with skep on it, in use
 	@SKEP=$(abspath $(BINARY)) tests/lab/demo up
