@@ -24,6 +24,7 @@ mod list;
 mod network;
 mod networks;
 mod object;
+mod pieces;
 mod progress;
 #[cfg(test)]
 mod properties;
@@ -36,8 +37,8 @@ mod volumes;
 pub use crate::json::{MAX_DEPTH, MAX_ELEMENTS};
 pub use answer::{Merged, NodeAnswer, NodeTag};
 pub use containers::{
-    Bound, BoundError, ContainerPlan, ContainerQuery, ListedContainer, Owns, listed_containers,
-    plan,
+    Bound, BoundError, ContainerMerger, ContainerPlan, ContainerQuery, ListedContainer, Owns,
+    Progress, listed_containers, plan,
 };
 pub use decorate::decorate;
 pub use error::MergeError;

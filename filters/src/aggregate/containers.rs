@@ -6,22 +6,16 @@
 //! node with the smaller id comes first.
 
 mod bound;
+mod merger;
 mod plan;
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
-use super::decorate::Decoration;
-use super::list::ListWriter;
-use super::split::{Element, read_lists};
 use super::{Merged, NodeAnswer};
-use crate::json::present;
 
 pub(super) use bound::unix_seconds;
 pub use bound::{Bound, BoundError};
+pub use merger::{ContainerMerger, Progress};
 pub use plan::{ContainerPlan, Owns, plan};
 pub(super) use plan::{reference_in, without_references};
 
@@ -48,64 +42,20 @@ impl ContainerQuery {
     }
 }
 
-#[derive(Deserialize)]
-struct Row<'a> {
-    /// Seconds since 1970.
-    #[serde(rename = "Created")]
-    created: i64,
-    #[serde(rename = "Labels", borrow, default, deserialize_with = "present")]
-    labels: Option<&'a RawValue>,
-    #[serde(rename = "Portainer", borrow, default, deserialize_with = "present")]
-    portainer: Option<&'a RawValue>,
-}
-
-/// The rest of the list of one node.
-struct Queue<'a> {
-    rest: std::vec::IntoIter<Element<'a, Row<'a>>>,
-    decoration: Decoration,
-}
-
 pub(super) fn merge(query: &ContainerQuery, label: Option<&str>, answers: &[NodeAnswer]) -> Merged {
-    let (nodes, unusable) = read_lists::<Row<'_>>(answers);
-    let mut queues: Vec<Queue<'_>> = Vec::with_capacity(nodes.len());
-    for mut node in nodes {
-        let id = node.node.id.as_str();
-        node.elements
-            .retain(|element| query.admits(element.row.created, id));
-        queues.push(Queue {
-            rest: node.elements.into_iter(),
-            decoration: Decoration::of(node.node).labelled(label, [node.node]),
-        });
-    }
-
-    // The heads of all queues: the newest on top, then by node.
-    let mut heads: BinaryHeap<(i64, Reverse<usize>)> = queues
-        .iter()
-        .enumerate()
-        .filter_map(|(n, queue)| head(queue, n))
-        .collect();
-    let mut list = ListWriter::new("", answers);
-    let mut room = query.limit.unwrap_or(usize::MAX);
-    while room > 0
-        && let Some((_, Reverse(n))) = heads.pop()
-    {
-        let Some(queue) = queues.get_mut(n) else {
-            continue;
-        };
-        if let Some(element) = queue.rest.next() {
-            let row = &element.row;
-            let edits = queue
-                .decoration
-                .edits(element.text, row.portainer, row.labels);
-            list.push(element.text, edits);
-            room -= 1;
+    let nodes = answers.iter().map(|answer| answer.node.clone()).collect();
+    let mut merger = ContainerMerger::new(query.clone(), label, nodes);
+    let mut unusable = Vec::new();
+    for (at, answer) in answers.iter().enumerate() {
+        let fed = merger.feed(at, &answer.body, |_| {});
+        if let Err(error) = fed.and_then(|()| merger.finish(at)) {
+            merger.fail(at);
+            unusable.push((answer.node.clone(), error));
         }
-        heads.extend(head(queue, n));
     }
-    Merged {
-        body: list.finish(""),
-        unusable,
-    }
+    let mut body = Vec::with_capacity(merger.held() + 2);
+    merger.take(&mut body, usize::MAX, |_| true);
+    Merged { body, unusable }
 }
 
 /// A container in an engine's list.
@@ -132,11 +82,6 @@ impl ListedContainer {
 #[must_use]
 pub fn listed_containers(list: &[u8]) -> Vec<ListedContainer> {
     serde_json::from_slice(list).unwrap_or_default()
-}
-
-fn head(queue: &Queue<'_>, n: usize) -> Option<(i64, Reverse<usize>)> {
-    let element = queue.rest.as_slice().first()?;
-    Some((element.row.created, Reverse(n)))
 }
 
 #[cfg(test)]

@@ -52,6 +52,14 @@ pub fn hide(body: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// Whether a row of a list of containers is a helper.
+#[must_use]
+pub fn is_row(row: &[u8]) -> bool {
+    let text = str::from_utf8(row).ok();
+    text.filter(|text| text.contains(PREFIX))
+        .is_some_and(|text| without(&format!("[{text}]")).is_some())
+}
+
 /// Whether an event is about a helper.
 #[must_use]
 pub fn is_in_event(event: &[u8]) -> bool {
@@ -122,6 +130,7 @@ mod tests {
         let helper = name([7; 16]);
         let row = |name: &str| format!("{{ \"Names\":[\"/{name}\"] ,\"x\":1}}");
         let (web, helper) = (row("web"), row(&helper));
+        assert!(is_row(helper.as_bytes()) && !is_row(web.as_bytes()));
         for (body, expected) in [
             (format!("[{web},{helper}]\n"), Some(format!("[{web}]\n"))),
             (format!("[{helper}]\n"), Some("[]\n".to_owned())),
