@@ -1,5 +1,8 @@
 //! Asks every node the same question: lists the nodes, sends each one bounded
 //! request, and describes those that are missing. The caller reads the answers.
+//! [`pieces`] reads them as they arrive.
+
+pub(crate) mod pieces;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +10,7 @@ use std::time::Duration;
 use http::StatusCode;
 use http::header::{ACCEPT, HeaderValue, USER_AGENT};
 use pingora::http::RequestHeader;
+use pingora::upstreams::peer::HttpPeer;
 use skep_filters::aggregate::NodeTag;
 use skep_filters::auth::{BodyBinding, OnBehalfOf};
 use skep_filters::endpoint::{ApiVersion, RequestPath};
@@ -239,35 +243,53 @@ pub(crate) async fn ask_node(
     query: &str,
     budget: &Budget,
 ) -> Result<Answer, String> {
-    let span = tracing::debug_span!("hop", node = node.tag.id.as_str());
     // On the heap: a handler that asks is deep in futures already.
-    let asked = Box::pin(fetch(cluster, node, ask, query, budget).instrument(span));
+    in_turn(
+        cluster,
+        node,
+        ask,
+        Box::pin(fetch(cluster, node, ask, query, budget)),
+    )
+    .await
+}
+
+/// Asks one node when it is this request's turn, within the node's time.
+async fn in_turn<T>(
+    cluster: &Cluster,
+    node: &Node,
+    ask: &Ask<'_>,
+    asked: impl Future<Output = pingora::Result<T>>,
+) -> Result<T, String> {
+    let span = tracing::debug_span!("hop", node = node.tag.id.as_str());
+    let asked = asked.instrument(span);
     let Hop::Agent(member) = &node.hop else {
-        return within(cluster, node, ask.patience, asked).await;
+        return within(cluster, node, ask.patience, Duration::ZERO, asked).await;
     };
     let request = ask.request_id.to_str().unwrap_or_default();
     // Its time begins now: the others' calls are no fault of this node.
     let turn = cluster.turns.wait(request).await;
-    let asked = Box::pin(within(cluster, node, ask.patience, asked));
-    let answer = turn.hold(asked).await?;
+    let asked = within(cluster, node, ask.patience, Duration::ZERO, asked);
+    let answer = turn.hold(Box::pin(asked)).await?;
     if let Some(address) = member.address {
         cluster.members.answered(&member.id, address);
     }
     Ok(answer)
 }
 
-/// The answer of a node, within its time.
-async fn within(
+/// The answer of a node that has used some of its time, within the rest.
+async fn within<T>(
     cluster: &Cluster,
     node: &Node,
     patience: Timeout,
-    asked: impl Future<Output = pingora::Result<Answer>>,
-) -> Result<Answer, String> {
+    used: Duration,
+    asked: impl Future<Output = pingora::Result<T>>,
+) -> Result<T, String> {
     let answer = match patience {
         Timeout::Deadline => {
             let deadline: Duration = cluster.list_deadline;
+            let left = deadline.saturating_sub(used);
             // A slow node is not gone: it stays a ready member.
-            let answer = cluster.lateness.within(deadline, asked).await;
+            let answer = cluster.lateness.within(left, asked).await;
             answer.ok_or_else(|| {
                 if let Hop::Agent(member) = &node.hop {
                     cluster.hurry(member);
@@ -297,6 +319,18 @@ async fn fetch(
     query: &str,
     budget: &Budget,
 ) -> pingora::Result<Answer> {
+    let head = head(node, ask, query)?;
+    let mut answer = Box::pin(send(cluster, node, ask, head.clone(), budget)).await?;
+    if is_by_another_clock(cluster, node, &answer.0, &answer.1) {
+        answer = Box::pin(send(cluster, node, ask, head, budget)).await?;
+    }
+    let (answer, _) = answer;
+    headers::refuse_misdirected(&answer.head)?;
+    Ok(answer)
+}
+
+/// The request for a node.
+fn head(node: &Node, ask: &Ask<'_>, query: &str) -> pingora::Result<RequestHeader> {
     let target = target(node, ask.version, ask.path, query);
     let mut head = request::build(&ask.head.method, &target)?;
     for name in [ACCEPT, USER_AGENT] {
@@ -304,20 +338,22 @@ async fn fetch(
             head.insert_header(name, value.clone())?;
         }
     }
-    let mut answer = Box::pin(send(cluster, node, ask, head.clone(), budget)).await;
-    if let (Ok((refusal, asking)), Hop::Agent(member)) = (&answer, &node.hop)
-        && refusal.head.status == StatusCode::UNAUTHORIZED
-        && let Some(measured) = asking.refused(&refusal.body)
+    Ok(head)
+}
+
+/// Whether a node refused a request because its clock has been set since it was last
+/// measured; now it is measured again.
+fn is_by_another_clock(cluster: &Cluster, node: &Node, answer: &Answer, asking: &Asking) -> bool {
+    if let Hop::Agent(member) = &node.hop
+        && answer.head.status == StatusCode::UNAUTHORIZED
+        && let Some(measured) = asking.refused(&answer.body)
         && !measured.skew.is_too_great()
     {
-        // Its clock has been set since it was last measured.
         let clocks = cluster.peers.clocks();
         clocks.measured(&member.id, member.name(), measured);
-        answer = Box::pin(send(cluster, node, ask, head, budget)).await;
+        return true;
     }
-    let (answer, _) = answer?;
-    headers::refuse_misdirected(&answer.head)?;
-    Ok(answer)
+    false
 }
 
 /// Signs a request for a node and sends it.
@@ -325,9 +361,22 @@ async fn send(
     cluster: &Cluster,
     node: &Node,
     ask: &Ask<'_>,
-    mut head: RequestHeader,
+    head: RequestHeader,
     budget: &Budget,
 ) -> pingora::Result<(Answer, Asking)> {
+    let (peer, head) = signed(cluster, node, ask, head).await?;
+    let asking = Asking::now();
+    let answer = cluster.client.fetch(&peer, head, budget).await?;
+    Ok((answer, asking))
+}
+
+/// The request, signed for a node, and the way there.
+async fn signed(
+    cluster: &Cluster,
+    node: &Node,
+    ask: &Ask<'_>,
+    mut head: RequestHeader,
+) -> pingora::Result<(HttpPeer, RequestHeader)> {
     node.hop.prepare(
         &mut head,
         &cluster.peers,
@@ -336,9 +385,7 @@ async fn send(
         BodyBinding::Empty,
     )?;
     let peer = node.hop.peer(&cluster.engine, &cluster.peers).await?;
-    let asking = Asking::now();
-    let answer = cluster.client.fetch(&peer, head, budget).await?;
-    Ok((answer, asking))
+    Ok((peer, head))
 }
 
 /// The request target for one node, from a decoded path.

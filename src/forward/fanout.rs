@@ -2,13 +2,14 @@
 //! and names the missing nodes.
 //!
 //! `skep_filters::aggregate` has the merge rules, and `cluster` the nodes.
-//! `events.rs` and `broadcast.rs` merge streams.
+//! `events.rs` and `broadcast.rs` merge streams, and [`containers`] lists of any length.
+
+mod containers;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
@@ -16,10 +17,9 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use serde::Deserialize;
 use skep_filters::aggregate::{
-    Bound, ContainerPlan, ImageBound, ImagePlan, ImageQuery, MergeRule, Merged, NodeAnswer,
-    NodeTag, Owns, VolumeFilter, listed_containers, merge_labelled,
+    ContainerPlan, ImageBound, ImagePlan, ImageQuery, MergeRule, Merged, NodeAnswer, NodeTag,
+    VolumeFilter, listed_containers, merge_labelled,
 };
-use skep_filters::auth::OnBehalfOf;
 use skep_filters::endpoint::filters::Filters;
 use skep_filters::endpoint::query::{flag, get, truthy};
 use skep_filters::endpoint::{ApiVersion, RequestPath};
@@ -109,39 +109,41 @@ pub(crate) async fn answer(
         List::Network(id) => Some(format!("/networks/{id}")),
         _ => None,
     };
-    let mut ask = Ask::of(
-        context.version_choice(x.exchange, path),
-        session.req_header(),
-        path,
-        query,
-        x.on_behalf_of(),
-        x.id().as_header(),
-    );
+    let head = session.req_header().clone();
+    let (party, id) = (x.on_behalf_of().clone(), x.id().as_header().clone());
+    let version = context.version_choice(x.exchange, path);
+    let mut ask = Ask::of(version, &head, path, query, &party, &id);
     if walks_over_disks(&list, query) {
         ask.patience = Timeout::UntilLost;
     }
     if let Some(network) = &network {
         ask.path = network;
     }
+    let list = match list {
+        // Secrets of one row are searched for in all others.
+        List::Containers(plan) if x.redacts().is_empty() => {
+            return containers::answer(context, session, x, plan, &ask).await;
+        }
+        list => list,
+    };
     let is_prune = matches!(list, List::Prune);
     let each = context.config.aggregate.max_bytes;
     let budget = Budget::shared(each, each.saturating_mul(ALL));
     // Held until the client has read the merged answer.
     let budget = budget.paid_by(&x.permission.called.account);
-    let mut listing = run(context, list, &ask, x, &budget).await?;
-    notice(context, x.exchange.path(), &listing);
-    let mut head = listing.head;
-    x.exchange.answered_in.append(&mut listing.versions);
-    headers::strip_framing(&mut head);
-    head.remove_header(NODE_HEADER);
-    if !listing.missing.is_empty() {
-        let missing = missing_header(&listing.missing);
-        if context.config.aggregate.partial == Partial::Refuse && !is_prune {
-            return Err(Reject::Partial(missing));
-        }
-        head.insert_header(MISSING_HEADER, missing)
-            .map_err(internal)?;
-    }
+    let listing = run(context, list, &ask, x, &budget).await?;
+    send(context, session, x, listing, is_prune).await
+}
+
+/// Sends a merged answer.
+async fn send(
+    context: &Context,
+    session: &mut Session,
+    x: &mut Judged<'_>,
+    mut listing: Listing,
+    is_prune: bool,
+) -> Result<Next, Reject> {
+    let head = head_of(context, x, &mut listing, is_prune)?;
     // A client that lists containers usually asks about one of them next.
     let remember = |containers: Vec<(String, Bytes)>| {
         for (node, list) in containers {
@@ -160,6 +162,32 @@ pub(crate) async fn answer(
     let next = context.answer(session, x, head, listing.body).await;
     remember(listing.containers);
     next
+}
+
+/// The head of a merged answer, with the missing nodes, which are logged.
+///
+/// # Errors
+/// If some are missing, and `aggregate.partial` is `refuse`.
+fn head_of(
+    context: &Context,
+    x: &mut Judged<'_>,
+    listing: &mut Listing,
+    is_prune: bool,
+) -> Result<ResponseHeader, Reject> {
+    notice(context, x.exchange.path(), listing);
+    let mut head = listing.head.clone();
+    x.exchange.answered_in.append(&mut listing.versions);
+    headers::strip_framing(&mut head);
+    head.remove_header(NODE_HEADER);
+    if !listing.missing.is_empty() {
+        let missing = missing_header(&listing.missing);
+        if context.config.aggregate.partial == Partial::Refuse && !is_prune {
+            return Err(Reject::Partial(missing));
+        }
+        head.insert_header(MISSING_HEADER, missing)
+            .map_err(internal)?;
+    }
+    Ok(head)
 }
 
 /// Logs a node that answers begin to be without, and one that is in them again.
@@ -241,7 +269,10 @@ async fn run(
         return Err(Reject::Partial(missing_header(&missing)));
     }
     let (rule, queries) = match list {
-        List::Containers(plan) => containers(context, &nodes, plan, ask).await,
+        List::Containers(plan) => {
+            let (query, queries) = containers::query(context, &nodes, plan, ask).await;
+            (MergeRule::Containers(query), queries)
+        }
         List::Images(plan) if plan.has_reference() => {
             images(context, &nodes, &plan, false, ask).await
         }
@@ -413,44 +444,6 @@ impl Queries {
     }
 }
 
-/// The merge rule and queries of a list of containers. `before` and `since` name a
-/// container of one node; the engines of other nodes would fail the whole list.
-async fn containers(
-    context: &Context,
-    nodes: &[Node],
-    plan: ContainerPlan,
-    ask: &Ask<'_>,
-) -> (MergeRule, Queries) {
-    if !plan.has_reference() {
-        let rule = MergeRule::Containers(plan.resolved(None, None));
-        return (rule, Queries::same(ask.query));
-    }
-    let before = owner(context, nodes, plan.before.as_deref(), ask).await;
-    let since = owner(context, nodes, plan.since.as_deref(), ask).await;
-    // No node has a container of this name: the engines refuse the list.
-    let not_found =
-        plan.before.is_some() && before.is_none() || plan.since.is_some() && since.is_none();
-    if not_found {
-        let rule = MergeRule::Containers(plan.resolved(None, None));
-        return (rule, Queries::same(ask.query));
-    }
-    let is = |found: &Option<(String, Bound)>, id: &str| found.as_ref().is_some_and(|f| f.0 == id);
-    let queries = nodes.iter().map(|node| {
-        let id = &node.tag.id;
-        let owns = Owns {
-            before: is(&before, id),
-            since: is(&since, id),
-        };
-        (id.clone(), plan.query_for(owns))
-    });
-    let queries = Queries {
-        common: String::new(),
-        by_node: queries.collect(),
-    };
-    let rule = plan.resolved(before.map(|f| f.1), since.map(|f| f.1));
-    (MergeRule::Containers(rule), queries)
-}
-
 /// The merge rule and queries of a list of images with `before` or `since`. The
 /// engines of nodes without the named image would fail the whole list.
 async fn images(
@@ -490,43 +483,4 @@ async fn image_bound(
     let same = images.iter().filter(|(_, image)| image.id == first.id);
     let owners = same.map(|(node, _)| node.tag.id.clone()).collect();
     ImageBound::new(&first.created, owners).ok()
-}
-
-#[derive(Deserialize)]
-struct Created {
-    #[serde(rename = "Created")]
-    created: String,
-}
-
-/// The node that has a container, and its place in the merged list.
-async fn owner(
-    context: &Context,
-    nodes: &[Node],
-    name: Option<&str>,
-    ask: &Ask<'_>,
-) -> Option<(String, Bound)> {
-    let name = name?.trim_start_matches('/');
-    let clean = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
-    if name.is_empty() || !name.bytes().all(clean) {
-        return None;
-    }
-    let path = format!("/containers/{name}/json");
-    let inspect = Ask {
-        path: &path,
-        query: "",
-        patience: Timeout::Deadline,
-        // The caller's policy may not allow this inspect.
-        on_behalf_of: &OnBehalfOf::Agent,
-        ..*ask
-    };
-    let inspect = &inspect;
-    let found = join_all(nodes.iter().map(|node| async move {
-        let answer = ask_node(&context.cluster, node, inspect, "", &Budget::one(INSPECT))
-            .await
-            .ok()?;
-        let inspect: Created = serde_json::from_slice(&answer.body).ok()?;
-        let bound = Bound::new(&inspect.created, node.tag.id.as_str()).ok()?;
-        Some((node.tag.id.clone(), bound))
-    }));
-    found.await.into_iter().flatten().next()
 }

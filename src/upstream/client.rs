@@ -100,6 +100,14 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
 }
 
+/// An answer whose body has not arrived yet.
+pub(crate) struct Arriving {
+    session: HttpSession,
+    peer: HttpPeer,
+    /// The bytes that have.
+    length: usize,
+}
+
 impl Client {
     pub(crate) fn new() -> Self {
         Self {
@@ -158,6 +166,52 @@ impl Client {
         self.release(session, peer).await;
         let body = body.freeze();
         Ok(Answer { head, body })
+    }
+
+    /// Sends a request without a body, and reads the head of the answer.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub(crate) async fn begin(
+        &self,
+        peer: HttpPeer,
+        head: RequestHeader,
+    ) -> pingora::Result<(ResponseHeader, Arriving)> {
+        let (session, head) = self.send(&peer, head, Bytes::new()).await?;
+        let arriving = Arriving {
+            session,
+            peer,
+            length: 0,
+        };
+        Ok((head, arriving))
+    }
+
+    /// The next bytes of an answer, at least `enough` unless it ends, and the rest of it.
+    ///
+    /// # Errors
+    /// As the connection fails, or if the answer is longer than `most`.
+    pub(crate) async fn more(
+        &self,
+        mut arriving: Arriving,
+        enough: usize,
+        most: usize,
+    ) -> pingora::Result<(Bytes, Option<Arriving>)> {
+        let mut bytes = BytesMut::new();
+        while let Some(chunk) = arriving.session.read_response_body().await? {
+            arriving.length += chunk.len();
+            if arriving.length > most {
+                return Error::e_explain(
+                    ErrorType::InternalError,
+                    format!("the answers are longer than {most} bytes"),
+                );
+            }
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() >= enough {
+                return Ok((bytes.freeze(), Some(arriving)));
+            }
+        }
+        self.release(arriving.session, &arriving.peer).await;
+        Ok((bytes.freeze(), None))
     }
 
     /// Sends a request with its body, and reads the head of the answer. The

@@ -25,6 +25,7 @@ mod http;
 mod images;
 mod internal;
 mod lists;
+mod long_lists;
 mod malformed;
 mod many_nodes;
 mod media_types;
