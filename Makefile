@@ -21,9 +21,30 @@ build: prepare ## the release program, statically linked
 	  { echo "$(BINARY) has paths of this machine; see docker/rustflags" >&2; exit 1; }
 	@ls -l $(BINARY)
 
+# What a release consists of, for this machine's architecture, and for arm64 where Rust and a linker for it are installed.
+ARM    := aarch64-unknown-linux-gnu
+HAS_ARM = { rustup target list --installed 2>/dev/null | grep -qx $(ARM) && command -v aarch64-linux-gnu-gcc >/dev/null; }
+
+.PHONY: build-arm
+build-arm:
+	@if [ $(TARGET) != $(ARM) ] && $(HAS_ARM); then \
+	  CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc RUSTFLAGS="$$(docker/rustflags)" \
+	    $(CARGO) build --release --locked --bin skep --target $(ARM); \
+	else echo "without arm64: rustup target add $(ARM), and Debian's gcc-aarch64-linux-gnu and libc6-dev-arm64-cross"; fi
+
+.PHONY: image
+image: build build-arm ## the image as target/oci and target/oci.tar, without an engine or a registry
+	@packaging/image target/oci $$([ $(TARGET) = $(ARM) ] && echo arm64=$(BINARY) || echo amd64=$(BINARY)) \
+	  $$([ $(TARGET) = $(ARM) ] || ! $(HAS_ARM) || echo arm64=target/$(ARM)/release/skep)
+
 .PHONY: package
 package: build ## the Debian package, in target/package; tests/package/run tries one out
 	@packaging/debian/build $(BINARY) $$(dpkg --print-architecture) target/package
+
+.PHONY: release
+release: build build-arm ## all files of a release, in target/release-files; publishes nothing
+	@packaging/release target/release-files $(TARGET)=$(BINARY) \
+	  $$([ $(TARGET) = $(ARM) ] || ! $(HAS_ARM) || echo $(ARM)=target/$(ARM)/release/skep)
 
 .PHONY: demo
 demo: build ## a three-node Swarm on this machine, with skep on it, in use
