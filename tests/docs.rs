@@ -173,9 +173,31 @@ fn every_link_between_pages_resolves() {
     assert!(count >= 20, "only {count} were found");
 }
 
+#[test]
+fn the_book_has_every_page_of_the_manual_once() {
+    let mut listed: Vec<_> = links(&page("docs/SUMMARY.md").prose());
+    let count = listed.len();
+    listed.sort();
+    listed.dedup();
+    assert_eq!(listed.len(), count, "a page is listed twice");
+    let docs = fs::read_dir(root().join("docs")).unwrap().flatten();
+    let names = docs.map(|entry| entry.file_name().into_string().unwrap());
+    let is_page = |name: &String| name.ends_with(".md") && name != "SUMMARY.md";
+    let mut names: Vec<_> = names.filter(is_page).collect();
+    names.sort();
+    assert_eq!(listed, names);
+}
+
 /// Folders of the repository. A code span that begins with one of them is a path.
-const FOLDERS: [&str; 7] = [
-    "benches/", "conf/", "docker/", "docs/", "filters/", "src/", "tests/",
+const FOLDERS: [&str; 8] = [
+    "benches/",
+    "conf/",
+    "docker/",
+    "docs/",
+    "filters/",
+    "packaging/",
+    "src/",
+    "tests/",
 ];
 
 #[test]
