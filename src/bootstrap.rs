@@ -19,6 +19,7 @@ mod options;
 mod place;
 mod plan;
 mod ready;
+mod registry;
 mod remove;
 mod run;
 mod settings;
@@ -39,6 +40,8 @@ use files::Files;
 use look::Survey;
 use place::Place;
 use plan::Plan;
+
+use crate::connect::docker_context::ContextStore;
 
 /// Why a command has not done what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -61,11 +64,27 @@ pub(crate) enum BootstrapError {
     #[error("{0}")]
     Refused(String),
     #[error(transparent)]
+    Registry(#[from] registry::RegistryError),
+    #[error(transparent)]
     Ready(#[from] ready::NotReady),
     #[error(transparent)]
     Run(#[from] Box<run::Failure>),
     #[error("the output cannot be written: {0}")]
     Output(#[from] std::io::Error),
+}
+
+/// The operator's credentials for the registry of an image, if the nodes are to have
+/// them.
+fn registry(
+    options: &Options,
+    image: &str,
+) -> Result<Option<registry::RegistryAuth>, BootstrapError> {
+    if !options.with_registry_auth {
+        return Ok(None);
+    }
+    let store = ContextStore::of_user()?;
+    let found = registry::RegistryAuth::find(store.folder(), image)?;
+    Ok(Some(found))
 }
 
 /// Sets the Swarm up, or finds that it is.
@@ -79,6 +98,7 @@ pub(crate) async fn set_up(
 ) -> Result<(), BootstrapError> {
     let place = Place::find(named)?;
     let api = Api::of_manager(&place).await?;
+    let api = api.with_registry(registry(options, options.image())?);
     let survey = Survey::look(&api, &place, options).await?;
     let files = Files::of_user(options)?;
     if survey.objects.is_complete() {
@@ -100,6 +120,7 @@ pub(crate) async fn dry_run(
 ) -> Result<(), BootstrapError> {
     let place = Place::find(named)?;
     let api = Api::of_manager(&place).await?;
+    let api = api.with_registry(registry(options, options.image())?);
     let survey = Survey::look(&api, &place, options).await?;
     let files = Files::of_user(options)?;
     if survey.objects.is_complete() {
@@ -153,6 +174,7 @@ pub(crate) async fn upgrade(
 ) -> Result<(), BootstrapError> {
     let place = Place::find(named)?;
     let api = Api::of_manager(&place).await?;
+    let api = api.with_registry(registry(options, image)?);
     let survey = Survey::look(&api, &place, options).await?;
     upgrade::upgrade(&api, &survey, options, image, voice).await
 }

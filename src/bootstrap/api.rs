@@ -12,13 +12,20 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::place::{Place, PlaceError};
+use super::registry::RegistryAuth;
 use crate::upstream::client::{Budget, Client};
 use crate::upstream::engine::Engine;
 use crate::upstream::error;
 use crate::upstream::request;
 
+/// The time between two looks at something that changes.
+pub(super) const PAUSE: Duration = Duration::from_millis(500);
+
 /// How long an answer may take: a manager may look for an image in a registry.
 const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Docker's header for the credentials of a registry.
+const X_REGISTRY_AUTH: &str = "x-registry-auth";
 
 /// The largest answer.
 const LIMIT: usize = 64 << 20;
@@ -65,6 +72,8 @@ pub(super) struct Api {
     prefix: String,
     /// The address, for messages.
     at: String,
+    /// For the registry of the agents' image.
+    registry: Option<RegistryAuth>,
 }
 
 /// A whole answer.
@@ -120,7 +129,14 @@ impl Api {
             client: Client::new().with_new_connections_for_writes(),
             prefix: String::new(),
             at: place.shown().to_owned(),
+            registry: None,
         })
+    }
+
+    /// The same, with credentials for the registry of an image.
+    pub(super) fn with_registry(mut self, registry: Option<RegistryAuth>) -> Self {
+        self.registry = registry;
+        self
     }
 
     /// The JSON of a 200.
@@ -184,7 +200,10 @@ impl Api {
         }
     }
 
-    /// Whether nothing listens there any more, or not yet.
+    /// The whole answer, whatever it is.
+    ///
+    /// # Errors
+    /// There is none.
     pub(super) async fn ask(
         &self,
         method: &Method,
@@ -202,6 +221,16 @@ impl Api {
             head.insert_header(CONTENT_TYPE, "application/json")
                 .map_err(failed)?;
             head.insert_header(CONTENT_LENGTH, body.len())
+                .map_err(failed)?;
+        }
+        // Only where the engine needs them.
+        let uses_registry = ["/distribution/", "/services/"].map(|part| path.starts_with(part));
+        if let Some(registry) = self
+            .registry
+            .as_ref()
+            .filter(|_| uses_registry.contains(&true))
+        {
+            head.insert_header(X_REGISTRY_AUTH, registry.header())
                 .map_err(failed)?;
         }
         let body = Bytes::copy_from_slice(body.unwrap_or_default());

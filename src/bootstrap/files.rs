@@ -163,6 +163,7 @@ mod tests {
             contact: None,
             key_file,
             secret_file: None,
+            with_registry_auth: false,
             patience: Duration::ZERO,
         };
         let store = ContextStore::at(folder.join("docker"));

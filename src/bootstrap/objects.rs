@@ -7,9 +7,8 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::BootstrapError;
-use super::api::{Api, ApiError};
+use super::api::{Api, ApiError, PAUSE};
 use super::options::Name;
-use super::ready::PAUSE;
 
 /// The label of a stack's objects, as `docker stack` knows them.
 pub(super) const STACK: &str = "com.docker.stack.namespace";

@@ -29,6 +29,8 @@ pub(crate) struct Options {
     pub(crate) key_file: Option<PathBuf>,
     /// The file with the secret, or for a copy of it.
     pub(crate) secret_file: Option<PathBuf>,
+    /// Whether the nodes get the operator's credentials for the image's registry.
+    pub(crate) with_registry_auth: bool,
     /// How long the agents may take to be ready.
     pub(crate) patience: Duration,
 }

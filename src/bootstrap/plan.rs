@@ -247,6 +247,7 @@ mod tests {
             contact: None,
             key_file: None,
             secret_file: None,
+            with_registry_auth: false,
             patience: std::time::Duration::ZERO,
         }
     }

@@ -7,12 +7,9 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::BootstrapError;
-use super::api::{Api, ApiError};
+use super::api::{Api, ApiError, PAUSE};
 use super::look::Swarm;
 use super::voice::Voice;
-
-/// The time between two looks.
-pub(super) const PAUSE: Duration = Duration::from_millis(500);
 
 /// The tasks of one node that may fail: the Swarm tries again.
 const FAILURES: usize = 3;

@@ -10,13 +10,13 @@ use tokio::time::{Instant, sleep};
 use zeroize::Zeroizing;
 
 use super::BootstrapError;
-use super::api::Api;
+use super::api::{Api, PAUSE};
 use super::files::{Files, FilesError};
 use super::look::Survey;
 use super::objects::{self, Kind, LET_GO};
 use super::options::Options;
 use super::plan::Plan;
-use super::ready::{self, PAUSE};
+use super::ready;
 use super::stack::{self, Ids};
 use super::through::Agent;
 use super::voice::Voice;

@@ -68,6 +68,7 @@ mod tests {
             contact: contact.map(str::to_owned),
             key_file: None,
             secret_file: None,
+            with_registry_auth: false,
             patience: std::time::Duration::ZERO,
         }
     }

@@ -159,6 +159,7 @@ mod tests {
             contact: None,
             key_file: None,
             secret_file: None,
+            with_registry_auth: false,
             patience: Duration::ZERO,
         }
     }

@@ -8,11 +8,10 @@ use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
 use super::BootstrapError;
-use super::api::{Api, ApiError};
+use super::api::{Api, ApiError, PAUSE};
 use super::files::Files;
 use super::look::Swarm;
 use super::place::Place;
-use super::ready::PAUSE;
 use crate::cluster::members::{Member, State};
 
 /// The agent of the docker context.

@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::BootstrapError;
-use super::api::Api;
+use super::api::{Api, PAUSE};
 use super::image;
 use super::look::Survey;
 use super::options::Options;
-use super::ready::{PAUSE, Said, Tasks};
+use super::ready::{Said, Tasks};
 use super::run::json_body;
 use super::stack;
 use super::voice::Voice;

@@ -45,6 +45,10 @@ pub struct BootstrapArgs {
     /// File for a copy of the cluster's secret; an existing one is used
     #[arg(long, value_name = "FILE")]
     pub(crate) secret_file: Option<PathBuf>,
+    /// Give the nodes your credentials for the image's registry, as docker stack deploy
+    /// does
+    #[arg(long)]
+    pub(crate) with_registry_auth: bool,
     /// Seconds that the agents may take to be ready
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     pub(crate) timeout: u32,
@@ -90,6 +94,7 @@ pub async fn run(args: BootstrapArgs, out: &mut impl Write) -> anyhow::Result<bo
         contact: args.contact,
         key_file: args.key_file,
         secret_file: args.secret_file,
+        with_registry_auth: args.with_registry_auth,
         patience: Duration::from_secs(args.timeout.into()),
     };
     let voice = &mut Voice::new(out);

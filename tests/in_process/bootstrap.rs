@@ -30,7 +30,7 @@ struct Said {
 
 fn two_nodes() -> ClusterBuilder<'static> {
     let has_image = |e: EngineBuilder| {
-        let names = ["skep:latest", "skep:2"];
+        let names = ["skep:latest", "skep:2", "r.io/skep:1"];
         e.images(vec![fixture::image("sha256:aa", &names, 1)])
     };
     ClusterBuilder::of([manager("n1").engine(has_image), worker("n2")]).configure(
@@ -477,6 +477,49 @@ async fn an_engine_that_is_no_manager_is_refused_with_the_way_on() {
             let mut through = machine.command(None);
             through.args(["--context", "skep", "--remove"]);
             run(through).await.failed(&["is an agent of skep"]);
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_nodes_get_the_operators_credentials_only_where_that_is_meant() {
+    const AUTH: &str = "X-Registry-Auth";
+    two_nodes()
+        .run(async |bed| {
+            let machine = Machine::new(bed, "home");
+            let engine = &bed.node("n1").engine;
+            let image = ["--image", "r.io/skep:1"];
+            machine.run(bed, &image).await.done();
+            machine.run(bed, &["--remove"]).await.done();
+            let sent = |path: &str| {
+                let seen = engine.requests_to(path);
+                let last = seen.last().expect("a request");
+                last.header(AUTH).map(str::to_owned)
+            };
+            assert_eq!(sent("/services/create"), None);
+            let with = [&image[..], &["--with-registry-auth"]].concat();
+            machine.run(bed, &with).await.failed(&["docker login"]);
+            let config = r#"{"auths":{"r.io":{"auth":"dXNlcjpwYXNz"}}}"#;
+            std::fs::write(machine.home.join("docker/config.json"), config).expect("a file");
+            let said = machine.run(bed, &with).await.done();
+            assert!(
+                !said.contains("pass") && !said.contains("dXNlcjpwYXNz"),
+                "{said}"
+            );
+            let sent = [
+                sent("/services/create"),
+                sent("/distribution/r.io/skep:1/json"),
+            ];
+            assert!(sent.iter().all(Option::is_some), "{sent:?}");
+            let elsewhere = engine.requests();
+            let mut elsewhere = elsewhere
+                .iter()
+                .filter(|request| request.header(AUTH).is_some());
+            assert!(elsewhere.all(|request| {
+                ["/services/", "/distribution/"]
+                    .iter()
+                    .any(|part| request.path.starts_with(part))
+            }));
         })
         .await;
 }
