@@ -43,7 +43,7 @@ pub(crate) struct Piece {
 
 /// The part of an answer that has not been read.
 pub(crate) struct Rest {
-    arriving: Arriving,
+    arriving: Box<Arriving>,
     /// The time that the node has used.
     used: Duration,
 }
@@ -86,10 +86,13 @@ pub(crate) async fn more(
 ) -> Result<Piece, String> {
     let began = Instant::now();
     let Rest { arriving, used } = rest;
-    let read = cluster.client.more(arriving, sizes.piece, sizes.most);
+    let read = cluster.client.more(*arriving, sizes.piece, sizes.most);
     let (bytes, rest) = within(cluster, node, patience, used, read).await?;
     let used = used + began.elapsed();
-    let rest = rest.map(|arriving| Rest { arriving, used });
+    let rest = rest.map(|arriving| Rest {
+        arriving: Box::new(arriving),
+        used,
+    });
     Ok(Piece { bytes, rest })
 }
 
@@ -139,7 +142,7 @@ async fn send(
     let first = cluster.client.more(arriving, sizes.piece, sizes.most);
     let (bytes, rest) = first.await?;
     let rest = rest.map(|arriving| Rest {
-        arriving,
+        arriving: Box::new(arriving),
         used: Duration::ZERO,
     });
     Ok((Begun::List(head, Piece { bytes, rest }), asking))

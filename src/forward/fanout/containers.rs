@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, join_all};
@@ -111,9 +112,9 @@ pub(super) async fn answer(
             break;
         }
     }
-    let mut listing = match all.listing() {
-        Ok(listing) => listing,
-        Err(refused) => return send(context, session, x, refused?, false).await,
+    let mut listing = match all.listing()? {
+        ControlFlow::Continue(listing) => listing,
+        ControlFlow::Break(refusal) => return send(context, session, x, refusal, false).await,
     };
     if all.is_complete() && all.merger.held() <= LONG {
         let mut body = Vec::with_capacity(all.merger.held() + 3);
@@ -311,18 +312,18 @@ impl<'a> Gathering<'a> {
     }
 
     /// The answer without its rows, or another one if no node has sent a list.
-    fn listing(&mut self) -> Result<Listing, Result<Listing, Reject>> {
+    fn listing(&mut self) -> Result<ControlFlow<Listing, Listing>, Reject> {
         let mut missing = std::mem::take(&mut self.missing);
         let refusals = std::mem::take(&mut self.refusals);
         if self.nodes.is_empty() && missing.is_empty() {
             // The list is filtered by a node that does not exist.
-            self.head = Some(empty_list_head().map_err(|e| Err(internal(e)))?);
+            self.head = Some(empty_list_head().map_err(internal)?);
         }
         if self.present.is_empty() && self.unusable == 0 && !self.nodes.is_empty() {
             self.head = None;
         }
         let Some(head) = self.head.take() else {
-            return Err(refused_by_all(refusals, missing));
+            return refused_by_all(refusals, missing).map(ControlFlow::Break);
         };
         missing.extend(refusals.into_iter().map(|(node, answer)| Missing {
             reason: refusal(&answer),
@@ -330,17 +331,17 @@ impl<'a> Gathering<'a> {
         }));
         missing.sort_by(|a, b| a.node.id.cmp(&b.node.id));
         if self.present.is_empty() && self.unusable > 0 {
-            return Err(Err(Reject::NoNodeAnswered(missing_header(&missing))));
+            return Err(Reject::NoNodeAnswered(missing_header(&missing)));
         }
         let present = self.present.iter().filter_map(|at| self.nodes.get(*at));
-        Ok(Listing {
+        Ok(ControlFlow::Continue(Listing {
             head,
             body: Bytes::new(),
             missing,
             answered: present.map(|node| node.tag.id.clone()).collect(),
             containers: Vec::new(),
             versions: std::mem::take(&mut self.versions),
-        })
+        }))
     }
 
     /// Passes the rows on, and reads more.
