@@ -78,6 +78,10 @@ differential: ## generated requests, read by skep and by Go; DIFFERENTIAL_CASES,
 bench: build ## HAProxy and skep in turn before the same engine; ratios
 	@SKEP=$(abspath $(BINARY)) benches/run
 
+.PHONY: scale
+scale: build ## one agent among up to 5,000 stand-ins: what it costs, beside what it may
+	@SKEP=$(abspath $(BINARY)) benches/scale/run --curves target/scale
+
 .PHONY: conformance
 conformance: build ## other people's test suites, directly and through skep, compared
 	@SKEP=$(abspath $(BINARY)) tests/conformance/run

@@ -52,7 +52,7 @@ impl Process {
     /// The processor time of all its threads so far.
     pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
         let mut nanos = 0;
-        for thread in fs::read_dir(format!("/proc/{}/task", self.0.id()))? {
+        for thread in fs::read_dir(format!("/proc/{}/task", self.id()))? {
             let line = fs::read_to_string(thread?.path().join("schedstat"))?;
             let running = line.split(' ').next().unwrap_or_default();
             nanos += running.parse::<u64>()?;
@@ -62,10 +62,20 @@ impl Process {
 
     /// Its current memory, in bytes.
     pub(crate) fn rss(&self) -> anyhow::Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        self.memory("VmRSS:")
+    }
+
+    /// A line of proc(5)'s `status`, in bytes.
+    pub(crate) fn memory(&self, name: &'static str) -> anyhow::Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        Ok(kib.context("no VmRSS")?.trim().parse::<u64>()? * 1024)
+        Ok(kib.context(name)?.trim().parse::<u64>()? * 1024)
+    }
+
+    /// The id of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
     }
 }
 
