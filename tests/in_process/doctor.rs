@@ -12,8 +12,8 @@ use crate::common::{ClusterBuilder, TestCluster, manager, secret_file, worker};
 /// What was found in a subject: outcome, words and remedy.
 async fn findings(config: &Config, subject: &str) -> Vec<String> {
     let report = doctor::node(config).await;
-    let report: Value = serde_json::from_str(&report.json()).unwrap();
-    let all = report["findings"].as_array().unwrap().iter();
+    let report: Value = serde_json::from_str(&report.json()).expect("JSON");
+    let all = report["findings"].as_array().expect("a list").iter();
     let own = all.filter(|finding| finding["subject"] == subject);
     let words = |finding: &Value| {
         let part = |name: &str| finding[name].as_str().unwrap_or("-").to_owned();

@@ -97,15 +97,13 @@ impl RuleSet {
             );
         }
         if creates && !may.everything {
-            let lists: [(&str, &[String], fn(&str) -> bool); 3] = [
-                ("may.capabilities", &may.capabilities, is_root_capability),
-                ("may.binds", &may.binds, is_root_bind),
-                ("may.devices", &may.devices, is_root_device),
-            ];
-            for (name, list, is_root) in lists {
+            let mut note = |name: &str, list: &[String], is_root: fn(&str) -> bool| {
                 let roots = list.iter().filter(|entry| is_root(entry));
                 found.extend(roots.map(|entry| format!("{name}: {entry}")));
-            }
+            };
+            note("may.capabilities", &may.capabilities, is_root_capability);
+            note("may.binds", &may.binds, is_root_bind);
+            note("may.devices", &may.devices, is_root_device);
         }
         // Another Swarm's managers command an engine that joins it.
         if self.calls("POST", "/swarm/join") {
@@ -150,7 +148,7 @@ fn is_root_bind(grant: &str) -> bool {
         None => (grant, false),
     };
     let touches = |root: &&str| is_below(path, root) || is_below(root, path);
-    path == "*" || SOCKETS.iter().any(touches) || !read_only && WRITABLE.iter().any(|r| touches(&r))
+    path == "*" || SOCKETS.iter().any(touches) || !read_only && WRITABLE.iter().any(touches)
 }
 
 fn is_root_device(path: &str) -> bool {
