@@ -77,7 +77,7 @@ struct Gathering<'a> {
 }
 
 enum Step {
-    Begun(Begun),
+    Begun(Box<Begun>),
     Piece(Piece),
 }
 
@@ -182,7 +182,7 @@ impl<'a> Gathering<'a> {
                 Some(Err(e)) => return (at, Err(e.to_string())),
             };
             let begun = begin(&context.cluster, node, ask, &query, sizes).await;
-            (at, begun.map(Step::Begun))
+            (at, begun.map(|begun| Step::Begun(Box::new(begun))))
         }));
     }
 
@@ -245,22 +245,32 @@ impl<'a> Gathering<'a> {
         let Some(node) = self.nodes.get(at) else {
             return Ok(None);
         };
-        let piece = match step {
-            Step::Piece(piece) => piece,
-            Step::Begun(Begun::Refusal(answer)) => {
+        let begun = match step {
+            Step::Piece(piece) => return self.feed(at, piece),
+            Step::Begun(begun) => *begun,
+        };
+        match begun {
+            Begun::Refusal(answer) => {
                 self.merger.fail(at);
                 self.refusals.push((node.tag.clone(), answer));
-                return Ok(None);
+                Ok(None)
             }
-            Step::Begun(Begun::List(mut head, piece)) => {
+            Begun::List(mut head, piece) => {
                 let versions = other_versions(node, self.ask.version, &mut head);
                 self.versions.extend(versions);
                 if self.head.is_none() || matches!(node.hop, Hop::Engine) {
                     self.head = Some(head);
                 }
                 self.present.insert(at);
-                piece
+                self.feed(at, piece)
             }
+        }
+    }
+
+    /// Gives the rows of a node to the merger; returns what it has not sent.
+    fn feed(&mut self, at: usize, piece: Piece) -> Result<Option<Rest>, String> {
+        let Some(node) = self.nodes.get(at) else {
+            return Ok(None);
         };
         let known = &self.context.known;
         // A client that lists containers usually asks about one of them next.

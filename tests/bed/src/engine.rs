@@ -37,8 +37,8 @@ pub use builder::EngineBuilder;
 pub use fault::Behaviour;
 pub use hijack::tail;
 pub use seen::Seen;
-pub use swarm::Creation;
 pub use store::SwarmStore;
+pub use swarm::Creation;
 
 use listen::Listening;
 use seen::Shared;
