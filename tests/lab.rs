@@ -54,6 +54,8 @@ mod logs;
 mod manager;
 #[path = "lab/nodes.rs"]
 mod nodes;
+#[path = "lab/people.rs"]
+mod people;
 #[path = "lab/plain.rs"]
 mod plain;
 #[path = "lab/policies.rs"]
@@ -137,6 +139,8 @@ const TESTS: &[(&str, Test)] = &tests! {
         a_signature_with_another_clusters_secret_is_refused tls_1_3_verifies_with_the_clusters_ca_only
         a_certificate_of_another_authority_is_refused without_a_secret_no_agent_starts_in_a_swarm;
     logs: a_request_is_one_log_line_without_secrets health_checks_and_probes_do_not_fill_the_log;
+    people: a_user_joins_and_leaves_while_everything_runs
+        the_same_holds_where_the_manager_has_the_oldest_engine;
     changes: every_agent_notices_a_change_of_role an_agent_finishes_open_streams_after_a_stop_signal;
     faults: a_disconnected_node_is_named_and_comes_back a_node_with_a_hanging_engine_is_named_and_comes_back
         a_killed_agent_comes_back without_a_manager_only_manager_calls_fail;
@@ -276,6 +280,7 @@ impl Cleanup {
         let labs = [
             NAME,
             standalone::NAME,
+            people::NAME,
             policies::NAME,
             portainer::NAME,
             bootstrap::NAME,
