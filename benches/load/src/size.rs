@@ -80,7 +80,7 @@ pub(crate) fn print(skep: &Path, idle: &Idle, waiting: &Waiting, after: u64) -> 
     let mb = |bytes: u64| bytes as f64 / 1e6;
     say(&format!(
         "\nMemory: {:.1} MB idle (goal: at most 15), {:.1} MB after the load. Processor: {:.0} ms per minute idle. \
-         Image: {:.1} MB (goal: at most 15).",
+         Image: {:.1} MB (goal: at most 17).",
         mb(idle.memory),
         mb(after),
         idle.per_minute(),
