@@ -83,7 +83,7 @@ def table(rows):
     return "\n".join([lines[0], rule, *lines[1:]])
 
 
-def document(comparisons, exceptions, versions):
+def document(comparisons, exceptions, versions, engines):
     used = [(c.name, test) for c in comparisons for test in c.excepted]
     lines = [
         "# Conformance",
@@ -94,7 +94,8 @@ def document(comparisons, exceptions, versions):
         "",
         "- `swarm`: three nodes with `docker/stack.yml`. The direct run uses the manager's engine, the other run the agent there,",
         "  which answers for all nodes. `standalone`: one engine with one agent in front of it.",
-        f"- Engine {versions['engine']}. docker-py: {versions['docker-py']}. bollard {versions['bollard']}.",
+        *(f"- Engine of {part}: {engine}." for part, engine in engines.items()),
+        f"- docker-py: {versions['docker-py']}. bollard {versions['bollard']}.",
         "",
         table([c.row() for c in comparisons]),
         "",
@@ -142,7 +143,9 @@ def main():
     if arguments.docs:
         lines = (arguments.results / "versions.tsv").read_text(encoding="utf-8").splitlines()
         versions = dict(line.split("\t") for line in lines)
-        arguments.docs.write_text(document(comparisons, exceptions, versions), encoding="utf-8")
+        parts = dict.fromkeys(c.name.split("/")[1] for c in comparisons)
+        engines = {part: (arguments.results / f"engine.{part}").read_text(encoding="utf-8").strip() for part in parts}
+        arguments.docs.write_text(document(comparisons, exceptions, versions, engines), encoding="utf-8")
     sys.exit(1 if any(c.regressions for c in comparisons) else 0)
 
 

@@ -2,28 +2,30 @@
 # The lab of a suite, new each time because suites leave objects behind. Its agents also run while the suite uses the
 # engine directly, so that both ways find the same objects.
 
-# place_up PART: sets SOCKET_DIRECT and SOCKET_AGENT, the two ways to node1's engine.
+# place_up PART: with the newest engine if its name ends so. Sets SOCKET_DIRECT and SOCKET_AGENT, the two ways to node1's engine.
 place_up() {
-  local to name
-  case $1 in
+  local to name kind=${1%-newest} engine=()
+  case $kind in
     swarm) name=conf ;;
     standalone) name=confalone ;;
   esac
+  [ "$1" = "$kind" ] || engine=(--engines newest)
   # Two runs would remove each other's lab, so the second one waits.
   exec 9>"$CACHE/$name.lock"
   flock 9
   LAB_NAME=$name
   place_down
-  if [ "$1" = swarm ]; then
-    lab up --nodes 3 --managers 1
+  if [ "$kind" = swarm ]; then
+    [ ${#engine[@]} = 0 ] || engine[1]=newest,newest,newest
+    lab up --nodes 3 --managers 1 "${engine[@]}"
   else
-    lab up --standalone
+    lab up --standalone "${engine[@]}"
   fi
   eval "$(lab env)"
   start_registries
   give_images
   lab image "$SKEP" >/dev/null
-  "deploy_$1"
+  "deploy_$kind"
   to=https://$LAB_NODE1_ADDRESS:9001
   wait_for "the agents to be ready" agents_ready "$to"
   SOCKET_DIRECT=$LAB_NODE1_SOCKET
@@ -40,7 +42,8 @@ place_up() {
 place_down() { [ -z "$LAB_NAME" ] || lab down; }
 
 lab() {
-  DOCKERD=$HERE/dockerd "$HERE/../lab/lab" "$@" 2>"$RESULTS/$LAB_NAME.log" 9>&- ||
+  # The node's own registry is the engine's mirror of Docker Hub.
+  LAB_DOCKERD_OPTIONS='--registry-mirror http://127.0.0.1:5000' "$HERE/../lab/lab" "$@" 2>"$RESULTS/$LAB_NAME.log" 9>&- ||
     { cat "$RESULTS/$LAB_NAME.log" >&2; die "lab $1 failed"; }
 }
 
