@@ -58,6 +58,11 @@ demo-down: ## take the demo away again
 test: prepare ## every test there is: unit, property, in-process and lab
 	@CARGO=$(CARGO) SKEP=$(abspath $(BINARY)) tests/run
 
+.PHONY: newest
+newest: build ## the lab's tests of the newest engine, which Go builds first: minutes
+	@$(LAB) engines newest
+	SKEP_LAB=1 SKEP=$(abspath $(BINARY)) $(CARGO) test --locked -p skep --test lab newest
+
 .PHONY: lint
 lint: ## rustfmt, clippy, and what the dependencies may be
 	$(CARGO) fmt --all --check

@@ -32,6 +32,7 @@ pub(crate) struct Lab {
 /// A docker CLI that talks to one socket.
 #[derive(Clone)]
 pub(crate) struct Docker {
+    program: PathBuf,
     socket: PathBuf,
     config: PathBuf,
 }
@@ -63,6 +64,12 @@ pub(crate) fn script() -> PathBuf {
     repository().join("tests/lab/lab")
 }
 
+/// Why there is no newest engine, if there is none: building it takes minutes.
+pub(crate) fn without_newest_engine() -> Option<String> {
+    let check = task(script().display().to_string(), "has-newest").run();
+    (check.code != 0).then(|| check.text().trim_end().to_owned())
+}
+
 /// The checkout.
 pub(crate) fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -92,12 +99,13 @@ impl Lab {
         Self::of(name)
     }
 
-    /// As [`Self::up`], with an engine of each of these Debian releases, which it downloads unless they are there.
+    /// As [`Self::up`], with an engine of each of these Debian releases, which it downloads unless they are there. It
+    /// builds the newest engine, which can take long on a busy machine.
     pub(crate) fn up_with_engines(name: &'static str, suites: &str) -> Self {
         task(script().display().to_string(), "engines")
             .arg(suites)
             .env("LAB_NAME", name)
-            .within(600)
+            .within(3600)
             .ok();
         Self::up(name, &format!("--nodes 3 --engines {suites}"))
     }
@@ -235,8 +243,18 @@ impl Lab {
 
     /// The docker CLI at this socket.
     pub(crate) fn docker_at(&self, socket: PathBuf) -> Docker {
-        let config = self.file("docker-config");
-        Docker { socket, config }
+        // Debian's CLI has BuildKit built in; others need a plug-in that may be missing.
+        let debian = Path::new("/usr/bin/docker");
+        let program = if debian.exists() {
+            debian
+        } else {
+            Path::new("docker")
+        };
+        Docker {
+            program: program.into(),
+            socket,
+            config: self.file("docker-config"),
+        }
     }
 
     /// The agent of a node.
@@ -348,16 +366,25 @@ impl Lab {
 }
 
 impl Docker {
+    /// The newest CLI, which is built with the newest engine.
+    pub(crate) fn newest(mut self) -> Self {
+        let root = repository().join("tests/lab/engine-root");
+        let root = task(root.display().to_string(), "newest").within(3600).ok();
+        self.program = Path::new(&root).join("usr/bin/docker");
+        self
+    }
+
+    /// The answer to a `POST` of JSON.
+    pub(crate) fn post(&self, path: &str, body: &str) -> String {
+        let curl = task("curl", "--silent --show-error --request POST --unix-socket");
+        let curl = curl.arg(self.socket.display().to_string());
+        let curl = curl.arg_each("--header Content-Type:application/json --data @-");
+        curl.arg(format!("http://docker{path}")).input(body).ok()
+    }
+
     /// `docker` with these words.
     pub(crate) fn cmd(&self, words: &str) -> Task {
-        // Debian's CLI has BuildKit built in; others need a plug-in that may be missing.
-        let debian = "/usr/bin/docker";
-        let program = if Path::new(debian).exists() {
-            debian
-        } else {
-            "docker"
-        };
-        task(program, words)
+        task(self.program.display().to_string(), words)
             .env("DOCKER_HOST", format!("unix://{}", self.socket.display()))
             .env("DOCKER_CONFIG", self.config.display().to_string())
     }

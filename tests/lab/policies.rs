@@ -5,15 +5,20 @@ use std::fs;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use super::cluster::{Docker, Lab, repository, skep};
+use super::cluster::{Docker, Lab, repository, skep, without_newest_engine};
 use super::command::{Running, task};
 use super::wait::eventually;
 
 /// The name of the lab.
 pub(crate) const NAME: &str = "policies";
 
-/// The releases of Debian that have the engines of nodes 1 to 3. The manager has the newest.
-const SUITES: &str = "forky,trixie,bookworm";
+/// The releases that have the engines of nodes 1 to 3. The manager has the newest.
+fn suites() -> &'static str {
+    match without_newest_engine() {
+        None => "newest,trixie,bookworm",
+        Some(_) => "forky,trixie,bookworm",
+    }
+}
 
 /// A worker.
 const ENTRY: usize = 2;
@@ -41,8 +46,8 @@ audit: { file: /dev/stdout }
 ";
 
 /// The lab, which the first test that needs it brings up.
-static DEPLOYED: LazyLock<Lab> = LazyLock::new(|| {
-    let lab = Lab::up_with_engines(NAME, SUITES);
+pub(crate) static DEPLOYED: LazyLock<Lab> = LazyLock::new(|| {
+    let lab = Lab::up_with_engines(NAME, suites());
     lab.engine(1).ok("node update --label-add zone=dev node3");
     let (config, key, stack) = (
         lab.file("skep.yaml"),

@@ -44,8 +44,9 @@ start_engine() {
   ended=$dir/engine.ended
   rm -f "$ended"
   # Forked inside, it becomes a child of the node's init, like a daemon.
-  # shellcheck disable=SC2016
+  # shellcheck disable=SC2016,SC2086 # for that shell; several options
   in_node "$node" setsid --fork sh -c '"$@"; echo "$?" >"$0"' "$ended" "$(node_dockerd "$node")" \
+    ${LAB_DOCKERD_OPTIONS:-} \
     --data-root "$dir/data" --pidfile /run/docker.pid \
     -H unix:///var/run/docker.sock -H "unix://$dir/docker.sock" \
     --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "/$TAG/node$node" \

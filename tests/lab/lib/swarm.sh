@@ -75,8 +75,13 @@ give_roots() {
   for suite in "$@"; do
     node=$((node + 1))
     mkdir "$(node_dir "$node")"
-    is_own "$suite" || "$LAB_HOME/engine-root" "$suite" >"$(node_dir "$node")/root" || exit 1
+    give_root "$node" "$suite"
   done
+}
+
+# give_root I SUITE
+give_root() {
+  is_own "$2" || "$LAB_HOME/engine-root" "$2" >"$(node_dir "$1")/root" || exit 1
 }
 
 # is_own SUITE: whether this machine runs this suite with Debian's own engine.
