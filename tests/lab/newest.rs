@@ -79,8 +79,9 @@ pub(crate) fn a_container_gets_its_image_from_an_engine_with_another_store(_: &L
             .arg(format!("ENV from={from}"));
         commit.arg_each(&format!("web{from} {name}:1")).ok();
         let docker = lab.docker(2);
-        let there = run(&docker, to, "", &format!("{name}:1 printenv from"));
-        assert_eq!(there, from.to_string(), "{name}");
+        let there = run(&docker, to, "", &format!("{name}:1 busybox env"));
+        let own = format!("from={from}");
+        assert!(there.lines().any(|line| line == own), "{name}: {there}");
         // It is the same image, so there is nothing to copy, and nothing to choose.
         let spread = lab.skep("spread").arg(format!("{name}:1"));
         spread.arg("--to").arg(lab.url(2)).ok();
