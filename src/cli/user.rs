@@ -307,8 +307,8 @@ fn words(
 ) -> anyhow::Result<String> {
     let until = moment((clock::now() + args.valid).as_secs());
     let mut text = format!(
-        "\n{name} joins with this line, once and until {until}. Whoever has it can use it: send it \
-         on a private way\n\n  skep join {invitation}\n"
+        "\n{name} joins with this line, once and until {until}. Anyone who has it can use it: send it \
+         privately\n\n  skep join {invitation}\n"
     );
     if let Some((ca, cluster)) = operator.access.authority.cluster() {
         text.push_str(&format!(
