@@ -87,6 +87,37 @@ fn registry(
     Ok(Some(found))
 }
 
+/// The Swarm as it is, and where the operator's files are.
+struct Ground {
+    place: Place,
+    api: Api,
+    survey: Survey,
+    files: Files,
+}
+
+impl Ground {
+    /// Looks at the Swarm; `image` is the one that its nodes are to get.
+    async fn look(
+        named: &Named,
+        options: &Options,
+        image: Option<&str>,
+    ) -> Result<Self, BootstrapError> {
+        let place = Place::find(named)?;
+        let mut api = Api::of_manager(&place).await?;
+        if let Some(image) = image {
+            api = api.with_registry(registry(options, image)?);
+        }
+        let survey = Survey::look(&api, &place, options).await?;
+        let files = Files::of_user(options)?;
+        Ok(Self {
+            place,
+            api,
+            survey,
+            files,
+        })
+    }
+}
+
 /// Sets the Swarm up, or finds that it is.
 ///
 /// # Errors
@@ -96,11 +127,12 @@ pub(crate) async fn set_up(
     options: &Options,
     voice: &mut Voice<'_>,
 ) -> Result<(), BootstrapError> {
-    let place = Place::find(named)?;
-    let api = Api::of_manager(&place).await?;
-    let api = api.with_registry(registry(options, options.image())?);
-    let survey = Survey::look(&api, &place, options).await?;
-    let files = Files::of_user(options)?;
+    let Ground {
+        place,
+        api,
+        survey,
+        files,
+    } = Ground::look(named, options, Some(options.image())).await?;
     if survey.objects.is_complete() {
         return again::again(&api, &survey, &place, options, &files, voice).await;
     }
@@ -118,11 +150,13 @@ pub(crate) async fn dry_run(
     options: &Options,
     voice: &mut Voice<'_>,
 ) -> Result<(), BootstrapError> {
-    let place = Place::find(named)?;
-    let api = Api::of_manager(&place).await?;
-    let api = api.with_registry(registry(options, options.image())?);
-    let survey = Survey::look(&api, &place, options).await?;
-    let files = Files::of_user(options)?;
+    let ground = Ground::look(named, options, Some(options.image())).await?;
+    let Ground {
+        place,
+        survey,
+        files,
+        ..
+    } = ground;
     if survey.objects.is_complete() {
         voice.say(
             "skep is set up already; `skep bootstrap --check` compares it with what should be",
@@ -155,11 +189,8 @@ pub(crate) async fn check(
     options: &Options,
     voice: &mut Voice<'_>,
 ) -> Result<bool, BootstrapError> {
-    let place = Place::find(named)?;
-    let api = Api::of_manager(&place).await?;
-    let survey = Survey::look(&api, &place, options).await?;
-    let files = Files::of_user(options)?;
-    check::check(&api, &survey, options, &files, voice).await
+    let ground = Ground::look(named, options, None).await?;
+    check::check(&ground.api, &ground.survey, options, &ground.files, voice).await
 }
 
 /// Changes the image of the agents, and nothing else.

@@ -128,13 +128,15 @@ async fn until(what: &str, condition: impl AsyncFn() -> bool) {
 }
 
 /// An invitation for a user, and what the list has of it.
-fn invitation(bed: &TestCluster, user: &str, seed: u8, expires: u64) -> (Invitation, Invited) {
+fn invitation(bed: &TestCluster, user: &str, seed: u16, expires: u64) -> (Invitation, Invited) {
     let agents = bed
         .nodes
         .iter()
         .map(|node| node.address.to_string())
         .collect();
-    let invitation = Invitation::new([seed; 32], generation().audience().clone(), agents);
+    let mut secret = [0; 32];
+    secret[..2].copy_from_slice(&seed.to_be_bytes());
+    let invitation = Invitation::new(secret, generation().audience().clone(), agents);
     let invited = Invited {
         hash: invitation.hash(),
         user: user.to_owned(),
@@ -193,7 +195,7 @@ impl Person {
 
 /// A user of the list who has joined: the person and the certificate.
 async fn joined(bed: &TestCluster, before: &Document, name: &str) -> (Person, String, Document) {
-    let (invitation, invited) = invitation(bed, name, 100 + before.version as u8, later());
+    let (invitation, invited) = invitation(bed, name, 100 + before.version as u16, later());
     let mut document = before.clone();
     document.version += 1;
     document.invitations.push(invited);

@@ -16,7 +16,7 @@ pub(crate) struct Line {
 pub(crate) struct Chart<'a> {
     pub(crate) title: &'a str,
     pub(crate) lines: Vec<Line>,
-    /// What must be at most.
+    /// The bound, if there is one.
     pub(crate) most: Option<f64>,
 }
 

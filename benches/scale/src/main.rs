@@ -1,6 +1,6 @@
 //! `make scale`: one real agent among stand-ins that speak the agents' API, at loopback
 //! addresses. It prints what the agent costs while nothing happens, and how it answers,
-//! beside what must be, and fails where that falls short.
+//! beside its bounds, and fails where one is not met.
 //!
 //! All stand-ins are one process on the same machine, so times of answers include their
 //! work; what the agent itself uses is measured from outside, by the kernel.

@@ -1,4 +1,4 @@
-//! What was seen beside what must be, as a table and as curves.
+//! Shows measurements beside their bounds, as a table and as curves.
 
 use std::fmt::Write;
 use std::fs;
@@ -10,7 +10,7 @@ use crate::curve::{Chart, Line};
 use crate::idle::Idle;
 use crate::loads::{Loads, Long};
 
-/// What must be at every size up to this one.
+/// The largest size at which the bounds count.
 const LARGEST: usize = 1000;
 
 /// One measured value and its bound.
@@ -19,7 +19,7 @@ struct Row {
     role: Role,
     what: &'static str,
     seen: f64,
-    /// Absent where nothing must be.
+    /// Absent where there is no bound.
     most: Option<f64>,
     unit: &'static str,
 }

@@ -83,20 +83,9 @@ fn of_user(old: &User, new: &User) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::user;
     use super::super::{Invited, Revocation};
     use super::*;
-
-    fn user(name: &str) -> User {
-        User {
-            name: name.to_owned(),
-            policy: "read-only".to_owned(),
-            since: 1,
-            enabled: true,
-            networks: Vec::new(),
-            public_key: None,
-            days: 30,
-        }
-    }
 
     #[test]
     fn every_change_is_said_and_no_other() {

@@ -188,19 +188,8 @@ fn is_hex(text: &str, length: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::user;
     use super::*;
-
-    fn user(name: &str) -> User {
-        User {
-            name: name.to_owned(),
-            policy: "read-only".to_owned(),
-            since: 1,
-            enabled: true,
-            networks: Vec::new(),
-            public_key: None,
-            days: 30,
-        }
-    }
 
     fn of(users: Vec<User>) -> Document {
         Document {

@@ -9,29 +9,45 @@ use super::{
     LIST, Person, audited, counted, has, invitation, joined, later, list, put, send, signed,
     stranger, three, until, user,
 };
-use crate::common::{ClusterBuilder, generation, manager};
+use crate::common::{ClusterBuilder, TestCluster, generation, manager};
 
 const JOIN: &str = "/skep/v1/join";
 const RENEW: &str = "/skep/v1/renew";
 const JSON: [(&str, &str); 1] = [("Content-Type", "application/json")];
+
+/// Puts a list with alice and her invitation in force.
+async fn alice_is_invited(bed: &TestCluster) -> Invitation {
+    let (good, invited) = invitation(bed, "alice", 1, later());
+    let mut document = list(1, vec![user("alice", "admin")]);
+    document.invitations = vec![invited];
+    put(bed, "n1", &document).await;
+    good
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_invitation_redeemed_at_several_agents_at_once_gives_one_certificate() {
     let store = SwarmStore::default();
     three(&store)
         .run(async |bed| {
-            let mut document = list(1, vec![user("alice", "admin")]);
-            let all: Vec<_> = (0..200)
-                .map(|n| invitation(bed, "alice", n, later()))
-                .collect();
-            document.invitations = all.iter().map(|(_, invited)| invited.clone()).collect();
-            put(bed, "n1", &document).await;
             let people: Vec<_> = (0..3).map(|_| Person::new()).collect();
-            for (n, (invitation, _)) in all.iter().enumerate() {
-                let joining = people.iter().zip(["n1", "n2", "n3"]);
-                let joining = joining.map(|(person, node)| person.join(bed, node, invitation));
-                let answers = join_all(joining).await;
-                assert_eq!(counted(&answers), [(200, 1), (410, 2)].into(), "{n}");
+            // A list has room for some hundred invitations.
+            for round in 0..5_u16 {
+                let mut document = list(u64::from(round) + 1, vec![user("alice", "admin")]);
+                let all: Vec<_> = (round * 200..(round + 1) * 200)
+                    .map(|n| invitation(bed, "alice", n, later()))
+                    .collect();
+                document.invitations = all.iter().map(|(_, invited)| invited.clone()).collect();
+                put(bed, "n1", &document).await;
+                for (n, (invitation, _)) in all.iter().enumerate() {
+                    let joining = people.iter().zip(["n1", "n2", "n3"]);
+                    let joining = joining.map(|(person, node)| person.join(bed, node, invitation));
+                    let answers = join_all(joining).await;
+                    assert_eq!(
+                        counted(&answers),
+                        [(200, 1), (410, 2)].into(),
+                        "{round} {n}"
+                    );
+                }
             }
         })
         .await;
@@ -83,10 +99,7 @@ async fn a_bad_request_for_a_certificate_uses_no_invitation_up() {
     let store = SwarmStore::default();
     three(&store)
         .run(async |bed| {
-            let (good, invited) = invitation(bed, "alice", 1, later());
-            let mut document = list(1, vec![user("alice", "admin")]);
-            document.invitations = vec![invited];
-            put(bed, "n1", &document).await;
+            let good = alice_is_invited(bed).await;
             let client = stranger(bed, "n1");
             let secret = good.secret();
             let long = "x".repeat(20_000);
@@ -126,10 +139,7 @@ async fn guesses_are_limited_and_the_line_for_a_shell_gets_a_certificate_alone()
     let store = SwarmStore::default();
     three(&store)
         .run(async |bed| {
-            let (good, invited) = invitation(bed, "alice", 1, later());
-            let mut document = list(1, vec![user("alice", "admin")]);
-            document.invitations = vec![invited];
-            put(bed, "n1", &document).await;
+            let good = alice_is_invited(bed).await;
             let person = Person::new();
             let text = [("Content-Type", "text/plain")];
             let body = format!("{}\n{}", good.secret(), person.request);
@@ -219,10 +229,7 @@ async fn who_joined_is_shown_and_audited_and_nobody_sees_a_secret() {
     let store = SwarmStore::default();
     three(&store)
         .run(async |bed| {
-            let (good, invited) = invitation(bed, "alice", 1, later());
-            let mut document = list(1, vec![user("alice", "admin")]);
-            document.invitations = vec![invited];
-            put(bed, "n1", &document).await;
+            let good = alice_is_invited(bed).await;
             let given = Person::new().join(bed, "n2", &good).await.json().unwrap();
             let shown = bed
                 .operator("n3")
@@ -258,10 +265,7 @@ async fn on_one_host_an_invitation_is_used_once_too() {
         .without_settling();
     host.run(async |bed| {
         has(bed, "n1", 0).await;
-        let (good, invited) = invitation(bed, "alice", 1, later());
-        let mut document = list(1, vec![user("alice", "admin")]);
-        document.invitations = vec![invited];
-        put(bed, "n1", &document).await;
+        let good = alice_is_invited(bed).await;
         let people: Vec<_> = (0..4).map(|_| Person::new()).collect();
         let answers = join_all(people.iter().map(|person| person.join(bed, "n1", &good))).await;
         assert_eq!(counted(&answers), [(200, 1), (410, 3)].into());
