@@ -5,6 +5,7 @@
 //! A stranger learns the cluster's CA, which every TLS handshake shows in part, and
 //! nothing about who exists.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -15,7 +16,7 @@ use pingora::proxy::Session;
 use pingora_limits::rate::Rate;
 use serde::{Deserialize, Serialize};
 use skep_filters::endpoint::{Match, Own, People, RequestPath, classify};
-use skep_filters::people::{Invitation, User, same_hash};
+use skep_filters::people::{Document, Invitation, Invited, User, same_hash};
 use tokio::time::timeout;
 
 use crate::authenticate::{self, Authenticator};
@@ -130,6 +131,16 @@ pub(crate) fn is_open(head: &RequestHeader) -> bool {
     endpoint(head).is_some()
 }
 
+/// The invitation with this hash. All are compared: the time does not tell which one is
+/// like the secret.
+fn find<'a>(document: &'a Document, hash: &str) -> Option<&'a Invited> {
+    let all = document.invitations.iter();
+    all.fold(None, |found, one| match same_hash(&one.hash, hash) {
+        true => Some(one),
+        false => found,
+    })
+}
+
 fn endpoint(head: &RequestHeader) -> Option<(Match, People)> {
     // Saves classifying every request twice.
     if !head.uri.path().contains(PREFIX) {
@@ -148,7 +159,7 @@ fn endpoint(head: &RequestHeader) -> Option<(Match, People)> {
 /// One request for a certificate, or for the CA's.
 pub(crate) struct Request<'a> {
     pub(crate) joining: &'a Joining,
-    pub(crate) people: &'a Keeper,
+    pub(crate) people: &'a Arc<Keeper>,
     pub(crate) context: &'a Context,
     pub(crate) authenticator: &'a Authenticator,
 }
@@ -234,27 +245,25 @@ impl Request<'_> {
         let hash = asked.secret.as_deref().and_then(Invitation::hash_of);
         let hash = hash.ok_or_else(invalid)?;
         self.newest().await?;
-        let state = self.people.state();
+        let cluster = &self.context.cluster;
+        if cluster.is_on() && !cluster.me().can_manage() {
+            // A manager knows the newest list: this agent may be a moment behind.
+            let given = self.ask_manager(asked).await?;
+            x.record.change = Some(format!("{} joins", given.name));
+            return Ok(given);
+        }
+        let mut state = self.people.state();
+        if find(&state.document, &hash).is_none() {
+            self.people.look_again().await;
+            state = self.people.state();
+        }
         let now = clock::now().as_secs();
-        let mut all = state.document.invitations.iter();
-        // All are compared: the time does not tell which one is like the secret.
-        let found = all
-            .by_ref()
-            .fold(None, |found, one| match same_hash(&one.hash, &hash) {
-                true => Some(one),
-                false => found,
-            });
-        let invited = found.ok_or_else(invalid)?;
+        let invited = find(&state.document, &hash).ok_or_else(invalid)?;
         if invited.expires <= now {
             return Err(gone("this invitation has expired; ask for another one"));
         }
         let user = state.document.user(&invited.user);
         let user = user.filter(|user| user.enabled).ok_or_else(invalid)?;
-        let cluster = &self.context.cluster;
-        if cluster.is_on() && !cluster.me().can_manage() {
-            x.record.change = Some(format!("{} joins", user.name));
-            return self.ask_manager(asked).await;
-        }
         let request = CertificateRequest::read(&asked.request).map_err(bad_request)?;
         let issued = self.issue(user, &request)?;
         let expires = seconds(issued.certificate.not_after);

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use skep_filters::auth::{Audience, BodyBinding, Key, OnBehalfOf};
 use skep_filters::people::{Document, Envelope, EnvelopeError, changes};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::file::{Folder, KEPT};
 use super::sightings::Sightings;
@@ -29,6 +29,9 @@ use crate::upstream::request;
 /// How often a manager's engine is asked for the next version. Other agents tell of it
 /// at once; this is for an agent that ended before it could.
 const PAUSE: Duration = Duration::from_secs(3);
+
+/// The pause between two readings for unknown invitations.
+const BETWEEN: Duration = Duration::from_millis(250);
 
 /// Among so many questions, one is for all versions: some may have been left out.
 const WHOLE: u32 = 10;
@@ -64,6 +67,8 @@ pub(crate) struct Keeper {
     taking: Mutex<()>,
     /// Held while a version is written.
     changing: tokio::sync::Mutex<()>,
+    /// When the raft store was last read for an unknown invitation.
+    looked: tokio::sync::Mutex<Option<Instant>>,
 }
 
 /// One version.
@@ -137,6 +142,7 @@ impl Keeper {
             missed: AtomicU64::new(0),
             taking: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
+            looked: tokio::sync::Mutex::default(),
         };
         keeper.load();
         keeper
@@ -324,6 +330,27 @@ impl Keeper {
             self.guard(&configs);
         }
         Ok(())
+    }
+
+    /// Reads the raft store now, where there is one: another manager may have taken a
+    /// newer version a moment ago. All who wait share one reading, and strangers cause
+    /// few of them.
+    pub(crate) async fn look_again(self: &Arc<Self>) {
+        if !self.cluster.is_on() {
+            return;
+        }
+        let asked = Instant::now();
+        let mut last = self.looked.lock().await;
+        if last.is_some_and(|last| last >= asked) {
+            return;
+        }
+        if let Some(last) = *last {
+            sleep_until(last + BETWEEN).await;
+        }
+        *last = Some(Instant::now());
+        if let Err(e) = self.read_swarm(true).await {
+            tracing::debug!("the list of people cannot be read: {e}");
+        }
     }
 
     /// Keeps callers with limits off the configs.

@@ -1,5 +1,7 @@
 //! Invitations: each gives one certificate in the whole cluster.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures::future::join_all;
 use serde_json::json;
 use skep_bed::SwarmStore;
@@ -90,6 +92,27 @@ async fn a_used_an_expired_an_altered_and_an_unknown_invitation_are_refused() {
             // One for another cluster never reaches this one's agents.
             let altered = good.to_string().replacen("skep1.", "skep1.A", 1);
             assert!(altered.parse::<Invitation>().is_err());
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_invitation_is_known_at_every_agent_as_soon_as_it_is_in_the_store() {
+    let store = SwarmStore::default();
+    three(&store)
+        .run(async |bed| {
+            put(bed, "n1", &list(1, vec![user("alice", "admin")])).await;
+            // As another manager writes it, that ends before it can say so.
+            for (version, node) in [(2, "n1"), (3, "n2"), (4, "n3")] {
+                let (good, invited) = invitation(bed, "alice", version as u16, later());
+                let mut document = list(version, vec![user("alice", "admin")]);
+                document.invitations = vec![invited];
+                let text = STANDARD.encode(signed(&document));
+                let labels = json!({ "skep.people": version.to_string() });
+                store.add(&format!("skep-people-{version}"), labels, &text);
+                let answer = Person::new().join(bed, node, &good).await;
+                assert_eq!(answer.status, 200, "{node}: {}", answer.text());
+            }
         })
         .await;
 }
