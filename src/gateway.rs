@@ -125,6 +125,9 @@ impl Gateway {
                 server.caller
             }
             _ if join::is_open(session.req_header()) => {
+                if authenticate::shows_client(session) && !self.is_newest(&guard) {
+                    guard = Box::pin(self.newest_people()).await?;
+                }
                 let joining = join::Request {
                     joining: &self.joining,
                     people: &self.people,
@@ -134,9 +137,8 @@ impl Gateway {
                 return Box::pin(joining.answer(session, x)).await;
             }
             _ => {
-                if self.waits_for_people(session) {
-                    Box::pin(self.newest_people()).await?;
-                    guard = self.guard.load_full();
+                if authenticate::shows_client(session) && !self.is_newest(&guard) {
+                    guard = Box::pin(self.newest_people()).await?;
                 }
                 let container = match Visitor::of(session) {
                     Some(Visitor::Host(host)) if guard.authenticator.asks_for_container(host) => {
@@ -158,7 +160,7 @@ impl Gateway {
         x.dialect = dialect(&caller);
         let grant = guard.grants.grant(&caller, address(session))?;
         x.record.policy = Some(grant.policy.clone());
-        if grant.since > 0 && !caller.is_peer() && !self.context.cluster.versions.is_current() {
+        if grant.since > 0 && !caller.is_peer() && !self.is_newest(&guard) {
             return Err(self.unsure());
         }
         if grant.since > 0
@@ -312,19 +314,31 @@ impl Gateway {
         Ok(next)
     }
 
-    /// Whether the answer depends on the newest list of people: the caller shows a
-    /// client's certificate, which that list may have revoked.
-    fn waits_for_people(&self, session: &Session) -> bool {
-        !self.context.cluster.versions.is_current() && authenticate::shows_client(session)
+    /// Whether these are the rights of the newest list of people, as far as this agent can
+    /// know. A client's certificate may be revoked there.
+    fn is_newest(&self, guard: &Guard) -> bool {
+        let versions = &self.context.cluster.versions;
+        versions.is_current() && guard.people >= versions.own()
     }
 
-    /// Waits a moment for the newest list of people.
-    async fn newest_people(&self) -> Result<(), Reject> {
-        let current = self.context.cluster.versions.are_current();
-        match timeout(PATIENCE, current).await {
-            Ok(()) => Ok(()),
-            Err(_) => Err(self.unsure()),
-        }
+    /// Waits a moment for the rights of the newest list of people.
+    async fn newest_people(&self) -> Result<Arc<Guard>, Reject> {
+        let newest = async {
+            let mut changes = self.rights.clone();
+            loop {
+                changes.borrow_and_update();
+                self.context.cluster.versions.are_current().await;
+                let guard = self.guard.load_full();
+                if self.is_newest(&guard) {
+                    return guard;
+                }
+                if changes.changed().await.is_err() {
+                    // The agent stops.
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        timeout(PATIENCE, newest).await.map_err(|_| self.unsure())
     }
 
     fn unsure(&self) -> Reject {

@@ -23,6 +23,8 @@ const POLICIES: &str = "policies";
 /// The users of a list, with their rights.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct People {
+    /// The version of the list; 0 for none.
+    pub(crate) version: u64,
     /// The users who may call, without those whom the configuration hides.
     pub(crate) persons: Vec<Person>,
     /// The names of those who are disabled.
@@ -48,6 +50,7 @@ impl Config {
     /// The users of a list, as this agent takes them.
     pub(crate) fn people(&self, document: &Document) -> People {
         let mut people = People {
+            version: document.version,
             revoked: document
                 .revoked
                 .iter()

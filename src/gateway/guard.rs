@@ -30,6 +30,8 @@ pub enum GuardError {
 pub(crate) struct Guard {
     pub(crate) authenticator: Authenticator,
     pub(crate) grants: Grants,
+    /// The version of the list of people that is in it.
+    pub(crate) people: u64,
 }
 
 impl Guard {
@@ -46,6 +48,7 @@ impl Guard {
     ) -> Result<Self, GuardError> {
         let grants = Grants::new(config, people);
         Ok(Self {
+            people: people.version,
             authenticator: Authenticator {
                 verifier: keys::verifier(config, people, trust, nonces)?,
                 certificates: Certificates::new(config, people)?,
